@@ -1,0 +1,1 @@
+"""Commands: options in, a call, a report out. Click lives only here."""

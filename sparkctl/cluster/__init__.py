@@ -1,0 +1,1 @@
+"""up, down, status: readable lists of steps over nodes."""

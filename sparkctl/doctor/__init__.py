@@ -1,0 +1,1 @@
+"""Checks in explicit tables, findings, the runner."""

@@ -1,0 +1,92 @@
+"""The exceptions that reach a user, with the exit code each one ends with.
+
+    SparkctlError                exit 1  the operation failed
+    |-- UsageError               exit 2  an option or argument is wrong
+    |   `-- InventoryError       exit 2  the inventory has problems (all of them, at once)
+    |-- PreflightError           exit 3  a check found a failure before anything was started
+    |-- RemoteError              exit 1  a node could not be reached, or a command on it failed
+    |   |-- ConnectError                 no connection: address, port, time-out, banner
+    |   |-- HostKeyError                 the node's key is unknown or changed
+    |   |-- AuthError                    the node refused our key
+    |   |-- RemoteTimeout                a command outlived its bound and was ended on the node
+    |   `-- CommandError                 a command ended with an unwanted exit status
+    `-- ServingError             exit 1  Ray or vLLM did not come up, or died
+
+Each one carries what was wanted and found (the message) and what to do next (the hint).
+"""
+
+from __future__ import annotations
+
+
+class SparkctlError(Exception):
+    """An error with a remedy; `exit_code` is part of the documented contract."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None, node: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.node = node
+
+    def __str__(self) -> str:
+        return f"{self.node}: {self.message}" if self.node else self.message
+
+
+class UsageError(SparkctlError):
+    """An option or argument that cannot be taken."""
+
+    exit_code = 2
+
+
+class InventoryError(UsageError):
+    """The inventory cannot be used; `problems` holds every one, as file:line:column: text."""
+
+    def __init__(self, problems: list[str], *, hint: str | None = None) -> None:
+        super().__init__("\n".join(problems), hint=hint)
+        self.problems = problems
+
+
+class PreflightError(SparkctlError):
+    """A check failed before anything was started."""
+
+    exit_code = 3
+
+
+class RemoteError(SparkctlError):
+    """A node could not be reached, or a command on it failed."""
+
+
+class ConnectError(RemoteError):
+    """No connection to a node."""
+
+
+class HostKeyError(RemoteError):
+    """A node's host key is unknown or is not the recorded one."""
+
+
+class AuthError(RemoteError):
+    """A node refused every key offered."""
+
+
+class RemoteTimeout(RemoteError):
+    """A command outlived its bound and was ended on the node."""
+
+
+class CommandError(RemoteError):
+    """A command on a node ended with an unwanted exit status."""
+
+
+class ServingError(SparkctlError):
+    """Ray or vLLM did not come up, or died; `log_tail` holds the last lines of its log."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        node: str | None = None,
+        log_tail: list[str] | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint, node=node)
+        self.log_tail = log_tail or []

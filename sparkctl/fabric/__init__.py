@@ -1,0 +1,1 @@
+"""What we know of RoCE and NCCL: facts in, answers out, no I/O."""

@@ -1,0 +1,1 @@
+"""The user's YAML: models, loader, starter files."""

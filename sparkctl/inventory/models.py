@@ -1,0 +1,138 @@
+"""The inventory as typed, frozen values; loading and its messages are in loader.py.
+
+Defaults are the recipe's for GB10 (serving/recipe.py holds vLLM's own arguments).
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Port = Annotated[int, Field(ge=1, le=65535, strict=True)]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+# Used in file names and in SPARKCTL_CLUSTER, so kept to what needs no quoting anywhere.
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$")]
+EnvName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+Scalar = str | bool | int | float
+Argument = Scalar | list[Scalar] | dict[str, object] | None
+
+
+class Model(BaseModel):
+    """Frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=False)
+
+
+class Ssh(Model):
+    """How nodes are reached; what is left out comes from ~/.ssh/config and the agent."""
+
+    user: str | None = None
+    port: Port | None = None
+    identity_file: str | None = None
+    known_hosts: str | None = None
+    host_keys: Literal["strict", "accept-new"] = "strict"
+    connect_timeout: Seconds = 10.0
+
+
+class NodeFabric(Model):
+    """One node's fabric; each value left out is derived from that node's sysfs."""
+
+    cage: Annotated[int, Field(ge=0, le=7, strict=True)] | None = None
+    interfaces: Annotated[list[str], Field(min_length=1, max_length=8)] | None = None
+    hcas: Annotated[list[str], Field(min_length=1, max_length=32)] | None = None
+    addresses: Annotated[list[IPv4Address], Field(min_length=1, max_length=8)] | None = None
+
+
+class Node(Model):
+    """A Spark: `host` is what ssh(1) would be given."""
+
+    name: Name
+    host: Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9_.:%-]+$")]
+    role: Literal["head", "worker"]
+    ssh: Ssh | None = None
+    fabric: NodeFabric = NodeFabric()
+    env: dict[EnvName, str] = {}
+
+
+class Fabric(Model):
+    """The fabric of all nodes; `auto` is derived on each node by itself."""
+
+    cage: Literal["auto"] | Annotated[int, Field(ge=0, le=7, strict=True)] = "auto"
+    subnets: Literal["auto"] | Annotated[list[IPv4Network], Field(min_length=1)] = "auto"
+    mtu: Annotated[int, Field(ge=1280, le=9216, strict=True)] = 9000
+
+
+class Runtime(Model):
+    """Where ray and vllm live on a node: a virtual environment (absolute, or under ~/)."""
+
+    venv: Annotated[str, Field(pattern=r"^(/|~/).+")] = "~/vllm"
+
+
+class Env(Model):
+    """Environment layers (files, beside the inventory unless absolute) and single values."""
+
+    layers: list[str] = []
+    set: dict[EnvName, str] = {}
+
+
+class Ray(Model):
+    """The Ray cluster. `num_gpus: auto` leaves detection to Ray."""
+
+    port: Port = 6379
+    dashboard_port: Port = 8265
+    node_manager_port: Port | None = None
+    object_manager_port: Port | None = None
+    min_worker_port: Port | None = None
+    max_worker_port: Port | None = None
+    object_store_memory: Annotated[int, Field(ge=78_643_200, strict=True)] | None = None
+    num_gpus: Literal["auto"] | Annotated[int, Field(ge=1, le=16, strict=True)] = "auto"
+    auth: Literal["token", "off"] = "token"
+    start_timeout: Seconds = 120.0
+
+
+class Vllm(Model):
+    """What is served. `arguments` changes the recipe's flags; null drops one."""
+
+    model: Annotated[str, Field(min_length=1)]
+    served_model_name: Annotated[str, Field(min_length=1)] | None = None
+    host: str = "0.0.0.0"
+    port: Port = 30000
+    tensor_parallel_size: Annotated[int, Field(ge=1, strict=True)] = 2
+    arguments: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")], Argument] = {}
+    stall_timeout: Seconds = 1800.0
+
+
+class Inventory(Model):
+    """A cluster: one head, any number of workers."""
+
+    cluster: Name
+    ssh: Ssh = Ssh()
+    nodes: Annotated[list[Node], Field(min_length=1)]
+    fabric: Fabric = Fabric()
+    runtime: Runtime = Runtime()
+    env: Env = Env()
+    ray: Ray = Ray()
+    vllm: Vllm
+    imitated: list[str] = []
+
+    @property
+    def head(self) -> Node:
+        """The one node whose role is head."""
+        return next(n for n in self.nodes if n.role == "head")
+
+    @property
+    def workers(self) -> list[Node]:
+        """The other nodes, in the inventory's order."""
+        return [n for n in self.nodes if n.role == "worker"]
+
+    def gpus_of(self, _node: Node) -> int:
+        """GPUs one node gives: a Spark has one (facts/spark-fabric.md), unless ray.num_gpus says."""
+        return 1 if self.ray.num_gpus == "auto" else self.ray.num_gpus
+
+    def ssh_of(self, node: Node) -> Ssh:
+        """The SSH settings of a node: its own values over the cluster's."""
+        if node.ssh is None:
+            return self.ssh
+        return self.ssh.model_copy(update={k: getattr(node.ssh, k) for k in node.ssh.model_fields_set})

@@ -1,0 +1,1 @@
+"""Imitated Sparks in network namespaces on this machine."""

@@ -1,0 +1,1 @@
+"""Reaching nodes: commands as values, SSH, results, fan-out."""
