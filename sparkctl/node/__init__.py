@@ -1,1 +1,5 @@
-"""What runs on a node. These files are sent there as source and import only the standard library."""
+"""What runs on a node: sent there as source, standard library only, Python 3.9 or later.
+
+Each module's public functions take one JSON object and give one; remote/nodecall.py bundles them
+on the controller, the node's `python3` runs them, nothing is installed.
+"""

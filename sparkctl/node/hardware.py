@@ -1,0 +1,144 @@
+"""A node's network, RDMA devices, GPU and memory, read from sysfs, iproute2 and nvidia-smi.
+
+sysfs paths and their quirks: facts/spark-fabric.md, section sysfs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+NET = Path("/sys/class/net")
+IB = Path("/sys/class/infiniband")
+EMPTY_GID = "0000:0000:0000:0000:0000:0000:0000:0000"
+
+
+def text(path: Path) -> str | None:
+    """A sysfs file's content; None where it is absent or refuses to be read (EINVAL)."""
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return None
+
+
+def number(path: Path) -> int | None:
+    """A sysfs file's whole number; None where there is none."""
+    value = text(path)
+    return int(value) if value is not None and value.lstrip("-").isdigit() else None
+
+
+def _pci(path: Path) -> str | None:
+    return path.resolve().name if path.exists() else None
+
+
+def output(argv: list[str], timeout: float = 10.0) -> str | None:
+    """What a read-only program prints; None when it is missing, fails or hangs."""
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+def interfaces() -> dict[str, Any]:
+    """Each network interface: MTU, state, speed in Mb/s, PCI link, addresses."""
+    listed = json.loads(output(["ip", "-json", "address", "show"]) or "[]")
+    found: dict[str, Any] = {}
+    for item in listed:
+        name = item.get("ifname")
+        if not name:
+            continue
+        path = NET / name
+        addresses = item.get("addr_info", [])
+        found[name] = {
+            "mtu": item.get("mtu"),
+            "up": "UP" in item.get("flags", []),
+            "operstate": text(path / "operstate"),
+            "carrier": number(path / "carrier"),
+            "speed": number(path / "speed"),
+            "address": item.get("address"),
+            "phys_port_name": text(path / "phys_port_name"),
+            "pci": _pci(path / "device"),
+            "pcie_speed": text(path / "device/current_link_speed"),
+            "pcie_width": text(path / "device/current_link_width"),
+            "ipv4": [f"{a['local']}/{a['prefixlen']}" for a in addresses if a["family"] == "inet"],
+            "ipv6": [f"{a['local']}/{a['prefixlen']}" for a in addresses if a["family"] == "inet6"],
+        }
+    return found
+
+
+def rdma_devices() -> dict[str, Any]:
+    """Each RDMA device: its netdevs, PCI function, and ports with state, rate and GIDs."""
+    if not IB.is_dir():
+        return {}
+    return {path.name: _device(path) for path in sorted(IB.iterdir())}
+
+
+def _device(path: Path) -> dict[str, Any]:
+    ports: dict[str, Any] = {}
+    for port in sorted((path / "ports").glob("*")):
+        ports[port.name] = {
+            "state": _after_colon(text(port / "state")),
+            "phys_state": _after_colon(text(port / "phys_state")),
+            "rate": text(port / "rate"),
+            "link_layer": text(port / "link_layer"),
+            "gids": _gids(port),
+        }
+    net = path / "device/net"
+    netdevs = sorted(p.name for p in net.iterdir()) if net.is_dir() else []
+    if not netdevs and (parent := text(path / "parent")):
+        netdevs = [parent]  # soft-RoCE has no device link
+    return {
+        "netdevs": netdevs,
+        "pci": _pci(path / "device"),
+        "guid": text(path / "sys_image_guid"),
+        "ports": ports,
+    }
+
+
+def _after_colon(value: str | None) -> str | None:
+    return value.partition(":")[2].strip() if value and ":" in value else value
+
+
+def _gids(port: Path) -> list[dict[str, Any]]:
+    """The filled slots of the GID table; types and ndevs are read for those alone (speed)."""
+    found = []
+    folder = port / "gids"
+    try:
+        slots = sorted(os.listdir(folder), key=int)
+    except (OSError, ValueError):
+        return []
+    for slot in slots:
+        gid = text(folder / slot)
+        if gid and gid != EMPTY_GID:
+            found.append(
+                {
+                    "index": int(slot),
+                    "gid": gid,
+                    "type": text(port / "gid_attrs/types" / slot),
+                    "ndev": text(port / "gid_attrs/ndevs" / slot),
+                }
+            )
+    return found
+
+
+def gpus() -> list[dict[str, str]] | None:
+    """Each GPU as nvidia-smi names it; None where nvidia-smi is missing or fails."""
+    printed = output(["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"])
+    if printed is None:
+        return None
+    rows = [line.split(",") for line in printed.splitlines() if line.count(",") == 1]
+    return [{"name": name.strip(), "driver": driver.strip()} for name, driver in rows]
+
+
+def memory() -> dict[str, int]:
+    """/proc/meminfo in bytes: GB10's memory is unified, nvidia-smi says [N/A]."""
+    found = {}
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        name, _, rest = line.partition(":")
+        if name in ("MemTotal", "MemAvailable", "SwapTotal", "SwapFree", "CmaTotal"):
+            found[name] = int(rest.split()[0]) * 1024
+    return found

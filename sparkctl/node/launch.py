@@ -1,0 +1,65 @@
+"""Starting our processes on a node: marked, in a session of their own, their output in a file."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from sparkctl.node import files, processes
+
+
+def run(request: dict[str, Any]) -> dict[str, Any]:
+    """Run `argv` to its end, `timeout` seconds at most; output is appended to `log`.
+
+    Gives `status` (None after a time-out, when the whole process group was killed) and the
+    output's last lines. Daemons that it leaves behind carry the mark.
+    """
+    process, log, start = _spawn(request)
+    try:
+        status: int | None = process.wait(timeout=float(request["timeout"]))
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, 9)
+        process.wait()
+        status = None
+    with log.open("rb") as stream:
+        stream.seek(start)
+        tail = stream.read().decode(errors="replace").splitlines()[-60:]
+    return {"status": status, "tail": tail}
+
+
+def start(request: dict[str, Any]) -> dict[str, Any]:
+    """Start `argv` and leave it running; gives its pid, start ticks and its log's offset."""
+    process, log, offset = _spawn(request)
+    stat = processes.identity(process.pid)
+    return {"pid": process.pid, "started": stat, "log": str(log), "offset": offset}
+
+
+def _spawn(request: dict[str, Any]) -> tuple[subprocess.Popen[bytes], Path, int]:
+    """The process in a new session, with `env` over the login's own environment."""
+    base = files.state_dir(request["cluster"])
+    log = base / request["log"]
+    environment = {**os.environ, **request["env"]}
+    argv = [os.path.expanduser(a) if i == 0 else a for i, a in enumerate(request["argv"])]
+    fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    with os.fdopen(fd, "ab") as stream:
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S")
+        stream.write(f"== sparkctl {stamp}: {' '.join(argv)}\n".encode())
+        stream.flush()
+        offset = stream.tell()
+        try:
+            process = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                cwd=str(base),
+                start_new_session=True,
+            )
+        except OSError as error:
+            sys.exit(f"cannot start {argv[0]}: {error.strerror}")
+    return process, log, offset

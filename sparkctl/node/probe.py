@@ -1,0 +1,133 @@
+"""All facts of a node in one round trip, as one JSON object; reads, never changes."""
+
+from __future__ import annotations
+
+import os
+import platform
+import pwd
+import re
+import shutil
+import socket
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from sparkctl.node import files, hardware, processes
+
+LISTEN = "0A"  # the TCP_LISTEN state in /proc/net/tcp, include/net/tcp_states.h
+
+
+def probe(request: dict[str, Any]) -> dict[str, Any]:
+    """The facts that planning and checks are made from.
+
+    `request` has cluster, venv, model (a path, or empty), ports (those whose owners matter),
+    temp_dir and names (our small files to read back).
+    """
+    table = processes.table()
+    boot = processes.boot_time()
+    tick = os.sysconf("SC_CLK_TCK")
+    marked = [
+        {**asdict(p), "since": boot + p.started / tick}
+        for p in table
+        if p.cluster and p.state not in "ZX" and p.pid != os.getpid()
+    ]
+    base = Path.home() / ".sparkctl" / request["cluster"]
+    return {
+        "hostname": socket.gethostname(),
+        "user": pwd.getpwuid(os.getuid()).pw_name,
+        "uid": os.getuid(),
+        "home": str(Path.home()),
+        "time": time.time(),
+        "kernel": platform.release(),
+        "machine": platform.machine(),
+        "os": _os_name(),
+        "python": platform.python_version(),
+        "net": hardware.interfaces(),
+        "ib": hardware.rdma_devices(),
+        "gpus": hardware.gpus(),
+        "memory": hardware.memory(),
+        "runtime": _runtime(Path(os.path.expanduser(request["venv"]))),
+        "model": _model(request["model"]),
+        "disk": {"home": shutil.disk_usage(Path.home()).free},
+        "ports": _listeners(request["ports"], table),
+        "ours": [p for p in marked if p["cluster"] == request["cluster"]],
+        "state": {
+            "exists": base.is_dir(),
+            "path": str(base),
+            "locked": (base / "lock").is_dir(),
+            "temp_dir": Path(request["temp_dir"]).is_dir(),
+            "files": files.read({"cluster": request["cluster"], "names": request["names"]}),
+        },
+    }
+
+
+def _os_name() -> str:
+    match = re.search(
+        r'^PRETTY_NAME="?([^"\n]*)', hardware.text(Path("/etc/os-release")) or "", re.M
+    )
+    return match[1] if match else platform.system()
+
+
+def _runtime(venv: Path) -> dict[str, Any]:
+    """Versions in the virtual environment, read from its metadata: importing takes seconds."""
+    versions: dict[str, str] = {}
+    pattern = re.compile(r"^(ray|vllm|torch|nvidia_nccl_cu\d+)-(.+)\.dist-info$")
+    for site in venv.glob("lib/python3*/site-packages"):
+        for entry in os.listdir(site):
+            if match := pattern.match(entry):
+                versions[match[1]] = match[2]
+    config = hardware.text(venv / "pyvenv.cfg") or ""
+    python = re.search(r"^version(?:_info)?\s*=\s*([\d.]+)", config, re.M)
+    return {
+        "venv": str(venv),
+        "exists": os.access(venv / "bin/python", os.X_OK),
+        "python": python[1] if python else None,
+        "programs": {n: os.access(venv / "bin" / n, os.X_OK) for n in ("ray", "vllm")},
+        "versions": versions,
+    }
+
+
+def _model(model: str) -> dict[str, Any]:
+    """Whether a model path holds a checkpoint; a hub name (no path) is vLLM's to fetch."""
+    if not model.startswith(("/", "~", ".")):
+        return {"is_path": False}
+    path = Path(os.path.expanduser(model))
+    shards = sorted(path.glob("*.safetensors")) if path.is_dir() else []
+    return {
+        "is_path": True,
+        "path": str(path),
+        "exists": path.is_dir(),
+        "config": (path / "config.json").is_file(),
+        "shards": len(shards),
+        "bytes": sum(s.stat().st_size for s in shards),
+    }
+
+
+def _listeners(ports: list[int], table: list[processes.Process]) -> list[dict[str, Any]]:
+    """Who listens on these TCP ports, from /proc/net/tcp and the owners' descriptors."""
+    sockets: dict[str, int] = {}
+    for name in ("tcp", "tcp6"):
+        for line in (hardware.text(processes.PROC / "net" / name) or "").splitlines()[1:]:
+            fields = line.split()
+            port = int(fields[1].rpartition(":")[2], 16)
+            if fields[3] == LISTEN and port in ports:
+                sockets[f"socket:[{fields[9]}]"] = port
+    found = []
+    for process in table if sockets else []:
+        try:
+            descriptors = os.scandir(processes.PROC / str(process.pid) / "fd")
+        except OSError:
+            continue
+        with descriptors:
+            for fd in descriptors:
+                try:
+                    port = sockets.pop(os.readlink(fd.path), 0)
+                except OSError:
+                    continue
+                if port:
+                    found.append({"port": port, **asdict(process)})
+    # Another user's socket: the port is taken, its owner's descriptors may not be read.
+    return found + [
+        {"port": p, "pid": None, "command": None, "cluster": ""} for p in sockets.values()
+    ]

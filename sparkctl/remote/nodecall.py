@@ -1,0 +1,64 @@
+"""How node modules get to a node: one fixed command line, everything else on its stdin.
+
+The payload is a JSON object on the first line: the modules' sources, the function to call and
+its request. What follows on stdin belongs to the function (follow.py reads its end as "stop").
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from sparkctl.remote.command import Command
+
+MODULES = ("processes", "files", "launch", "follow", "completion", "hardware", "probe")
+
+# Makes the modules importable under the names they have here, runs one, prints its answer.
+LOADER = """\
+import json, sys, types
+load = json.loads(sys.stdin.readline())
+for name in ["sparkctl", "sparkctl.node"]:
+    sys.modules[name] = types.ModuleType(name)
+    sys.modules[name].__path__ = []
+for name, source in load["modules"]:
+    module = sys.modules["sparkctl.node." + name] = types.ModuleType("sparkctl.node." + name)
+    setattr(sys.modules["sparkctl.node"], name, module)
+    exec(compile(source, name + ".py", "exec"), module.__dict__)
+answer = getattr(sys.modules["sparkctl.node." + load["module"]], load["function"])(load["request"])
+print(json.dumps(answer), flush=True)
+"""
+
+
+@cache
+def sources() -> list[tuple[str, str]]:
+    """The node modules' names and sources, in the order of their imports."""
+    folder = resources.files("sparkctl.node")
+    return [(name, (folder / f"{name}.py").read_text()) for name in MODULES]
+
+
+def call(
+    target: str,
+    request: dict[str, Any],
+    *,
+    timeout: float = 60.0,
+    mutates: bool = True,
+    title: str = "",
+    python: str = "python3",
+) -> Command:
+    """The command that runs `module.function` of sparkctl/node with this request on a node.
+
+    Its stdout is the function's answer as JSON. Secrets in the request travel on stdin only.
+    """
+    module, _, function = target.partition(".")
+    payload = json.dumps(
+        {"modules": sources(), "module": module, "function": function, "request": request}
+    )
+    return Command(
+        argv=(python, "-I", "-c", LOADER),
+        stdin=payload.encode() + b"\n",
+        timeout=timeout,
+        mutates=mutates,
+        title=title or target,
+    )
