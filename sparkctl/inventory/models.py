@@ -128,11 +128,12 @@ class Inventory(Model):
         return [n for n in self.nodes if n.role == "worker"]
 
     def gpus_of(self, _node: Node) -> int:
-        """GPUs one node gives: a Spark has one (facts/spark-fabric.md), unless ray.num_gpus says."""
+        """GPUs one node gives: a Spark has one, unless ray.num_gpus says otherwise."""
         return 1 if self.ray.num_gpus == "auto" else self.ray.num_gpus
 
     def ssh_of(self, node: Node) -> Ssh:
         """The SSH settings of a node: its own values over the cluster's."""
         if node.ssh is None:
             return self.ssh
-        return self.ssh.model_copy(update={k: getattr(node.ssh, k) for k in node.ssh.model_fields_set})
+        own = {k: getattr(node.ssh, k) for k in node.ssh.model_fields_set}
+        return self.ssh.model_copy(update=own)

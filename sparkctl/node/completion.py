@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 import urllib.error
 import urllib.request
-from pathlib import Path
 from typing import Any
+
+from sparkctl.node import files
 
 
 def ask(request: dict[str, Any]) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def ask(request: dict[str, Any]) -> dict[str, Any]:
 
 def _get(request: dict[str, Any], url: str, body: object, timeout: float) -> Any:
     headers = {"Content-Type": "application/json"}
-    key = _api_key(request.get("cluster", ""))
+    key = files.environment(request["cluster"]).get("VLLM_API_KEY")
     if key:
         headers["Authorization"] = f"Bearer {key}"
     data = None if body is None else json.dumps(body).encode()
@@ -55,11 +55,3 @@ def _get(request: dict[str, Any], url: str, body: object, timeout: float) -> Any
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(urllib.request.Request(url, data, headers), timeout=timeout) as reply:
         return json.load(reply)
-
-
-def _api_key(cluster: str) -> str:
-    path = Path(os.path.expanduser("~/.sparkctl")) / cluster / "environment.json"
-    try:
-        return str(json.loads(path.read_text()).get("VLLM_API_KEY", ""))
-    except (OSError, ValueError):
-        return ""

@@ -40,6 +40,15 @@ def read(request: dict[str, Any]) -> dict[str, Any]:
     return {n: (base / n).read_text() if (base / n).is_file() else None for n in request["names"]}
 
 
+def environment(cluster: str) -> dict[str, str]:
+    """The cluster's environment as rendered for this node; empty when none was written."""
+    path = Path.home() / ".sparkctl" / cluster / "environment.json"
+    try:
+        return dict(json.loads(path.read_text()))
+    except FileNotFoundError:
+        return {}
+
+
 def remove(request: dict[str, Any]) -> dict[str, Any]:
     """Remove the state directory and Ray's `temp_dir`; gives the paths that were there.
 

@@ -22,7 +22,7 @@ def follow(request: dict[str, Any]) -> dict[str, Any]:
     or was replaced by a new one, is picked up. With `pid` and `started` the process is watched
     too, and its end is told after the last of the log.
     """
-    path = Path(os.path.expanduser(request["path"]))
+    path = Path(request["path"]).expanduser()
     pid, started = request.get("pid"), request.get("started", 0)
     offset = int(request["offset"]) if "offset" in request else _tail(path, request["lines"])
     inode: int | None = None

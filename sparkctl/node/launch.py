@@ -39,11 +39,11 @@ def start(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _spawn(request: dict[str, Any]) -> tuple[subprocess.Popen[bytes], Path, int]:
-    """The process in a new session, with `env` over the login's own environment."""
+    """The process in a new session, with the login's environment, ours, `env` over it."""
     base = files.state_dir(request["cluster"])
     log = base / request["log"]
-    environment = {**os.environ, **request["env"]}
-    argv = [os.path.expanduser(a) if i == 0 else a for i, a in enumerate(request["argv"])]
+    environment = {**os.environ, **files.environment(request["cluster"]), **request["env"]}
+    argv = [str(Path(request["argv"][0]).expanduser()), *request["argv"][1:]]
     fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     with os.fdopen(fd, "ab") as stream:
         stamp = time.strftime("%Y-%m-%d %H:%M:%S")

@@ -47,7 +47,7 @@ def probe(request: dict[str, Any]) -> dict[str, Any]:
         "ib": hardware.rdma_devices(),
         "gpus": hardware.gpus(),
         "memory": hardware.memory(),
-        "runtime": _runtime(Path(os.path.expanduser(request["venv"]))),
+        "runtime": _runtime(Path(request["venv"]).expanduser()),
         "model": _model(request["model"]),
         "disk": {"home": shutil.disk_usage(Path.home()).free},
         "ports": _listeners(request["ports"], table),
@@ -92,7 +92,7 @@ def _model(model: str) -> dict[str, Any]:
     """Whether a model path holds a checkpoint; a hub name (no path) is vLLM's to fetch."""
     if not model.startswith(("/", "~", ".")):
         return {"is_path": False}
-    path = Path(os.path.expanduser(model))
+    path = Path(model).expanduser()
     shards = sorted(path.glob("*.safetensors")) if path.is_dir() else []
     return {
         "is_path": True,

@@ -99,7 +99,7 @@ def table() -> list[Process]:
     return list(found.values())
 
 
-def ours(cluster: str, roles: list[str] | None = None) -> list[Process]:
+def ours(cluster: str, roles: list[str] | None = None, run: str | None = None) -> list[Process]:
     """The living processes with this cluster's mark, this one and zombies left out."""
     return [
         p
@@ -108,6 +108,7 @@ def ours(cluster: str, roles: list[str] | None = None) -> list[Process]:
         and p.pid != os.getpid()
         and p.state not in "ZX"
         and (not roles or p.role in roles)
+        and (not run or p.run == run)
     ]
 
 
@@ -156,25 +157,43 @@ def _end(processes: list[Process], number: int, grace: float) -> None:
             os.close(fd)
 
 
+def _shared_memory(processes: list[Process]) -> set[str]:
+    """The /dev/shm files that these processes map (a KILLed one cannot remove its own)."""
+    found = set()
+    for process in processes:
+        try:
+            maps = (PROC / str(process.pid) / "maps").read_text(errors="replace")
+        except OSError:
+            continue
+        lines = (line.split(maxsplit=5) for line in maps.splitlines() if "/dev/shm/" in line)
+        found.update(f[5] for f in lines if len(f) == 6 and not f[5].endswith("(deleted)"))
+    return found
+
+
 def stop(request: dict[str, Any]) -> dict[str, Any]:
     """End the marked processes of `cluster` with these `roles` (all when empty).
 
     TERM first, KILL after `grace` seconds, again until none is found: a supervisor may have
-    started another meanwhile. Gives `stopped` and, if any is left, `remaining`.
+    started another meanwhile. With `run`, only what that run started. Shared memory that they
+    alone used is removed. Gives `stopped` and, if any is left, `remaining`.
     """
-    cluster, roles = request["cluster"], request.get("roles")
+    cluster, roles, run = request["cluster"], request.get("roles"), request.get("run")
+    memory: set[str] = set()
     stopped: dict[tuple[int, int], Process] = {}
     for number, grace in (
         (signal.SIGTERM, float(request.get("grace", 10))),
         (signal.SIGKILL, 5.0),
         (signal.SIGKILL, 5.0),
     ):
-        found = ours(cluster, roles)
+        found = ours(cluster, roles, run)
         if not found:
             break
+        memory |= _shared_memory(found)
         stopped.update({(p.pid, p.started): p for p in found})
         _end(found, number, grace)
+    for path in memory - _shared_memory(table()):
+        Path(path).unlink(missing_ok=True)
     return {
         "stopped": [asdict(p) for p in stopped.values()],
-        "remaining": [asdict(p) for p in ours(cluster, roles)],
+        "remaining": [asdict(p) for p in ours(cluster, roles, run)],
     }

@@ -13,7 +13,7 @@ from typing import Any
 
 from sparkctl.remote.command import Command
 
-MODULES = ("processes", "files", "launch", "follow", "completion", "hardware", "probe")
+MODULES = ("processes", "files", "launch", "follow", "completion", "hardware", "probe", "raytable")
 
 # Makes the modules importable under the names they have here, runs one, prints its answer.
 LOADER = """\

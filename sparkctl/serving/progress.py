@@ -1,0 +1,90 @@
+"""What vLLM's log says of a start: stages in order, progress within one, and fatal lines.
+
+Milestones and fatal lines: facts/ray-vllm.md section 5.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from dataclasses import dataclass, field
+
+TAIL_LINES = 60
+
+# In the order in which vLLM passes them; each pattern opens its stage.
+STAGES: tuple[tuple[str, re.Pattern[str]], ...] = (
+    (
+        "starting the API server",
+        re.compile(r"vLLM API server version|api_server\.py|Starting vLLM"),
+    ),
+    ("starting the engine", re.compile(r"Initializing a V1 LLM engine")),
+    ("joining the ranks", re.compile(r"world_size=\d+ rank=\d+")),
+    ("loading the model", re.compile(r"Starting to load model|Loading safetensors checkpoint")),
+    ("preparing the model", re.compile(r"Loading weights took")),
+    ("compiling", re.compile(r"Model loading took|torch\.compile takes|Dynamo bytecode")),
+    ("sizing the KV cache", re.compile(r"torch\.compile took|Available KV cache memory:")),
+    ("warming up", re.compile(r"GPU KV cache size:|Capturing CUDA graphs")),
+    ("opening the API", re.compile(r"init engine \(.*took|Starting vLLM server on")),
+    ("ready", re.compile(r"Application startup complete\.")),
+)
+FATAL = re.compile(
+    r"EngineCore failed to start\.|EngineCore encountered a fatal error\."
+    r"|Engine core initialization failed\.|Free memory on device .* is less than desired"
+    r"|No available memory for the cache blocks\.|To serve at least one request with the model's max"
+    r"|RayWorkerProc rank=\d+ died unexpectedly"
+)
+SHARDS = re.compile(r"Loading safetensors checkpoint shards:\s+(\d+)% Completed \| (\d+)/(\d+)")
+ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+ERROR = re.compile(r"\b((?:[A-Za-z_.]*(?:Error|Exception)): \S.*|(?:api_server|vllm).*: error: .+)")
+# The line that repeats "see above" and those that Ray wraps around the first one.
+SECONDARY = re.compile(r"Engine core initialization failed|See root cause above|RayTaskError")
+
+
+@dataclass
+class Progress:
+    """The state of a start, fed with the log as it grows."""
+
+    stage: int = -1
+    percent: int | None = None
+    fatal: str | None = None
+    cause: str | None = None
+    tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL_LINES))
+    _partial: str = ""
+
+    @property
+    def title(self) -> str:
+        """The stage's name."""
+        return STAGES[self.stage][0] if self.stage >= 0 else "starting"
+
+    @property
+    def ready(self) -> bool:
+        """Whether the API says that it is up (a real completion is still to come)."""
+        return self.stage == len(STAGES) - 1
+
+    def feed(self, text: str) -> bool:
+        """Take more of the log, cut anywhere; True when stage or percentage moved on."""
+        before = (self.stage, self.percent)
+        *lines, self._partial = re.split(r"[\r\n]", self._partial + text)
+        for line in lines:
+            self._line(ANSI.sub("", line).rstrip())
+        return (self.stage, self.percent) != before
+
+    def _line(self, line: str) -> None:
+        if not line:
+            return
+        self.tail.append(line)
+        for index in range(len(STAGES) - 1, self.stage, -1):
+            if STAGES[index][1].search(line):
+                self.stage, self.percent = index, None
+                break
+        if shards := SHARDS.search(line):
+            self.percent = int(shards[1])
+        if self.cause is None and not SECONDARY.search(line) and (error := ERROR.search(line)):
+            self.cause = error[1]
+        if self.fatal is None and FATAL.search(line):
+            self.fatal = line
+
+    @property
+    def verdict(self) -> str | None:
+        """What ended the start: the first error, else the fatal line; None when there is neither."""
+        return self.cause or self.fatal
