@@ -1,0 +1,116 @@
+"""What each node should run, made from the inventory and the node's own facts; pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sparkctl.cluster.places import TOKEN, temp_dir
+from sparkctl.fabric.choice import FabricChoice
+from sparkctl.fabric.select import choose
+from sparkctl.inventory.layers import Layer
+from sparkctl.inventory.models import Inventory, Node
+from sparkctl.serving.commandline import ray_head_argv, ray_worker_argv, vllm_argv
+from sparkctl.serving.environment import Setting, render
+
+OWN_LAYER = "sparkctl"
+
+
+@dataclass(frozen=True)
+class NodeWish:
+    """One node's environment and command lines; `vllm_argv` is empty on a worker."""
+
+    node: Node
+    choice: FabricChoice
+    environment: dict[str, Setting]
+    ray_argv: tuple[str, ...]
+    vllm_argv: tuple[str, ...]
+
+    @property
+    def values(self) -> dict[str, str]:
+        """The environment without the layers that it came from."""
+        return {name: setting.value for name, setting in self.environment.items()}
+
+    @property
+    def ray_digest(self) -> str:
+        """Changes whenever Ray on this node would have to be started anew."""
+        return _digest([self.values, self.ray_argv])
+
+    @property
+    def vllm_digest(self) -> str:
+        """Changes whenever vLLM would have to be started anew."""
+        return _digest([self.values, self.vllm_argv])
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the whole cluster should run."""
+
+    inventory: Inventory
+    nodes: dict[str, NodeWish]
+
+    @property
+    def head(self) -> NodeWish:
+        """The head's part."""
+        return self.nodes[self.inventory.head.name]
+
+    @property
+    def ray_address(self) -> str:
+        """The GCS on the head's fabric address."""
+        return f"{self.head.choice.address}:{self.inventory.ray.port}"
+
+    @property
+    def ray_nodes(self) -> dict[str, float]:
+        """Each fabric address that Ray must list alive, and the GPUs it must bring."""
+        return {
+            w.choice.address: float(self.inventory.gpus_of(w.node)) for w in self.nodes.values()
+        }
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def make_wish(
+    inventory: Inventory, layers: list[Layer], facts: Mapping[str, Mapping[str, Any]]
+) -> Wish:
+    """The wish for the nodes whose facts are known.
+
+    Raises SparkctlError when a node's fabric cannot be derived or does not fit the inventory.
+    """
+    choices = {n.name: choose(inventory, n, facts[n.name]) for n in inventory.nodes}
+    head_address = choices[inventory.head.name].address
+    nodes = {}
+    for node in inventory.nodes:
+        choice, known = choices[node.name], facts[node.name]
+        environment = render(inventory, node, choice, layers)
+        environment.update(_own(inventory, str(known["home"])))
+        is_head = node.role == "head"
+        nodes[node.name] = NodeWish(
+            node=node,
+            choice=choice,
+            environment=environment,
+            ray_argv=ray_head_argv(inventory, choice.address, temp_dir(inventory.cluster))
+            if is_head
+            else ray_worker_argv(inventory, choice.address, head_address),
+            vllm_argv=vllm_argv(inventory) if is_head else (),
+        )
+    return Wish(inventory, nodes)
+
+
+def _own(inventory: Inventory, home: str) -> dict[str, Setting]:
+    """What the mechanism itself needs, over every layer."""
+    values = {
+        # Sockets and scratch files of vLLM and torch then go with the cluster.
+        "TMPDIR": f"{temp_dir(inventory.cluster)}/tmp",
+        # Ray's and vLLM's setproctitle would else write over the mark in /proc/PID/environ.
+        "SPT_NOENV": "1",
+    }
+    if inventory.ray.auth == "token":
+        # Without a token whoever reaches the ports runs code (facts/ray-vllm.md section 4).
+        values["RAY_AUTH_MODE"] = "token"
+        values["RAY_AUTH_TOKEN_PATH"] = f"{home}/.sparkctl/{inventory.cluster}/{TOKEN}"
+    return {name: Setting(value, OWN_LAYER) for name, value in values.items()}
