@@ -51,6 +51,7 @@ class Wish:
 
     inventory: Inventory
     nodes: dict[str, NodeWish]
+    runtime_python: str
 
     @property
     def head(self) -> NodeWish:
@@ -98,7 +99,8 @@ def make_wish(
             else ray_worker_argv(inventory, choice.address, head_address),
             vllm_argv=vllm_argv(inventory) if is_head else (),
         )
-    return Wish(inventory, nodes)
+    venv = facts[inventory.head.name]["runtime"]["venv"]
+    return Wish(inventory, nodes, f"{venv}/bin/python")
 
 
 def _own(inventory: Inventory, home: str) -> dict[str, Setting]:

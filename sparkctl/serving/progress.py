@@ -30,7 +30,7 @@ STAGES: tuple[tuple[str, re.Pattern[str]], ...] = (
 FATAL = re.compile(
     r"EngineCore failed to start\.|EngineCore encountered a fatal error\."
     r"|Engine core initialization failed\.|Free memory on device .* is less than desired"
-    r"|No available memory for the cache blocks\.|To serve at least one request with the model's max"
+    r"|No available memory for the cache blocks\.|To serve at least one request with the model"
     r"|RayWorkerProc rank=\d+ died unexpectedly"
 )
 SHARDS = re.compile(r"Loading safetensors checkpoint shards:\s+(\d+)% Completed \| (\d+)/(\d+)")
@@ -86,5 +86,5 @@ class Progress:
 
     @property
     def verdict(self) -> str | None:
-        """What ended the start: the first error, else the fatal line; None when there is neither."""
+        """The cause of a failed start: the first error, else the fatal line, else None."""
         return self.cause or self.fatal

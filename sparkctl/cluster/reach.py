@@ -1,0 +1,41 @@
+"""Reaching the nodes of an inventory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sparkctl.cluster.session import Session
+from sparkctl.errors import RemoteError, SparkctlError
+from sparkctl.inventory.models import Inventory
+from sparkctl.remote.pool import Pool
+
+
+@contextmanager
+def session(
+    inventory: Inventory, base: Path, *, read_only: bool = False, partial: bool = False
+) -> Iterator[Session]:
+    """A session with every node connected, in parallel; closed at the end.
+
+    Raises RemoteError naming every node that cannot be reached, unless `partial`.
+    """
+    with Pool(inventory, read_only=read_only) as pool:
+        if pool.errors and not partial:
+            raise unreachable(pool.errors)
+        yield Session(inventory, base, pool)
+
+
+def unreachable(errors: dict[str, SparkctlError]) -> SparkctlError:
+    """One error out of those of all nodes; the only one is given as it is."""
+    if len(errors) == 1:
+        return next(iter(errors.values()))
+    text = "\n".join(f"{e}" + (f"\n    {e.hint}" if e.hint else "") for e in errors.values())
+    return RemoteError(f"{len(errors)} nodes cannot be reached:\n{text}")
+
+
+def reach(inventory: Inventory) -> list[tuple[str, str | None]]:
+    """Connect to every node once: its name and, where it failed, the error."""
+    with Pool(inventory, read_only=True) as pool:
+        errors = {n: str(e) + (f" ({e.hint})" if e.hint else "") for n, e in pool.errors.items()}
+    return [(n.name, errors.get(n.name)) for n in inventory.nodes]

@@ -1,0 +1,138 @@
+"""`status`: what runs where since when, Ray's view of it, and whether vLLM answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from sparkctl.cluster.difference import processes
+from sparkctl.cluster.rayview import ray_table
+from sparkctl.cluster.session import Session
+from sparkctl.cluster.watch import TOKENS, api_base
+from sparkctl.cluster.wish import Wish, make_wish
+from sparkctl.errors import SparkctlError
+from sparkctl.inventory.layers import load_layers
+
+GENERATION = 60.0  # seconds for a few tokens of a running engine
+
+
+@dataclass
+class NodeStatus:
+    """One node: how it is reached, its fabric address, what runs there."""
+
+    name: str
+    role: str
+    host: str
+    error: str | None = None
+    fabric_address: str | None = None
+    ray: str = "unknown"
+    ranks: int = 0
+    gpu: str | None = None
+    memory_available: int | None = None  # bytes
+    processes: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass
+class Status:
+    """The cluster as found."""
+
+    cluster: str
+    nodes: list[NodeStatus]
+    imitated: list[str]
+    ray: dict[str, Any] = field(default_factory=dict)
+    vllm: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def healthy(self) -> bool:
+        """Every node reached, alive in Ray, and vLLM answering."""
+        nodes = all(n.error is None and n.ray == "alive" for n in self.nodes)
+        return nodes and not self.vllm.get("error") and bool(self.vllm.get("models"))
+
+
+def status(session: Session, *, deep: bool = False) -> Status:
+    """Look at every node that can be reached; with `deep` a real generation is asked for."""
+    inventory = session.inventory
+    reached = [n for n in inventory.nodes if n.name in session.pool.connections]
+    probed = session.probe(reached)
+    errors = {n: str(e) for n, e in {**session.pool.errors, **probed.failed}.items()}
+    found = Status(
+        inventory.cluster,
+        [_node(n.name, n.role, n.host, errors.get(n.name), session.facts.get(n.name))
+         for n in inventory.nodes],
+        list(inventory.imitated),
+    )  # fmt: skip
+    head = session.facts.get(inventory.head.name)
+    if head is None:
+        found.vllm["error"] = f"the head cannot be asked: {errors[inventory.head.name]}"
+        return found
+    _ask_ray(session, found, errors)
+    _ask_vllm(session, found, deep)
+    return found
+
+
+def _node(
+    name: str, role: str, host: str, error: str | None, facts: dict[str, Any] | None
+) -> NodeStatus:
+    node = NodeStatus(name, role, host, error)
+    if facts:
+        node.ray = "started" if processes(facts, "ray") else "not running"
+        node.ranks = sum("RayWorkerProc" in p["command"] for p in facts["ours"])
+        node.gpu = ", ".join(g["name"] for g in facts["gpus"] or []) or None
+        node.memory_available = facts["memory"].get("MemAvailable")
+        node.processes = [
+            {k: p[k] for k in ("pid", "role", "command", "since", "run")} for p in facts["ours"]
+        ]
+    return node
+
+
+def _ask_ray(session: Session, found: Status, errors: dict[str, str]) -> None:
+    """Ray's node table, matched to ours by the fabric address."""
+    if not any(n.ray == "started" for n in found.nodes if n.role == "head"):
+        return
+    try:
+        wish = _wish(session, errors)
+        table = ray_table(session, wish)
+    except SparkctlError as error:
+        found.ray["error"] = str(error)
+        return
+    if "error" in table:
+        found.ray["error"] = table["error"]
+        return
+    found.ray = {k: table[k] for k in ("ray", "nodes", "groups")}
+    alive = {n["address"]: n for n in table["nodes"] if n["alive"]}
+    for node in found.nodes:
+        part = wish.nodes.get(node.name)
+        if part:
+            node.fabric_address = part.choice.address
+            if part.choice.address in alive:
+                node.ray = "alive"
+            elif node.ray == "started":
+                node.ray = "not in Ray's table"
+
+
+def _wish(session: Session, errors: dict[str, str]) -> Wish:
+    inventory = session.inventory
+    known = inventory.model_copy(
+        update={"nodes": [n for n in inventory.nodes if n.name not in errors]}
+    )
+    return make_wish(known, load_layers(inventory, session.base), session.facts)
+
+
+def _ask_vllm(session: Session, found: Status, deep: bool) -> None:
+    inventory = session.inventory
+    running = processes(session.facts[inventory.head.name], "vllm")
+    if not running:
+        found.vllm = {"error": "not running"}
+        return
+    base = api_base(inventory.vllm.host, inventory.vllm.port)
+    request = {"base": base, "tokens": TOKENS if deep else 0, "timeout": GENERATION}
+    found.vllm = session.ask(
+        inventory.head,
+        "completion.ask",
+        request,
+        timeout=GENERATION + 30,
+        mutates=False,
+        title="asking vLLM",
+    )
+    found.vllm["since"] = min(p["since"] for p in running)
+    found.vllm["endpoint"] = f"http://{inventory.head.host}:{inventory.vllm.port}/v1"

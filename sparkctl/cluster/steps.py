@@ -1,0 +1,198 @@
+"""The steps of `up`: Ray on each node, then vLLM on the head."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Iterable
+from typing import TypeVar
+
+from sparkctl.cluster.places import APPLIED, ENVIRONMENT, LOGS, TOKEN, log_path, temp_dir
+from sparkctl.cluster.rayview import ray_table
+from sparkctl.cluster.run import Run
+from sparkctl.cluster.watch import watch_start
+from sparkctl.errors import ServingError
+from sparkctl.inventory.models import Node
+from sparkctl.remote.fanout import GroupResult
+from sparkctl.serving.diagnosis import explain_ray
+
+T = TypeVar("T")
+STOP_GRACE = 20.0  # seconds that vLLM and raylet get to leave on TERM
+
+
+def _ray_nodes(run: Run) -> list[Node]:
+    return [run.session.node(name) for name in run.difference.ray_nodes]
+
+
+def check_all(result: GroupResult[T]) -> dict[str, T]:
+    """Every node's answer; raises the first node's error when one failed."""
+    for error in result.failed.values():
+        raise error
+    return result.ok
+
+
+def stop(run: Run, nodes: Iterable[Node], roles: list[str], only: str | None = None) -> None:
+    """End our processes of these roles on these nodes; `only` limits it to one run's.
+
+    Raises ServingError when one is left.
+    """
+    answers = check_all(
+        run.session.ask_all(
+            nodes,
+            "processes.stop",
+            lambda _: {"roles": roles, "grace": STOP_GRACE, "run": only},
+            timeout=STOP_GRACE + 30,
+            title=f"ending {' and '.join(roles)}",
+        )
+    )
+    for name, answer in answers.items():
+        if answer["remaining"]:
+            left = ", ".join(f"{p['pid']} ({p['command'][:60]})" for p in answer["remaining"])
+            raise ServingError(
+                f"these processes of ours did not end, even on KILL: {left}",
+                node=name,
+                hint="they hang in the kernel; look at `dmesg`, a reboot of the node clears them",
+            )
+
+
+def stop_vllm(run: Run) -> None:
+    """vLLM goes before the Ray under it."""
+    stop(run, [run.session.inventory.head], ["vllm"])
+
+
+def stop_ray(run: Run) -> None:
+    """What is left of Ray on the nodes that get it anew."""
+    stop(run, _ray_nodes(run), ["ray"])
+
+
+def write_files(run: Run) -> None:
+    """The rendered environment and the cluster's token, 0600, before anything reads them."""
+    session, cluster = run.session, run.cluster
+    head = session.inventory.head
+    if head.name not in run.difference.ray_nodes:
+        run.token = session.ask(head, "files.read", {"names": [TOKEN]})[TOKEN] or ""
+    run.token = run.token or secrets.token_hex(32)
+    nodes = _ray_nodes(run)
+    for node in nodes:
+        if not session.facts[node.name]["state"]["exists"]:
+            run.undo.append(
+                (
+                    f"remove our files on {node.name}",
+                    lambda n=node: session.ask(
+                        n, "files.remove", {"temp_dir": temp_dir(cluster)}, title="removing files"
+                    ),
+                )
+            )
+    check_all(
+        session.ask_all(
+            nodes,
+            "files.write",
+            lambda node: {
+                "temp_dir": temp_dir(cluster),
+                "files": {
+                    ENVIRONMENT: json.dumps(run.wish.nodes[node.name].values),
+                    TOKEN: run.token,
+                },
+            },
+            title="writing the environment",
+        )
+    )
+
+
+def _start_ray(run: Run, nodes: list[Node]) -> None:
+    for node in nodes:
+        run.undo.append(
+            (f"stop Ray on {node.name}", lambda n=node: stop(run, [n], ["ray"], only=run.id))
+        )
+    timeout = run.session.inventory.ray.start_timeout
+    answers = check_all(
+        run.session.ask_all(
+            nodes,
+            "launch.run",
+            lambda node: {
+                "argv": run.wish.nodes[node.name].ray_argv,
+                "env": run.mark("ray"),
+                "log": LOGS["ray"],
+                "timeout": timeout,
+            },
+            timeout=timeout + 15,
+            title="ray start",
+        )
+    )
+    for name, answer in answers.items():
+        if answer["status"] != 0:
+            cause, hint = explain_ray(answer["tail"], answer["status"], timeout)
+            raise ServingError(cause, node=name, hint=hint, log_tail=answer["tail"])
+    _record(run, nodes, "ray")
+
+
+def _record(run: Run, nodes: list[Node], what: str) -> None:
+    """Journal on each node what was started there, so that the next `up` can compare."""
+    for node in nodes:
+        wish = run.wish.nodes[node.name]
+        known = run.session.ask(node, "files.read", {"names": [APPLIED]})[APPLIED]
+        entry = json.loads(known or "{}")
+        entry |= {what: getattr(wish, f"{what}_digest"), f"{what}_run": run.id}
+        entry["when"] = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+        run.session.ask(node, "files.write", {"files": {APPLIED: json.dumps(entry)}})
+
+
+def starts_head(run: Run) -> bool:
+    """Whether this run starts the head's Ray."""
+    return run.session.inventory.head.name in run.difference.ray_nodes
+
+
+def starts_workers(run: Run) -> bool:
+    """Whether this run starts Ray on any worker."""
+    return any(n.role == "worker" for n in _ray_nodes(run))
+
+
+def start_head(run: Run) -> None:
+    """`ray start --head` on the head's fabric address."""
+    _start_ray(run, [run.session.inventory.head])
+
+
+def start_workers(run: Run) -> None:
+    """`ray start --address` on every worker that needs it, at once."""
+    _start_ray(run, [n for n in _ray_nodes(run) if n.role == "worker"])
+
+
+def wait_for_ray(run: Run) -> None:
+    """Until Ray's table has every node alive, by its fabric address and with its GPU."""
+    inventory = run.session.inventory
+    timeout = inventory.ray.start_timeout
+    table = ray_table(run.session, run.wish, timeout=timeout)
+    if "error" in table:
+        raise ServingError(f"Ray does not answer: {table['error']}", node=inventory.head.name)
+    if table["missing"]:
+        there = ", ".join(
+            f"{n['address']} ({n['gpus']:g} GPU)" for n in table["nodes"] if n["alive"]
+        )
+        names = {w.choice.address: n for n, w in run.wish.nodes.items()}
+        lacking = ", ".join(f"{names[a]} at {a}" for a in table["missing"])
+        raise ServingError(
+            f"Ray should list {lacking} alive with its GPU within {timeout:g} s; it lists {there}",
+            node=inventory.head.name,
+            hint="`sparkctl logs ray NODE` shows that node's start; a node with another address"
+            " joined over another network; a GPU missing: `nvidia-smi` on it",
+        )
+
+
+def start_vllm(run: Run) -> None:
+    """`vllm serve` on the head, then its log until a real completion comes back."""
+    session = run.session
+    head = session.inventory.head
+    run.undo.append(("stop vLLM", lambda: stop(run, [head], ["vllm"], only=run.id)))
+    started = session.ask(
+        head,
+        "launch.start",
+        {
+            "argv": run.wish.head.vllm_argv,
+            "env": {**run.mark("vllm"), "RAY_ADDRESS": run.wish.ray_address},
+            "log": LOGS["vllm"],
+        },
+        title="starting vLLM",
+    )
+    _record(run, [head], "vllm")
+    watch_start(run, started, log_path(run.cluster, "vllm"))

@@ -1,0 +1,98 @@
+"""`up`: from whatever runs to what the inventory wishes, by the fewest sound steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sparkctl.cluster import steps
+from sparkctl.cluster.difference import Difference, compare
+from sparkctl.cluster.preflight import preflight
+from sparkctl.cluster.rayview import ray_table
+from sparkctl.cluster.run import Run, Step, locked, perform
+from sparkctl.cluster.session import Session
+from sparkctl.cluster.watch import complete
+from sparkctl.cluster.wish import Wish, make_wish
+from sparkctl.errors import PreflightError
+from sparkctl.inventory.layers import load_layers
+from sparkctl.report.reporter import Reporter
+
+STEPS = (
+    Step("stop vLLM", steps.stop_vllm, lambda r: r.difference.vllm),
+    Step("stop what is left of Ray", steps.stop_ray, lambda r: bool(r.difference.ray_nodes)),
+    Step("write the environment", steps.write_files, lambda r: bool(r.difference.ray_nodes)),
+    Step("start the Ray head", steps.start_head, steps.starts_head),
+    Step("start the Ray workers", steps.start_workers, steps.starts_workers),
+    Step("wait for Ray's node table", steps.wait_for_ray),
+    Step("start vLLM", steps.start_vllm, lambda r: r.difference.vllm),
+)
+
+
+@dataclass(frozen=True)
+class UpReport:
+    """What `up` did: the changes (none: all was as wished) and each step's seconds."""
+
+    cluster: str
+    endpoint: str
+    model: str
+    changes: tuple[str, ...]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def desire(session: Session) -> Wish:
+    """Probe every node and make the wish from what was found.
+
+    Raises the first node's error, or PreflightError when the fabric does not fit.
+    """
+    steps.check_all(session.probe(session.inventory.nodes))
+    return make_wish(session.inventory, load_layers(session.inventory, session.base), session.facts)
+
+
+def up(session: Session, reporter: Reporter, *, keep: bool = False) -> UpReport:
+    """Bring the cluster up; see the module's first line.
+
+    Raises PreflightError before anything is started, ServingError or RemoteError after what this
+    run had started was undone (unless `keep`).
+    """
+    reporter.step("read the nodes' facts")
+    wish = desire(session)
+    failures = preflight(session.inventory, session.facts)
+    if failures:
+        raise PreflightError(
+            "nothing was started, because\n" + "\n".join(f"  {f}" for f in failures)
+        )
+    difference = compare(wish, session.facts)
+    run = Run(session, wish, difference, reporter)
+    if not difference:
+        reporter.step("check that it really serves")
+        run.difference = difference = compare(wish, session.facts, unsound=_unsound(run))
+    for change in difference.changes:
+        reporter.note(str(change))
+    if difference:
+        with locked(session, "up"):
+            perform(run, STEPS, keep=keep)
+    return report(session, difference, run.seconds)
+
+
+def report(session: Session, difference: Difference, seconds: dict[str, float]) -> UpReport:
+    """The endpoint as the controller would reach it, and what was changed."""
+    inventory = session.inventory
+    return UpReport(
+        cluster=inventory.cluster,
+        endpoint=f"http://{inventory.head.host}:{inventory.vllm.port}/v1",
+        model=inventory.vllm.served_model_name or inventory.vllm.model,
+        changes=tuple(str(c) for c in difference.changes),
+        seconds=seconds,
+    )
+
+
+def _unsound(run: Run) -> dict[str, str]:
+    """What only a look at the running cluster shows: Ray's view and a real generation."""
+    table = ray_table(run.session, run.wish)
+    names = {w.choice.address: n for n, w in run.wish.nodes.items()}
+    if "error" in table:
+        return {run.session.inventory.head.name: f"Ray does not answer: {table['error']}"}
+    found = {names[a]: f"Ray does not list {a} alive with its GPU" for a in table["missing"]}
+    answer = {} if found else complete(run)
+    if "error" in answer:
+        found["vllm"] = f"no completion comes back: {answer['error']}"
+    return found
