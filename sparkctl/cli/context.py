@@ -1,0 +1,56 @@
+"""From the options that cluster commands share to a session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sparkctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from sparkctl.cluster.session import Session
+    from sparkctl.inventory.models import Inventory, Node
+
+
+@contextmanager
+def open_session(
+    inventory: Path, *, read_only: bool = False, partial: bool = False, accept_new: bool = False
+) -> Iterator[Session]:
+    """Load the inventory and connect to its nodes, all at once.
+
+    Raises InventoryError, or RemoteError unless `partial`.
+    """
+    from sparkctl.cluster.reach import session
+    from sparkctl.inventory.loader import load
+
+    loaded = load(inventory)
+    if accept_new:
+        ssh = loaded.ssh.model_copy(update={"host_keys": "accept-new"})
+        loaded = loaded.model_copy(update={"ssh": ssh})
+    with session(loaded, inventory.parent, read_only=read_only, partial=partial) as opened:
+        yield opened
+
+
+def named(inventory: Inventory, name: str | None) -> list[Node]:
+    """The node of that name, or all of them when none is named.
+
+    Raises UsageError when the inventory has no such node.
+    """
+    if name is None:
+        return list(inventory.nodes)
+    chosen = [n for n in inventory.nodes if n.name == name]
+    if not chosen:
+        known = ", ".join(n.name for n in inventory.nodes)
+        raise UsageError(f"no node is called {name}", hint=f"the inventory has {known}")
+    return chosen
+
+
+def emit_json(document: object) -> None:
+    """The one JSON document on stdout."""
+    import json
+
+    click.echo(json.dumps(document, indent=2, default=str))

@@ -1,0 +1,44 @@
+"""sparkctl down."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sparkctl.cli.options import inventory_option, json_option
+
+
+@click.command()
+@inventory_option
+@json_option
+@click.option("--break-lock", is_flag=True, help="Go on although another run holds the lock.")
+def down(inventory: Path, as_json: bool, break_lock: bool) -> None:
+    """Stop what is ours, remove what we wrote; nothing else is touched."""
+    from dataclasses import asdict
+
+    from sparkctl.cli.context import emit_json, open_session
+    from sparkctl.cluster.down import down as take_down
+    from sparkctl.report.reporter import reporter
+
+    progress = reporter()
+    try:
+        progress.step("connect to the nodes")
+        with open_session(inventory, partial=True) as session:
+            report = take_down(session, progress, break_lock=break_lock)
+    finally:
+        progress.close()
+    if as_json:
+        emit_json({"changed": bool(report.stopped or report.removed), **asdict(report)})
+    else:
+        for name, ended in report.stopped.items():
+            click.echo(f"{name}: {len(ended)} processes ended")
+        for name, paths in report.removed.items():
+            click.echo(f"{name}: removed {', '.join(paths)}")
+        if report.nothing:
+            click.echo("nothing to do")
+    for name, error in report.failed.items():
+        click.echo(f"error: not done on {name}: {error.removeprefix(name + ': ')}", err=True)
+    if report.failed:
+        click.echo("hint: make these nodes reachable and run `sparkctl down` again", err=True)
+        raise click.exceptions.Exit(1)

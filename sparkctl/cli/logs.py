@@ -1,0 +1,39 @@
+"""sparkctl logs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sparkctl.cli.options import inventory_option
+
+
+@click.command()
+@inventory_option
+@click.argument("what", type=click.Choice(["ray", "vllm"]), default="vllm")
+@click.argument("node", required=False)
+@click.option("-f", "--follow", is_flag=True, help="Go on as the log grows, until Ctrl-C.")
+@click.option("-n", "--lines", type=click.IntRange(0), default=200, show_default=True)
+def logs(inventory: Path, what: str, node: str | None, follow: bool, lines: int) -> None:
+    """Show Ray's or vLLM's log on NODE (the head when none is named)."""
+    from sparkctl.cli.context import named, open_session
+    from sparkctl.cluster.logs import read_log
+    from sparkctl.errors import SparkctlError
+    from sparkctl.inventory.loader import load
+
+    loaded = load(inventory)
+    chosen = named(loaded, node)[0] if node else loaded.head
+    with open_session(inventory, read_only=True, partial=True) as session:
+        if chosen.name in session.pool.errors:
+            raise session.pool.errors[chosen.name]
+        any_text = False
+        for text in read_log(session, chosen, what, lines=lines, follow=follow):
+            any_text = True
+            click.echo(text, nl=False)
+    if not any_text and not follow:
+        raise SparkctlError(
+            f"there is no {what} log of cluster {loaded.cluster}",
+            node=chosen.name,
+            hint="`sparkctl status` shows what runs; vLLM's log is on the head",
+        )

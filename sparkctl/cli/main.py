@@ -1,0 +1,100 @@
+"""The command line's root: lazy commands, and how errors end."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from collections.abc import Sequence
+
+import click
+
+from sparkctl import __version__
+from sparkctl.errors import SparkctlError
+
+# Name, where it is, and its line in --help: a command's module is imported when it is called.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "init": ("sparkctl.cli.init:init", "Write a commented starter inventory and env layers."),
+    "validate": ("sparkctl.cli.validate:validate", "Check the inventory; contact no node."),
+    "env": ("sparkctl.cli.env:env", "Print each node's effective environment and its origins."),
+    "plan": ("sparkctl.cli.plan:plan", "Print the exact commands that up would use."),
+    "up": ("sparkctl.cli.up:up", "Start Ray and vLLM, until a real completion comes back."),
+    "status": ("sparkctl.cli.status:status", "Show what runs where, and whether it serves."),
+    "logs": ("sparkctl.cli.logs:logs", "Show Ray's or vLLM's log on a node."),
+    "down": ("sparkctl.cli.down:down", "Stop what is ours, remove what we wrote."),
+    "lab": ("sparkctl.cli.lab:lab", "Imitated Sparks on this Linux machine."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported on use, so that --help costs nothing."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="sparkctl")
+@click.option("--debug", is_flag=True, help="Show tracebacks and every remote command.")
+def cli(debug: bool) -> None:
+    """Run large models across NVIDIA DGX Spark (GB10) nodes with Ray and vLLM.
+
+    Exit codes: 0 done; 1 the operation failed; 2 usage or inventory; 3 a check found a failure;
+    130 interrupted.
+    """
+    if debug:
+        logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run one command; gives the exit code (see the contract in --help)."""
+    debug = "--debug" in argv
+    as_json = "--json" in argv
+    logging.getLogger("paramiko").setLevel(logging.DEBUG if debug else logging.CRITICAL)
+    try:
+        code = cli.main(args=list(argv), prog_name="sparkctl", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.Abort:
+        return interrupted()
+    except KeyboardInterrupt:
+        return interrupted()
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except BrokenPipeError:
+        # The reader of our stdout (head, less) has had enough.
+        sys.stderr.close()
+        return 1
+    except SparkctlError as error:
+        if debug:
+            raise
+        from sparkctl.report.failure import show
+
+        show(error, as_json=as_json)
+        return error.exit_code
+    except Exception as error:
+        if debug:
+            raise
+        from sparkctl.report.failure import show_internal
+
+        show_internal(error)
+        return 1
+
+
+def interrupted() -> int:
+    """What Ctrl-C ends with."""
+    click.echo("interrupted", err=True)
+    return 130

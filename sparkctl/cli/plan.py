@@ -1,0 +1,59 @@
+"""sparkctl plan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sparkctl.cli.options import inventory_option, json_option
+
+
+@click.command()
+@inventory_option
+@json_option
+def plan(inventory: Path, as_json: bool) -> None:
+    """Print, for each node, the exact environment and commands that up would use.
+
+    Reads the nodes' facts and changes nothing. Secrets are masked.
+    """
+    import shlex
+
+    from sparkctl.cli.context import emit_json, open_session
+    from sparkctl.cluster.difference import compare
+    from sparkctl.cluster.preflight import preflight
+    from sparkctl.cluster.up import desire
+    from sparkctl.serving.environment import masked
+
+    with open_session(inventory, read_only=True) as session:
+        wish = desire(session)
+        changes = [str(c) for c in compare(wish, session.facts).changes]
+        failures = preflight(session.inventory, session.facts)
+    nodes = {
+        name: {
+            "environment": {k: masked(k, s.value) for k, s in part.environment.items()},
+            "ray": part.ray_argv,
+            "vllm": part.vllm_argv,
+        }
+        for name, part in wish.nodes.items()
+    }
+    if as_json:
+        problems = [{"check": f.check, "node": f.node, "summary": f.summary} for f in failures]
+        emit_json(
+            {"cluster": wish.inventory.cluster, "nodes": nodes, "changes": changes,
+             "problems": problems}
+        )  # fmt: skip
+        return
+    for name, part in wish.nodes.items():
+        click.echo(f"# {name} ({part.node.role})")
+        for key, setting in part.environment.items():
+            click.echo(f"export {key}={shlex.quote(masked(key, setting.value))}")
+        click.echo(shlex.join(part.ray_argv))
+        if part.vllm_argv:
+            click.echo(f"export RAY_ADDRESS={wish.ray_address}")
+            click.echo(shlex.join(part.vllm_argv))
+        click.echo()
+    for change in changes or ["no changes"]:
+        click.echo(f"# {change}")
+    for failure in failures:
+        click.echo(f"# would stop up: {failure}", err=True)

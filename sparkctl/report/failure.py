@@ -1,0 +1,50 @@
+"""How an error is shown: what was wanted and found, the log's tail, and what to do next."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import traceback
+
+from sparkctl.errors import InventoryError, ServingError, SparkctlError
+
+
+def show(error: SparkctlError, *, as_json: bool) -> None:
+    """On stderr for people; with `as_json` also as the one document on stdout."""
+    if isinstance(error, ServingError) and error.log_tail:
+        where = f" on {error.node}" if error.node else ""
+        print(f"--- the log's last lines{where}", file=sys.stderr)
+        print("\n".join(error.log_tail), file=sys.stderr)
+        print("---", file=sys.stderr)
+    prefix = "" if isinstance(error, InventoryError) else "error: "
+    print(f"{prefix}{error}", file=sys.stderr)
+    if error.hint:
+        print(f"hint: {error.hint}", file=sys.stderr)
+    if as_json:
+        print(json.dumps({"error": document(error)}, indent=2))
+
+
+def document(error: SparkctlError) -> dict[str, object]:
+    """The error as JSON: message, hint, node, exit_code, and what the kind of error adds."""
+    fields: dict[str, object] = {
+        "message": error.message,
+        "hint": error.hint,
+        "node": error.node,
+        "exit_code": error.exit_code,
+    }
+    if isinstance(error, InventoryError):
+        fields["problems"] = error.problems
+    if isinstance(error, ServingError):
+        fields["log_tail"] = error.log_tail
+    return fields
+
+
+def show_internal(error: Exception) -> None:
+    """A bug of ours: one line, and a file with the traceback to send in."""
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="sparkctl-", suffix=".traceback", delete=False
+    ) as file:
+        traceback.print_exception(error, file=file)
+    print(f"error: a bug in sparkctl: {type(error).__name__}: {error}", file=sys.stderr)
+    print(f"hint: report it with {file.name}; --debug shows the traceback", file=sys.stderr)
