@@ -1,0 +1,20 @@
+"""vLLM's CPU platform, known to Ray as if each node had one GPU (facts/ray-vllm.md section 6).
+
+It runs in the lab's runtime, where vllm is installed; the environment that type-checks it has none.
+"""
+
+from __future__ import annotations
+
+from vllm.platforms.cpu import CpuPlatform  # type: ignore[import-not-found]  # see above
+
+
+class RayCpuPlatform(CpuPlatform):  # type: ignore[misc]  # Any, for want of the import
+    """The CPU platform, with what Ray and two separate nodes need."""
+
+    # Workers ask Ray for this resource; `ray start --num-gpus=1` gives each node one of it.
+    ray_device_key = "GPU"
+
+    @classmethod
+    def get_device_communicator_cls(cls) -> str:
+        """The class of the communicator between ranks, by name."""
+        return "sparkctl_lab_communicator.NetworkCpuCommunicator"
