@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,14 @@ def state_dir(cluster: str) -> Path:
 
 
 def write(request: dict[str, Any]) -> dict[str, Any]:
-    """Write `files` (name to text) below the state directory; gives the names that changed."""
+    """Write `files` (name to text) below the state directory; gives the names that changed.
+
+    `temp_dir`, when given, is made with its tmp/ for this user alone.
+    """
     base = state_dir(request["cluster"])
+    if "temp_dir" in request:
+        _private(Path(request["temp_dir"]))
+        _private(Path(request["temp_dir"]) / "tmp")
     changed = []
     for name, text in request["files"].items():
         path = base / name
@@ -32,6 +39,13 @@ def write(request: dict[str, Any]) -> dict[str, Any]:
         temporary.replace(path)
         changed.append(name)
     return {"changed": changed}
+
+
+def _private(path: Path) -> None:
+    """Make a directory that only this user may enter; refuse one that somebody else made."""
+    path.mkdir(mode=0o700, exist_ok=True)
+    if path.is_symlink() or path.stat().st_uid != os.getuid():
+        sys.exit(f"{path} should be a directory of ours, it belongs to another user or is a link")
 
 
 def read(request: dict[str, Any]) -> dict[str, Any]:

@@ -159,7 +159,7 @@ def _end(processes: list[Process], number: int, grace: float) -> None:
 
 def _shared_memory(processes: list[Process]) -> set[str]:
     """The /dev/shm files that these processes map (a KILLed one cannot remove its own)."""
-    found = set()
+    found: set[str] = set()
     for process in processes:
         try:
             maps = (PROC / str(process.pid) / "maps").read_text(errors="replace")
