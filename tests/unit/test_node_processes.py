@@ -1,0 +1,90 @@
+"""Our processes are found by their mark and ended; others are left alone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from sparkctl.node import processes
+
+CLUSTER = f"test-{os.getpid()}"
+SLEEP = [sys.executable, "-c", "import time; print(flush=True); time.sleep(300)"]
+STUBBORN = [
+    sys.executable,
+    "-c",
+    "import signal,time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+    "print(flush=True); time.sleep(300)",
+]
+# A daemon whose parent is gone, as Ray's are.
+DAEMON = ["sh", "-c", "setsid sleep 300 >/dev/null 2>&1 & echo"]
+Start = Callable[..., "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    begun: list[subprocess.Popen[bytes]] = []
+
+    def run(
+        argv: list[str], role: str = "ray", run_id: str = "r1", cluster: str = CLUSTER
+    ) -> subprocess.Popen[bytes]:
+        env = {**os.environ, "SPARKCTL_CLUSTER": f"{cluster}/{run_id}", "SPARKCTL_ROLE": role}
+        process = subprocess.Popen(argv, env=env, stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        process.stdout.readline()  # it is past its set-up
+        begun.append(process)
+        return process
+
+    yield run
+    processes.stop({"cluster": CLUSTER, "grace": 0.1})
+    for process in begun:
+        process.kill()
+        process.wait()
+
+
+def test_only_the_marked_cluster_is_ended(start: Start) -> None:
+    mine, other = start(SLEEP), start(SLEEP, cluster=CLUSTER + "x")
+    answer = processes.stop({"cluster": CLUSTER, "grace": 5})
+    assert [p["pid"] for p in answer["stopped"]] == [mine.pid]
+    assert answer["remaining"] == []
+    assert mine.wait(5) == -15
+    assert other.poll() is None
+
+
+def test_roles_and_runs_limit_what_is_ended(start: Start) -> None:
+    ray, vllm, older = start(SLEEP), start(SLEEP, role="vllm"), start(SLEEP, "vllm", "r0")
+    answer = processes.stop({"cluster": CLUSTER, "roles": ["vllm"], "run": "r1", "grace": 5})
+    assert [p["pid"] for p in answer["stopped"]] == [vllm.pid]
+    assert ray.poll() is None
+    assert older.poll() is None
+
+
+def test_a_process_that_ignores_term_is_killed(start: Start) -> None:
+    stubborn = start(STUBBORN)
+    begun = time.monotonic()
+    answer = processes.stop({"cluster": CLUSTER, "grace": 0.3})
+    assert answer["remaining"] == []
+    assert stubborn.wait(5) == -9
+    assert time.monotonic() - begun < 5
+
+
+def test_a_daemon_that_left_its_parent_is_found(start: Start) -> None:
+    start(DAEMON).wait(5)
+    found = [p.command for p in processes.ours(CLUSTER)]
+    assert found == ["sleep 300"]
+    assert processes.stop({"cluster": CLUSTER, "grace": 5})["remaining"] == []
+
+
+def test_nothing_to_stop_is_no_error() -> None:
+    assert processes.stop({"cluster": CLUSTER + "none"}) == {"stopped": [], "remaining": []}
+
+
+def test_a_later_process_with_the_same_pid_is_not_ours(start: Start) -> None:
+    process = start(SLEEP)
+    started = processes.identity(process.pid)
+    assert processes.alive(process.pid, started)
+    assert not processes.alive(process.pid, started + 1)

@@ -1,0 +1,75 @@
+"""vLLM's log as stages, percentage, fatal lines and causes."""
+
+from __future__ import annotations
+
+import pytest
+
+from sparkctl.serving.progress import STAGES, Progress
+
+GOOD = """\
+(APIServer pid=1) INFO 11-21 [api_server.py:1] vLLM API server version 0.32.0
+(EngineCore pid=2) INFO Initializing a V1 LLM engine (v0.32.0) with config: model='/m'
+(EngineCore pid=2) (RayWorkerProc pid=3, ip=192.168.100.12) INFO world_size=2 rank=0 local_rank=0
+(RayWorkerProc pid=3) INFO Starting to load model /m...
+Loading safetensors checkpoint shards:   0% Completed | 0/26 [00:00<?, ?it/s]\r\
+Loading safetensors checkpoint shards:  50% Completed | 13/26 [00:01<?, ?it/s]\r\
+Loading safetensors checkpoint shards: 100% Completed | 26/26 [00:02<?, ?it/s]
+INFO Loading weights took 2.1 seconds
+INFO Model loading took 0.1 GiB
+INFO torch.compile took 31.0 s in total
+INFO Available KV cache memory: 1.00 GiB
+INFO GPU KV cache size: 8,192 tokens
+INFO init engine (profile, create kv cache, warmup model) took 40 seconds
+INFO Starting vLLM server on http://0.0.0.0:30000
+INFO:     Application startup complete.
+"""
+
+
+def test_a_good_start_passes_every_stage_in_order() -> None:
+    progress, seen = Progress(), []
+    for line in GOOD.splitlines(keepends=True):
+        if progress.feed(line):
+            seen.append(progress.title)
+    titles = [title for title, _ in STAGES]
+    assert list(dict.fromkeys(seen)) == titles
+    assert progress.ready
+    assert progress.verdict is None
+
+
+@pytest.mark.parametrize("size", [1, 7, 100])
+def test_pieces_cut_anywhere_give_the_same(size: int) -> None:
+    progress = Progress()
+    for start in range(0, len(GOOD), size):
+        progress.feed(GOOD[start : start + size])
+    assert progress.ready
+
+
+def test_the_percentage_belongs_to_loading_alone() -> None:
+    progress = Progress()
+    progress.feed("Loading safetensors checkpoint shards:  50% Completed | 13/26 [00:01]\r")
+    assert (progress.title, progress.percent) == ("loading the model", 50)
+    progress.feed("INFO Loading weights took 2 s\n")
+    assert (progress.title, progress.percent) == ("preparing the model", None)
+
+
+def test_colours_are_taken_off() -> None:
+    progress = Progress()
+    progress.feed("\x1b[36m(EngineCore pid=2)\x1b[0m Initializing a V1 \x1b[1mLLM engine\n")
+    assert progress.title == "starting the engine"
+
+
+def test_the_first_error_is_the_cause_and_not_the_line_that_points_at_it() -> None:
+    progress = Progress()
+    progress.feed(
+        "ERROR [core.py] EngineCore failed to start.\n"
+        "ERROR [core.py] ValueError: No available memory for the cache blocks.\n"
+        "RuntimeError: Engine core initialization failed. See root cause above.\n"
+    )
+    assert progress.fatal == "ERROR [core.py] EngineCore failed to start."
+    assert progress.verdict == "ValueError: No available memory for the cache blocks."
+
+
+def test_a_refused_argument_is_the_cause() -> None:
+    progress = Progress()
+    progress.feed("vllm: error: unrecognized arguments: --no-such-flag\n")
+    assert progress.verdict == "vllm: error: unrecognized arguments: --no-such-flag"
