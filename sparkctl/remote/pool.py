@@ -1,0 +1,41 @@
+"""One connection to each node of an inventory, made at once, closed together."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from sparkctl.errors import SparkctlError
+from sparkctl.inventory.models import Inventory
+from sparkctl.remote.connection import Connection, connect
+from sparkctl.remote.fanout import each
+
+
+class Pool:
+    """`connections` and `errors` by node name; nodes that failed do not stop the others."""
+
+    def __init__(self, inventory: Inventory, *, read_only: bool = False) -> None:
+        self._inventory = inventory
+        self._read_only = read_only
+        self.connections: dict[str, Connection] = {}
+        self.errors: dict[str, SparkctlError] = {}
+
+    def __enter__(self) -> Pool:
+        inventory = self._inventory
+        result = each(
+            inventory.nodes,
+            lambda node: connect(
+                node.name, node.host, inventory.ssh_of(node), read_only=self._read_only
+            ),
+            key=lambda node: node.name,
+        )
+        self.connections, self.errors = result.ok, result.failed
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for connection in self.connections.values():
+            connection.close()

@@ -1,0 +1,92 @@
+"""A real sshd on loopback, with keys of its own."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from sparkctl.inventory.models import Ssh
+
+
+@dataclass
+class Sshd:
+    """One running sshd and what a client needs to reach it."""
+
+    port: int
+    folder: Path
+    process: subprocess.Popen[bytes]
+
+    @property
+    def known_hosts(self) -> Path:
+        return self.folder / "known_hosts"
+
+    def ssh(self, **changes: object) -> Ssh:
+        """The inventory's settings for this sshd."""
+        values: dict[str, object] = {
+            "user": "root",
+            "port": self.port,
+            "identity_file": str(self.folder / "client"),
+            "known_hosts": str(self.known_hosts),
+            "connect_timeout": 3.0,
+        }
+        return Ssh.model_validate(values | changes)
+
+
+def keygen(path: Path, kind: str = "ed25519") -> str:
+    """Make a key pair without a passphrase; gives the public line."""
+    argv = ["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", str(path)]
+    subprocess.run(argv, check=True)
+    return path.with_suffix(".pub").read_text()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def make_sshd(tmp_path: Path) -> Iterator[Callable[[str], Sshd]]:
+    """Start any number of sshds, each in a folder of its own; ended after the test."""
+    assert os.geteuid() == 0, "the lab tests run as root"
+    Path("/run/sshd").mkdir(exist_ok=True)
+    started: list[Sshd] = []
+
+    def make(name: str) -> Sshd:
+        folder = tmp_path / name
+        folder.mkdir()
+        host = keygen(folder / "host")
+        (folder / "authorized").write_text(keygen(folder / "client"))
+        port = free_port()
+        (folder / "config").write_text(
+            f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\n"
+            f"AuthorizedKeysFile {folder}/authorized\nStrictModes no\nUsePAM no\n"
+            f"PidFile none\nPasswordAuthentication no\nMaxSessions 64\n"
+        )
+        process = subprocess.Popen(
+            ["/usr/sbin/sshd", "-D", "-e", "-f", str(folder / "config")], stderr=subprocess.PIPE
+        )
+        assert process.stderr is not None
+        while b"listening" not in (line := process.stderr.readline()):
+            assert line, "sshd ended at its start"
+        key = " ".join(host.split()[:2])
+        (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {key}\n")
+        sshd = Sshd(port, folder, process)
+        started.append(sshd)
+        return sshd
+
+    yield make
+    for sshd in started:
+        sshd.process.terminate()
+        sshd.process.wait()
+
+
+@pytest.fixture
+def sshd(make_sshd: Callable[[str], Sshd]) -> Sshd:
+    return make_sshd("sshd")
