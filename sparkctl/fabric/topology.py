@@ -1,0 +1,70 @@
+"""From sysfs facts to cages and their halves, whatever the devices are called; pure.
+
+A cable shows as two netdevs and two RDMA devices on different PCI domains, because each QSFP port
+reaches the GB10 through two PCIe links (facts/spark-fabric.md, Topology).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Half:
+    """One half of a cage: an RDMA device, its netdev, and what is known of the two."""
+
+    hca: str
+    interface: str
+    cage: int
+    pci: str | None
+    active: bool
+    ipv4: tuple[str, ...]
+    mtu: int | None
+
+
+def halves(facts: Mapping[str, Any]) -> tuple[Half, ...]:
+    """Every RDMA device that has a netdev, in PCI order.
+
+    The pairing is the kernel's own: the device link, or the netdev of a GID (soft-RoCE).
+    """
+    found = []
+    for hca, device in facts["ib"].items():
+        interface = _interface(device, facts["net"])
+        if interface is None:
+            continue
+        net = facts["net"][interface]
+        ports = device["ports"].values()
+        found.append(
+            Half(
+                hca=hca,
+                interface=interface,
+                cage=_cage(net.get("phys_port_name"), device.get("pci")),
+                pci=device.get("pci"),
+                active=any(p["state"] == "ACTIVE" for p in ports),
+                ipv4=tuple(net["ipv4"]),
+                mtu=net["mtu"],
+            )
+        )
+    return tuple(sorted(found, key=lambda h: (h.cage, h.pci or "", h.hca)))
+
+
+def _interface(device: Mapping[str, Any], net: Mapping[str, Any]) -> str | None:
+    named = [n for n in device["netdevs"] if n in net]
+    if not named and device.get("pci"):
+        named = [n for n, v in net.items() if v.get("pci") == device["pci"]]
+    if not named:
+        gids = [g for p in device["ports"].values() for g in p["gids"]]
+        named = [g["ndev"] for g in gids if g.get("ndev") in net]
+    return named[0] if named else None
+
+
+def _cage(phys_port_name: str | None, pci: str | None) -> int:
+    """phys_port_name is p0 or p1: the cage; else the PCI function; else the only one."""
+    if match := re.fullmatch(r"p(\d+)", phys_port_name or ""):
+        return int(match[1])
+    if match := re.search(r"\.(\d)$", pci or ""):
+        return int(match[1])
+    return 0
