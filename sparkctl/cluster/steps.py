@@ -6,6 +6,7 @@ import json
 import secrets
 import time
 from collections.abc import Iterable
+from functools import partial
 from typing import TypeVar
 
 from sparkctl.cluster.places import APPLIED, ENVIRONMENT, LOGS, TOKEN, log_path, temp_dir
@@ -76,14 +77,7 @@ def write_files(run: Run) -> None:
     nodes = _ray_nodes(run)
     for node in nodes:
         if not session.facts[node.name]["state"]["exists"]:
-            run.undo.append(
-                (
-                    f"remove our files on {node.name}",
-                    lambda n=node: session.ask(
-                        n, "files.remove", {"temp_dir": temp_dir(cluster)}, title="removing files"
-                    ),
-                )
-            )
+            run.undo.append((f"remove our files on {node.name}", partial(_remove_files, run, node)))
     check_all(
         session.ask_all(
             nodes,
@@ -100,10 +94,15 @@ def write_files(run: Run) -> None:
     )
 
 
+def _remove_files(run: Run, node: Node) -> None:
+    where = {"temp_dir": temp_dir(run.cluster)}
+    run.session.ask(node, "files.remove", where, title="removing our files")
+
+
 def _start_ray(run: Run, nodes: list[Node]) -> None:
     for node in nodes:
         run.undo.append(
-            (f"stop Ray on {node.name}", lambda n=node: stop(run, [n], ["ray"], only=run.id))
+            (f"stop Ray on {node.name}", partial(stop, run, [node], ["ray"], only=run.id))
         )
     timeout = run.session.inventory.ray.start_timeout
     answers = check_all(

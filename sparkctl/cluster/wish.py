@@ -11,10 +11,9 @@ from typing import Any
 from sparkctl.cluster.places import TOKEN, temp_dir
 from sparkctl.fabric.choice import FabricChoice
 from sparkctl.fabric.select import choose
-from sparkctl.inventory.layers import Layer
 from sparkctl.inventory.models import Inventory, Node
 from sparkctl.serving.commandline import ray_head_argv, ray_worker_argv, vllm_argv
-from sparkctl.serving.environment import Setting, render
+from sparkctl.serving.environment import Layer, Setting, render
 
 OWN_LAYER = "sparkctl"
 

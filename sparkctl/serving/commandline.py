@@ -1,0 +1,64 @@
+"""The exact argv of Ray and vLLM; pure."""
+
+from __future__ import annotations
+
+import json
+
+from sparkctl.inventory.models import Argument, Inventory
+from sparkctl.serving.recipe import ARGUMENTS
+
+
+def vllm_argv(inventory: Inventory) -> tuple[str, ...]:
+    """`vllm serve …` for the head: the inventory's fields, then the recipe as it changes it."""
+    vllm = inventory.vllm
+    argv = [f"{inventory.runtime.venv}/bin/vllm", "serve", vllm.model]
+    argv += ["--host", vllm.host, "--port", str(vllm.port)]
+    if vllm.served_model_name:
+        argv += ["--served-model-name", vllm.served_model_name]
+    argv += ["--tensor-parallel-size", str(vllm.tensor_parallel_size)]
+    for name, value in {**ARGUMENTS, **vllm.arguments}.items():
+        argv += _flag(name, value)
+    return tuple(argv)
+
+
+def _flag(name: str, value: Argument) -> list[str]:
+    """One flag: null and false drop it, true is bare, a list repeats, a mapping is JSON."""
+    if value is None or value is False:
+        return []
+    if value is True:
+        return [f"--{name}"]
+    if isinstance(value, list):
+        return [f"--{name}", *(str(v) for v in value)]
+    if isinstance(value, dict):
+        return [f"--{name}", json.dumps(value, separators=(",", ":"))]
+    return [f"--{name}", str(value)]
+
+
+def ray_head_argv(inventory: Inventory, address: str, temp_dir: str) -> tuple[str, ...]:
+    """`ray start --head` on the head's fabric address (facts/ray-vllm.md section 4)."""
+    ray = inventory.ray
+    argv = ["--head", "--port", str(ray.port), "--dashboard-port", str(ray.dashboard_port)]
+    argv += ["--temp-dir", temp_dir]
+    return _ray(inventory, address, argv)
+
+
+def ray_worker_argv(inventory: Inventory, address: str, head_address: str) -> tuple[str, ...]:
+    """`ray start --address`; the temporary directory is the head's, as Ray tells it."""
+    return _ray(inventory, address, ["--address", f"{head_address}:{inventory.ray.port}"])
+
+
+def _ray(inventory: Inventory, address: str, role: list[str]) -> tuple[str, ...]:
+    ray = inventory.ray
+    argv = [f"{inventory.runtime.venv}/bin/ray", "start", *role]
+    argv += ["--node-ip-address", address, "--disable-usage-stats"]
+    for flag, value in (
+        ("--node-manager-port", ray.node_manager_port),
+        ("--object-manager-port", ray.object_manager_port),
+        ("--min-worker-port", ray.min_worker_port),
+        ("--max-worker-port", ray.max_worker_port),
+        ("--object-store-memory", ray.object_store_memory),
+        ("--num-gpus", None if ray.num_gpus == "auto" else ray.num_gpus),
+    ):
+        if value is not None:
+            argv += [flag, str(value)]
+    return tuple(argv)
