@@ -1,0 +1,31 @@
+"""The options that several commands share; part of the contract that scripts rely on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def inventory_option(command: F) -> F:
+    """-i/--inventory PATH, SPARKCTL_INVENTORY, ./inventory.yaml."""
+    return click.option(
+        "-i",
+        "--inventory",
+        type=click.Path(path_type=Path),
+        envvar="SPARKCTL_INVENTORY",
+        default=Path("inventory.yaml"),
+        show_default="./inventory.yaml",
+        help="The cluster's inventory (or SPARKCTL_INVENTORY).",
+    )(command)
+
+
+def json_option(command: F) -> F:
+    """--json: one document on stdout, nothing else there."""
+    return click.option(
+        "--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else."
+    )(command)
