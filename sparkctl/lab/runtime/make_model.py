@@ -125,6 +125,7 @@ def write_weights(folder: Path) -> None:
     for number, chosen in enumerate((names[::2], names[1::2]), start=1):
         file = f"model-{number:05d}-of-00002.safetensors"
         save_file({n: tensors[n] for n in chosen}, folder / file, metadata={"format": "pt"})
+        (folder / file).chmod(0o644)  # save_file makes it 0600
         where |= dict.fromkeys(chosen, file)
     size = sum(t.numel() * t.element_size() for t in tensors.values())
     index = {"metadata": {"total_size": size}, "weight_map": dict(sorted(where.items()))}
