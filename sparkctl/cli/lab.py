@@ -1,0 +1,95 @@
+"""sparkctl lab."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from sparkctl.cli.options import json_option
+
+HOME = Path("/var/lib/sparkctl-lab")
+folder_option = click.option(
+    "--dir", "folder", type=click.Path(path_type=Path), default=HOME, show_default=True
+)
+
+
+def cache_folder() -> Path:
+    """Where the lab keeps what is slow to make: its runtime, model, compiled code."""
+    return Path(os.environ.get("SPARKCTL_CACHE", "~/.cache/sparkctl")).expanduser()
+
+
+@click.group()
+def lab() -> None:
+    """Imitated Sparks on this Linux machine: real sshd, Ray and vLLM in network namespaces."""
+
+
+@lab.command()
+@click.option("--nodes", type=int, default=2, show_default=True, help="1 to 16.")
+@folder_option
+@click.option("--runtime", type=click.Path(path_type=Path), help="Virtual environment with vLLM.")
+@click.option("--no-model", is_flag=True, help="Make no model (no runtime is needed then).")
+@json_option
+def up(nodes: int, folder: Path, runtime: Path | None, no_model: bool, as_json: bool) -> None:
+    """Make the lab and write its inventory."""
+    from sparkctl.cli.context import emit_json
+    from sparkctl.lab import lab as labs
+
+    cache = cache_folder()
+    made = labs.up(nodes, folder, runtime or cache / "runtime", cache / "lab", model=not no_model)
+    if as_json:
+        emit_json(labs.status(made.base))
+        return
+    for node in made.nodes:
+        click.echo(f"{node.name}: {node.address}")
+    click.echo(f"next: sparkctl up -i {made.inventory}")
+
+
+@lab.command()
+@folder_option
+@json_option
+def status(folder: Path, as_json: bool) -> None:
+    """Show the lab's nodes and what of them is imitated."""
+    from sparkctl.cli.context import emit_json
+    from sparkctl.lab import lab as labs
+
+    found = labs.status(folder)
+    if as_json:
+        emit_json(found or {"nodes": []})
+    elif found is None:
+        click.echo("no lab is up")
+    else:
+        for node in found["nodes"]:
+            pid = f"pid {node['pid']}" if node["pid"] else "not running"
+            click.echo(f"{node['name']}: {node['address']} netns {node['netns']} {pid}")
+        for what in found["imitated"]:
+            click.echo(f"imitated: {what}")
+
+
+@lab.command()
+@folder_option
+def down(folder: Path) -> None:
+    """Remove everything of the lab, also what a crash left."""
+    from sparkctl.lab import lab as labs
+
+    removed = labs.down(folder)
+    click.echo(f"removed {', '.join(removed)}" if removed else "nothing to do")
+
+
+@lab.command(context_settings={"ignore_unknown_options": True})
+@folder_option
+@click.argument("node")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+def ssh(folder: Path, node: str, command: tuple[str, ...]) -> None:
+    """Open a shell on NODE, or run COMMAND there."""
+    from sparkctl.errors import UsageError
+    from sparkctl.lab import lab as labs
+
+    found = labs.find(folder)
+    address = {n.name: n.address for n in found.nodes}.get(node) if found else None
+    if address is None:
+        known = ", ".join(n.name for n in found.nodes) if found else "none: `sparkctl lab up`"
+        raise UsageError(f"the lab has no node {node}", hint=f"its nodes are {known}")
+    options = ["-i", f"{folder}/client_key", "-o", f"UserKnownHostsFile={folder}/known_hosts"]
+    os.execvp("ssh", ["ssh", *options, "-l", "root", "--", address, *command])
