@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import TypeVar
 
+from sparkctl.cluster.difference import processes
 from sparkctl.cluster.places import APPLIED, ENVIRONMENT, LOGS, TOKEN, log_path, temp_dir
 from sparkctl.cluster.rayview import ray_table
 from sparkctl.cluster.run import Run
@@ -57,14 +58,25 @@ def stop(run: Run, nodes: Iterable[Node], roles: list[str], only: str | None = N
             )
 
 
+def has_vllm_to_stop(run: Run) -> bool:
+    """Whether anything of a vLLM that goes is still there."""
+    head = run.session.inventory.head.name
+    return run.difference.vllm and bool(processes(run.session.facts[head], "vllm"))
+
+
+def has_ray_to_stop(run: Run) -> bool:
+    """Whether anything of a Ray that goes is still there."""
+    return any(run.session.facts[name]["ours"] for name in run.difference.ray_nodes)
+
+
 def stop_vllm(run: Run) -> None:
     """vLLM goes before the Ray under it."""
     stop(run, [run.session.inventory.head], ["vllm"])
 
 
 def stop_ray(run: Run) -> None:
-    """What is left of Ray on the nodes that get it anew."""
-    stop(run, _ray_nodes(run), ["ray"])
+    """What is left of ours on the nodes that get Ray anew."""
+    stop(run, _ray_nodes(run), [])
 
 
 def write_files(run: Run) -> None:

@@ -17,8 +17,8 @@ from sparkctl.inventory.layers import load_layers
 from sparkctl.report.reporter import Reporter
 
 STEPS = (
-    Step("stop vLLM", steps.stop_vllm, lambda r: r.difference.vllm),
-    Step("stop what is left of Ray", steps.stop_ray, lambda r: bool(r.difference.ray_nodes)),
+    Step("stop vLLM", steps.stop_vllm, steps.has_vllm_to_stop),
+    Step("stop what is left of Ray", steps.stop_ray, steps.has_ray_to_stop),
     Step("write the environment", steps.write_files, lambda r: bool(r.difference.ray_nodes)),
     Step("start the Ray head", steps.start_head, steps.starts_head),
     Step("start the Ray workers", steps.start_workers, steps.starts_workers),

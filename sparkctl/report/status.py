@@ -13,10 +13,13 @@ from sparkctl.cluster.status import NodeStatus, Status
 
 def print_status(status: Status) -> None:
     """Print it on stdout; plain where stdout is no terminal."""
+    # Without a terminal nothing cuts a line.
     console = Console(highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console = Console(highlight=False, soft_wrap=True, width=200)
     table = Table(title=f"cluster {status.cluster}", title_justify="left", box=None)
-    for column in ("NODE", "ROLE", "HOST", "FABRIC", "RAY", "RANKS", "GPU", "MEM FREE", "SINCE"):
-        table.add_column(column)
+    for column in ("NODE", "ROLE", "HOST", "FABRIC", "RAY", "RANKS", "GPU", "MEMORY FREE", "SINCE"):
+        table.add_column(column, no_wrap=True)
     for node in status.nodes:
         table.add_row(*(Text(cell) for cell in _row(node)))
     console.print(table)
