@@ -7,11 +7,10 @@ from typing import Any
 
 from sparkctl.cluster.places import temp_dir
 from sparkctl.cluster.session import Session
+from sparkctl.cluster.steps import STOP_GRACE
 from sparkctl.errors import SparkctlError
 from sparkctl.inventory.models import Node
 from sparkctl.report.reporter import Reporter
-
-GRACE = 20.0  # seconds that a process gets to leave on TERM
 
 
 @dataclass
@@ -91,8 +90,8 @@ def _stop(session: Session, nodes: list[Node], roles: list[str], report: DownRep
     answers = session.ask_all(
         nodes,
         "processes.stop",
-        lambda _: {"roles": roles, "grace": GRACE},
-        timeout=GRACE + 30,
+        lambda _: {"roles": roles, "grace": STOP_GRACE},
+        timeout=STOP_GRACE + 30,
         title="ending our processes",
     )
     report.failed.update({n: str(e) for n, e in answers.failed.items()})

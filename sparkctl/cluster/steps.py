@@ -10,7 +10,15 @@ from functools import partial
 from typing import TypeVar
 
 from sparkctl.cluster.difference import processes
-from sparkctl.cluster.places import APPLIED, ENVIRONMENT, LOGS, TOKEN, log_path, temp_dir
+from sparkctl.cluster.places import (
+    APPLIED,
+    ENVIRONMENT,
+    LOGS,
+    SHARED_MEMORY,
+    TOKEN,
+    log_path,
+    temp_dir,
+)
 from sparkctl.cluster.rayview import ray_table
 from sparkctl.cluster.run import Run
 from sparkctl.cluster.watch import watch_start
@@ -20,7 +28,7 @@ from sparkctl.remote.fanout import GroupResult
 from sparkctl.serving.diagnosis import explain_ray
 
 T = TypeVar("T")
-STOP_GRACE = 20.0  # seconds that vLLM and raylet get to leave on TERM
+STOP_GRACE = 10.0  # seconds that vLLM and raylet get to leave on TERM
 
 
 def _ray_nodes(run: Run) -> list[Node]:
@@ -207,3 +215,20 @@ def start_vllm(run: Run) -> None:
     )
     _record(run, [head], "vllm")
     watch_start(run, started, log_path(run.cluster, "vllm"))
+    _note_shared_memory(run)
+
+
+def _note_shared_memory(run: Run) -> None:
+    """Write down on each node which shared memory is ours, for a `down` after a KILL."""
+    session = run.session
+    nodes = session.inventory.nodes
+    found = check_all(
+        session.ask_all(nodes, "processes.shared_memory", lambda _: {}, mutates=False)
+    )
+    check_all(
+        session.ask_all(
+            nodes,
+            "files.write",
+            lambda n: {"files": {SHARED_MEMORY: json.dumps(found[n.name]["paths"])}},
+        )
+    )

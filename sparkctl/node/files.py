@@ -10,6 +10,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from sparkctl.node import processes
+
+SHARED_MEMORY = "shared-memory.json"
+
 
 def state_dir(cluster: str) -> Path:
     """This cluster's directory on this node, made if it is not there."""
@@ -66,8 +70,11 @@ def environment(cluster: str) -> dict[str, str]:
 def remove(request: dict[str, Any]) -> dict[str, Any]:
     """Remove the state directory and Ray's `temp_dir`; gives the paths that were there.
 
-    Ray's directory is removed only when it is a directory of this user and no link.
+    Ray's directory is removed only when it is a directory of this user and no link. The shared
+    memory that `up` noted goes too: processes that were KILLed by hand have left theirs.
     """
+    noted = read({"cluster": request["cluster"], "names": [SHARED_MEMORY]})[SHARED_MEMORY]
+    processes.release(set(json.loads(noted or "[]")))
     base = Path.home() / ".sparkctl" / request["cluster"]
     removed = []
     for path in (Path(request["temp_dir"]), base):

@@ -170,6 +170,19 @@ def _shared_memory(processes: list[Process]) -> set[str]:
     return found
 
 
+def shared_memory(request: dict[str, Any]) -> dict[str, Any]:
+    """The /dev/shm files that this cluster's processes map now, as `paths`."""
+    return {"paths": sorted(_shared_memory(ours(request["cluster"])))}
+
+
+def release(paths: set[str]) -> None:
+    """Remove these /dev/shm files of this user, but for those that a process still maps."""
+    for name in paths - _shared_memory(table()):
+        path = Path(name)
+        if path.parent == Path("/dev/shm") and path.is_file() and path.stat().st_uid == os.getuid():
+            path.unlink()
+
+
 def stop(request: dict[str, Any]) -> dict[str, Any]:
     """End the marked processes of `cluster` with these `roles` (all when empty).
 
@@ -191,8 +204,7 @@ def stop(request: dict[str, Any]) -> dict[str, Any]:
         memory |= _shared_memory(found)
         stopped.update({(p.pid, p.started): p for p in found})
         _end(found, number, grace)
-    for path in memory - _shared_memory(table()):
-        Path(path).unlink(missing_ok=True)
+    release(memory)
     return {
         "stopped": [asdict(p) for p in stopped.values()],
         "remaining": [asdict(p) for p in ours(cluster, roles, run)],
