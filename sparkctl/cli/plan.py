@@ -21,14 +21,13 @@ def plan(inventory: Path, as_json: bool) -> None:
 
     from sparkctl.cli.context import emit_json, open_session
     from sparkctl.cluster.difference import compare
-    from sparkctl.cluster.preflight import preflight
-    from sparkctl.cluster.up import desire
+    from sparkctl.cluster.up import check, desire
     from sparkctl.serving.environment import masked
 
     with open_session(inventory, read_only=True) as session:
         wish = desire(session)
         changes = [str(c) for c in compare(wish, session.facts).changes]
-        failures = preflight(session.inventory, session.facts)
+        failures = check(session, wish)
     nodes = {
         name: {
             "environment": {k: masked(k, s.value) for k, s in part.environment.items()},

@@ -14,7 +14,10 @@ from sparkctl.cli.options import inventory_option, json_option
 @json_option
 @click.option("--keep", is_flag=True, help="Leave what was started when a step fails.")
 @click.option("--accept-new", is_flag=True, help="Record the keys of hosts never seen before.")
-def up(inventory: Path, as_json: bool, keep: bool, accept_new: bool) -> None:
+@click.option("--ignore-check", "ignore", multiple=True, metavar="ID", help="Go on in spite of it.")
+def up(
+    inventory: Path, as_json: bool, keep: bool, accept_new: bool, ignore: tuple[str, ...]
+) -> None:
     """Start Ray and vLLM, until a real completion comes back.
 
     A second run changes nothing; after a failure of a part, only what is missing is started.
@@ -29,7 +32,7 @@ def up(inventory: Path, as_json: bool, keep: bool, accept_new: bool) -> None:
     try:
         progress.step("connect to the nodes")
         with open_session(inventory, accept_new=accept_new) as session:
-            report = bring_up(session, progress, keep=keep)
+            report = bring_up(session, progress, keep=keep, ignore=ignore)
     finally:
         progress.close()
     if as_json:

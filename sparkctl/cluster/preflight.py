@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sparkctl.fabric.choice import FabricChoice
+from sparkctl.fabric.select import check_pairing
 from sparkctl.inventory.models import Inventory, Node
 
 
@@ -29,6 +31,20 @@ def preflight(inventory: Inventory, facts: Mapping[str, Mapping[str, Any]]) -> l
         found = facts[node.name]
         failures += [*_runtime(node, found), *_model(node, found), *_ports(inventory, node, found)]
     return failures + list(_versions(inventory, facts))
+
+
+def pairing(choices: Mapping[str, FabricChoice]) -> list[Failure]:
+    """Nodes whose chosen halves cannot talk to each other's."""
+    return [
+        Failure(
+            "fabric.pairing",
+            node,
+            problem,
+            "give each half of the cable a subnet of its own, the same on every node, or name"
+            " that node's fabric.interfaces",
+        )
+        for node, problem in check_pairing(choices)
+    ]
 
 
 def _runtime(node: Node, facts: Mapping[str, Any]) -> Iterator[Failure]:

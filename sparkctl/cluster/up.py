@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from sparkctl.cluster import steps
 from sparkctl.cluster.difference import Difference, compare
-from sparkctl.cluster.preflight import preflight
+from sparkctl.cluster.preflight import Failure, pairing, preflight
 from sparkctl.cluster.rayview import ray_table
 from sparkctl.cluster.run import Run, Step, locked, perform
 from sparkctl.cluster.session import Session
@@ -47,7 +48,15 @@ def desire(session: Session) -> Wish:
     return make_wish(session.inventory, load_layers(session.inventory, session.base), session.facts)
 
 
-def up(session: Session, reporter: Reporter, *, keep: bool = False) -> UpReport:
+def check(session: Session, wish: Wish) -> list[Failure]:
+    """Everything that would keep a start from succeeding."""
+    choices = {name: part.choice for name, part in wish.nodes.items()}
+    return pairing(choices) + preflight(session.inventory, session.facts)
+
+
+def up(
+    session: Session, reporter: Reporter, *, keep: bool = False, ignore: Collection[str] = ()
+) -> UpReport:
     """Bring the cluster up; see the module's first line.
 
     Raises PreflightError before anything is started, ServingError or RemoteError after what this
@@ -55,10 +64,11 @@ def up(session: Session, reporter: Reporter, *, keep: bool = False) -> UpReport:
     """
     reporter.step("read the nodes' facts")
     wish = desire(session)
-    failures = preflight(session.inventory, session.facts)
+    failures = [f for f in check(session, wish) if f.check not in ignore]
     if failures:
         raise PreflightError(
-            "nothing was started, because\n" + "\n".join(f"  {f}" for f in failures)
+            "nothing was started, because\n" + "\n".join(f"  {f}" for f in failures),
+            hint="--ignore-check ID goes on in spite of a check",
         )
     difference = compare(wish, session.facts)
     run = Run(session, wish, difference, reporter)

@@ -65,6 +65,12 @@ def up(count: int, base: Path, runtime: Path, cache: Path, *, model: bool) -> La
         )
     if not 1 <= count <= MAX_NODES:
         raise UsageError(f"wanted 1 to {MAX_NODES} nodes, found {count}")
+    others = {lab for p in _marked() if (lab := _mark(p)) and lab != str(base)}
+    if others:
+        raise SparkctlError(
+            f"one machine carries one lab: another is up in {', '.join(sorted(others))}",
+            hint=f"`sparkctl lab down --dir {sorted(others)[0]}` first",
+        )
     down(base)  # what a crash left
     try:
         return _make(count, base, runtime, cache, model=model)
@@ -93,14 +99,20 @@ def _make(count: int, base: Path, runtime: Path, cache: Path, *, model: bool) ->
 
 def processes(base: Path) -> list[psutil.Process]:
     """The processes of the lab in `base`: those that carry its mark."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get(MARK) == str(base):
-                found.append(process)
-        except (psutil.Error, OSError):
-            continue
-    return found
+    return [p for p in _marked() if _mark(p) == str(base)]
+
+
+def _marked() -> list[psutil.Process]:
+    return [p for p in psutil.process_iter() if _mark(p)]
+
+
+def _mark(process: psutil.Process) -> str | None:
+    """The lab that a process belongs to; None for others and for what may not be read."""
+    try:
+        mark: str | None = process.environ().get(MARK)
+    except (psutil.Error, OSError):
+        return None
+    return mark
 
 
 def down(base: Path) -> list[str]:

@@ -11,7 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from sparkctl.cli.lab import cache_folder
 from sparkctl.inventory.models import Ssh
+from sparkctl.lab import lab as labs
+from sparkctl.lab.lab import Lab
+from tests.lab.cluster import BASE, Cluster
 
 
 @dataclass
@@ -90,3 +94,18 @@ def make_sshd(tmp_path: Path) -> Iterator[Callable[[str], Sshd]]:
 @pytest.fixture
 def sshd(make_sshd: Callable[[str], Sshd]) -> Sshd:
     return make_sshd("sshd")
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Lab]:
+    """Two imitated Sparks for all tests; one machine carries one lab."""
+    cache = cache_folder()
+    made = labs.up(2, BASE, cache / "runtime", cache / "lab", model=(cache / "runtime").exists())
+    yield made
+    labs.down(BASE)
+
+
+@pytest.fixture
+def cluster(lab: Lab) -> Cluster:
+    """The tool on the lab."""
+    return Cluster(lab, lab.inventory)

@@ -110,8 +110,8 @@ def shapes() -> dict[str, tuple[int, ...]]:
 def write_weights(folder: Path) -> None:
     """Two safetensors shards and their index; norms are ones, the rest is normal noise."""
     # Only the lab's runtime has these, not the controller's environment that type-checks this.
-    import torch  # type: ignore[import-not-found]
-    from safetensors.torch import save_file  # type: ignore[import-not-found]
+    import torch
+    from safetensors.torch import save_file
 
     generator = torch.Generator().manual_seed(SEED)
     tensors = {
@@ -134,7 +134,7 @@ def write_weights(folder: Path) -> None:
 
 def write_tokenizer(folder: Path) -> None:
     """A byte-level BPE of exactly VOCABULARY tokens, trained on this very file."""
-    from tokenizers import (  # type: ignore[import-not-found]  # as in write_weights
+    from tokenizers import (
         AddedToken,
         Tokenizer,
         decoders,

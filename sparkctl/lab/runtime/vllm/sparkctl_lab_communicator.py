@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # As in sparkctl_lab_platform: only the lab's runtime has vllm.
-from vllm.distributed.device_communicators.cpu_communicator import (  # type: ignore[import-not-found]
+from vllm.distributed.device_communicators.cpu_communicator import (
     CpuCommunicator,
 )
 

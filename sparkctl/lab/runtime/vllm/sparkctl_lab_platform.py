@@ -5,7 +5,7 @@ It runs in the lab's runtime, where vllm is installed; the environment that type
 
 from __future__ import annotations
 
-from vllm.platforms.cpu import CpuPlatform  # type: ignore[import-not-found]  # see above
+from vllm.platforms.cpu import CpuPlatform
 
 
 class RayCpuPlatform(CpuPlatform):  # type: ignore[misc]  # Any, for want of the import

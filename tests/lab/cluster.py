@@ -1,0 +1,84 @@
+"""The tool as a user starts it, on the tests' own lab."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sparkctl.lab.lab import Lab
+
+BASE = Path("/var/lib/sparkctl-lab-test")
+UP_TIMEOUT = 600.0
+
+
+def environment(inventory: Path) -> dict[str, str]:
+    return {**os.environ, "SPARKCTL_INVENTORY": str(inventory)}
+
+
+@dataclass
+class Cluster:
+    """A lab, and an inventory for it that a test may have changed."""
+
+    lab: Lab
+    inventory: Path
+
+    def start(self, *args: str) -> subprocess.Popen[str]:
+        """`sparkctl ARGS` in the background, its streams piped."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "sparkctl", *args],
+            env=environment(self.inventory),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(
+        self, *args: str, code: int = 0, timeout: float = 120
+    ) -> subprocess.CompletedProcess[str]:
+        """`sparkctl ARGS` to its end, with the exit code that is expected."""
+        process = self.start(*args)
+        out, err = process.communicate(timeout=timeout)
+        assert process.returncode == code, f"exit {process.returncode}\n{out}\n{err}"
+        return subprocess.CompletedProcess(args, code, out, err)
+
+    def up(self, *args: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        """`sparkctl up`, which may have to compile."""
+        return self.run("up", *args, code=code, timeout=UP_TIMEOUT)
+
+    def on(self, node: str, *argv: str, check: bool = True) -> str:
+        """Run a shell command on a node, past sparkctl; gives what it prints."""
+        base = self.lab.base
+        address = next(n.address for n in self.lab.nodes if n.name == node)
+        done = subprocess.run(
+            ["ssh", "-i", f"{base}/client_key", "-o", f"UserKnownHostsFile={base}/known_hosts",
+             f"root@{address}", *argv],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert not check or done.returncode == 0, done.stderr
+        return done.stdout
+
+    def changed(self, path: Path, **changes: Any) -> Cluster:
+        """The same lab through an inventory with changed top-level values (dicts are merged)."""
+        value = yaml.safe_load(self.inventory.read_text())
+        for key, change in changes.items():
+            merged = isinstance(change, dict)
+            value[key] = {**value.get(key, {}), **change} if merged else change
+        path.write_text(yaml.safe_dump(value))
+        return Cluster(self.lab, path)
+
+    def traces(self) -> dict[str, list[str]]:
+        """What of ours is on each node: processes, files, shared memory, mounts."""
+        look = (
+            "ps -eo args | grep -E 'raylet|gcs_server|vllm|ray::|VLLM' | grep -v grep;"
+            "ls -d ~/.sparkctl /tmp/sparkctl-* /tmp/ray /dev/shm/* /tmp/* 2>/dev/null;"
+            "mount | grep -E 'sparkctl-lab /|/tmp/' ; true"
+        )
+        found = {n.name: self.on(n.name, look).splitlines() for n in self.lab.nodes}
+        return {name: lines for name, lines in found.items() if lines}

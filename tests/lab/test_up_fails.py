@@ -1,0 +1,139 @@
+"""`up` where something is wrong: the cause is named, and nothing is left."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.lab.cluster import UP_TIMEOUT, Cluster
+from tests.lab.conftest import keygen
+
+pytestmark = pytest.mark.lab
+
+
+@pytest.fixture(autouse=True)
+def clean(cluster: Cluster) -> None:
+    assert cluster.traces() == {}
+
+
+def assert_clean(cluster: Cluster) -> None:
+    assert cluster.traces() == {}
+
+
+def test_a_taken_port_is_named_with_its_owner(cluster: Cluster) -> None:
+    code = (
+        "import socket,time; s=socket.create_server(('',6379)); print(1,flush=True); time.sleep(99)"
+    )
+    ssh = f'echo $$; exec python3 -c "{code}"'
+    base = cluster.lab.base
+    holder = subprocess.Popen(
+        ["ssh", "-i", f"{base}/client_key", "-o", f"UserKnownHostsFile={base}/known_hosts",
+         f"root@{cluster.lab.nodes[0].address}", ssh],
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert holder.stdout is not None
+    pid = holder.stdout.readline().strip()
+    holder.stdout.readline()
+    try:
+        failed = cluster.run("up", code=3)
+    finally:
+        cluster.on("spark-1", f"kill {pid}")
+        holder.wait(10)
+    assert f"spark-1: ports.free: port 6379 (ray.port) is taken by pid {pid}" in failed.stderr
+    assert_clean(cluster)
+
+
+def test_a_missing_model_is_told_for_each_node(cluster: Cluster, tmp_path: Path) -> None:
+    other = cluster.changed(tmp_path / "i.yaml", vllm={"model": "/models/absent"})
+    failed = other.run("up", code=3)
+    for node in ("spark-1", "spark-2"):
+        assert f"{node}: model.present: no directory /models/absent" in failed.stderr
+    assert_clean(cluster)
+
+
+def test_a_missing_runtime_is_told(cluster: Cluster, tmp_path: Path) -> None:
+    other = cluster.changed(tmp_path / "i.yaml", runtime={"venv": "/opt/absent"})
+    failed = other.run("up", code=3)
+    assert "runtime.present: no virtual environment at /opt/absent" in failed.stderr
+
+
+def test_a_node_that_is_down_is_told_and_nothing_starts(cluster: Cluster, tmp_path: Path) -> None:
+    nodes = [
+        {"name": "spark-1", "host": cluster.lab.nodes[0].address, "role": "head"},
+        {"name": "spark-2", "host": f"{cluster.lab.nodes[0].management_subnet}.250",
+         "role": "worker"},
+    ]  # fmt: skip
+    settings = {"connect_timeout": 1}
+    other = cluster.changed(tmp_path / "i.yaml", nodes=nodes, ssh=settings)
+    failed = other.run("up", code=1)
+    assert "spark-2: no connection to" in failed.stderr
+    down = other.run("down", code=1)
+    assert "not done on spark-2" in down.stderr
+    status = other.run("status", "--json", code=1)
+    found = {n["name"]: n["error"] for n in json.loads(status.stdout)["nodes"]}
+    assert found["spark-1"] is None
+    assert "no connection" in found["spark-2"]
+    assert_clean(cluster)
+
+
+def test_a_wrong_key_is_told(cluster: Cluster, tmp_path: Path) -> None:
+    keygen(tmp_path / "other")
+    other = cluster.changed(tmp_path / "i.yaml", ssh={"identity_file": str(tmp_path / "other")})
+    failed = other.run("up", code=1)
+    assert "2 nodes cannot be reached" in failed.stderr
+    assert "ssh-copy-id" in failed.stderr
+
+
+def test_a_changed_host_key_is_fatal(cluster: Cluster, tmp_path: Path) -> None:
+    kind, key = keygen(tmp_path / "evil").split()[:2]
+    known = tmp_path / "known_hosts"
+    known.write_text("".join(f"{n.address} {kind} {key}\n" for n in cluster.lab.nodes))
+    other = cluster.changed(tmp_path / "i.yaml", ssh={"known_hosts": str(known)})
+    failed = other.run("up", "--accept-new", code=1)
+    assert "has changed" in failed.stderr
+    assert f"{known}:1 has SHA256:" in failed.stderr
+
+
+def test_another_runs_lock_is_respected(cluster: Cluster) -> None:
+    owner = json.dumps({"who": "anna@desk", "when": "2026-01-01", "why": "up", "token": "x"})
+    cluster.on("spark-1", f"mkdir -p ~/.sparkctl/lab/lock; echo '{owner}' "
+                          "> ~/.sparkctl/lab/lock/owner.json")  # fmt: skip
+    failed = cluster.run("up", code=1)
+    assert "locked by anna@desk since 2026-01-01" in failed.stderr
+    assert "--break-lock" in cluster.run("down", code=1).stderr
+    cluster.run("down", "--break-lock")
+    assert_clean(cluster)
+
+
+@pytest.mark.serving
+def test_a_vllm_that_dies_at_its_start_shows_its_error(cluster: Cluster, tmp_path: Path) -> None:
+    wrong = {"tool-call-parser": "no_such_parser", "max-model-len": 2048}
+    vllm = {"arguments": {**wrong, "gpu-memory-utilization": None, "kv-cache-dtype": None,
+                          "attention-backend": None}}  # fmt: skip
+    other = cluster.changed(tmp_path / "i.yaml", vllm=vllm)
+    failed = other.up(code=1)
+    assert "no_such_parser" in failed.stderr
+    assert "error: spark-1: vLLM ended during its start: " in failed.stderr
+    assert "what this run had started is undone" in failed.stderr
+    assert_clean(cluster)
+
+
+@pytest.mark.serving
+def test_ctrl_c_in_the_middle_leaves_nothing(cluster: Cluster) -> None:
+    process = cluster.start("up")
+    assert process.stderr is not None
+    seen = []
+    for line in process.stderr:
+        seen.append(line)
+        if "start vLLM" in line and "start vLLM on" not in line:
+            process.send_signal(signal.SIGINT)
+            break
+    rest = process.communicate(timeout=UP_TIMEOUT)[1]
+    assert process.returncode == 130, "".join(seen) + rest
+    assert "undo: stop Ray on spark-1" in rest
+    assert rest.rstrip().endswith("interrupted")
+    assert_clean(cluster)

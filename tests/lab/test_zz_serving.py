@@ -1,0 +1,125 @@
+"""A two-node inventory to a served token, and back to nothing; one cluster for all tests here.
+
+Real sshd, Ray and vLLM (CPU build). The order of the tests is the life of the cluster.
+"""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from typing import Any
+
+import pytest
+
+from tests.lab.cluster import Cluster
+
+pytestmark = [pytest.mark.lab, pytest.mark.serving]
+FOREIGN = "/tmp/foreign-ray"
+
+
+def status(cluster: Cluster, *, code: int = 0) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(cluster.run("status", "--deep", "--json", code=code).stdout)
+    return found
+
+
+@pytest.fixture
+def served(cluster: Cluster) -> Cluster:
+    """The cluster, up: started by the first test that wants it."""
+    cluster.up()
+    return cluster
+
+
+def test_up_from_nothing_ends_with_a_completion(cluster: Cluster) -> None:
+    assert cluster.traces() == {}
+    report = json.loads(cluster.up("--json").stdout)
+    assert report["changed"] is True
+    assert len(report["changes"]) == 3
+    request = urllib.request.Request(
+        report["endpoint"] + "/chat/completions",
+        json.dumps(
+            {
+                "model": report["model"],
+                "messages": [{"role": "user", "content": "Hello"}],
+                "max_tokens": 8,
+            }
+        ).encode(),
+        {"Content-Type": "application/json"},
+    )
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(request, timeout=120) as reply:
+        assert json.load(reply)["usage"]["completion_tokens"] >= 1
+
+
+def test_the_two_ranks_sit_on_two_nodes_as_ray_has_it(served: Cluster) -> None:
+    found = status(served)
+    address = {n["id"]: n["address"] for n in found["ray"]["nodes"] if n["alive"]}
+    assert sorted(address.values()) == ["192.168.100.11", "192.168.100.12"]
+    (group,) = [g for g in found["ray"]["groups"] if g["state"] == "CREATED"]
+    assert sorted(address[n] for n in group["bundles"].values()) == sorted(address.values())
+    assert [n["ranks"] for n in found["nodes"]] == [1, 1]
+
+
+def test_status_generates_and_names_what_is_imitated(served: Cluster) -> None:
+    found = status(served)
+    assert found["healthy"] is True
+    assert found["vllm"]["tokens"] >= 1
+    printed = served.run("status").stdout
+    assert "imitated: the ConnectX-7" in printed
+    assert "spark-2" in printed
+
+
+def test_a_second_up_says_no_changes(served: Cluster) -> None:
+    before = [p["pid"] for n in status(served)["nodes"] for p in n["processes"]]
+    again = served.up()
+    assert again.stdout.startswith("no changes")
+    assert [p["pid"] for n in status(served)["nodes"] for p in n["processes"]] == before
+
+
+def test_the_token_and_environment_are_private(served: Cluster) -> None:
+    for node in ("spark-1", "spark-2"):
+        assert served.on(node, "stat -c %a ~/.sparkctl/lab/*").split() == ["600"] * int(
+            served.on(node, "ls ~/.sparkctl/lab | wc -l")
+        )
+        token = served.on(node, "cat ~/.sparkctl/lab/ray-token").strip()
+        assert token not in served.on(node, "cat /proc/*/cmdline | tr '\\0' ' '")
+        assert token not in served.run("status", "--json").stdout
+
+
+def test_logs_of_both(served: Cluster) -> None:
+    assert "Application startup complete" in served.run("logs", "vllm", "-n", "500").stdout
+    assert "Ray runtime started" in served.run("logs", "ray", "spark-2").stdout
+
+
+def test_up_recovers_after_vllm_was_killed(served: Cluster) -> None:
+    before = status(served)["nodes"]
+    victims = [str(p["pid"]) for p in before[0]["processes"] if p["role"] == "vllm"]
+    served.on("spark-1", "kill -9 " + " ".join(victims))
+    assert status(served, code=1)["vllm"]["error"] == "not running"
+    changes = json.loads(served.up("--json").stdout)["changes"]
+    assert changes == ["start vLLM on spark-1: not running"]
+    after = status(served)["nodes"]
+    raylets = [[p["pid"] for p in n["processes"] if "raylet/raylet" in p["command"]]
+               for n in (*before, *after)]  # fmt: skip
+    assert raylets[:2] == raylets[2:], "Ray was kept"
+
+
+def test_down_leaves_nothing_of_ours_and_a_foreign_ray_lives(served: Cluster) -> None:
+    ray = "~/.cache/sparkctl/runtime/bin/ray"
+    served.on(
+        "spark-2",
+        f"{ray} start --head --port 6399 --include-dashboard=false --num-cpus 1"
+        f" --node-ip-address 127.0.0.1 --object-store-memory 100000000 --temp-dir {FOREIGN}"
+        " --disable-usage-stats >/dev/null 2>&1 </dev/null",
+    )
+    try:
+        foreign = served.on("spark-2", f"pgrep -f {FOREIGN}").split()
+        served.on("spark-1", "rm ~/.sparkctl/lab/applied.json")  # the journal is lost
+        down = json.loads(served.run("down", "--json").stdout)
+        assert down["failed"] == {}
+        assert served.on("spark-2", f"pgrep -f {FOREIGN}").split() == foreign
+        served.on("spark-2", f"{ray} status --address 127.0.0.1:6399")
+    finally:
+        served.on("spark-2", f"pkill -9 -f {FOREIGN}; rm -rf {FOREIGN} /tmp/ray; true")
+    served.on("spark-2", "while pgrep -f raylet; do sleep 0.1; done; rm -rf /dev/shm/* ")
+    assert served.traces() == {}
+    assert served.run("down").stdout == "nothing to do\n"
