@@ -1,0 +1,125 @@
+"""The command line as scripts and newcomers meet it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from sparkctl.cli.main import COMMANDS
+from sparkctl.remote import nodecall
+from tests.unit.test_inventory import GOOD
+
+ROOT = Path(__file__).parents[2]
+HEAVY = ("paramiko", "pydantic", "yaml", "rich", "psutil", "ray", "vllm", "torch")
+
+
+def sparkctl(*args: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "sparkctl", *args],
+        capture_output=True, text=True, cwd=cwd, check=False, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv=['sparkctl','--help']\n"
+        "from sparkctl.__main__ import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        f"print([m for m in {HEAVY} if m in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
+    assert all(name in done.stdout for name in COMMANDS)
+
+
+def test_validate_needs_no_ssh() -> None:
+    inventory = str(ROOT / "inventories/two-node.yaml")
+    code = (
+        f"import sys; sys.argv=['sparkctl','validate','-i',{inventory!r}]\n"
+        "from sparkctl.__main__ import main\n"
+        "try: main()\nexcept SystemExit as end: assert not end.code\n"
+        "print([m for m in ('paramiko','rich','psutil') if m in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_every_command_has_help(name: str) -> None:
+    done = sparkctl(name, "--help")
+    assert done.returncode == 0
+    assert "Usage: sparkctl" in done.stdout
+
+
+def test_every_command_and_check_stands_in_the_readme() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert [n for n in COMMANDS if f"`sparkctl {n}" not in text] == []
+
+
+def test_every_key_of_the_inventory_stands_in_the_readme() -> None:
+    from pydantic import BaseModel
+
+    from sparkctl.inventory import models
+
+    text = (ROOT / "README.md").read_text()
+    known = [
+        name
+        for model in vars(models).values()
+        if isinstance(model, type) and issubclass(model, BaseModel)
+        for name in model.model_fields
+    ]
+    assert sorted({n for n in known if f"`{n}`" not in text}) == []
+
+
+def test_a_typo_ends_with_2_and_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "inventory.yaml"
+    path.write_text(GOOD.replace("nodes:", "nods:"))
+    for command in ("validate", "up", "down", "status", "plan", "env", "logs"):
+        done = sparkctl(command, cwd=tmp_path)
+        assert done.returncode == 2, done.stderr
+        assert "did you mean nodes?" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_json_errors_are_one_document(tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text("cluster: 5")
+    done = sparkctl("validate", "-i", str(path), "--json")
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["error"]["exit_code"] == 2
+
+
+def test_usage_errors_end_with_2() -> None:
+    assert sparkctl("nonsense").returncode == 2
+    assert sparkctl("up", "--nonsense").returncode == 2
+
+
+def test_init_writes_what_validates_and_overwrites_nothing(tmp_path: Path) -> None:
+    assert sparkctl("init", str(tmp_path / "new")).returncode == 0
+    assert sparkctl("validate", cwd=tmp_path / "new").returncode == 0
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (kept / "inventory.yaml").write_text("mine")
+    done = sparkctl("init", str(kept))
+    assert done.returncode == 1
+    assert "inventory.yaml" in done.stderr
+    assert [p.name for p in kept.iterdir()] == ["inventory.yaml"]
+
+
+def test_a_wheel_carries_everything_that_is_needed(tmp_path: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation",
+         "--wheel-dir", str(tmp_path), str(ROOT)],
+        check=True,
+    )  # fmt: skip
+    names = zipfile.ZipFile(next(tmp_path.glob("dgx_sparkctl-*.whl"))).namelist()
+    wanted = [f"sparkctl/inventory/starter/{n}" for n in
+              ("two-node.yaml", "gb10-vllm.env", "nccl-roce.env", "ray.env")]  # fmt: skip
+    wanted += [f"sparkctl/node/{n}.py" for n in nodecall.MODULES]
+    wanted += ["sparkctl/lab/runtime/install.sh", "sparkctl/lab/runtime/vllm/pyproject.toml"]
+    assert [n for n in wanted if n not in names] == []

@@ -1,0 +1,179 @@
+"""The pure part of `up`: what differs, and what would stop a start."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from sparkctl.cluster.difference import compare
+from sparkctl.cluster.preflight import pairing, preflight
+from sparkctl.cluster.wish import Wish, make_wish
+from sparkctl.errors import PreflightError
+from sparkctl.fabric.choice import FabricChoice
+from sparkctl.inventory.loader import parse
+from sparkctl.inventory.models import Inventory
+from tests.unit.test_inventory import GOOD
+
+CLUSTER = parse(GOOD.encode(), "x")
+PAIRS = (
+    ("enp1s0f0np0", "rocep1s0f0", "0000:01:00.0"),
+    ("enP2p1s0f0np0", "roceP2p1s0f0", "0002:01:00.0"),
+)
+
+
+def facts(number: int, names: tuple[tuple[str, str, str], ...] = PAIRS) -> dict[str, Any]:
+    """A healthy node's facts, as the probe gives them."""
+    net = {
+        netdev: {"mtu": 9000, "phys_port_name": "p0", "pci": pci,
+                 "ipv4": [f"192.168.{100 + half}.{10 + number}/24"]}
+        for half, (netdev, _, pci) in enumerate(names)
+    }  # fmt: skip
+    ib = {
+        hca: {"netdevs": [netdev], "pci": pci, "ports": {"1": {"state": "ACTIVE", "gids": []}}}
+        for netdev, hca, pci in names
+    }
+    runtime = {"exists": True, "venv": "/opt/v", "python": "3.12.3",
+               "programs": {"ray": True, "vllm": True},
+               "versions": {"ray": "2.60.0", "vllm": "0.33.0"}}  # fmt: skip
+    return {
+        "home": "/home/u", "net": net, "ib": ib, "runtime": runtime, "ports": [], "ours": [],
+        "model": {"is_path": True, "path": "/models/m", "exists": True, "config": True,
+                  "shards": 1},
+        "state": {"files": {"applied.json": None}},
+    }  # fmt: skip
+
+
+def running(wish: Wish, known: dict[str, Any]) -> dict[str, Any]:
+    """The same nodes with everything of the wish running."""
+    for name, part in wish.nodes.items():
+        programs = ["raylet"] + (["gcs_server"] if part.vllm_argv else [])
+        ours = [{"role": "ray", "command": f"/ray/{p} --x", "pid": 1} for p in programs]
+        if part.vllm_argv:
+            ours.append({"role": "vllm", "command": "python /v/vllm serve m", "pid": 2})
+        applied = {"ray": part.ray_digest, "vllm": part.vllm_digest}
+        known[name]["ours"] = ours
+        known[name]["state"]["files"]["applied.json"] = json.dumps(applied)
+    return known
+
+
+@pytest.fixture
+def known() -> dict[str, Any]:
+    return {"spark-1": facts(1), "spark-2": facts(2)}
+
+
+@pytest.fixture
+def wish(known: dict[str, Any]) -> Wish:
+    return make_wish(CLUSTER, [], known)
+
+
+def changes(wish: Wish, known: dict[str, Any], **unsound: str) -> list[str]:
+    names = {k.replace("_", "-"): v for k, v in unsound.items()}
+    return [f"{c.action} {c.what} {c.node}" for c in compare(wish, known, unsound=names).changes]
+
+
+ALL = ["start Ray head spark-1", "start Ray worker spark-2", "start vLLM spark-1"]
+
+
+def test_from_nothing_everything_starts_in_order(wish: Wish, known: dict[str, Any]) -> None:
+    assert changes(wish, known) == ALL
+
+
+def test_when_all_runs_nothing_changes(wish: Wish, known: dict[str, Any]) -> None:
+    assert changes(wish, running(wish, known)) == []
+
+
+def test_a_dead_vllm_leaves_ray_alone(wish: Wish, known: dict[str, Any]) -> None:
+    live = running(wish, known)
+    live["spark-1"]["ours"] = [p for p in live["spark-1"]["ours"] if p["role"] == "ray"]
+    assert changes(wish, live) == ["start vLLM spark-1"]
+
+
+def test_a_dead_worker_takes_vllm_with_it_and_not_the_head(
+    wish: Wish, known: dict[str, Any]
+) -> None:
+    live = running(wish, known)
+    live["spark-2"]["ours"] = []
+    assert changes(wish, live) == ["start Ray worker spark-2", "restart vLLM spark-1"]
+
+
+def test_a_dead_gcs_takes_everything(wish: Wish, known: dict[str, Any]) -> None:
+    live = running(wish, known)
+    live["spark-1"]["ours"] = [p for p in live["spark-1"]["ours"] if "gcs" not in p["command"]]
+    assert changes(wish, live) == [
+        "restart Ray head spark-1", "restart Ray worker spark-2", "restart vLLM spark-1",
+    ]  # fmt: skip
+
+
+def test_what_only_the_running_cluster_shows(wish: Wish, known: dict[str, Any]) -> None:
+    live = running(wish, known)
+    assert changes(wish, live, vllm="no completion") == ["restart vLLM spark-1"]
+    assert changes(wish, live, spark_2="dead in Ray")[0] == "restart Ray worker spark-2"
+
+
+def test_changed_arguments_restart_vllm_alone(wish: Wish, known: dict[str, Any]) -> None:
+    live = running(wish, known)
+    other = parse((GOOD + "  arguments: {max-num-seqs: 8}\n").encode(), "x")
+    assert changes(make_wish(other, [], live), live) == ["restart vLLM spark-1"]
+
+
+def test_names_that_differ_between_the_nodes_are_derived_by_each(known: dict[str, Any]) -> None:
+    odd = (("eth5", "mlx5_0", "0000:01:00.1"), ("eth6", "mlx5_2", "0002:01:00.1"))
+    made = make_wish(CLUSTER, [], {**known, "spark-2": facts(2, odd)})
+    assert made.nodes["spark-2"].values["NCCL_IB_HCA"] == "mlx5_0,mlx5_2"
+    assert made.nodes["spark-1"].values["NCCL_IB_HCA"] == "rocep1s0f0,roceP2p1s0f0"
+    assert made.ray_nodes == {"192.168.100.11": 1.0, "192.168.100.12": 1.0}
+
+
+def with_node(extra: str) -> Inventory:
+    return parse(GOOD.replace("role: worker", f"role: worker, fabric: {extra}").encode(), "x")
+
+
+@pytest.mark.parametrize(
+    ("extra", "said"),
+    [
+        ("{hcas: [enp1s0f0np0]}", "is a netdev, its RDMA device is rocep1s0f0"),
+        ("{cage: 1}", "wants cage 1; the node has cages 0"),
+        ("{interfaces: [eth9]}", "wants the interface eth9"),
+        ("{addresses: [192.168.100.99]}", "wants the address 192.168.100.99 on enp1s0f0np0"),
+    ],
+)
+def test_explicit_fabric_values_are_checked(extra: str, said: str, known: dict[str, Any]) -> None:
+    with pytest.raises(PreflightError, match=said) as caught:
+        make_wish(with_node(extra), [], known)
+    assert caught.value.exit_code == 3
+    assert caught.value.hint
+
+
+def test_no_cable_is_told(known: dict[str, Any]) -> None:
+    known["spark-2"]["ib"] = {}
+    with pytest.raises(PreflightError, match="no RDMA device"):
+        make_wish(CLUSTER, [], known)
+
+
+def test_preflight_of_healthy_nodes_is_empty(known: dict[str, Any]) -> None:
+    assert preflight(CLUSTER, known) == []
+
+
+def test_preflight_tells_each_cause(known: dict[str, Any]) -> None:
+    known["spark-2"]["runtime"]["versions"]["ray"] = "2.59.0"
+    known["spark-2"]["model"]["shards"] = 0
+    known["spark-1"]["ports"] = [
+        {"port": 30000, "pid": 7, "uid": 0, "command": "nginx", "cluster": ""},
+        {"port": 6379, "pid": 8, "uid": 0, "command": "gcs", "cluster": "sparks"},
+    ]
+    found = {(f.check, f.node) for f in preflight(CLUSTER, known)}
+    assert found == {
+        ("runtime.versions", "spark-2"), ("model.present", "spark-2"), ("ports.free", "spark-1"),
+    }  # fmt: skip
+
+
+def test_halves_in_one_subnet_and_nodes_in_two_are_told() -> None:
+    good = FabricChoice("10.0.0.1", ("a", "b"), ("x", "y"), ("10.0.0.1/24", "10.0.1.1/24"))
+    same = FabricChoice("10.0.0.2", ("a", "b"), ("x", "y"), ("10.0.0.2/24", "10.0.0.3/24"))
+    away = FabricChoice("10.9.0.2", ("a", "b"), ("x", "y"), ("10.9.0.2/24", "10.0.1.2/24"))
+    assert pairing({"n1": good, "n2": good}) == []
+    assert ["both halves are in one subnet" in f.summary
+            for f in pairing({"n1": good, "n2": same})] == [True]  # fmt: skip
+    assert [f.node for f in pairing({"n1": good, "n2": away})] == ["n2"]

@@ -1,0 +1,83 @@
+"""Environment layers: precedence, references, secrets."""
+
+from __future__ import annotations
+
+import pytest
+
+from sparkctl.errors import InventoryError, UsageError
+from sparkctl.fabric.choice import FabricChoice
+from sparkctl.inventory.loader import parse
+from sparkctl.inventory.models import Inventory
+from sparkctl.serving.environment import Setting, masked, parse_layer, render
+from tests.unit.test_inventory import GOOD
+
+CHOICE = FabricChoice(
+    "192.168.100.11",
+    ("enp1s0f0np0", "enP2p1s0f0np0"),
+    ("rocep1s0f0", "roceP2p1s0f0"),
+    ("192.168.100.11/24", "192.168.101.11/24"),
+)
+
+
+def inventory(extra: str = "", node: str = "") -> Inventory:
+    return parse((GOOD.replace("role: head", "role: head" + node) + extra).encode(), "x")
+
+
+def test_the_recipe_is_rendered_for_the_node() -> None:
+    loaded = inventory()
+    values = {k: s.value for k, s in render(loaded, loaded.head, CHOICE, []).items()}
+    assert values["NCCL_IB_HCA"] == "rocep1s0f0,roceP2p1s0f0"
+    assert values["VLLM_HOST_IP"] == "192.168.100.11"
+    for name in ("NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME", "TP_SOCKET_IFNAME", "UCX_NET_DEVICES"):
+        assert values[name] == "enp1s0f0np0"
+    assert values["NCCL_IB_DISABLE"] == "0"
+    assert values["RAY_memory_monitor_refresh_ms"] == "0"
+
+
+def test_each_later_layer_wins() -> None:
+    one, two = parse_layer("one", "OMP_NUM_THREADS=1\nA=1"), parse_layer("two", "A=2")
+    loaded = inventory("env: {set: {B: set, C: set}}\n", ", env: {C: node}")
+    found = render(loaded, loaded.head, CHOICE, [one, two])
+    assert found["OMP_NUM_THREADS"] == Setting("1", "one")
+    assert found["A"] == Setting("2", "two")
+    assert found["B"] == Setting("set", "inventory")
+    assert found["C"] == Setting("node", "node spark-1")
+
+
+def test_a_layer_can_drop_a_variable() -> None:
+    loaded = inventory()
+    found = render(loaded, loaded.head, CHOICE, [parse_layer("x", "-OMP_NUM_THREADS")])
+    assert "OMP_NUM_THREADS" not in found
+
+
+def test_without_an_rdma_device_no_empty_list_selects_everything() -> None:
+    loaded = inventory()
+    bare = FabricChoice("10.0.0.1", ("eth0",), (), ("10.0.0.1/24",))
+    assert "NCCL_IB_HCA" not in render(loaded, loaded.head, bare, [])
+
+
+def test_an_unknown_reference_is_refused() -> None:
+    loaded = inventory()
+    with pytest.raises(UsageError, match="FABRIC_ADRESS"):
+        render(loaded, loaded.head, CHOICE, [parse_layer("x", "A=${FABRIC_ADRESS}")])
+
+
+def test_quotes_of_shell_habit_come_off() -> None:
+    assert parse_layer("x", "export A='1 2'\nB=\"x\"\nC=").values == {"A": "1 2", "B": "x", "C": ""}
+
+
+def test_every_bad_line_is_told() -> None:
+    with pytest.raises(InventoryError) as caught:
+        parse_layer("x.env", "A=1\nno value\n# fine\nA=2\n-B=3\n1X=2")
+    assert [p.split(": ")[0] for p in caught.value.problems] == [
+        "x.env:2", "x.env:4", "x.env:5", "x.env:6",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "hidden"),
+    [("HF_TOKEN", True), ("VLLM_API_KEY", True), ("DB_PASSWORD", True), ("MY_SECRET_ID", True),
+     ("RAY_AUTH_TOKEN_PATH", False), ("NCCL_DEBUG", False)],
+)  # fmt: skip
+def test_secrets_are_masked(name: str, hidden: bool) -> None:
+    assert masked(name, "value") == ("****" if hidden else "value")
