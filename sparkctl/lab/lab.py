@@ -65,7 +65,7 @@ def up(count: int, base: Path, runtime: Path, cache: Path, *, model: bool) -> La
         )
     if not 1 <= count <= MAX_NODES:
         raise UsageError(f"wanted 1 to {MAX_NODES} nodes, found {count}")
-    others = {lab for p in _marked() if (lab := _mark(p)) and lab != str(base)}
+    others = _others(base)
     if others:
         raise SparkctlError(
             f"one machine carries one lab: another is up in {', '.join(sorted(others))}",
@@ -95,6 +95,11 @@ def _make(count: int, base: Path, runtime: Path, cache: Path, *, model: bool) ->
     for each in lab.nodes:
         node.wait(each)
     return lab
+
+
+def _others(base: Path) -> set[str]:
+    """The folders of other labs that run on this machine; their links have our names."""
+    return {lab for p in _marked() if (lab := _mark(p)) and lab != str(base)}
 
 
 def processes(base: Path) -> list[psutil.Process]:
@@ -134,7 +139,8 @@ def down(base: Path) -> list[str]:
             hint="see `ps` and dmesg",
         )
     removed = [f"{len(running)} processes"] if running else []
-    removed += network.remove()
+    if not _others(base):
+        removed += network.remove()
     if base.is_dir() and ((base / "lab.json").exists() or not any(base.iterdir())):
         shutil.rmtree(base)
         removed.append(str(base))
