@@ -39,4 +39,4 @@ until curl --noproxy '*' -sf "http://$head:30000/v1/completions" \
     -H 'Content-Type: application/json' -d "$request" >/dev/null; do
     sleep 0.5
 done
-stage done
+stage "the end"

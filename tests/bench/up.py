@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from itertools import pairwise
 from pathlib import Path
 
 from sparkctl.cli.lab import cache_folder
@@ -23,10 +24,7 @@ def by_hand(lab: labs.Lab, runtime: Path) -> dict[str, float]:
     done = subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True)
     moments = [line.split(" ", 1) for line in done.stdout.splitlines()]
     starts = [(float(when), what) for when, what in moments]
-    return {
-        what: round(after - when, 2)
-        for (when, what), (after, _) in zip(starts, starts[1:], strict=False)
-    }
+    return {what: round(after - when, 2) for (when, what), (after, _) in pairwise(starts)}
 
 
 def by_sparkctl(lab: labs.Lab) -> dict[str, float]:
