@@ -32,7 +32,7 @@ def known(model: type[BaseModel], value: Any, bad: Set[Path], path: Path = ()) -
         elif here in bad:
             values[name] = _inside(field.annotation, value[name], bad, here)
         else:
-            values[name] = TypeAdapter(field.annotation).validate_python(value[name])
+            values[name] = _typed(field.annotation, value[name])
     return model.model_construct(**values)
 
 
@@ -52,6 +52,11 @@ def _inside(annotation: Any, value: Any, bad: Set[Path], path: Path) -> Any:
 def _item(annotation: Any, value: Any, bad: Set[Path], path: Path) -> Any:
     if path in bad:
         return _inside(annotation, value, bad, path)
+    return _typed(annotation, value)
+
+
+def _typed(annotation: Any, value: Any) -> Any:
+    """A valid value as the model would hold it: an address rather than its text."""
     return TypeAdapter(annotation).validate_python(value)
 
 

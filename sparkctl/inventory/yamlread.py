@@ -94,9 +94,10 @@ def _refuse_traps(text: str) -> None:
     """Refuse aliases, which multiply (billion laughs), and depth, which exhausts the stack."""
     depth = documents = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        where = (event.start_mark.line + 1, event.start_mark.column + 1)
+        mark = event.start_mark
+        where = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         if isinstance(event, yaml.AliasEvent):
-            name = short(event.anchor)
+            name = short(str(event.anchor))
             raise _Refused(*where, f"wanted the value itself, found the alias *{name}")
         if isinstance(event, yaml.DocumentStartEvent):
             documents += 1
@@ -161,17 +162,17 @@ def _scalar(node: yaml.Node) -> Any:
         return text
     loader = yaml.SafeLoader("")
     try:
-        value = loader.construct_object(node, deep=True)  # type: ignore[no-untyped-call]
+        value = loader.construct_object(node, deep=True)
     except (yaml.YAMLError, ValueError):
         raise ValueError(f"wanted a plain value, found {short(text)}; quote it") from None
     finally:
-        loader.dispose()  # type: ignore[no-untyped-call]
+        loader.dispose()
     for pattern, kind in SURPRISES:
         if pattern.match(text):
             value = shown(value) if isinstance(value, bool) else value
             other = f", or write {value}" if kind.startswith("the truth") else " if it is text"
             raise ValueError(
-                f"wanted a value that reads one way, found {short(text)}:"
-                f" YAML 1.1 reads {short(text)} as {kind} {short(str(value))}; quote it{other}"
+                f"wanted an unambiguous value, found {short(text)}, which YAML 1.1 reads as"
+                f" {kind} {short(str(value))}; quote it{other}"
             )
     return value
