@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
 from sparkctl.errors import SparkctlError
+
+INVENTORY = "inventory.yaml"
+HINT = "name another folder, or move these away"
 
 
 @click.command()
@@ -16,20 +21,49 @@ def init(folder: Path) -> None:
     from importlib import resources
 
     starter = resources.files("sparkctl.inventory") / "starter"
-    wanted = {
-        folder / ("inventory.yaml" if item.name.endswith(".yaml") else f"env/{item.name}"): item
-        for item in starter.iterdir()
+    texts = {
+        folder / (INVENTORY if item.name.endswith(".yaml") else f"env/{item.name}"): item
+        for item in sorted(starter.iterdir(), key=lambda item: item.name)
         if item.name.endswith((".yaml", ".env"))
     }
-    there = sorted(str(path) for path in wanted if path.exists())
+    there = sorted(str(path) for path in texts if os.path.lexists(path))
     if there:
-        raise SparkctlError(
-            f"wanted to write new files, found {', '.join(there)}: nothing was written",
-            hint="name another folder, or move these away",
-        )
-    for path, item in sorted(wanted.items()):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("x") as file:
-            file.write(item.read_text())
+        message = f"wanted to write new files, found {', '.join(there)}; nothing was written"
+        raise SparkctlError(message, hint=HINT)
+    _write({path: item.read_bytes() for path, item in texts.items()})
+    for path in texts:
         click.echo(f"wrote {path}")
-    click.echo(f"next: edit {folder / 'inventory.yaml'}, then `sparkctl validate --connect`")
+    where = "" if folder == Path() else f" -i {folder / INVENTORY}"
+    click.echo(f"next: edit {folder / INVENTORY}, then `sparkctl validate --connect{where}`")
+
+
+def _write(files: Mapping[Path, bytes]) -> None:
+    """Write every file, each a new one, or none of them.
+
+    Raises SparkctlError; what was made before is removed again.
+    """
+    made: list[Path] = []
+    try:
+        for path, data in files.items():
+            for folder in reversed(path.parents):
+                if not folder.exists():
+                    folder.mkdir()
+                    made.append(folder)
+            with path.open("xb") as file:
+                made.append(path)
+                file.write(data)
+    except OSError as error:
+        _remove(made)
+        message = f"{error.filename or 'the folder'} cannot be written: {error.strerror}"
+        raise SparkctlError(f"{message}; nothing was written", hint=HINT) from error
+    except BaseException:
+        _remove(made)
+        raise
+
+
+def _remove(made: list[Path]) -> None:
+    for path in reversed(made):
+        if path.is_dir():
+            path.rmdir()
+        else:
+            path.unlink()

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from sparkctl.cli.options import inventory_option, json_option
+
+if TYPE_CHECKING:
+    from sparkctl.inventory.models import Inventory
+    from sparkctl.serving.environment import Layer
 
 
 @click.command()
@@ -14,32 +19,62 @@ from sparkctl.cli.options import inventory_option, json_option
 @json_option
 @click.option("--connect", is_flag=True, help="Reach every node by SSH as well.")
 def validate(inventory: Path, as_json: bool, connect: bool) -> None:
-    """Check the inventory and its env layers; contact no node (unless --connect)."""
+    """Check the inventory and its env layers; contact no node (unless --connect).
+
+    Every problem is told at once, as file:line:column: path: wanted and found; exit 2. With
+    --connect, exit 1 when a node cannot be reached.
+    """
     from sparkctl.cli.context import emit_json
     from sparkctl.inventory.layers import load_layers
     from sparkctl.inventory.loader import load
 
     loaded = load(inventory)
-    load_layers(loaded, inventory.parent)
+    doubts = _doubts(loaded, load_layers(loaded, inventory.parent))
     reached: list[tuple[str, str | None]] = []
     if connect:
         from sparkctl.cluster.reach import reach
 
         reached = reach(loaded)
-    failed = [name for name, error in reached if error]
     if as_json:
         emit_json(
             {
                 "cluster": loaded.cluster,
                 "valid": True,
                 "nodes": [n.name for n in loaded.nodes],
-                "reached": {name: error for name, error in reached} if connect else None,
+                "warnings": doubts,
+                "reached": dict(reached) if connect else None,
             }
         )
     else:
-        names = ", ".join(f"{n.name} ({n.role})" for n in loaded.nodes)
-        click.echo(f"{inventory} is valid: cluster {loaded.cluster}, {names}")
-        for name, error in reached:
-            click.echo(error if error else f"{name}: reached")
-    if failed:
+        _print(inventory, loaded, reached)
+        for doubt in doubts:
+            click.echo(f"warning: {doubt}", err=True)
+    if any(error for _, error in reached):
         raise click.exceptions.Exit(1)
+
+
+def _doubts(inventory: Inventory, layers: list[Layer]) -> list[str]:
+    """The warnings of every node, each once."""
+    from sparkctl.serving.environment import merge
+    from sparkctl.serving.rules import warnings
+
+    return list(
+        dict.fromkeys(
+            text
+            for node in inventory.nodes
+            for text in warnings(
+                inventory, {k: s.value for k, s in merge(inventory, node, layers).items()}
+            )
+        )
+    )
+
+
+def _print(path: Path, inventory: Inventory, reached: list[tuple[str, str | None]]) -> None:
+    vllm = inventory.vllm
+    click.echo(f"{path} is valid")
+    click.echo(f"  cluster  {inventory.cluster}")
+    click.echo("  nodes    " + ", ".join(f"{n.name} ({n.role})" for n in inventory.nodes))
+    click.echo(f"  env      {', '.join(inventory.env.layers) or 'no layers'}")
+    click.echo(f"  model    {vllm.model} on port {vllm.port}, TP {vllm.tensor_parallel_size}")
+    for name, error in reached:
+        click.echo(f"{name}: cannot be reached: {error}" if error else f"{name}: reached")

@@ -8,9 +8,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from sparkctl.errors import InventoryError
-from sparkctl.inventory import rules, yamlread
-from sparkctl.inventory.messages import message, shown
+from sparkctl.inventory import problem, rules, yamlread
+from sparkctl.inventory.known import known, prefixes
+from sparkctl.inventory.messages import message
 from sparkctl.inventory.models import Inventory
+from sparkctl.inventory.problem import Problem, dotted, shown
 
 _NOWHERE = object()
 HINT = "`sparkctl init` writes a commented example; README.md has the reference"
@@ -22,18 +24,19 @@ def load(path: Path) -> Inventory:
     Raises InventoryError with every problem that the file has.
     """
     try:
-        if path.is_dir():
-            raise InventoryError([f"{path}: wanted a file, found a directory"], hint=HINT)
-        if path.exists() and path.stat().st_size > yamlread.MAX_BYTES:
-            raise InventoryError([f"{path}:1:1: wanted at most 1 MiB, found more"], hint=HINT)
-        data = path.read_bytes()
+        with path.open("rb") as file:  # a pipe will do, and no file is read to its end
+            data = file.read(yamlread.MAX_BYTES + 1)
     except FileNotFoundError:
         raise InventoryError(
             [f"{path}: wanted an inventory, there is no such file"],
             hint="name it with -i or SPARKCTL_INVENTORY, or write one with `sparkctl init`",
         ) from None
+    except IsADirectoryError:
+        raise InventoryError([f"{path}: wanted a file, found a directory"], hint=HINT) from None
     except (OSError, ValueError) as error:
-        raise InventoryError([f"{path}: cannot be read: {error}"], hint=HINT) from error
+        reason = getattr(error, "strerror", None) or error
+        said = f"{str(path)!r}: wanted an inventory, it cannot be read: {reason}"
+        raise InventoryError([said], hint=HINT) from error
     return parse(data, str(path))
 
 
@@ -43,50 +46,49 @@ def parse(data: bytes, name: str) -> Inventory:
     Raises InventoryError with every problem, in the order of the file.
     """
     document = yamlread.read(data)
-    problems = list(document.problems)
+    problems = set(document.problems)
     inventory: Inventory | None = None
-    # A document that could not be built has nothing more to say.
-    if document.marks:
-        if isinstance(document.value, dict):
-            inventory, found = _validate(document.value)
-            placed = {(line, column) for line, column, _ in problems}
-            for path, text in found:
-                line, column = _place(document, path)
-                if (line, column) not in placed:  # it has been told why already
-                    problems.append((line, column, f"{yamlread.dotted(path)}: {text}"))
-        else:
-            problems.append((1, 1, f"(top): wanted a mapping, found {shown(document.value)}"))
+    if document.marks:  # else nothing could be built, and there is nothing more to say
+        inventory, found = _validate(document.value)
+        told = {(line, column) for line, column, _ in problems}
+        for path, text, at_key in found:
+            place = document.place(path, at_key=at_key)
+            if place not in told:
+                problems.add((*place, f"{dotted(path)}: {text}"))
     if problems or inventory is None:
-        lines = [f"{name}:{line}:{column}: {text}" for line, column, text in sorted(set(problems))]
+        lines = [f"{name}:{line}:{column}: {text}" for line, column, text in sorted(problems)]
         raise InventoryError(lines, hint=HINT)
     return inventory
 
 
-def _validate(value: dict[str, Any]) -> tuple[Inventory | None, list[rules.Problem]]:
+def _validate(value: Any) -> tuple[Inventory | None, list[Problem]]:
+    if not isinstance(value, dict):
+        said = f"wanted a mapping with cluster, nodes and vllm, found {shown(value)}"
+        return None, [Problem((), said)]
     try:
         inventory = Inventory.model_validate(value)
     except ValidationError as error:
-        found: dict[tuple[str | int, ...], str] = {}
+        problems: dict[problem.Path, Problem] = {}
         for detail in error.errors():
             path = _known_part(detail["loc"], value, detail["type"])
-            found.setdefault(path, message(detail, path))
+            at_key = detail["type"] == "extra_forbidden" or detail["loc"][-1] == "[key]"
+            problems.setdefault(path, Problem(path, message(detail, path), at_key))
         # Of a union's branches the one that got furthest says what is wrong.
-        inner = {path[:n] for path in found for n in range(len(path))}
-        return None, [(path, text) for path, text in found.items() if path not in inner]
+        above = {path[:n] for path in problems for n in range(len(path))}
+        found = [p for path, p in problems.items() if path not in above or p.at_key]
+        rest = known(Inventory, value, prefixes(problems.keys()))
+        return None, [*found, *rules.check(rest)]
     return inventory, list(rules.check(inventory))
 
 
-def _known_part(loc: tuple[str | int, ...], value: Any, kind: str) -> tuple[str | int, ...]:
+def _known_part(loc: problem.Path, value: Any, kind: str) -> problem.Path:
     """The part of pydantic's loc that stands in the file: union branches are no keys."""
     path: list[str | int] = []
     for part in loc:
         inner = _step(value, part)
         if inner is not _NOWHERE:
             value = inner
-        elif kind == "missing" and part == loc[-1]:
-            path.append(part)
-            break
-        else:
+        elif not (kind == "missing" and part == loc[-1]):
             continue
         path.append(part)
     return tuple(path)
@@ -98,10 +100,3 @@ def _step(value: Any, part: str | int) -> Any:
     if isinstance(value, list) and isinstance(part, int) and part < len(value):
         return value[part]
     return _NOWHERE
-
-
-def _place(document: yamlread.Document, path: tuple[str | int, ...]) -> tuple[int, int]:
-    """Where a path stands: its key for unknown keys, its value else, or the nearest parent."""
-    while path not in document.marks and path not in document.keys:
-        path = path[:-1]
-    return document.marks.get(path) or document.keys[path]

@@ -8,10 +8,24 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv4Network
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
+
+def _no_number(value: object) -> object:
+    """ipaddress takes 5 for 0.0.0.5, which nobody means."""
+    if isinstance(value, (int, float)):
+        raise PydanticCustomError("ip_from_number", "an address in text")
+    return value
+
+
+Text = Annotated[str, Field(min_length=1)]
+Address = Annotated[IPv4Address, BeforeValidator(_no_number)]
+Subnet = Annotated[IPv4Network, BeforeValidator(_no_number)]
 Port = Annotated[int, Field(ge=1, le=65535, strict=True)]
-Seconds = Annotated[float, Field(gt=0, le=86_400)]
+# Ray itself refuses lower ones for its workers.
+WorkerPort = Annotated[int, Field(ge=1024, le=65535, strict=True)]
+Seconds = Annotated[float, Field(gt=0, le=86_400, strict=True)]
 # Used in file names and in SPARKCTL_CLUSTER, so kept to what needs no quoting anywhere.
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$")]
 EnvName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
@@ -28,10 +42,10 @@ class Model(BaseModel):
 class Ssh(Model):
     """How nodes are reached; what is left out comes from ~/.ssh/config and the agent."""
 
-    user: str | None = None
+    user: Text | None = None
     port: Port | None = None
-    identity_file: str | None = None
-    known_hosts: str | None = None
+    identity_file: Text | None = None
+    known_hosts: Text | None = None
     host_keys: Literal["strict", "accept-new"] = "strict"
     connect_timeout: Seconds = 10.0
 
@@ -40,9 +54,9 @@ class NodeFabric(Model):
     """One node's fabric; each value left out is derived from that node's sysfs."""
 
     cage: Annotated[int, Field(ge=0, le=7, strict=True)] | None = None
-    interfaces: Annotated[list[str], Field(min_length=1, max_length=8)] | None = None
-    hcas: Annotated[list[str], Field(min_length=1, max_length=32)] | None = None
-    addresses: Annotated[list[IPv4Address], Field(min_length=1, max_length=8)] | None = None
+    interfaces: Annotated[list[Text], Field(min_length=1, max_length=8)] | None = None
+    hcas: Annotated[list[Text], Field(min_length=1, max_length=32)] | None = None
+    addresses: Annotated[list[Address], Field(min_length=1, max_length=8)] | None = None
 
 
 class Node(Model):
@@ -60,7 +74,7 @@ class Fabric(Model):
     """The fabric of all nodes; `auto` is derived on each node by itself."""
 
     cage: Literal["auto"] | Annotated[int, Field(ge=0, le=7, strict=True)] = "auto"
-    subnets: Literal["auto"] | Annotated[list[IPv4Network], Field(min_length=1)] = "auto"
+    subnets: Literal["auto"] | Annotated[list[Subnet], Field(min_length=1)] = "auto"
     mtu: Annotated[int, Field(ge=1280, le=9216, strict=True)] = 9000
 
 
@@ -73,7 +87,7 @@ class Runtime(Model):
 class Env(Model):
     """Environment layers (files, beside the inventory unless absolute) and single values."""
 
-    layers: list[str] = []
+    layers: list[Text] = []
     set: dict[EnvName, str] = {}
 
 
@@ -84,8 +98,8 @@ class Ray(Model):
     dashboard_port: Port = 8265
     node_manager_port: Port | None = None
     object_manager_port: Port | None = None
-    min_worker_port: Port | None = None
-    max_worker_port: Port | None = None
+    min_worker_port: WorkerPort | None = None
+    max_worker_port: WorkerPort | None = None
     object_store_memory: Annotated[int, Field(ge=78_643_200, strict=True)] | None = None
     num_gpus: Literal["auto"] | Annotated[int, Field(ge=1, le=16, strict=True)] = "auto"
     auth: Literal["token", "off"] = "token"
@@ -95,9 +109,9 @@ class Ray(Model):
 class Vllm(Model):
     """What is served. `arguments` changes the recipe's flags; null drops one."""
 
-    model: Annotated[str, Field(min_length=1)]
-    served_model_name: Annotated[str, Field(min_length=1)] | None = None
-    host: str = "0.0.0.0"
+    model: Text
+    served_model_name: Text | None = None
+    host: Text = "0.0.0.0"
     port: Port = 30000
     tensor_parallel_size: Annotated[int, Field(ge=1, strict=True)] = 2
     arguments: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")], Argument] = {}

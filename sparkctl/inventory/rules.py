@@ -1,110 +1,124 @@
-"""What must hold between the fields of an inventory; pure."""
+"""What must hold between the fields of an inventory; pure.
+
+The inventory may be one of which only a part is valid (known.py): there a field that is not known
+is None, and no rule speaks of it.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from sparkctl.inventory.models import Inventory
+from sparkctl.inventory.problem import Path, Problem
+from sparkctl.serving.environment import unknown_references
 from sparkctl.serving.recipe import FIELDS
 
-Path = tuple[str | int, ...]
-Problem = tuple[Path, str]
+# Ray's own (facts/ray-vllm.md section 4); the first is its client server's.
+RAY_CLIENT_PORT = 10001
+WORKER_PORTS = (10002, 19999)
 
 
 def check(inventory: Inventory) -> Iterator[Problem]:
-    """Each broken rule as (path, wanted and found)."""
+    """Each broken rule, as wanted and found."""
     yield from _roles(inventory)
     yield from _unique(inventory)
     yield from _subnets(inventory)
     yield from _ports(inventory)
+    yield from _gpus(inventory)
     yield from _arguments(inventory)
-    tp = inventory.vllm.tensor_parallel_size
-    gpus = sum(inventory.gpus_of(n) for n in inventory.nodes)
-    if tp > gpus:
-        yield (
-            ("vllm", "tensor_parallel_size"),
-            f"wanted at most the {gpus} GPUs that {len(inventory.nodes)} nodes have, found {tp}",
-        )
+    yield from _references(("env", "set"), inventory.env.set)
+    for index, node in enumerate(inventory.nodes or []):
+        yield from _references(("nodes", index, "env"), node.env)
 
 
 def _roles(inventory: Inventory) -> Iterator[Problem]:
-    heads = [i for i, n in enumerate(inventory.nodes) if n.role == "head"]
-    if not heads:
-        yield ("nodes",), "wanted one node with role head, found none"
+    roles = [n.role for n in inventory.nodes or []]
+    heads = [i for i, role in enumerate(roles) if role == "head"]
+    if roles and not heads and None not in roles:
+        yield Problem(("nodes",), "wanted one node with role head, found none")
     for index in heads[1:]:
-        first = inventory.nodes[heads[0]].name
-        yield (
-            ("nodes", index, "role"),
-            f"wanted one head, found a second one ({first} is the first)",
-        )
+        said = f"wanted one head, found another beside nodes[{heads[0]}]"
+        yield Problem(("nodes", index, "role"), said)
 
 
 def _unique(inventory: Inventory) -> Iterator[Problem]:
-    seen: dict[tuple[str, str], str] = {}
-    for index, node in enumerate(inventory.nodes):
-        values: list[tuple[str, str, Path]] = [
+    first: dict[tuple[str, str], int] = {}
+    for index, node in enumerate(inventory.nodes or []):
+        values: list[tuple[str, str | None, Path]] = [
             ("name", node.name, ("nodes", index, "name")),
-            ("host", node.host.lower(), ("nodes", index, "host")),
+            ("host", node.host and node.host.lower(), ("nodes", index, "host")),
         ]
         values += [
-            ("address", str(a), ("nodes", index, "fabric", "addresses", i))
+            ("fabric address", str(a) if a else None, ("nodes", index, "fabric", "addresses", i))
             for i, a in enumerate(node.fabric.addresses or [])
         ]
         for kind, value, path in values:
-            if (kind, value) in seen:
-                other = seen[kind, value]
-                yield path, f"wanted a {kind} of its own, found {value}, which {other} has too"
-            seen.setdefault((kind, value), f"nodes[{index}]")
+            if value is None:
+                continue
+            if (kind, value) in first:
+                other = f"nodes[{first[kind, value]}]"
+                yield Problem(path, f"wanted a {kind} used once, found {value}, as in {other}")
+            first.setdefault((kind, value), index)
 
 
 def _subnets(inventory: Inventory) -> Iterator[Problem]:
     subnets = inventory.fabric.subnets
-    if subnets == "auto":
+    if subnets is None or subnets == "auto" or None in subnets:
         return
-    for index, node in enumerate(inventory.nodes):
+    wanted = ", ".join(str(s) for s in subnets)
+    for index, node in enumerate(inventory.nodes or []):
         for i, address in enumerate(node.fabric.addresses or []):
-            if not any(address in s for s in subnets):
-                wanted = ", ".join(str(s) for s in subnets)
+            if address is not None and not any(address in s for s in subnets):
                 path = ("nodes", index, "fabric", "addresses", i)
-                yield path, f"wanted an address in fabric.subnets ({wanted}), found {address}"
+                said = f"wanted an address in fabric.subnets ({wanted}), found {address}"
+                yield Problem(path, said)
 
 
 def _ports(inventory: Inventory) -> Iterator[Problem]:
+    """No two of these meet on the head, where all of them are bound."""
     ray = inventory.ray
-    ports: list[tuple[tuple[str, str], int | None]] = [
-        (("ray", name), getattr(ray, name))
-        for name in ("port", "dashboard_port", "node_manager_port", "object_manager_port")
-    ]
-    ports.append((("vllm", "port"), inventory.vllm.port))
-    first: dict[int, str] = {}
-    for path, port in ports:
+    low, high = ray.min_worker_port or WORKER_PORTS[0], ray.max_worker_port or WORKER_PORTS[1]
+    if low > high:
+        name = "max_worker_port" if ray.max_worker_port else "min_worker_port"
+        said = f"wanted min_worker_port at most max_worker_port, found {low} and {high}"
+        yield Problem(("ray", name), said)
+    names = ("port", "dashboard_port", "node_manager_port", "object_manager_port")
+    ports = [(("ray", name), getattr(ray, name)) for name in names]
+    first = {RAY_CLIENT_PORT: "Ray's client server"}
+    for path, port in [*ports, (("vllm", "port"), inventory.vllm.port)]:
         if port is None:
             continue
-        other = first.setdefault(port, ".".join(path))
-        if other != ".".join(path):
-            yield path, f"wanted a port of its own, found {port}, which {other} has too"
-        low, high = ray.min_worker_port or 10002, ray.max_worker_port or 19999
+        if port in first:
+            said = f"wanted a port of its own, found {port}, which {first[port]} has"
+            yield Problem(path, said)
         if low <= port <= high:
-            yield path, f"wanted a port outside Ray's worker ports {low} to {high}, found {port}"
-    if ray.min_worker_port and ray.max_worker_port and ray.min_worker_port > ray.max_worker_port:
-        yield (
-            ("ray", "max_worker_port"),
-            f"wanted at least min_worker_port, {ray.min_worker_port}, found {ray.max_worker_port}",
-        )
+            said = f"wanted a port outside Ray's worker ports ({low} to {high}), found {port}"
+            yield Problem(path, said)
+        first.setdefault(port, ".".join(path))
+
+
+def _gpus(inventory: Inventory) -> Iterator[Problem]:
+    wanted = inventory.vllm.tensor_parallel_size
+    if wanted is None or inventory.ray.num_gpus is None or not inventory.nodes:
+        return
+    gpus = sum(inventory.gpus_of(n) for n in inventory.nodes)
+    if wanted > gpus:
+        have = f"the GPUs of the nodes ({gpus} on {len(inventory.nodes)})"
+        said = f"wanted at most {have}, found {wanted}"
+        yield Problem(("vllm", "tensor_parallel_size"), said)
 
 
 def _arguments(inventory: Inventory) -> Iterator[Problem]:
-    counts = Counter(name.split(".")[0] for name in inventory.vllm.arguments)
-    for name in inventory.vllm.arguments:
+    for name, value in (inventory.vllm.arguments or {}).items():
+        path = ("vllm", "arguments", name)
         if name in FIELDS:
-            yield (
-                ("vllm", "arguments", name),
-                f"wanted {FIELDS[name]} for this, found it among the arguments",
-            )
-        if name == "compilation-config" and counts[name] > 1:
-            # The dotted group wins and the JSON is lost without a warning (facts/ray-vllm.md 2).
-            yield (
-                ("vllm", "arguments", name),
-                "wanted one mapping, found dotted compilation-config.x arguments beside it",
-            )
+            said = f"wanted {FIELDS[name]} for this flag, found it here"
+            yield Problem(path, said, at_key=True)
+        if value == []:
+            yield Problem(path, "wanted null to drop the flag, found an empty list")
+
+
+def _references(path: Path, values: Mapping[str, str] | None) -> Iterator[Problem]:
+    for name, value in (values or {}).items():
+        for said in unknown_references(value):
+            yield Problem((*path, name), said)

@@ -9,16 +9,19 @@ from typing import Any
 
 import yaml
 
-MAX_BYTES = 1 << 20
+from sparkctl.inventory.problem import Path, dotted, short, shown
+
+MAX_BYTES = 128 * 1024  # a hundred times a large inventory; PyYAML needs a second for as much
 MAX_DEPTH = 30
-Path = tuple[str | int, ...]
-# YAML 1.1 in PyYAML: sexagesimals, octals, dates and no/yes/on/off become what nobody wrote.
+STR = "tag:yaml.org,2002:str"
+# What only YAML 1.1 reads as something else than text or a decimal number.
 SURPRISES = (
-    (re.compile(r"(?i)^(no|off|yes|on|y|n)$"), "YAML 1.1 reads {0} as true or false"),
-    (re.compile(r"^[-+]?\d+(:[0-5]?\d)+$"), "YAML 1.1 reads {0} as a number in base 60"),
-    (re.compile(r"^0\d+$"), "YAML 1.1 reads {0} as an octal number"),
-    (re.compile(r"^\d{4}-\d\d?-\d\d?"), "YAML 1.1 reads {0} as a date"),
+    (re.compile(r"(?i)^(no|off|yes|on)$"), "the truth value"),
+    (re.compile(r"^[-+]?\d[\d_]*(:[0-5]?\d)+(\.[\d_]*)?$"), "a number in base 60,"),
+    (re.compile(r"^[-+]?0[0-7_]+$"), "an octal number,"),
+    (re.compile(r"^\d{4}-\d\d?-\d\d?"), "a date,"),
 )
+UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 
 @dataclass
@@ -30,47 +33,61 @@ class Document:
     keys: dict[Path, tuple[int, int]] = field(default_factory=dict)
     problems: list[tuple[int, int, str]] = field(default_factory=list)
 
+    def place(self, path: Path, *, at_key: bool = False) -> tuple[int, int]:
+        """Where a path stands: its key or its value, or the nearest parent that is there."""
+        if at_key and path in self.keys:
+            return self.keys[path]
+        while path not in self.marks:
+            path = path[:-1]
+        return self.marks[path]
+
 
 def read(data: bytes) -> Document:
     """Compose the one YAML document in `data`; nothing is raised, all is in `problems`."""
     document = Document()
-    if len(data) > MAX_BYTES:
-        document.problems.append((1, 1, f"wanted at most {MAX_BYTES} bytes, found {len(data)}"))
-        return document
     try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        column = error.start - data.rfind(b"\n", 0, error.start)
-        byte = data[error.start]
-        document.problems.append((line, column, f"wanted UTF-8, found the byte 0x{byte:02x}"))
-        return document
-    try:
-        _refuse_traps(text)
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except _Trap as trap:
-        document.problems.append(trap.args)
-        return document
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        document.problems.append((*where, f"this is no YAML: {error.problem or error.context}"))
-        return document
-    except (yaml.YAMLError, RecursionError) as error:
-        line = text.count("\n", 0, getattr(error, "position", 0)) + 1
-        document.problems.append((line, 1, f"this is no YAML: {str(error).splitlines()[0]}"))
-        return document
-    if root is None:
-        document.problems.append(
-            (1, 1, "wanted a mapping with cluster, nodes and vllm, it is empty")
-        )
+        root = _compose(data)
+    except _Refused as refused:
+        document.problems.append((refused.line, refused.column, refused.text))
         return document
     document.value = _plain(root, (), document)
     return document
 
 
-class _Trap(Exception):
-    """Something that is refused before anything is built: (line, column, text)."""
+class _Refused(Exception):
+    """The text cannot be taken at all, or should not be: nothing is built from it."""
+
+    def __init__(self, line: int, column: int, text: str) -> None:
+        self.line, self.column, self.text = line, column, text
+
+
+def _compose(data: bytes) -> yaml.Node:
+    if len(data) > MAX_BYTES:
+        raise _Refused(1, 1, f"wanted at most {MAX_BYTES} bytes, found more")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        column = error.start - data.rfind(b"\n", 0, error.start)
+        found = f"the byte 0x{data[error.start]:02x}"
+        raise _Refused(line, column, f"wanted UTF-8, found {found}") from None
+    try:
+        _refuse_traps(text)
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        column = error.position - text.rfind("\n", 0, error.position)
+        code = ord(text[error.position])
+        raise _Refused(line, column, f"wanted text, found the character U+{code:04X}") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        said = " ".join(x for x in (error.context, error.problem) if x)
+        where = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        tab = " (indent with spaces, not with tabs)" if r"'\t'" in said else ""
+        raise _Refused(*where, f"wanted YAML, found a syntax error: {said}{tab}") from None
+    if root is None:
+        raise _Refused(1, 1, "wanted a mapping with cluster, nodes and vllm, it is empty")
+    return root
 
 
 def _refuse_traps(text: str) -> None:
@@ -80,17 +97,22 @@ def _refuse_traps(text: str) -> None:
         mark = event.start_mark
         where = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         if isinstance(event, yaml.AliasEvent):
-            raise _Trap(*where, f"wanted the value itself, found the alias *{event.anchor}")
+            name = short(str(event.anchor))
+            raise _Refused(*where, f"wanted the value itself, found the alias *{name}")
         if isinstance(event, yaml.DocumentStartEvent):
             documents += 1
             if documents > 1:
-                raise _Trap(*where, "wanted one document, found a second one")
+                raise _Refused(*where, "wanted one document, found a second one")
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:
-                raise _Trap(*where, f"wanted at most {MAX_DEPTH} levels, found more")
+                raise _Refused(*where, f"wanted at most {MAX_DEPTH} levels, found more")
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
+        tag = getattr(event, "tag", None)
+        if tag not in (None, "!", STR):
+            name = short(tag.replace("tag:yaml.org,2002:", "!!"))
+            raise _Refused(*where, f"wanted a plain value, found the tag {name}")
 
 
 def _plain(node: yaml.Node, path: Path, document: Document) -> Any:
@@ -99,51 +121,58 @@ def _plain(node: yaml.Node, path: Path, document: Document) -> Any:
         return dict(_items(node, path, document))
     if isinstance(node, yaml.SequenceNode):
         return [_plain(n, (*path, i), document) for i, n in enumerate(node.value)]
-    return _scalar(node, path, document)
+    try:
+        return _scalar(node)
+    except ValueError as error:
+        document.problems.append((*document.marks[path], f"{dotted(path)}: {error}"))
+        return str(node.value)
 
 
 def _items(node: yaml.MappingNode, path: Path, document: Document) -> Iterator[tuple[str, Any]]:
-    seen: set[str] = set()
+    """Keys are text as they stand: `no:` and `22:22:` surprise nobody here."""
     for key, value in node.value:
         where = (key.start_mark.line + 1, key.start_mark.column + 1)
-        if not isinstance(key, yaml.ScalarNode):
-            document.problems.append((*where, "wanted a plain key, found a collection"))
-            continue
         name = str(key.value)
-        if name in seen:
-            document.problems.append(
-                (*where, f"{dotted((*path, name))}: the key stands here twice")
-            )
+        here = (*path, name)
+        if not isinstance(key, yaml.ScalarNode):
+            said = f"{dotted(path)}: wanted a plain key, found a collection"
+        elif key.tag.endswith(":merge"):
+            said = f"{dotted(path)}: wanted the keys themselves, found the merge key <<"
+        elif UNPRINTABLE.search(name):
+            said = f"{dotted(path)}: wanted a printable key, found {shown(name)}"
+        elif here in document.keys:
+            line = document.keys[here][0]
+            said = f"{dotted(here)}: wanted each key once, found it again (line {line} has it)"
+        else:
+            document.keys[here] = where
+            yield name, _plain(value, here, document)
             continue
-        seen.add(name)
-        document.keys[(*path, name)] = where
-        yield name, _plain(value, (*path, name), document)
+        document.problems.append((*where, said))
 
 
-def _scalar(node: yaml.Node, path: Path, document: Document) -> Any:
-    """The value as YAML 1.1 has it, but what only YAML 1.1 would read so is a problem."""
-    assert isinstance(node, yaml.ScalarNode)
-    line, column = document.marks[path]
-    if node.style is None and not node.tag.endswith(":str"):
-        for pattern, text in SURPRISES:
-            if pattern.match(node.value):
-                said = f"{dotted(path)}: {text.format(node.value)}; put it in quotes if it is text"
-                if "true or false" in said:
-                    said += ", or write true or false"
-                document.problems.append((line, column, said))
-                return node.value
+def _scalar(node: yaml.Node) -> Any:
+    """The value as YAML 1.1 has it.
+
+    Raises ValueError where only YAML 1.1 would read it so, and for what nobody can print.
+    """
+    text = str(node.value)
+    if UNPRINTABLE.search(text):
+        raise ValueError(f"wanted printable text, found {shown(text)}")
+    if node.tag in (STR, "!"):
+        return text
     loader = yaml.SafeLoader("")
     try:
-        return loader.construct_object(node, deep=True)
-    except (yaml.YAMLError, ValueError) as error:
-        reason = getattr(error, "problem", None) or error
-        document.problems.append((line, column, f"{dotted(path)}: {reason}"))
-        return node.value
+        value = loader.construct_object(node, deep=True)
+    except (yaml.YAMLError, ValueError):
+        raise ValueError(f"wanted a plain value, found {short(text)}; quote it") from None
     finally:
         loader.dispose()
-
-
-def dotted(path: Path) -> str:
-    """nodes[1].role; the whole document is (top)."""
-    text = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in path)
-    return text.removeprefix(".") or "(top)"
+    for pattern, kind in SURPRISES:
+        if pattern.match(text):
+            value = shown(value) if isinstance(value, bool) else value
+            other = f", or write {value}" if kind.startswith("the truth") else " if it is text"
+            raise ValueError(
+                f"wanted an unambiguous value, found {short(text)}, which YAML 1.1 reads as"
+                f" {kind} {short(str(value))}; quote it{other}"
+            )
+    return value

@@ -15,28 +15,39 @@ from sparkctl.errors import InventoryError, UsageError
 from sparkctl.fabric.choice import FabricChoice
 from sparkctl.inventory.models import Inventory, Node
 
-# What the mechanism cannot do without; tuning belongs in env/*.env (facts/ray-vllm.md section 3).
+# The recipe for a pair, so that a cluster serves without any layer. What the names mean to NCCL
+# and Gloo: facts/nccl.md section 1; what reaches Ray's workers: facts/ray-vllm.md section 3.
 BUILT_IN: dict[str, str] = {
+    # One literal interface for Gloo and vLLM's own TCP, the same for NCCL's bootstrap and UCX.
     "NCCL_SOCKET_IFNAME": "${SOCKET_INTERFACE}",
     "GLOO_SOCKET_IFNAME": "${SOCKET_INTERFACE}",
     "TP_SOCKET_IFNAME": "${SOCKET_INTERFACE}",
     "UCX_NET_DEVICES": "${SOCKET_INTERFACE}",
+    # Both halves of one cable: two PCI devices, which NCCL never merges (facts/nccl.md section 3).
     "NCCL_IB_HCA": "${HCAS}",
     "NCCL_IB_DISABLE": "0",
     "NCCL_IGNORE_CPU_AFFINITY": "1",
+    # Each node's own: vLLM does not carry it over to the workers.
     "VLLM_HOST_IP": "${FABRIC_ADDRESS}",
+    # Ray would give vLLM's actors 1.
     "OMP_NUM_THREADS": "8",
+    # torch's; it is on only at 1 (facts/ray-vllm.md section 1).
     "TORCHINDUCTOR_MAX_AUTOTUNE": "0",
+    # On unified memory Ray's monitor would kill workers for what the GPU holds.
     "RAY_memory_monitor_refresh_ms": "0",
+    # Readable logs.
     "RAY_DEDUP_LOGS": "0",
     "RAY_COLOR_PREFIX": "0",
     "VLLM_NO_USAGE_STATS": "1",
+    # vLLM's 600 s are too short for a first boot, which compiles kernels.
     "VLLM_ENGINE_READY_TIMEOUT_S": "7200",
 }
-LINE = re.compile(r"(?:(-)\s*)?([A-Za-z_][A-Za-z0-9_]*)\s*(?:=(.*))?$")
+REFERENCES = ("FABRIC_ADDRESS", "SOCKET_INTERFACE", "HCAS", "NODE")
+LINE = re.compile(r"(?:(-)\s*|export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*(?:=(.*))?$")
 REFERENCE = re.compile(r"\$\{([^}]*)\}")
-SECRET = re.compile(r"(?i)(token|secret|password|passwd|credential)|key$")
-NOT_SECRET = re.compile(r"_PATH$")
+# TOKENIZERS_PARALLELISM holds no token, RAY_AUTH_TOKEN_PATH names a file.
+SECRET = re.compile(r"(?i)(?!.*_(path|file)$)(.*(token(?!iz)|secret|passw|credential)|.*key$)")
+UNPRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 MASK = "****"
 
 
@@ -58,37 +69,78 @@ class Layer:
 
 def masked(name: str, value: str) -> str:
     """The value, or **** when the name says that it is a secret."""
-    return MASK if SECRET.search(name) and not NOT_SECRET.search(name) and value else value
+    return MASK if value and SECRET.match(name) else value
+
+
+def unknown_references(value: str) -> list[str]:
+    """Each ${NAME} in a value that no node knows, as wanted and found."""
+    wanted = ", ".join(f"${{{name}}}" for name in REFERENCES)
+    found = [m[0] for m in REFERENCE.finditer(value) if m[1] not in REFERENCES]
+    return [f"wanted one of {wanted}, found {reference}" for reference in found]
 
 
 def parse_layer(name: str, text: str) -> Layer:
     """A file of KEY=VALUE lines; `-KEY` drops a variable, `#` begins a comment line.
 
-    Raises InventoryError with every line that is none of these, as file:line: text.
+    Raises InventoryError with every problem, as file:line: text; no value stands in it, for it
+    may be a secret.
     """
     values: dict[str, str | None] = {}
     problems = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         stripped = line.strip()
         if not stripped or stripped.startswith("#"):
             continue
-        match = LINE.match(stripped.removeprefix("export "))
+        match = LINE.match(stripped)
         if not match or bool(match[1]) == (match[3] is not None):
-            problems.append(f"{name}:{number}: wanted KEY=VALUE, -KEY or a comment, found {line!r}")
-        elif match[2] in values:
-            problems.append(f"{name}:{number}: {match[2]} is set twice in this file")
-        else:
-            values[match[2]] = None if match[1] else _unquoted(match[3].strip())
+            found = ascii(stripped.partition("=")[0])[:60]
+            problems.append(f"{name}:{number}: wanted KEY=VALUE, -KEY or # comment, found {found}")
+            continue
+        key, value = match[2], None if match[1] else match[3].strip()
+        said = [f"{key}: {text}" for text in _value_problems(value or "")]
+        if key in values:
+            said.append(f"{key}: wanted each name once, found it again")
+        problems += [f"{name}:{number}: {text}" for text in said]
+        values[key] = value if value is None else _unquoted(value)
     if problems:
-        raise InventoryError(problems)
+        raise InventoryError(problems, hint="an env layer holds KEY=VALUE lines, as in env/*.env")
     return Layer(name, values)
+
+
+def _value_problems(value: str) -> list[str]:
+    problems = unknown_references(value)
+    if UNPRINTABLE.search(value):
+        problems.append("wanted printable text, found a control character")
+    quoted = value[:1] in ("'", '"')
+    if quoted and (len(value) < 2 or value[-1] != value[0]):
+        problems.append("wanted a quote at the end as at the beginning")
+    if not quoted and re.search(r"\s#", value):
+        # It would become a part of the value: NCCL trims nothing (facts/nccl.md section 1).
+        problems.append("wanted a comment on a line of its own, found one after the value")
+    return problems
 
 
 def _unquoted(value: str) -> str:
     """Quotes around the whole value are shell habit; NCCL would take them for part of a name."""
-    if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
-        return value[1:-1]
-    return value
+    return value[1:-1] if value[:1] in ("'", '"') else value
+
+
+def merge(inventory: Inventory, node: Node, layers: list[Layer]) -> dict[str, Setting]:
+    """A node's settings by name, each from the last layer that has it; references stand as they
+    are, and need no node."""
+    merged: dict[str, Setting] = {}
+    for layer in (
+        Layer("built-in", dict(BUILT_IN)),
+        *layers,
+        Layer("inventory", dict(inventory.env.set)),
+        Layer(f"node {node.name}", dict(node.env)),
+    ):
+        for name, value in layer.values.items():
+            if value is None:
+                merged.pop(name, None)
+            else:
+                merged[name] = Setting(value, layer.name)
+    return dict(sorted(merged.items()))
 
 
 def render(
@@ -104,33 +156,19 @@ def render(
         "HCAS": ",".join(choice.hcas),
         "NODE": node.name,
     }
-    merged: dict[str, Setting] = {}
-    for layer in (
-        Layer("built-in", dict(BUILT_IN)),
-        *layers,
-        Layer("inventory", dict(inventory.env.set)),
-        Layer(f"node {node.name}", dict(node.env)),
-    ):
-        for name, value in layer.values.items():
-            if value is None:
-                merged.pop(name, None)
-            else:
-                merged[name] = Setting(value, layer.name)
-    if not choice.hcas and merged.get("NCCL_IB_HCA", Setting("", "")).layer == "built-in":
-        del merged["NCCL_IB_HCA"]  # an empty list would select every device
     return {
         name: Setting(_resolve(name, setting, known), setting.layer)
-        for name, setting in sorted(merged.items())
+        for name, setting in merge(inventory, node, layers).items()
+        # Without HCAs the list is empty, and an empty list selects every device.
+        if choice.hcas or setting.value != "${HCAS}"
     }
 
 
 def _resolve(name: str, setting: Setting, known: Mapping[str, str]) -> str:
-    def one(match: re.Match[str]) -> str:
-        if match[1] not in known:
-            raise UsageError(
-                f"{name} in layer {setting.layer} refers to {match[0]}, which is not known",
-                hint="known are " + ", ".join(f"${{{k}}}" for k in known),
-            )
-        return known[match[1]]
-
-    return REFERENCE.sub(one, setting.value)
+    unknown = unknown_references(setting.value)
+    if unknown:
+        raise UsageError(
+            f"{name} in layer {setting.layer}: {unknown[0]}",
+            hint=f"correct {name} there, or drop it with a line -{name}",
+        )
+    return REFERENCE.sub(lambda match: known[match[1]], setting.value)
