@@ -32,6 +32,7 @@ env:
     VLLM_CPU_OMP_THREADS_BIND: nobind
     OMP_NUM_THREADS: "1"
     HF_HUB_OFFLINE: "1"
+    VLLM_USE_AOT_COMPILE: "0" # its cache does not load again on a CPU
     # What was compiled outlives the lab, each node's by itself.
     VLLM_CACHE_ROOT: /var/cache/sparkctl-lab/${{NODE}}
     TORCHINDUCTOR_CACHE_DIR: /var/cache/sparkctl-lab/${{NODE}}/inductor
@@ -45,11 +46,8 @@ vllm:
   tensor_parallel_size: {len(nodes)}
   stall_timeout: 600
   arguments: # the recipe's other flags, parsers and compilation config are kept
-    gpu-memory-utilization: null
-    kv-cache-dtype: null
-    attention-backend: null
+    gpu-memory-utilization: 0.2 # on a CPU only a check of free memory, for each rank
+    attention-backend: null # the CPU has its own
     max-model-len: 2048
-    max-num-seqs: 4
-    max-num-batched-tokens: 2048
 imitated:
 {imitated}"""
