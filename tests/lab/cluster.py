@@ -13,7 +13,7 @@ import yaml
 
 from sparkctl.lab.lab import Lab
 
-BASE = Path("/var/lib/sparkctl-lab-test")
+BASE = Path(os.environ.get("SPARKCTL_TEST_LAB", "/var/lib/sparkctl-lab-test"))
 UP_TIMEOUT = 600.0
 
 
