@@ -45,7 +45,9 @@ def test_it_overwrites_nothing_and_names_what_is_there(tmp_path: Path, name: str
 
 def test_a_link_to_nowhere_is_there_as_well(tmp_path: Path) -> None:
     (tmp_path / "inventory.yaml").symlink_to("nowhere")
-    assert sparkctl("init", cwd=tmp_path).returncode == 1
+    done = sparkctl("init", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "found inventory.yaml; nothing was written" in done.stderr
     assert files(tmp_path) == ["inventory.yaml"]
 
 

@@ -71,6 +71,10 @@ vllm:
          " 19999), found 12000"),
         ("ray: {min_worker_port: 30001}", "7:24: ray.min_worker_port: wanted min_worker_port at"
          " most max_worker_port, found 30001 and 19999"),
+        ("ray: {min_worker_port: 5001, max_worker_port: 5000}", "7:47: ray.max_worker_port: wanted"
+         " min_worker_port at most max_worker_port, found 5001 and 5000"),
+        ("ray: {port: 22:22}", "7:13: ray.port: wanted an unambiguous value, found 22:22, which"
+         " YAML 1.1 reads as a number in base 60, 1342; quote it if it is text"),
         ("ray: {min_worker_port: 80}", "7:24: ray.min_worker_port: wanted a port from 1024 to"
          " 65535, found 80"),
         ("ray: {port: 6379.5}", "7:13: ray.port: wanted a port from 1 to 65535, found 6379.5"),
