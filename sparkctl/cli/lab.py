@@ -28,7 +28,12 @@ def lab() -> None:
 @lab.command()
 @click.option("--nodes", type=int, default=2, show_default=True, help="1 to 16.")
 @folder_option
-@click.option("--runtime", type=click.Path(path_type=Path), help="Virtual environment with vLLM.")
+@click.option(
+    "--runtime",
+    type=click.Path(path_type=Path),
+    envvar="SPARKCTL_LAB_RUNTIME",
+    help="Virtual environment with ray and vLLM (or SPARKCTL_LAB_RUNTIME); env/setup makes one.",
+)
 @click.option("--no-model", is_flag=True, help="Make no model (no runtime is needed then).")
 @json_option
 def up(nodes: int, folder: Path, runtime: Path | None, no_model: bool, as_json: bool) -> None:
@@ -41,6 +46,8 @@ def up(nodes: int, folder: Path, runtime: Path | None, no_model: bool, as_json: 
     if as_json:
         emit_json(labs.status(made.base))
         return
+    if made.existing:
+        click.echo(f"the lab in {made.base} is up already")
     for node in made.nodes:
         click.echo(f"{node.name}: {node.address}")
     click.echo(f"next: sparkctl up -i {made.inventory}")
@@ -62,7 +69,12 @@ def status(folder: Path, as_json: bool) -> None:
     else:
         for node in found["nodes"]:
             pid = f"pid {node['pid']}" if node["pid"] else "not running"
-            click.echo(f"{node['name']}: {node['address']} netns {node['netns']} {pid}")
+            ssh = "ssh answers" if node["ssh"] else "ssh does not answer"
+            fabric = " ".join(node["fabric"].values()) or "none"
+            click.echo(
+                f"{node['name']}: {node['address']}, fabric {fabric}, {pid}, {ssh},"
+                f" netns {node['netns']}"
+            )
         for what in found["imitated"]:
             click.echo(f"imitated: {what}")
 
@@ -77,19 +89,27 @@ def down(folder: Path) -> None:
     click.echo(f"removed {', '.join(removed)}" if removed else "nothing to do")
 
 
-@lab.command(context_settings={"ignore_unknown_options": True})
+@lab.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @folder_option
 @click.argument("node")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def ssh(folder: Path, node: str, command: tuple[str, ...]) -> None:
-    """Open a shell on NODE, or run COMMAND there."""
+    """Open a shell on NODE, or have it run COMMAND, as ssh(1) does."""
     from sparkctl.errors import UsageError
     from sparkctl.lab import lab as labs
 
     found = labs.find(folder)
     address = {n.name: n.address for n in found.nodes}.get(node) if found else None
-    if address is None:
+    if found is None or address is None:
         known = ", ".join(n.name for n in found.nodes) if found else "none: `sparkctl lab up`"
         raise UsageError(f"the lab has no node {node}", hint=f"its nodes are {known}")
-    options = ["-i", f"{folder}/client_key", "-o", f"UserKnownHostsFile={folder}/known_hosts"]
-    os.execvp("ssh", ["ssh", *options, "-l", "root", "--", address, *command])
+    settings = {
+        "IdentityFile": found.base / "client_key",
+        "IdentitiesOnly": "yes",
+        "UserKnownHostsFile": found.base / "known_hosts",
+        "StrictHostKeyChecking": "yes",
+        "LogLevel": "ERROR",
+    }
+    options = [word for k, v in settings.items() for word in ("-o", f"{k}={v}")]
+    # Without the user's own configuration, which may mean other machines.
+    os.execvp("ssh", ["ssh", "-F", "none", *options, "-l", "root", "--", address, *command])

@@ -33,7 +33,8 @@ def known(model: type[BaseModel], value: Any, bad: Set[Path], path: Path = ()) -
             values[name] = _inside(field.annotation, value[name], bad, here)
         else:
             values[name] = _typed(field.annotation, value[name])
-    return model.model_construct(**values)
+    given = set(value) & set(values) if isinstance(value, dict) else set()
+    return model.model_construct(_fields_set=given, **values)
 
 
 def _inside(annotation: Any, value: Any, bad: Set[Path], path: Path) -> Any:

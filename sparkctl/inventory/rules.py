@@ -83,9 +83,12 @@ def _ports(inventory: Inventory) -> Iterator[Problem]:
         said = f"wanted min_worker_port at most max_worker_port, found {low} and {high}"
         yield Problem(("ray", name), said)
     names = ("port", "dashboard_port", "node_manager_port", "object_manager_port")
-    ports = [(("ray", name), getattr(ray, name)) for name in names]
+    ports = [(("ray", name), getattr(ray, name), name in ray.model_fields_set) for name in names]
+    vllm = inventory.vllm
+    ports.append((("vllm", "port"), vllm.port, "port" in vllm.model_fields_set))
     first = {RAY_CLIENT_PORT: "Ray's client server"}
-    for path, port in [*ports, (("vllm", "port"), inventory.vllm.port)]:
+    # Of two that meet, the one that stands in the file is told, not a default.
+    for path, port, _ in sorted(ports, key=lambda p: p[2]):
         if port is None:
             continue
         if port in first:

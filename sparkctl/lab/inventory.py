@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from sparkctl.lab.spec import IMITATED, NodeSpec
 
 MODEL_NAME = "MiniMax-M2-mini"
+CACHE = Path("/var/cache/sparkctl-lab")  # on the nodes
+HEADS = 4  # the model's attention heads, which tensor parallelism divides
+
+
+def tensor_parallel_size(count: int) -> int:
+    """All of the nodes if the model's heads can be divided so; else the most that can."""
+    return max(size for size in (1, 2, HEADS) if size <= count)
 
 
 def text(nodes: list[NodeSpec], *, base: Path, runtime: Path) -> str:
@@ -21,11 +29,11 @@ def text(nodes: list[NodeSpec], *, base: Path, runtime: Path) -> str:
 cluster: lab
 ssh:
   user: root
-  identity_file: {base}/client_key
-  known_hosts: {base}/known_hosts
+  identity_file: {_quoted(base / "client_key")}
+  known_hosts: {_quoted(base / "known_hosts")}
 nodes:
 {listed}runtime:
-  venv: {runtime}
+  venv: {_quoted(runtime)}
 env:
   set: # vLLM's CPU build on a small machine
     VLLM_CPU_KVCACHE_SPACE: "1"
@@ -34,16 +42,16 @@ env:
     HF_HUB_OFFLINE: "1"
     VLLM_USE_AOT_COMPILE: "0" # its cache does not load again on a CPU
     # What was compiled outlives the lab, each node's by itself.
-    VLLM_CACHE_ROOT: /var/cache/sparkctl-lab/${{NODE}}
-    TORCHINDUCTOR_CACHE_DIR: /var/cache/sparkctl-lab/${{NODE}}/inductor
+    VLLM_CACHE_ROOT: {CACHE}/${{NODE}}
+    TORCHINDUCTOR_CACHE_DIR: {CACHE}/${{NODE}}/inductor
 ray:
   num_gpus: 1 # logical: there is none to be detected
   object_store_memory: 200000000
   start_timeout: 180
 vllm:
-  model: {base}/model
+  model: {_quoted(base / "model")}
   served_model_name: {MODEL_NAME}
-  tensor_parallel_size: {len(nodes)}
+  tensor_parallel_size: {tensor_parallel_size(len(nodes))} # at most {HEADS}: its heads
   stall_timeout: 600
   arguments: # the recipe's other flags, parsers and compilation config are kept
     gpu-memory-utilization: 0.2 # on a CPU only a check of free memory, for each rank
@@ -51,3 +59,8 @@ vllm:
     max-model-len: 2048
 imitated:
 {imitated}"""
+
+
+def _quoted(path: Path) -> str:
+    """A path as YAML's double-quoted scalar, which takes JSON's escapes."""
+    return json.dumps(str(path))

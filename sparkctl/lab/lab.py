@@ -6,24 +6,29 @@ import json
 import os
 import shutil
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from sparkctl.errors import SparkctlError, UsageError
 from sparkctl.lab import inventory, network, node
-from sparkctl.lab.model import ensure_model
-from sparkctl.lab.spec import IMITATED, MARK, MAX_NODES, NodeSpec
+from sparkctl.lab.lock import exclusive
+from sparkctl.lab.model import INSTALLER, ensure_model
+from sparkctl.lab.processes import end, inits, processes
+from sparkctl.lab.spec import CABLED, IMITATED, MAX_NODES, NodeSpec
+
+__all__ = ["Lab", "down", "find", "processes", "status", "up"]
+STATE = "lab.json"
 
 
 @dataclass(frozen=True)
 class Lab:
-    """A lab's nodes and places."""
+    """A lab's nodes and places; `existing`: it was up already."""
 
     base: Path
     nodes: list[NodeSpec]
+    existing: bool = False
 
     @property
     def inventory(self) -> Path:
@@ -41,83 +46,95 @@ def require_root() -> None:
 
 
 def find(base: Path) -> Lab | None:
-    """The lab that was made in `base`; None when there is none."""
+    """The lab that was made in `base`; None when there is none. Raises UsageError."""
+    require_root()
+    base = base.resolve()
     try:
-        state = json.loads((base / "lab.json").read_text())
-    except (OSError, ValueError):
+        state = json.loads((base / STATE).read_text())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
-    return Lab(base, [NodeSpec(n, base, state["subnet"]) for n in range(1, state["nodes"] + 1)])
+    nodes = [NodeSpec(n, base, state["subnet"]) for n in range(1, state["nodes"] + 1)]
+    return Lab(base, nodes, existing=True)
 
 
 def up(count: int, base: Path, runtime: Path, cache: Path, *, model: bool) -> Lab:
     """Make a lab of `count` nodes; undone when a part of it fails.
 
-    Raises SparkctlError, also when there is one already (with another number of nodes).
+    `cache` outlives the lab: the model, and what vLLM compiles. Without `model` none is made, and
+    `runtime` need not exist. Raises SparkctlError, also when `base` has another lab already.
     """
     require_root()
-    existing = find(base)
-    if existing and processes(base):
-        if len(existing.nodes) == count:
-            return existing
-        raise SparkctlError(
-            f"a lab with {len(existing.nodes)} nodes is up in {base}, wanted {count}",
-            hint="`sparkctl lab down` first",
-        )
     if not 1 <= count <= MAX_NODES:
         raise UsageError(f"wanted 1 to {MAX_NODES} nodes, found {count}")
-    others = _others(base)
-    if others:
+    base, runtime, cache = base.resolve(), runtime.absolute(), cache.resolve()
+    if model and not (runtime / "bin/python").exists():
         raise SparkctlError(
-            f"one machine carries one lab: another is up in {', '.join(sorted(others))}",
-            hint=f"`sparkctl lab down --dir {sorted(others)[0]}` first",
+            f"the lab's model needs the lab's runtime, there is none in {runtime}",
+            hint=f"make it: bash {INSTALLER} {runtime}; or do without a model: --no-model",
         )
-    down(base)  # what a crash left
-    try:
-        return _make(count, base, runtime, cache, model=model)
-    except BaseException:
-        down(base)
-        raise
+    _usable(base)
+    with exclusive(base, create=True):
+        existing = find(base)
+        if existing and (running := inits(existing.nodes)):
+            return _same(existing, count, set(running))
+        _remove(base)  # what a crash or a reboot left
+        try:
+            return _make(count, base, runtime, cache, model=model)
+        except BaseException:
+            _remove(base)
+            with suppress(OSError):  # the cause is worth more than an empty folder
+                base.rmdir()
+            raise
+
+
+def _usable(base: Path) -> None:
+    """Whoever names a folder of theirs must not lose it to `lab down`."""
+    if not base.exists() or (base / STATE).exists():
+        return
+    found = "a file" if not base.is_dir() else "other files in it" if any(base.iterdir()) else ""
+    if found:
+        raise UsageError(
+            f"wanted an empty or no folder for the lab at {base}, found {found}",
+            hint="give another one with --dir",
+        )
+    if any(c in str(base) for c in ",:\\\n"):
+        raise UsageError(f"an overlay's path has no comma, colon or backslash, found {base}")
+
+
+def _same(existing: Lab, count: int, running: set[str]) -> Lab:
+    have, base = len(existing.nodes), existing.base
+    again = f"`sparkctl lab down --dir {base}`, then up again"
+    if have != count:
+        raise SparkctlError(f"a lab of {have} nodes is up in {base}, wanted {count}", hint=again)
+    if dead := [n.name for n in existing.nodes if n.name not in running]:
+        raise SparkctlError(f"the lab in {base} has lost {', '.join(dead)}", hint=again)
+    return existing
 
 
 def _make(count: int, base: Path, runtime: Path, cache: Path, *, model: bool) -> Lab:
-    base.mkdir(parents=True, mode=0o700)
-    lab = Lab(base, [NodeSpec(n, base, network.free_subnet()) for n in range(1, count + 1)])
-    state = {"nodes": count, "subnet": lab.nodes[0].management_subnet}
-    (base / "lab.json").write_text(json.dumps(state))
-    node.keygen(base / "client_key")
-    network.make(lab.nodes)
-    keys = {n: node.start(n, cabled=count > 1, cache=cache) for n in lab.nodes}
-    (base / "known_hosts").write_text("".join(f"{n.address} {k}\n" for n, k in keys.items()))
+    subnet = network.free_subnet()
+    (base / STATE).write_text(json.dumps({"nodes": count, "subnet": subnet}))
+    lab = Lab(base, [NodeSpec(n, base, subnet) for n in range(1, count + 1)])
+    cache.mkdir(parents=True, exist_ok=True)
+    shares = {inventory.CACHE: cache}
     if model:
         ensure_model(cache / "model", runtime)
-        (base / "model").symlink_to(cache / "model")
-    lab.inventory.write_text(inventory.text(lab.nodes, base=base, runtime=runtime))
+        shutil.copytree(cache / "model", base / "model")
+        shares |= {p: p for p in (base / "model", runtime)}
+    network.make(lab.nodes)
+    node.keygen(base / "client_key")
+    authorized = (base / "client_key.pub").read_text()
+    hosts = "".join(f"{n.address} {n.name}\n" for n in lab.nodes)
+    known, started = "", []
     for each in lab.nodes:
-        node.wait(each)
+        key = node.prepare(each, hosts=hosts, authorized=authorized)
+        known += f"{each.address} {key}\n"
+        started.append((each, node.start(each, shares, cabled=count > 1)))
+    (base / "known_hosts").write_text(known)
+    lab.inventory.write_text(inventory.text(lab.nodes, base=base, runtime=runtime))
+    for each, process in started:
+        node.wait(each, process)
     return lab
-
-
-def _others(base: Path) -> set[str]:
-    """The folders of other labs that run on this machine; their links have our names."""
-    return {lab for p in _marked() if (lab := _mark(p)) and lab != str(base)}
-
-
-def processes(base: Path) -> list[psutil.Process]:
-    """The processes of the lab in `base`: those that carry its mark."""
-    return [p for p in _marked() if _mark(p) == str(base)]
-
-
-def _marked() -> list[psutil.Process]:
-    return [p for p in psutil.process_iter() if _mark(p)]
-
-
-def _mark(process: psutil.Process) -> str | None:
-    """The lab that a process belongs to; None for others and for what may not be read."""
-    try:
-        mark: str | None = process.environ().get(MARK)
-    except (psutil.Error, OSError):
-        return None
-    return mark
 
 
 def down(base: Path) -> list[str]:
@@ -126,24 +143,31 @@ def down(base: Path) -> list[str]:
     Raises SparkctlError when a process does not end.
     """
     require_root()
-    running = processes(base)
-    for process in running:
-        try:
-            process.kill()  # a namespace's first process takes all of its others with it
-        except psutil.NoSuchProcess:
-            continue
-    _, left = psutil.wait_procs(running, timeout=15)
-    if left:
-        raise SparkctlError(
-            f"processes of the lab do not end: {', '.join(str(p.pid) for p in left)}",
-            hint="see `ps` and dmesg",
-        )
-    removed = [f"{len(running)} processes"] if running else []
-    if not _others(base):
-        removed += network.remove()
-    if base.is_dir() and ((base / "lab.json").exists() or not any(base.iterdir())):
-        shutil.rmtree(base)
-        removed.append(str(base))
+    base = base.resolve()
+    if not base.is_dir():
+        return _remove(base)
+    with exclusive(base, create=False):
+        removed = _remove(base)
+        if not any(base.iterdir()):
+            base.rmdir()
+            removed.append(str(base))
+    return removed
+
+
+def _remove(base: Path) -> list[str]:
+    """All but the folder itself, whose content goes only if a lab made it."""
+    count = end(base)
+    removed = [f"{count} processes"] if count else []
+    removed += network.remove(base)
+    if (base / STATE).exists():
+        for path in base.iterdir():
+            if path.name == STATE:
+                continue  # the last to go: an interrupted removal can go on
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        (base / STATE).unlink()
     return removed
 
 
@@ -152,13 +176,21 @@ def status(base: Path) -> dict[str, Any] | None:
     lab = find(base)
     if lab is None:
         return None
-    running = processes(base)
-    inits = {p.cmdline()[-2]: p.pid for p in running if "unshare" in p.name()}
+    running = inits(lab.nodes)
     return {
-        "base": str(base),
+        "base": str(lab.base),
         "inventory": str(lab.inventory),
         "nodes": [
-            {"name": n.name, "address": n.address, "netns": n.netns, "pid": inits.get(n.name)}
+            {
+                "name": n.name,
+                "address": n.address,
+                "fabric": {h.interface: n.fabric_address(h) for h in CABLED}
+                if len(lab.nodes) > 1
+                else {},
+                "netns": n.netns,
+                "pid": running.get(n.name),
+                "ssh": n.name in running and node.answers(n),
+            }
             for n in lab.nodes
         ],
         "imitated": list(IMITATED),

@@ -5,35 +5,46 @@ from __future__ import annotations
 import ipaddress
 import json
 import subprocess
+from pathlib import Path
+from typing import Any
 
 from sparkctl.errors import SparkctlError
-from sparkctl.lab.spec import BRIDGE, CABLED, HALVES, MANAGEMENT, MTU, SWITCH, NodeSpec
+from sparkctl.lab.spec import CABLED, HALVES, MANAGEMENT, MTU, HalfSpec, NodeSpec, prefix
 
 
-def batch(lines: list[str], netns: str | None = None) -> None:
-    """Run ip(8) commands in one process.
-
-    Raises SparkctlError with ip's own words when one fails.
-    """
-    argv = ["ip", *(["-netns", netns] if netns else []), "-batch", "-"]
-    done = subprocess.run(
-        argv, input="\n".join(lines) + "\n", text=True, capture_output=True, check=False
-    )
+def _ip(*argv: str, text: str = "") -> str:
+    done = subprocess.run(["ip", *argv], input=text, text=True, capture_output=True, check=False)
     if done.returncode:
+        said = done.stderr.strip() or f"exit status {done.returncode}"
         raise SparkctlError(
-            f"the lab's network could not be made: {done.stderr.strip()}",
-            hint="`sparkctl lab down` clears what is left of an earlier lab",
+            f"the lab's network: `ip {' '.join(argv)}` failed: {said}",
+            hint="it needs all of root's capabilities, and a kernel with veth and bridge",
         )
+    return done.stdout
+
+
+def _batch(lines: list[str], netns: str | None = None) -> None:
+    """Run ip(8) commands in one process; raises SparkctlError with ip's own words."""
+    _ip(*(["-netns", netns] if netns else []), "-batch", "-", text="\n".join(lines) + "\n")
+
+
+def _json(*argv: str) -> list[dict[str, Any]]:
+    listed: list[dict[str, Any]] = json.loads(_ip("-json", *argv) or "[]")
+    return listed
 
 
 def free_subnet() -> str:
     """The first three octets of a /24 that no route of this machine touches."""
-    printed = subprocess.run(["ip", "-json", "route"], capture_output=True, text=True, check=True)
     taken = [
         ipaddress.ip_network(r["dst"], strict=False)
-        for r in json.loads(printed.stdout)
+        for r in _json("-4", "route", "show")
         if r["dst"] != "default"
     ]
+    return choose_subnet(taken)
+
+
+def choose_subnet(taken: list[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> str:
+    """The first of 10.77.0.0/24, 10.78.0.0/24, … that overlaps none; its first three octets."""
     for number in range(77, 256):
         subnet = f"10.{number}.0"
         if not any(ipaddress.ip_network(f"{subnet}.0/24").overlaps(t) for t in taken):
@@ -44,77 +55,80 @@ def free_subnet() -> str:
 
 
 def make(nodes: list[NodeSpec]) -> None:
-    """Namespaces, links and addresses of all nodes."""
-    batch([f"netns add {n.netns}" for n in nodes])
+    """Namespaces, links and addresses of all nodes. Raises SparkctlError."""
+    bridge = prefix(nodes[0].base)
+    _batch([f"netns add {n.netns}" for n in nodes])
     lines = [
-        f"link add {BRIDGE} type bridge",
-        f"addr add {nodes[0].management_subnet}.1/24 dev {BRIDGE}",
-        f"link set {BRIDGE} up",
+        f"link add {bridge} type bridge",
+        f"addr add {nodes[0].management_subnet}.1/24 dev {bridge}",
+        f"link set {bridge} up",
     ]
     for node in nodes:
-        port = f"sparklab-{node.number}"
         lines += [
-            f"link add {port} type veth peer name {MANAGEMENT} netns {node.netns}",
-            f"link set {port} master {BRIDGE} up",
+            f"link add {node.netns} type veth peer name {MANAGEMENT} netns {node.netns}",
+            f"link set {node.netns} master {bridge} up",
         ]
-    batch([*lines, *(_cable(nodes) if len(nodes) <= 2 else _switch(nodes))])
+    if len(nodes) == 2:
+        lines += _cable(*nodes)
+    _batch(lines)
+    if len(nodes) > 2:
+        switch = f"{bridge}-switch"
+        _batch([f"netns add {switch}"])
+        _batch(_switch(nodes), switch)
     for node in nodes:
-        batch(_inside(node, len(nodes)), node.netns)
+        _batch(_inside(node, cabled=len(nodes) > 1), node.netns)
 
 
-def _cable(nodes: list[NodeSpec]) -> list[str]:
-    """A cable between the two nodes: each half is a veth pair."""
-    if len(nodes) < 2:
-        return []
-    left, right = (n.netns for n in nodes)
-    return [
-        f"link add {h.interface} mtu {MTU} netns {left} type veth"
-        f" peer name {h.interface} mtu {MTU} netns {right}"
-        for h in CABLED
-    ]
+def _end(node: NodeSpec, half: HalfSpec) -> str:
+    return f"{half.interface} address {node.mac(half)} mtu {MTU} netns {node.netns}"
+
+
+def _cable(left: NodeSpec, right: NodeSpec) -> list[str]:
+    """A cable between two nodes: each half is a veth pair."""
+    return [f"link add {_end(left, h)} type veth peer name {_end(right, h)}" for h in CABLED]
 
 
 def _switch(nodes: list[NodeSpec]) -> list[str]:
-    """A switch: a bridge for each half in a namespace of its own."""
-    batch([f"netns add {SWITCH}"])
-    inside = []
-    for index, half in enumerate(CABLED):
-        inside.append(f"link add half{index} mtu {MTU} type bridge")
-        inside += [
-            f"link add port{index}-{n.number} mtu {MTU} type veth"
-            f" peer name {half.interface} mtu {MTU} netns {n.netns}"
-            for n in nodes
-        ]
-        inside += [f"link set port{index}-{n.number} master half{index} up" for n in nodes]
-        inside.append(f"link set half{index} up")
-    batch(inside, SWITCH)
-    return []
+    """A switch, in a namespace of its own: a bridge for each half."""
+    lines = []
+    for half in CABLED:
+        bridge = f"half{half.index}"
+        lines.append(f"link add {bridge} mtu {MTU} type bridge")
+        for node in nodes:
+            port = f"port{half.index}-{node.number}"
+            lines += [
+                f"link add {port} mtu {MTU} type veth peer name {_end(node, half)}",
+                f"link set {port} master {bridge} up",
+            ]
+        lines.append(f"link set {bridge} up")
+    return lines
 
 
-def _inside(node: NodeSpec, count: int) -> list[str]:
+def _inside(node: NodeSpec, *, cabled: bool) -> list[str]:
     lines = ["link set lo up", f"addr add {node.address}/24 dev {MANAGEMENT}"]
     lines += [f"link set {MANAGEMENT} up"]
-    for cage in {h.cage for h in HALVES}:
-        members = [h for h in HALVES if h.cage == cage]
-        if count < 2 or not members[0].subnet:
+    for cage in sorted({h.cage for h in HALVES}):
+        first, second = (h for h in HALVES if h.cage == cage)
+        if not (cabled and first in CABLED):
             # No cable: two links that lead to each other, and are left down.
-            first, second = members
-            lines.append(f"link add {first.interface} type veth peer name {second.interface}")
+            pair = (f"{h.interface} address {node.mac(h)}" for h in (first, second))
+            lines.append("link add {} type veth peer name {}".format(*pair))
             continue
-        for half in members:
+        for half in (first, second):
             lines.append(f"addr add {node.fabric_address(half)}/24 dev {half.interface}")
             lines.append(f"link set {half.interface} up")
     return [*lines, f"route add default via {node.management_subnet}.1"]
 
 
-def remove() -> list[str]:
-    """Delete the lab's namespaces and bridge, whatever is there; gives their names."""
-    listed = subprocess.run(["ip", "-json", "netns"], capture_output=True, text=True, check=True)
-    names = [n["name"] for n in json.loads(listed.stdout or "[]")]
-    ours = [n for n in names if n == SWITCH or n.startswith("sparkctl-spark-")]
-    for name in ours:
-        subprocess.run(["ip", "netns", "delete", name], check=True)
-    if subprocess.run(["ip", "link", "show", BRIDGE], capture_output=True, check=False).returncode:
-        return ours
-    subprocess.run(["ip", "link", "delete", BRIDGE], check=True)
-    return [*ours, BRIDGE]
+def remove(base: Path) -> list[str]:
+    """Delete this lab's namespaces and links, whatever is there; gives their names."""
+    ours = prefix(base)
+    spaces = [n["name"] for n in _json("netns", "list") if n["name"].startswith(f"{ours}-")]
+    # The kernel takes a namespace's links away some time after it: delete the ports ourselves.
+    links = [n["ifname"] for n in _json("link", "show")]
+    links = [n for n in links if n == ours or n.startswith(f"{ours}-")]
+    for link in links:
+        _ip("link", "delete", link)
+    for space in spaces:
+        _ip("netns", "delete", space)
+    return [*spaces, *links]

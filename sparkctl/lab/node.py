@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import json
+import shutil
 import socket
 import subprocess
 import sys
@@ -10,11 +11,13 @@ import time
 from pathlib import Path
 
 from sparkctl.errors import SparkctlError
-from sparkctl.lab import node_init, sysfs
+from sparkctl.lab import nvidia_smi
 from sparkctl.lab.spec import MARK, NodeSpec
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 READY = 20.0  # seconds for sshd's banner; 0.3 s were measured
+NODE_FILES = Path("/run/sparkctl-lab")  # on the node: what its sshd needs
+PACKAGE_ROOT = Path(__file__).parents[2]
 
 
 def keygen(path: Path) -> str:
@@ -24,55 +27,92 @@ def keygen(path: Path) -> str:
     return " ".join(path.with_suffix(".pub").read_text().split()[:2])
 
 
-def start(node: NodeSpec, *, cabled: bool, cache: Path) -> str:
-    """Start a node and give its host key; it is reachable when wait() returns."""
-    node.folder.mkdir(parents=True)
-    (node.folder / "root").mkdir()
-    sysfs.write(node, cabled=cabled)
-    hosts = f"127.0.0.1 localhost {node.name}\n"
-    etc = node.folder / "root/etc"
-    etc.mkdir()
-    (etc / "hosts").write_text(hosts)
-    (etc / "hostname").write_text(node.name + "\n")
-    key = keygen(node.folder / "host_key")
-    (node.folder / "sshd_config").write_text(
-        f"ListenAddress {node.address}\nHostKey {node.folder}/host_key\n"
-        f"AuthorizedKeysFile {node.base}/client_key.pub\n"
+def prepare(node: NodeSpec, *, hosts: str, authorized: str) -> str:
+    """Write the files that the node has for itself; gives its host key."""
+    files = node.folder / "files"
+    own = files / NODE_FILES.relative_to("/")
+    for folder in (node.folder / "mnt", files / "etc", files / "usr/local/bin", own):
+        folder.mkdir(parents=True)
+    (files / "etc/hosts").write_text(f"127.0.0.1 localhost\n{hosts}")
+    (files / "etc/hostname").write_text(node.name + "\n")
+    tool = files / "usr/local/bin/nvidia-smi"
+    shutil.copy(nvidia_smi.__file__, tool)
+    tool.chmod(0o755)
+    (own / "authorized_keys").write_text(authorized)
+    (own / "sshd_config").write_text(
+        f"ListenAddress {node.address}\nHostKey {NODE_FILES}/host_key\n"
+        f"AuthorizedKeysFile {NODE_FILES}/authorized_keys .ssh/authorized_keys\n"
         "PermitRootLogin prohibit-password\nPasswordAuthentication no\nUsePAM no\n"
         "StrictModes no\nPidFile none\nMaxSessions 64\nMaxStartups 100\nUseDNS no\n"
         "Subsystem sftp internal-sftp\n"
-        f"SetEnv PATH={PATH} {MARK}={node.base}\n"
+        f"SetEnv PATH={PATH} HOSTNAME={node.name} {MARK}={_quoted(str(node.base))}\n"
     )
-    argv = ["ip", "netns", "exec", node.netns, "unshare", "--mount", "--uts", "--ipc", "--pid",
-            "--fork", "--kill-child", sys.executable, "-I", node_init.__file__,
-            str(node.folder), node.name, str(cache)]  # fmt: skip
+    return keygen(own / "host_key")
+
+
+def _quoted(value: str) -> str:
+    """A value for sshd_config(5), which takes \\" and \\\\ within quotes."""
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def start(node: NodeSpec, shares: dict[Path, Path], *, cabled: bool) -> subprocess.Popen[str]:
+    """Start a prepared node; it is reachable when wait() returns."""
+    sshd = shutil.which("sshd", path=PATH)
+    if sshd is None:
+        raise SparkctlError(
+            f"the lab's nodes need sshd, there is none in {PATH}",
+            hint="install the OpenSSH server: apt-get install openssh-server",
+        )
+    request = {
+        "number": node.number,
+        "base": str(node.base),
+        "management_subnet": node.management_subnet,
+        "cabled": cabled,
+        "sshd": [sshd, "-D", "-e", "-f", f"{NODE_FILES}/sshd_config"],
+        "shares": {str(inside): str(outside) for inside, outside in shares.items()},
+    }
+    argv = ["ip", "netns", "exec", node.netns]
+    argv += ["unshare", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child"]
+    argv += [sys.executable, "-P", "-m", "sparkctl.lab.node_init"]
     with (node.folder / "init.log").open("wb") as log:
-        subprocess.Popen(
+        process = subprocess.Popen(
             argv,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env={**os.environ, MARK: str(node.base)},
+            text=True,
+            cwd="/",
+            env={"PATH": PATH, MARK: str(node.base), "PYTHONPATH": str(PACKAGE_ROOT)},
             start_new_session=True,
         )
-    return key
+    assert process.stdin is not None
+    with process.stdin as stdin:
+        stdin.write(json.dumps(request))
+    return process
 
 
-def wait(node: NodeSpec) -> None:
+def wait(node: NodeSpec, process: subprocess.Popen[str]) -> None:
     """Until the node's sshd sends its banner.
 
-    Raises SparkctlError with the node's own messages when it does not.
+    Raises SparkctlError with the node's own messages when it ends before, or takes too long.
     """
     deadline = time.monotonic() + READY
-    while time.monotonic() < deadline:
-        try:
-            with socket.create_connection((node.address, 22), timeout=1) as connection:
-                if connection.recv(4) == b"SSH-":
-                    return
-        except OSError:
-            time.sleep(0.02)  # between looks; the deadline ends it
+    while time.monotonic() < deadline and process.poll() is None:
+        if answers(node):
+            return
+        time.sleep(0.02)  # between looks; the deadline ends it
     log = (node.folder / "init.log").read_text(errors="replace").strip()
+    how = f"has no sshd after {READY:g} s" if process.poll() is None else "ended at its start"
     raise SparkctlError(
-        f"the lab's {node.name} has no sshd after {READY:g} s: {log or 'it said nothing'}",
-        hint="`sparkctl lab down` clears what is there",
+        f"the lab's {node.name} {how}: {log or 'it said nothing'}",
+        hint="the lab needs all of root's capabilities, and overlay and namespaces in the kernel",
     )
+
+
+def answers(node: NodeSpec) -> bool:
+    """Whether the node's sshd sends a banner."""
+    try:
+        with socket.create_connection((node.address, 22), timeout=1) as connection:
+            return connection.recv(4) == b"SSH-"
+    except OSError:
+        return False

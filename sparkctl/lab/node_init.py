@@ -1,97 +1,104 @@
 """The first process of an imitated node: makes its root, starts sshd, reaps orphans.
 
-Run by node.py under `unshare` with the node's folder, its hostname and the cache to share. The
-standard library alone, because it runs before there is anything else.
+Run by node.py under `unshare`, with one JSON object on stdin. While the node runs it keeps the
+imitated sysfs in step with what the kernel says of the links. The standard library alone, all of
+it imported at the start: afterwards the node has another root.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import select
 import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+from sparkctl.lab import sysfs
+from sparkctl.lab.node_root import build, enter, memory
+from sparkctl.lab.spec import HALVES, NodeSpec
 
-
-def mount(*argv: str) -> None:
-    """mount(8), with its own message when it fails."""
-    subprocess.run(["mount", *argv], check=True)
-
-
-def overlay(lower: str, upper: Path, work: Path, target: Path) -> None:
-    """An overlay; `upper` moves to a tmpfs where its own file system cannot carry one."""
-    work.mkdir(exist_ok=True)
-    options = f"lowerdir={lower},upperdir={upper},workdir={work}"
-    argv = ["mount", "-t", "overlay", "overlay", "-o", options, str(target)]
-    if subprocess.run(argv, capture_output=True, check=False).returncode == 0:
-        return
-    memory = work.parent / f"{work.name}-memory"
-    memory.mkdir(exist_ok=True)
-    mount("-t", "tmpfs", "tmpfs", str(memory))
-    subprocess.run(["cp", "-a", f"{upper}/.", f"{memory}/upper"], check=True)
-    (memory / "work").mkdir()
-    options = f"lowerdir={lower},upperdir={memory}/upper,workdir={memory}/work"
-    mount("-t", "overlay", "overlay", "-o", options, str(target))
+RTMGRP_LINK, RTMGRP_IPV4_IFADDR = 0x1, 0x10  # linux/rtnetlink.h
 
 
-def build_root(folder: Path, cache: Path) -> Path:
-    """The node's root directory: this machine's below, its own files above."""
-    root = folder / "mnt"
-    root.mkdir(exist_ok=True)
-    mount("--make-rprivate", "/")
-    overlay("/", folder / "root", folder / "root.work", root)
-    mount("-t", "proc", "proc", str(root / "proc"))
-    lower = folder / "sysfs"
-    lower.mkdir(exist_ok=True)
-    mount("-t", "sysfs", "sysfs", str(lower))
-    overlay(str(lower), folder / "sys", folder / "sys.work", root / "sys")
-    for name, mode in (("tmp", "1777"), ("run", "755"), ("dev", "755")):
-        mount("-t", "tmpfs", "-o", f"mode={mode}", "tmpfs", str(root / name))
-    _devices(root / "dev")
-    shared = root / "var/cache/sparkctl-lab"
-    shared.mkdir(parents=True, exist_ok=True)
-    cache.mkdir(parents=True, exist_ok=True)
-    mount("--bind", str(cache), str(shared))
-    (root / "run/sshd").mkdir()
-    return root
+class Mirror:
+    """Keeps the live part of the imitated sysfs as the kernel's own links are."""
+
+    def __init__(self) -> None:
+        self.events = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+        self.events.bind((0, RTMGRP_LINK | RTMGRP_IPV4_IFADDR))
+        self.events.setblocking(False)
+        self._written: sysfs.Entries = {}
+
+    def drain(self) -> None:
+        """Forget what has been told: update() looks for itself."""
+        while True:
+            try:
+                self.events.recv(65536)
+            except BlockingIOError:
+                return
+            except OSError:
+                continue  # ENOBUFS: some were lost, which changes nothing
+
+    def update(self, root: Path) -> None:
+        """Write what has changed since the last time below `root`, the node's /sys."""
+        shown = subprocess.run(["ip", "-json", "address"], capture_output=True, check=True).stdout
+        links = {link["ifname"]: link for link in json.loads(shown)}
+        entries: sysfs.Entries = {}
+        for half in HALVES:
+            if link := links.get(half.interface):
+                entries |= sysfs.live(half, _state(link))
+        changed = {n: v for n, v in entries.items() if self._written.get(n) != v}
+        sysfs.write(root, changed)
+        self._written |= changed
 
 
-def _devices(dev: Path) -> None:
-    for name in DEVICES:
-        (dev / name).touch()
-        mount("--bind", f"/dev/{name}", str(dev / name))
-    for name, mode in (("pts", None), ("shm", "1777")):
-        (dev / name).mkdir()
-        if mode:
-            mount("-t", "tmpfs", "-o", f"mode={mode}", "tmpfs", str(dev / name))
-    mount("-t", "devpts", "-o", "newinstance,ptmxmode=0666,mode=620", "devpts", str(dev / "pts"))
-    (dev / "ptmx").symlink_to("pts/ptmx")
-    (dev / "infiniband").mkdir()
-    for index in range(4):
-        # No driver answers behind it: that part of the ConnectX-7 is not imitated.
-        os.mknod(dev / f"infiniband/uverbs{index}", 0o020666, os.makedev(231, 192 + index))
-    for name, target in (("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"),
-                         ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2")):  # fmt: skip
-        (dev / name).symlink_to(target)
+def _state(link: dict[str, Any]) -> sysfs.LinkState:
+    addresses = (a["local"] for a in link["addr_info"] if a["family"] == "inet")
+    flags = link["flags"]
+    return sysfs.LinkState(link["address"], "UP" in flags, "LOWER_UP" in flags, tuple(addresses))
+
+
+def reap(sshd: int) -> bool:
+    """Take leave of the children that have ended; says whether sshd is one of them."""
+    ended = False
+    while True:
+        try:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return True
+        if pid == 0:
+            return ended
+        ended |= pid == sshd
 
 
 def main() -> None:
     """Become the node; ends when sshd does."""
-    folder, name, cache = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
-    socket.sethostname(name)
-    root = build_root(folder, cache)
-    os.chroot(root)
-    os.chdir("/")
-    sshd = subprocess.Popen(["/usr/sbin/sshd", "-D", "-e", "-f", str(folder / "sshd_config")])
-    signal.signal(signal.SIGTERM, lambda *_: sshd.terminate())
-    while True:
-        # Daemons of the node are adopted by its first process; it must reap them.
-        pid, _status = os.wait()
-        if pid == sshd.pid:
-            return
+    wanted = json.load(sys.stdin)
+    node = NodeSpec(wanted["number"], Path(wanted["base"]), wanted["management_subnet"])
+    socket.sethostname(node.name)
+    upper = memory(node.folder / "mnt")
+    mirror = Mirror()
+    sysfs.write(upper, sysfs.fixed(node, cabled=wanted["cabled"]))
+    mirror.update(upper)
+    shares = {Path(k): Path(v) for k, v in wanted["shares"].items()}
+    enter(build(node.folder / "mnt", node.folder / "files", shares))
+
+    woken, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    sshd = subprocess.Popen(wanted["sshd"])
+    while not reap(sshd.pid):
+        # Daemons of the node are adopted by its first process, which must reap them.
+        ready, _, _ = select.select([woken, mirror.events.fileno()], [], [])
+        if woken in ready:
+            os.read(woken, 4096)
+        if mirror.events.fileno() in ready:
+            mirror.drain()
+            mirror.update(Path("/sys"))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,12 @@
-"""What the lab consists of: names, addresses and places; pure."""
+"""What the lab consists of: names, addresses and places; pure, and the standard library alone."""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 MARK = "SPARKCTL_LAB"
-BRIDGE = "sparklab0"
-SWITCH = "sparkctl-switch"
 MTU = 9000
 MAX_NODES = 16
 MANAGEMENT = "enP7s7"
@@ -23,20 +22,45 @@ IMITATED = (
 class HalfSpec:
     """One half of a cage: names, PCI function and subnet (facts/spark-fabric.md, Topology)."""
 
+    index: int
     interface: str
     hca: str
     pci: str
     cage: int
     subnet: str | None  # the first three octets; None: no cable in this cage
 
+    @property
+    def pci_folder(self) -> str:
+        """The PCI function's folder, relative to /sys."""
+        return f"devices/pci{self.pci.partition(':')[0]}:00/{self.pci}"
+
+    @property
+    def device_folder(self) -> str:
+        """The RDMA device's folder, relative to /sys."""
+        return f"{self.pci_folder}/infiniband/{self.hca}"
+
+    @property
+    def net_folder(self) -> str:
+        """The network device's folder, relative to /sys: a veth is a virtual device."""
+        return f"devices/virtual/net/{self.interface}"
+
 
 HALVES = (
-    HalfSpec("enp1s0f0np0", "rocep1s0f0", "0000:01:00.0", 0, "192.168.100"),
-    HalfSpec("enP2p1s0f0np0", "roceP2p1s0f0", "0002:01:00.0", 0, "192.168.101"),
-    HalfSpec("enp1s0f1np1", "rocep1s0f1", "0000:01:00.1", 1, None),
-    HalfSpec("enP2p1s0f1np1", "roceP2p1s0f1", "0002:01:00.1", 1, None),
+    HalfSpec(0, "enp1s0f0np0", "rocep1s0f0", "0000:01:00.0", 0, "192.168.100"),
+    HalfSpec(1, "enP2p1s0f0np0", "roceP2p1s0f0", "0002:01:00.0", 0, "192.168.101"),
+    HalfSpec(2, "enp1s0f1np1", "rocep1s0f1", "0000:01:00.1", 1, None),
+    HalfSpec(3, "enP2p1s0f1np1", "roceP2p1s0f1", "0002:01:00.1", 1, None),
 )
 CABLED = tuple(h for h in HALVES if h.subnet)
+
+
+def prefix(base: Path) -> str:
+    """What the names of this lab's links and namespaces on this machine begin with.
+
+    Made from its folder: two labs do not meet, and `lab down` needs nothing but the folder to find
+    all of one. A link's name has 15 bytes at most, `lab012345-16` is the longest of ours.
+    """
+    return "lab" + hashlib.sha256(str(base).encode()).hexdigest()[:6]
 
 
 @dataclass(frozen=True)
@@ -54,8 +78,8 @@ class NodeSpec:
 
     @property
     def netns(self) -> str:
-        """Its network namespace, as `ip netns` lists it."""
-        return f"sparkctl-{self.name}"
+        """Its network namespace as `ip netns` lists it, and its port on the management bridge."""
+        return f"{prefix(self.base)}-{self.number}"
 
     @property
     def folder(self) -> Path:
@@ -70,3 +94,7 @@ class NodeSpec:
     def fabric_address(self, half: HalfSpec) -> str:
         """Its address on a half that has a cable."""
         return f"{half.subnet}.{10 + self.number}"
+
+    def mac(self, half: HalfSpec) -> str:
+        """The hardware address of a half."""
+        return f"4c:bb:47:00:{self.number:02x}:{half.index:02x}"

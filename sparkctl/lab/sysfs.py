@@ -1,114 +1,140 @@
-"""The imitated part of a node's files: the ConnectX-7 in sysfs, and nvidia-smi.
+"""The imitated ConnectX-7 in a node's /sys, as text; pure, and the standard library alone.
 
-Paths and forms: facts/spark-fabric.md, section sysfs. They are laid as an upper layer over a real
-sysfs, so that MTU, carrier and operstate are the kernel's own.
+It is laid as an upper layer over a real sysfs, so that MTU, carrier and operstate are the kernel's
+own. Paths and forms: facts/spark-fabric.md, section sysfs.
 """
 
 from __future__ import annotations
 
+import os.path
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from sparkctl.lab.spec import CABLED, HALVES, HalfSpec, NodeSpec
 
 GID_SLOTS = 256  # as mlx5 has
 EMPTY = "0000:0000:0000:0000:0000:0000:0000:0000"
+KINDS = ("IB/RoCE v1", "RoCE v2")
 COUNTERS = ("port_xmit_data", "port_rcv_data", "port_xmit_packets", "port_rcv_packets")
 LOSS = ("packet_seq_err", "out_of_sequence", "roce_adp_retrans", "req_transport_retries_exceeded")
-NVIDIA_SMI = """\
-#!/bin/sh
-# Imitated by `sparkctl lab`: answers as a GB10 does, there is no GPU.
-case "$*" in
-*-L*) echo "GPU 0: NVIDIA GB10 (UUID: GPU-00000000-0000-0000-0000-0000000000NN)" ;;
-*--query-compute-apps=*) case "$*" in *noheader*) ;; *) echo "pid, process_name" ;; esac ;;
-*--query-gpu=*)
-    fields=$(printf '%s\\n' "$@" | sed -n 's/^--query-gpu=//p')
-    case "$*" in *noheader*) ;; *) echo "$fields" | sed 's/,/, /g' ;; esac
-    line=
-    for field in $(echo "$fields" | tr , ' '); do
-        case $field in
-        name|gpu_name) value="NVIDIA GB10" ;;
-        driver_version) value=580.95.05 ;;
-        index|count) value=0 ;;
-        *) value="[N/A]" ;;
-        esac
-        line="$line${line:+, }$value"
-    done
-    echo "$line" ;;
-*)
-    echo "(imitated by sparkctl lab: there is no GPU here)"
-    echo "| NVIDIA-SMI 580.95.05    Driver Version: 580.95.05    CUDA Version: 13.0 |"
-    echo "|   0  NVIDIA GB10             On  |   Memory-Usage: Not Supported        |" ;;
-esac
-"""
+# Reading it fails with EINVAL: what a file leads to that the ConnectX-7's driver refuses to read.
+REFUSES = "devices/virtual/net/lo/speed"
 
 
-def write(node: NodeSpec, *, cabled: bool) -> None:
-    """Write the upper layers of the node's /sys and of its /usr/local."""
-    upper = node.folder / "sys"
-    for index, half in enumerate(HALVES):
-        _half(upper, node, half, index, active=cabled and half in CABLED)
-    tool = node.folder / "root/usr/local/bin/nvidia-smi"
-    tool.parent.mkdir(parents=True)
-    tool.write_text(NVIDIA_SMI.replace("NN", f"{node.number:02d}"))
-    tool.chmod(0o755)
+@dataclass(frozen=True)
+class Link:
+    """A symbolic link to a path relative to /sys."""
+
+    target: str
 
 
-def _put(folder: Path, values: dict[str, str]) -> None:
-    for name, value in values.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(value + "\n")
+Entries = dict[str, str | Link]
 
 
-def _link(path: Path, target: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.symlink_to(target)
+@dataclass(frozen=True)
+class LinkState:
+    """What the kernel says of a network device: administratively up, carrier, IPv4 addresses."""
+
+    mac: str
+    up: bool
+    carrier: bool
+    ipv4: tuple[str, ...]
 
 
-def _half(upper: Path, node: NodeSpec, half: HalfSpec, index: int, *, active: bool) -> None:
-    domain = half.pci.partition(":")[0]
-    pci = f"devices/pci{domain}:00/{half.pci}"
-    guid = f"4cbb:4703:00{node.number:02x}:0000"
-    device = f"{pci}/infiniband/{half.hca}"
-    _put(upper / pci, {"current_link_speed": "32.0 GT/s PCIe", "current_link_width": "4",
-                       "max_link_speed": "32.0 GT/s PCIe", "max_link_width": "4",
-                       "vendor": "0x15b3", "device": "0x1021"})  # fmt: skip
-    _put(upper / device, {"sys_image_guid": guid, "node_guid": f"{guid[:-1]}{index}",
-                          "fw_ver": "28.45.4028", "node_type": "1: CA"})  # fmt: skip
-    _port(upper / device / "ports/1", node, half, active=active)
-    _link(upper / device / "device", f"../../../{half.pci}")
-    _link(upper / "class/infiniband" / half.hca, f"../../{device}")
-    verbs = f"{pci}/infiniband_verbs/uverbs{index}"
-    _put(upper / verbs, {"ibdev": half.hca, "dev": f"231:{192 + index}"})
-    _link(upper / f"class/infiniband_verbs/uverbs{index}", f"../../{verbs}")
-    _link(upper / pci / "net" / half.interface, f"../../../virtual/net/{half.interface}")
-    net = upper / "devices/virtual/net" / half.interface
-    _put(net, {"phys_port_name": f"p{half.cage}"})
-    if active:
-        _put(net, {"speed": "200000"})
-    _link(net / "device", f"../../../pci{domain}:00/{half.pci}")
+def write(root: Path, entries: Entries) -> None:
+    """Write entries below `root`, in place of what is there; a reader sees the old or the new."""
+    fresh = f"{root}/.sparkctl-lab"
+    for folder in {os.path.dirname(name) for name in entries}:  # noqa: PTH120  (3000 names)
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    for name, value in entries.items():
+        if isinstance(value, Link):
+            Path(fresh).symlink_to(os.path.relpath(value.target, Path(name).parent))
+        else:
+            with open(fresh, "w", encoding="ascii") as file:  # noqa: PTH123
+                file.write(value + "\n")
+        os.replace(fresh, f"{root}/{name}")  # noqa: PTH105
 
 
-def _port(port: Path, node: NodeSpec, half: HalfSpec, *, active: bool) -> None:
-    _put(port, {
-        "state": "4: ACTIVE" if active else "1: DOWN",
-        "phys_state": "5: LinkUp" if active else "3: Disabled",
-        "rate": "200 Gb/sec (2X NDR)" if active else "40 Gb/sec (4X QDR)",
-        "link_layer": "Ethernet",
-    })  # fmt: skip
-    _put(port / "counters", dict.fromkeys(COUNTERS, "0"))
-    _put(port / "hw_counters", dict.fromkeys(LOSS, "0"))
-    filled = _gids(node, half) if active else {}
-    _put(port / "gids", {str(n): filled.get(n, (EMPTY, ""))[0] for n in range(GID_SLOTS)})
-    for number, (_, kind) in filled.items():
-        _put(port / "gid_attrs/types", {str(number): kind})
-        _put(port / "gid_attrs/ndevs", {str(number): half.interface})
+def fixed(node: NodeSpec, *, cabled: bool) -> Entries:
+    """The entries that stay as they are while the node runs."""
+    entries: Entries = {}
+    for half in HALVES:
+        entries |= _function(half) | _device(node, half, plugged=cabled and half in CABLED)
+    return entries
 
 
-def _gids(node: NodeSpec, half: HalfSpec) -> dict[int, tuple[str, str]]:
-    """As mlx5 fills its table: link-local and IPv4, each as RoCE v1 and v2."""
-    a, b, c, d = (int(x) for x in node.fabric_address(half).split("."))
-    ipv4 = f"0000:0000:0000:0000:0000:ffff:{a:02x}{b:02x}:{c:02x}{d:02x}"
-    local = f"fe80:0000:0000:0000:4ebb:47ff:fe00:{c:02x}{d:02x}"
-    kinds = ("IB/RoCE v1", "RoCE v2")
-    return {i: (gid, kinds[i % 2]) for i, gid in enumerate((local, local, ipv4, ipv4))}
+def _function(half: HalfSpec) -> Entries:
+    """The PCI function, its network device and its verbs device."""
+    pci, verbs = half.pci_folder, f"{half.pci_folder}/infiniband_verbs/uverbs{half.index}"
+    return {
+        f"{pci}/vendor": "0x15b3",
+        f"{pci}/device": "0x1021",
+        f"{pci}/current_link_speed": "32.0 GT/s PCIe",
+        f"{pci}/current_link_width": "4",
+        f"{pci}/max_link_speed": "32.0 GT/s PCIe",
+        f"{pci}/max_link_width": "4",
+        f"{pci}/net/{half.interface}": Link(half.net_folder),
+        f"{half.net_folder}/device": Link(pci),
+        f"{half.net_folder}/phys_port_name": f"p{half.cage}",
+        f"{verbs}/ibdev": half.hca,
+        f"{verbs}/dev": f"231:{192 + half.index}",
+        f"{verbs}/device": Link(pci),
+        f"class/infiniband_verbs/uverbs{half.index}": Link(verbs),
+    }
+
+
+def _device(node: NodeSpec, half: HalfSpec, *, plugged: bool) -> Entries:
+    """The RDMA device and its port."""
+    device, port = half.device_folder, f"{half.device_folder}/ports/1"
+    return {
+        f"class/infiniband/{half.hca}": Link(device),
+        f"{device}/device": Link(half.pci_folder),
+        f"{device}/node_type": "1: CA",
+        f"{device}/fw_ver": "28.45.4028",
+        f"{device}/node_guid": guid(node.mac(half)),
+        f"{device}/sys_image_guid": guid(node.mac(HALVES[0])),
+        f"{port}/link_layer": "Ethernet",
+        f"{port}/rate": "200 Gb/sec (2X NDR)" if plugged else "40 Gb/sec (4X QDR)",
+        **{f"{port}/counters/{name}": "0" for name in COUNTERS},
+        **{f"{port}/hw_counters/{name}": "0" for name in LOSS},
+    }
+
+
+def live(half: HalfSpec, state: LinkState) -> Entries:
+    """The entries that follow the kernel: state, speed and GID table of one half."""
+    port = f"{half.device_folder}/ports/1"
+    active = state.up and state.carrier
+    entries: Entries = {
+        f"{port}/state": "4: ACTIVE" if active else "1: DOWN",
+        f"{port}/phys_state": "5: LinkUp"
+        if active
+        else ("2: Polling" if state.up else "3: Disabled"),
+        # The speed stays when a cable is pulled; it is refused while administratively down.
+        f"{half.net_folder}/speed": "200000" if state.up else Link(REFUSES),
+    }
+    filled = dict(enumerate(_gids(state)))
+    for slot in range(GID_SLOTS):
+        gid, kind = filled.get(slot, (EMPTY, None))
+        entries[f"{port}/gids/{slot}"] = gid
+        for folder, value in (("types", kind), ("ndevs", kind and half.interface)):
+            entries[f"{port}/gid_attrs/{folder}/{slot}"] = value or Link(REFUSES)
+    return entries
+
+
+def guid(mac: str) -> str:
+    """The EUI-64 GUID that mlx5 makes of a hardware address."""
+    a, b, c, d, e, f = mac.split(":")
+    return f"{a}{b}:{c}03:00{d}:{e}{f}"
+
+
+def _gids(state: LinkState) -> Iterator[tuple[str, str]]:
+    """As mlx5 fills its table: link-local and each IPv4, as RoCE v1 and as RoCE v2."""
+    a, b, c, d, e, f = state.mac.split(":")
+    gids = [f"fe80:0000:0000:0000:{int(a, 16) ^ 2:02x}{b}:{c}ff:fe{d}:{e}{f}"]
+    for address in state.ipv4:
+        w, x, y, z = (int(part) for part in address.split("."))
+        gids.append(f"0000:0000:0000:0000:0000:ffff:{w:02x}{x:02x}:{y:02x}{z:02x}")
+    for gid in gids:
+        for kind in KINDS:
+            yield gid, kind

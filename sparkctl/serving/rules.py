@@ -59,7 +59,7 @@ def _arguments(inventory: Inventory) -> Iterator[str]:
     if arguments.get("enforce-eager") or "minimax" not in inventory.vllm.model.lower():
         return
     mode = config.get("cudagraph_mode") if isinstance(config, dict) else None
-    if not isinstance(config, str) and str(mode).lower() != "none":
+    if not isinstance(config, str) and (mode is None or str(mode).lower() != "none"):
         # facts/ray-vllm.md section 2.
         yield (
             f"{where}compilation-config: MiniMax MoE deadlocks on GB10 with CUDA graphs; set"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -112,9 +113,14 @@ def test_init_writes_what_validates_and_overwrites_nothing(tmp_path: Path) -> No
 
 
 def test_a_wheel_carries_everything_that_is_needed(tmp_path: Path) -> None:
+    # Of a copy: setuptools would take what is left in the checkout's build/ from earlier.
+    source = tmp_path / "source"
+    shutil.copytree(ROOT / "sparkctl", source / "sparkctl")
+    for name in ("setup.cfg", "setup.py", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
     subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation",
-         "--wheel-dir", str(tmp_path), str(ROOT)],
+         "--wheel-dir", str(tmp_path), str(source)],
         check=True,
     )  # fmt: skip
     names = zipfile.ZipFile(next(tmp_path.glob("dgx_sparkctl-*.whl"))).namelist()

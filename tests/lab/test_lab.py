@@ -9,6 +9,7 @@ import pytest
 
 from sparkctl.cli.lab import cache_folder
 from sparkctl.lab import lab as labs
+from sparkctl.lab.spec import prefix
 from tests.lab.cluster import BASE, Cluster
 
 pytestmark = pytest.mark.lab
@@ -78,8 +79,8 @@ def test_lab_down_after_a_crash_leaves_nothing(cluster: Cluster) -> None:
         assert labs.processes(BASE) == []
         assert not BASE.exists()
         shown = subprocess.run(["ip", "netns"], capture_output=True, text=True, check=True).stdout
-        assert "sparkctl" not in shown
-        assert "sparklab" not in subprocess.check_output(["ip", "link"], text=True)
+        assert prefix(BASE) not in shown
+        assert prefix(BASE) not in subprocess.check_output(["ip", "link"], text=True)
         assert not [p for p in psutil.disk_partitions(all=True) if str(BASE) in p.mountpoint]
         assert labs.down(BASE) == []
     finally:

@@ -1,0 +1,40 @@
+"""One command at a time works on a lab."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sparkctl.errors import SparkctlError
+
+
+@contextmanager
+def exclusive(folder: Path, *, create: bool) -> Iterator[None]:
+    """Hold the lab's folder; the kernel lets go of it when this process ends, however it ends.
+
+    With `create` the folder is made (0700). Raises SparkctlError when another command has it.
+    """
+    if create:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if not _taken(descriptor, folder):
+            raise SparkctlError(
+                f"another command is at work on the lab in {folder}",
+                hint="try again when it is done",
+            )
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _taken(descriptor: int, folder: Path) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Whoever held it may have removed the folder that we opened.
+        return os.path.samestat(os.fstat(descriptor), folder.stat())
+    except (BlockingIOError, FileNotFoundError):
+        return False

@@ -1,0 +1,81 @@
+"""sparkctl validate, as a script calls it."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.cli.test_cli import sparkctl
+from tests.unit.test_inventory import GOOD
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "inventory.yaml").write_text(GOOD)
+    return tmp_path
+
+
+def test_a_summary_and_warnings(folder: Path) -> None:
+    (folder / "inventory.yaml").write_text(GOOD + "env: {set: {SAFETENSORS_FAST_GPU: '1'}}\n")
+    done = sparkctl("validate", cwd=folder)
+    assert done.returncode == 0
+    assert done.stdout.startswith("inventory.yaml is valid\n")
+    assert "spark-1 (head), spark-2 (worker)" in done.stdout
+    assert done.stderr.startswith("warning: SAFETENSORS_FAST_GPU: ")
+    document = json.loads(sparkctl("validate", "--json", cwd=folder).stdout)
+    assert document["valid"] is True
+    assert len(document["warnings"]) == 1  # not one a node
+
+
+def test_every_problem_on_stderr_and_exit_2(folder: Path) -> None:
+    (folder / "inventory.yaml").write_text("clustr: a\nnodes: 3\n")
+    done = sparkctl("validate", cwd=folder)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert [x for x in done.stderr.splitlines() if x.startswith("inventory.yaml:")] == [
+        "inventory.yaml:1:1: cluster: wanted the key cluster, it is missing",
+        "inventory.yaml:1:1: clustr: wanted a known key, found clustr; did you mean cluster?",
+        "inventory.yaml:1:1: vllm: wanted the key vllm, it is missing",
+        "inventory.yaml:2:8: nodes: wanted a list, found 3",
+    ]
+
+
+def test_problems_as_json(folder: Path) -> None:
+    (folder / "inventory.yaml").write_text(GOOD + "x: 1\n")
+    done = sparkctl("validate", "--json", cwd=folder)
+    assert done.returncode == 2
+    [problem] = json.loads(done.stdout)["error"]["problems"]
+    assert problem.startswith("inventory.yaml:7:1: x: wanted a known key")
+
+
+def test_a_layer_is_checked_as_well(folder: Path) -> None:
+    (folder / "inventory.yaml").write_text(GOOD + "env: {layers: [a.env, b.env]}\n")
+    (folder / "a.env").write_text("A\n")
+    done = sparkctl("validate", cwd=folder)
+    assert done.returncode == 2
+    assert "a.env:1: wanted KEY=VALUE" in done.stderr
+    assert "b.env: wanted an env layer" in done.stderr
+
+
+def test_the_inventory_of_the_environment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "inventory.yaml").rename(folder / "other.yaml")
+    assert sparkctl("validate", cwd=folder).returncode == 2
+    monkeypatch.setenv("SPARKCTL_INVENTORY", "other.yaml")
+    assert sparkctl("validate", cwd=folder).returncode == 0
+
+
+def test_connect_names_each_node_and_ends_with_1(folder: Path) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # bound and not listening: refused at once
+        port = closed.getsockname()[1]
+        text = GOOD.replace("host: a", "host: 127.0.0.1").replace("host: b", "host: 127.0.0.2")
+        (folder / "inventory.yaml").write_text(text + f"ssh: {{user: x, port: {port}}}\n")
+        done = sparkctl("validate", "--connect", cwd=folder)
+        as_json = sparkctl("validate", "--connect", "--json", cwd=folder)
+    assert done.returncode == as_json.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "spark-1: cannot be reached: " in done.stdout
+    assert "spark-2: cannot be reached: " in done.stdout
+    assert all(json.loads(as_json.stdout)["reached"].values())

@@ -1,0 +1,67 @@
+"""What the lab decides before it touches anything: names, subnets, its inventory."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+
+import pytest
+
+from sparkctl.errors import SparkctlError
+from sparkctl.inventory.loader import parse
+from sparkctl.lab import inventory
+from sparkctl.lab.network import choose_subnet
+from sparkctl.lab.spec import IMITATED, MAX_NODES, NodeSpec, prefix
+from sparkctl.serving.commandline import vllm_argv
+
+
+def nodes(count: int, base: str = "/var/lib/lab") -> list[NodeSpec]:
+    return [NodeSpec(n, Path(base), "10.77.0") for n in range(1, count + 1)]
+
+
+def networks(*texts: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    return [ipaddress.ip_network(t) for t in texts]
+
+
+def test_link_names_fit_and_labs_do_not_meet() -> None:
+    assert len(nodes(MAX_NODES)[-1].netns) <= 15
+    assert prefix(Path("/a")) != prefix(Path("/b"))
+    assert prefix(Path("/a")) == prefix(Path("/a"))
+
+
+def test_every_node_has_addresses_of_its_own() -> None:
+    from sparkctl.lab.spec import CABLED
+
+    many = nodes(MAX_NODES)
+    addresses = [n.address for n in many] + [n.fabric_address(h) for n in many for h in CABLED]
+    assert len(set(addresses)) == 3 * MAX_NODES
+    assert "10.77.0.1" not in addresses  # the controller's
+
+
+def test_a_subnet_that_a_route_touches_is_left_alone() -> None:
+    assert choose_subnet(networks("192.0.2.0/24")) == "10.77.0"
+    assert choose_subnet(networks("10.64.0.0/12", "10.80.0.7/32")) == "10.81.0"
+    with pytest.raises(SparkctlError, match="no free"):
+        choose_subnet(networks("10.0.0.0/8"))
+
+
+@pytest.mark.parametrize(("count", "parallel"), [(1, 1), (2, 2), (3, 2), (4, 4), (16, 4)])
+def test_the_inventory_is_one_that_the_other_commands_take(count: int, parallel: int) -> None:
+    base = Path('/var/lib/a "lab": #1')
+    text = inventory.text(nodes(count, str(base)), base=base, runtime=Path("/opt/run time"))
+    loaded = parse(text.encode(), "inventory.yaml")
+    assert [n.host for n in loaded.nodes] == [n.address for n in nodes(count)]
+    assert loaded.head.name == "spark-1"
+    assert loaded.ssh.identity_file == str(base / "client_key")
+    assert loaded.runtime.venv == "/opt/run time"
+    assert loaded.vllm.tensor_parallel_size == parallel
+    assert loaded.imitated == list(IMITATED)
+
+
+def test_the_inventory_keeps_the_recipes_parsers_and_compilation_config() -> None:
+    text = inventory.text(nodes(2), base=Path("/lab"), runtime=Path("/runtime"))
+    argv = vllm_argv(parse(text.encode(), "inventory.yaml"))
+    for flag in ("--tool-call-parser", "--reasoning-parser", "--compilation-config"):
+        assert flag in argv
+    for flag in ("--attention-backend", "--kv-cache-dtype", "--gpu-memory-utilization"):
+        assert flag not in argv

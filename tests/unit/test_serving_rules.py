@@ -1,0 +1,66 @@
+"""Doubtful settings are warned of, the recipe's own are not."""
+
+from __future__ import annotations
+
+import pytest
+
+from sparkctl.inventory.loader import parse
+from sparkctl.serving.environment import BUILT_IN
+from sparkctl.serving.rules import warnings
+from tests.unit.test_inventory import GOOD
+
+MINIMAX = GOOD.replace("/models/m", "/models/MiniMax-M2")
+
+
+def test_the_recipe_is_beyond_doubt() -> None:
+    assert warnings(parse(MINIMAX.encode(), "x"), BUILT_IN) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("VLLM_NVFP4_GEMM_BACKEND", "cutlass", "linear-backend"),
+        ("VLLM_USE_FLASHINFER_MOE_FP4", "0", "moe-backend"),
+        ("VLLM_ATTENTION_BACKEND", "FLASHINFER", "attention-backend"),
+        ("SAFETENSORS_FAST_GPU", "1", "leave it out"),
+        ("NCCL_IB_DISABLE", "true", "NCCL reads 'true' as 0"),
+        ("NCCL_IB_DISABLE", "1", "turns RDMA off"),
+        ("NCCL_IB_GID_INDEX", "", "NCCL reads '' as 0"),
+        ("NCCL_IB_GID_INDEX", "3", "leave it out"),
+        ("GLOO_SOCKET_IFNAME", "^docker0", "one literal interface"),
+        ("TP_SOCKET_IFNAME", "a,b", "one literal interface"),
+    ],
+)
+def test_variables(name: str, value: str, said: str) -> None:
+    [warning] = warnings(parse(MINIMAX.encode(), "x"), {**BUILT_IN, name: value})
+    assert warning.startswith(f"{name}: ")
+    assert said in warning
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("compilation-config: null", "deadlocks"),
+        ("compilation-config: {mode: 3}", "deadlocks"),
+        ("compilation-config: {cudagraph_mode: none, level: 3}", "it is called mode now"),
+        ("enable-expert-parallel: true", "known to break on GB10"),
+        ("distributed-executor-backend: mp", "set ray"),
+        ("distributed-executor-backend: null", "set ray"),
+    ],
+)
+def test_arguments(arguments: str, said: str) -> None:
+    loaded = parse(f"{MINIMAX}  arguments: {{{arguments}}}\n".encode(), "x")
+    [warning] = warnings(loaded, {})
+    assert warning.startswith("vllm.arguments.")
+    assert said in warning
+
+
+@pytest.mark.parametrize("arguments", ["{compilation-config: null, enforce-eager: true}", "{}"])
+def test_graphs_that_are_off_are_no_doubt(arguments: str) -> None:
+    assert warnings(parse(f"{MINIMAX}  arguments: {arguments}\n".encode(), "x"), {}) == []
+
+
+def test_other_models_may_have_graphs() -> None:
+    assert (
+        warnings(parse(f"{GOOD}  arguments: {{compilation-config: null}}".encode(), "x"), {}) == []
+    )
