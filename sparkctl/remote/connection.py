@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
 
 import paramiko
 
-from sparkctl.errors import ConnectError, RemoteTimeout, SparkctlError
+from sparkctl.errors import CommandError, ConnectError, RemoteError, RemoteTimeout, SparkctlError
 from sparkctl.inventory.models import Ssh
-from sparkctl.remote import login
+from sparkctl.remote import login, streams
 from sparkctl.remote.command import KILL_GRACE, Command, Result
 
-CHUNK = 1 << 16
 TIMED_OUT = (124, 137)  # timeout(1): after TERM, and after KILL
-OPEN_TIMEOUT = 20.0  # seconds for the server to open a channel
+OPEN_TIMEOUT = 20.0  # seconds for the server to open a channel and to start a command
+STATUS_TIMEOUT = 5.0  # seconds from the end of the streams to the exit status
+MAX_SESSIONS = 10  # sshd's own default for one connection (sshd_config(5), MaxSessions)
 
 
 def connect(node: str, host: str, ssh: Ssh, *, read_only: bool = False) -> Connection:
@@ -29,7 +30,10 @@ def connect(node: str, host: str, ssh: Ssh, *, read_only: bool = False) -> Conne
 
 
 class Connection:
-    """A logged-in transport; several threads may run commands on it at once."""
+    """A logged-in transport; several threads may run commands on it at once.
+
+    With `read_only`, a command that `mutates` is refused.
+    """
 
     def __init__(
         self, node: str, transports: list[paramiko.Transport], *, read_only: bool = False
@@ -37,6 +41,7 @@ class Connection:
         self.node = node
         self._transports = transports
         self._read_only = read_only
+        self._sessions = threading.BoundedSemaphore(MAX_SESSIONS)
 
     def __enter__(self) -> Connection:
         return self
@@ -54,135 +59,137 @@ class Connection:
         for transport in reversed(self._transports):
             transport.close()
 
-    def _channel(self, command: Command) -> paramiko.Channel:
+    def run(self, command: Command) -> Result:
+        """Run a command to its end, both streams drained at once.
+
+        Raises RemoteTimeout when it outlived its bound (it was ended on the node), CommandError
+        when a signal ended it, ConnectError when the connection was lost or the node fell silent.
+        """
+        with self._session(command) as channel:
+            start = time.monotonic()
+            deadline = start + command.timeout + KILL_GRACE + OPEN_TIMEOUT
+            stdout, stderr = streams.exchange(channel, command.stdin, deadline)
+            if time.monotonic() > deadline and not channel.exit_status_ready():
+                waited = f"no answer for {deadline - start:g} s"
+                raise self._lost(command, waited)
+            status = self._status(channel, command)
+            seconds = time.monotonic() - start
+        if status in TIMED_OUT and seconds >= command.timeout:
+            raise self._timed_out(command)
+        return Result(self.node, command, status, stdout, stderr, seconds)
+
+    @contextmanager
+    def stream(self, command: Command, *, timeout: float = 1.0) -> Iterator[Iterator[str | None]]:
+        """The lines of a long-lived command's stdout; None after each silent `timeout` (seconds).
+
+        The command's stdin stays open until the block is left; its end tells it to stop. The
+        iterator ends with the command. It raises ConnectError when the connection is lost,
+        RemoteTimeout or CommandError when the command ended with a status other than 0.
+        """
+        with self._session(command) as channel:
+            channel.settimeout(OPEN_TIMEOUT)
+            try:
+                channel.sendall(command.stdin)
+            except OSError as error:
+                raise self._lost(command, error) from error
+            try:
+                yield self._lines(channel, command, timeout)
+            finally:
+                if not channel.closed and self._transports[-1].is_active():
+                    channel.shutdown_write()
+
+    def _lines(
+        self, channel: paramiko.Channel, command: Command, timeout: float
+    ) -> Iterator[str | None]:
+        start, errors = time.monotonic(), bytearray()
+        yield from streams.lines(channel, timeout, errors)
+        status = self._status(channel, command)
+        seconds = time.monotonic() - start
+        if status in TIMED_OUT and seconds >= command.timeout:
+            raise self._timed_out(command)
+        Result(self.node, command, status, b"", bytes(errors), seconds).check()
+
+    @contextmanager
+    def _session(self, command: Command) -> Iterator[paramiko.Channel]:
+        """A channel with the command started in it, closed at the end."""
         if self._read_only and command.mutates:
             raise SparkctlError(
-                f"refused: {command.title or command.argv[0]} would change the node, and this"
-                " command only reads",
+                f"refused: {_name(command)} would change the node, and this command only reads",
                 node=self.node,
                 hint="this is a bug in sparkctl; please report it",
             )
+        if not self._sessions.acquire(timeout=command.timeout + OPEN_TIMEOUT):
+            raise RemoteError(
+                f"{_name(command)} should have one of {MAX_SESSIONS} sessions, all are in use",
+                node=self.node,
+                hint="run the same command again",
+            )
+        try:
+            channel = self._start(command)
+            try:
+                yield channel
+            finally:
+                channel.close()
+        finally:
+            self._sessions.release()
+
+    def _start(self, command: Command) -> paramiko.Channel:
         try:
             channel = self._transports[-1].open_session(timeout=OPEN_TIMEOUT)
-            channel.exec_command(command.shell())
+        except paramiko.ChannelException as error:
+            raise RemoteError(
+                f"the node's sshd should open a session for {_name(command)}, it refused:"
+                f" {error.text}",
+                node=self.node,
+                hint=f"MaxSessions in its sshd_config should be {MAX_SESSIONS} or more (default)",
+            ) from error
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise self._lost(command, error) from error
+        # exec_command waits for the server without a bound of its own.
+        bound = threading.Timer(OPEN_TIMEOUT, channel.close)
+        bound.daemon = True
+        bound.start()
+        try:
+            channel.exec_command(command.shell())
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            channel.close()
+            raise self._lost(command, error) from error
+        finally:
+            bound.cancel()
         return channel
+
+    def _status(self, channel: paramiko.Channel, command: Command) -> int:
+        """The exit status of a command whose streams have ended."""
+        if not channel.status_event.wait(STATUS_TIMEOUT):
+            raise self._lost(command, "no exit status came")
+        if channel.exit_status != -1:
+            return channel.exit_status
+        # No status: a signal (paramiko drops exit-signal), or the transport is just ending.
+        transport = self._transports[-1]
+        transport.join(0.5)
+        if not transport.is_active():
+            raise self._lost(command, transport.get_exception() or "")
+        raise CommandError(
+            f"{_name(command)} was ended by a signal on the node",
+            node=self.node,
+            hint="`dmesg` there tells whether it was the out-of-memory killer",
+        )
 
     def _lost(self, command: Command, error: object = "") -> ConnectError:
         reason = f" ({error})" if str(error) else ""
         return ConnectError(
-            f"connection lost while {command.title or command.argv[0]}{reason}",
+            f"connection lost while {_name(command)}{reason}",
             node=self.node,
             hint="is the node up? `ssh` to it by hand, then run the same command again",
         )
 
-    def run(self, command: Command) -> Result:
-        """Run a command to its end, both streams drained at once.
+    def _timed_out(self, command: Command) -> RemoteTimeout:
+        return RemoteTimeout(
+            f"{_name(command)} was ended after {command.timeout:g} s",
+            node=self.node,
+            hint="the node is busy or hangs: look at its load and `dmesg`",
+        )
 
-        Raises RemoteTimeout when it outlived its bound (it was ended on the node), ConnectError
-        when the connection was lost.
-        """
-        start = time.monotonic()
-        deadline = start + command.timeout + KILL_GRACE + OPEN_TIMEOUT
-        channel = self._channel(command)
-        try:
-            stdout, stderr = self._drain(channel, command, deadline)
-            while not channel.exit_status_ready():
-                if channel.closed and not channel.status_event.wait(1.0):
-                    raise self._lost(command)
-                if time.monotonic() > deadline:
-                    raise self._lost(command, "the node fell silent")
-                channel.status_event.wait(0.5)
-            status = channel.recv_exit_status()
-        finally:
-            channel.close()
-        seconds = time.monotonic() - start
-        if status == -1:
-            raise self._lost(command)
-        if status in TIMED_OUT and seconds >= command.timeout:
-            raise RemoteTimeout(
-                f"{command.title or command.argv[0]} was ended after {command.timeout:g} s",
-                node=self.node,
-                hint="the node is busy or hangs: look at its load and `dmesg`",
-            )
-        return Result(self.node, command, status, stdout, stderr, seconds)
 
-    def _drain(
-        self, channel: paramiko.Channel, command: Command, deadline: float
-    ) -> tuple[bytes, bytes]:
-        """Write stdin and read both streams, none waiting for another (design.md, Paramiko)."""
-        channel.settimeout(1.0)
-        streams = {"out": bytearray(), "err": bytearray()}
-
-        def write() -> None:
-            sent = 0
-            try:
-                while sent < len(command.stdin) and time.monotonic() < deadline:
-                    try:
-                        sent += channel.send(command.stdin[sent : sent + CHUNK])
-                    except TimeoutError:
-                        continue
-                channel.shutdown_write()
-            except OSError:
-                pass  # the command ended without reading all of it: its status tells
-
-        def read_errors() -> None:
-            self._read(channel.recv_stderr, streams["err"], deadline)
-
-        threads = [threading.Thread(target=t, daemon=True) for t in (write, read_errors)]
-        for thread in threads:
-            thread.start()
-        self._read(channel.recv, streams["out"], deadline)
-        for thread in threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
-        return bytes(streams["out"]), bytes(streams["err"])
-
-    def _read(self, receive: Callable[[int], bytes], into: bytearray, deadline: float) -> None:
-        while time.monotonic() < deadline and self._transports[-1].is_active():
-            try:
-                data = receive(CHUNK)
-            except TimeoutError:
-                continue
-            if not data:
-                return
-            into += data
-
-    @contextmanager
-    def stream(self, command: Command, *, timeout: float = 1.0) -> Iterator[Iterator[str | None]]:
-        """The lines of a long-lived command's stdout; None after each silent `timeout`.
-
-        The command's stdin stays open until the block is left; its end tells it to stop.
-        Raises ConnectError when the connection is lost.
-        """
-        channel = self._channel(command)
-        try:
-            channel.settimeout(OPEN_TIMEOUT)
-            channel.sendall(command.stdin)
-            channel.settimeout(timeout)
-            yield self._lines(channel, command)
-        except (TimeoutError, OSError) as error:
-            raise self._lost(command, error) from error
-        finally:
-            if not channel.closed:
-                channel.shutdown_write()
-            channel.close()
-
-    def _lines(self, channel: paramiko.Channel, command: Command) -> Iterator[str | None]:
-        rest = b""
-        while True:
-            if channel.recv_stderr_ready():
-                channel.recv_stderr(CHUNK)
-            try:
-                data = channel.recv(CHUNK)
-            except TimeoutError:
-                if not self._transports[-1].is_active():
-                    raise self._lost(command) from None
-                yield None
-                continue
-            if not data:
-                if not self._transports[-1].is_active():
-                    raise self._lost(command)
-                return
-            *lines, rest = (rest + data).split(b"\n")
-            yield from (line.decode(errors="replace") for line in lines)
+def _name(command: Command) -> str:
+    return command.title or command.argv[0]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import queue
+import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -13,7 +14,7 @@ Item = TypeVar("Item")
 T = TypeVar("T")
 
 
-@dataclass
+@dataclass(frozen=True)
 class GroupResult(Generic[T]):
     """Results and errors by name, in the items' order."""
 
@@ -22,24 +23,64 @@ class GroupResult(Generic[T]):
 
 
 def each(
-    items: Sequence[Item], work: Callable[[Item], T], *, key: Callable[[Item], str]
+    items: Sequence[Item],
+    work: Callable[[Item], T],
+    *,
+    key: Callable[[Item], str],
+    abandoned: Callable[[T], None] | None = None,
 ) -> GroupResult[T]:
-    """Run `work` on every item in a thread of its own.
+    """Run `work` on every item in a thread of its own, all at once.
 
-    SparkctlErrors are kept per item; any other exception is a bug and is raised.
+    SparkctlErrors are kept per item; any other exception is a bug and is raised once all have
+    ended, with a note of whose it is. Ctrl-C does not wait for an item that hangs: its thread is
+    a daemon, and `abandoned` gets every result that nobody will take, also those still to come.
     """
-    result: GroupResult[T] = GroupResult()
-    if not items:
-        return result
-    pool = ThreadPoolExecutor(max_workers=len(items), thread_name_prefix="node")
+    done: queue.SimpleQueue[tuple[int, T | BaseException]] = queue.SimpleQueue()
+    left = threading.Event()
+    lock = threading.Lock()
+
+    def run(index: int, item: Item) -> None:
+        try:
+            result = work(item)
+        except BaseException as error:  # raised again in the caller's thread
+            done.put((index, error))
+            return
+        with lock:
+            if not left.is_set():
+                done.put((index, result))
+                return
+        if abandoned:
+            abandoned(result)
+
+    outcomes: dict[int, T | BaseException] = {}
     try:
-        futures = [(key(item), pool.submit(work, item)) for item in items]
-        for name, future in futures:
-            try:
-                result.ok[name] = future.result()
-            except SparkctlError as error:
-                result.failed[name] = error
-    finally:
-        # Ctrl-C must not wait for a node that hangs; the connections are closed by their owner.
-        pool.shutdown(wait=False, cancel_futures=True)
+        for index, item in enumerate(items):
+            threading.Thread(target=run, args=(index, item), name=key(item), daemon=True).start()
+        while len(outcomes) < len(items):
+            index, outcome = done.get()
+            outcomes[index] = outcome
+        return _sorted([key(item) for item in items], outcomes)
+    except BaseException:
+        with lock:
+            left.set()
+        while not done.empty():
+            index, outcome = done.get()
+            outcomes[index] = outcome
+        for outcome in outcomes.values():
+            if abandoned and not isinstance(outcome, BaseException):
+                abandoned(outcome)
+        raise
+
+
+def _sorted(names: list[str], outcomes: dict[int, T | BaseException]) -> GroupResult[T]:
+    result: GroupResult[T] = GroupResult()
+    for index, name in enumerate(names):
+        outcome = outcomes[index]
+        if isinstance(outcome, SparkctlError):
+            result.failed[name] = outcome
+        elif isinstance(outcome, BaseException):
+            outcome.add_note(f"while working on {name}")
+            raise outcome
+        else:
+            result.ok[name] = outcome
     return result

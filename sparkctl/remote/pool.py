@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
 
 from sparkctl.errors import SparkctlError
-from sparkctl.inventory.models import Inventory
+from sparkctl.inventory.models import Inventory, Node
+from sparkctl.remote.command import Command, Result
 from sparkctl.remote.connection import Connection, connect
-from sparkctl.remote.fanout import each
+from sparkctl.remote.fanout import GroupResult, each
 
 
 class Pool:
@@ -27,6 +29,7 @@ class Pool:
                 node.name, node.host, inventory.ssh_of(node), read_only=self._read_only
             ),
             key=lambda node: node.name,
+            abandoned=Connection.close,
         )
         self.connections, self.errors = result.ok, result.failed
         return self
@@ -39,3 +42,16 @@ class Pool:
     ) -> None:
         for connection in self.connections.values():
             connection.close()
+
+    def run_all(self, command_for: Callable[[Node], Command]) -> GroupResult[Result]:
+        """Run each node's command on it, all at once; nodes without a connection keep that error.
+
+        A status other than 0 is a result, see Result.check.
+        """
+
+        def run(node: Node) -> Result:
+            if node.name in self.errors:
+                raise self.errors[node.name]
+            return self.connections[node.name].run(command_for(node))
+
+        return each(self._inventory.nodes, run, key=lambda node: node.name)

@@ -56,22 +56,23 @@ def free_port() -> int:
 
 
 @pytest.fixture
-def make_sshd(tmp_path: Path) -> Iterator[Callable[[str], Sshd]]:
+def make_sshd(tmp_path: Path) -> Iterator[Callable[..., Sshd]]:
     """Start any number of sshds, each in a folder of its own; ended after the test."""
     assert os.geteuid() == 0, "the lab tests run as root"
     Path("/run/sshd").mkdir(exist_ok=True)
     started: list[Sshd] = []
 
-    def make(name: str) -> Sshd:
+    def make(name: str, kinds: tuple[str, ...] = ("ed25519",)) -> Sshd:
         folder = tmp_path / name
         folder.mkdir()
-        host = keygen(folder / "host")
+        hosts = [keygen(folder / f"host_{kind}", kind) for kind in kinds]
         (folder / "authorized").write_text(keygen(folder / "client"))
         port = free_port()
         (folder / "config").write_text(
-            f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\n"
-            f"AuthorizedKeysFile {folder}/authorized\nStrictModes no\nUsePAM no\n"
-            f"PidFile none\nPasswordAuthentication no\nMaxSessions 64\n"
+            f"Port {port}\nListenAddress 127.0.0.1\n"
+            + "".join(f"HostKey {folder}/host_{kind}\n" for kind in kinds)
+            + f"AuthorizedKeysFile {folder}/authorized\nStrictModes no\nUsePAM no\n"
+            f"PidFile none\nPasswordAuthentication no\n"
         )
         process = subprocess.Popen(
             ["/usr/sbin/sshd", "-D", "-e", "-f", str(folder / "config")], stderr=subprocess.PIPE
@@ -79,8 +80,9 @@ def make_sshd(tmp_path: Path) -> Iterator[Callable[[str], Sshd]]:
         assert process.stderr is not None
         while b"listening" not in (line := process.stderr.readline()):
             assert line, "sshd ended at its start"
-        key = " ".join(host.split()[:2])
-        (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {key}\n")
+        keys = [" ".join(host.split()[:2]) for host in hosts]
+        known = "".join(f"[127.0.0.1]:{port} {key}\n" for key in keys)
+        (folder / "known_hosts").write_text(known)
         sshd = Sshd(port, folder, process)
         started.append(sshd)
         return sshd
@@ -92,7 +94,7 @@ def make_sshd(tmp_path: Path) -> Iterator[Callable[[str], Sshd]]:
 
 
 @pytest.fixture
-def sshd(make_sshd: Callable[[str], Sshd]) -> Sshd:
+def sshd(make_sshd: Callable[..., Sshd]) -> Sshd:
     return make_sshd("sshd")
 
 

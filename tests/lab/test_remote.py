@@ -1,27 +1,24 @@
-"""Commands over a real sshd: streams, bounds, host keys, jump hosts."""
+"""Commands over a real sshd: streams, bounds, lost connections."""
 
 from __future__ import annotations
 
 import os
-import socket
+import signal
 import subprocess
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from sparkctl.errors import (
-    AuthError,
-    ConnectError,
-    HostKeyError,
-    RemoteTimeout,
-    SparkctlError,
-)
+from sparkctl.errors import CommandError, ConnectError, RemoteTimeout, SparkctlError
+from sparkctl.inventory.models import Inventory
 from sparkctl.remote.command import Command
-from sparkctl.remote.connection import connect
-from tests.lab.conftest import Sshd, free_port, keygen
+from sparkctl.remote.connection import Connection, connect
+from sparkctl.remote.pool import Pool
+from tests.lab.conftest import Sshd, free_port
 
 pytestmark = pytest.mark.lab
 HOST = "127.0.0.1"
@@ -29,6 +26,18 @@ MEGABYTES = 10
 BOTH = (
     f"import sys; sys.stderr.write('e'*{MEGABYTES}000000); sys.stdout.write('o'*{MEGABYTES}000000)"
 )
+
+
+def following(lines: Iterator[str | None]) -> str:
+    """The next line, however long it takes."""
+    return next(line for line in lines if line is not None)
+
+
+def wait_gone(pid: int) -> None:
+    deadline = time.monotonic() + 5
+    while Path(f"/proc/{pid}").exists():
+        assert time.monotonic() < deadline, f"{pid} is still there"
+        time.sleep(0.02)
 
 
 def test_status_and_both_streams_come_back(sshd: Sshd) -> None:
@@ -75,13 +84,10 @@ def test_a_stream_gives_lines_as_they_come_and_ends_with_its_stdin(sshd: Sshd) -
     command = Command(("sh", "-c", "echo $$; cat; echo never-read"), stdin=b"hello\n", timeout=99)
     with connect("n", HOST, sshd.ssh()) as node:
         with node.stream(command, timeout=0.2) as lines:
-            pid = int(next(lines) or 0)
-            assert next(lines) == "hello"
+            pid = int(following(lines))
+            assert following(lines) == "hello"
             assert next(lines) is None
-        deadline = time.monotonic() + 5
-        while Path(f"/proc/{pid}").exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_gone(pid)
 
 
 def test_read_only_refuses_what_mutates(sshd: Sshd) -> None:
@@ -91,94 +97,94 @@ def test_read_only_refuses_what_mutates(sshd: Sshd) -> None:
             node.run(Command(("true",)))
 
 
-def test_a_wrong_key_is_told_with_what_was_offered(sshd: Sshd, tmp_path: Path) -> None:
-    keygen(tmp_path / "other")
-    with pytest.raises(AuthError, match="other") as caught:
-        connect("n", HOST, sshd.ssh(identity_file=str(tmp_path / "other")))
-    assert "ssh-copy-id" in (caught.value.hint or "")
-
-
-def test_an_encrypted_key_is_told(sshd: Sshd) -> None:
-    path = sshd.folder / "client"
-    subprocess.run(["ssh-keygen", "-q", "-p", "-N", "secret-phrase", "-f", str(path)], check=True)
-    with pytest.raises(AuthError, match="passphrase"):
-        connect("n", HOST, sshd.ssh())
-
-
-def test_an_unknown_host_is_refused_and_recorded_only_when_asked(sshd: Sshd) -> None:
-    known = sshd.known_hosts.read_text()
-    sshd.known_hosts.write_text("")
-    with pytest.raises(HostKeyError, match="unknown"):
-        connect("n", HOST, sshd.ssh())
-    assert sshd.known_hosts.read_text() == ""
-    connect("n", HOST, sshd.ssh(host_keys="accept-new")).close()
-    assert sshd.known_hosts.read_text().split()[1:] == known.split()[1:]  # the name may be hashed
-    connect("n", HOST, sshd.ssh()).close()
-
-
-@pytest.mark.parametrize("policy", ["strict", "accept-new"])
-def test_a_changed_host_key_is_fatal(sshd: Sshd, tmp_path: Path, policy: str) -> None:
-    other = keygen(tmp_path / "evil").split()
-    sshd.known_hosts.write_text(f"# mine\n[{HOST}]:{sshd.port} {other[0]} {other[1]}\n")
-    with pytest.raises(HostKeyError, match="has changed") as caught:
-        connect("n", HOST, sshd.ssh(host_keys=policy))
-    assert f"{sshd.known_hosts}:2 has SHA256:" in str(caught.value)
-    assert "ssh-keygen" in (caught.value.hint or "")
-
-
-def test_hashed_known_hosts_and_another_kind_of_key_beside(sshd: Sshd, tmp_path: Path) -> None:
-    rsa = keygen(tmp_path / "rsa", "rsa").split()
-    with sshd.known_hosts.open("a") as file:
-        file.write(f"[{HOST}]:{sshd.port} {rsa[0]} {rsa[1]}\n")
-    subprocess.run(["ssh-keygen", "-H", "-f", str(sshd.known_hosts)], check=True)
-    connect("n", HOST, sshd.ssh()).close()
-
-
-def test_a_revoked_key_is_fatal(sshd: Sshd) -> None:
-    sshd.known_hosts.write_text("@revoked " + sshd.known_hosts.read_text())
-    with pytest.raises(HostKeyError, match="revoked"):
-        connect("n", HOST, sshd.ssh())
-
-
-def test_nobody_listens(sshd: Sshd) -> None:
-    with pytest.raises(ConnectError, match="refused"):
-        connect("n", HOST, sshd.ssh(port=free_port()))
-
-
-def test_a_frozen_node_accepts_and_sends_no_banner(sshd: Sshd) -> None:
-    with socket.create_server((HOST, 0)) as server:
-        port = server.getsockname()[1]
-        with pytest.raises(ConnectError, match=r"no SSH session begins within 0\.5 s"):
-            connect("n", HOST, sshd.ssh(port=port, connect_timeout=0.5))
-
-
-def test_a_jump_host_of_ssh_config_is_taken(
-    make_sshd: Callable[[str], Sshd], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    jump, target = make_sshd("jump"), make_sshd("target")
-    config = target.folder / "ssh_config"
-    config.write_text(
-        f"Host jump\n HostName {HOST}\n Port {jump.port}\n User root\n"
-        f" IdentityFile {jump.folder}/client\n UserKnownHostsFile {jump.known_hosts}\n"
-        f"Host spark\n HostName {HOST}\n Port {target.port}\n User root\n ProxyJump jump\n"
-    )
-    wrapper = target.folder / "bin" / "ssh"
-    wrapper.parent.mkdir()
-    wrapper.write_text(f'#!/bin/sh\nexec /usr/bin/ssh -F {config} "$@"\n')
-    wrapper.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{wrapper.parent}:{os.environ['PATH']}")
-    settings = target.ssh(user=None, port=None)
-    with connect("n", "spark", settings) as node:
-        result = node.run(Command(("sh", "-c", "echo $SSH_CONNECTION")))
-    assert result.stdout.decode().split()[3] == str(target.port)
-    jump.process.terminate()
-    jump.process.wait()
-    with pytest.raises(ConnectError):
-        connect("n", "spark", settings)
-
-
 def test_a_lost_connection_is_told(sshd: Sshd) -> None:
     with connect("n", HOST, sshd.ssh()) as node:
         session = int(node.run(Command(("sh", "-c", "ps -o ppid= -p $(ps -o ppid= -p $$)"))).stdout)
         with pytest.raises(ConnectError, match="connection lost while cutting"):
             node.run(Command(("kill", "-9", str(session)), title="cutting"))
+
+
+def test_a_stream_cut_in_the_middle_is_told(sshd: Sshd) -> None:
+    script = "echo $(ps -o ppid= -p $(ps -o ppid= -p $$)); cat"
+    with connect("n", HOST, sshd.ssh()) as node:
+        command = Command(("sh", "-c", script), title="following")
+        with node.stream(command, timeout=0.2) as lines:
+            os.kill(int(following(lines)), signal.SIGKILL)
+            with pytest.raises(ConnectError, match="connection lost while following"):
+                list(lines)
+
+
+def test_a_command_that_a_signal_ends_is_not_a_lost_connection(sshd: Sshd) -> None:
+    with connect("n", HOST, sshd.ssh()) as node:
+        with pytest.raises(CommandError, match="probing was ended by a signal"):
+            node.run(Command(("sh", "-c", "kill -9 $$"), title="probing"))
+        assert node.run(Command(("true",))).status == 0
+
+
+def test_a_stream_that_fails_says_why_after_its_lines(sshd: Sshd) -> None:
+    script = "import sys; sys.stderr.write('e' * 3_000_000 + '\\nbroken\\n'); print('a'); exit(3)"
+    with connect("n", HOST, sshd.ssh()) as node:
+        command = Command(("python3", "-c", script), title="following")
+        with node.stream(command) as lines:
+            assert following(lines) == "a"
+            with pytest.raises(CommandError, match=r"following ended with status 3: .*broken"):
+                list(lines)
+
+
+def test_an_error_of_the_caller_passes_through_a_stream(sshd: Sshd) -> None:
+    def read(node: Connection) -> None:
+        with node.stream(Command(("cat",))):
+            raise BrokenPipeError("the terminal is gone")
+
+    with connect("n", HOST, sshd.ssh()) as node, pytest.raises(BrokenPipeError, match="terminal"):
+        read(node)
+
+
+def test_streams_and_commands_share_a_connection(sshd: Sshd) -> None:
+    with (
+        connect("n", HOST, sshd.ssh()) as node,
+        node.stream(Command(("cat",), stdin=b"a\n")) as first,
+        node.stream(Command(("cat",), stdin=b"b\n")) as second,
+    ):
+        assert node.run(Command(("echo", "c"))).stdout == b"c\n"
+        assert (following(first), following(second)) == ("a", "b")
+
+
+def test_a_child_that_keeps_the_streams_does_not_hold_its_parents_result(sshd: Sshd) -> None:
+    with connect("n", HOST, sshd.ssh()) as node:
+        result = node.run(Command(("sh", "-c", "sleep 300 & echo $!"), timeout=100))
+    assert result.status == 0
+    assert result.seconds < 30
+    os.kill(int(result.stdout), signal.SIGKILL)
+
+
+def test_ctrl_c_is_taken_at_once(sshd: Sshd) -> None:
+    with connect("n", HOST, sshd.ssh()) as node:
+        timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+        timer.start()
+        start = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            node.run(Command(("sleep", "20"), timeout=30))
+        assert time.monotonic() - start < 3
+
+
+def test_a_pool_keeps_each_nodes_result_or_error(make_sshd: Callable[..., Sshd]) -> None:
+    one, two = make_sshd("one"), make_sshd("two")
+    nodes: list[dict[str, object]] = [
+        {"name": "a", "host": HOST, "role": "head", "ssh": one.ssh().model_dump()},
+        {
+            "name": "b",
+            "host": HOST,
+            "role": "worker",
+            "ssh": one.ssh(port=free_port()).model_dump(),
+        },
+        {"name": "c", "host": HOST, "role": "worker", "ssh": two.ssh().model_dump()},
+    ]
+    inventory = Inventory.model_validate({"cluster": "x", "nodes": nodes, "vllm": {"model": "m"}})
+    with Pool(inventory) as pool:
+        assert list(pool.connections) == ["a", "c"]
+        assert list(pool.errors) == ["b"]
+        result = pool.run_all(lambda node: Command(("echo", node.name)))
+    assert {n: r.stdout for n, r in result.ok.items()} == {"a": b"a\n", "c": b"c\n"}
+    assert isinstance(result.failed["b"], ConnectError)
+    assert result.failed["b"].node == "b"

@@ -1,0 +1,106 @@
+"""known_hosts: which lines are about a host, and what follows from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import paramiko
+import pytest
+from paramiko.hostkeys import HostKeys
+
+from sparkctl.errors import HostKeyError
+from sparkctl.inventory.models import Ssh
+from sparkctl.remote.hostkeys import check, fingerprint, known_types, recorded
+from sparkctl.remote.sshconfig import Target, make_target
+
+KEY = paramiko.ECDSAKey.generate()
+OTHER = paramiko.ECDSAKey.generate()
+
+
+def text(key: paramiko.PKey) -> str:
+    return f"{key.get_name()} {key.get_base64()}"
+
+
+@pytest.fixture
+def known(tmp_path: Path) -> Path:
+    return tmp_path / "known"
+
+
+def target(known: Path, port: int = 22, **values: str) -> Target:
+    settings = Ssh(known_hosts=str(known), port=port, user="me")
+    return make_target("Spark-A", {name: [v] for name, v in values.items()}, settings)
+
+
+@pytest.mark.parametrize(
+    ("names", "about"),
+    [
+        ("spark-a", True),
+        ("SPARK-A", True),
+        ("spark-b,spark-a", True),
+        ("spark-?", True),
+        ("*", True),
+        ("*,!spark-a", False),
+        ("!spark-a,*", False),
+        ("spark-b", False),
+        ("[spark-a]:22", False),
+        (HostKeys.hash_host("spark-a"), True),
+        (HostKeys.hash_host("spark-b"), False),
+        ("|1|short|short", False),
+    ],
+)
+def test_the_lines_about_a_host(known: Path, names: str, about: bool) -> None:
+    known.write_text(f"# comment\n\nnot a line\n{names} {text(KEY)}\n")
+    found = recorded([str(known)], "Spark-A")
+    assert [(r.path, r.line) for r in found] == ([(str(known), 4)] if about else [])
+
+
+def test_a_name_without_its_port_counts_for_other_ports(known: Path) -> None:
+    known.write_text(f"spark-a {text(KEY)}\n")
+    check("n", target(known, 2222), KEY)
+    with pytest.raises(HostKeyError, match=r"\[Spark-A\]:2222 is unknown"):
+        check("n", target(known, 2222), OTHER)
+    with pytest.raises(HostKeyError, match="unknown"):
+        check("n", target(known, 2222, hostkeyalias="alias"), KEY)
+
+
+def test_the_changed_key_message_names_all_that_is_needed(known: Path) -> None:
+    known.write_text(f"# one\n[spark-a]:2222 {text(KEY)}\n")
+    with pytest.raises(HostKeyError) as caught:
+        check("n", target(known, 2222), OTHER)
+    message = str(caught.value)
+    assert f"{known}:2 has {fingerprint(KEY)}" in message
+    assert f"the server shows {fingerprint(OTHER)}" in message
+    assert f"`ssh-keygen -f '{known}' -R '[Spark-A]:2222'`" in (caught.value.hint or "")
+
+
+def test_a_revoked_key_is_fatal_even_beside_a_good_line(known: Path) -> None:
+    known.write_text(f"spark-a {text(KEY)}\n@revoked * {text(KEY)}\n")
+    with pytest.raises(HostKeyError, match=rf"@revoked at {known}:2"):
+        check("n", target(known), KEY)
+    known.write_text(f"spark-a {text(KEY)}\n@revoked * {text(OTHER)}\n")
+    check("n", target(known), KEY)
+
+
+def test_an_authority_does_not_make_a_host_known_but_is_named(known: Path) -> None:
+    known.write_text(f"@cert-authority * {text(KEY)}\n")
+    with pytest.raises(HostKeyError, match="unknown") as caught:
+        check("n", target(known), KEY)
+    assert f"{known}:1 trusts an authority" in (caught.value.hint or "")
+    assert known_types(target(known)) == set()
+
+
+def test_new_keys_are_recorded_hashed_where_ssh_would(known: Path) -> None:
+    settings = Ssh(known_hosts=str(known), host_keys="accept-new", port=2222)
+    hashing = make_target("spark-a", {"hashknownhosts": ["yes"]}, settings)
+    check("n", hashing, KEY)
+    assert known.read_text().startswith("|1|")
+    check("n", target(known, 2222), KEY)
+    with pytest.raises(HostKeyError, match="changed"):
+        check("n", hashing, OTHER)
+    assert len(known.read_text().splitlines()) == 1
+
+
+def test_a_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    settings = Ssh(known_hosts=str(tmp_path), host_keys="accept-new")
+    with pytest.raises(HostKeyError, match="should be recorded in"):
+        check("n", make_target("spark-a", {}, settings), KEY)
