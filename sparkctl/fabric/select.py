@@ -2,94 +2,128 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Interface
 from typing import Any
 
 from sparkctl.errors import PreflightError
 from sparkctl.fabric.choice import FabricChoice
+from sparkctl.fabric.pairing import check_pairing
 from sparkctl.fabric.topology import Half, halves
 from sparkctl.inventory.models import Inventory, Node
+
+__all__ = ["check_pairing", "choose", "unused"]
 
 
 def choose(inventory: Inventory, node: Node, facts: Mapping[str, Any]) -> FabricChoice:
     """The fabric that a node uses.
 
-    Explicit values of the node win over those of the cluster, and these over what is derived:
-    the lowest cage with ACTIVE halves that have IPv4 addresses (in fabric.subnets, if given).
+    The node's explicit values win over the cluster's, and these over what is derived: the cage
+    with most halves that are ACTIVE and have IPv4 (in fabric.subnets, if given), the lowest of
+    equals. Interfaces left out follow from the addresses or HCAs that are given.
     Raises PreflightError naming what was wanted, what the node has, and what to do.
     """
-    found = halves(facts)
-    own = node.fabric
+    found, own = halves(facts), node.fabric
     if own.interfaces:
-        chosen = [_by_interface(node, found, facts, name) for name in own.interfaces]
         interfaces = tuple(own.interfaces)
-        hcas = tuple(h.hca for h in chosen if h is not None)
+        for name in interfaces:
+            _check_interface(node, facts, name)
+    elif own.cage is None and own.addresses and all(carriers := _carriers(node, facts)):
+        interfaces = tuple(carriers)
+    elif own.cage is None and own.hcas:
+        interfaces = tuple(_half(node, found, facts, name).interface for name in own.hcas)
     else:
-        members = _cage_members(inventory, node, found)
-        interfaces = tuple(h.interface for h in members)
-        hcas = tuple(h.hca for h in members)
+        interfaces = tuple(h.interface for h in _cage_members(inventory, node, found))
     if own.hcas:
-        hcas = tuple(_hca(node, found, name) for name in own.hcas)
+        hcas = tuple(_half(node, found, facts, name).hca for name in own.hcas)
+    else:
+        hcas = tuple(h.hca for name in interfaces for h in found if h.interface == name)
+    _check_alive(node, [h for h in found if h.hca in hcas])
     addresses = _addresses(inventory, node, facts, interfaces)
     return FabricChoice(addresses[0].partition("/")[0], interfaces, hcas, addresses)
 
 
-def _by_interface(
-    node: Node, found: tuple[Half, ...], facts: Mapping[str, Any], name: str
-) -> Half | None:
-    if name not in facts["net"]:
-        raise _wrong(
-            node, "fabric.interfaces", f"the interface {name}", ", ".join(sorted(facts["net"]))
-        )
-    return next((h for h in found if h.interface == name), None)
+def unused(choice: FabricChoice, facts: Mapping[str, Any]) -> list[str]:
+    """Why a half of the chosen cage is left out: it costs half of the 200 Gb/s."""
+    found = halves(facts)
+    cages = {h.cage for h in found if h.hca in choice.hcas}
+    return [str(h) for h in found if h.cage in cages and h.hca not in choice.hcas]
 
 
-def _hca(node: Node, found: tuple[Half, ...], name: str) -> str:
-    if any(h.hca == name for h in found):
-        return name
-    have = ", ".join(h.hca for h in found) or "no RDMA device"
-    other = next((h.hca for h in found if h.interface == name), None)
-    if other:
+def _check_interface(node: Node, facts: Mapping[str, Any], name: str) -> None:
+    net = facts["net"]
+    if name in net:
+        return
+    have = ", ".join(sorted(net))
+    if name in facts["ib"]:
+        device = next((h.interface for h in halves(facts) if h.hca == name), "none")
+        have += f"; {name} is an RDMA device, its interface is {device}"
+    raise _wrong(node, "fabric.interfaces", f"the interface {name}", have)
+
+
+def _carriers(node: Node, facts: Mapping[str, Any]) -> list[str]:
+    """The interface that has each of the node's explicit addresses; empty where none has it."""
+    names = {a.partition("/")[0]: n for n, net in facts["net"].items() for a in net["ipv4"]}
+    return [names.get(str(a), "") for a in node.fabric.addresses or []]
+
+
+def _half(node: Node, found: tuple[Half, ...], facts: Mapping[str, Any], name: str) -> Half:
+    for half in found:
+        if half.hca == name:
+            return half
+    have = _joined(h.hca for h in found) or "no RDMA device (is the cable in?)"
+    if name in facts["ib"]:
+        have += f"; {name} has no netdev"
+    elif other := next((h.hca for h in found if h.interface == name), None):
         have += f"; {name} is a netdev, its RDMA device is {other}"
     raise _wrong(node, "fabric.hcas", f"the RDMA device {name}", have)
 
 
 def _cage_members(inventory: Inventory, node: Node, found: tuple[Half, ...]) -> list[Half]:
-    wanted = node.fabric.cage
-    if wanted is None and inventory.fabric.cage != "auto":
-        wanted = inventory.fabric.cage
+    common = inventory.fabric.cage
+    wanted = node.fabric.cage if node.fabric.cage is not None or common == "auto" else common
     if wanted is not None:
         members = [h for h in found if h.cage == wanted]
         if not members:
-            have = ", ".join(sorted({str(h.cage) for h in found})) or "no RDMA device at all"
-            raise _wrong(node, "fabric.cage", f"cage {wanted}", f"cages {have}")
-        return _usable(members) or members
-    usable = _usable([h for h in found if _in_subnets(inventory, h.ipv4)])
-    cages = sorted({h.cage for h in usable})
-    if not cages:
-        states = "; ".join(
-            f"{h.hca} ({h.interface}) {'ACTIVE' if h.active else 'not ACTIVE'},"
-            f" {', '.join(h.ipv4) or 'no IPv4'}"
-            for h in found
-        )
+            have = _joined(sorted({str(h.cage) for h in found}))
+            text = f"cages {have}" if have else "no RDMA device (is the cable in?)"
+            raise _wrong(node, "fabric.cage", f"cage {wanted}", text)
+        return [h for h in members if h.usable] or members
+    usable = [h for h in found if h.usable and _in_subnets(inventory, h.ipv4)]
+    if not usable:
+        subnets = _in_which(inventory)
         raise PreflightError(
-            "fabric.cage auto needs a cage whose RDMA ports are ACTIVE and have IPv4 addresses;"
-            f" the node has {states or 'no RDMA device (is the cable in?)'}",
+            f"fabric.cage auto wants a cage whose RDMA ports are ACTIVE with IPv4{subnets}; the"
+            f" node has {'; '.join(map(str, found)) or 'no RDMA device (is the cable in?)'}",
             node=node.name,
-            hint="plug the QSFP cable, give both halves an address, or name the node's"
+            hint="plug the QSFP cable, give each half an address, or name this node's"
             " fabric.interfaces in the inventory",
         )
-    return [h for h in usable if h.cage == cages[0]]
+    cages = [h.cage for h in usable]
+    best = min(cages, key=lambda cage: (-cages.count(cage), cage))
+    return [h for h in usable if h.cage == best]
 
 
-def _usable(members: list[Half]) -> list[Half]:
-    return [h for h in members if h.active and h.ipv4]
+def _check_alive(node: Node, chosen: Iterable[Half]) -> None:
+    dead = [h for h in chosen if not h.active]
+    if dead:
+        raise PreflightError(
+            f"the inventory's fabric wants RDMA ports that are ACTIVE; the node has"
+            f" {'; '.join(map(str, dead))}",
+            node=node.name,
+            hint=f"is the QSFP cable in at both ends, and `ip link set {dead[0].interface} up`"
+            " done? Or leave the node's fabric values out to have them derived",
+        )
 
 
-def _in_subnets(inventory: Inventory, ipv4: tuple[str, ...]) -> bool:
+def _in_subnets(inventory: Inventory, ipv4: Iterable[str]) -> bool:
     subnets = inventory.fabric.subnets
     return subnets == "auto" or any(IPv4Interface(a).ip in s for a in ipv4 for s in subnets)
+
+
+def _in_which(inventory: Inventory) -> str:
+    subnets = inventory.fabric.subnets
+    return "" if subnets == "auto" else f" in {_joined(map(str, subnets))} (fabric.subnets)"
 
 
 def _addresses(
@@ -99,14 +133,24 @@ def _addresses(
     wanted = [str(a) for a in node.fabric.addresses or []]
     result = []
     for index, name in enumerate(interfaces):
-        has = [a for a in facts["net"][name]["ipv4"] if _in_subnets(inventory, (a,))]
-        want = wanted[index] if index < len(wanted) else None
-        fitting = [a for a in has if want is None or a.partition("/")[0] == want]
-        if not fitting and (want or index == 0):
-            what = f"the address {want or 'of the fabric'} on {name}"
-            have = ", ".join(facts["net"][name]["ipv4"]) or "no IPv4 there"
-            raise _wrong(node, "fabric.addresses", what, have)
-        result += fitting[:1]
+        has = facts["net"][name]["ipv4"]
+        if index < len(wanted):
+            fitting = [a for a in has if a.partition("/")[0] == wanted[index]]
+            if not fitting:
+                what = f"the address {wanted[index]} on {name}"
+                have = _joined(f"{a} on {n}" for n, v in facts["net"].items() for a in v["ipv4"])
+                raise _wrong(node, "fabric.addresses", what, have or "no IPv4 at all")
+        else:
+            fitting = [a for a in has if _in_subnets(inventory, [a])]
+            if not fitting:
+                raise PreflightError(
+                    f"the fabric wants an IPv4 address on {name}{_in_which(inventory)}; the node"
+                    f" has {_joined(has) or 'no IPv4'} there",
+                    node=node.name,
+                    hint=f"give it one (netplan, or `ip address add … dev {name}`): each half of"
+                    " the cable in a subnet of its own",
+                )
+        result.append(fitting[0])
     return tuple(result)
 
 
@@ -118,24 +162,5 @@ def _wrong(node: Node, path: str, wanted: str, found: str) -> PreflightError:
     )
 
 
-def check_pairing(choices: Mapping[str, FabricChoice]) -> list[tuple[str, str]]:
-    """(node, problem) where nodes cannot talk over what was chosen.
-
-    The socket interfaces belong in one subnet, the two halves of a node in two
-    (facts/spark-fabric.md, Topology).
-    """
-    problems = []
-    networks = {n: [IPv4Interface(a).network for a in c.addresses] for n, c in choices.items()}
-    first = next(iter(choices))
-    for name, choice in choices.items():
-        if networks[name][0] != networks[first][0]:
-            problems.append(
-                (
-                    name,
-                    f"its socket interface {choice.interfaces[0]} is in {networks[name][0]},"
-                    f" that of {first} in {networks[first][0]}",
-                )
-            )
-        if len(set(networks[name])) < len(networks[name]):
-            problems.append((name, f"both halves are in one subnet, {networks[name][0]}"))
-    return problems
+def _joined(names: Iterable[str]) -> str:
+    return ", ".join(names)

@@ -24,11 +24,22 @@ class Half:
     ipv4: tuple[str, ...]
     mtu: int | None
 
+    @property
+    def usable(self) -> bool:
+        """Whether RoCE can run over it: an ACTIVE port, and an IPv4 address for its GID."""
+        return self.active and bool(self.ipv4)
+
+    def __str__(self) -> str:
+        state = "ACTIVE" if self.active else "not ACTIVE"
+        return f"{self.hca} ({self.interface}) {state}, {', '.join(self.ipv4) or 'no IPv4'}"
+
 
 def halves(facts: Mapping[str, Any]) -> tuple[Half, ...]:
-    """Every RDMA device that has a netdev, in PCI order.
+    """Every RDMA device that has a netdev, by cage, then by PCI address.
 
-    The pairing is the kernel's own: the device link, or the netdev of a GID (soft-RoCE).
+    The pairing is the kernel's own: the device link, the shared PCI function, or the netdev of a
+    GID (soft-RoCE). A port is alive by its state alone: GIDs, rate and speed outlive a pulled
+    cable (facts/spark-fabric.md, sysfs).
     """
     found = []
     for hca, device in facts["ib"].items():
@@ -36,14 +47,13 @@ def halves(facts: Mapping[str, Any]) -> tuple[Half, ...]:
         if interface is None:
             continue
         net = facts["net"][interface]
-        ports = device["ports"].values()
         found.append(
             Half(
                 hca=hca,
                 interface=interface,
-                cage=_cage(net.get("phys_port_name"), device.get("pci")),
+                cage=_cage(net.get("phys_port_name"), device.get("pci") or net.get("pci")),
                 pci=device.get("pci"),
-                active=any(p["state"] == "ACTIVE" for p in ports),
+                active=any(p["state"] == "ACTIVE" for p in device["ports"].values()),
                 ipv4=tuple(net["ipv4"]),
                 mtu=net["mtu"],
             )

@@ -1,0 +1,285 @@
+"""Cages, halves and the choice between them, from the facts of differently built nodes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sparkctl.errors import PreflightError
+from sparkctl.fabric.choice import FabricChoice
+from sparkctl.fabric.select import check_pairing, choose, unused
+from sparkctl.fabric.topology import halves
+from sparkctl.inventory.models import Inventory
+
+Facts = dict[str, Any]
+# Interface, RDMA device, PCI address, phys_port_name; facts/spark-fabric.md, Topology.
+SPARK = (
+    ("enp1s0f0np0", "rocep1s0f0", "0000:01:00.0", "p0"),
+    ("enP2p1s0f0np0", "roceP2p1s0f0", "0002:01:00.0", "p0"),
+    ("enp1s0f1np1", "rocep1s0f1", "0000:01:00.1", "p1"),
+    ("enP2p1s0f1np1", "roceP2p1s0f1", "0002:01:00.1", "p1"),
+)
+LOW, HIGH = ("192.168.100.11/24", "192.168.101.11/24"), ("192.168.102.11/24", "192.168.103.11/24")
+
+
+def net(pci: str | None, port: str | None, ipv4: list[str], *, up: bool = True) -> Facts:
+    return {
+        "mtu": 9000,
+        "operstate": "up" if up else "down",
+        "carrier": int(up),
+        "speed": 200000,
+        "address": "02:00:00:00:00:01",
+        "phys_port_name": port,
+        "pci": pci,
+        "pcie_speed": "32.0 GT/s PCIe",
+        "pcie_width": 4,
+        "ipv4": ipv4,
+        "ipv6": [],
+        "up": up,
+    }
+
+
+def device(
+    netdevs: list[str], pci: str | None, ndev: str | None = None, *, active: bool = True
+) -> Facts:
+    gids = [{"index": 0, "gid": "fe80::1", "type": "RoCE v2", "ndev": ndev}] if ndev else []
+    port = {
+        "state": "ACTIVE" if active else "DOWN",
+        "phys_state": "LinkUp" if active else "Polling",
+        "rate": "200 Gb/sec (2X NDR)",
+        "link_layer": "Ethernet",
+        "gids": gids,
+    }
+    return {"netdevs": netdevs, "pci": pci, "guid": "0200:00ff:fe00:0001", "ports": {"1": port}}
+
+
+def spark(*addresses: str | None, names: tuple[str, ...] = ()) -> Facts:
+    """A Spark: an address for each function in the table's order; None is a port without cable."""
+    facts: Facts = {
+        "net": {"lo": net(None, None, ["127.0.0.1/8"]), "enP7s7": net(None, None, ["10.0.0.1/24"])},
+        "ib": {},
+    }
+    padded = (*addresses, None, None, None, None)
+    for index, (interface, hca, pci, port) in enumerate(SPARK):
+        address = padded[index]
+        up = address is not None
+        facts["net"][interface] = net(pci, port, [address] if address else [], up=up)
+        name = names[index] if names else hca
+        facts["ib"][name] = device([interface], pci, active=up)
+    return facts
+
+
+def inventory(fabric: Facts | None = None, **node: Any) -> Inventory:
+    nodes = [{"name": "spark-1", "host": "h", "role": "head", "fabric": node}]
+    return Inventory.model_validate(
+        {"cluster": "c", "nodes": nodes, "vllm": {"model": "m"}, "fabric": fabric or {}}
+    )
+
+
+def chosen(facts: Facts, fabric: Facts | None = None, **node: Any) -> FabricChoice:
+    made = inventory(fabric, **node)
+    return choose(made, made.head, facts)
+
+
+def refused(facts: Facts, fabric: Facts | None = None, **node: Any) -> PreflightError:
+    with pytest.raises(PreflightError) as caught:
+        chosen(facts, fabric, **node)
+    assert caught.value.node == "spark-1"
+    assert caught.value.hint
+    return caught.value
+
+
+CAGE_0 = FabricChoice(
+    "192.168.100.11", ("enp1s0f0np0", "enP2p1s0f0np0"), ("rocep1s0f0", "roceP2p1s0f0"), LOW
+)
+CAGE_1 = FabricChoice(
+    "192.168.102.11", ("enp1s0f1np1", "enP2p1s0f1np1"), ("rocep1s0f1", "roceP2p1s0f1"), HIGH
+)
+
+
+def test_a_normal_pair() -> None:
+    facts = spark(*LOW)
+    assert [(h.hca, h.interface, h.cage, h.active) for h in halves(facts)] == [
+        ("rocep1s0f0", "enp1s0f0np0", 0, True),
+        ("roceP2p1s0f0", "enP2p1s0f0np0", 0, True),
+        ("rocep1s0f1", "enp1s0f1np1", 1, False),
+        ("roceP2p1s0f1", "enP2p1s0f1np1", 1, False),
+    ]
+    assert chosen(facts) == CAGE_0
+
+
+def test_the_other_cage_on_the_other_node() -> None:
+    assert chosen(spark(None, None, *HIGH)) == CAGE_1
+    other = chosen(spark(None, None, "192.168.100.12/24", "192.168.101.12/24"))
+    assert check_pairing({"spark-1": CAGE_0, "spark-2": other}) == []
+
+
+def test_mlx5_names_in_any_order() -> None:
+    facts = spark(*LOW, names=("mlx5_10", "mlx5_2", "mlx5_0", "mlx5_1"))
+    assert chosen(facts).hcas == ("mlx5_10", "mlx5_2")  # by PCI address, not by name
+
+
+@pytest.mark.parametrize("without", ["netdevs", "phys_port_name", "both"])
+def test_pairing_by_pci_alone_where_a_link_is_missing(without: str) -> None:
+    facts = spark(None, None, *HIGH)
+    for found in facts["ib"].values() if without != "phys_port_name" else ():
+        found["netdevs"] = []
+    for found in facts["net"].values() if without != "netdevs" else ():
+        found["phys_port_name"] = None
+    assert chosen(facts) == CAGE_1
+    assert halves(facts)[2].cage == 1
+
+
+@pytest.mark.parametrize("parent", [["eth1"], []])
+def test_rxe_has_no_pci_and_is_paired_by_parent_or_gid(parent: list[str]) -> None:
+    facts = {
+        "net": {"eth0": net(None, None, ["10.0.0.1/24"]), "eth1": net(None, None, [LOW[0]])},
+        "ib": {"rxe0": device(parent, None, "eth1")},
+    }
+    assert chosen(facts) == FabricChoice("192.168.100.11", ("eth1",), ("rxe0",), (LOW[0],))
+
+
+def test_no_cable_takes_the_nic_off_the_bus() -> None:
+    facts = {"net": {"enP7s7": net(None, None, ["10.0.0.1/24"])}, "ib": {}}
+    assert "no RDMA device (is the cable in?)" in str(refused(facts))
+    assert "no RDMA device (is the cable in?)" in str(refused(facts, cage=0))
+    assert "no RDMA device (is the cable in?)" in str(refused(facts, hcas=["rocep1s0f0"]))
+
+
+def test_of_two_cages_the_lowest_unless_told() -> None:
+    facts = spark(*LOW, *HIGH)
+    assert chosen(facts) == CAGE_0
+    assert chosen(facts, cage=1) == CAGE_1
+    assert chosen(facts, {"cage": 1}) == CAGE_1
+    assert chosen(facts, {"cage": 1}, cage=0) == CAGE_0
+    assert chosen(facts, {"subnets": ["192.168.102.0/24", "192.168.103.0/24"]}) == CAGE_1
+
+
+def test_a_whole_cage_before_half_a_lower_one() -> None:
+    assert chosen(spark(LOW[0], "", *HIGH)) == CAGE_1
+
+
+def test_one_half_without_an_address_is_left_out_and_told() -> None:
+    facts = spark(LOW[0], "")
+    choice = chosen(facts)
+    assert choice == FabricChoice(
+        "192.168.100.11", ("enp1s0f0np0",), ("rocep1s0f0",), ("192.168.100.11/24",)
+    )
+    assert unused(choice, facts) == ["roceP2p1s0f0 (enP2p1s0f0np0) ACTIVE, no IPv4"]
+    assert unused(CAGE_0, spark(*LOW)) == []
+    two = chosen(spark("192.168.100.12/24", "192.168.101.12/24"))
+    problems = check_pairing({"spark-1": choice, "spark-2": two})
+    assert [name for name, _ in problems] == ["spark-2"]
+    assert "uses 2 RDMA devices" in problems[0][1]
+
+
+def test_no_half_has_an_address() -> None:
+    message = str(refused(spark("", "")))
+    assert "rocep1s0f0 (enp1s0f0np0) ACTIVE, no IPv4" in message
+    assert "rocep1s0f1 (enp1s0f1np1) not ACTIVE" in message
+    error = refused(spark("", ""), cage=0)
+    assert "wants an IPv4 address on enp1s0f0np0; the node has no IPv4 there" in str(error)
+    assert "ip address add" in (error.hint or "")
+
+
+def test_an_address_outside_the_given_subnets_is_not_taken() -> None:
+    message = str(refused(spark(*LOW), {"subnets": ["10.1.0.0/16"]}))
+    assert "10.1.0.0/16 (fabric.subnets)" in message
+    assert "192.168.100.11/24" in message
+
+
+def test_explicit_values_win() -> None:
+    facts = spark(*LOW, *HIGH)
+    assert chosen(facts, interfaces=list(CAGE_1.interfaces)) == CAGE_1
+    assert chosen(facts, addresses=["192.168.102.11", "192.168.103.11"]) == CAGE_1
+    assert chosen(facts, hcas=list(CAGE_1.hcas)) == CAGE_1
+    mixed = chosen(facts, interfaces=["enP7s7"], hcas=["rocep1s0f1"])
+    assert (mixed.address, mixed.hcas) == ("10.0.0.1", ("rocep1s0f1",))
+    facts["net"]["enp1s0f0np0"]["ipv4"].append("10.9.0.1/24")
+    assert chosen(facts, cage=0, addresses=["10.9.0.1"]).address == "10.9.0.1"
+
+
+@pytest.mark.parametrize(
+    ("node", "wanted", "found"),
+    [
+        ({"interfaces": ["eth9"]}, "the interface eth9", "enP2p1s0f0np0"),
+        (
+            {"interfaces": ["rocep1s0f0"]},
+            "the interface rocep1s0f0",
+            "rocep1s0f0 is an RDMA device, its interface is enp1s0f0np0",
+        ),
+        ({"hcas": ["mlx5_0"]}, "the RDMA device mlx5_0", "rocep1s0f0, roceP2p1s0f0"),
+        (
+            {"hcas": ["enp1s0f0np0"]},
+            "the RDMA device enp1s0f0np0",
+            "enp1s0f0np0 is a netdev, its RDMA device is rocep1s0f0",
+        ),
+        ({"cage": 2}, "cage 2", "cages 0, 1"),
+        ({"addresses": ["10.2.2.2"]}, "the address 10.2.2.2 on enp1s0f0np0", LOW[0]),
+        (
+            {"interfaces": ["enp1s0f0np0"], "addresses": ["192.168.101.11"]},
+            "the address 192.168.101.11 on enp1s0f0np0",
+            "192.168.100.11/24 on enp1s0f0np0",
+        ),
+    ],
+)
+def test_explicit_values_are_checked(node: Facts, wanted: str, found: str) -> None:
+    error = refused(spark(*LOW), **node)
+    wanted_part, _, found_part = error.message.partition("; the node has ")
+    assert f"fabric.{next(reversed(node))} wants {wanted}" == wanted_part
+    assert found in found_part
+
+
+def test_an_explicit_cage_without_its_cable() -> None:
+    facts = spark(*LOW)
+    facts["net"]["enp1s0f1np1"]["ipv4"] = [HIGH[0]]
+    facts["ib"]["rocep1s0f1"]["ports"]["1"]["gids"] = [
+        {"index": 3, "gid": "::ffff:c0a8:660b", "type": "RoCE v2", "ndev": "enp1s0f1np1"}
+    ]  # it outlives the cable
+    assert "rocep1s0f1 (enp1s0f1np1) not ACTIVE" in str(refused(facts, cage=1))
+    assert "not ACTIVE" in str(refused(facts, interfaces=["enp1s0f1np1"]))
+
+
+def pair(*addresses: str, hcas: tuple[str, ...] = ("a", "b")) -> FabricChoice:
+    names = ("one", "two")[: len(addresses)]
+    return FabricChoice(addresses[0].partition("/")[0], names, hcas[: len(addresses)], addresses)
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "node", "problem"),
+    [
+        (
+            pair("10.0.0.1/24", "10.0.1.1/24"),
+            pair("10.0.1.2/24", "10.0.0.2/24"),
+            "b",
+            "its socket interface one (10.0.1.2/24) and a's one (10.0.0.1/24) are not in one",
+        ),
+        (pair("10.0.0.1/16"), pair("10.0.1.2/24"), "b", "are not in one subnet"),
+        (
+            pair("10.0.0.1/24", "10.0.0.3/24"),
+            pair("10.0.0.2/24", "10.0.1.2/24"),
+            "a",
+            "both halves are in one subnet: one has 10.0.0.1/24, two has 10.0.0.3/24",
+        ),
+        (
+            pair("10.0.0.1/24", "10.0.0.200/25"),
+            pair("10.0.0.2/24", "10.0.1.2/24"),
+            "a",
+            "both halves are in one subnet",
+        ),
+        (pair("10.0.0.1/24"), pair("10.0.0.2/24", hcas=()), "b", "no RDMA device"),
+    ],
+)
+def test_what_cannot_be_paired(
+    one: FabricChoice, two: FabricChoice, node: str, problem: str
+) -> None:
+    problems = check_pairing({"a": one, "b": two})
+    assert [name for name, text in problems if problem in text] == [node]
+    assert len(problems) == 1
+
+
+def test_good_pairs_have_no_problems() -> None:
+    good = {f"n{i}": pair(f"10.0.0.{i}/24", f"10.0.1.{i}/24") for i in range(1, 17)}
+    assert check_pairing(good) == []
+    assert check_pairing({}) == []
