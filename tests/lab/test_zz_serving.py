@@ -119,7 +119,9 @@ def test_down_leaves_nothing_of_ours_and_a_foreign_ray_lives(served: Cluster) ->
         assert served.on("spark-2", f"pgrep -f {FOREIGN}").split() == foreign
         served.on("spark-2", f"{ray} status --address 127.0.0.1:6399")
     finally:
-        served.on("spark-2", f"pkill -9 -f {FOREIGN}; rm -rf {FOREIGN} /tmp/ray; true")
-    served.on("spark-2", "while pgrep -f raylet; do sleep 0.1; done; rm -rf /dev/shm/* ")
+        # The brackets keep the shell that runs this from matching its own command line.
+        served.on("spark-2", f"pkill -9 -f '[/]{FOREIGN[1:]}'")
+        served.on("spark-2", f"rm -rf {FOREIGN} /tmp/ray")
+    served.on("spark-2", "while pgrep raylet; do sleep 0.1; done; rm -rf /dev/shm/* ")
     assert served.traces() == {}
     assert served.run("down").stdout == "nothing to do\n"
