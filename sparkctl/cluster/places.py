@@ -5,7 +5,6 @@ from __future__ import annotations
 ENVIRONMENT = "environment.json"  # rendered for the node; holds secrets
 TOKEN = "ray-token"
 APPLIED = "applied.json"  # the journal: what `up` last started here, and how
-SHARED_MEMORY = "shared-memory.json"  # /dev/shm files that our vLLM maps here
 LOGS = {"ray": "ray.log", "vllm": "vllm.log"}
 
 

@@ -14,7 +14,6 @@ from sparkctl.cluster.places import (
     APPLIED,
     ENVIRONMENT,
     LOGS,
-    SHARED_MEMORY,
     TOKEN,
     log_path,
     temp_dir,
@@ -215,20 +214,4 @@ def start_vllm(run: Run) -> None:
     )
     _record(run, [head], "vllm")
     watch_start(run, started, log_path(run.cluster, "vllm"))
-    _note_shared_memory(run)
-
-
-def _note_shared_memory(run: Run) -> None:
-    """Write down on each node which shared memory is ours, for a `down` after a KILL."""
-    session = run.session
-    nodes = session.inventory.nodes
-    found = check_all(
-        session.ask_all(nodes, "processes.shared_memory", lambda _: {}, mutates=False)
-    )
-    check_all(
-        session.ask_all(
-            nodes,
-            "files.write",
-            lambda n: {"files": {SHARED_MEMORY: json.dumps(found[n.name]["paths"])}},
-        )
-    )
+    check_all(session.ask_all(session.inventory.nodes, "files.note_shared_memory", lambda _: {}))

@@ -58,6 +58,21 @@ def read(request: dict[str, Any]) -> dict[str, Any]:
     return {n: (base / n).read_text() if (base / n).is_file() else None for n in request["names"]}
 
 
+def note_shared_memory(request: dict[str, Any]) -> dict[str, Any]:
+    """Write down which /dev/shm files our processes map now, for a `down` after a KILL.
+
+    What was noted before and nobody maps any more, an earlier vLLM was KILLed over, is removed.
+    """
+    processes.release(_noted(request["cluster"]))
+    paths = processes.shared_memory(request["cluster"])
+    return write({**request, "files": {SHARED_MEMORY: json.dumps(sorted(paths))}})
+
+
+def _noted(cluster: str) -> set[str]:
+    noted = read({"cluster": cluster, "names": [SHARED_MEMORY]})[SHARED_MEMORY]
+    return set(json.loads(noted or "[]"))
+
+
 def environment(cluster: str) -> dict[str, str]:
     """The cluster's environment as rendered for this node; empty when none was written."""
     path = Path.home() / ".sparkctl" / cluster / "environment.json"
@@ -73,8 +88,7 @@ def remove(request: dict[str, Any]) -> dict[str, Any]:
     Ray's directory is removed only when it is a directory of this user and no link. The shared
     memory that `up` noted goes too: processes that were KILLed by hand have left theirs.
     """
-    noted = read({"cluster": request["cluster"], "names": [SHARED_MEMORY]})[SHARED_MEMORY]
-    processes.release(set(json.loads(noted or "[]")))
+    processes.release(_noted(request["cluster"]))
     base = Path.home() / ".sparkctl" / request["cluster"]
     removed = []
     for path in (Path(request["temp_dir"]), base):

@@ -170,9 +170,9 @@ def _shared_memory(processes: list[Process]) -> set[str]:
     return found
 
 
-def shared_memory(request: dict[str, Any]) -> dict[str, Any]:
-    """The /dev/shm files that this cluster's processes map now, as `paths`."""
-    return {"paths": sorted(_shared_memory(ours(request["cluster"])))}
+def shared_memory(cluster: str) -> set[str]:
+    """The /dev/shm files that this cluster's processes map now."""
+    return _shared_memory(ours(cluster))
 
 
 def release(paths: set[str]) -> None:

@@ -122,6 +122,6 @@ def test_down_leaves_nothing_of_ours_and_a_foreign_ray_lives(served: Cluster) ->
         # The brackets keep the shell that runs this from matching its own command line.
         served.on("spark-2", f"pkill -9 -f '[/]{FOREIGN[1:]}'")
         served.on("spark-2", f"rm -rf {FOREIGN} /tmp/ray")
-    served.on("spark-2", "while pgrep raylet; do sleep 0.1; done; rm -rf /dev/shm/* ")
+    served.on("spark-2", "while pgrep -f '[r]aylet|[r]ay::'; do sleep 0.1; done; rm -rf /dev/shm/*")
     assert served.traces() == {}
     assert served.run("down").stdout == "nothing to do\n"
