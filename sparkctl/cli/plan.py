@@ -21,13 +21,14 @@ def plan(inventory: Path, as_json: bool) -> None:
 
     from sparkctl.cli.context import emit_json, open_session
     from sparkctl.cluster.difference import compare
-    from sparkctl.cluster.up import check, desire
+    from sparkctl.cluster.up import desire
+    from sparkctl.doctor.preflight import preflight
     from sparkctl.serving.environment import masked
 
     with open_session(inventory, read_only=True) as session:
         wish = desire(session)
         changes = [str(c) for c in compare(wish, session.facts).changes]
-        failures = check(session, wish)
+        failures = preflight(session, passive=True)
     nodes = {
         name: {
             "environment": {k: masked(k, s.value) for k, s in part.environment.items()},

@@ -26,13 +26,21 @@ def up(
 
     from sparkctl.cli.context import emit_json, open_session
     from sparkctl.cluster.up import up as bring_up
+    from sparkctl.doctor.preflight import preflight, refuse
+    from sparkctl.doctor.runner import choose_checks
     from sparkctl.report.reporter import reporter
 
+    choose_checks(skip=ignore)  # a typo is told before any node is reached
     progress = reporter()
     try:
         progress.step("connect to the nodes")
         with open_session(inventory, accept_new=accept_new) as session:
-            report = bring_up(session, progress, keep=keep, ignore=ignore)
+            report = bring_up(
+                session,
+                progress,
+                preflight=lambda s: refuse(preflight(s, ignore=ignore)),
+                keep=keep,
+            )
     finally:
         progress.close()
     if as_json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,8 @@ class Session:
     base: Path
     pool: Pool
     facts: dict[str, Facts] = field(default_factory=dict)
+    # The controller's clock just before and after each node was asked for its facts.
+    asked: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def node(self, name: str) -> Node:
         """The inventory's node of that name."""
@@ -103,8 +106,14 @@ class Session:
             "temp_dir": temp_dir(inventory.cluster),
             "names": [APPLIED],
         }
-        found = self.ask_all(
-            nodes, "probe.probe", lambda _: request, mutates=False, title="reading the node's facts"
-        )
+
+        def read(node: Node) -> Facts:
+            before = time.time()
+            title = "reading the node's facts"
+            facts = self.ask(node, "probe.probe", request, mutates=False, title=title)
+            self.asked[node.name] = (before, time.time())
+            return facts
+
+        found = each(list(nodes), read, key=lambda node: node.name)
         self.facts.update(found.ok)
         return found

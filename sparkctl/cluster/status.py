@@ -77,7 +77,7 @@ def _node(
     if facts:
         node.ray = "started" if processes(facts, "ray") else "not running"
         node.ranks = sum("RayWorkerProc" in p["command"] for p in facts["ours"])
-        node.gpu = ", ".join(g["name"] for g in facts["gpus"] or []) or None
+        node.gpu = ", ".join(g["name"] for g in facts["gpu"]["gpus"] or []) or None
         node.memory_available = facts["memory"].get("MemAvailable")
         node.processes = [
             {k: p[k] for k in ("pid", "role", "command", "since", "run")} for p in facts["ours"]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sparkctl.cluster import steps
 from sparkctl.cluster.difference import Difference, compare
-from sparkctl.cluster.preflight import Failure, pairing, preflight
 from sparkctl.cluster.rayview import ray_table
 from sparkctl.cluster.run import Run, Step, locked, perform
 from sparkctl.cluster.session import Session
@@ -40,36 +39,33 @@ class UpReport:
 
 
 def desire(session: Session) -> Wish:
-    """Probe every node and make the wish from what was found.
+    """The wish for the nodes, which are probed unless their facts are known already.
 
-    Raises the first node's error, or PreflightError when the fabric does not fit.
+    Raises the first node's error, or PreflightError when the fabric cannot be derived.
     """
-    steps.check_all(session.probe(session.inventory.nodes))
+    nodes = session.inventory.nodes
+    steps.check_all(session.probe([n for n in nodes if n.name not in session.facts]))
     return make_wish(session.inventory, load_layers(session.inventory, session.base), session.facts)
 
 
-def check(session: Session, wish: Wish) -> list[Failure]:
-    """Everything that would keep a start from succeeding."""
-    choices = {name: part.choice for name, part in wish.nodes.items()}
-    return pairing(choices) + preflight(session.inventory, session.facts)
-
-
 def up(
-    session: Session, reporter: Reporter, *, keep: bool = False, ignore: Collection[str] = ()
+    session: Session,
+    reporter: Reporter,
+    *,
+    preflight: Callable[[Session], None] = lambda _: None,
+    keep: bool = False,
 ) -> UpReport:
     """Bring the cluster up; see the module's first line.
 
-    Raises PreflightError before anything is started, ServingError or RemoteError after what this
-    run had started was undone (unless `keep`).
+    `preflight` is called before anything is started, if anything is to be. Raises what it
+    raises, ServingError or RemoteError after what this run had started was undone (unless `keep`).
     """
     reporter.step("read the nodes' facts")
-    wish = desire(session)
-    failures = [f for f in check(session, wish) if f.check not in ignore]
-    if failures:
-        raise PreflightError(
-            "nothing was started, because\n" + "\n".join(f"  {f}" for f in failures),
-            hint="--ignore-check ID goes on in spite of a check",
-        )
+    try:
+        wish = desire(session)
+    except PreflightError:
+        preflight(session)  # which tells all that is wrong, this among it
+        raise
     difference = compare(wish, session.facts)
     run = Run(session, wish, difference, reporter)
     if not difference:
@@ -78,6 +74,8 @@ def up(
     for change in difference.changes:
         reporter.note(str(change))
     if difference:
+        reporter.step("check the nodes")
+        preflight(session)
         with locked(session, "up"):
             perform(run, STEPS, keep=keep)
     return report(session, difference, run.seconds)

@@ -1,4 +1,4 @@
-"""A node's network, RDMA devices, GPU and memory, read from sysfs, iproute2 and nvidia-smi.
+"""A node's network, RDMA devices and memory, read from sysfs and iproute2.
 
 sysfs paths and their quirks: facts/spark-fabric.md, section sysfs.
 """
@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
+from sparkctl.node.programs import Started
+
+TIMEOUT = 10.0  # seconds for ip(8), which takes some milliseconds
 NET = Path("/sys/class/net")
 IB = Path("/sys/class/infiniband")
 EMPTY_GID = "0000:0000:0000:0000:0000:0000:0000:0000"
@@ -34,18 +36,12 @@ def _pci(path: Path) -> str | None:
     return path.resolve().name if path.exists() else None
 
 
-def output(argv: list[str], timeout: float = 10.0) -> str | None:
-    """What a read-only program prints; None when it is missing, fails or hangs."""
-    try:
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout if done.returncode == 0 else None
+def interfaces(started: Started) -> dict[str, Any]:
+    """Each network interface: MTU, state, speed in Mb/s, PCI link, addresses.
 
-
-def interfaces() -> dict[str, Any]:
-    """Each network interface: MTU, state, speed in Mb/s, PCI link, addresses."""
-    listed = json.loads(output(["ip", "-json", "address", "show"]) or "[]")
+    `started` is `ip -json address show`.
+    """
+    listed = json.loads(started.finish(TIMEOUT)[0] or "[]")
     found: dict[str, Any] = {}
     for item in listed:
         name = item.get("ifname")
@@ -123,15 +119,6 @@ def _gids(port: Path) -> list[dict[str, Any]]:
                 }
             )
     return found
-
-
-def gpus() -> list[dict[str, str]] | None:
-    """Each GPU as nvidia-smi names it; None where nvidia-smi is missing or fails."""
-    printed = output(["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"])
-    if printed is None:
-        return None
-    rows = [line.split(",") for line in printed.splitlines() if line.count(",") == 1]
-    return [{"name": name.strip(), "driver": driver.strip()} for name, driver in rows]
 
 
 def memory() -> dict[str, int]:

@@ -6,14 +6,25 @@ import os
 import platform
 import pwd
 import re
-import shutil
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sparkctl.node import files, hardware, processes
+from sparkctl.node import (
+    checkpoint,
+    files,
+    gpu,
+    hardware,
+    processes,
+    running,
+    settings,
+    system,
+    verbs,
+)
+from sparkctl.node.programs import start
 
 LISTEN = "0A"  # the TCP_LISTEN state in /proc/net/tcp, include/net/tcp_states.h
 
@@ -21,44 +32,65 @@ LISTEN = "0A"  # the TCP_LISTEN state in /proc/net/tcp, include/net/tcp_states.h
 def probe(request: dict[str, Any]) -> dict[str, Any]:
     """The facts that planning and checks are made from.
 
-    `request` has cluster, venv, model (a path, or empty), ports (those whose owners matter),
-    temp_dir and names (our small files to read back).
+    `request` has cluster, venv, model (a path, or a hub's name), ports (those whose owners
+    matter), temp_dir and names (our small files to read back). A group that cannot be read is
+    left out, and `unread` says why. `time` and `time_end` are this node's clock, in seconds.
     """
+    begun = time.time()
+    gpus, links = gpu.begin(), start(["ip", "-json", "address", "show"])
     table = processes.table()
-    boot = processes.boot_time()
-    tick = os.sysconf("SC_CLK_TCK")
-    marked = [
-        {**asdict(p), "since": boot + p.started / tick}
-        for p in table
-        if p.cluster and p.state not in "ZX" and p.pid != os.getpid()
-    ]
-    base = Path.home() / ".sparkctl" / request["cluster"]
-    return {
+    facts: dict[str, Any] = {
         "hostname": socket.gethostname(),
         "user": pwd.getpwuid(os.getuid()).pw_name,
         "uid": os.getuid(),
         "home": str(Path.home()),
-        "time": time.time(),
-        "kernel": platform.release(),
+        "time": begun,
         "machine": platform.machine(),
         "os": _os_name(),
         "python": platform.python_version(),
-        "net": hardware.interfaces(),
-        "ib": hardware.rdma_devices(),
-        "gpus": hardware.gpus(),
-        "memory": hardware.memory(),
-        "runtime": _runtime(Path(request["venv"]).expanduser()),
-        "model": _model(request["model"]),
-        "disk": {"home": shutil.disk_usage(Path.home()).free},
-        "ports": _listeners(request["ports"], table),
-        "ours": [p for p in marked if p["cluster"] == request["cluster"]],
-        "state": {
-            "exists": base.is_dir(),
-            "path": str(base),
-            "locked": (base / "lock").is_dir(),
-            "temp_dir": Path(request["temp_dir"]).is_dir(),
-            "files": files.read({"cluster": request["cluster"], "names": request["names"]}),
-        },
+    }
+    groups: dict[str, Callable[[], Any]] = {
+        "ib": hardware.rdma_devices,
+        "net": lambda: hardware.interfaces(links),
+        "memory": hardware.memory,
+        "system": lambda: system.system(request),
+        "verbs": lambda: verbs.verbs(request),
+        "counters": lambda: verbs.counters(request),
+        "settings": lambda: settings.settings(request),
+        "runtime": lambda: _runtime(Path(request["venv"]).expanduser()),
+        "model": lambda: checkpoint.checkpoint(request),
+        "ports": lambda: _listeners(request["ports"], table),
+        "ours": lambda: _ours(request["cluster"], table),
+        "foreign_rays": lambda: running.foreign_rays(request["cluster"], table),
+        "state": lambda: _state(request),
+        "gpu": lambda: gpu.gpu(gpus),
+    }
+    unread: dict[str, str] = {}
+    for name, read in groups.items():
+        try:
+            facts[name] = read()
+        except Exception as error:  # one unreadable file must not hide all the others
+            unread[name] = f"{type(error).__name__}: {error}"
+    return {**facts, "unread": unread, "time_end": time.time()}
+
+
+def _ours(cluster: str, table: list[processes.Process]) -> list[dict[str, Any]]:
+    boot, tick = processes.boot_time(), os.sysconf("SC_CLK_TCK")
+    return [
+        {**asdict(p), "since": boot + p.started / tick, **running.details(p)}
+        for p in table
+        if p.cluster == cluster and p.state not in "ZX" and p.pid != os.getpid()
+    ]
+
+
+def _state(request: dict[str, Any]) -> dict[str, Any]:
+    base = Path.home() / ".sparkctl" / request["cluster"]
+    return {
+        "exists": base.is_dir(),
+        "path": str(base),
+        "locked": (base / "lock").is_dir(),
+        "temp_dir": Path(request["temp_dir"]).is_dir(),
+        "files": files.read({"cluster": request["cluster"], "names": request["names"]}),
     }
 
 
@@ -85,22 +117,6 @@ def _runtime(venv: Path) -> dict[str, Any]:
         "python": python[1] if python else None,
         "programs": {n: os.access(venv / "bin" / n, os.X_OK) for n in ("ray", "vllm")},
         "versions": versions,
-    }
-
-
-def _model(model: str) -> dict[str, Any]:
-    """Whether a model path holds a checkpoint; a hub name (no path) is vLLM's to fetch."""
-    if not model.startswith(("/", "~", ".")):
-        return {"is_path": False}
-    path = Path(model).expanduser()
-    shards = sorted(path.glob("*.safetensors")) if path.is_dir() else []
-    return {
-        "is_path": True,
-        "path": str(path),
-        "exists": path.is_dir(),
-        "config": (path / "config.json").is_file(),
-        "shards": len(shards),
-        "bytes": sum(s.stat().st_size for s in shards),
     }
 
 

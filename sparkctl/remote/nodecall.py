@@ -7,13 +7,17 @@ its request. What follows on stdin belongs to the function (follow.py reads its 
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from importlib import resources
 from typing import Any
 
 from sparkctl.remote.command import Command
 
-MODULES = ("processes", "files", "launch", "follow", "completion", "hardware", "probe", "raytable")
+# How a node module imports another: every way that sparkctl/node uses, on one line or several.
+IMPORTS = re.compile(
+    r"^from sparkctl\.node(?:\.(\w+) import| import (?:\(([^)]*)\)|([\w, ]+)))", re.M
+)
 
 # Makes the modules importable under the names they have here, runs one, prints its answer.
 LOADER = """\
@@ -32,10 +36,14 @@ print(json.dumps(answer), flush=True)
 
 
 @cache
-def sources() -> list[tuple[str, str]]:
-    """The node modules' names and sources, in the order of their imports."""
-    folder = resources.files("sparkctl.node")
-    return [(name, (folder / f"{name}.py").read_text()) for name in MODULES]
+def sources(module: str) -> tuple[tuple[str, str], ...]:
+    """The names and sources of a node module and all that it imports, the imported first."""
+    text = (resources.files("sparkctl.node") / f"{module}.py").read_text()
+    found: dict[str, str] = {}
+    for match in IMPORTS.finditer(text):
+        for name in re.findall(r"\w+", match[1] or match[2] or match[3]):
+            found |= dict(sources(name))
+    return (*found.items(), (module, text))
 
 
 def call(
@@ -53,7 +61,7 @@ def call(
     """
     module, _, function = target.partition(".")
     payload = json.dumps(
-        {"modules": sources(), "module": module, "function": function, "request": request}
+        {"modules": sources(module), "module": module, "function": function, "request": request}
     )
     return Command(
         argv=(python, "-I", "-c", LOADER),

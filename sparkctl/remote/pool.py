@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from types import TracebackType
 
@@ -20,16 +21,20 @@ class Pool:
         self._read_only = read_only
         self.connections: dict[str, Connection] = {}
         self.errors: dict[str, SparkctlError] = {}
+        self.seconds: dict[str, float] = {}  # from the first packet to the login
 
     def __enter__(self) -> Pool:
         inventory = self._inventory
+
+        def log_in(node: Node) -> Connection:
+            start = time.monotonic()
+            ssh = inventory.ssh_of(node)
+            connection = connect(node.name, node.host, ssh, read_only=self._read_only)
+            self.seconds[node.name] = time.monotonic() - start
+            return connection
+
         result = each(
-            inventory.nodes,
-            lambda node: connect(
-                node.name, node.host, inventory.ssh_of(node), read_only=self._read_only
-            ),
-            key=lambda node: node.name,
-            abandoned=Connection.close,
+            inventory.nodes, log_in, key=lambda node: node.name, abandoned=Connection.close
         )
         self.connections, self.errors = result.ok, result.failed
         return self

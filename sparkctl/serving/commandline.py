@@ -7,6 +7,8 @@ import json
 from sparkctl.inventory.models import Argument, Inventory
 from sparkctl.serving.recipe import ARGUMENTS
 
+DEFAULT_SHARE = 0.92  # vLLM's own from 0.20 on (facts/ray-vllm.md section 1)
+
 
 def vllm_argv(inventory: Inventory) -> tuple[str, ...]:
     """`vllm serve …` for the head: the inventory's fields, then the recipe as it changes it."""
@@ -19,6 +21,12 @@ def vllm_argv(inventory: Inventory) -> tuple[str, ...]:
     for name, value in {**ARGUMENTS, **vllm.arguments}.items():
         argv += _flag(name, value)
     return tuple(argv)
+
+
+def memory_share(inventory: Inventory) -> float:
+    """The part of a node's memory that vLLM will ask for, 0 to 1."""
+    value = {**ARGUMENTS, **inventory.vllm.arguments}.get("gpu-memory-utilization")
+    return float(value) if isinstance(value, (int, float)) else DEFAULT_SHARE
 
 
 def _flag(name: str, value: Argument) -> list[str]:

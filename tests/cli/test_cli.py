@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from sparkctl.cli.main import COMMANDS
-from sparkctl.remote import nodecall
 from tests.unit.test_inventory import GOOD
 
 ROOT = Path(__file__).parents[2]
@@ -126,6 +125,6 @@ def test_a_wheel_carries_everything_that_is_needed(tmp_path: Path) -> None:
     names = zipfile.ZipFile(next(tmp_path.glob("dgx_sparkctl-*.whl"))).namelist()
     wanted = [f"sparkctl/inventory/starter/{n}" for n in
               ("two-node.yaml", "gb10-vllm.env", "nccl-roce.env", "ray.env")]  # fmt: skip
-    wanted += [f"sparkctl/node/{n}.py" for n in nodecall.MODULES]
+    wanted += [f"sparkctl/node/{p.name}" for p in (ROOT / "sparkctl/node").glob("*.py")]
     wanted += ["sparkctl/lab/runtime/install.sh", "sparkctl/lab/runtime/vllm/pyproject.toml"]
     assert [n for n in wanted if n not in names] == []

@@ -8,10 +8,8 @@ from typing import Any
 import pytest
 
 from sparkctl.cluster.difference import compare
-from sparkctl.cluster.preflight import pairing, preflight
 from sparkctl.cluster.wish import Wish, make_wish
 from sparkctl.errors import PreflightError
-from sparkctl.fabric.choice import FabricChoice
 from sparkctl.inventory.loader import parse
 from sparkctl.inventory.models import Inventory
 from tests.unit.test_inventory import GOOD
@@ -150,30 +148,3 @@ def test_no_cable_is_told(known: dict[str, Any]) -> None:
     known["spark-2"]["ib"] = {}
     with pytest.raises(PreflightError, match="no RDMA device"):
         make_wish(CLUSTER, [], known)
-
-
-def test_preflight_of_healthy_nodes_is_empty(known: dict[str, Any]) -> None:
-    assert preflight(CLUSTER, known) == []
-
-
-def test_preflight_tells_each_cause(known: dict[str, Any]) -> None:
-    known["spark-2"]["runtime"]["versions"]["ray"] = "2.59.0"
-    known["spark-2"]["model"]["shards"] = 0
-    known["spark-1"]["ports"] = [
-        {"port": 30000, "pid": 7, "uid": 0, "command": "nginx", "cluster": ""},
-        {"port": 6379, "pid": 8, "uid": 0, "command": "gcs", "cluster": "sparks"},
-    ]
-    found = {(f.check, f.node) for f in preflight(CLUSTER, known)}
-    assert found == {
-        ("runtime.versions", "spark-2"), ("model.present", "spark-2"), ("ports.free", "spark-1"),
-    }  # fmt: skip
-
-
-def test_halves_in_one_subnet_and_nodes_in_two_are_told() -> None:
-    good = FabricChoice("10.0.0.1", ("a", "b"), ("x", "y"), ("10.0.0.1/24", "10.0.1.1/24"))
-    same = FabricChoice("10.0.0.2", ("a", "b"), ("x", "y"), ("10.0.0.2/24", "10.0.0.3/24"))
-    away = FabricChoice("10.9.0.2", ("a", "b"), ("x", "y"), ("10.9.0.2/24", "10.0.1.2/24"))
-    assert pairing({"n1": good, "n2": good}) == []
-    assert ["both halves are in one subnet" in f.summary
-            for f in pairing({"n1": good, "n2": same})] == [True]  # fmt: skip
-    assert [f.node for f in pairing({"n1": good, "n2": away})] == ["n2"]

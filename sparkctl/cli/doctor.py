@@ -1,0 +1,156 @@
+"""sparkctl doctor."""
+
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sparkctl.cli.options import inventory_option, json_option
+
+if TYPE_CHECKING:
+    from sparkctl.cluster.session import Session
+    from sparkctl.doctor.check import Check
+    from sparkctl.doctor.finding import Finding
+    from sparkctl.doctor.view import View
+    from sparkctl.inventory.models import Node
+
+
+@click.command()
+@click.argument("names", metavar="[NODE…]", nargs=-1)
+@inventory_option
+@json_option
+@click.option("--check", "only", multiple=True, metavar="ID", help="Only this check or family.")
+@click.option("--skip", multiple=True, metavar="ID", help="Not this check or family.")
+@click.option("--passive", is_flag=True, help="Send no pings, load nothing, generate nothing.")
+@click.option("--list-checks", is_flag=True, help="List the checks' ids.")
+@click.option("--explain", metavar="ID", help="Print what a check looks at, and why.")
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path),
+    metavar="FILE.html",
+    help="Also write a page to send to somebody, with names and secrets masked.",
+)
+@click.option("--fix", is_flag=True, help="Apply, after asking, what is safe and reversible.")
+@click.option("--yes", is_flag=True, help="With --fix: do not ask.")
+@click.option("-v", "--verbose", is_flag=True, help="Print what passed as well.")
+def doctor(
+    *,
+    names: tuple[str, ...],
+    inventory: Path,
+    as_json: bool,
+    only: tuple[str, ...],
+    skip: tuple[str, ...],
+    passive: bool,
+    list_checks: bool,
+    explain: str | None,
+    report: Path | None,
+    fix: bool,
+    yes: bool,
+    verbose: bool,
+) -> None:
+    """Find why the fabric is slow or a start fails: the cause, the evidence and the cure.
+
+    Only reads, unless --fix. Exits 3 when a check failed.
+    """
+    from sparkctl.cli.context import emit_json
+    from sparkctl.doctor.runner import choose_checks, counts, failed
+
+    checks = choose_checks(only, skip)
+    if list_checks:
+        _list(checks, as_json=as_json)
+        return
+    if explain:
+        _explain(explain)
+        return
+    view, findings = _examine(inventory, names, checks, passive=passive)
+    if fix:
+        _fix(inventory, findings, yes=yes)
+        view, findings = _examine(inventory, names, checks, passive=passive)
+    if report:
+        _report(report, view, findings)
+    if as_json:
+        emit_json({"cluster": view.inventory.cluster, "findings": [f.document() for f in findings],
+                   "counts": counts(findings)})  # fmt: skip
+    else:
+        from sparkctl.report.doctor import print_findings
+
+        print_findings(findings, verbose=verbose)
+    if failed(findings):
+        raise click.exceptions.Exit(3)
+
+
+def _list(checks: list[Check], *, as_json: bool) -> None:
+    from sparkctl.cli.context import emit_json
+    from sparkctl.doctor.explain import entries
+
+    if as_json:
+        emit_json([{"check": c.id, "scope": c.scope, "preflight": c.preflight} for c in checks])
+        return
+    for check in checks:
+        click.echo(f"{check.id:<22} {check.scope:<8} {entries()[check.id].what}")
+
+
+def _explain(check: str) -> None:
+    from sparkctl.doctor.explain import explain
+    from sparkctl.doctor.runner import choose_checks
+
+    for each in choose_checks([check]):
+        click.echo(explain(each.id))
+
+
+def _examine(
+    inventory: Path, names: tuple[str, ...], checks: list[Check], *, passive: bool
+) -> tuple[View, list[Finding]]:
+    from sparkctl.cli.context import open_session
+    from sparkctl.doctor.gather import gather
+    from sparkctl.doctor.runner import evaluate, sources
+
+    with open_session(inventory, read_only=True, partial=True) as session:
+        view = gather(session, _nodes(session, names), sources(checks), passive=passive)
+        return view, evaluate(view, checks)
+
+
+def _report(path: Path, view: View, findings: list[Finding]) -> None:
+    from sparkctl.doctor.masking import masking
+    from sparkctl.errors import SparkctlError
+    from sparkctl.report.html import write_report
+
+    users = {view.all_facts[n]["user"] for n in view.known} | {getpass.getuser()}
+    hosts = {n.name: n.host for n in view.inventory.nodes}
+    try:
+        write_report(path, view.inventory.cluster, findings, masking(users, hosts))
+    except OSError as error:
+        raise SparkctlError(
+            f"the report should be written to {path}: {error.strerror}",
+            hint="name a file in a folder that you may write to",
+        ) from error
+    click.echo(f"written to {path}", err=True)
+
+
+def _nodes(session: Session, names: tuple[str, ...]) -> list[Node]:
+    from sparkctl.cli.context import named
+
+    chosen = {n.name for name in names for n in named(session.inventory, name)}
+    return [n for n in session.inventory.nodes if not names or n.name in chosen]
+
+
+def _fix(inventory: Path, findings: list[Finding], *, yes: bool) -> None:
+    """Show what would be done, ask, do it, tell each result; all on stderr."""
+    from sparkctl.cli.context import open_session
+    from sparkctl.doctor.fix import apply, plan
+
+    planned = plan(findings)
+    if not planned:
+        click.echo("nothing that --fix can do", err=True)
+        return
+    for change in planned:
+        click.echo(f"would: {change}", err=True)
+    if not yes:
+        click.confirm("do it?", abort=True, err=True)
+    with open_session(inventory, partial=True) as session:
+        session.probe([session.node(n) for n in {c.node for c in planned}])
+        for change, error in apply(session, planned):
+            click.echo(f"{f'FAILED: {error}' if error else 'done'}: {change}", err=True)

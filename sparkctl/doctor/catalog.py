@@ -1,0 +1,30 @@
+"""All checks, in the order in which they are printed; ids are part of the contract."""
+
+from __future__ import annotations
+
+from sparkctl.doctor.check import Check
+from sparkctl.doctor.checks import (
+    devices,
+    host,
+    pairs,
+    processes,
+    reach,
+    running,
+    runtime,
+    selection,
+    settings,
+    verbs,
+)
+
+CHECKS: tuple[Check, ...] = (
+    *reach.CHECKS,
+    *devices.CHECKS,
+    *selection.CHECKS,
+    *verbs.CHECKS,
+    *pairs.CHECKS,
+    *settings.CHECKS,
+    *runtime.CHECKS,
+    *host.CHECKS,
+    *processes.CHECKS,
+    *running.CHECKS,
+)

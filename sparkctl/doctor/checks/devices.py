@@ -1,0 +1,207 @@
+"""The chosen cage on each node: devices, halves, addresses, GIDs, links."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import IPv4Interface
+from itertools import combinations
+
+from sparkctl.doctor.check import Check
+from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, warn
+from sparkctl.doctor.remedy import Action, Remedy
+from sparkctl.doctor.view import View
+from sparkctl.fabric.topology import Half
+
+SPEED = 200_000  # Mb/s on each half (facts/spark-fabric.md, sysfs)
+PCIE_WIDTH, PCIE_SPEED = "4", "32.0 GT/s"  # Gen5 x4 for each half
+CABLE = "is the QSFP cable in at both ends? With no cable recent DGX OS takes the NIC off the bus"
+
+
+def devices(view: View, name: str) -> Iterator[Finding]:
+    """RDMA devices are there at all."""
+    found = view.group(name, "ib")
+    if found:
+        yield ok(f"{len(found)} RDMA devices: {', '.join(found)}")
+        return
+    yield fail(
+        "no RDMA device: NCCL would use TCP, at a tenth of the speed",
+        Evidence("at least one device", "none", "/sys/class/infiniband"),
+        Remedy(f"{CABLE}; then the mlx5 driver", ("lspci -d 15b3:", "sudo modprobe mlx5_ib")),
+    )
+
+
+def choice(view: View, name: str) -> Iterator[Finding]:
+    """The fabric can be derived, and what the inventory says of it is there."""
+    error = view.choice_error(name)
+    if error is None:
+        found = view.choice(name)
+        yield ok(f"{', '.join(found.interfaces)} with {', '.join(found.hcas) or 'no HCA'}")
+        return
+    yield fail(
+        error.message,
+        Evidence("a cage to use", error.message, "the inventory and sysfs"),
+        Remedy(error.hint or "correct the node's fabric in the inventory"),
+    )
+
+
+def halves(view: View, name: str) -> Iterator[Finding]:
+    """Both halves of the chosen cage are ACTIVE: one alone has half of the 200 Gb/s."""
+    cage = view.cage(name)
+    for half in cage:
+        if not half.active:
+            yield _inactive(view, name, half)
+    rdma = view.choice(name).hcas
+    if len(cage) == 1 and rdma:
+        yield fail(
+            f"only one half of the cable is there: {cage[0].hca}",
+            Evidence("two halves of one cage", cage[0].hca, "/sys/class/infiniband"),
+            Remedy("the other PCIe link's device is missing: re-seat the cable and reboot"),
+        )
+    elif cage and all(h.active for h in cage):
+        yield ok(f"{' and '.join(h.hca for h in cage)} are ACTIVE")
+
+
+def _inactive(view: View, name: str, half: Half) -> Finding:
+    where = f"/sys/class/infiniband/{half.hca}/ports/1/state"
+    net = view.group(name, "net")[half.interface]
+    ports = view.group(name, "ib")[half.hca]["ports"].values()
+    state = ", ".join(f"{p['state']} ({p['phys_state']})" for p in ports)
+    evidence = Evidence("ACTIVE (LinkUp)", state, where)
+    if not net["up"]:
+        return fail(
+            f"{half.hca} is not ACTIVE: its interface {half.interface} is administratively down",
+            evidence,
+            Remedy(
+                f"bring {half.interface} up",
+                actions=(
+                    Action(
+                        f"bring {half.interface} up", ("ip", "link", "set", half.interface, "up")
+                    ),
+                ),
+            ),
+        )
+    return fail(
+        f"{half.hca} is not ACTIVE: {half.interface} has no carrier, the other end is down or"
+        " unplugged",
+        evidence,
+        Remedy("bring the peer's half of this cable up; re-seat the cable at both ends"),
+    )
+
+
+def addresses(view: View, name: str) -> Iterator[Finding]:
+    """Every half has an IPv4 address, from which its RoCE v2 GID is made."""
+    for half in view.cage(name):
+        if half.ipv4:
+            yield ok(f"{half.interface} has {', '.join(half.ipv4)}")
+            continue
+        yield fail(
+            f"{half.interface} has no IPv4 address, so {half.hca} has no usable GID",
+            Evidence("an IPv4 address", "none", f"ip address show {half.interface}"),
+            Remedy(
+                "give it an address in a subnet of its own, kept by netplan: one that lives in"
+                " memory is gone after a reboot",
+                (f"sudo ip address add ADDRESS/24 dev {half.interface}",),
+            ),
+        )
+
+
+def subnets(view: View, name: str) -> Iterator[Finding]:
+    """The halves of a cable belong in two subnets, or one of them carries all traffic."""
+    named = [(h.interface, IPv4Interface(a)) for h in view.cage(name) for a in h.ipv4[:1]]
+    clashes = [
+        (one, a, two, b)
+        for (one, a), (two, b) in combinations(named, 2)
+        if a.network.overlaps(b.network)
+    ]
+    for one, a, two, b in clashes:
+        yield fail(
+            f"both halves are in one subnet: {one} has {a}, {two} has {b}",
+            Evidence("two subnets", f"{a.network} and {b.network}", "ip address"),
+            Remedy(f"on every node give {two} an address in another subnet, kept by netplan"),
+        )
+    if not clashes and named:
+        yield ok(", ".join(f"{interface} in {a.network}" for interface, a in named))
+
+
+def mtu(view: View, name: str) -> Iterator[Finding]:
+    """The MTU is the inventory's; that both ends agree matters most."""
+    wanted = view.inventory.fabric.mtu
+    for half in view.cage(name):
+        if half.mtu == wanted:
+            yield ok(f"{half.interface} has MTU {wanted}")
+            continue
+        others = [h.mtu for n in view.known if n != name for h in _peers(view, n, half)]
+        say = warn if others and all(m == half.mtu for m in others) else fail
+        yield say(
+            f"{half.interface} has MTU {half.mtu}, wanted {wanted}"
+            + ("; the other end agrees" if say is warn else "; large packets will be lost"),
+            Evidence(str(wanted), str(half.mtu), f"/sys/class/net/{half.interface}/mtu"),
+            Remedy(
+                f"set it to {wanted} on every node (and in netplan, to keep it), or set fabric.mtu",
+                actions=(
+                    Action(
+                        f"set the MTU of {half.interface} to {wanted}",
+                        ("ip", "link", "set", half.interface, "mtu", str(wanted)),
+                    ),
+                ),
+            ),
+        )
+
+
+def _peers(view: View, name: str, half: Half) -> list[Half]:
+    """Another node's halves in the same subnet."""
+    networks = [IPv4Interface(a).network for a in half.ipv4]
+    return [
+        h for h in view.halves(name) if any(IPv4Interface(a).network in networks for a in h.ipv4)
+    ]
+
+
+def speed(view: View, name: str) -> Iterator[Finding]:
+    """Each half's link runs at 200 Gb/s."""
+    for half in view.cage(name):
+        found = view.group(name, "net")[half.interface]["speed"]
+        where = f"/sys/class/net/{half.interface}/speed"
+        if found is None or found <= 0:
+            if half.active:
+                yield info(f"{half.interface} tells no speed", Evidence(str(SPEED), "none", where))
+        elif found < SPEED:
+            yield warn(
+                f"{half.interface} runs at {found / 1000:g} Gb/s",
+                Evidence(f"{SPEED} Mb/s", f"{found} Mb/s", where),
+                Remedy("a cable or switch port for less than 200 Gb/s: take one rated for it"),
+            )
+        else:
+            yield ok(f"{half.interface} runs at {found / 1000:g} Gb/s")
+
+
+def pcie(view: View, name: str) -> Iterator[Finding]:
+    """Each half's PCIe link has trained to Gen5 x4; compare with 4, not with max_link_width."""
+    for half in view.cage(name):
+        net = view.group(name, "net")[half.interface]
+        width, rate = net["pcie_width"], net["pcie_speed"]
+        where = f"/sys/class/net/{half.interface}/device/current_link_{{width,speed}}"
+        if width is None or rate is None:
+            if view.group(name, "ib")[half.hca]["pci"]:
+                yield info(f"{half.interface} tells no PCIe link",
+                           Evidence(f"x{PCIE_WIDTH}, {PCIE_SPEED}", "nothing", where))  # fmt: skip
+        elif width == PCIE_WIDTH and rate.startswith(PCIE_SPEED):
+            yield ok(f"{half.interface}: PCIe x{width}, {rate}")
+        else:
+            yield fail(
+                f"{half.interface} has trained to PCIe x{width} at {rate}: about"
+                f" {'half' if width == '2' else 'part'} of the bandwidth",
+                Evidence(f"x{PCIE_WIDTH} at {PCIE_SPEED}", f"x{width} at {rate}", where),
+                Remedy("shut the node down, unplug it for a minute, boot with the cable in"),
+            )
+
+
+CHECKS = (
+    Check("fabric.devices", "node", devices, preflight=True),
+    Check("fabric.choice", "node", choice, preflight=True),
+    Check("fabric.halves", "node", halves, preflight=True),
+    Check("fabric.addresses", "node", addresses, preflight=True),
+    Check("fabric.subnets", "node", subnets, preflight=True),
+    Check("fabric.mtu", "node", mtu, preflight=True),
+    Check("fabric.speed", "node", speed),
+    Check("fabric.pcie", "node", pcie),
+)

@@ -1,0 +1,182 @@
+"""The node outside the fabric: GPU, driver, kernel, memory, disks, limits."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from sparkctl.doctor.check import Check
+from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
+from sparkctl.doctor.remedy import Action, Remedy
+from sparkctl.doctor.view import View
+from sparkctl.serving.commandline import memory_share
+
+GIB = 2**30
+# Logs and Ray's session files grow with hours of serving.
+DISK_FAIL, DISK_WARN = 1 * GIB, 4 * GIB
+NOFILE = 4096  # Ray warns below this in its own start-up (ray/_private/services.py)
+SWAP_USED = 4 * GIB
+BAD_DRIVER = "590."  # deadlocks in CUDA graph capture (facts/symptoms.md)
+# Kernels with KHO that took the CMA pool (facts/symptoms.md, kernel): RDMA cannot register memory.
+KHO = re.compile(r"^7\.0\.0-(1019-nvidia|31\b)")
+
+
+def gpu(view: View, name: str) -> Iterator[Finding]:
+    """The GPUs that Ray is told of are there, and nobody else computes on them."""
+    found = view.group(name, "gpu")
+    if found["gpus"] is None:
+        yield fail(
+            f"the GPU cannot be asked: {found['gpu_error']}",
+            Evidence("an answer", found["gpu_error"], "nvidia-smi --query-gpu"),
+            Remedy("a wedged driver answers again after a reboot; `dmesg` names the Xid",
+                   ("nvidia-smi", "sudo dmesg | grep -i -e nvrm -e xid")),
+        )  # fmt: skip
+        return
+    wanted, count = view.inventory.gpus_of(view.node(name)), len(found["gpus"])
+    if count < wanted:
+        yield fail(
+            f"{count} GPUs, wanted {wanted}",
+            Evidence(str(wanted), str(count), "nvidia-smi --query-gpu"),
+            Remedy("load the driver, or correct ray.num_gpus", ("nvidia-smi",)),
+        )
+        return
+    ours = {p["pid"] for p in view.running(name)}
+    others = [p for p in found["gpu_processes"] or [] if p["pid"] not in ours]
+    for process in others:
+        who = f"pid {process['pid']} ({process['name']})"
+        yield warn(
+            f"{who} computes on the GPU too: its memory is the model's",
+            Evidence("no process but ours", who, "nvidia-smi --query-compute-apps"),
+            Remedy("end it if it is not needed"),
+        )
+    if not others:
+        yield ok(", ".join(g["name"] for g in found["gpus"]))
+
+
+def driver(view: View, name: str) -> Iterator[Finding]:
+    """Not the driver branch that is known to deadlock."""
+    gpus = view.group(name, "gpu")["gpus"]
+    if not gpus:
+        yield unknown("nvidia-smi names no driver")
+        return
+    version = gpus[0]["driver"]
+    if version.startswith(BAD_DRIVER):
+        yield warn(
+            f"driver {version}: 590.x deadlocks in CUDA graph capture on GB10",
+            Evidence("580.x", version, "nvidia-smi --query-gpu=driver_version"),
+            Remedy("install the 580 branch", ("sudo apt-get install nvidia-driver-580-open",)),
+        )
+    else:
+        yield ok(f"driver {version}")
+
+
+def kernel(view: View, name: str) -> Iterator[Finding]:
+    """Not a kernel whose kexec handover took the CMA pool away."""
+    system, memory = view.group(name, "system"), view.group(name, "memory")
+    release, cma = system["kernel"] or "", memory.get("CmaTotal")
+    off = "kho=off" in (system["cmdline"] or "").split()
+    if KHO.match(release) and not off and cma == 0:
+        yield fail(
+            f"kernel {release} with KHO took the CMA pool: RDMA registration fails with"
+            " `Cannot allocate memory`",
+            Evidence("CmaTotal over 0, or kho=off", "CmaTotal: 0 kB", "/proc/meminfo"),
+            Remedy(
+                "boot with kho=off, or a 6.17 kernel",
+                ("sudoedit /etc/default/grub  # GRUB_CMDLINE_LINUX: add kho=off",
+                 "sudo update-grub && sudo reboot"),
+            ),
+        )  # fmt: skip
+    else:
+        yield ok(f"kernel {release}")
+
+
+def memory(view: View, name: str) -> Iterator[Finding]:
+    """MemAvailable is enough for what vLLM will ask for: GB10's GPU shares it."""
+    found = view.group(name, "memory")
+    if view.running(name, "vllm") or any(
+        "RayWorkerProc" in p["command"] for p in view.running(name)
+    ):
+        yield info("vLLM runs and has its share of the memory")
+        return
+    share = memory_share(view.inventory)
+    wanted, free = found["MemTotal"] * share, found["MemAvailable"]
+    if free >= wanted:
+        yield ok(f"{free / GIB:.1f} GiB available, {wanted / GIB:.1f} GiB wanted")
+        return
+    yield fail(
+        f"{free / GIB:.1f} GiB are available, vLLM will want {wanted / GIB:.1f} GiB"
+        f" ({share:g} of {found['MemTotal'] / GIB:.1f} GiB)",
+        Evidence(f"{wanted / GIB:.1f} GiB", f"{free / GIB:.1f} GiB", "/proc/meminfo MemAvailable"),
+        Remedy(
+            "drop the page cache, end what else holds memory, or lower vllm.arguments"
+            " gpu-memory-utilization; memory gone with nothing running comes back with a reboot",
+            ("ps -eo pid,rss,args --sort=-rss | head",),
+            (Action("drop the page cache", ("sysctl", "-w", "vm.drop_caches=3")),),
+        ),
+    )
+
+
+def swap(view: View, name: str) -> Iterator[Finding]:
+    """A node that swaps serves tokens at the disk's speed."""
+    found = view.group(name, "memory")
+    used = found.get("SwapTotal", 0) - found.get("SwapFree", 0)
+    if used > SWAP_USED:
+        yield warn(
+            f"{used / GIB:.1f} GiB are swapped out",
+            Evidence(f"under {SWAP_USED / GIB:g} GiB", f"{used / GIB:.1f} GiB", "/proc/meminfo"),
+            Remedy("end what holds the memory, then empty the swap",
+                   ("sudo swapoff -a && sudo swapon -a",)),
+        )  # fmt: skip
+    else:
+        yield ok(f"{used / GIB:.1f} GiB of swap in use")
+
+
+def disk(view: View, name: str) -> Iterator[Finding]:
+    """Room for logs, Ray's files and the model."""
+    low = False
+    for what, place in view.group(name, "system")["disk"].items():
+        free, path = place["free"], place["path"]
+        if free >= DISK_WARN or (what == "model" and free >= DISK_FAIL):
+            continue
+        low = True
+        say = fail if free < DISK_FAIL and what != "model" else warn
+        yield say(
+            f"{free / GIB:.1f} GiB are free for {what} at {path}",
+            Evidence(f"{DISK_WARN / GIB:g} GiB", f"{free / GIB:.1f} GiB", f"df {path}"),
+            Remedy("make room", (f"sudo du -xh --max-depth=2 {path} | sort -h | tail",)),
+        )
+    if not low:
+        yield ok("room on every disk that is written to")
+
+
+def login_limits(view: View, name: str) -> Iterator[Finding]:
+    """Open files for Ray, and shared memory that outlives the SSH session."""
+    system, facts = view.group(name, "system"), view.facts(name)
+    files = system["limits"]["nofile"]
+    if 0 <= files < NOFILE:
+        yield warn(
+            f"{files} open files are allowed, Ray wants {NOFILE} or more",
+            Evidence(str(NOFILE), str(files), "ulimit -n of a login over SSH"),
+            Remedy("raise it, then log in anew",
+                   ("echo '* - nofile 65536' | sudo tee /etc/security/limits.d/90-nofile.conf",)),
+        )  # fmt: skip
+    # logind removes a user's shared memory at the last logout; system users are exempt.
+    elif system["remove_ipc"] and not system["linger"] and facts["uid"] >= 1000:
+        yield warn(
+            f"logind removes {facts['user']}'s shared memory when the SSH session ends",
+            Evidence("RemoveIPC=no, or linger", "RemoveIPC=yes, no linger", "loginctl"),
+            Remedy("let the user linger", (f"sudo loginctl enable-linger {facts['user']}",)),
+        )
+    else:
+        yield ok(f"{'unlimited' if files < 0 else files} open files; shared memory is kept")
+
+
+CHECKS = (
+    Check("host.gpu", "node", gpu, preflight=True),
+    Check("host.driver", "node", driver),
+    Check("host.kernel", "node", kernel, preflight=True),
+    Check("host.memory", "node", memory, preflight=True),
+    Check("host.swap", "node", swap),
+    Check("host.disk", "node", disk, preflight=True),
+    Check("host.login", "node", login_limits),
+)

@@ -1,0 +1,110 @@
+"""Ports and processes: what stands in the way of a start, and what an older one left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sparkctl.cluster.difference import applied
+from sparkctl.cluster.places import temp_dir
+from sparkctl.cluster.steps import STOP_GRACE
+from sparkctl.doctor.check import Check
+from sparkctl.doctor.finding import Evidence, Finding, fail, ok, warn
+from sparkctl.doctor.remedy import Remedy, Removal
+from sparkctl.doctor.view import View
+
+
+def ports(view: View, name: str) -> Iterator[Finding]:
+    """The ports that Ray and vLLM want are free, or ours."""
+    wanted = wanted_ports(view, name)
+    taken = 0
+    for owner in view.group(name, "ports"):
+        port = owner["port"]
+        if port not in wanted or owner["cluster"] == view.inventory.cluster:
+            continue
+        taken += 1
+        who = (
+            f"pid {owner['pid']} (uid {owner['uid']}): {owner['command'][:120]}"
+            if owner["pid"]
+            else "a process of another user"
+        )
+        yield fail(
+            f"port {port} ({wanted[port]}) is taken by {who}",
+            Evidence("free, or ours", who, "/proc/net/tcp"),
+            Remedy(
+                f"end that process if it is not needed, or set {wanted[port]} to a free port",
+                (f"sudo ss -tlnp 'sport = :{port}'",),
+            ),
+        )
+    if not taken:
+        yield ok(f"ports {', '.join(map(str, sorted(wanted)))} are free or ours")
+
+
+def wanted_ports(view: View, name: str) -> dict[int, str]:
+    """The ports that a node listens on, and the inventory's keys for them."""
+    ray, role = view.inventory.ray, view.node(name).role
+    keys = {"ray.node_manager_port": ray.node_manager_port,
+            "ray.object_manager_port": ray.object_manager_port}  # fmt: skip
+    if role == "head":
+        keys |= {"ray.port": ray.port, "ray.dashboard_port": ray.dashboard_port,
+                 "vllm.port": view.inventory.vllm.port}  # fmt: skip
+    return {port: key for key, port in keys.items() if port is not None}
+
+
+def foreign_ray(view: View, name: str) -> Iterator[Finding]:
+    """Another Ray shares ports, memory and GPU; `ray stop` of its owner would hit ours."""
+    found = view.group(name, "foreign_rays")
+    for process in found:
+        whose = f"cluster {process['cluster']}" if process["cluster"] else "not started by sparkctl"
+        yield warn(
+            f"another Ray runs here: pid {process['pid']} (uid {process['uid']}), {whose}",
+            Evidence("no other Ray", process["command"][:160], "/proc"),
+            Remedy("its owner may end it; until then it shares the node's memory and GPU,"
+                   " and its `ray stop` ends ours as well"),
+        )  # fmt: skip
+    if not found:
+        yield ok("no other Ray")
+
+
+def leftovers(view: View, name: str) -> Iterator[Finding]:
+    """Nothing of ours but what the journal's last runs started."""
+    journal = applied(view.facts(name))
+    runs = {journal.get("ray_run"), journal.get("vllm_run")} - {None}
+    head = view.inventory.head.name
+    if head in view.all_facts:  # ranks carry the run of the vLLM that the head started
+        runs |= {applied(view.facts(head)).get("vllm_run")} - {None}
+    stray = [p for p in view.running(name) if p["run"] not in runs]
+    for process in stray:
+        run = process["run"]
+        yield warn(
+            f"pid {process['pid']} is left of an older run ({run or 'unknown'}):"
+            f" {process['command'][:100]}",
+            Evidence("processes of the last run only", run, f"/proc/{process['pid']}/environ"),
+            Remedy("end what is left", actions=(_ending(run),) if run else ()),
+        )
+    state = view.group(name, "state")
+    if state["exists"] and not view.running(name) and not state["locked"]:
+        where = {"temp_dir": temp_dir(view.inventory.cluster)}
+        yield warn(
+            f"{state['path']} is there, and nothing of ours runs: the node was rebooted, or a"
+            " run was killed",
+            Evidence("nothing, or a running cluster", "files alone", state["path"]),
+            Remedy(
+                "`sparkctl up` starts anew, `sparkctl down` removes them",
+                actions=(Removal("remove the files of an older run", "files.remove", where),),
+            ),
+        )
+    elif not stray:
+        yield ok("nothing is left of older runs")
+
+
+def _ending(run: str) -> Removal:
+    """By our mark and that run alone: what runs beside it is left alone."""
+    request = {"roles": [], "run": run, "grace": STOP_GRACE}
+    return Removal(f"end what run {run} left", "processes.stop", request)
+
+
+CHECKS = (
+    Check("ports.free", "node", ports, preflight=True),
+    Check("host.foreign-ray", "node", foreign_ray),
+    Check("host.leftovers", "node", leftovers),
+)

@@ -1,0 +1,154 @@
+"""Python, Ray, vLLM and the model on the nodes: present, whole, the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sparkctl.doctor.check import Check, Source
+from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
+from sparkctl.doctor.remedy import Remedy
+from sparkctl.doctor.view import View
+
+
+def present(view: View, name: str) -> Iterator[Finding]:
+    """The runtime's virtual environment with the programs that this node runs."""
+    found, role = view.group(name, "runtime"), view.node(name).role
+    venv = found["venv"]
+    remedy = Remedy(
+        f"make the virtual environment on {name}, or set runtime.venv",
+        (f"python3 -m venv {venv}", f"{venv}/bin/pip install 'dgx-sparkctl[node]'"),
+    )
+    wanted = ("ray", "vllm") if role == "head" else ("ray",)
+    if not found["exists"]:
+        yield fail(
+            f"no virtual environment at {venv}",
+            Evidence("a virtual environment", "none", f"{venv}/bin/python"),
+            remedy,
+        )
+        return
+    missing = [p for p in wanted if not found["programs"][p]]
+    for program in missing:
+        yield fail(
+            f"no {program} in {venv}/bin",
+            Evidence(f"{program}, executable", "none", f"{venv}/bin/{program}"),
+            remedy,
+        )
+    if not missing:
+        versions = ", ".join(f"{k} {v}" for k, v in found["versions"].items())
+        yield ok(f"Python {found['python']}, {versions}")
+
+
+def imports(view: View, name: str) -> Iterator[Finding]:
+    """Ray, torch and vLLM can be imported: their binaries fit each other."""
+    found = view.source("imports", name)
+    venv = view.group(name, "runtime")["venv"]
+    broken = {m: answer["error"] for m, answer in found.items() if answer["error"]}
+    for module, error in broken.items():
+        yield fail(
+            f"{module} cannot be imported: {error}",
+            Evidence(f"import {module} works", error, f"{venv}/bin/python -c 'import {module}'"),
+            Remedy(
+                "torch and vllm have to match: install both together",
+                (f"{venv}/bin/pip install --force-reinstall 'dgx-sparkctl[node]'",),
+            ),
+        )
+    if not broken:
+        yield ok(", ".join(f"{m} {a['version']}".strip() for m, a in found.items()))
+
+
+# What must be equal, and how much it matters: Ray's workers refuse another Ray or Python
+# (facts/ray-vllm.md section 4); ranks with another vLLM, torch or NCCL hang (facts/symptoms.md).
+EQUAL = ("ray", "vllm", "torch", "nvidia_nccl_cu12", "nvidia_nccl_cu13")
+
+
+def versions(view: View) -> Iterator[Finding]:
+    """The same Python and packages everywhere, to the patch level."""
+    head = view.inventory.head.name
+    wanted = view.group(head, "runtime")
+    for name in view.known:
+        found = view.group(name, "runtime")
+        if name == head or not found["exists"] or not wanted["exists"]:
+            continue
+        pairs = [("Python", wanted["python"], found["python"])]
+        pairs += [(n, wanted["versions"].get(n), found["versions"].get(n)) for n in EQUAL]
+        different = [(what, want, have) for what, want, have in pairs if want != have]
+        for what, want, have in different:
+            yield fail(
+                f"{what} is {have or 'absent'}, the head {head} has {want or 'none'}",
+                Evidence(want or "none", have or "absent", found["venv"]),
+                Remedy(
+                    f"install the same {what} on every node",
+                    (f"{found['venv']}/bin/pip install {what}=={want}",)
+                    if want and what != "Python"
+                    else (),
+                ),
+                node=name,
+            )
+        if not different:
+            yield ok(f"the same versions as {head}", node=name)
+
+
+def model(view: View, name: str) -> Iterator[Finding]:
+    """The checkpoint is there and whole, where vllm.model is a path."""
+    found = view.group(name, "model")
+    if not found["is_path"]:
+        yield info(f"{view.inventory.vllm.model} is a hub's name, vLLM fetches it")
+        return
+    path = found["path"]
+    remedy = Remedy(
+        f"copy the checkpoint to {path} on {name} again, or set vllm.model",
+        (f"rsync --archive --checksum HEAD:{path}/ {path}/",),
+    )
+    for wrong, wanted, what in (
+        (not found["exists"], "a directory", f"no directory {path}"),
+        (not found["config"], "config.json", f"no config.json in {path}"),
+        (not found["shards"], "*.safetensors", f"no *.safetensors in {path}"),
+        (found["missing"], "every shard of the index",
+         f"{path} lacks {', '.join(found['missing'][:3])}"),
+    ):  # fmt: skip
+        if wrong:
+            yield fail(what, Evidence(wanted, "none", path), remedy)
+            return
+    for shard in found["broken"]:
+        wanted = f"{shard['wanted']} bytes" if shard["wanted"] else "a safetensors header"
+        yield fail(
+            f"{shard['name']} is damaged: its header promises {wanted}, it has"
+            f" {shard['found']} bytes",
+            Evidence(wanted, f"{shard['found']} bytes", f"{path}/{shard['name']}"),
+            remedy,
+        )
+    if not found["broken"]:
+        yield ok(f"{found['shards']} shards, {found['bytes'] / 2**30:.2f} GiB at {path}")
+
+
+def same_model(view: View) -> Iterator[Finding]:
+    """The same configuration, index and sizes on every node."""
+    digests = {
+        n: (m.get("digest"), m.get("bytes"))
+        for n in view.known
+        if (m := view.group(n, "model"))["is_path"] and m["exists"]
+    }
+    head = view.inventory.head.name
+    if head not in digests:
+        if digests:
+            yield unknown(f"the model of {head} is not known")
+        return
+    for name, (digest, size) in digests.items():
+        if name != head and digest != digests[head][0]:
+            yield warn(
+                f"the checkpoint differs from {head}'s",
+                Evidence(f"{digests[head][1]} bytes", f"{size} bytes", view.inventory.vllm.model),
+                Remedy(f"copy it from {head} again"),
+                node=name,
+            )
+        elif name != head:
+            yield ok(f"the same checkpoint as {head}", node=name)
+
+
+CHECKS = (
+    Check("runtime.present", "node", present, preflight=True),
+    Check("runtime.imports", "node", imports, needs=(Source.IMPORTS,)),
+    Check("runtime.versions", "cluster", versions, preflight=True),
+    Check("model.present", "node", model, preflight=True),
+    Check("model.same", "cluster", same_model, preflight=True),
+)

@@ -1,0 +1,166 @@
+"""What NCCL, Gloo and UCX would select on each node with the environment that `up` sets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sparkctl.doctor.check import Check
+from sparkctl.doctor.finding import Evidence, Finding, fail, ok, warn
+from sparkctl.doctor.remedy import Remedy
+from sparkctl.doctor.view import View
+from sparkctl.fabric.gid import Gid, table, taken
+from sparkctl.fabric.matcher import Device, Interface, Selection, select_hcas, select_interfaces
+from sparkctl.fabric.ncclparam import number
+from sparkctl.fabric.suspects import suspects
+from sparkctl.fabric.version import NEWEST, Version
+
+LITERAL = ("GLOO_SOCKET_IFNAME", "TP_SOCKET_IFNAME", "UCX_NET_DEVICES")
+
+
+def nccl_version(view: View, name: str) -> Version:
+    """The version of the runtime's NCCL wheel; the newest known where there is none."""
+    versions = view.group(name, "runtime")["versions"]
+    for package, text in versions.items():
+        if package.startswith("nvidia_nccl") and all(p.isdigit() for p in text.split(".")):
+            return tuple(int(p) for p in text.split("."))
+    return NEWEST
+
+
+def devices(view: View, name: str) -> list[Device]:
+    """A node's RDMA ports as NCCL sees them."""
+    return [
+        Device(hca, int(port), facts["state"] == "ACTIVE")
+        for hca, device in view.group(name, "ib").items()
+        for port, facts in device["ports"].items()
+    ]
+
+
+def hca(view: View, name: str) -> Iterator[Finding]:
+    """NCCL_IB_HCA selects exactly the HCAs of the chosen cage that are wanted."""
+    wanted = set(view.choice(name).hcas)
+    value = view.environment(name).get("NCCL_IB_HCA")
+    chosen = select_hcas(value, devices(view, name), nccl_version(view, name))
+    found = set(chosen.selected)
+    if found == wanted:
+        yield ok(f"NCCL_IB_HCA={value or ''} selects {', '.join(sorted(found)) or 'nothing'}")
+        return
+    shown = f"NCCL_IB_HCA={value}" if value is not None else "NCCL_IB_HCA, which is unset,"
+    hints = suspects(value or "", list(view.group(name, "ib")), list(view.group(name, "net")))
+    evidence = Evidence(
+        ", ".join(sorted(wanted)),
+        ", ".join(sorted(found)) or "nothing",
+        f"NCCL's matcher on {name}'s devices; the value is from {view.origin(name, 'NCCL_IB_HCA')}",
+    )
+    remedy = Remedy("leave NCCL_IB_HCA out of layers and inventory: it is derived on each node")
+    missing, extra = sorted(wanted - found), sorted(found - wanted)
+    if missing:
+        effect = "NCCL takes TCP without an error" if not found else "half of the cable is idle"
+        why = "; ".join([f"{m}: {_reason(chosen, m)}" for m in missing] + hints)
+        yield fail(f"{shown} does not select {', '.join(missing)}: {effect}. {why}",
+                   evidence, remedy)  # fmt: skip
+    if extra:
+        why = "; ".join(f"{e}: {_reason(chosen, e)}" for e in extra)
+        yield fail(f"{shown} selects {', '.join(extra)} as well, of another cable. {why}",
+                   evidence, remedy)  # fmt: skip
+
+
+def _reason(chosen: Selection, name: str) -> str:
+    return next((v.reason for v in chosen.devices if v.name == name), "it is no device here")
+
+
+def interfaces(view: View, name: str) -> Iterator[Finding]:
+    """The four variables name the interface that carries the fabric address."""
+    choice, environment = view.choice(name), view.environment(name)
+    wanted, net = choice.interfaces[0], view.group(name, "net")
+    remedy = Remedy("leave these variables out of layers and inventory: ${SOCKET_INTERFACE} is set")
+    wrong = []
+    value = environment.get("NCCL_SOCKET_IFNAME")
+    found = select_interfaces(
+        value,
+        [Interface(n, bool(v["up"]) and v["carrier"] != 0, bool(v["ipv4"] or v["ipv6"]))
+         for n, v in net.items()],
+        nccl_version(view, name),
+    ).selected  # fmt: skip
+    if found[:1] != [wanted]:
+        said = f"selects {found[0]}" if found else "selects nothing: NCCL ends at its start"
+        wrong.append(("NCCL_SOCKET_IFNAME", value, said))
+    for variable in LITERAL:
+        value = environment.get(variable)
+        # Soft UCX names may be an HCA with its port; what is unset is chosen by the library.
+        names = [n.partition(":")[0] for n in (value or "").split(",")]
+        known = (
+            {wanted, *choice.interfaces, *choice.hcas} if variable.startswith("UCX") else {wanted}
+        )
+        if value is not None and not set(names) <= known:
+            there = "which is not here" if value not in net else "which is not the fabric's"
+            wrong.append((variable, value, f"names {value}, {there}"))
+    for variable, value, said in wrong:
+        where = view.origin(name, variable)
+        yield fail(
+            f"{variable}={value or ''} {said}", Evidence(wanted, value or "unset", where), remedy
+        )
+    if not wrong:
+        yield ok(f"all name {wanted}, which has {choice.address}")
+
+
+def _gids(view: View, name: str, hca: str) -> list[Gid]:
+    ports = view.group(name, "ib")[hca]["ports"].values()
+    return table([gid for port in ports for gid in port["gids"]])
+
+
+def gid(view: View, name: str) -> Iterator[Finding]:
+    """Each wanted HCA has a RoCE v2 GID of an IPv4 address, which NCCL then finds by itself."""
+    for device in view.choice(name).hcas:
+        gids = _gids(view, name, device)
+        found = taken(gids)
+        if found and found.usable:
+            yield ok(f"{device} takes GID {found}")
+            continue
+        listed = ", ".join(map(str, gids)) or "an empty table"
+        yield fail(
+            f"{device} has no RoCE v2 GID of an IPv4 address",
+            Evidence(
+                "RoCE v2, IPv4-mapped", listed, f"/sys/class/infiniband/{device}/ports/1/gids"
+            ),
+            Remedy("give its interface an IPv4 address; the GID follows at once"),
+        )
+
+
+def gid_index(view: View, name: str) -> Iterator[Finding]:
+    """A pinned index points at a usable slot of every wanted HCA."""
+    value = view.environment(name).get("NCCL_IB_GID_INDEX")
+    if value is None or number(value) < 0:
+        yield ok("NCCL_IB_GID_INDEX is not pinned")
+        return
+    pinned = number(value)
+    origin = view.origin(name, "NCCL_IB_GID_INDEX")
+    remedy = Remedy(f"remove NCCL_IB_GID_INDEX from {origin}: NCCL finds the slot by itself")
+    wrong = False
+    for device in view.choice(name).hcas:
+        found = taken(_gids(view, name, device), pinned)
+        if found and found.usable:
+            continue
+        wrong = True
+        what = f"holds {found}" if found else "is empty"
+        effect = "errno 22" if found else "errno 61"
+        yield fail(
+            f"NCCL_IB_GID_INDEX={value}: slot {pinned} of {device} {what}, ibv_modify_qp fails with"
+            f" {effect}",
+            Evidence("a RoCE v2 GID of an IPv4 address", str(found or "nothing"),
+                     f"/sys/class/infiniband/{device}/ports/1/gids/{pinned}"),
+            remedy,
+        )  # fmt: skip
+    if not wrong:
+        yield warn(
+            f"NCCL_IB_GID_INDEX={value} is pinned: it fits now, indexes move on a link flap",
+            Evidence("unset", value, origin),
+            remedy,
+        )
+
+
+CHECKS = (
+    Check("fabric.hca", "node", hca, preflight=True),
+    Check("fabric.interfaces", "node", interfaces, preflight=True),
+    Check("fabric.gid", "node", gid, preflight=True),
+    Check("fabric.gid-index", "node", gid_index, preflight=True),
+)

@@ -1,0 +1,102 @@
+"""What a node's owner left behind: NCCL's own files, shell profiles, forced transports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sparkctl.doctor.check import Check
+from sparkctl.doctor.finding import Evidence, Finding, fail, ok, warn
+from sparkctl.doctor.remedy import Remedy
+from sparkctl.doctor.view import View
+from sparkctl.fabric.ncclparam import number
+
+# Of the values that NCCL_NET may have, those that mean RDMA: IB, and HPC-X's plugin, IBext_v10.
+RDMA_NETS = ("ib", "nccl rdma plugin")
+
+
+def nccl_conf(view: View, name: str) -> Iterator[Finding]:
+    """NCCL's own files: the environment wins over them, what it does not set comes from them."""
+    planned = view.environment(name)
+    told = 0
+    for file in view.group(name, "settings")["conf"]:
+        for variable, value in file["values"].items():
+            if variable in planned:
+                continue
+            told += 1
+            yield warn(
+                f"{file['path']} sets {variable}={value}, which nothing of ours overrides",
+                Evidence(f"{variable} unset", value, file["path"]),
+                Remedy(
+                    "remove the line, or set the variable in an env layer if it is wanted",
+                    (f"sudoedit {file['path']}",),
+                ),
+            )
+    if not told:
+        yield ok("no nccl.conf adds to our settings")
+
+
+def profiles(view: View, name: str) -> Iterator[Finding]:
+    """Assignments in shell profiles: a program started by hand gets another fabric than ours."""
+    planned = view.environment(name)
+    told = 0
+    for entry in view.group(name, "settings")["profiles"]:
+        variable, value = entry["name"], entry["value"]
+        if planned.get(variable) == value and view.origin(name, variable).startswith("layer"):
+            continue
+        told += 1
+        where = f"{entry['path']}:{entry['line']}"
+        wins = planned.get(variable)
+        effect = (
+            f"`up` overrides it with {wins}, programs started by hand take it"
+            if wins is not None and wins != value
+            else "nothing of ours overrides it"
+        )
+        yield warn(
+            f"{where} sets {variable}={value}: {effect}",
+            Evidence(wins if wins is not None else f"{variable} unset", value, where),
+            Remedy("remove the line, log in anew", (f"sudoedit {entry['path']}",)),
+        )
+    if not told:
+        yield ok("no shell profile changes NCCL")
+
+
+def forced(view: View, name: str) -> Iterator[Finding]:
+    """Nothing turns RDMA off: NCCL_IB_DISABLE, NCCL_NET, NCCL_NET_PLUGIN."""
+    found = {**_from_files(view, name), **view.environment(name)}
+    disabled, net = found.get("NCCL_IB_DISABLE", "0"), found.get("NCCL_NET", "")
+    plugin = found.get("NCCL_NET_PLUGIN", "")
+    wrong = []
+    if number(disabled):
+        wrong.append(("NCCL_IB_DISABLE", disabled, "turns RDMA off"))
+    if net and not net.lower().startswith(RDMA_NETS):
+        wrong.append(("NCCL_NET", net, "forces another transport than RDMA"))
+    for variable, value, effect in wrong:
+        origin = view.origin(name, variable)
+        where = "nccl.conf" if origin == "nowhere" else origin
+        yield fail(
+            f"{variable}={value} {effect}",
+            Evidence(f"{variable} unset", value, where),
+            Remedy(f"remove {variable} from {where}"),
+        )
+    if plugin not in ("", "none"):
+        yield warn(
+            f"NCCL_NET_PLUGIN={plugin} has NCCL load a network plugin",
+            Evidence("unset", plugin, view.origin(name, "NCCL_NET_PLUGIN")),
+            Remedy("unset it: on Sparks NCCL's own IB transport is the one that was measured"),
+        )
+    elif not wrong:
+        yield ok("nothing forces NCCL away from RDMA")
+
+
+def _from_files(view: View, name: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for file in reversed(view.group(name, "settings")["conf"]):
+        found.update(file["values"])
+    return found
+
+
+CHECKS = (
+    Check("settings.forced", "node", forced, preflight=True),
+    Check("settings.nccl-conf", "node", nccl_conf),
+    Check("settings.profiles", "node", profiles),
+)

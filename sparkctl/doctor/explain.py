@@ -1,0 +1,36 @@
+"""The entry of each check: what it looks at, why, how it is read, the remedy, the source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+import yaml
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A check's documentation."""
+
+    what: str
+    why: str
+    how: str
+    remedy: str
+    source: str
+
+
+@cache
+def entries() -> dict[str, Entry]:
+    """All entries by check id, from checks.yaml beside this file."""
+    text = (resources.files("sparkctl.doctor") / "checks.yaml").read_text(encoding="utf-8")
+    return {name: Entry(**fields) for name, fields in yaml.safe_load(text).items()}
+
+
+def explain(check: str) -> str:
+    """A check's entry as text; raises KeyError for an id that no check has."""
+    entry = entries()[check]
+    return (
+        f"{check}\n  what    {entry.what}\n  why     {entry.why}\n  how     {entry.how}\n"
+        f"  remedy  {entry.remedy}\n  source  {entry.source}"
+    )

@@ -1,0 +1,100 @@
+"""What a check says: a severity, the evidence, and the remedy; the same for people and JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any
+
+from sparkctl.doctor.remedy import Remedy
+
+
+class Severity(Enum):
+    """How a finding counts; only FAIL makes `doctor` exit with 3."""
+
+    OK = "OK"
+    INFO = "INFO"
+    WARN = "WARN"
+    FAIL = "FAIL"
+    UNKNOWN = "UNKNOWN"  # what would be needed to tell could not be read
+    CRASH = "CRASH"  # the check itself has a bug
+
+
+# In the order in which they are printed.
+ORDER = (
+    Severity.CRASH,
+    Severity.FAIL,
+    Severity.WARN,
+    Severity.UNKNOWN,
+    Severity.INFO,
+    Severity.OK,
+)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was wanted and found, and where it was read (a path, a command, a log's line)."""
+
+    wanted: str
+    found: str
+    where: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check's word on one node, pair or cluster; the runner fills in check and scope."""
+
+    severity: Severity
+    summary: str
+    evidence: tuple[Evidence, ...] = ()
+    fix: Remedy | None = None
+    node: str | None = None
+    check: str = ""
+    scope: str = ""
+
+    def of(self, check: str, scope: str, node: str | None) -> Finding:
+        """The finding with its check, scope and, unless it names one itself, node."""
+        return replace(self, check=check, scope=scope, node=self.node or node)
+
+    def document(self) -> dict[str, Any]:
+        """The finding as JSON; part of the contract that scripts rely on."""
+        return {
+            "check": self.check,
+            "scope": self.scope,
+            "node": self.node,
+            "severity": self.severity.value,
+            "summary": self.summary,
+            "evidence": [
+                {"wanted": e.wanted, "found": e.found, "where": e.where} for e in self.evidence
+            ],
+            "fix": self.fix.document() if self.fix else None,
+        }
+
+    def __str__(self) -> str:
+        where = f"{self.node}: " if self.node else ""
+        return f"{where}{self.check}: {self.summary}"
+
+
+def ok(summary: str, *, node: str | None = None) -> Finding:
+    """All is well."""
+    return Finding(Severity.OK, summary, node=node)
+
+
+def info(summary: str, *evidence: Evidence, node: str | None = None) -> Finding:
+    """Worth knowing, nothing to do."""
+    return Finding(Severity.INFO, summary, evidence, node=node)
+
+
+def unknown(reason: str, *, fix: Remedy | None = None, node: str | None = None) -> Finding:
+    """It could not be told; the reason."""
+    return Finding(Severity.UNKNOWN, reason, fix=fix, node=node)
+
+
+def warn(summary: str, evidence: Evidence, fix: Remedy, *, node: str | None = None) -> Finding:
+    """It works, but worse or for a while only."""
+    return Finding(Severity.WARN, summary, (evidence,), fix, node)
+
+
+def fail(summary: str, evidence: Evidence, fix: Remedy, *, node: str | None = None) -> Finding:
+    """It will not work, or runs at a fraction of its speed."""
+    return Finding(Severity.FAIL, summary, (evidence,), fix, node)

@@ -1,0 +1,196 @@
+"""Gathering what the checks look at: one round trip a node for all facts, then what they need.
+
+Whatever cannot be had becomes a reason in the view, never an exception: the checks that need it
+say UNKNOWN with that reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from ipaddress import IPv4Interface
+from typing import Any
+
+from sparkctl.cluster.rayview import IMPORT_ALLOWANCE
+from sparkctl.cluster.session import Session
+from sparkctl.cluster.watch import TOKENS, api_base
+from sparkctl.doctor import apiview, logview
+from sparkctl.doctor.check import Source
+from sparkctl.doctor.checks.processes import wanted_ports
+from sparkctl.doctor.view import Missing, View
+from sparkctl.inventory.layers import load_layers
+from sparkctl.inventory.models import Node
+from sparkctl.remote.fanout import each
+
+IMPORT_SECONDS = 120.0  # a cold import of vLLM takes a minute on a slow disk
+GENERATION_SECONDS = 60.0  # for a few tokens of a running engine
+HEADERS = 28  # bytes of IPv4 and ICMP headers in a ping, ping(8)
+WORKER_PORT = 10002  # the first that Ray gives its workers (facts/ray-vllm.md section 4)
+
+
+def gather(
+    session: Session, nodes: Sequence[Node], sources: Collection[Source], *, passive: bool = False
+) -> View:
+    """Probe the nodes that have no facts yet, then take the looks that `sources` names, at once.
+
+    `passive` leaves out all that sends traffic or loads anything.
+    """
+    pool = session.pool
+    reached = [n for n in nodes if n.name in pool.connections]
+    probed = session.probe([n for n in reached if n.name not in session.facts])
+    view = View(
+        inventory=session.inventory,
+        nodes=tuple(nodes),
+        layers=load_layers(session.inventory, session.base),
+        login=pool.seconds,
+        errors={**pool.errors, **probed.failed},
+        all_facts=session.facts,
+        asked=session.asked,
+        passive=passive,
+    )
+    if not passive:
+        wanted = [s for s in LOOKS if s in sources]
+        looks = each(wanted, lambda s: _look(session, view, s), key=lambda s: s.value)
+        view.sources = {s: found for s, (found, _) in looks.ok.items()}
+        view.unread = {s: reasons for s, (_, reasons) in looks.ok.items()}
+    return view
+
+
+Look = tuple[dict[str, Any], dict[str, str]]
+
+
+def _look(session: Session, view: View, source: Source) -> Look:
+    """What one source gives for each node, and for the others the reason why it does not."""
+    call, everywhere = LOOKS[source]
+    nodes = [n for n in view.nodes if n.name in view.known]
+    asked = nodes if everywhere else [n for n in nodes if n.role == "head"]
+    reasons = {n.name: "asked on the head alone" for n in view.nodes if n not in asked}
+
+    def ask(node: Node) -> dict[str, Any] | str:
+        try:
+            return call(session, view, node)
+        except Missing as error:
+            return str(error)
+
+    found = each(asked, ask, key=lambda n: n.name)
+    reasons |= {name: str(error) for name, error in found.failed.items()}
+    reasons |= {name: answer for name, answer in found.ok.items() if isinstance(answer, str)}
+    return {n: a for n, a in found.ok.items() if not isinstance(a, str)}, reasons
+
+
+def _peers(session: Session, view: View, node: Node) -> dict[str, Any]:
+    others = [n for n in view.known if n != node.name]
+    request = {
+        "pings": [ping for other in others for ping in _pings(view, node.name, other)],
+        "connects": [
+            {"to": other, "what": what, "address": view.choice(other).address, "port": port}
+            for other in others
+            if view.choice_error(other) is None
+            for port, what in _ports(view, other).items()
+        ],
+    }
+    return session.ask(
+        node, "peers.peers", request, timeout=30, mutates=False, title="trying the peers"
+    )
+
+
+def _pings(view: View, source: str, target: str) -> list[dict[str, Any]]:
+    """From each usable half to the other node's in the same subnet, at the full MTU."""
+    return [
+        {
+            "to": target,
+            "interface": mine.interface,
+            "address": str(IPv4Interface(address).ip),
+            "size": (mine.mtu or 1500) - HEADERS,
+        }
+        for mine in view.halves(source)
+        for theirs in view.halves(target)
+        if mine.usable and theirs.usable
+        for address in theirs.ipv4
+        if any(IPv4Interface(address).ip in IPv4Interface(own).network for own in mine.ipv4)
+    ]
+
+
+def _ports(view: View, name: str) -> dict[int, str]:
+    """What others connect to on a node; the dashboard is on its loopback."""
+    ports = {p: key for p, key in wanted_ports(view, name).items() if key != "ray.dashboard_port"}
+    return {**ports, WORKER_PORT: "Ray's workers"}
+
+
+def _imports(session: Session, view: View, node: Node) -> dict[str, Any]:
+    runtime = view.group(node.name, "runtime")
+    if not runtime["exists"]:
+        raise Missing(f"there is no runtime at {runtime['venv']}")
+    return session.ask(
+        node,
+        "imports.imports",
+        {"modules": ["torch", "ray", "vllm"]},
+        timeout=IMPORT_SECONDS,
+        mutates=False,
+        title="importing torch, ray and vllm",
+        python=f"{runtime['venv']}/bin/python",
+    )
+
+
+def _ray(session: Session, view: View, node: Node) -> dict[str, Any]:
+    if not view.running(node.name, "ray"):
+        raise Missing("no Ray of ours runs")
+    runtime = view.group(node.name, "runtime")
+    address = f"{view.choice(node.name).address}:{session.inventory.ray.port}"
+    return session.ask(
+        node,
+        "raytable.table",
+        {"address": address},
+        timeout=IMPORT_ALLOWANCE,
+        mutates=False,
+        title="reading Ray's node table",
+        python=f"{runtime['venv']}/bin/python",
+    )
+
+
+def _log(session: Session, view: View, node: Node) -> dict[str, Any]:
+    if not view.running(node.name, "vllm"):
+        raise Missing("no vLLM of ours runs")
+    return logview.read(session, node)
+
+
+def _generation(session: Session, view: View, node: Node) -> dict[str, Any]:
+    """A real completion, with every node's counters before and after."""
+    if not view.running(node.name, "vllm"):
+        raise Missing("no vLLM of ours runs")
+    vllm = session.inventory.vllm
+    nodes = [n for n in view.nodes if n.name in view.known]
+    before = _counters(session, nodes)
+    answer = session.ask(
+        node,
+        "completion.ask",
+        {
+            "base": api_base(vllm.host, vllm.port),
+            "tokens": TOKENS,
+            "timeout": GENERATION_SECONDS,
+        },
+        timeout=GENERATION_SECONDS + 15,
+        mutates=False,
+        title="asking for a completion",
+    )
+    return {**answer, "before": before, "after": _counters(session, nodes)}
+
+
+def _counters(session: Session, nodes: list[Node]) -> dict[str, Any]:
+    return session.ask_all(nodes, "verbs.counters", lambda _: {}, mutates=False).ok
+
+
+def _api(session: Session, view: View, node: Node) -> dict[str, Any]:
+    if not view.running(node.name, "vllm"):
+        raise Missing("no vLLM of ours runs")
+    return apiview.health(node.host, session.inventory.vllm.port)
+
+
+# Each further look, and whether every node is asked or the head alone.
+LOOKS: dict[Source, tuple[Callable[[Session, View, Node], dict[str, Any]], bool]] = {
+    Source.PEERS: (_peers, True),
+    Source.IMPORTS: (_imports, True),
+    Source.RAY: (_ray, False),
+    Source.LOG: (_log, False),
+    Source.API: (_api, False),
+    Source.GENERATION: (_generation, False),
+}

@@ -1,0 +1,69 @@
+"""Running checks over a view; a check that has a bug is a finding, never a traceback."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+
+from sparkctl.doctor.catalog import CHECKS
+from sparkctl.doctor.check import Check, Source, subjects
+from sparkctl.doctor.finding import ORDER, Finding, Severity, unknown
+from sparkctl.doctor.view import Missing, View
+from sparkctl.errors import UsageError
+
+
+def choose_checks(only: Collection[str] = (), skip: Collection[str] = ()) -> list[Check]:
+    """The checks of these ids (all when none is named) but for the skipped, in declared order.
+
+    An id may be a family, such as `fabric`. Raises UsageError for one that no check has.
+    """
+    for wanted in (*only, *skip):
+        if not any(_matches(check, wanted) for check in CHECKS):
+            raise UsageError(f"no check is called {wanted}", hint="`sparkctl doctor --list-checks`")
+    chosen = [c for c in CHECKS if not only or any(_matches(c, w) for w in only)]
+    return [c for c in chosen if not any(_matches(c, w) for w in skip)]
+
+
+def _matches(check: Check, wanted: str) -> bool:
+    return check.id == wanted or check.id.partition(".")[0] == wanted
+
+
+def sources(checks: Iterable[Check]) -> set[Source]:
+    """What has to be gathered for these checks."""
+    return {source for check in checks for source in check.needs}
+
+
+def evaluate(view: View, checks: Sequence[Check]) -> list[Finding]:
+    """Every check's findings, in declared order, each subject's by itself."""
+    return [
+        finding
+        for check in checks
+        for subject in subjects(check, view)
+        for finding in _run(check, view, subject)
+    ]
+
+
+def _run(check: Check, view: View, subject: tuple[str, ...]) -> Iterator[Finding]:
+    node = subject[-1] if subject else None
+    found: list[Finding] = []
+    try:
+        # One by one: what was found before something is missing still counts.
+        for finding in check.run(view, *subject):
+            found.append(finding)
+    except Missing as error:
+        found.append(unknown(str(error)))
+    except Exception as error:  # a bug in one check must not hide the others' findings
+        what = f"the check has a bug: {type(error).__name__}: {error}"
+        found.append(Finding(Severity.CRASH, what))
+    yield from (f.of(check.id, check.scope, node) for f in found)
+
+
+def counts(findings: Iterable[Finding]) -> dict[str, int]:
+    """How many findings have each severity, the worst first."""
+    counter = Counter(f.severity for f in findings)
+    return {severity.value: counter[severity] for severity in ORDER}
+
+
+def failed(findings: Iterable[Finding]) -> list[Finding]:
+    """Those that make `doctor` exit with 3 and keep `up` from starting."""
+    return [f for f in findings if f.severity is Severity.FAIL]

@@ -1,0 +1,135 @@
+"""All that the checks look at: the inventory and what was gathered from the nodes; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from sparkctl.errors import SparkctlError
+from sparkctl.fabric.choice import FabricChoice
+from sparkctl.fabric.select import choose
+from sparkctl.fabric.topology import Half, halves
+from sparkctl.inventory.models import Inventory, Node
+from sparkctl.serving.environment import Layer, render
+
+Facts = Mapping[str, Any]
+
+
+class Missing(Exception):
+    """What a check needs was not gathered; its text is the reason."""
+
+
+@dataclass
+class View:
+    """The cluster as gathered; `nodes` are those asked about.
+
+    Every accessor raises Missing with the reason where there is nothing to look at, which the
+    runner turns into UNKNOWN: missing data is never OK.
+    """
+
+    inventory: Inventory
+    nodes: tuple[Node, ...]
+    layers: list[Layer]
+    login: Mapping[str, float] = field(default_factory=dict)  # seconds from TCP to logged in
+    errors: Mapping[str, SparkctlError] = field(default_factory=dict)
+    all_facts: Mapping[str, Facts] = field(default_factory=dict)
+    asked: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    unread: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    passive: bool = False
+
+    def node(self, name: str) -> Node:
+        """The inventory's node of that name."""
+        return next(n for n in self.inventory.nodes if n.name == name)
+
+    @property
+    def names(self) -> list[str]:
+        """The nodes asked about, in the inventory's order."""
+        return [n.name for n in self.nodes]
+
+    @property
+    def known(self) -> list[str]:
+        """Those of which there are facts."""
+        return [name for name in self.names if name in self.all_facts]
+
+    def facts(self, name: str) -> Facts:
+        """All facts of a node."""
+        if name not in self.all_facts:
+            raise Missing(f"{name} was not reached" if name in self.errors else "no facts")
+        return self.all_facts[name]
+
+    def group(self, name: str, group: str) -> Any:
+        """One group of a node's facts, see node/probe.py."""
+        facts = self.facts(name)
+        if group not in facts:
+            why = facts.get("unread", {}).get(group, "it was not asked for")
+            raise Missing(f"{group} could not be read: {why}")
+        return facts[group]
+
+    def source(self, source: str, name: str) -> Any:
+        """What a later look (doctor/gather.py) gave for a node."""
+        found = self.sources.get(source, {})
+        if name in found:
+            return found[name]
+        if name in self.errors:
+            raise Missing(f"{name} was not reached")
+        default = "left out with --passive" if self.passive else "nothing was gathered"
+        raise Missing(self.unread.get(source, {}).get(name, default))
+
+    def halves(self, name: str) -> tuple[Half, ...]:
+        """A node's halves, whatever their cage."""
+        self.group(name, "net")
+        self.group(name, "ib")
+        return halves(self.facts(name))
+
+    @cached_property
+    def _choices(self) -> dict[str, FabricChoice | SparkctlError]:
+        found: dict[str, FabricChoice | SparkctlError] = {}
+        for name in self.known:
+            try:
+                found[name] = choose(self.inventory, self.node(name), self.facts(name))
+            except SparkctlError as error:
+                found[name] = error
+        return found
+
+    def choice_error(self, name: str) -> SparkctlError | None:
+        """Why the fabric of a node cannot be derived; None when it can."""
+        self.halves(name)
+        found = self._choices[name]
+        return found if isinstance(found, SparkctlError) else None
+
+    def choice(self, name: str) -> FabricChoice:
+        """The part of the fabric that `up` would use on a node."""
+        self.halves(name)
+        found = self._choices[name]
+        if isinstance(found, SparkctlError):
+            raise Missing(f"the fabric of {name} is not known, see fabric.choice")
+        return found
+
+    def cage(self, name: str) -> list[Half]:
+        """All halves of the chosen cage, also those that are not used."""
+        choice = self.choice(name)
+        found = self.halves(name)
+        cages = {h.cage for h in found if h.interface in choice.interfaces or h.hca in choice.hcas}
+        return [h for h in found if h.cage in cages]
+
+    def environment(self, name: str) -> dict[str, str]:
+        """What a process that `up` starts would have: the session's watched names, ours over."""
+        planned = render(self.inventory, self.node(name), self.choice(name), self.layers)
+        session = self.group(name, "settings")["session"]
+        return {**session, **{k: s.value for k, s in planned.items()}}
+
+    def origin(self, name: str, variable: str) -> str:
+        """Where a variable of that environment comes from."""
+        planned = render(self.inventory, self.node(name), self.choice(name), self.layers)
+        if variable in planned:
+            return f"layer {planned[variable].layer}"
+        session = self.group(name, "settings")["session"]
+        return f"the login environment of {name}" if variable in session else "nowhere"
+
+    def running(self, name: str, role: str = "") -> list[dict[str, Any]]:
+        """Our processes on a node, of one role ("ray", "vllm") or of all."""
+        ours: list[dict[str, Any]] = self.group(name, "ours")
+        return [p for p in ours if not role or p["role"] == role]

@@ -1,0 +1,59 @@
+"""Which GID NCCL takes of a port's table; pure.
+
+From 2.21 NCCL scans from index 0 and takes the first RoCE v2 entry that is IPv4-mapped; with none
+it stays at index 0. A pinned NCCL_IB_GID_INDEX is used unchecked (src/transport/net_ib*).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+from typing import Any
+
+ROCE_V2 = "RoCE v2"
+
+
+@dataclass(frozen=True)
+class Gid:
+    """One filled slot: `kind` is RoCE v2 or IB/RoCE v1, `ipv4` the address it is made of."""
+
+    index: int
+    gid: str
+    kind: str
+    ipv4: str | None
+
+    @property
+    def usable(self) -> bool:
+        """Whether RoCE v2 over IPv4 runs by it."""
+        return self.kind == ROCE_V2 and self.ipv4 is not None
+
+    def __str__(self) -> str:
+        return f"{self.index}: {self.ipv4 or self.gid} ({self.kind})"
+
+
+def table(gids: Sequence[Mapping[str, Any]]) -> list[Gid]:
+    """The filled slots of a port, from the probe's facts, by index."""
+    found = []
+    for slot in gids:
+        mapped = IPv6Address(slot["gid"]).ipv4_mapped
+        found.append(
+            Gid(
+                slot["index"],
+                slot["gid"],
+                slot["type"] or "unknown",
+                str(mapped) if mapped else None,
+            )
+        )
+    return sorted(found, key=lambda g: g.index)
+
+
+def taken(gids: Sequence[Gid], pinned: int | None = None) -> Gid | None:
+    """The slot that NCCL uses; None when it is empty.
+
+    `pinned` is NCCL_IB_GID_INDEX; a negative one means unset, as for NCCL.
+    """
+    by_index = {g.index: g for g in gids}
+    if pinned is not None and pinned >= 0:
+        return by_index.get(pinned)
+    return next((g for g in gids if g.usable), by_index.get(0))

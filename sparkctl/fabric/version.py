@@ -1,0 +1,18 @@
+"""NCCL's versions, as far as they change what it selects."""
+
+from __future__ import annotations
+
+from sparkctl.errors import UsageError
+
+Version = tuple[int, ...]
+NEWEST: Version = (2, 30, 7)  # the newest whose source was read
+RAIL_GRAMMAR: Version = (2, 30, 7)  # name:port:rail:plane, an empty field means any
+RUNNING_ONLY: Version = (2, 28, 3)  # an interface without carrier no longer counts
+
+
+def parse_version(text: str) -> Version:
+    """2.28.9 as (2, 28, 9). Raises UsageError for anything else."""
+    parts = text.split(".")
+    if len(parts) not in (2, 3) or not all(p.isascii() and p.isdigit() for p in parts):
+        raise UsageError(f"wanted an NCCL version such as 2.28.9, found {text!r}")
+    return tuple(int(p) for p in parts)

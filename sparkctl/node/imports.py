@@ -1,0 +1,32 @@
+"""Whether the runtime's packages can really be imported; run with the runtime's own python."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+# One after another in a process of its own: a torch of another ABI may end it.
+PROGRAM = """\
+import importlib, json, sys
+for name in sys.argv[1:]:
+    try:
+        module = importlib.import_module(name)
+        print(json.dumps([name, getattr(module, "__version__", ""), None]), flush=True)
+    except BaseException as error:
+        print(json.dumps([name, None, f"{type(error).__name__}: {error}"]), flush=True)
+"""
+
+
+def imports(request: dict[str, Any]) -> dict[str, Any]:
+    """For each of `modules`: `version`, or `error` with why it cannot be imported."""
+    names: list[str] = request["modules"]
+    argv = [sys.executable, "-I", "-c", PROGRAM, *names]
+    done = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL,
+                          check=False)  # fmt: skip
+    rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('["')]
+    found = {name: {"version": version, "error": error} for name, version, error in rows}
+    last = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
+    ended = {"version": None, "error": f"python ended while importing: {last}"}
+    return {name: found.get(name, ended) for name in names}

@@ -1,0 +1,80 @@
+"""What a process needs beside sysfs to use RDMA: uverbs devices, rdma-core, and its counters."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+VERBS = Path("/sys/class/infiniband_verbs")
+DEVICES = Path("/dev/infiniband")
+IB = Path("/sys/class/infiniband")
+LIBRARY = "libibverbs.so.1"
+# Where rdma-core's providers are: its cmake default and what Debian, Ubuntu and Fedora install.
+PROVIDERS = ("/usr/lib/*/libibverbs", "/usr/lib64/libibverbs", "/usr/lib/libibverbs")
+
+
+def verbs(_: dict[str, Any]) -> dict[str, Any]:
+    """`uverbs` (RDMA device to its file and the error of opening it, null when it opens),
+    `library` (null when libibverbs loads, else why not), `providers` (names such as mlx5).
+    """
+    return {"uverbs": _uverbs(), "library": _library(), "providers": _providers()}
+
+
+def _uverbs() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for folder in sorted(VERBS.glob("uverbs*")):
+        try:
+            device = (folder / "ibdev").read_text().strip()
+        except OSError:
+            continue
+        path = DEVICES / folder.name
+        found[device] = {"path": str(path), "error": _open_error(path)}
+    return found
+
+
+def _open_error(path: Path) -> str | None:
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC))
+    except OSError as error:
+        return errno.errorcode.get(error.errno or 0, str(error))
+    return None
+
+
+def _library() -> str | None:
+    try:
+        ctypes.CDLL(LIBRARY)
+    except OSError as error:
+        return str(error)
+    return None
+
+
+def _providers() -> list[str]:
+    files = (p.name for pattern in PROVIDERS for p in Path("/").glob(f"{pattern[1:]}/lib*.so*"))
+    return sorted({name[3:].partition("-rdmav")[0].partition(".so")[0] for name in files})
+
+
+def counters(_: dict[str, Any]) -> dict[str, Any]:
+    """Each RDMA device's port counters: traffic in units of 4 bytes, and signs of loss.
+
+    Paths and meaning: facts/spark-fabric.md, section sysfs.
+    """
+    found: dict[str, Any] = {}
+    for device in sorted(IB.iterdir()) if IB.is_dir() else []:
+        values: dict[str, int] = {}
+        for name in ("counters/port_xmit_data", "counters/port_rcv_data"):
+            values |= _number(device / "ports/1" / name)
+        for name in ("packet_seq_err", "out_of_sequence", "roce_adp_retrans",
+                     "req_transport_retries_exceeded"):  # fmt: skip
+            values |= _number(device / "ports/1/hw_counters" / name)
+        found[device.name] = values
+    return found
+
+
+def _number(path: Path) -> dict[str, int]:
+    try:
+        return {path.name: int(path.read_text())}
+    except (OSError, ValueError):
+        return {}

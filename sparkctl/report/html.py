@@ -1,0 +1,73 @@
+"""Findings as one self-contained page to send to somebody; nothing in it names people or places."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from html import escape
+from pathlib import Path
+
+from sparkctl import __version__
+from sparkctl.doctor.finding import ORDER, Finding
+from sparkctl.doctor.masking import Masking
+from sparkctl.report.doctor import summary
+
+STYLE = """\
+body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
+table{border-collapse:collapse;width:100%}td{padding:.4rem .6rem;border-top:1px solid #ddd;
+vertical-align:top}code,pre{font:13px/1.4 ui-monospace,monospace}.found{color:#666}
+pre{background:#f5f5f5;padding:.5rem;overflow-x:auto;margin:.3rem 0}
+.FAIL,.CRASH{color:#b00020;font-weight:600}.WARN{color:#8a5a00;font-weight:600}
+.UNKNOWN{color:#006a8a}.INFO{color:#2a4d9b}.OK{color:#1b6e2d}"""
+
+
+def write_report(path: Path, cluster: str, findings: Sequence[Finding], masking: Masking) -> None:
+    """Write the page to `path`, 0600, in place of what is there. Raises OSError."""
+    text = page(cluster, findings, masking)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(fd, "w", encoding="utf-8") as stream:
+        stream.write(text)
+    temporary.replace(path)
+
+
+def page(cluster: str, findings: Sequence[Finding], masking: Masking) -> str:
+    """The page's HTML; `masking` is laid over every text in it."""
+
+    def safe(text: str) -> str:
+        return escape(masking.mask(text))
+
+    rows = [
+        _row(finding, safe)
+        for severity in ORDER
+        for finding in findings
+        if finding.severity is severity
+    ]
+    when = time.strftime("%Y-%m-%d %H:%M %z")
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8">'
+        f"<title>sparkctl doctor: {safe(cluster)}</title><style>{STYLE}</style>"
+        f"<h1>sparkctl doctor: {safe(cluster)}</h1>"
+        f"<p>{escape(summary(findings))}. {when}, sparkctl {__version__}. Secrets, user names, host"
+        " names and public addresses are masked.</p>"
+        f"<table>{''.join(rows)}</table></html>\n"
+    )
+
+
+def _row(finding: Finding, safe: Callable[[str], str]) -> str:
+    name = finding.severity.value
+    parts = [f"<strong>{safe(finding.summary)}</strong>"]
+    parts += [
+        f'<div class="found">wanted {safe(e.wanted)}, found {safe(e.found)}'
+        f" (<code>{safe(e.where)}</code>)</div>"
+        for e in finding.evidence
+    ]
+    if finding.fix:
+        parts.append(f"<div>{safe(finding.fix.text)}</div>")
+        if commands := "\n".join(finding.fix.to_paste):
+            parts.append(f"<pre>{safe(commands)}</pre>")
+    return (
+        f'<tr><td class="{name}">{name}</td><td><code>{escape(finding.check)}</code><br>'
+        f"{safe(finding.node or '')}</td><td>{''.join(parts)}</td></tr>"
+    )
