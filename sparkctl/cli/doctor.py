@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import getpass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from sparkctl.cli.options import inventory_option, json_option
 
@@ -28,6 +29,13 @@ if TYPE_CHECKING:
 @click.option("--list-checks", is_flag=True, help="List the checks' ids.")
 @click.option("--explain", metavar="ID", help="Print what a check looks at, and why.")
 @click.option(
+    "--log",
+    "logs",
+    multiple=True,
+    metavar="FILE",
+    help="Read NCCL's output in this log (- is stdin) instead; may be given for every rank.",
+)
+@click.option(
     "--report",
     type=click.Path(path_type=Path),
     metavar="FILE.html",
@@ -46,6 +54,7 @@ def doctor(
     passive: bool,
     list_checks: bool,
     explain: str | None,
+    logs: tuple[str, ...],
     report: Path | None,
     fix: bool,
     yes: bool,
@@ -53,17 +62,21 @@ def doctor(
 ) -> None:
     """Find why the fabric is slow or a start fails: the cause, the evidence and the cure.
 
-    Only reads, unless --fix. Exits 3 when a check failed.
+    Only reads, unless --fix. Exits 3 when something failed.
+
+    With --log neither a cluster nor an inventory is needed: the transport of every rank, why it
+    is that one, and what mends it, from NCCL 2.8 or newer under NCCL_DEBUG=INFO. Where a log
+    leaves causes open, -i has the nodes decide.
     """
     from sparkctl.cli.context import emit_json
     from sparkctl.doctor.runner import choose_checks, counts, failed
 
-    checks = choose_checks(only, skip)
-    if list_checks:
-        _list(checks, as_json=as_json)
+    checks = choose_checks([explain] if explain else only, skip)
+    if list_checks or explain:
+        _list(checks, as_json=as_json, entries=bool(explain))
         return
-    if explain:
-        _explain(explain)
+    if logs:
+        _diagnose(logs, inventory, as_json=as_json)
         return
     view, findings = _examine(inventory, names, checks, passive=passive)
     if fix:
@@ -72,37 +85,75 @@ def doctor(
     if report:
         _report(report, view, findings)
     if as_json:
-        emit_json({"cluster": view.inventory.cluster, "findings": [f.document() for f in findings],
-                   "counts": counts(findings)})  # fmt: skip
+        emit_json(
+            {
+                "cluster": view.inventory.cluster,
+                "findings": [f.document() for f in findings],
+                "counts": counts(findings),
+                "imitated": view.inventory.imitated,
+            }
+        )
     else:
         from sparkctl.report.doctor import print_findings
 
-        print_findings(findings, verbose=verbose)
+        print_findings(findings, view.inventory.imitated, verbose=verbose)
     if failed(findings):
         raise click.exceptions.Exit(3)
 
 
-def _list(checks: list[Check], *, as_json: bool) -> None:
+def _list(checks: list[Check], *, as_json: bool, entries: bool) -> None:
+    """The checks' ids, or with `entries` all that is known of them."""
+    from dataclasses import asdict
+
     from sparkctl.cli.context import emit_json
-    from sparkctl.doctor.explain import entries
+    from sparkctl.doctor import explain
 
     if as_json:
-        emit_json([{"check": c.id, "scope": c.scope, "preflight": c.preflight} for c in checks])
+        emit_json(
+            [
+                {"check": c.id, "scope": c.scope, "preflight": c.preflight,
+                 **asdict(explain.entries()[c.id])}
+                for c in checks
+            ]
+        )  # fmt: skip
         return
     for check in checks:
-        click.echo(f"{check.id:<22} {check.scope:<8} {entries()[check.id].what}")
+        if entries:
+            click.echo(explain.explain(check.id))
+        else:
+            click.echo(f"{check.id:<22} {check.scope:<8} {explain.entries()[check.id].what}")
 
 
-def _explain(check: str) -> None:
-    from sparkctl.doctor.explain import explain
-    from sparkctl.doctor.runner import choose_checks
+def _diagnose(logs: tuple[str, ...], inventory: Path, *, as_json: bool) -> None:
+    """The verdict on these logs and, when an inventory is named, what its nodes decide."""
+    from sparkctl.cli.context import emit_json
+    from sparkctl.doctor.decide import deciding
+    from sparkctl.doctor.logs import read_logs
 
-    for each in choose_checks([check]):
-        click.echo(explain(each.id))
+    verdict = read_logs(logs)
+    named = click.get_current_context().get_parameter_source("inventory")
+    decided: list[Finding] | None = None
+    if named is not ParameterSource.DEFAULT and (checks := deciding(verdict)):
+        decided = _examine(inventory, (), checks)[1]
+    if as_json:
+        document: dict[str, Any] = verdict.document()
+        if decided is not None:
+            document["decided"] = [f.document() for f in decided]
+        emit_json(document)
+    else:
+        from sparkctl.report.doctor import print_findings
+        from sparkctl.report.nccllog import print_verdict
+
+        print_verdict(verdict)
+        if decided is not None:
+            click.echo("\nthe checks that decide, on the nodes now:")
+            print_findings(decided, [], verbose=True)
+    if verdict.failed:
+        raise click.exceptions.Exit(3)
 
 
 def _examine(
-    inventory: Path, names: tuple[str, ...], checks: list[Check], *, passive: bool
+    inventory: Path, names: tuple[str, ...], checks: list[Check], *, passive: bool = False
 ) -> tuple[View, list[Finding]]:
     from sparkctl.cli.context import open_session
     from sparkctl.doctor.gather import gather
@@ -113,6 +164,13 @@ def _examine(
         return view, evaluate(view, checks)
 
 
+def _nodes(session: Session, names: tuple[str, ...]) -> list[Node]:
+    from sparkctl.cli.context import named
+
+    chosen = {n.name for name in names for n in named(session.inventory, name)}
+    return [n for n in session.inventory.nodes if not names or n.name in chosen]
+
+
 def _report(path: Path, view: View, findings: list[Finding]) -> None:
     from sparkctl.doctor.masking import masking
     from sparkctl.errors import SparkctlError
@@ -121,20 +179,13 @@ def _report(path: Path, view: View, findings: list[Finding]) -> None:
     users = {view.all_facts[n]["user"] for n in view.known} | {getpass.getuser()}
     hosts = {n.name: n.host for n in view.inventory.nodes}
     try:
-        write_report(path, view.inventory.cluster, findings, masking(users, hosts))
+        write_report(path, view.inventory, findings, masking(users, hosts))
     except OSError as error:
         raise SparkctlError(
             f"the report should be written to {path}: {error.strerror}",
             hint="name a file in a folder that you may write to",
         ) from error
     click.echo(f"written to {path}", err=True)
-
-
-def _nodes(session: Session, names: tuple[str, ...]) -> list[Node]:
-    from sparkctl.cli.context import named
-
-    chosen = {n.name for name in names for n in named(session.inventory, name)}
-    return [n for n in session.inventory.nodes if not names or n.name in chosen]
 
 
 def _fix(inventory: Path, findings: list[Finding], *, yes: bool) -> None:

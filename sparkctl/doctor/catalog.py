@@ -6,6 +6,7 @@ from sparkctl.doctor.check import Check
 from sparkctl.doctor.checks import (
     devices,
     host,
+    nccl,
     pairs,
     processes,
     reach,
@@ -27,4 +28,5 @@ CHECKS: tuple[Check, ...] = (
     *host.CHECKS,
     *processes.CHECKS,
     *running.CHECKS,
+    *nccl.CHECKS,
 )

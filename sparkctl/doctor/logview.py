@@ -1,12 +1,21 @@
-"""NCCL's lines in vLLM's log, fetched from the head and read by the log reader."""
+"""NCCL's lines in the running vLLM's log, fetched from the head and read by the log reader."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from sparkctl.cluster.places import log_path
 from sparkctl.cluster.session import Session
+from sparkctl.fabric.nccllog.reader import Reader
 from sparkctl.inventory.models import Node
 
 
 def read(session: Session, node: Node) -> dict[str, Any]:
-    raise NotImplementedError
+    """`verdict` on the log of the vLLM that was started last, and the log's `path`."""
+    path = log_path(session.inventory.cluster, "vllm")
+    answer = session.ask(
+        node, "nccllines.lines", {"path": path}, mutates=False, title="reading vLLM's log"
+    )
+    reader = Reader()
+    reader.feed_numbered(path, ((n, text.encode()) for n, text in answer["lines"]))
+    return {"verdict": reader.verdict(), "path": path}

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from sparkctl.doctor.finding import ORDER, Finding, Severity
 from sparkctl.doctor.runner import counts
+from sparkctl.report.console import wide_console
 
 STYLES = {
     Severity.CRASH: "bold magenta",
@@ -20,9 +21,11 @@ STYLES = {
 }
 
 
-def print_findings(findings: Sequence[Finding], *, verbose: bool) -> None:
+def print_findings(
+    findings: Sequence[Finding], imitated: Sequence[str], *, verbose: bool = False
+) -> None:
     """Print them on stdout: what passed and what is only told is counted, unless `verbose`."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = wide_console()
     shown = ORDER if verbose else ORDER[: ORDER.index(Severity.INFO)]
     for severity in shown:
         chosen = [f for f in findings if f.severity is severity]
@@ -32,13 +35,16 @@ def print_findings(findings: Sequence[Finding], *, verbose: bool) -> None:
             for finding in chosen:
                 _print(console, finding)
     console.print(Text(summary(findings)))
+    for what in imitated:
+        console.print(Text(f"imitated: {what}"))
 
 
 def summary(findings: Sequence[Finding]) -> str:
     """One line: how many of each severity, those that occur."""
     words = {"OK": "passed", "INFO": "to know", "UNKNOWN": "unknown", "FAIL": "failed",
              "WARN": "warnings", "CRASH": "crashed"}  # fmt: skip
-    return ", ".join(f"{n} {words[name]}" for name, n in counts(findings).items() if n)
+    told = ", ".join(f"{n} {words[name]}" for name, n in counts(findings).items() if n)
+    return told or "nothing was found"
 
 
 def _print(console: Console, finding: Finding) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from sparkctl import __version__
 from sparkctl.doctor.finding import ORDER, Finding
 from sparkctl.doctor.masking import Masking
+from sparkctl.inventory.models import Inventory
 from sparkctl.report.doctor import summary
 
 STYLE = """\
@@ -22,9 +23,11 @@ pre{background:#f5f5f5;padding:.5rem;overflow-x:auto;margin:.3rem 0}
 .UNKNOWN{color:#006a8a}.INFO{color:#2a4d9b}.OK{color:#1b6e2d}"""
 
 
-def write_report(path: Path, cluster: str, findings: Sequence[Finding], masking: Masking) -> None:
+def write_report(
+    path: Path, inventory: Inventory, findings: Sequence[Finding], masking: Masking
+) -> None:
     """Write the page to `path`, 0600, in place of what is there. Raises OSError."""
-    text = page(cluster, findings, masking)
+    text = page(inventory, findings, masking)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(fd, "w", encoding="utf-8") as stream:
@@ -32,7 +35,7 @@ def write_report(path: Path, cluster: str, findings: Sequence[Finding], masking:
     temporary.replace(path)
 
 
-def page(cluster: str, findings: Sequence[Finding], masking: Masking) -> str:
+def page(inventory: Inventory, findings: Sequence[Finding], masking: Masking) -> str:
     """The page's HTML; `masking` is laid over every text in it."""
 
     def safe(text: str) -> str:
@@ -47,10 +50,11 @@ def page(cluster: str, findings: Sequence[Finding], masking: Masking) -> str:
     when = time.strftime("%Y-%m-%d %H:%M %z")
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8">'
-        f"<title>sparkctl doctor: {safe(cluster)}</title><style>{STYLE}</style>"
-        f"<h1>sparkctl doctor: {safe(cluster)}</h1>"
+        f"<title>sparkctl doctor: {safe(inventory.cluster)}</title><style>{STYLE}</style>"
+        f"<h1>sparkctl doctor: {safe(inventory.cluster)}</h1>"
         f"<p>{escape(summary(findings))}. {when}, sparkctl {__version__}. Secrets, user names, host"
         " names and public addresses are masked.</p>"
+        f"{''.join(f'<p>imitated: {safe(what)}</p>' for what in inventory.imitated)}"
         f"<table>{''.join(rows)}</table></html>\n"
     )
 

@@ -1,4 +1,4 @@
-"""What only a running cluster shows: Ray's table, the processes' environment, NCCL, tokens."""
+"""What only a running cluster shows: Ray's table, the processes' environment, tokens."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from sparkctl.doctor.remedy import Remedy
 from sparkctl.doctor.view import View
 
 AGAIN = Remedy("start it again", ("sparkctl down", "sparkctl up"))
-# The least traffic that a few tokens leave on a half: 4-byte units over both directions.
-TRAFFIC = 1000
 
 
 def _idle(view: View, role: str) -> Finding | None:
@@ -100,43 +98,6 @@ def environment(view: View, name: str) -> Iterator[Finding]:
         yield ok(f"{len(running)} processes have the planned environment")
 
 
-def libnccl(view: View) -> Iterator[Finding]:
-    """Every rank has loaded the same libnccl: two versions hang after 20 to 60 minutes."""
-    if idle := _idle(view, "vllm"):
-        yield idle
-        return
-    loaded = {
-        name: sorted({lib for p in view.running(name) for lib in p["libraries"] if "nccl" in lib})
-        for name in view.known
-    }
-    if not any(loaded.values()):
-        yield info("no rank has loaded libnccl: this vLLM talks without NCCL (its CPU build)")
-        return
-    for name, files in loaded.items():
-        names = {f.rpartition("/")[2] for f in files}
-        versions = view.group(name, "runtime")["versions"]
-        wheel = ", ".join(f"{k} {v}" for k, v in versions.items() if k.startswith("nvidia_nccl"))
-        if len(names) > 1 or len(files) > 1:
-            yield fail(
-                f"two libnccl are loaded: {', '.join(files)}",
-                Evidence("one file", ", ".join(files), "/proc/PID/maps"),
-                Remedy("keep the wheel's and drop LD_PRELOAD, or remove the system's",
-                       ("sudo apt-get remove libnccl2",)),
-                node=name,
-            )  # fmt: skip
-        elif not files:
-            yield unknown("no rank of this node shows its libraries", node=name)
-        else:
-            yield ok(f"{files[0]}{f' ({wheel})' if wheel else ''}", node=name)
-    if len({f.rpartition("/")[2] for files in loaded.values() for f in files}) > 1:
-        listed = "; ".join(f"{n}: {', '.join(f)}" for n, f in loaded.items())
-        yield fail(
-            f"the nodes have loaded different libnccl: {listed}",
-            Evidence("one version everywhere", listed, "/proc/PID/maps"),
-            Remedy("install the same runtime on every node"),
-        )
-
-
 def api(view: View) -> Iterator[Finding]:
     """The API answers on the head itself and from the controller."""
     if idle := _idle(view, "vllm"):
@@ -188,55 +149,9 @@ def generation(view: View) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def transport(view: View) -> Iterator[Finding]:
-    """NCCL's own word in vLLM's log: RDMA, and channels on every wanted HCA."""
-    if idle := _idle(view, "vllm"):
-        yield idle
-        return
-    head = view.inventory.head.name
-    yield from view.source("log", head)["findings"]
-
-
-def traffic(view: View) -> Iterator[Finding]:
-    """A generation moves the counters of every wanted HCA: the last proof that RDMA is used."""
-    if idle := _idle(view, "vllm"):
-        yield idle
-        return
-    loaded = [lib for n in view.known for p in view.running(n) for lib in p["libraries"]]
-    if not any("nccl" in lib for lib in loaded):
-        yield info("no rank has loaded libnccl: this vLLM sends nothing over RDMA (its CPU build)")
-        return
-    found = view.source("generation", view.inventory.head.name)
-    if not found.get("tokens"):
-        yield unknown("nothing was generated, see running.generation")
-        return
-    for name in view.known:
-        before, after = found["before"].get(name), found["after"].get(name)
-        if before is None or after is None:
-            yield unknown("the counters could not be read", node=name)
-            continue
-        for hca in view.choice(name).hcas:
-            old, new = before.get(hca, {}), after.get(hca, {})
-            moved = sum(new.get(k, 0) - v for k, v in old.items() if k.startswith("port_"))
-            if moved >= TRAFFIC:
-                yield ok(f"{hca} carried {moved * 4 / 1e6:.2f} MB for the generation", node=name)
-            else:
-                yield fail(
-                    f"{hca} carried nothing while tokens were generated",
-                    Evidence("counters that grow", f"{moved * 4} bytes",
-                             f"/sys/class/infiniband/{hca}/ports/1/counters"),
-                    Remedy("see running.transport; NCCL_DEBUG=INFO in an env layer shows which"
-                           " HCAs NCCL took"),
-                    node=name,
-                )  # fmt: skip
-
-
 CHECKS = (
     Check("running.ray", "cluster", ray, needs=(Source.RAY,)),
     Check("running.environment", "node", environment),
-    Check("running.libnccl", "cluster", libnccl),
-    Check("running.transport", "cluster", transport, needs=(Source.LOG,)),
     Check("running.api", "cluster", api, needs=(Source.API, Source.GENERATION)),
     Check("running.generation", "cluster", generation, needs=(Source.GENERATION,)),
-    Check("running.traffic", "cluster", traffic, needs=(Source.GENERATION,)),
 )
