@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "sparkctl.cli.doctor:doctor",
         "Find why the fabric is slow or the start fails: cause, evidence, cure.",
     ),
+    "fabric": ("sparkctl.cli.fabric:fabric", "Show the fabric, and what NCCL takes of it."),
     "down": ("sparkctl.cli.down:down", "Stop what is ours, remove what we wrote."),
     "lab": ("sparkctl.cli.lab:lab", "Imitated Sparks on this Linux machine."),
 }

@@ -35,6 +35,14 @@ def devices(view: View, name: str) -> list[Device]:
     ]
 
 
+def links(view: View, name: str) -> list[Interface]:
+    """A node's network interfaces as NCCL sees them."""
+    return [
+        Interface(n, bool(v["up"]) and v["carrier"] != 0, bool(v["ipv4"] or v["ipv6"]))
+        for n, v in view.group(name, "net").items()
+    ]
+
+
 def hca(view: View, name: str) -> Iterator[Finding]:
     """NCCL_IB_HCA selects exactly the HCAs of the chosen cage that are wanted."""
     wanted = set(view.choice(name).hcas)
@@ -75,12 +83,8 @@ def interfaces(view: View, name: str) -> Iterator[Finding]:
     remedy = Remedy("leave these variables out of layers and inventory: ${SOCKET_INTERFACE} is set")
     wrong = []
     value = environment.get("NCCL_SOCKET_IFNAME")
-    found = select_interfaces(
-        value,
-        [Interface(n, bool(v["up"]) and v["carrier"] != 0, bool(v["ipv4"] or v["ipv6"]))
-         for n, v in net.items()],
-        nccl_version(view, name),
-    ).selected  # fmt: skip
+    version = nccl_version(view, name)
+    found = select_interfaces(value, links(view, name), version).selected
     if found[:1] != [wanted]:
         said = f"selects {found[0]}" if found else "selects nothing: NCCL ends at its start"
         wrong.append(("NCCL_SOCKET_IFNAME", value, said))
