@@ -201,12 +201,12 @@ def _why_not(chosen: Filter, name: str) -> str:
         if name == entry.name or (not chosen.exact and name.startswith(entry.name)):
             return f"its name matches {entry.name}, its port is not {entry.port}"
     for entry in chosen.entries:
+        if name.startswith(entry.name):
+            return f"= takes whole names, {entry.name} is only its beginning"
         if name.lower().startswith(entry.name.lower()):
             return f"{entry.name} differs from its name by case"
         if name == entry.name.strip(" \t\"';"):
             return f"{entry.name!r} has a space or quote in it, which NCCL does not strip"
-        if chosen.exact and name.startswith(entry.name):
-            return f"= takes whole names, {entry.name} is only its beginning"
     if name in chosen.dropped:
         return "it is named beyond the entries that NCCL reads"
     return "no entry matches"

@@ -1,0 +1,255 @@
+"""Each check on a healthy pair of which one thing was changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from sparkctl.doctor.catalog import CHECKS
+from sparkctl.doctor.explain import entries
+from sparkctl.doctor.view import View
+from sparkctl.errors import AuthError
+from tests.unit.doctorview import INVENTORY, examined, healthy, wrong
+
+TWO = "spark-2"
+GIB = 2**30
+
+
+def two(view: View) -> Any:
+    """The second node's facts, to be changed."""
+    return view.all_facts[TWO]
+
+
+def half_down(view: View) -> None:
+    net = two(view)["net"]["enP2p1s0f0np0"]
+    net.update(up=False, carrier=None, operstate="down")
+    two(view)["ib"]["roceP2p1s0f0"]["ports"]["1"].update(state="DOWN", phys_state="Disabled")
+
+
+def no_carrier(view: View) -> None:
+    two(view)["net"]["enP2p1s0f0np0"]["carrier"] = 0
+    two(view)["ib"]["roceP2p1s0f0"]["ports"]["1"].update(state="DOWN", phys_state="Polling")
+
+
+def one_subnet(view: View) -> None:
+    two(view)["net"]["enP2p1s0f0np0"]["ipv4"] = ["192.168.100.13/24"]
+
+
+def no_address(view: View) -> None:
+    two(view)["net"]["enP2p1s0f0np0"]["ipv4"] = []
+
+
+def mtu(view: View) -> None:
+    two(view)["net"]["enp1s0f0np0"]["mtu"] = 1500
+
+
+def gid_gone(view: View) -> None:
+    gids = two(view)["ib"]["rocep1s0f0"]["ports"]["1"]["gids"]
+    del gids[2:]
+
+
+def set_fact(*path: str, value: Any) -> Callable[[View], None]:
+    def change(view: View) -> None:
+        place = two(view)
+        for key in path[:-1]:
+            place = place[key]
+        place[path[-1]] = value
+
+    return change
+
+
+def stray(view: View) -> None:
+    two(view)["ours"] = [
+        {"pid": 9, "role": "vllm", "command": "python", "run": "old", "cluster": "lab",
+         "environment": {}, "libraries": []}
+    ]  # fmt: skip
+
+
+def ping_lost(view: View) -> None:
+    view.sources["peers"][TWO]["pings"][0]["error"] = "100% packet loss"
+
+
+def blocked(view: View) -> None:
+    view.sources["peers"]["spark-1"]["connects"][0]["error"] = "no answer within 2 s"
+
+
+def loses(view: View) -> None:
+    view.sources["peers"][TWO]["counters"]["rocep1s0f0"]["packet_seq_err"] += 5
+
+
+def skewed(view: View) -> None:
+    two(view)["time"] += 120
+    two(view)["time_end"] += 120
+
+
+ROOTLESS = 0x1FFFFFFBFFF  # all but CAP_IPC_LOCK
+CASES: list[tuple[Callable[[View], None], str, str]] = [
+    (half_down, "fabric.halves", "FAIL"),
+    (no_carrier, "fabric.halves", "FAIL"),
+    (one_subnet, "fabric.subnets", "FAIL"),
+    (no_address, "fabric.addresses", "FAIL"),
+    (mtu, "fabric.mtu", "FAIL"),
+    (gid_gone, "fabric.gid", "FAIL"),
+    (set_fact("ib", value={}), "fabric.devices", "FAIL"),
+    (set_fact("net", "enp1s0f0np0", "speed", value=100_000), "fabric.speed", "WARN"),
+    (set_fact("net", "enp1s0f0np0", "pcie_width", value="2"), "fabric.pcie", "FAIL"),
+    (set_fact("verbs", "uverbs", value={}), "fabric.uverbs", "FAIL"),
+    (set_fact("verbs", "uverbs", "rocep1s0f0", "error", value="EACCES"), "fabric.uverbs", "FAIL"),
+    (set_fact("verbs", "library", value="no such file"), "fabric.libraries", "FAIL"),
+    (set_fact("verbs", "providers", value=["efa"]), "fabric.libraries", "FAIL"),
+    (set_fact("system", "capabilities", value=ROOTLESS), "fabric.memlock", "FAIL"),
+    (loses, "fabric.loss", "WARN"),
+    (ping_lost, "fabric.ping", "FAIL"),
+    (set_fact("settings", "session", value={"NCCL_NET": "Socket"}), "settings.forced", "FAIL"),
+    (set_fact("settings", "session", value={"NCCL_NET_PLUGIN": "x"}), "settings.forced", "WARN"),
+    (set_fact("settings", "conf", value=[{"path": "/etc/nccl.conf", "values": {"NCCL_NET": "Socket"}}]),
+     "settings.nccl-conf", "WARN"),
+    (set_fact("settings", "profiles", value=[{"path": "/etc/profile.d/x.sh", "line": 1,
+                                              "name": "NCCL_IB_DISABLE", "value": "1"}]),
+     "settings.profiles", "WARN"),
+    (set_fact("runtime", "exists", value=False), "runtime.present", "FAIL"),
+    (set_fact("runtime", "versions", "ray", value="2.59.0"), "runtime.versions", "FAIL"),
+    (set_fact("runtime", "python", value="3.11.8"), "runtime.versions", "FAIL"),
+    (set_fact("model", "exists", value=False), "model.present", "FAIL"),
+    (set_fact("model", "missing", value=["model-2.safetensors"]), "model.present", "FAIL"),
+    (set_fact("model", "broken", value=[{"name": "a", "wanted": 2, "found": 1}]), "model.present", "FAIL"),
+    (set_fact("model", "digest", value="other"), "model.same", "WARN"),
+    (set_fact("gpu", "gpus", value=None), "host.gpu", "FAIL"),
+    (set_fact("gpu", "gpus", value=[]), "host.gpu", "FAIL"),
+    (set_fact("gpu", "gpu_processes", value=[{"pid": 5, "name": "python"}]), "host.gpu", "WARN"),
+    (set_fact("gpu", "gpus", value=[{"name": "NVIDIA GB10", "driver": "590.44"}]), "host.driver", "WARN"),
+    (set_fact("memory", "MemAvailable", value=GIB), "host.memory", "FAIL"),
+    (set_fact("memory", "SwapTotal", value=9 * GIB), "host.swap", "WARN"),
+    (set_fact("system", "disk", "temporary files", "free", value=GIB // 2), "host.disk", "FAIL"),
+    (set_fact("system", "disk", "logs", "free", value=2 * GIB), "host.disk", "WARN"),
+    (set_fact("system", "limits", "nofile", value=1024), "host.login", "WARN"),
+    (set_fact("foreign_rays", value=[{"pid": 4, "uid": 1, "command": "x/raylet", "cluster": ""}]),
+     "host.foreign-ray", "WARN"),
+    (set_fact("state", "exists", value=True), "host.leftovers", "WARN"),
+    (stray, "host.leftovers", "WARN"),
+    (skewed, "host.clock", "FAIL"),
+]  # fmt: skip
+
+
+def test_a_healthy_pair_has_neither_failure_nor_warning() -> None:
+    assert wrong(healthy()) == set()
+
+
+@pytest.mark.parametrize(("change", "check", "severity"), CASES)
+def test_each_fault_is_found_on_its_node(
+    change: Callable[[View], None], check: str, severity: str
+) -> None:
+    view = healthy()
+    change(view)
+    assert (check, TWO, severity) in wrong(view)
+    (finding, *_) = [f for f in examined(view, check) if f.severity.value == severity]
+    assert finding.evidence
+    assert all(e.wanted and e.found and e.where for e in finding.evidence)
+    assert finding.fix is not None
+    assert finding.fix.text
+    assert "CRASH" not in {s for _, _, s in wrong(view)}
+
+
+def test_kho_needs_all_three_signs() -> None:
+    view = healthy()
+    two(view)["system"]["kernel"] = "7.0.0-1019-nvidia"
+    two(view)["memory"]["CmaTotal"] = 0
+    assert ("host.kernel", TWO, "FAIL") in wrong(view)
+    two(view)["system"]["cmdline"] += " kho=off"
+    assert wrong(view) == set()
+
+
+def test_a_blocked_port_is_laid_to_the_node_that_drops() -> None:
+    view = healthy()
+    blocked(view)
+    assert wrong(view) == {("host.firewall", TWO, "FAIL")}
+
+
+VALUES = [
+    ("enp1s0f0np0,enP2p1s0f0np0", "is a network interface"),
+    ("rocep1s0f0, roceP2p1s0f0", "a space becomes part of a name"),
+    ("'\"rocep1s0f0,roceP2p1s0f0\"'", "a quote becomes part of a name"),
+    ("rocep1s0f0", "half of the cable is idle"),
+    ("rocep1s0f1,roceP2p1s0f1", "port 1 is not ACTIVE"),
+]
+
+
+@pytest.mark.parametrize(("value", "said"), VALUES)
+def test_mistakes_in_the_hca_list_are_told_apart(value: str, said: str) -> None:
+    text = INVENTORY.replace("role: worker", f'role: worker, env: {{NCCL_IB_HCA: "{value}"}}')
+    if value.startswith("'"):
+        text = INVENTORY.replace("role: worker", f"role: worker, env: {{NCCL_IB_HCA: {value}}}")
+    view = healthy(text)
+    assert wrong(view) == {("fabric.hca", TWO, "FAIL")}
+    (finding,) = [f for f in examined(view, "fabric.hca") if f.node == TWO]
+    assert said in finding.summary
+    assert f"layer node {TWO}" in finding.evidence[0].where
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("NCCL_SOCKET_IFNAME", "enP7s7"), ("NCCL_SOCKET_IFNAME", "eth9"),
+     ("GLOO_SOCKET_IFNAME", "eth9"), ("TP_SOCKET_IFNAME", "enP7s7"), ("UCX_NET_DEVICES", "eth9")],
+)  # fmt: skip
+def test_interfaces_that_are_not_the_fabrics(variable: str, value: str) -> None:
+    text = INVENTORY.replace("role: worker", f"role: worker, env: {{{variable}: {value}}}")
+    assert wrong(healthy(text)) == {("fabric.interfaces", TWO, "FAIL")}
+
+
+def test_a_pinned_gid_index_is_checked_on_every_hca() -> None:
+    pinned = INVENTORY + 'env: {set: {NCCL_IB_GID_INDEX: "3"}}\n'
+    view = healthy(pinned)
+    assert wrong(view) == {("fabric.gid-index", n, "WARN") for n in view.names}
+    gids = two(view)["ib"]["roceP2p1s0f0"]["ports"]["1"]["gids"]
+    gids[3]["index"] = 5
+    assert ("fabric.gid-index", TWO, "FAIL") in wrong(view)
+
+
+def test_an_explicit_fabric_that_is_not_there() -> None:
+    text = INVENTORY.replace("role: worker", "role: worker, fabric: {hcas: [mlx5_0]}")
+    found = wrong(healthy(text))
+    assert ("fabric.choice", TWO, "FAIL") in found
+    assert {s for c, n, s in found if c != "fabric.choice"} <= {"UNKNOWN"}
+
+
+def test_a_taken_port_and_ours() -> None:
+    view = healthy()
+    owner = {"port": 6379, "pid": 7, "uid": 0, "command": "redis-server", "cluster": ""}
+    view.all_facts["spark-1"]["ports"].append(owner)  # type: ignore[attr-defined]  # a dict, in tests
+    assert wrong(view) == {("ports.free", "spark-1", "FAIL")}
+    owner["cluster"] = "lab"
+    assert wrong(view) == set()
+
+
+def test_a_node_that_is_not_reached_is_one_finding_and_the_rest_unknown() -> None:
+    view = healthy()
+    del view.all_facts[TWO]  # type: ignore[attr-defined]  # a dict, in tests
+    view.errors = {TWO: AuthError("refused every key", hint="ssh-copy-id", node=TWO)}
+    found = wrong(view)
+    assert ("reach.ssh", TWO, "FAIL") in found
+    assert {s for c, n, s in found if c != "reach.ssh"} == {"UNKNOWN"}
+    assert not [f for f in examined(view) if f.node == TWO and f.severity.value == "OK"]
+
+
+GROUPS = ["ib", "net", "memory", "system", "verbs", "counters", "settings", "runtime", "model",
+          "ports", "ours", "foreign_rays", "state", "gpu"]  # fmt: skip
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_what_could_not_be_read_is_unknown_with_the_reason(group: str) -> None:
+    view = healthy()
+    del two(view)[group]
+    two(view)["unread"][group] = "PermissionError: no"
+    found = [f for f in examined(view) if f.severity.value not in ("OK", "INFO")]
+    assert {f.severity.value for f in found} == {"UNKNOWN"}
+    assert any("PermissionError" in f.summary for f in found)
+
+
+def test_every_check_is_documented_and_none_is_made_up() -> None:
+    ids = [c.id for c in CHECKS]
+    assert sorted(entries()) == sorted(ids)
+    assert len(set(ids)) == len(ids)
+    assert all(all(vars(entry).values()) for entry in entries().values())
+    assert {c.scope for c in CHECKS} == {"node", "pair", "cluster"}

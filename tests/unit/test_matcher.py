@@ -1,0 +1,187 @@
+"""What NCCL selects: the cases of the field, one by one."""
+
+from __future__ import annotations
+
+import pytest
+
+from sparkctl.errors import UsageError
+from sparkctl.fabric.matcher import Device, Interface, parse, select_hcas, select_interfaces
+from sparkctl.fabric.suspects import suspects
+from sparkctl.fabric.version import parse_version
+
+FOUR = ["rocep1s0f0", "rocep1s0f1", "roceP2p1s0f0", "roceP2p1s0f1"]
+OLD, RAIL = (2, 30, 4), (2, 30, 7)
+
+
+def hcas(value: str | None, names: list[str] = FOUR, version: tuple[int, ...] = RAIL) -> list[str]:
+    return select_hcas(value, [Device(n) for n in names], version).selected
+
+
+@pytest.mark.parametrize("version", [OLD, RAIL])
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [
+        *((nothing, FOUR) for nothing in (None, "", ",", "=")),
+        ("rocep", FOUR[:2]),
+        ("roce", FOUR),
+        ("rocep1s0f0", FOUR[:1]),
+        ("rocep1s0f0,roceP2p1s0f0", [FOUR[0], FOUR[2]]),
+        ("roceP2p1s0f0,,rocep1s0f0,", [FOUR[0], FOUR[2]]),
+        ("rocep1s0f0, roceP2p1s0f0", FOUR[:1]),
+        ('"rocep1s0f0"', []),
+        (" rocep1s0f0", []),
+        ("rocep1s0f0;roceP2p1s0f0", []),
+        ("ROCEP1S0F0", []),
+        ("rocep1s0f0:1", FOUR[:1]),
+        ("rocep1s0f0:2", []),
+        ("rocep1s0f0:1x", FOUR[:1]),
+        ("=rocep1s0f0", FOUR[:1]),
+        ("=rocep", []),
+        ("^rocep1s0f0", FOUR[1:]),
+        ("^=rocep", FOUR),
+        ("=^rocep1s0f0", []),
+        ("^rocep1s0f0,^rocep1s0f1", FOUR[1:]),
+        ("^", []),
+        ("^=", []),
+        ("enp1s0f0np0", []),
+        ("^enp1s0f0np0", FOUR),
+        (":1", FOUR),
+    ],
+)
+def test_a_value_selects(value: str | None, wanted: list[str], version: tuple[int, ...]) -> None:
+    assert hcas(value, version=version) == wanted
+
+
+@pytest.mark.parametrize(
+    ("value", "old", "rail"),
+    [
+        ("rocep1s0f0:", [], FOUR[:1]),
+        ("rocep1s0f0:x", [], []),
+        ("rocep1s0f0::0:1", [], FOUR[:1]),
+        ("rocep1s0f0:1:3", FOUR[:1], FOUR[:1]),
+    ],
+)
+def test_the_port_grammar_changed(value: str, old: list[str], rail: list[str]) -> None:
+    assert hcas(value, version=OLD) == old
+    assert hcas(value, version=RAIL) == rail
+
+
+def test_a_prefix_takes_more_than_its_own_name() -> None:
+    assert hcas("mlx5_1", ["mlx5_0", "mlx5_1", "mlx5_10"]) == ["mlx5_1", "mlx5_10"]
+    assert hcas("=mlx5_1", ["mlx5_0", "mlx5_1", "mlx5_10"]) == ["mlx5_1"]
+    assert hcas("rocep1s0f0", ["rocep1s0f0", "rocep1s0f01"]) == ["rocep1s0f0", "rocep1s0f01"]
+
+
+@pytest.mark.parametrize("value", ["rocep1s0f0", "^x", "", None])
+def test_a_port_that_is_down_is_never_taken(value: str | None) -> None:
+    found = select_hcas(value, [Device("rocep1s0f0", 1, active=False)])
+    assert found.selected == []
+    assert "not ACTIVE" in found.devices[0].reason
+
+
+def test_only_the_first_entries_count() -> None:
+    value = ",".join(f"x{n}" for n in range(32)) + ",rocep1s0f0"
+    found = select_hcas(value, [Device("rocep1s0f0")])
+    assert found.selected == []
+    assert "beyond" in found.devices[0].reason
+    assert "32" in found.warnings[0]
+    assert len(parse(",".join("abc"), 2).entries) == 2
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("rocep1s0f0:2", "its port is not 2"),
+        ("ROCEP1S0F0", "by case"),
+        ('"rocep1s0f0"', "space or quote"),
+        ("=rocep1", "only its beginning"),
+        ("mlx5_0", "no entry matches"),
+        ("^rocep", "excluded: its name begins with rocep"),
+        ("^", "excludes everything"),
+    ],
+)
+def test_the_reason_tells_mistakes_apart(value: str, said: str) -> None:
+    assert said in select_hcas(value, [Device("rocep1s0f0")]).devices[0].reason
+
+
+UP = [Interface(n) for n in
+      ("enP7s7", "enp1s0f0np0", "enp1s0f1np1", "enP2p1s0f0np0", "lo", "docker0", "virbr0")]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [
+        ("enp1", ["enp1s0f0np0", "enp1s0f1np1"]),
+        ("enP", ["enP7s7", "enP2p1s0f0np0"]),
+        ("=enp1s0f0np0", ["enp1s0f0np0"]),
+        ("enp1s0f0np0:7", ["enp1s0f0np0"]),
+        ("^en", ["lo", "docker0", "virbr0"]),
+        ("eth0", []),
+        (None, ["enP7s7", "enp1s0f0np0", "enp1s0f1np1", "enP2p1s0f0np0"]),
+        ("e", ["enP7s7", "enp1s0f0np0", "enp1s0f1np1", "enP2p1s0f0np0"]),
+    ],
+)
+def test_interfaces_are_selected(value: str | None, wanted: list[str]) -> None:
+    assert select_interfaces(value, UP).selected == wanted
+
+
+def test_a_vlan_is_taken_by_its_parents_name() -> None:
+    links = [Interface("enp1s0f0np0"), Interface("enp1s0f0np0.100")]
+    assert select_interfaces("enp1s0f0np0", links).selected == ["enp1s0f0np0", "enp1s0f0np0.100"]
+
+
+def test_carrier_counts_from_2_28_3() -> None:
+    links = [Interface("enp1s0f0np0", up=False)]
+    assert select_interfaces("enp1", links, (2, 28, 2)).selected == ["enp1s0f0np0"]
+    found = select_interfaces("enp1", links, (2, 28, 3))
+    assert found.selected == []
+    assert "running" in found.devices[0].reason
+    assert select_interfaces("enp1", [Interface("enp1", addressed=False)]).selected == []
+
+
+def test_unset_takes_ib_first_and_docker_and_lo_last() -> None:
+    def unset(*names: str, version: tuple[int, ...] = RAIL) -> list[str]:
+        return select_interfaces(None, [Interface(n) for n in names], version).selected
+
+    assert unset("eth0", "ib0", "lo") == ["ib0"]
+    assert unset("docker0", "eth0", "br-1", "tailscale0") == ["eth0", "br-1", "tailscale0"]
+    assert unset("virbr0", "docker0", version=(2, 28, 2)) == ["virbr0"]
+    assert unset("virbr0", "docker0", version=(2, 28, 3)) == ["docker0"]
+    assert unset("lo", "docker0") == ["docker0"]
+    assert unset("lo") == ["lo"]
+
+
+def test_no_more_than_sixteen_interfaces() -> None:
+    found = select_interfaces("eth", [Interface(f"eth{n}") for n in range(20)])
+    assert len(found.selected) == 16
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("enp1s0f0np0", "is a network interface"),
+        ("rocep1s0f0, rocep1s0f1", "a space"),
+        ("'rocep1s0f0'", "a quote"),
+        ("rocep1s0f0;rocep1s0f1", "commas"),
+        ("ROCEP1S0F0", "differs by case from rocep1s0f0"),
+        ("^rocep1s0f0,^rocep1s0f1", "^ counts once"),
+        ("=^rocep1s0f0", "only ^= is understood"),
+        ("^", "selects nothing"),
+        ("mlx5_0", "matches nothing here"),
+    ],
+)
+def test_likely_mistakes_are_told(value: str, said: str) -> None:
+    assert any(said in hint for hint in suspects(value, FOUR, ["enp1s0f0np0"]))
+
+
+def test_a_greedy_prefix_is_told_and_a_good_value_is_not() -> None:
+    assert "mlx5_10" in suspects("mlx5_1", ["mlx5_1", "mlx5_10"])[0]
+    assert suspects("rocep1s0f0,roceP2p1s0f0", FOUR, ["enp1s0f0np0"]) == []
+    assert suspects("^=rocep1s0f0", FOUR) == []
+
+
+def test_versions() -> None:
+    assert parse_version("2.28.9") == (2, 28, 9)
+    for wrong in ("", "2", "2.x", "2.28.9+cu13", "v2.28", "2.28.9.1"):
+        with pytest.raises(UsageError):
+            parse_version(wrong)
