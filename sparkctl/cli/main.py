@@ -21,6 +21,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("sparkctl.cli.up:up", "Start Ray and vLLM, until a real completion comes back."),
     "status": ("sparkctl.cli.status:status", "Show what runs where, and whether it serves."),
     "logs": ("sparkctl.cli.logs:logs", "Show Ray's or vLLM's log on a node."),
+    "doctor": (
+        "sparkctl.cli.doctor:doctor",
+        "Find why the fabric is slow or the start fails: cause, evidence, cure.",
+    ),
     "down": ("sparkctl.cli.down:down", "Stop what is ours, remove what we wrote."),
     "lab": ("sparkctl.cli.lab:lab", "Imitated Sparks on this Linux machine."),
 }

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import time
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from sparkctl.cluster.status import NodeStatus, Status
+from sparkctl.report.console import wide_console
 
 
 def print_status(status: Status) -> None:
     """Print it on stdout; plain where stdout is no terminal."""
-    # Without a terminal nothing cuts a line.
-    console = Console(highlight=False, soft_wrap=True)
-    if not console.is_terminal:
-        console = Console(highlight=False, soft_wrap=True, width=200)
+    console = wide_console()
     table = Table(title=f"cluster {status.cluster}", title_justify="left", box=None)
     for column in ("NODE", "ROLE", "HOST", "FABRIC", "RAY", "RANKS", "GPU", "MEMORY FREE", "SINCE"):
         table.add_column(column, no_wrap=True)

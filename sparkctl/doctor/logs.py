@@ -1,0 +1,63 @@
+"""Log files, compressed or piped in, to the log reader's verdict."""
+
+from __future__ import annotations
+
+import gzip
+import sys
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from io import BufferedReader
+from pathlib import Path
+from typing import IO, cast
+
+from sparkctl.errors import UsageError
+from sparkctl.fabric.nccllog.model import LogVerdict
+from sparkctl.fabric.nccllog.reader import Reader
+
+LINE_LIMIT = 1 << 16
+GZIP = b"\x1f\x8b"
+
+
+def read_logs(names: Iterable[str]) -> LogVerdict:
+    """The verdict on these files together; `-` is stdin, gzip is told by its first bytes.
+
+    Raises UsageError for a file that cannot be read.
+    """
+    reader = Reader()
+    for name in dict.fromkeys(names):
+        try:
+            with _opened(name) as file:
+                reader.feed(name, lines(file))
+        except (OSError, EOFError, zlib.error) as error:
+            found = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            raise UsageError(
+                f"--log wanted a readable file, found {name}: {found}",
+                hint="name a log of vLLM, Ray or NCCL_DEBUG_FILE, or - for stdin",
+            ) from error
+    return reader.verdict()
+
+
+@contextmanager
+def _opened(name: str) -> Iterator[IO[bytes]]:
+    """The file's bytes, unpacked where they are packed."""
+    if name == "-":
+        with _unpacked(cast(BufferedReader, sys.stdin.buffer)) as plain:
+            yield plain
+    else:
+        with Path(name).open("rb") as file, _unpacked(file) as plain:
+            yield plain
+
+
+def _unpacked(file: BufferedReader) -> AbstractContextManager[IO[bytes]]:
+    if file.peek(len(GZIP))[: len(GZIP)] == GZIP:
+        return cast(AbstractContextManager[IO[bytes]], gzip.open(file))
+    return nullcontext(file)
+
+
+def lines(file: IO[bytes]) -> Iterator[bytes]:
+    """A file's lines, each cut at LINE_LIMIT bytes, so that none fills the memory."""
+    while line := file.readline(LINE_LIMIT):
+        yield line
+        while line and not line.endswith(b"\n"):
+            line = file.readline(LINE_LIMIT)

@@ -1,0 +1,90 @@
+"""The messages that tell of a network that broke, and the cause that each one names; pure.
+
+facts/nccl.md section 2; src/misc/ibvwrap.cc, src/misc/socket.cc and src/transport/net_ib of NCCL.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from sparkctl.fabric.nccllog.model import Cause
+
+NO_INTERFACE = re.compile(r"no (?:socket |IP )?interface found", re.IGNORECASE)
+NO_NETWORK = re.compile(r"Failed to initialize any NET plugin|Error: network (.{1,80}) not found")
+# `failed with 22 Invalid argument, on dev …`; older: `failed with error Invalid argument`.
+MODIFY_QP = re.compile(r"Call to ibv_modify_qp failed with (?:error )?(?:([0-9]{1,9}) )?([^,]*)")
+GIDS = re.compile(r"local GID (?!index)(\S+?),? remote GID (\S+)")
+# `status=12`, `status=IBV_WC_RETRY_EXC_ERR(12)`; older: `with error 12`.
+COMPLETION = re.compile(
+    r"Got completion from peer .*?with (?:status=|error )(?:IBV_WC_[A-Z_]+\()?([0-9]{1,9})"
+)
+RETRY_EXCEEDED = "12"  # IBV_WC_RETRY_EXC_ERR
+# Some versions give ibv_create_qp and ibv_create_cq no reason.
+MEMORY = re.compile(
+    r"Call to ibv_(?:reg_\w+|create_cq|create_qp) failed"
+    r"(?:$|.*Cannot allocate memory|.*errno 12\b)"
+)
+# enum ncclSocketType: 3 is Socket's data, 4 is IB's (src/include/socket.h); the wording varies.
+WRONG_TYPE = re.compile(r"wrong (?:\w+ )?type\D{0,20}(?:3\D{1,20}4|4\D{1,20}3)\b")
+# An error on its way out of ncclCommInit or a group call; 7 is ncclInProgress.
+FATAL = re.compile(r"(?:\S*/)?(?:init|group|enqueue)\.cc:[0-9]+ -> [1-6]\b")
+
+BY_ERRNO: dict[str, Cause] = {
+    "22": "gid-family-mismatch",
+    "61": "gid-empty-slot",
+    "101": "no-route",
+    "110": "peer-timeout",
+    "Invalid argument": "gid-family-mismatch",
+    "No data available": "gid-empty-slot",
+    "Network is unreachable": "no-route",
+    "Connection timed out": "peer-timeout",
+}
+EMPTY_GID = "::"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A break: its cause, what the line says of it, and whether it ends the run.
+
+    A `retried` one is fatal only if nothing is connected after it.
+    """
+
+    cause: Cause
+    detail: str = ""
+    fatal: bool = True
+    retried: bool = False
+
+
+def fault(level: str, message: str) -> Fault | None:
+    """The break that a message tells of; None for every other message."""
+    fatal = level == "WARN"
+    if not fatal and not any(needle in message for needle in ("ibv_", ".cc:", "wrong ")):
+        return None
+    if modify := MODIFY_QP.search(message):
+        return _modify_qp(modify, message)
+    if WRONG_TYPE.search(message):
+        return Fault("mixed-transports")  # 2.30.7 says it as INFO, and may hang
+    if MEMORY.search(message):
+        return Fault("memory-registration", fatal=fatal)
+    if not fatal:
+        return Fault("unknown") if FATAL.match(message) else None
+    if NO_INTERFACE.search(message):
+        return Fault("ifname-no-match")
+    if network := NO_NETWORK.search(message):
+        return Fault("net-ib-unavailable", detail=network[1] or "")
+    if completion := COMPLETION.search(message):
+        return Fault("retry-exceeded" if completion[1] == RETRY_EXCEEDED else "unknown")
+    return None
+
+
+def _modify_qp(modify: re.Match[str], message: str) -> Fault:
+    number, words = modify.groups()
+    cause = BY_ERRNO.get(number or words.strip(), "unknown")
+    gids = GIDS.search(message)
+    detail = ""
+    if gids:
+        detail = f"local GID {gids[1]}, remote GID {gids[2]}"
+        if cause == "gid-family-mismatch" and EMPTY_GID in gids.groups():
+            cause = "gid-empty-slot"
+    return Fault(cause, detail, retried=", retrying " in message)

@@ -1,0 +1,94 @@
+"""What shows only when ranks are laid side by side: mixed transports, half a port; pure."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from sparkctl.fabric.nccllog.model import Transport
+from sparkctl.fabric.nccllog.rank import RankState
+from sparkctl.fabric.nccllog.verdict import carried, network, opened
+
+# The DGX Spark's own names: the two halves of cage 0 or 1 (facts/spark-fabric.md, Topology).
+HALF = re.compile(r"roce(P2)?p1s0f([01])$")
+
+
+@dataclass(frozen=True)
+class LoneHalf:
+    """A process that uses less than the port; not `sure` where Ray has folded channel lines."""
+
+    detail: str
+    sure: bool
+    carries: bool  # it is the channels that say so, not what was opened
+
+
+def mixed(states: Iterable[RankState]) -> list[RankState]:
+    """The ranks of communicators in which one runs on RDMA and another on Socket."""
+    found: dict[str, RankState] = {}
+    for group in _communicators(states):
+        kinds = {state.name: network(state) for state in group}
+        if {"rdma", "socket"} <= set(kinds.values()):
+            found.update({s.name: s for s in group if kinds[s.name] in ("rdma", "socket")})
+    return list(found.values())
+
+
+def _communicators(states: Iterable[RankState]) -> Iterator[list[RankState]]:
+    """Ranks that share a communicator; before NCCL printed commId, those of equally many ranks."""
+    groups: dict[object, list[RankState]] = defaultdict(list)
+    for state in states:
+        keys: set[object] = {*state.communicators} or {state.ranks}
+        for key in keys:
+            groups[key].append(state)
+    yield from groups.values()
+
+
+def lone_halves(states: Iterable[RankState]) -> dict[str, LoneHalf]:
+    """The processes on RDMA that leave a half of a port idle, by host:pid."""
+    found: dict[str, LoneHalf] = {}
+    for group in _communicators(states):
+        most = max((len(opened(state)) for state in group), default=0)
+        for state in group:
+            if state.name not in found and network(state) == "rdma":
+                half = _idle(state) or _alone(state, most)
+                if half:
+                    found[state.name] = half
+    return found
+
+
+def _idle(state: RankState) -> LoneHalf | None:
+    """By the channel lines: opened devices that no channel uses."""
+    counts = carried(state)
+    if set(counts) != set(opened(state)):
+        return None  # an index without a name could be any device
+    idle = [name for name, count in counts.items() if count == 0]
+    if not idle or len(idle) == len(counts):
+        return None
+    busy = [name for name, count in counts.items() if count]
+    detail = f"channels on {', '.join(busy)}, none on {', '.join(idle)}"
+    return LoneHalf(detail, sure=not state.folded, carries=True)
+
+
+def _alone(state: RankState, most: int) -> LoneHalf | None:
+    """By the Using line: one device, where a Spark's port has two or the peers opened more."""
+    names = opened(state)
+    if len(names) != 1:
+        return None
+    if half := HALF.match(names[0]):
+        other = f"roce{'' if half[1] else 'P2'}p1s0f{half[2]}"
+        return LoneHalf(f"opened {names[0]} and not {other}", sure=True, carries=False)
+    if most > 1:
+        detail = f"opened {names[0]} alone, a peer opened {most}"
+        return LoneHalf(detail, sure=True, carries=False)
+    return None
+
+
+def overall(states: Iterable[tuple[RankState, Transport]]) -> Transport:
+    """The worst transport of all; what never joined a communicator counts only when alone."""
+    kinds = [(state.ranks > 0, kind) for state, kind in states]
+    order: tuple[Transport, ...] = ("failed", "socket", "unknown", "rdma", "local")
+    for wanted in order:
+        if any(kind == wanted and (joined or wanted != "unknown") for joined, kind in kinds):
+            return wanted
+    return "unknown"

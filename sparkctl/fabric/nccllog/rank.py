@@ -1,0 +1,195 @@
+"""What one process said of its network, gathered record by record in bounded memory; pure.
+
+A process is one rank here, as everywhere on nodes with one GPU. Line forms: facts/nccl.md
+section 2, NCCL's src/init.cc, src/plugin/net.cc and src/transport/net_ib.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from sparkctl.fabric.nccllog.faults import Fault, fault
+from sparkctl.fabric.nccllog.lines import Record
+from sparkctl.fabric.nccllog.model import Evidence
+
+LINES_A_MARK = 3
+KEYS = 64  # communicators, networks, channels' devices: as many as are told apart
+SETTINGS = {
+    "NCCL_IB_DISABLE",
+    "NCCL_IB_GID_INDEX",
+    "NCCL_IB_HCA",
+    "NCCL_NET",
+    "NCCL_NET_PLUGIN",
+    "NCCL_SOCKET_IFNAME",
+}
+
+VERSION = re.compile(r"NCCL version ([0-9]{1,4}(?:\.[0-9]{1,4}){1,3})")
+RANK = re.compile(r" rank ([0-9]{1,9}) n[rR]anks ([0-9]{1,9})(?: nNodes ([0-9]{1,9}))?")
+COMMUNICATOR = re.compile(r" commId (0x[0-9a-f]{1,16})")
+SETTING = re.compile(r"(NCCL_[A-Z_]+) set (?:by environment )?to (.*)")
+NETWORK = re.compile(r"(?:Using network|Assigned NET plugin) (.+?)(?: to comm)?$")
+CHANNEL = re.compile(r" via NET/([^/]{1,80})/([0-9]{1,9})")
+LOCAL = re.compile(r" via (?:P2P|SHM|direct shared memory)")
+# [0]rocep1s0f0:1/RoCE, [0]a+b:1/RoCE, and of 2.20 to 2.23 [0]={[0] a:1/RoCE, [1] b:1/RoCE}.
+DEVICE = re.compile(r"\[([0-9]{1,9})\](?:=\{([^}]*)\}|([^\s:\[\]]+):([0-9]{1,9})/)")
+MEMBER = re.compile(r"\] ([^\s:]+):([0-9]{1,9})/")
+VIRTUAL = re.compile(r"Made virtual device \[([0-9]{1,9})\] name=(\S+)")
+INTERFACE = re.compile(r"\[([0-9]{1,9})\]([^\s:\[\]]+):")
+
+# Lines that say no more than that they are there: name, what they begin with.
+MARKS = (
+    ("no-device", "NET/IB : No device found"),
+    ("no-libibverbs", "Failed to open libibverbs"),
+    ("no-libibverbs", "Count not open libibverbs"),
+    ("no-libibverbs", "Could not open libibverbs"),
+    ("denied", "Call to ibv_open_device failed"),
+    ("denied", "NET/IB : Unable to open device"),
+    ("ib-failed", "Failed to initialize NET plugin IB"),
+    ("socket-initialized", "Initialized NET plugin Socket"),
+    ("ib", "NET/IB"),
+)
+
+
+@dataclass
+class Channels:
+    """How many channel lines name a network's device, and the first of them."""
+
+    count: int
+    first: Evidence
+
+
+@dataclass
+class RankState:
+    """Everything that the verdict on a process rests on.
+
+    `devices` and `interfaces` are the names behind the indexes of `via NET/IB/0` and
+    `via NET/Socket/0`; a merged device has several names.
+    """
+
+    host: str
+    pid: int
+    rank: int | None = None
+    ranks: int = 0
+    nodes: int = 0
+    version: str | None = None
+    communicators: set[str] = field(default_factory=set)
+    devices: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    interfaces: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    networks: dict[str, Evidence] = field(default_factory=dict)
+    channels: dict[tuple[str, int], Channels] = field(default_factory=dict)
+    local: Evidence | None = None
+    folded: bool = False
+    settings: dict[str, str] = field(default_factory=dict)
+    faults: dict[str, Fault] = field(default_factory=dict)
+    retrying: Fault | None = None
+    marks: dict[str, list[Evidence]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """host:pid, as NCCL writes it."""
+        return f"{self.host}:{self.pid}"
+
+    def feed(self, record: Record, file: str, line: int) -> None:
+        """Take the next record; `file` and `line` are where it stands."""
+        evidence = Evidence(file, line, record.text)
+        message = record.message
+        for needle, take in TAKERS:
+            if needle in message:
+                take(self, record, evidence)
+        for mark, beginning in MARKS:
+            if message.startswith(beginning):
+                self.mark(mark, evidence)
+        if message.startswith("Connected all"):
+            self.retrying = None
+        elif found := fault(record.level, message):
+            self._fault(found, evidence)
+        elif record.level == "WARN":
+            self.mark("warning", evidence)
+
+    def mark(self, mark: str, evidence: Evidence) -> None:
+        """Keep a line as evidence, unless there are enough of its kind."""
+        lines = self.marks.setdefault(mark, [])
+        if len(lines) < LINES_A_MARK:
+            lines.append(evidence)
+
+    def _fault(self, found: Fault, evidence: Evidence) -> None:
+        self.mark(found.cause, evidence)
+        if found.retried:
+            self.retrying = found
+        else:
+            known = self.faults.setdefault(found.cause, found)
+            if found.fatal and not known.fatal:
+                self.faults[found.cause] = found
+
+    def _version(self, record: Record, _: Evidence) -> None:
+        if self.version is None and (version := VERSION.search(record.message)):
+            self.version = version[1]
+
+    def _communicator(self, record: Record, _: Evidence) -> None:
+        if rank := RANK.search(record.message):
+            # Of several communicators the widest names the rank.
+            if int(rank[2]) > self.ranks:
+                self.rank, self.ranks = int(rank[1]), int(rank[2])
+            self.nodes = max(self.nodes, int(rank[3] or 0))
+        if (identity := COMMUNICATOR.search(record.message)) and len(self.communicators) < KEYS:
+            self.communicators.add(identity[1])
+
+    def _setting(self, record: Record, evidence: Evidence) -> None:
+        setting = SETTING.match(record.message)
+        if setting and setting[1] in SETTINGS:
+            self.settings[setting[1]] = setting[2]
+            self.mark(setting[1], evidence)
+
+    def _network(self, record: Record, evidence: Evidence) -> None:
+        network = NETWORK.match(record.message)
+        if network and len(self.networks) < KEYS:
+            self.networks.setdefault(network[1], evidence)
+
+    def _channel(self, record: Record, evidence: Evidence) -> None:
+        if channel := CHANNEL.search(record.message):
+            key = (channel[1], int(channel[2]))
+            self.folded = self.folded or record.folded
+            if key in self.channels:
+                self.channels[key].count += 1
+            elif len(self.channels) < KEYS:
+                self.channels[key] = Channels(1, evidence)
+        elif self.local is None and LOCAL.search(record.message):
+            self.local = evidence
+
+    def _devices(self, record: Record, evidence: Evidence) -> None:
+        found = DEVICE.findall(record.message.partition("; OOB")[0])
+        if found:
+            self.mark("devices", evidence)
+        elif "no-device" not in self.marks:
+            self.mark("no-device", evidence)  # from 2.24 the line comes without any as well
+        for index, members, name, port in found:
+            names = MEMBER.findall(members) or [(n, port) for n in name.split("+")]
+            self._name(self.devices, index, names)
+
+    def _virtual(self, record: Record, _: Evidence) -> None:
+        if (virtual := VIRTUAL.search(record.message)) and "+" in virtual[2]:
+            self._name(self.devices, virtual[1], [(n, "1") for n in virtual[2].split("+")])
+
+    def _interfaces(self, record: Record, _: Evidence) -> None:
+        for index, name in INTERFACE.findall(record.message):
+            self._name(self.interfaces, index, [(name, "1")])
+
+    @staticmethod
+    def _name(table: dict[int, tuple[str, ...]], index: str, names: list[tuple[str, str]]) -> None:
+        if len(table) < KEYS:
+            table[int(index)] = tuple(n if port == "1" else f"{n}:{port}" for n, port in names)
+
+
+TAKERS: tuple[tuple[str, Callable[[RankState, Record, Evidence], None]], ...] = (
+    ("NCCL version ", RankState._version),
+    (" rank ", RankState._communicator),
+    (" set ", RankState._setting),
+    ("Using network ", RankState._network),
+    ("Assigned NET plugin ", RankState._network),
+    (" via ", RankState._channel),
+    ("NET/IB : Using", RankState._devices),
+    ("Made virtual device", RankState._virtual),
+    ("NET/Socket : Using", RankState._interfaces),
+)

@@ -1,0 +1,73 @@
+"""Logs, line by line, to a verdict in bounded memory; pure: the caller opens the files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from sparkctl.fabric.nccllog.join import join
+from sparkctl.fabric.nccllog.lines import NEEDLE, parse
+from sparkctl.fabric.nccllog.model import LogVerdict
+from sparkctl.fabric.nccllog.rank import VERSION, RankState
+
+# torchrun's prefix; it tells the rank of a process that failed before it had a communicator.
+TORCH_RANK = re.compile(r"\[rank([0-9]{1,6})\]:")
+
+
+@dataclass
+class FileHints:
+    """What a file says outside NCCL's own lines, for processes in it that did not say it.
+
+    Two ranks are enough to know that it is not one alone.
+    """
+
+    processes: set[str] = field(default_factory=set)
+    version: str | None = None
+    ranks: set[int] = field(default_factory=set)
+
+
+class Reader:
+    """Feed it every file's lines, then ask for the verdict.
+
+    The same host:pid in several files is one process.
+    """
+
+    def __init__(self) -> None:
+        self._states: dict[str, RankState] = {}
+        self._hints: list[FileHints] = []
+
+    def feed(self, file: str, lines: Iterable[bytes]) -> None:
+        """Read one file's lines, in their order; `file` is its name in the evidence."""
+        hints = FileHints()
+        self._hints.append(hints)
+        for number, raw in enumerate(lines, start=1):
+            if NEEDLE in raw:
+                # Progress bars end in a bare carriage return, and NCCL writes on after them.
+                for part in raw.decode("utf-8", "replace").rstrip("\r\n").split("\r"):
+                    self._line(file, number, part, hints)
+
+    def _line(self, file: str, number: int, line: str, hints: FileHints) -> None:
+        record = parse(line)
+        if record is None:
+            if version := VERSION.search(line):
+                hints.version = hints.version or version[1]
+            if (rank := TORCH_RANK.match(line)) and len(hints.ranks) < 2:
+                hints.ranks.add(int(rank[1]))
+            return
+        state = RankState(record.host, record.pid)
+        state = self._states.setdefault(state.name, state)
+        hints.processes.add(state.name)
+        state.feed(record, file, number)
+
+    def verdict(self) -> LogVerdict:
+        """The verdict on all that was read, ranks in order."""
+        for hints in self._hints:
+            for state in (self._states[name] for name in hints.processes):
+                state.version = state.version or hints.version
+                if state.rank is None and len(hints.processes) == len(hints.ranks) == 1:
+                    state.rank = min(hints.ranks)
+        states = sorted(
+            self._states.values(), key=lambda s: (s.rank is None, s.rank or 0, s.host, s.pid)
+        )
+        return join(states)
