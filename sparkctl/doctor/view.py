@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 from sparkctl.errors import SparkctlError
@@ -14,7 +13,7 @@ from sparkctl.fabric.topology import Half, halves
 from sparkctl.inventory.models import Inventory, Node
 from sparkctl.serving.environment import Layer, render
 
-Facts = Mapping[str, Any]
+Facts = dict[str, Any]
 
 
 class Missing(Exception):
@@ -39,6 +38,7 @@ class View:
     sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     unread: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     passive: bool = False
+    _choices: dict[str, FabricChoice | SparkctlError] = field(default_factory=dict, init=False)
 
     def node(self, name: str) -> Node:
         """The inventory's node of that name."""
@@ -84,26 +84,24 @@ class View:
         self.group(name, "ib")
         return halves(self.facts(name))
 
-    @cached_property
-    def _choices(self) -> dict[str, FabricChoice | SparkctlError]:
-        found: dict[str, FabricChoice | SparkctlError] = {}
-        for name in self.known:
+    def _choose(self, name: str) -> FabricChoice | SparkctlError:
+        self.halves(name)
+        if name not in self._choices:
             try:
-                found[name] = choose(self.inventory, self.node(name), self.facts(name))
+                found = choose(self.inventory, self.node(name), self.facts(name))
+                self._choices[name] = found
             except SparkctlError as error:
-                found[name] = error
-        return found
+                self._choices[name] = error
+        return self._choices[name]
 
     def choice_error(self, name: str) -> SparkctlError | None:
         """Why the fabric of a node cannot be derived; None when it can."""
-        self.halves(name)
-        found = self._choices[name]
+        found = self._choose(name)
         return found if isinstance(found, SparkctlError) else None
 
     def choice(self, name: str) -> FabricChoice:
         """The part of the fabric that `up` would use on a node."""
-        self.halves(name)
-        found = self._choices[name]
+        found = self._choose(name)
         if isinstance(found, SparkctlError):
             raise Missing(f"the fabric of {name} is not known, see fabric.choice")
         return found

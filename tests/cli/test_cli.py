@@ -126,5 +126,9 @@ def test_a_wheel_carries_everything_that_is_needed(tmp_path: Path) -> None:
     wanted = [f"sparkctl/inventory/starter/{n}" for n in
               ("two-node.yaml", "gb10-vllm.env", "nccl-roce.env", "ray.env")]  # fmt: skip
     wanted += [f"sparkctl/node/{p.name}" for p in (ROOT / "sparkctl/node").glob("*.py")]
-    wanted += ["sparkctl/lab/runtime/install.sh", "sparkctl/lab/runtime/vllm/pyproject.toml"]
+    wanted += [
+        "sparkctl/doctor/checks.yaml",
+        "sparkctl/lab/runtime/install.sh",
+        "sparkctl/lab/runtime/vllm/pyproject.toml",
+    ]
     assert [n for n in wanted if n not in names] == []

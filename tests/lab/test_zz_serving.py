@@ -119,9 +119,10 @@ def test_down_leaves_nothing_of_ours_and_a_foreign_ray_lives(served: Cluster) ->
         assert served.on("spark-2", f"pgrep -f {FOREIGN}").split() == foreign
         served.on("spark-2", f"{ray} status --address 127.0.0.1:6399")
     finally:
-        # The brackets keep the shell that runs this from matching its own command line.
-        served.on("spark-2", f"pkill -9 -f '[/]{FOREIGN[1:]}'")
-        served.on("spark-2", f"rm -rf {FOREIGN} /tmp/ray")
-    served.on("spark-2", "while pgrep -f '[r]aylet|[r]ay::'; do sleep 0.1; done; rm -rf /dev/shm/*")
+        # The brackets keep the shell that runs this from matching its own command line. Ray's
+        # agents outlive a KILLed raylet, and their titles do not say whose they are; ours are gone.
+        served.on("spark-2", f"pkill -9 -f '[/]{FOREIGN[1:]}|[r]ay::'")
+        served.on("spark-2", f"rm -rf {FOREIGN} /tmp/ray /dev/shm/*")
+    served.on("spark-2", "while pgrep -f '[r]aylet|[r]ay::'; do sleep 0.1; done")
     assert served.traces() == {}
     assert served.run("down").stdout == "nothing to do\n"

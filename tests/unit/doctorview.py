@@ -1,4 +1,4 @@
-"""A healthy pair as the lab's nodes answered, to be changed by tests: facts are captured, not made."""
+"""A healthy pair as the lab's nodes answered, to be changed by tests; nothing in it is made up."""
 
 from __future__ import annotations
 

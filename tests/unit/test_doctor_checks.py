@@ -104,7 +104,7 @@ CASES: list[tuple[Callable[[View], None], str, str]] = [
     (ping_lost, "fabric.ping", "FAIL"),
     (set_fact("settings", "session", value={"NCCL_NET": "Socket"}), "settings.forced", "FAIL"),
     (set_fact("settings", "session", value={"NCCL_NET_PLUGIN": "x"}), "settings.forced", "WARN"),
-    (set_fact("settings", "conf", value=[{"path": "/etc/nccl.conf", "values": {"NCCL_NET": "Socket"}}]),
+    (set_fact("settings", "conf", value=[{"path": "/x", "values": {"NCCL_NET": "Socket"}}]),
      "settings.nccl-conf", "WARN"),
     (set_fact("settings", "profiles", value=[{"path": "/etc/profile.d/x.sh", "line": 1,
                                               "name": "NCCL_IB_DISABLE", "value": "1"}]),
@@ -114,12 +114,15 @@ CASES: list[tuple[Callable[[View], None], str, str]] = [
     (set_fact("runtime", "python", value="3.11.8"), "runtime.versions", "FAIL"),
     (set_fact("model", "exists", value=False), "model.present", "FAIL"),
     (set_fact("model", "missing", value=["model-2.safetensors"]), "model.present", "FAIL"),
-    (set_fact("model", "broken", value=[{"name": "a", "wanted": 2, "found": 1}]), "model.present", "FAIL"),
+    (set_fact("model", "broken", value=[{"name": "a", "wanted": 2, "found": 1}]),
+     "model.present", "FAIL"),
     (set_fact("model", "digest", value="other"), "model.same", "WARN"),
-    (set_fact("gpu", "gpus", value=None), "host.gpu", "FAIL"),
+    (set_fact("gpu", value={"gpus": None, "gpu_error": "did not answer", "gpu_processes": None}),
+     "host.gpu", "FAIL"),
     (set_fact("gpu", "gpus", value=[]), "host.gpu", "FAIL"),
     (set_fact("gpu", "gpu_processes", value=[{"pid": 5, "name": "python"}]), "host.gpu", "WARN"),
-    (set_fact("gpu", "gpus", value=[{"name": "NVIDIA GB10", "driver": "590.44"}]), "host.driver", "WARN"),
+    (set_fact("gpu", "gpus", value=[{"name": "NVIDIA GB10", "driver": "590.44"}]),
+     "host.driver", "WARN"),
     (set_fact("memory", "MemAvailable", value=GIB), "host.memory", "FAIL"),
     (set_fact("memory", "SwapTotal", value=9 * GIB), "host.swap", "WARN"),
     (set_fact("system", "disk", "temporary files", "free", value=GIB // 2), "host.disk", "FAIL"),
@@ -172,7 +175,7 @@ VALUES = [
     ("rocep1s0f0, roceP2p1s0f0", "a space becomes part of a name"),
     ("'\"rocep1s0f0,roceP2p1s0f0\"'", "a quote becomes part of a name"),
     ("rocep1s0f0", "half of the cable is idle"),
-    ("rocep1s0f1,roceP2p1s0f1", "port 1 is not ACTIVE"),
+    ("rocep1s0f1,roceP2p1s0f1", "is named, is not ACTIVE"),
 ]
 
 
@@ -217,7 +220,7 @@ def test_an_explicit_fabric_that_is_not_there() -> None:
 def test_a_taken_port_and_ours() -> None:
     view = healthy()
     owner = {"port": 6379, "pid": 7, "uid": 0, "command": "redis-server", "cluster": ""}
-    view.all_facts["spark-1"]["ports"].append(owner)  # type: ignore[attr-defined]  # a dict, in tests
+    view.facts("spark-1")["ports"].append(owner)
     assert wrong(view) == {("ports.free", "spark-1", "FAIL")}
     owner["cluster"] = "lab"
     assert wrong(view) == set()
@@ -225,7 +228,9 @@ def test_a_taken_port_and_ours() -> None:
 
 def test_a_node_that_is_not_reached_is_one_finding_and_the_rest_unknown() -> None:
     view = healthy()
-    del view.all_facts[TWO]  # type: ignore[attr-defined]  # a dict, in tests
+    one = {n: f for n, f in view.all_facts.items() if n != TWO}
+    view.all_facts = one
+    view.sources = {"peers": {"spark-1": {"pings": [], "connects": [], "counters": {}}}}
     view.errors = {TWO: AuthError("refused every key", hint="ssh-copy-id", node=TWO)}
     found = wrong(view)
     assert ("reach.ssh", TWO, "FAIL") in found

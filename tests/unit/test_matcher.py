@@ -104,8 +104,8 @@ def test_the_reason_tells_mistakes_apart(value: str, said: str) -> None:
     assert said in select_hcas(value, [Device("rocep1s0f0")]).devices[0].reason
 
 
-UP = [Interface(n) for n in
-      ("enP7s7", "enp1s0f0np0", "enp1s0f1np1", "enP2p1s0f0np0", "lo", "docker0", "virbr0")]  # fmt: skip
+LINKS = ("enP7s7", "enp1s0f0np0", "enp1s0f1np1", "enP2p1s0f0np0", "lo", "docker0", "virbr0")
+UP = [Interface(name) for name in LINKS]
 
 
 @pytest.mark.parametrize(

@@ -67,10 +67,12 @@ def foreign_ray(view: View, name: str) -> Iterator[Finding]:
 
 def leftovers(view: View, name: str) -> Iterator[Finding]:
     """Nothing of ours but what the journal's last runs started."""
+    state = view.group(name, "state")
     journal = applied(view.facts(name))
     runs = {journal.get("ray_run"), journal.get("vllm_run")} - {None}
     head = view.inventory.head.name
-    if head in view.all_facts:  # ranks carry the run of the vLLM that the head started
+    if head != name:  # its ranks carry the run of the vLLM that the head started
+        view.group(head, "state")
         runs |= {applied(view.facts(head)).get("vllm_run")} - {None}
     stray = [p for p in view.running(name) if p["run"] not in runs]
     for process in stray:
@@ -81,7 +83,6 @@ def leftovers(view: View, name: str) -> Iterator[Finding]:
             Evidence("processes of the last run only", run, f"/proc/{process['pid']}/environ"),
             Remedy("end what is left", actions=(_ending(run),) if run else ()),
         )
-    state = view.group(name, "state")
     if state["exists"] and not view.running(name) and not state["locked"]:
         where = {"temp_dir": temp_dir(view.inventory.cluster)}
         yield warn(

@@ -54,6 +54,7 @@ def hca(view: View, name: str) -> Iterator[Finding]:
         return
     shown = f"NCCL_IB_HCA={value}" if value is not None else "NCCL_IB_HCA, which is unset,"
     hints = suspects(value or "", list(view.group(name, "ib")), list(view.group(name, "net")))
+    hints += [f"{d}, which is named, is not ACTIVE" for d in named_and_down(value, view, name)]
     evidence = Evidence(
         ", ".join(sorted(wanted)),
         ", ".join(sorted(found)) or "nothing",
@@ -70,6 +71,15 @@ def hca(view: View, name: str) -> Iterator[Finding]:
         why = "; ".join(f"{e}: {_reason(chosen, e)}" for e in extra)
         yield fail(f"{shown} selects {', '.join(extra)} as well, of another cable. {why}",
                    evidence, remedy)  # fmt: skip
+
+
+def named_and_down(value: str | None, view: View, name: str) -> list[str]:
+    """The devices that a value would take, were they ACTIVE: NCCL does not tell."""
+    every = [Device(d.name, d.port) for d in devices(view, name)]
+    down = {d.name for d in devices(view, name) if not d.active}
+    if not value or value.startswith("^"):
+        return []
+    return [d for d in select_hcas(value, every).selected if d in down]
 
 
 def _reason(chosen: Selection, name: str) -> str:

@@ -187,7 +187,7 @@ ADVICE: dict[Cause, Advice] = {
             (SETTINGS_FILES,),
         ),
     ),
-    "unknown": Advice("the log does not tell", Fix(SHOW_MORE)),
+    "unknown": Advice("the log does not tell the cause", Fix(SHOW_MORE)),
 }
 
 # What a socket without a reason leaves open.

@@ -54,10 +54,9 @@ def _severity(because: Cause, states: list[RankState], halves: dict[str, LoneHal
 
 
 def _evidence(because: Cause, states: list[RankState]) -> list[Evidence]:
-    """A share of the lines for each rank, so that none is left out."""
+    """A share of the lines for each rank, one at least, so that none is left out."""
     share = max(1, EVIDENCE_LIMIT // len(states))
-    lines = [line for state in states for line in evidence(state, because)[:share]]
-    return lines[:EVIDENCE_LIMIT]
+    return [line for state in states for line in evidence(state, because)[:share]]
 
 
 def _detail(because: Cause, state: RankState, halves: dict[str, LoneHalf]) -> str:

@@ -40,7 +40,7 @@ def join(states: Sequence[RankState]) -> LogVerdict:
         ranks.append(_rank(state, causes, halves.get(state.name)))
     if kind != "unknown" and "unknown" in grouped:
         # What never joined a communicator tells nothing beside ranks that did.
-        grouped["unknown"] = [s for s in grouped["unknown"] if s.ranks or s.faults]
+        grouped["unknown"] = [s for s in grouped["unknown"] if s.size or s.faults]
     findings = [finding(name, members, halves) for name, members in grouped.items() if members]
     if any(f.severity == "FAIL" and f.cause != "unknown" for f in findings):
         findings = [f for f in findings if f.cause != "unknown"]

@@ -38,7 +38,7 @@ def _communicators(states: Iterable[RankState]) -> Iterator[list[RankState]]:
     """Ranks that share a communicator; before NCCL printed commId, those of equally many ranks."""
     groups: dict[object, list[RankState]] = defaultdict(list)
     for state in states:
-        keys: set[object] = {*state.communicators} or {state.ranks}
+        keys: set[object] = {*state.communicators} or {state.size}
         for key in keys:
             groups[key].append(state)
     yield from groups.values()
@@ -86,7 +86,7 @@ def _alone(state: RankState, most: int) -> LoneHalf | None:
 
 def overall(states: Iterable[tuple[RankState, Transport]]) -> Transport:
     """The worst transport of all; what never joined a communicator counts only when alone."""
-    kinds = [(state.ranks > 0, kind) for state, kind in states]
+    kinds = [(state.size > 0, kind) for state, kind in states]
     order: tuple[Transport, ...] = ("failed", "socket", "unknown", "rdma", "local")
     for wanted in order:
         if any(kind == wanted and (joined or wanted != "unknown") for joined, kind in kinds):

@@ -64,14 +64,15 @@ class Channels:
 class RankState:
     """Everything that the verdict on a process rests on.
 
-    `devices` and `interfaces` are the names behind the indexes of `via NET/IB/0` and
+    `size` and `nodes` are those of its widest communicator, 0 when unknown. `devices` and
+    `interfaces` are the names behind the indexes of `via NET/IB/0` and
     `via NET/Socket/0`; a merged device has several names.
     """
 
     host: str
     pid: int
     rank: int | None = None
-    ranks: int = 0
+    size: int = 0
     nodes: int = 0
     version: str | None = None
     communicators: set[str] = field(default_factory=set)
@@ -130,8 +131,8 @@ class RankState:
     def _communicator(self, record: Record, _: Evidence) -> None:
         if rank := RANK.search(record.message):
             # Of several communicators the widest names the rank.
-            if int(rank[2]) > self.ranks:
-                self.rank, self.ranks = int(rank[1]), int(rank[2])
+            if int(rank[2]) > self.size:
+                self.rank, self.size = int(rank[1]), int(rank[2])
             self.nodes = max(self.nodes, int(rank[3] or 0))
         if (identity := COMMUNICATOR.search(record.message)) and len(self.communicators) < KEYS:
             self.communicators.add(identity[1])

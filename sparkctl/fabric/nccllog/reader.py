@@ -56,7 +56,7 @@ class Reader:
         if record is None:
             if version := VERSION.search(line):
                 hints.version = hints.version or version[1]
-            if (rank := TORCH_RANK.match(line)) and len(hints.ranks) < 2:
+            if (rank := TORCH_RANK.search(line)) and len(hints.ranks) < 2:
                 hints.ranks.add(int(rank[1]))
             return
         state = RankState(record.host, record.pid)

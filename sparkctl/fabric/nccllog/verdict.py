@@ -86,14 +86,14 @@ def not_rdma(state: RankState) -> Cause:
     marks = state.marks
     if disabled(state):
         return "ib-disabled"
+    if state.devices or network_kind(state.settings.get("NCCL_NET", "")) == "socket":
+        return "net-forced-socket"
     if "denied" in marks:
         return "device-open-denied"
     if "no-libibverbs" in marks:
         return "libibverbs-missing"
     if "no-device" in marks:
         return "hca-filter-no-match" if filtered(state) else "no-device"
-    if state.devices or network_kind(state.settings.get("NCCL_NET", "")) == "socket":
-        return "net-forced-socket"
     if "ib" in marks:
         return "unknown"
     if "ib-failed" in marks:
@@ -115,13 +115,13 @@ def filtered(state: RankState) -> bool:
 
 
 def skipped_ib(state: RankState) -> bool:
-    """Whether the log shows the first start of the network, and IB was not even tried in it."""
+    """Whether the log shows the network's start, and IB was not even tried in it."""
     version = tuple(int(part) for part in (state.version or "0").split("."))
     return (
         version > LAST_TO_TRY_ALL
         and "ib" not in state.marks
         and "ib-failed" not in state.marks
-        and ("socket-initialized" in state.marks or "net-ib-unavailable" in state.marks)
+        and bool(state.networks or "net-ib-unavailable" in state.marks)
     )
 
 

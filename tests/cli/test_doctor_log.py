@@ -1,0 +1,104 @@
+"""sparkctl doctor --log, as scripts and people meet it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.test_cli import sparkctl
+from tests.unit.nccllogs import CASES, HEALTHY, REAL
+
+
+def logs(name: str) -> list[str]:
+    return [a for path in sorted(REAL.glob(f"{name}.*.log")) for a in ("--log", str(path))]
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "transport", "cause"),
+    [
+        ("p2p", 0, "local", None),
+        ("socket-fallback", 3, "socket", "no-device"),
+        ("ib-hca-missing", 3, "socket", "hca-filter-no-match"),
+        ("ib-disabled", 3, "socket", "ib-disabled"),
+        ("net-ib-forced", 3, "failed", "net-ib-unavailable"),
+        ("ifname-missing", 3, "failed", "ifname-no-match"),
+    ],
+)
+def test_json_and_exit_code_of_the_real_logs(
+    name: str, code: int, transport: str, cause: str | None, tmp_path: Path
+) -> None:
+    done = sparkctl("doctor", *logs(name), "--json", cwd=tmp_path)
+    document = json.loads(done.stdout)
+    assert done.returncode == code
+    assert done.stderr == ""
+    assert (document["transport"], document["cause"]) == (transport, cause)
+    assert [rank["rank"] for rank in document["ranks"]] == [0, 1]
+    assert set(document["ranks"][0]) == {
+        "host", "pid", "rank", "nccl", "transport", "devices", "cause", "evidence",
+    }  # fmt: skip
+    for finding in document["findings"]:
+        assert finding["evidence"][0]["file"].endswith(".log")
+        assert finding["fix"]["text"]
+
+
+def test_text_tells_the_verdict_first_then_where_and_what_to_do() -> None:
+    done = sparkctl("doctor", *logs("ib-hca-missing"))
+    first = str(REAL / "ib-hca-missing.rank0.log")
+    assert done.returncode == 3
+    assert done.stdout.splitlines()[0] == (
+        "NCCL runs over Socket (TCP), not over RDMA: hca-filter-no-match"
+    )
+    assert f"  {first}:8: vm:787:787 [0] NCCL INFO NCCL_IB_HCA set to rocep1s0f0" in done.stdout
+    assert "  or uverbs-missing: decided by" in done.stdout
+    assert "    ls /sys/class/infiniband\n" in done.stdout
+    assert "\x1b" not in done.stdout
+
+
+def test_text_of_a_healthy_pair_proves_both_halves(tmp_path: Path) -> None:
+    path = tmp_path / "all.log"
+    path.write_text("".join(HEALTHY.values()))
+    done = sparkctl("doctor", "--log", str(path))
+    assert done.returncode == 0
+    assert done.stdout.startswith("NCCL runs over RDMA\n")
+    assert done.stdout.count("rocep1s0f0 2, roceP2p1s0f0 2") == 2
+
+
+def test_a_warning_is_no_failure(tmp_path: Path) -> None:
+    path = tmp_path / "half.log"
+    path.write_text("".join(CASES["one-half-only, by the channels"][0].values()))
+    done = sparkctl("doctor", "--log", str(path))
+    assert done.returncode == 0
+    assert "WARN one-half-only" in done.stdout
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_stdin(packed: bool) -> None:
+    data = (REAL / "socket-fallback.rank0.log").read_bytes()
+    done = subprocess.run(
+        [sys.executable, "-m", "sparkctl", "doctor", "--log", "-", "--json"],
+        input=gzip.compress(data) if packed else data, capture_output=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 3
+    assert json.loads(done.stdout)["findings"][0]["evidence"][0]["file"] == "-"
+
+
+def test_usage(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.log", tmp_path):
+        done = sparkctl("doctor", "--log", str(path), "--json")
+        assert done.returncode == 2
+        assert str(path) in json.loads(done.stdout)["error"]["message"]
+
+
+def test_markup_in_a_log_is_text(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    path.write_text("a:1:1 [0] NCCL INFO NCCL_IB_HCA set to [bold]x[/nope]\n"
+                    "a:1:1 [0] NCCL INFO NET/IB : No device found.\n"
+                    "a:1:1 [0] NCCL INFO Using network Socket\n")  # fmt: skip
+    done = sparkctl("doctor", "--log", str(path))
+    assert done.returncode == 3
+    assert "[bold]x[/nope]" in done.stdout

@@ -1,0 +1,172 @@
+"""Ranks laid side by side: mixed transports, halves of a port, several communicators and files."""
+
+from __future__ import annotations
+
+import pytest
+
+from sparkctl.fabric.nccllog.model import RankVerdict
+from tests.unit.nccllogs import (
+    CASES,
+    CONNECTED,
+    NO_DEVICE,
+    ON_IB,
+    ON_SOCKET,
+    USING,
+    USING_NONE,
+    VIA_IB,
+    VIA_SOCKET,
+    Warn,
+    pair,
+    process,
+    read,
+)
+
+IB = (USING, *ON_IB, *VIA_IB)
+SOCKET = (NO_DEVICE, USING_NONE, *ON_SOCKET, *VIA_SOCKET)
+
+
+def test_mixed_transports_come_with_what_keeps_the_one_from_rdma() -> None:
+    verdict = read({"a": process(*IB, rank=0), "b": process(*SOCKET, rank=1)})
+    assert [(f.cause, f.severity, f.ranks) for f in verdict.findings] == [
+        ("mixed-transports", "FAIL", ("spark-1:100", "spark-2:101")),
+        ("no-device", "FAIL", ("spark-2:101",)),
+    ]
+    assert "spark-1:100 on rdma; spark-2:101 on socket" in verdict.findings[0].summary
+    assert [r.cause for r in verdict.ranks] == ["mixed-transports", "no-device"]
+
+
+def test_of_many_ranks_each_shows_a_line() -> None:
+    files = {f"{n}": process(*(SOCKET if n == 9 else IB), rank=n, size=10) for n in range(10)}
+    finding = read(files).findings[0]
+    assert finding.cause == "mixed-transports"
+    assert {evidence.file for evidence in finding.evidence} == set(files)
+
+
+def test_the_same_when_the_socket_said_so() -> None:
+    wrong = Warn("socketFinalizeAccept: wrong type 4 != 3", "misc/socket.cc:446")
+    verdict = read({"a": process(*IB, rank=0), "b": process(*SOCKET, wrong, rank=1)})
+    assert verdict.transport == "failed"
+    assert [f.cause for f in verdict.findings] == ["mixed-transports", "no-device"]
+    assert [r.cause for r in verdict.ranks] == ["mixed-transports", "mixed-transports"]
+
+
+def test_different_communicators_may_differ() -> None:
+    other = process(*SOCKET, rank=1).replace("commId 0x1a2b3c", "commId 0xdead")
+    verdict = read({"a": process(*IB, rank=0), "b": other})
+    assert [f.cause for f in verdict.findings] == ["no-device"]
+    assert verdict.ranks[0].cause is None
+
+
+def test_a_rank_that_lost_its_peer_does_not_hide_the_cause() -> None:
+    lost = Warn("socketProgress: Connection closed by remote peer 1.2.3.4<5>", "misc/socket.cc:39")
+    memory = Warn("Call to ibv_reg_mr_iova2 failed with error Cannot allocate memory")
+    verdict = read(
+        {
+            "a": process(*IB, lost, "init.cc:421 -> 6", rank=0),
+            "b": process(*IB, memory, "init.cc:421 -> 2", rank=1),
+        }
+    )
+    assert (verdict.transport, verdict.cause) == ("failed", "memory-registration")
+    assert [f.cause for f in verdict.findings] == ["memory-registration"]
+    assert [r.cause for r in verdict.ranks] == ["unknown", "memory-registration"]
+
+
+def test_what_never_joined_a_communicator_does_not_hide_the_ranks() -> None:
+    files = pair(*IB)
+    files["api"] = "spark-1:7:7 [0] NCCL INFO ENV/Plugin: Could not find: libnccl-env.so\n"
+    verdict = read(files)
+    assert (verdict.transport, verdict.cause, verdict.findings) == ("rdma", None, ())
+    assert [(r.pid, r.transport) for r in verdict.ranks] == [
+        (100, "rdma"),
+        (101, "rdma"),
+        (7, "unknown"),
+    ]
+
+
+def test_a_rank_that_is_still_starting_leaves_the_whole_unknown() -> None:
+    verdict = read({"a": process(*IB, rank=0), "b": process(rank=1)})
+    assert (verdict.transport, verdict.cause) == ("unknown", "unknown")
+    assert [f.severity for f in verdict.findings] == ["UNKNOWN"]
+
+
+def test_the_worst_of_several_communicators_wins() -> None:
+    local = "Channel 00/0 : 0[0] -> 1[1] via P2P/CUMEM"
+    assert read(pair(local, *IB)).transport == "rdma"
+    assert read(pair(*IB, "Using network Socket", *VIA_SOCKET)).transport == "socket"
+    assert read(pair(*IB, *IB, *IB)).findings == ()
+
+
+def test_the_widest_communicator_names_the_rank() -> None:
+    text = process("comm 0x1 rank 1 nranks 4 cudaDev 0 busId 60 - Init COMPLETE", *IB)
+    text += process(rank=0, size=1)
+    assert [rank.rank for rank in read({"a": text}).ranks] == [1]
+
+
+def test_one_process_in_several_files_is_one_rank() -> None:
+    lines = process(*IB).splitlines(keepends=True)
+    whole = read({"a": "".join(lines)})
+    parts = read({"a": "".join(lines[:5]), "b": "".join(lines[5:])})
+    assert len(parts.ranks) == 1
+    assert parts.ranks[0].channels == whole.ranks[0].channels
+    assert (parts.transport, parts.cause) == ("rdma", None)
+
+
+# Which devices carry channels.
+
+
+def first(*messages: str | Warn) -> RankVerdict:
+    return read({"a": process(*messages)}).ranks[0]
+
+
+def test_every_opened_device_is_counted_and_an_idle_one_has_0() -> None:
+    assert first(USING, *ON_IB, VIA_IB[0]).channels == {"rocep1s0f0": 1, "roceP2p1s0f0": 0}
+
+
+@pytest.mark.parametrize(
+    "using",
+    [
+        ("NET/IB : Using [0]mlx5_0+mlx5_1:1/RoCE [RO]; OOB e:1.2.3.4<0>",),
+        ("NET/IB : Using [0]={[0] mlx5_0:1/RoCE, [1] mlx5_1:1/RoCE} [RO]; OOB e:1.2.3.4<0>",),
+        (
+            "NET/IB : Made virtual device [0] name=mlx5_0+mlx5_1 speed=400000 ndevs=2",
+            "NET/IB : Using [1]mlx5_0:1/RoCE [2]mlx5_1:1/RoCE [RO]; OOB e:1.2.3.4<0>",
+        ),
+    ],
+)
+def test_a_merged_device_carries_over_its_members(using: tuple[str, ...]) -> None:
+    rank = first(*using, *ON_IB, VIA_IB[0], CONNECTED)
+    assert rank.devices == ("mlx5_0", "mlx5_1")
+    assert rank.channels == {"mlx5_0": 1, "mlx5_1": 1}
+    assert rank.cause is None
+
+
+def test_two_ports_of_a_device_are_two() -> None:
+    rank = first("NET/IB : Using [0]mlx4_0:1/IB [1]mlx4_0:2/IB ; OOB e:1.2.3.4<0>", *ON_IB, *VIA_IB)
+    assert rank.channels == {"mlx4_0": 2, "mlx4_0:2": 2}
+
+
+def test_a_device_whose_name_is_not_shown_accuses_no_half() -> None:
+    rank = first(USING, *ON_IB, "Channel 00/0 : 1[0] -> 0[0] [receive] via NET/IB/2")
+    assert rank.channels == {"rocep1s0f0": 0, "roceP2p1s0f0": 0, "IB/2": 1}
+    assert rank.cause is None
+
+
+def test_halves_that_are_told_apart_by_name() -> None:
+    verdict = read(CASES["one-half-only, by the name"][0])
+    assert "opened rocep1s0f1 and not roceP2p1s0f1" in verdict.findings[0].summary
+    assert {c.cause for c in verdict.findings[0].candidates} == {"hca-filter", "port-down"}
+
+
+def test_only_the_rank_with_one_half_is_named() -> None:
+    verdict = read(CASES["one-half-only, by the peer"][0])
+    assert verdict.findings[0].ranks == ("spark-2:101",)
+    assert [r.cause for r in verdict.ranks] == [None, "one-half-only"]
+
+
+def test_folded_channel_lines_prove_no_idle_half() -> None:
+    folded = VIA_IB[0] + " [repeated 7x across cluster]"
+    verdict = read(pair(USING, *ON_IB, folded))
+    assert (verdict.transport, verdict.cause, verdict.failed) == ("rdma", None, False)
+    (finding,) = verdict.findings
+    assert (finding.cause, finding.severity) == ("one-half-only", "INFO")
+    assert [c.cause for c in finding.candidates] == ["folded-by-ray"]
