@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import tempfile
 from typing import Any
 
+CACHES = ("TMPDIR", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "VLLM_CACHE_ROOT",
+          "VLLM_CONFIG_ROOT", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")  # fmt: skip
 # One after another in a process of its own: a torch of another ABI may end it.
 PROGRAM = """\
 import importlib, json, sys
@@ -20,11 +24,21 @@ for name in sys.argv[1:]:
 
 
 def imports(request: dict[str, Any]) -> dict[str, Any]:
-    """For each of `modules`: `version`, or `error` with why it cannot be imported."""
+    """For each of `modules`: `version`, or `error` with why it cannot be imported.
+
+    What the packages write while they are imported goes with the call.
+    """
     names: list[str] = request["modules"]
-    argv = [sys.executable, "-I", "-c", PROGRAM, *names]
-    done = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL,
-                          check=False)  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="sparkctl-import-") as scratch:
+        caches = dict.fromkeys(CACHES, scratch)
+        done = subprocess.run(
+            [sys.executable, "-I", "-B", "-c", PROGRAM, *names],
+            env={**os.environ, **caches},
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
     rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('["')]
     found = {name: {"version": version, "error": error} for name, version, error in rows}
     last = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sparkctl.doctor.check import Check, Source
-from sparkctl.doctor.finding import Evidence, Finding, fail, ok
+from sparkctl.doctor.finding import Evidence, Finding, fail, ok, unknown
 from sparkctl.doctor.remedy import Remedy
 from sparkctl.doctor.view import View
 from sparkctl.fabric.pairing import check_pairing
@@ -51,7 +51,10 @@ def ping(view: View, one: str, two: str) -> Iterator[Finding]:
                 ),
                 node=source,
             )  # fmt: skip
-    if not found:
+    usable = [any(h.usable for h in view.halves(name)) for name in (one, two)]
+    if not all(usable):
+        yield unknown("a node has no half that could send", node=two)
+    elif not found:
         yield fail(
             f"no half of {one} shares a subnet with one of {two}",
             Evidence("a common subnet on each half", "none", "ip address on both nodes"),

@@ -8,7 +8,7 @@ from sparkctl.cluster.difference import applied
 from sparkctl.cluster.places import temp_dir
 from sparkctl.cluster.steps import STOP_GRACE
 from sparkctl.doctor.check import Check
-from sparkctl.doctor.finding import Evidence, Finding, fail, ok, warn
+from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, warn
 from sparkctl.doctor.remedy import Remedy, Removal
 from sparkctl.doctor.view import View
 
@@ -67,14 +67,17 @@ def foreign_ray(view: View, name: str) -> Iterator[Finding]:
 
 def leftovers(view: View, name: str) -> Iterator[Finding]:
     """Nothing of ours but what the journal's last runs started."""
-    state = view.group(name, "state")
-    journal = applied(view.facts(name))
-    runs = {journal.get("ray_run"), journal.get("vllm_run")} - {None}
     head = view.inventory.head.name
-    if head != name:  # its ranks carry the run of the vLLM that the head started
-        view.group(head, "state")
-        runs |= {applied(view.facts(head)).get("vllm_run")} - {None}
-    stray = [p for p in view.running(name) if p["run"] not in runs]
+    state = view.group(name, "state")
+    if view.group(head, "state")["locked"]:
+        yield info("a run of sparkctl holds the lock: what is there may be its own")
+        return
+    # Ranks carry the run of the vLLM that the head started.
+    journal = applied(view.facts(name))
+    runs = {journal.get("ray_run"), journal.get("vllm_run")}
+    runs |= {applied(view.facts(head)).get("vllm_run")}
+    running = view.running(name)
+    stray = [p for p in running if p["run"] not in runs]
     for process in stray:
         run = process["run"]
         yield warn(
@@ -83,11 +86,11 @@ def leftovers(view: View, name: str) -> Iterator[Finding]:
             Evidence("processes of the last run only", run, f"/proc/{process['pid']}/environ"),
             Remedy("end what is left", actions=(_ending(run),) if run else ()),
         )
-    if state["exists"] and not view.running(name) and not state["locked"]:
+    if state["exists"] and len(stray) == len(running):
         where = {"temp_dir": temp_dir(view.inventory.cluster)}
         yield warn(
-            f"{state['path']} is there, and nothing of ours runs: the node was rebooted, or a"
-            " run was killed",
+            f"{state['path']} is there, and nothing of its run: the node was rebooted, or a run"
+            " was killed",
             Evidence("nothing, or a running cluster", "files alone", state["path"]),
             Remedy(
                 "`sparkctl up` starts anew, `sparkctl down` removes them",

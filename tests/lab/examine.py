@@ -1,0 +1,36 @@
+"""The doctor on a lab, in this process: what it found wrong, and the facts behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sparkctl.cli.context import open_session
+from sparkctl.doctor.gather import gather
+from sparkctl.doctor.runner import choose_checks, evaluate, sources
+from sparkctl.doctor.view import View
+
+Wrong = set[tuple[str, str | None, str]]
+# Of the facts, what changes by itself.
+MOVING = ("time", "time_end", "memory", "gpu", "counters")
+
+
+def examine(inventory: Path, skip: Sequence[str] = ("runtime.imports",)) -> tuple[Wrong, View]:
+    """(check, node, severity) of each FAIL, WARN and CRASH, and the view."""
+    checks = choose_checks(skip=skip)
+    with open_session(inventory, read_only=True, partial=True) as session:
+        view = gather(session, session.inventory.nodes, sources(checks))
+    found = evaluate(view, checks)
+    wrong = {(f.check, f.node, f.severity.value) for f in found}
+    return {w for w in wrong if w[2] in ("FAIL", "WARN", "CRASH")}, view
+
+
+def lasting(view: View) -> dict[str, Any]:
+    """The facts that do not change by themselves, by node."""
+    found = {}
+    for name, facts in view.all_facts.items():
+        found[name] = {k: v for k, v in facts.items() if k not in MOVING}
+        disks = facts["system"]["disk"].items()
+        found[name]["system"] = {**facts["system"], "disk": {k: v["total"] for k, v in disks}}
+    return found

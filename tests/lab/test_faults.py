@@ -1,0 +1,168 @@
+"""Every fault of the lab: the doctor names its cause on the right node, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from sparkctl.doctor.fix import apply, plan
+from sparkctl.doctor.runner import choose_checks, evaluate
+from sparkctl.errors import UsageError
+from sparkctl.lab.faults import engine
+from tests.lab.cluster import Cluster
+from tests.lab.examine import Wrong, examine, lasting
+
+pytestmark = pytest.mark.lab
+ONE, TWO = "spark-1", "spark-2"
+
+# What each fault leads to, all of it: the expected check first, then what follows from it.
+FOUND: dict[str, Wrong] = {
+    # Each end of a half that is down lacks its carrier.
+    "half-down": {("fabric.halves", TWO, "FAIL"), ("fabric.halves", ONE, "FAIL")},
+    "half-without-address": {("fabric.addresses", TWO, "FAIL"), ("fabric.pairing", TWO, "FAIL")},
+    "one-subnet": {("fabric.subnets", TWO, "FAIL"), ("fabric.pairing", TWO, "FAIL"),
+                   ("fabric.ping", TWO, "FAIL")},
+    "mtu-1500": {("fabric.mtu", TWO, "FAIL"), ("fabric.ping", ONE, "FAIL")},
+    "firewall": {("host.firewall", ONE, "FAIL")},
+    "other-cage": {("fabric.choice", TWO, "FAIL")},
+    "hca-renamed": {("fabric.hca", TWO, "FAIL")},
+    # A pinned index is a warning wherever it still fits.
+    "gid-index-hole": {("fabric.gid-index", TWO, "FAIL"), ("fabric.gid-index", ONE, "WARN")},
+    "pcie-width-2": {("fabric.pcie", TWO, "FAIL")},
+    "half-slow": {("fabric.speed", TWO, "WARN")},
+    "loss-counters": {("fabric.loss", TWO, "WARN")},
+    "no-rdma": {("fabric.devices", TWO, "FAIL"), ("fabric.choice", TWO, "FAIL")},
+    "uverbs-missing": {("fabric.uverbs", TWO, "FAIL")},
+    "uverbs-denied": {("fabric.uverbs", TWO, "FAIL")},
+    "no-libibverbs": {("fabric.libraries", TWO, "FAIL")},
+    "hca-netdev-name": {("fabric.hca", TWO, "FAIL")},
+    "hca-space": {("fabric.hca", TWO, "FAIL")},
+    "hca-quotes": {("fabric.hca", TWO, "FAIL")},
+    # What the file sets turns RDMA off.
+    "nccl-conf": {("settings.nccl-conf", TWO, "WARN"), ("settings.forced", TWO, "FAIL")},
+    "ib-disabled-profile": {("settings.profiles", TWO, "WARN")},
+    "memory-low": {("host.memory", TWO, "FAIL")},
+    "kho-kernel": {("host.kernel", TWO, "FAIL")},
+    "driver-590": {("host.driver", TWO, "WARN")},
+    "gpu-hangs": {("host.gpu", TWO, "FAIL")},
+    "disk-full": {("host.disk", TWO, "FAIL")},
+    "model-missing": {("model.present", TWO, "FAIL"), ("model.same", TWO, "WARN")},
+    "model-truncated": {("model.present", TWO, "FAIL"), ("model.same", TWO, "WARN")},
+    "ray-version": {("runtime.versions", TWO, "FAIL")},
+    "ssh-down": {("reach.ssh", TWO, "FAIL")},
+    "ssh-slow": {("reach.ssh", TWO, "WARN")},
+    "host-key-changed": {("reach.ssh", TWO, "FAIL")},
+    "clock-skew": {("host.clock", TWO, "FAIL")},
+    "memlock-64k": {("fabric.memlock", TWO, "FAIL")},
+    "port-taken": {("ports.free", ONE, "FAIL")},
+    "foreign-ray": {("host.foreign-ray", TWO, "WARN")},
+    "leftover": {("host.leftovers", TWO, "WARN")},
+}  # fmt: skip
+SERVING = {"ray-on-management", "api-wedged"}  # with a running cluster, in test_zz_serving.py
+
+
+@pytest.fixture
+def healed(cluster: Cluster) -> Iterator[Cluster]:
+    """The lab, with every fault healed afterwards whatever a test did."""
+    yield cluster
+    engine.heal(cluster.lab)
+
+
+def test_the_table_has_every_fault() -> None:
+    assert {*FOUND, *SERVING} == {*engine.FAULTS}
+    assert len(engine.FAULTS) >= 30
+
+
+def test_the_healthy_lab_has_neither_failure_nor_warning(cluster: Cluster) -> None:
+    assert examine(cluster.inventory, skip=())[0] == set()
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_a_fault_is_found_and_healed(name: str, healed: Cluster) -> None:
+    _, before = examine(healed.inventory)
+    engine.apply(healed.lab, name)
+    found, _ = examine(healed.inventory)
+    assert found == FOUND[name]
+    engine.heal(healed.lab)
+    found, after = examine(healed.inventory)
+    assert found == set()
+    assert lasting(after) == lasting(before)
+
+
+def test_the_commands(healed: Cluster) -> None:
+    folder = ("--dir", str(healed.lab.base))
+    assert "1500" in healed.run("lab", "fault", *folder, "mtu-1500", "--node", ONE).stdout
+    assert "in effect already" in healed.run("lab", "fault", *folder, "mtu-1500", code=2).stderr
+    assert "no fault" in healed.run("lab", "fault", *folder, "mtu", code=2).stderr
+    healed.run("lab", "fault", *folder, "pcie-width-2", "--node", "spark-9", code=2)
+    listed = json.loads(healed.run("lab", "faults", *folder, "--json").stdout)
+    assert {f["fault"]: f["active"] for f in listed if f["active"]} == {"mtu-1500": ONE}
+    doctor = healed.run("doctor", "--json", "--check", "fabric", code=3)
+    document = json.loads(doctor.stdout)
+    assert document["counts"]["FAIL"] == 2
+    assert {f["node"] for f in document["findings"] if f["severity"] == "FAIL"} == {ONE, TWO}
+    refused = healed.run("up", code=3).stderr
+    assert "nothing was started" in refused
+    assert f"{ONE}: fabric.mtu" in refused
+    assert healed.traces() == {}
+    assert "healed" in healed.run("lab", "heal", *folder).stdout
+    assert healed.run("lab", "heal", *folder).stdout == "nothing to do\n"
+
+
+def test_two_faults_are_both_found_and_healed_one_by_one(healed: Cluster) -> None:
+    engine.apply(healed.lab, "hca-space")
+    engine.apply(healed.lab, "driver-590")
+    assert examine(healed.inventory)[0] == FOUND["hca-space"] | FOUND["driver-590"]
+    engine.heal(healed.lab, "hca-space")
+    assert examine(healed.inventory)[0] == FOUND["driver-590"]
+    with pytest.raises(UsageError):
+        engine.heal(healed.lab, "unheard-of")
+
+
+@pytest.mark.parametrize("name", ["half-down", "mtu-1500", "leftover"])
+def test_what_is_safe_to_fix_is_fixed(name: str, healed: Cluster) -> None:
+    engine.apply(healed.lab, name)
+    fixed = healed.run("doctor", "--fix", "--yes", "--skip", "runtime.imports")
+    assert f"done: {TWO}: " in fixed.stderr
+    assert examine(healed.inventory)[0] == set()
+
+
+def test_fix_asks_and_takes_no_for_an_answer(healed: Cluster) -> None:
+    engine.apply(healed.lab, "mtu-1500")
+    refused = healed.run("doctor", "--fix", "--check", "fabric.mtu", code=130)  # stdin is closed
+    assert f"would: {TWO}: set the MTU of enp1s0f0np0 to 9000" in refused.stderr
+    assert examine(healed.inventory)[0] == FOUND["mtu-1500"]
+
+
+def test_the_doctor_cannot_change_a_node(healed: Cluster) -> None:
+    from sparkctl.cli.context import open_session
+    from sparkctl.doctor.gather import gather
+
+    engine.apply(healed.lab, "mtu-1500")
+    with open_session(healed.inventory, read_only=True) as session:
+        checks = choose_checks(["fabric.mtu"])
+        planned = plan(evaluate(gather(session, session.inventory.nodes, ()), checks))
+        assert [("refused" in str(error)) for _, error in apply(session, planned)] == [True]
+    assert examine(healed.inventory)[0] == FOUND["mtu-1500"]
+
+
+def test_a_report_names_the_fault_and_no_secret(healed: Cluster) -> None:
+    engine.apply(healed.lab, "driver-590")
+    path = healed.lab.base / "report.html"
+    healed.run("doctor", "--skip", "runtime.imports", "--report", str(path))
+    html = path.read_text()
+    assert "590.44.01" in html
+    assert "imitated" in html
+    assert path.stat().st_mode & 0o777 == 0o600
+    path.unlink()
+
+
+def test_a_log_is_decided_on_the_nodes(healed: Cluster) -> None:
+    engine.apply(healed.lab, "uverbs-missing")
+    log = "tests/fixtures/nccl/ib-hca-missing.rank0.log"
+    told = json.loads(healed.run("doctor", "--log", log, "--json", code=3).stdout)
+    assert told["cause"] == "hca-filter-no-match"
+    failed = {(f["check"], f["node"]) for f in told["decided"] if f["severity"] == "FAIL"}
+    assert failed == {("fabric.uverbs", TWO)}
