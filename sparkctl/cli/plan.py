@@ -21,7 +21,7 @@ def plan(inventory: Path, as_json: bool) -> None:
 
     from sparkctl.cli.context import emit_json, open_session
     from sparkctl.cluster.difference import compare
-    from sparkctl.cluster.up import desire
+    from sparkctl.cluster.up import desire, doubtful
     from sparkctl.doctor.preflight import preflight
     from sparkctl.serving.environment import masked
 
@@ -41,7 +41,7 @@ def plan(inventory: Path, as_json: bool) -> None:
         problems = [{"check": f.check, "node": f.node, "summary": f.summary} for f in failures]
         emit_json(
             {"cluster": wish.inventory.cluster, "nodes": nodes, "changes": changes,
-             "problems": problems}
+             "problems": problems, "warnings": doubtful(wish)}
         )  # fmt: skip
         return
     for name, part in wish.nodes.items():
@@ -53,6 +53,8 @@ def plan(inventory: Path, as_json: bool) -> None:
             click.echo(f"export RAY_ADDRESS={wish.ray_address}")
             click.echo(shlex.join(part.vllm_argv))
         click.echo()
+    for text in doubtful(wish):
+        click.echo(f"# warning: {text}")
     for change in changes or ["no changes"]:
         click.echo(f"# {change}")
     for failure in failures:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sparkctl.cluster import steps
 from sparkctl.cluster.difference import Difference, compare
@@ -15,6 +15,7 @@ from sparkctl.cluster.wish import Wish, make_wish
 from sparkctl.errors import PreflightError
 from sparkctl.inventory.layers import load_layers
 from sparkctl.report.reporter import Reporter
+from sparkctl.serving.rules import warnings
 
 STEPS = (
     Step("stop vLLM", steps.stop_vllm, steps.has_vllm_to_stop),
@@ -36,6 +37,7 @@ class UpReport:
     model: str
     changes: tuple[str, ...]
     seconds: dict[str, float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 def desire(session: Session) -> Wish:
@@ -66,6 +68,8 @@ def up(
     except PreflightError:
         preflight(session)  # which tells all that is wrong, this among it
         raise
+    for text in (doubts := doubtful(wish)):
+        reporter.note(f"warning: {text}")
     difference = compare(wish, session.facts)
     run = Run(session, wish, difference, reporter)
     if not difference:
@@ -78,7 +82,13 @@ def up(
         preflight(session)
         with locked(session, "up"):
             perform(run, STEPS, keep=keep)
-    return report(session, difference, run.seconds)
+    return replace(report(session, difference, run.seconds), warnings=tuple(doubts))
+
+
+def doubtful(wish: Wish) -> list[str]:
+    """What the inventory may have and most likely should not, each line once."""
+    found = [w for part in wish.nodes.values() for w in warnings(wish.inventory, part.values)]
+    return list(dict.fromkeys(found))
 
 
 def report(session: Session, difference: Difference, seconds: dict[str, float]) -> UpReport:

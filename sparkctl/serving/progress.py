@@ -15,15 +15,21 @@ TAIL_LINES = 60
 STAGES: tuple[tuple[str, re.Pattern[str]], ...] = (
     (
         "starting the API server",
-        re.compile(r"vLLM API server version|api_server\.py|Starting vLLM"),
+        re.compile(r"\(APIServer pid=|vLLM API server version|api_server\.py"),
     ),
     ("starting the engine", re.compile(r"Initializing a V1 LLM engine")),
     ("joining the ranks", re.compile(r"world_size=\d+ rank=\d+")),
     ("loading the model", re.compile(r"Starting to load model|Loading safetensors checkpoint")),
     ("preparing the model", re.compile(r"Loading weights took")),
-    ("compiling", re.compile(r"Model loading took|torch\.compile takes|Dynamo bytecode")),
+    (
+        "compiling",
+        re.compile(
+            r"Model loading took|torch\.compile takes|Dynamo bytecode"
+            r"|Warming up model for the compilation"  # the CPU build's
+        ),
+    ),
     ("sizing the KV cache", re.compile(r"torch\.compile took|Available KV cache memory:")),
-    ("warming up", re.compile(r"GPU KV cache size:|Capturing CUDA graphs")),
+    ("warming up", re.compile(r"[GC]PU KV cache size:|Capturing CUDA graphs")),
     ("opening the API", re.compile(r"init engine \(.*took|Starting vLLM server on")),
     ("ready", re.compile(r"Application startup complete\.")),
 )
@@ -36,8 +42,12 @@ FATAL = re.compile(
 SHARDS = re.compile(r"Loading safetensors checkpoint shards:\s+(\d+)% Completed \| (\d+)/(\d+)")
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 ERROR = re.compile(r"\b((?:[A-Za-z_.]*(?:Error|Exception)): \S.*|(?:api_server|vllm).*: error: .+)")
-# The line that repeats "see above" and those that Ray wraps around the first one.
-SECONDARY = re.compile(r"Engine core initialization failed|See root cause above|RayTaskError")
+# No cause: a warning that quotes an error, the line that says "see above", what Ray wraps around
+# the first one, and what ends after it.
+SECONDARY = re.compile(
+    r"WARNING|Engine core initialization failed|See root cause above|RayTaskError"
+    r"|ActorHandleNotFoundError"
+)
 
 
 @dataclass

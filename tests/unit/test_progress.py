@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sparkctl.serving.progress import STAGES, Progress
 
@@ -42,6 +46,42 @@ def test_pieces_cut_anywhere_give_the_same(size: int) -> None:
     for start in range(0, len(GOOD), size):
         progress.feed(GOOD[start : start + size])
     assert progress.ready
+
+
+LOGS = Path(__file__).parents[1] / "fixtures/vllm"
+
+
+@given(st.lists(st.integers(1, 4000), min_size=1, max_size=30))
+def test_a_real_start_on_two_nodes_passes_its_stages_in_order(cuts: list[int]) -> None:
+    text, progress, seen = (LOGS / "serve-tp2.log").read_text(), Progress(), []
+    while text:
+        for cut in cuts:
+            if progress.feed(text[:cut]):
+                seen.append(progress.stage)
+            text = text[cut:]
+    assert seen == sorted(seen)
+    assert progress.ready
+    assert progress.verdict is None
+
+
+def test_a_real_start_shows_each_stage_that_its_log_has() -> None:
+    progress, seen = Progress(), []
+    for line in (LOGS / "serve-tp2.log").read_text().splitlines(keepends=True):
+        if progress.feed(line):
+            seen.append(progress.title)
+    # The CPU build tells of no sizing of the cache, and Ray prints the ranks' joining too late.
+    untold = ("joining the ranks", "sizing the KV cache")
+    assert list(dict.fromkeys(seen)) == [t for t, _ in STAGES if t not in untold]
+
+
+def test_the_cause_of_a_real_failed_start_is_the_first_error() -> None:
+    progress = Progress()
+    progress.feed((LOGS / "serve-failed.log").read_text())
+    assert progress.fatal
+    assert progress.verdict == (
+        "ValueError: Following weights were not initialized from checkpoint:"
+        " {'model.layers.0.post_attention_layernorm.weight'}"
+    )
 
 
 def test_the_percentage_belongs_to_loading_alone() -> None:
