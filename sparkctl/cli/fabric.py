@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
 from sparkctl.cli.options import inventory_option, json_option
 
 if TYPE_CHECKING:
-    from sparkctl.cluster.session import Session
     from sparkctl.doctor.view import View
-    from sparkctl.fabric.matcher import Device, Interface, Selection
+    from sparkctl.fabric.ifname import Interface
+    from sparkctl.fabric.matcher import Device, Selection
     from sparkctl.fabric.version import Version
 
-T = TypeVar("T")
-STATES = {"up": True, "down": False, "active": True}
+STATES = {"up": "ACTIVE", "active": "ACTIVE", "down": "DOWN", "init": "INIT", "armed": "ARMED"}
 
 
 @click.group()
@@ -29,21 +28,34 @@ def fabric() -> None:
 @json_option
 @click.argument("name", metavar="[NODE]", required=False)
 def show(inventory: Path, as_json: bool, name: str | None) -> None:
-    """Show each node's cages, their halves, and which halves of two nodes face each other."""
+    """Show each node's cages, their halves, and which halves of two nodes face each other.
+
+    Exits 1 when a node could not be read.
+    """
     from sparkctl.cli.context import emit_json, named, open_session
+    from sparkctl.doctor.checks.selection import pinned_index
     from sparkctl.doctor.gather import gather
     from sparkctl.fabric.picture import picture
 
-    with open_session(inventory, read_only=True) as session:
-        nodes = named(session.inventory, name)
-        view = gather(session, nodes, ())
-    found = picture({n: view.facts(n) for n in view.known})
+    with open_session(inventory, read_only=True, partial=True) as session:
+        view = gather(session, named(session.inventory, name), (), passive=True)
+    errors = {n: text for n in view.names if (text := _unread(view, n))}
+    readable = [n for n in view.names if n not in errors]
+    pinned = {n: pinned_index(view, n) for n in readable if view.choice_error(n) is None}
+    document = {
+        "cluster": view.inventory.cluster,
+        "imitated": list(view.inventory.imitated),
+        **picture({n: view.facts(n) for n in readable}, pinned),
+        "errors": errors,
+    }
     if as_json:
-        emit_json({"cluster": view.inventory.cluster, **found})
+        emit_json(document)
     else:
         from sparkctl.report.fabric import print_picture
 
-        print_picture(found, view.inventory.imitated)
+        print_picture(document)
+    if errors:
+        raise click.exceptions.Exit(1)
 
 
 @fabric.command()
@@ -54,9 +66,10 @@ def show(inventory: Path, as_json: bool, name: str | None) -> None:
               help="An RDMA device; STATE is up (ACTIVE, the default) or down.")  # fmt: skip
 @click.option("--ifname", metavar="VALUE", help="A value of NCCL_SOCKET_IFNAME.")
 @click.option("--interface", "interfaces", multiple=True, metavar="NAME[:up|down]",
-              help="A network interface.")  # fmt: skip
-@click.option("--node", metavar="NODE", help="Take this node's devices and planned values.")
-@click.option("--nccl-version", metavar="V", help="2.30.7, the newest known, unless told.")
+              help="A network interface that has an address.")  # fmt: skip
+@click.option("--node", metavar="NODE", help="Take this node's devices and interfaces.")
+@click.option("--nccl-version", metavar="V",
+              help="The node's own NCCL unless told; without --node 2.30.7.")  # fmt: skip
 def match(
     *,
     inventory: Path,
@@ -70,114 +83,123 @@ def match(
 ) -> None:
     """Tell what NCCL selects by a value, and why not the rest.
 
-    With --node, of the inventory, the real devices are taken, and the value that `up` would set
-    where none is given.
+    Without --hca or --ifname the variable is unset; with --node it is what `up` would set: both
+    are told then, with --json NCCL_IB_HCA alone.
     """
     from sparkctl.cli.context import emit_json
-    from sparkctl.errors import UsageError
+    from sparkctl.fabric.ifname import select_interfaces
+    from sparkctl.fabric.matcher import select_hcas
     from sparkctl.fabric.version import NEWEST, parse_version
+    from sparkctl.report.fabric import print_imitated, print_selection
 
-    version = parse_version(nccl_version) if nccl_version else None
-    if hca is not None and ifname is not None:
-        raise UsageError("wanted --hca or --ifname, found both", hint="ask twice")
+    version = parse_version(nccl_version) if nccl_version is not None else None
+    _check_question(hca, devices, ifname, interfaces, node)
+    imitated: list[str] = []
     if node is not None:
-        selection = _on_node(inventory, node, hca, ifname, version)
-    elif ifname is not None or interfaces:
-        selection = _select_interfaces(
-            ifname, [_interface(text) for text in interfaces], version or NEWEST
-        )
-    elif devices:
-        selection = _select_hcas(hca, [_device(text) for text in devices], (), version or NEWEST)
+        found, imitated = _on_node(inventory, node, hca, ifname, version)
+    elif interfaces:
+        links = [_interface(text) for text in interfaces]
+        found = [select_interfaces(ifname, links, version or NEWEST)]
     else:
+        found = [select_hcas(hca, [_device(text) for text in devices], version or NEWEST)]
+    if as_json:
+        emit_json(found[0].document())
+        return
+    for selection in found:
+        print_selection(selection)
+    print_imitated(imitated)
+
+
+def _check_question(
+    hca: str | None,
+    devices: tuple[str, ...],
+    ifname: str | None,
+    interfaces: tuple[str, ...],
+    node: str | None,
+) -> None:
+    """One variable at a time, among devices that are named or a node's, but not both."""
+    from sparkctl.errors import UsageError
+
+    if (hca is not None or devices) and (ifname is not None or interfaces):
         raise UsageError(
-            "wanted --device NAME, --interface NAME or --node NODE, found none of them",
+            "wanted --hca and --device, or --ifname and --interface, found both",
+            hint="ask for one variable at a time",
+        )
+    listed = "--device" if devices else "--interface" if interfaces else None
+    if node is not None and listed:
+        raise UsageError(
+            f"wanted --node or {listed}, found both",
+            hint=f"leave {listed} out: --node takes what the node really has",
+        )
+    if node is None and not listed:
+        wanted = "--interface NAME" if ifname is not None else "--device NAME"
+        raise UsageError(
+            f"wanted {wanted} or --node NODE, found neither",
             hint="such as: sparkctl fabric match --hca rocep1s0f0 --device rocep1s0f0",
         )
-    if as_json:
-        emit_json(selection.document())
-    else:
-        from sparkctl.report.fabric import print_selection
-
-        print_selection(selection)
-
-
-def _select_hcas(
-    value: str | None, devices: list[Device], netdevs: tuple[str, ...], version: Version
-) -> Selection:
-    from dataclasses import replace
-
-    from sparkctl.fabric.matcher import select_hcas
-    from sparkctl.fabric.suspects import suspects
-
-    found = select_hcas(value, devices, version)
-    hints = suspects(value or "", [d.name for d in devices], netdevs, version)
-    return replace(found, warnings=(*found.warnings, *hints))
-
-
-def _select_interfaces(
-    value: str | None, interfaces: list[Interface], version: Version
-) -> Selection:
-    from dataclasses import replace
-
-    from sparkctl.fabric.matcher import select_interfaces
-    from sparkctl.fabric.suspects import suspects
-
-    found = select_interfaces(value, interfaces, version)
-    hints = suspects(value or "", [i.name for i in interfaces], (), version)
-    return replace(found, warnings=(*found.warnings, *hints))
 
 
 def _on_node(
     inventory: Path, name: str, hca: str | None, ifname: str | None, version: Version | None
-) -> Selection:
-    """On a node's real devices, with the version of its own NCCL unless another is wanted."""
+) -> tuple[list[Selection], list[str]]:
+    """On a node's real devices; by the values that `up` would set where none is given."""
     from sparkctl.cli.context import named, open_session
     from sparkctl.doctor.checks import selection
     from sparkctl.doctor.gather import gather
+    from sparkctl.errors import RemoteError
+    from sparkctl.fabric.grammar import IB_HCA, SOCKET_IFNAME
 
     with open_session(inventory, read_only=True, partial=True) as session:
-        view = gather(session, named(session.inventory, name), ())
-        _reached(session, view, name)
+        view = gather(session, named(session.inventory, name), (), passive=True)
+    if text := _unread(view, name):
+        raise view.errors.get(name) or RemoteError(text, node=name)
     version = version or selection.nccl_version(view, name)
-    if ifname is not None:
-        return _select_interfaces(ifname, selection.links(view, name), version)
-    value = view.environment(name).get("NCCL_IB_HCA") if hca is None else hca
-    netdevs = tuple(view.group(name, "net"))
-    return _select_hcas(value, selection.devices(view, name), netdevs, version)
-
-
-def _reached(session: Session, view: View, name: str) -> None:
-    from sparkctl.errors import RemoteError
-
-    error = session.pool.errors.get(name) or view.errors.get(name)
-    if error is not None:
+    given = {k: v for k, v in ((IB_HCA, hca), (SOCKET_IFNAME, ifname)) if v is not None}
+    if not given and (error := view.choice_error(name)) is not None:
         raise error
-    if (problem := view.choice_error(name)) is not None:
-        raise RemoteError(problem.message, hint=problem.hint, node=name)
+    values = given or view.environment(name)
+    found = []
+    if ifname is None:
+        found.append(selection.hca_selection(view, name, values, version))
+    if hca is None:
+        found.append(selection.interface_selection(view, name, values, version))
+    return found, list(view.inventory.imitated)
+
+
+def _unread(view: View, name: str) -> str | None:
+    """Why a node's fabric could not be read; None when it was."""
+    from sparkctl.doctor.view import Missing
+
+    try:
+        view.halves(name)
+    except Missing as error:
+        return str(view.errors.get(name, error))
+    return None
 
 
 def _device(text: str) -> Device:
     from sparkctl.fabric.matcher import Device
 
-    name, _, rest = text.partition(":")
-    words = rest.split(":") if rest else []
-    port = int(words.pop(0)) if words and words[0].isdecimal() else 1
-    return Device(name, port, active=_state(text, words))
+    name, *words = text.split(":")
+    numbered = words and words[0].isascii() and words[0].isdecimal() and len(words[0]) < 4
+    port = int(words.pop(0)) if numbered else 1
+    return Device(name, port, _state(text, name, words))
 
 
 def _interface(text: str) -> Interface:
-    from sparkctl.fabric.matcher import Interface
+    from sparkctl.fabric.ifname import Interface
 
-    name, _, rest = text.partition(":")
-    return Interface(name, up=_state(text, [rest] if rest else []))
+    name, *words = text.split(":")
+    state = _state(text, name, words)
+    return Interface(name, up=state == "ACTIVE")
 
 
-def _state(text: str, words: list[str]) -> bool:
+def _state(text: str, name: str, words: list[str]) -> str:
     from sparkctl.errors import UsageError
 
-    if len(words) > 1 or (words and words[0].lower() not in STATES) or text.startswith(":"):
+    if not name or len(words) > 1 or (words and words[0].lower() not in STATES):
         raise UsageError(
             f"wanted NAME, NAME:PORT or NAME:up|down, found {text!r}",
             hint="such as rocep1s0f0:1:down or enp1s0f0np0:up",
         )
-    return STATES[words[0].lower()] if words else True
+    return STATES[words[0].lower()] if words else "ACTIVE"

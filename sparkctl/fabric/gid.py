@@ -1,7 +1,8 @@
 """Which GID NCCL takes of a port's table; pure.
 
 From 2.21 NCCL scans from index 0 and takes the first RoCE v2 entry that is IPv4-mapped; with none
-it stays at index 0. A pinned NCCL_IB_GID_INDEX is used unchecked (src/transport/net_ib*).
+it stays at index 0. A pinned NCCL_IB_GID_INDEX is used unchecked, for every HCA (facts/nccl.md
+section 3, src/transport/net_ib*).
 """
 
 from __future__ import annotations
@@ -22,6 +23,12 @@ class Gid:
     gid: str
     kind: str
     ipv4: str | None
+    ndev: str | None = None
+
+    @property
+    def family(self) -> str:
+        """IPv4 or IPv6: two ends of different families fail with errno 22."""
+        return "IPv4" if self.ipv4 else "IPv6"
 
     @property
     def usable(self) -> bool:
@@ -33,7 +40,7 @@ class Gid:
 
 
 def table(gids: Sequence[Mapping[str, Any]]) -> list[Gid]:
-    """The filled slots of a port, from the probe's facts, by index."""
+    """The filled slots of a port, from the probe's facts (node/hardware.py), by index."""
     found = []
     for slot in gids:
         mapped = IPv6Address(slot["gid"]).ipv4_mapped
@@ -43,17 +50,23 @@ def table(gids: Sequence[Mapping[str, Any]]) -> list[Gid]:
                 slot["gid"],
                 slot["type"] or "unknown",
                 str(mapped) if mapped else None,
+                slot["ndev"],
             )
         )
     return sorted(found, key=lambda g: g.index)
 
 
-def taken(gids: Sequence[Gid], pinned: int | None = None) -> Gid | None:
-    """The slot that NCCL uses; None when it is empty.
+def taken_index(gids: Sequence[Gid], pinned: int | None = None) -> int:
+    """The index that NCCL uses, whatever is in that slot.
 
     `pinned` is NCCL_IB_GID_INDEX; a negative one means unset, as for NCCL.
     """
-    by_index = {g.index: g for g in gids}
     if pinned is not None and pinned >= 0:
-        return by_index.get(pinned)
-    return next((g for g in gids if g.usable), by_index.get(0))
+        return pinned
+    return next((g.index for g in gids if g.usable), 0)
+
+
+def taken(gids: Sequence[Gid], pinned: int | None = None) -> Gid | None:
+    """The slot that NCCL uses; None when it is empty, and ibv_modify_qp fails with errno 61."""
+    index = taken_index(gids, pinned)
+    return next((g for g in gids if g.index == index), None)

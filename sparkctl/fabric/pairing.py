@@ -1,15 +1,61 @@
-"""Whether the nodes' chosen halves can talk to each other; pure.
+"""Which halves of two nodes face each other, and whether the chosen ones can talk; pure.
 
-facts/spark-fabric.md, Topology.
+facts/spark-fabric.md, Topology: pair by what the nodes say, never by names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from ipaddress import IPv4Interface
 from itertools import combinations
 
 from sparkctl.fabric.choice import FabricChoice
+from sparkctl.fabric.topology import Half
+
+
+@dataclass(frozen=True)
+class Link:
+    """Two halves of two nodes, each with the other's address in its own subnet."""
+
+    ends: tuple[tuple[str, Half], tuple[str, Half]]  # node and half
+    subnet: str
+
+    @property
+    def active(self) -> bool:
+        """Whether both ports are alive."""
+        return all(half.active for _, half in self.ends)
+
+
+def links(found: Mapping[str, Sequence[Half]]) -> list[Link]:
+    """Every two halves of two nodes that face each other, in the order of the nodes and halves.
+
+    On a switch a half faces many others; on one cable, its other end.
+    """
+    return [
+        Link(((a, one), (b, two)), subnet)
+        for a, b in combinations(found, 2)
+        for one in found[a]
+        for two in found[b]
+        if (subnet := _common_subnet(one, two)) is not None
+    ]
+
+
+def facing(among: Sequence[Link], node: str, half: Half) -> bool:
+    """Whether a half is an end of any of these links."""
+    return any((node, half) in link.ends for link in among)
+
+
+def _common_subnet(one: Half, two: Half) -> str | None:
+    for a in map(IPv4Interface, one.ipv4):
+        for b in map(IPv4Interface, two.ipv4):
+            if _see_each_other(a, b):
+                return str(a.network)
+    return None
+
+
+def _see_each_other(a: IPv4Interface, b: IPv4Interface) -> bool:
+    return a.ip in b.network and b.ip in a.network
 
 
 def check_pairing(choices: Mapping[str, FabricChoice]) -> list[tuple[str, str]]:
@@ -40,7 +86,7 @@ def _alone(choice: FabricChoice) -> Iterator[str]:
 
 def _beside(first: str, one: FabricChoice, two: FabricChoice) -> Iterator[str]:
     a, b = IPv4Interface(one.addresses[0]), IPv4Interface(two.addresses[0])
-    if a.ip not in b.network or b.ip not in a.network:
+    if not _see_each_other(a, b):
         yield (
             f"its socket interface {two.interfaces[0]} ({b}) and {first}'s {one.interfaces[0]}"
             f" ({a}) are not in one subnet"

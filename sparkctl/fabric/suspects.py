@@ -1,25 +1,39 @@
 """What in a value of NCCL_IB_HCA or NCCL_SOCKET_IFNAME is most likely a mistake; pure.
 
-NCCL takes each of them without a word (src/misc/utils.cc, parseStringList).
+NCCL takes each of them without a word (facts/nccl.md section 1).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
 
-from sparkctl.fabric.matcher import MAX_HCAS, Filter, parse
+from sparkctl.fabric.grammar import IB_HCA, LIMITS, SOCKET_IFNAME, Filter, parse
 from sparkctl.fabric.version import NEWEST, Version
+
+# What each variable does not name, how such a name looks, and what the variable names.
+OTHER_KIND = {
+    IB_HCA: ("a network interface", re.compile(r"en|eth|ib\d|wl"), "RDMA devices"),
+    SOCKET_IFNAME: ("an RDMA device", re.compile(r"roce|mlx\d|rxe"), "network interfaces"),
+}
 
 
 def suspects(
-    value: str, devices: Collection[str], netdevs: Collection[str] = (), version: Version = NEWEST
+    variable: str,
+    value: str,
+    names: Collection[str],
+    others: Collection[str] = (),
+    version: Version = NEWEST,
 ) -> list[str]:
     """One line for each doubtful thing in `value`, given what there is on the node.
 
-    `netdevs` are the interfaces' names where `devices` are HCAs, to tell the two apart.
+    `names` are those that `variable` chooses from, `others` the node's names of the other kind:
+    its interfaces for NCCL_IB_HCA, its RDMA devices for NCCL_SOCKET_IFNAME.
     """
-    chosen = parse(value, MAX_HCAS, version)
-    return [*_signs(value), *_names(chosen, devices, netdevs)]
+    chosen = parse(value, LIMITS[variable], version)
+    if variable == SOCKET_IFNAME and len(value) == 1:
+        return [f"{value!r} has one character, which NCCL takes as unset"]
+    return [*_signs(value), *_names(variable, chosen, names, others), *_beyond(chosen)]
 
 
 def _signs(value: str) -> Iterator[str]:
@@ -34,21 +48,35 @@ def _signs(value: str) -> Iterator[str]:
         yield "only ^= is understood: after = a ^ is part of the name"
     elif "^" in body:
         yield "^ counts once, at the very beginning: a further one is part of a name"
-    if value == "^":
-        yield "^ without names selects nothing"
+    if "=" in body:
+        yield "= counts once, at the very beginning or after ^: a further one is part of a name"
+    if value in ("^", "^="):
+        yield f"{value} without names selects nothing"
 
 
-def _names(chosen: Filter, devices: Collection[str], netdevs: Collection[str]) -> Iterator[str]:
-    for name in (e.name for e in chosen.entries):
-        taken = [d for d in devices if (d == name if chosen.exact else d.startswith(name))]
-        longer = [d for d in taken if d != name]
-        if name in devices and longer and not chosen.exact:
+def _names(
+    variable: str, chosen: Filter, names: Collection[str], others: Collection[str]
+) -> Iterator[str]:
+    kind, looks, wanted = OTHER_KIND[variable]
+    for entry in chosen.entries:
+        name = entry.name
+        taken = [n for n in names if chosen.names(entry, n)]
+        longer = [n for n in taken if n != name]
+        if name in names and longer:
             yield f"{name} is a prefix and takes {', '.join(longer)} as well: = takes whole names"
         if taken:
             continue
-        if name in netdevs:
-            yield f"{name} is a network interface, NCCL_IB_HCA names RDMA devices"
-        elif same := [d for d in devices if d.lower() == name.lower()]:
+        if any(other.startswith(name) for other in others):
+            yield f"{name} is {kind}, {variable} names {wanted}"
+        elif same := [n for n in names if n.lower().startswith(name.lower())]:
             yield f"{name} differs by case from {same[0]}"
+        elif looks.match(name):
+            yield f"{name} matches nothing here, it looks like {kind}: {variable} names {wanted}"
         else:
             yield f"{name} matches nothing here"
+
+
+def _beyond(chosen: Filter) -> Iterator[str]:
+    if chosen.beyond:
+        unread = ", ".join(e.name for e in chosen.beyond)
+        yield f"only the first {len(chosen.entries)} entries are read: {unread} are not"

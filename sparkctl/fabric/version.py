@@ -14,5 +14,9 @@ def parse_version(text: str) -> Version:
     """2.28.9 as (2, 28, 9). Raises UsageError for anything else."""
     parts = text.split(".")
     if len(parts) not in (2, 3) or not all(p.isascii() and p.isdigit() for p in parts):
-        raise UsageError(f"wanted an NCCL version such as 2.28.9, found {text!r}")
+        raise UsageError(
+            f"wanted an NCCL version such as 2.28.9, found {text!r}",
+            hint="NCCL's log names it (NCCL version 2.28.9+cuda13.0: without what follows the +),"
+            " and so does pip list (nvidia-nccl-cu13)",
+        )
     return tuple(int(p) for p in parts)

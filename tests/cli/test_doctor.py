@@ -1,4 +1,4 @@
-"""sparkctl doctor and fabric without a cluster."""
+"""sparkctl doctor without a cluster."""
 
 from __future__ import annotations
 
@@ -35,50 +35,3 @@ def test_a_missing_inventory_is_usage(tmp_path: Path) -> None:
     done = sparkctl("doctor", cwd=tmp_path)
     assert done.returncode == 2
     assert "inventory" in done.stderr
-
-
-def match(*args: str) -> dict[str, object]:
-    done = sparkctl("fabric", "match", *args, "--json")
-    assert done.returncode == 0
-    document: dict[str, object] = json.loads(done.stdout)
-    return document
-
-
-def test_match_answers_what_is_selected_and_why() -> None:
-    found = match("--hca", "rocep1s0f0", "--device", "rocep1s0f0", "--device", "x:2:down")
-    assert found == {
-        "value": "rocep1s0f0",
-        "selected": ["rocep1s0f0"],
-        "devices": [
-            {"name": "rocep1s0f0", "selected": True, "reason": "its name is rocep1s0f0"},
-            {"name": "x", "selected": False,
-             "reason": "port 2 is not ACTIVE, which NCCL skips without a word"},
-        ],
-        "warnings": [],
-    }  # fmt: skip
-    ports = ("--hca", "a:", "--device", "a")
-    assert match(*ports)["selected"] == ["a"]
-    assert match(*ports, "--nccl-version", "2.30.4")["selected"] == []
-    links = ("--ifname", "en", "--interface", "en0:down", "--interface", "en1")
-    assert match(*links)["selected"] == ["en1"]
-    assert match(*links, "--nccl-version", "2.28.2")["selected"] == ["en0", "en1"]
-    assert match("--device", "a")["value"] is None
-
-
-def test_match_in_words() -> None:
-    printed = sparkctl("fabric", "match", "--hca", "A B", "--device", "a").stdout
-    assert "selected: nothing" in printed
-    assert "warning: a space" in printed
-
-
-@pytest.mark.parametrize(
-    "args",
-    [(), ("--hca", "x"), ("--hca", "x", "--ifname", "y", "--device", "x"),
-     ("--device", "a:1:broken"), ("--device", "a:1:2:3"), ("--device", ":1"),
-     ("--interface", "e:sideways"), ("--device", "a", "--nccl-version", "new")],
-)  # fmt: skip
-def test_match_refuses_what_it_cannot_take(args: tuple[str, ...]) -> None:
-    done = sparkctl("fabric", "match", *args)
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: ")
-    assert "Traceback" not in done.stderr

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from sparkctl.doctor.check import Check
 from sparkctl.doctor.finding import Evidence, Finding, fail, ok, warn
 from sparkctl.doctor.remedy import Remedy
 from sparkctl.doctor.view import View
 from sparkctl.fabric.gid import Gid, table, taken
-from sparkctl.fabric.matcher import Device, Interface, Selection, select_hcas, select_interfaces
+from sparkctl.fabric.grammar import IB_HCA, SOCKET_IFNAME
+from sparkctl.fabric.ifname import Interface, in_order, select_interfaces
+from sparkctl.fabric.matcher import ACTIVE, Device, Selection, select_hcas
 from sparkctl.fabric.ncclparam import number
-from sparkctl.fabric.suspects import suspects
 from sparkctl.fabric.version import NEWEST, Version
 
 LITERAL = ("GLOO_SOCKET_IFNAME", "TP_SOCKET_IFNAME", "UCX_NET_DEVICES")
@@ -29,7 +30,7 @@ def nccl_version(view: View, name: str) -> Version:
 def devices(view: View, name: str) -> list[Device]:
     """A node's RDMA ports as NCCL sees them."""
     return [
-        Device(hca, int(port), facts["state"] == "ACTIVE")
+        Device(hca, int(port), facts["state"] or "unknown")
         for hca, device in view.group(name, "ib").items()
         for port, facts in device["ports"].items()
     ]
@@ -37,23 +38,46 @@ def devices(view: View, name: str) -> list[Device]:
 
 def links(view: View, name: str) -> list[Interface]:
     """A node's network interfaces as NCCL sees them."""
-    return [
-        Interface(n, bool(v["up"]) and v["carrier"] != 0, bool(v["ipv4"] or v["ipv6"]))
-        for n, v in view.group(name, "net").items()
-    ]
+    found = []
+    for interface, net in view.group(name, "net").items():
+        addresses = (*net["ipv4"], *net["ipv6"])
+        running = bool(net["up"]) and net["carrier"] != 0
+        found.append(Interface(interface, running, bool(addresses), addresses))
+    return in_order(found)
+
+
+def hca_selection(
+    view: View, name: str, environment: Mapping[str, str], version: Version
+) -> Selection:
+    """What NCCL_IB_HCA, as this environment has it, selects of a node's devices."""
+    netdevs = list(view.group(name, "net"))
+    return select_hcas(environment.get(IB_HCA), devices(view, name), version, netdevs=netdevs)
+
+
+def interface_selection(
+    view: View, name: str, environment: Mapping[str, str], version: Version
+) -> Selection:
+    """What NCCL_SOCKET_IFNAME, as this environment has it, selects of a node's interfaces."""
+    return select_interfaces(
+        environment.get(SOCKET_IFNAME),
+        links(view, name),
+        version,
+        comm_id=environment.get("NCCL_COMM_ID"),
+        hcas=list(view.group(name, "ib")),
+    )
 
 
 def hca(view: View, name: str) -> Iterator[Finding]:
     """NCCL_IB_HCA selects exactly the HCAs of the chosen cage that are wanted."""
     wanted = set(view.choice(name).hcas)
-    value = view.environment(name).get("NCCL_IB_HCA")
-    chosen = select_hcas(value, devices(view, name), nccl_version(view, name))
+    chosen = hca_selection(view, name, view.environment(name), nccl_version(view, name))
+    value = chosen.value
     found = set(chosen.selected)
     if found == wanted:
         yield ok(f"NCCL_IB_HCA={value or ''} selects {', '.join(sorted(found)) or 'nothing'}")
         return
     shown = f"NCCL_IB_HCA={value}" if value is not None else "NCCL_IB_HCA, which is unset,"
-    hints = suspects(value or "", list(view.group(name, "ib")), list(view.group(name, "net")))
+    hints = [*chosen.warnings]
     hints += [f"{d}, which is named, is not ACTIVE" for d in named_and_down(value, view, name)]
     evidence = Evidence(
         ", ".join(sorted(wanted)),
@@ -76,7 +100,7 @@ def hca(view: View, name: str) -> Iterator[Finding]:
 def named_and_down(value: str | None, view: View, name: str) -> list[str]:
     """The devices that a value would take, were they ACTIVE: NCCL does not tell."""
     every = [Device(d.name, d.port) for d in devices(view, name)]
-    down = {d.name for d in devices(view, name) if not d.active}
+    down = {d.name for d in devices(view, name) if d.state != ACTIVE}
     if not value or value.startswith("^"):
         return []
     return [d for d in select_hcas(value, every).selected if d in down]
@@ -92,9 +116,8 @@ def interfaces(view: View, name: str) -> Iterator[Finding]:
     wanted, net = choice.interfaces[0], view.group(name, "net")
     remedy = Remedy("leave these variables out of layers and inventory: ${SOCKET_INTERFACE} is set")
     wrong = []
-    value = environment.get("NCCL_SOCKET_IFNAME")
-    version = nccl_version(view, name)
-    found = select_interfaces(value, links(view, name), version).selected
+    chosen = interface_selection(view, name, environment, nccl_version(view, name))
+    value, found = chosen.value, chosen.selected
     if found[:1] != [wanted]:
         said = f"selects {found[0]}" if found else "selects nothing: NCCL ends at its start"
         wrong.append(("NCCL_SOCKET_IFNAME", value, said))
@@ -140,13 +163,19 @@ def gid(view: View, name: str) -> Iterator[Finding]:
         )
 
 
+def pinned_index(view: View, name: str) -> int | None:
+    """The GID index that the environment pins; None where it pins none."""
+    index = number(view.environment(name).get("NCCL_IB_GID_INDEX", "-1"), default=-1)
+    return index if index >= 0 else None
+
+
 def gid_index(view: View, name: str) -> Iterator[Finding]:
     """A pinned index points at a usable slot of every wanted HCA."""
-    value = view.environment(name).get("NCCL_IB_GID_INDEX")
-    if value is None or number(value) < 0:
+    pinned = pinned_index(view, name)
+    if pinned is None:
         yield ok("NCCL_IB_GID_INDEX is not pinned")
         return
-    pinned = number(value)
+    value = view.environment(name)["NCCL_IB_GID_INDEX"]
     origin = view.origin(name, "NCCL_IB_GID_INDEX")
     remedy = Remedy(f"remove NCCL_IB_GID_INDEX from {origin}: NCCL finds the slot by itself")
     wrong = False

@@ -1,0 +1,71 @@
+"""How NCCL reads a list of names: NCCL_IB_HCA's and NCCL_SOCKET_IFNAME's grammar; pure.
+
+Nothing is trimmed, case counts, an entry is a prefix unless the whole value begins with `=` or
+`^=`. NCCL's parseStringList and matchIfList (src/misc/utils.cc), facts/nccl.md section 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sparkctl.fabric.ncclparam import leading_int
+from sparkctl.fabric.version import NEWEST, RAIL_GRAMMAR, Version
+
+IB_HCA, SOCKET_IFNAME = "NCCL_IB_HCA", "NCCL_SOCKET_IFNAME"
+# MAX_IB_DEVS and MAX_IFS: as many entries are read.
+LIMITS = {IB_HCA: 32, SOCKET_IFNAME: 16}
+ANY = -1
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One name of the list; `port` is ANY where the value names none."""
+
+    name: str
+    port: int = ANY
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A parsed value: `^` excludes what matches, `=` takes names whole."""
+
+    exclude: bool
+    exact: bool
+    entries: tuple[Entry, ...]
+    beyond: tuple[Entry, ...] = ()  # over the limit: NCCL does not read them
+
+    def names(self, entry: Entry, name: str) -> bool:
+        """Whether an entry's name takes this one, whatever the ports."""
+        return entry.name == name if self.exact else name.startswith(entry.name)
+
+    def matches(self, name: str, port: int) -> Entry | None:
+        """The first entry that matches, whatever the filter then makes of it."""
+        for entry in self.entries:
+            if self.names(entry, name) and (ANY in (port, entry.port) or port == entry.port):
+                return entry
+        return None
+
+    def selects(self, name: str, port: int) -> bool:
+        """Whether NCCL takes it: no entries select everything (and `^` alone nothing)."""
+        hit = not self.entries or self.matches(name, port) is not None
+        return hit != self.exclude
+
+
+def parse(value: str, limit: int, version: Version = NEWEST) -> Filter:
+    """Split a value as NCCL does: one `^`, then one `=`, both at the very beginning only."""
+    exclude = value.startswith("^")
+    rest = value[exclude:]
+    exact = rest.startswith("=")
+    entries = [_entry(text, version) for text in rest[exact:].split(",")]
+    named = [e for e in entries if e.name]  # ":1" has no name, and is dropped like an empty one
+    return Filter(exclude, exact, tuple(named[:limit]), tuple(named[limit:]))
+
+
+def _entry(text: str, version: Version) -> Entry:
+    name, colon, rest = text.partition(":")
+    if not colon:
+        return Entry(name)
+    if version >= RAIL_GRAMMAR:
+        port = rest.partition(":")[0]
+        return Entry(name, leading_int(port) if port else ANY)
+    return Entry(name, leading_int(rest))

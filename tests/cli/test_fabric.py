@@ -1,0 +1,96 @@
+"""sparkctl fabric without a cluster."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.test_cli import sparkctl
+
+
+def match(*args: str) -> dict[str, Any]:
+    done = sparkctl("fabric", "match", *args, "--json")
+    assert done.returncode == 0
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+def test_match_answers_what_is_selected_and_why() -> None:
+    found = match("--hca", "rocep1s0f0", "--device", "rocep1s0f0", "--device", "x:2:down")
+    assert found == {
+        "value": "rocep1s0f0",
+        "selected": ["rocep1s0f0"],
+        "devices": [
+            {"name": "rocep1s0f0", "selected": True, "reason": "its name is rocep1s0f0"},
+            {"name": "x", "selected": False,
+             "reason": "port 2 is DOWN, not ACTIVE, which NCCL skips without a word"},
+        ],
+        "warnings": [],
+    }  # fmt: skip
+    ports = ("--hca", "a:", "--device", "a")
+    assert match(*ports)["selected"] == ["a"]
+    assert match(*ports, "--nccl-version", "2.30.4")["selected"] == []
+    links = ("--ifname", "en", "--interface", "en0:down", "--interface", "en1")
+    assert match(*links)["selected"] == ["en1"]
+    assert match(*links, "--nccl-version", "2.28.2")["selected"] == ["en0", "en1"]
+    assert match("--device", "a")["value"] is None
+
+
+def test_match_takes_the_port_and_its_state_as_sysfs_names_them() -> None:
+    found = match("--hca", "a:2", "--device", "a:1", "--device", "a:2", "--device", "a:2:INIT",
+                  "--device", "a:ACTIVE", "--device", "a:2:up")  # fmt: skip
+    assert [d["selected"] for d in found["devices"]] == [False, True, False, False, True]
+    assert "its port is not 2 but 1" in found["devices"][0]["reason"]
+    assert "INIT, not ACTIVE" in found["devices"][2]["reason"]
+
+
+def test_match_warns_of_a_netdevs_name_and_needs_no_inventory(tmp_path: Path) -> None:
+    done = sparkctl("fabric", "match", "--hca", "enp1s0f0np0", "--device", "rocep1s0f0", "--json",
+                    cwd=tmp_path)  # fmt: skip
+    assert done.returncode == 0
+    found = json.loads(done.stdout)
+    assert found["selected"] == []
+    assert "it looks like a network interface" in found["warnings"][0]
+
+
+def test_match_in_words() -> None:
+    printed = sparkctl("fabric", "match", "--hca", "A B", "--device", "a").stdout
+    assert printed.splitlines()[0] == "NCCL_IB_HCA = A B (NCCL 2.30.7)"
+    assert "selected: nothing: NCCL goes on over TCP" in printed
+    assert "  - a: no entry matches" in printed
+    assert "warning: a space" in printed
+    links = ("--interface", "enp1s0f0np0", "--interface", "enp1s0f1np1")
+    printed = sparkctl("fabric", "match", *links, "--nccl-version", "2.28.2").stdout
+    assert printed.splitlines()[0] == "NCCL_SOCKET_IFNAME is unset (NCCL 2.28.2)"
+    assert "selected: enp1s0f0np0, enp1s0f1np1" in printed
+    assert "+ enp1s0f0np0: unset, all but docker, lo; the first: the bootstrap" in printed
+    printed = sparkctl("fabric", "match", "--ifname", "eth0", "--interface", "enp1").stdout
+    assert "selected: nothing: NCCL ends at its start" in printed
+
+
+@pytest.mark.parametrize(
+    "args",
+    [(), ("--hca", "x"), ("--ifname", "x"), ("--hca", "x", "--ifname", "y", "--device", "x"),
+     ("--hca", "x", "--interface", "e"), ("--ifname", "e", "--device", "x"),
+     ("--device", "x", "--interface", "e"), ("--node", "n", "--device", "x"),
+     ("--node", "n", "--interface", "e"), ("--device", "a:1:broken"), ("--device", "a:1:2:3"),
+     ("--device", "a:1:up:"), ("--device", "a:9999999999999999999999"), ("--device", ":1"),
+     ("--device", ""), ("--device", "a:"), ("--interface", "e:sideways"), ("--interface", "e:1"),
+     ("--device", "a", "--nccl-version", "new"), ("--device", "a", "--nccl-version", "")],
+)  # fmt: skip
+def test_match_refuses_what_it_cannot_take(args: tuple[str, ...]) -> None:
+    done = sparkctl("fabric", "match", *args)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert "hint: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", [("show",), ("show", "n"), ("match", "--node", "n")])
+def test_a_missing_inventory_is_usage(command: tuple[str, ...], tmp_path: Path) -> None:
+    done = sparkctl("fabric", *command, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "inventory" in done.stderr

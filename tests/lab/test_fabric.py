@@ -1,0 +1,107 @@
+"""`fabric show` and `fabric match --node` on the lab's nodes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.lab.cluster import Cluster
+
+pytestmark = pytest.mark.lab
+
+
+def document(cluster: Cluster, *args: str, code: int = 0) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(cluster.run("fabric", *args, "--json", code=code).stdout)
+    return found
+
+
+@pytest.fixture
+def one_half_down(cluster: Cluster) -> Iterator[None]:
+    cluster.on("spark-2", "ip link set enP2p1s0f0np0 down")
+    yield
+    cluster.on(
+        "spark-2",
+        "ip link set enP2p1s0f0np0 up && ip address replace 192.168.101.12/24 dev enP2p1s0f0np0",
+    )
+
+
+def test_show_draws_both_nodes_and_their_links(cluster: Cluster) -> None:
+    found = document(cluster, "show")
+    assert [n["name"] for n in found["nodes"]] == ["spark-1", "spark-2"]
+    assert [link["subnet"] for link in found["links"]] == ["192.168.100.0/24", "192.168.101.0/24"]
+    assert all(link["active"] for link in found["links"])
+    assert found["alone"] == []
+    assert found["errors"] == {}
+    assert any("ConnectX-7" in what for what in found["imitated"])
+    text = cluster.run("fabric", "show", "spark-2").stdout
+    assert "GID 3: 192.168.100.12 (RoCE v2, enp1s0f0np0)  <- NCCL takes it" in text
+    assert "spark-1" not in text
+    assert "imitated: the ConnectX-7" in text
+
+
+def test_show_takes_the_pinned_gid(cluster: Cluster, tmp_path: Path) -> None:
+    pinned = cluster.changed(tmp_path / "i.yaml", env={"set": {"NCCL_IB_GID_INDEX": "0x5"}})
+    found = document(pinned, "show", "spark-1")
+    assert {h["gid_index"] for h in found["nodes"][0]["halves"]} == {5}
+
+
+def test_show_draws_who_answers_and_names_who_does_not(cluster: Cluster, tmp_path: Path) -> None:
+    nodes = [
+        {"name": "spark-1", "host": cluster.lab.nodes[0].address, "role": "head"},
+        {"name": "gone", "host": "127.0.0.1", "role": "worker", "ssh": {"port": 1}},
+    ]
+    partly = cluster.changed(tmp_path / "i.yaml", nodes=nodes)
+    found = document(partly, "show", code=1)
+    assert [n["name"] for n in found["nodes"]] == ["spark-1"]
+    assert list(found["errors"]) == ["gone"]
+
+
+def test_match_takes_the_nodes_devices_and_planned_values(cluster: Cluster) -> None:
+    found = document(cluster, "match", "--node", "spark-1")
+    assert found["value"] == "rocep1s0f0,roceP2p1s0f0"
+    assert sorted(found["selected"]) == ["roceP2p1s0f0", "rocep1s0f0"]
+    assert found["warnings"] == []
+    reasons = {d["name"]: d["reason"] for d in found["devices"] if not d["selected"]}
+    assert set(reasons) == {"rocep1s0f1", "roceP2p1s0f1"}
+    assert all("DOWN, not ACTIVE" in reason for reason in reasons.values())
+    text = cluster.run("fabric", "match", "--node", "spark-1").stdout
+    assert "NCCL_IB_HCA = rocep1s0f0,roceP2p1s0f0" in text
+    assert "NCCL_SOCKET_IFNAME = enp1s0f0np0" in text
+    assert "imitated: the ConnectX-7" in text
+
+
+def test_match_tries_a_value_on_the_nodes_devices(cluster: Cluster) -> None:
+    netdev = document(cluster, "match", "--node", "spark-2", "--hca", "enp1s0f0np0")
+    assert netdev["selected"] == []
+    assert netdev["warnings"] == [
+        "enp1s0f0np0 is a network interface, NCCL_IB_HCA names RDMA devices"
+    ]
+    links = document(cluster, "match", "--node", "spark-2", "--ifname", "enP")
+    assert links["selected"] == ["enP7s7", "enP2p1s0f0np0"]
+
+
+@pytest.mark.usefixtures("one_half_down")
+def test_a_half_that_goes_down_is_seen(cluster: Cluster) -> None:
+    found = document(cluster, "match", "--node", "spark-2", "--hca", "roce")
+    assert found["selected"] == ["rocep1s0f0"]
+    links = {link["subnet"]: link["active"] for link in document(cluster, "show")["links"]}
+    assert links == {"192.168.100.0/24": True, "192.168.101.0/24": False}
+
+
+def test_a_value_can_be_tried_where_no_plan_can_be_made(cluster: Cluster, tmp_path: Path) -> None:
+    nodes = [
+        {"name": n.name, "host": n.address, "role": "worker" if i else "head",
+         "fabric": {"hcas": ["mlx5_77"]}}
+        for i, n in enumerate(cluster.lab.nodes)
+    ]  # fmt: skip
+    unplanned = cluster.changed(tmp_path / "i.yaml", nodes=nodes)
+    assert document(unplanned, "match", "--node", "spark-1", "--hca", "rocep1s0f0")["selected"] == [
+        "rocep1s0f0"
+    ]
+    refused = unplanned.run("fabric", "match", "--node", "spark-1", code=3)
+    assert "mlx5_77" in refused.stderr
+    assert document(unplanned, "show")["alone"] == []
