@@ -73,7 +73,8 @@ def test_fix_takes_what_is_safe_once_and_nothing_else() -> None:
     assert [p.action.command for p in planned] == [
         "sudo ip link set enP2p1s0f0np0 up",
         "sudo ip link set enp1s0f0np0 mtu 9000",
-        "sparkctl down",
+        "sparkctl down",  # the process of an older run
+        "sparkctl down",  # and its files
     ]
     assert plan(examined(healthy())) == []
 
@@ -85,12 +86,13 @@ def test_low_memory_with_nothing_running_drops_the_page_cache() -> None:
 
 
 def test_ending_a_leftover_names_its_run_and_never_all() -> None:
-    (removal,) = [p.action for p in plan(examined(faulty())) if isinstance(p.action, Removal)]
-    assert removal.target == "processes.stop"
-    assert removal.request["run"] == "old"
+    removals = [p.action for p in plan(examined(faulty())) if isinstance(p.action, Removal)]
+    assert [r.target for r in removals] == ["processes.stop", "files.remove"]
+    assert removals[0].request["run"] == "old"
     view = faulty()
     view.facts("spark-2")["ours"][0]["run"] = ""  # a mark without a run: whose it is is not known
-    assert not [p for p in plan(examined(view)) if isinstance(p.action, Removal)]
+    targets = [p.action.target for p in plan(examined(view)) if isinstance(p.action, Removal)]
+    assert "processes.stop" not in targets
 
 
 class FakePool:
