@@ -22,7 +22,7 @@ from sparkctl.inventory.models import Node
 from sparkctl.remote.fanout import each
 
 IMPORT_SECONDS = 120.0  # a cold import of vLLM takes a minute on a slow disk
-GENERATION_SECONDS = 60.0  # for a few tokens of a running engine
+GENERATION_SECONDS = 30.0  # for a few tokens of a running engine
 HEADERS = 28  # bytes of IPv4 and ICMP headers in a ping, ping(8)
 WORKER_PORT = 10002  # the first that Ray gives its workers (facts/ray-vllm.md section 4)
 
@@ -120,7 +120,7 @@ def _imports(session: Session, view: View, node: Node) -> dict[str, Any]:
     runtime = view.group(node.name, "runtime")
     if not runtime["exists"]:
         raise Missing(f"there is no runtime at {runtime['venv']}")
-    if view.running(node.name, "vllm"):
+    if view.serves(node.name):
         return {"vllm": {"version": "runs", "error": None}}  # better proof than an import
     return session.ask(
         node,

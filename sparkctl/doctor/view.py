@@ -127,6 +127,11 @@ class View:
         session = self.group(name, "settings")["session"]
         return f"the login environment of {name}" if variable in session else "nowhere"
 
+    def serves(self, name: str) -> bool:
+        """Whether vLLM or one of its ranks runs on a node."""
+        ours = self.running(name)
+        return any(p["role"] == "vllm" or "RayWorkerProc" in p["command"] for p in ours)
+
     def running(self, name: str, role: str = "") -> list[dict[str, Any]]:
         """Our processes on a node, of one role ("ray", "vllm") or of all."""
         ours: list[dict[str, Any]] = self.group(name, "ours")

@@ -93,9 +93,7 @@ def kernel(view: View, name: str) -> Iterator[Finding]:
 def memory(view: View, name: str) -> Iterator[Finding]:
     """MemAvailable is enough for what vLLM will ask for: GB10's GPU shares it."""
     found = view.group(name, "memory")
-    if view.running(name, "vllm") or any(
-        "RayWorkerProc" in p["command"] for p in view.running(name)
-    ):
+    if view.serves(name):
         yield info("vLLM runs and has its share of the memory")
         return
     share = memory_share(view.inventory)

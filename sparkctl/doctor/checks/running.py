@@ -47,8 +47,9 @@ def _ray_node(view: View, name: str, alive: dict[str, Any]) -> Finding:
     found = alive.get(wanted)
     own = {a.partition("/")[0]: i for i, n in view.group(name, "net").items() for a in n["ipv4"]}
     listed = ", ".join(alive) or "no node"
-    if found is None:
-        other = next((a for a in alive if a in own and own[a] != "lo"), None)
+    # A raylet that died is listed for a quarter of a minute more, beside the one that came after.
+    other = next((a for a in alive if a != wanted and own.get(a, "lo") != "lo"), None)
+    if found is None or other:
         what = (
             f"it joined Ray by {other} ({own[other]}), not by its fabric address {wanted}:"
             " tensor parallelism then runs over that network"

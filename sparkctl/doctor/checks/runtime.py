@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from sparkctl.doctor.check import Check, Source
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
 from sparkctl.doctor.view import View
+
+# From here on vLLM's Ray executor (V2) leaves alone what a node has set itself; V1 copied the
+# head's NCCL_*, UCX_* and VLLM_* over it (facts/ray-vllm.md section 3).
+CARRIES_PER_NODE = (0, 22, 1)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(n) for n in re.findall(r"\d+", version)[:3])
 
 
 def present(view: View, name: str) -> Iterator[Finding]:
@@ -33,6 +42,14 @@ def present(view: View, name: str) -> Iterator[Finding]:
             Evidence(f"{program}, executable", "none", f"{venv}/bin/{program}"),
             remedy,
         )
+    vllm = found["versions"].get("vllm")
+    if vllm and _numbers(vllm) < CARRIES_PER_NODE:
+        yield warn(
+            f"vLLM {vllm} overwrites each worker's NCCL and VLLM settings with the head's",
+            Evidence("0.22.1 or newer", vllm, f"{venv}'s metadata"),
+            Remedy("install a newer vLLM, or name the variables that differ between the nodes in"
+                   " ray_non_carry_over_env_vars.json of VLLM_CONFIG_ROOT"),
+        )  # fmt: skip
     if not missing:
         versions = ", ".join(f"{k} {v}" for k, v in found["versions"].items())
         yield ok(f"Python {found['python']}, {versions}")

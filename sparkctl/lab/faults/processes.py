@@ -24,9 +24,10 @@ for environ in /proc/[0-9]*/environ; do
     if grep -qz '^SPARKCTL_CLUSTER=lab/' "$environ" 2>/dev/null; then kill -9 "$pid" || true; fi
 done
 """
+# The brackets keep the script, which has the pattern in its own command line, out of it.
 ENGINES = r"""
 for folder in /proc/[0-9]*; do
-    if tr '\0' ' ' <$folder/cmdline 2>/dev/null | grep -q 'VLLM::EngineCore'; then
+    if tr '\0' ' ' <$folder/cmdline 2>/dev/null | grep -q 'VLLM::[E]ngineCore'; then
         kill -SIGNAL "${folder#/proc/}"; found=1
     fi
 done
