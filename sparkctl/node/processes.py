@@ -17,6 +17,7 @@ from typing import Any
 MARK = "SPARKCTL_CLUSTER"
 ROLE = "SPARKCTL_ROLE"
 PROC = Path("/proc")
+GCS = "gcs_server"
 
 
 @dataclass(frozen=True)
@@ -143,18 +144,32 @@ def _signal(process: Process, number: int) -> int | None:
 
 
 def _end(processes: list[Process], number: int, grace: float) -> None:
-    """Signal all of them and wait until they are gone, `grace` seconds at most."""
-    waiting = {fd for p in processes if (fd := _signal(p, number)) is not None}
+    """Signal all of them, and wait until they are gone, `grace` seconds at most.
+
+    On TERM Ray's helpers are not waited for.
+    """
+    signalled = {p: fd for p in processes if (fd := _signal(p, number)) is not None}
+    waiting = {fd for p, fd in signalled.items() if number == signal.SIGKILL or not _helper(p)}
     deadline = time.monotonic() + grace
     try:
         while waiting and (left := deadline - time.monotonic()) > 0:
             ready, _, _ = select.select(list(waiting), [], [], left)
-            for fd in ready:
-                waiting.discard(fd)
-                os.close(fd)
+            waiting.difference_update(ready)
     finally:
-        for fd in waiting:
+        for fd in signalled.values():
             os.close(fd)
+
+
+def _program(process: Process) -> str:
+    return process.command.split(" ")[0].rpartition("/")[2]
+
+
+def _helper(process: Process) -> bool:
+    """A process of Ray that keeps nothing once raylet and GCS are gone.
+
+    The dashboard and the agents take no notice of TERM [run, Ray 2.60].
+    """
+    return process.role == "ray" and _program(process) not in ("raylet", GCS)
 
 
 def _shared_memory(processes: list[Process]) -> set[str]:
@@ -186,24 +201,25 @@ def release(paths: set[str]) -> None:
 def stop(request: dict[str, Any]) -> dict[str, Any]:
     """End the marked processes of `cluster` with these `roles` (all when empty).
 
-    TERM first, KILL after `grace` seconds, again until none is found: a supervisor may have
-    started another meanwhile. With `run`, only what that run started. Shared memory that they
-    alone used is removed. Gives `stopped` and, if any is left, `remaining`.
+    TERM first, Ray's GCS after all others; KILL after `grace` seconds, again until none is found: a
+    supervisor may have started another meanwhile. With `run`, only what that run started. Shared
+    memory that they alone used is removed. Gives `stopped` and, if any is left, `remaining`.
     """
     cluster, roles, run = request["cluster"], request.get("roles"), request.get("run")
+    grace = float(request.get("grace", 10))
     memory: set[str] = set()
     stopped: dict[tuple[int, int], Process] = {}
-    for number, grace in (
-        (signal.SIGTERM, float(request.get("grace", 10))),
-        (signal.SIGKILL, 5.0),
-        (signal.SIGKILL, 5.0),
+    # A raylet takes its leave of the GCS, and waits ten seconds for one that went before it.
+    for number, bound, last in (
+        (signal.SIGTERM, grace, False),
+        (signal.SIGTERM, grace, True),
+        (signal.SIGKILL, 5.0, True),
+        (signal.SIGKILL, 5.0, True),
     ):
-        found = ours(cluster, roles, run)
-        if not found:
-            break
+        found = [p for p in ours(cluster, roles, run) if last or _program(p) != GCS]
         memory |= _shared_memory(found)
         stopped.update({(p.pid, p.started): p for p in found})
-        _end(found, number, grace)
+        _end(found, number, bound)
     release(memory)
     return {
         "stopped": [asdict(p) for p in stopped.values()],

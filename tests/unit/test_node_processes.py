@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -88,3 +89,32 @@ def test_a_later_process_with_the_same_pid_is_not_ours(start: Start) -> None:
     started = processes.identity(process.pid)
     assert processes.alive(process.pid, started)
     assert not processes.alive(process.pid, started + 1)
+
+
+# Each writes its name when TERM comes, and goes; the helper takes no notice.
+GOES = """\
+#!/bin/sh
+trap 'echo "${0##*/}" >>"$ORDER"; exit' TERM
+echo
+while :; do sleep 0.05; done
+"""
+STAYS = "#!/bin/sh\ntrap '' TERM\necho\nwhile :; do sleep 0.05; done\n"
+
+
+def test_the_gcs_goes_last_and_helpers_hold_nothing_up(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORDER", str(tmp_path / "order"))
+    running = []
+    for name, text in (("gcs_server", GOES), ("raylet", GOES), ("dashboard", STAYS)):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+        # As Ray's own programs: the first word of the command line is the program.
+        running.append(start([str(tmp_path / name)]))
+    monkeypatch.setattr(processes, "_program", lambda p: p.command.split("/")[-1])
+    begun = time.monotonic()
+    answer = processes.stop({"cluster": CLUSTER, "grace": 30})
+    assert answer["remaining"] == []
+    assert (tmp_path / "order").read_text().split() == ["raylet", "gcs_server"]
+    assert running[2].wait(5) == -9
+    assert time.monotonic() - begun < 30, "the helper was not waited for"
