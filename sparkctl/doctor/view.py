@@ -35,7 +35,7 @@ class View:
     errors: Mapping[str, SparkctlError] = field(default_factory=dict)
     all_facts: Mapping[str, Facts] = field(default_factory=dict)
     asked: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    sources: dict[str, dict[str, Any]] = field(default_factory=dict)
     unread: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     passive: bool = False
     _choices: dict[str, FabricChoice | SparkctlError] = field(default_factory=dict, init=False)

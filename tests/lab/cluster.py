@@ -44,7 +44,12 @@ class Cluster:
     ) -> subprocess.CompletedProcess[str]:
         """`sparkctl ARGS` to its end, with the exit code that is expected."""
         process = self.start(*args)
-        out, err = process.communicate(timeout=timeout)
+        try:
+            out, err = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out, err = process.communicate()
+            raise AssertionError(f"{args} took over {timeout:g} s\n{out}\n{err}") from None
         assert process.returncode == code, f"exit {process.returncode}\n{out}\n{err}"
         return subprocess.CompletedProcess(args, code, out, err)
 

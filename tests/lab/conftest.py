@@ -1,4 +1,4 @@
-"""A real sshd on loopback, with keys of its own."""
+"""A real sshd on loopback with keys of its own, and the lab that the tests share."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def sshd(make_sshd: Callable[..., Sshd]) -> Sshd:
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
-    """Two imitated Sparks for all tests; one machine carries one lab."""
+    """Two imitated Sparks for all tests of this session; SPARKCTL_TEST_LAB names another folder."""
     cache = cache_folder()
     made = labs.up(2, BASE, cache / "runtime", cache / "lab", model=(cache / "runtime").exists())
     yield made

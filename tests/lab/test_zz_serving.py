@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import json
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sparkctl.lab.faults import engine
 from tests.lab.cluster import Cluster
+from tests.lab.examine import examine
 
 pytestmark = [pytest.mark.lab, pytest.mark.serving]
 FOREIGN = "/tmp/foreign-ray"
@@ -90,6 +93,27 @@ def test_logs_of_both(served: Cluster) -> None:
     assert "Ray runtime started" in served.run("logs", "ray", "spark-2").stdout
 
 
+def test_the_doctor_of_a_running_cluster_finds_nothing_wrong(served: Cluster) -> None:
+    wrong, view = examine(served.inventory, skip=())
+    assert wrong == set()
+    assert view.sources["generation"]["spark-1"]["tokens"] >= 1
+
+
+def test_the_doctor_reads_the_environment_of_what_runs(served: Cluster, tmp_path: Path) -> None:
+    other = served.changed(tmp_path / "i.yaml", env={"set": {"NCCL_DEBUG": "INFO"}})
+    wrong, _ = examine(other.inventory, skip=("running.generation", "running.api"))
+    assert wrong == {("running.environment", n, "FAIL") for n in ("spark-1", "spark-2")}
+
+
+def test_a_wedged_engine_is_told_although_the_api_answers(served: Cluster) -> None:
+    engine.apply(served.lab, "api-wedged")
+    try:
+        assert examine(served.inventory)[0] == {("running.generation", "spark-1", "FAIL")}
+    finally:
+        engine.heal(served.lab)
+    assert examine(served.inventory)[0] == set()
+
+
 def test_up_recovers_after_vllm_was_killed(served: Cluster) -> None:
     before = status(served)["nodes"]
     victims = [str(p["pid"]) for p in before[0]["processes"] if p["role"] == "vllm"]
@@ -101,6 +125,20 @@ def test_up_recovers_after_vllm_was_killed(served: Cluster) -> None:
     raylets = [[p["pid"] for p in n["processes"] if "raylet/raylet" in p["command"]]
                for n in (*before, *after)]  # fmt: skip
     assert raylets[:2] == raylets[2:], "Ray was kept"
+
+
+def test_a_worker_that_joined_by_the_management_network(served: Cluster) -> None:
+    engine.apply(served.lab, "ray-on-management")
+    try:
+        wrong, _ = examine(served.inventory)
+        assert ("running.ray", "spark-2", "FAIL") in wrong
+        # What follows: the rank on that node is gone with its raylet.
+        assert {check for check, _, _ in wrong} <= {"running.ray", "running.generation"}
+    finally:
+        engine.heal(served.lab)
+    changes = json.loads(served.up("--json").stdout)["changes"]
+    assert changes[0].startswith("start Ray worker on spark-2")
+    assert examine(served.inventory)[0] == set()
 
 
 def test_down_leaves_nothing_of_ours_and_a_foreign_ray_lives(served: Cluster) -> None:

@@ -9,6 +9,7 @@ from sparkctl.doctor.check import Check, Source
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
 from sparkctl.doctor.view import View
+from sparkctl.node.settings import watched
 
 AGAIN = Remedy("start it again", ("sparkctl down", "sparkctl up"))
 
@@ -78,13 +79,13 @@ def environment(view: View, name: str) -> Iterator[Finding]:
     if not running:
         yield info("nothing of ours runs")
         return
-    planned = view.environment(name)
+    planned = watched(view.environment(name))
     different: dict[tuple[str, str], list[int]] = {}
     for process in running:
         for variable, wanted in planned.items():
-            found = process["environment"].get(variable)
+            found = process["environment"].get(variable, "unset")
             # A process whose title was written over its environment shows none of it.
-            if process["environment"] and found is not None and found != wanted:
+            if process["environment"] and found != wanted:
                 different.setdefault((variable, found), []).append(process["pid"])
     for (variable, found), pids in different.items():
         listed = ", ".join(map(str, pids[:4])) + (" …" if len(pids) > 4 else "")

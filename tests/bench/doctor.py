@@ -1,0 +1,107 @@
+"""How long a whole passive doctor takes, beside bare ssh and the usual fact gatherers.
+
+Run as `python -m tests.bench.doctor [--tools VENV]` after env/setup, on an idle machine; VENV is a
+virtual environment with pyinfra and ansible-core. Prints a table in Markdown: the median of each
+and its ratio to bare ssh, all measured in turn on the same nodes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from sparkctl.cli.lab import cache_folder
+from sparkctl.lab import lab as labs
+
+BASE = Path("/var/lib/sparkctl-lab-bench")
+ROUNDS = 5
+FACTS = ("server.Kernel", "server.Mounts", "hardware.Memory", "hardware.NetworkDevices")
+
+
+def run(argv: list[str], env: dict[str, str] | None = None) -> None:
+    """A command to its end, its output thrown away."""
+    subprocess.run(argv, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                   stdin=subprocess.DEVNULL, env={**os.environ, **(env or {})})  # fmt: skip
+
+
+def ssh_options(lab: labs.Lab) -> list[str]:
+    """What ssh(1) needs for the lab's nodes."""
+    return ["-F", "none", "-i", f"{lab.base}/client_key", "-o", "IdentitiesOnly=yes",
+            "-o", f"UserKnownHostsFile={lab.base}/known_hosts"]  # fmt: skip
+
+
+def bare_ssh(lab: labs.Lab) -> None:
+    """`ssh node true` on all nodes at once."""
+    started = [
+        subprocess.Popen(["ssh", *ssh_options(lab), f"root@{n.address}", "true"],
+                         stdin=subprocess.DEVNULL)
+        for n in lab.nodes
+    ]  # fmt: skip
+    assert [p.wait() for p in started] == [0] * len(started)
+
+
+def doctor(lab: labs.Lab) -> None:
+    """The whole passive doctor, with the interpreter's start."""
+    argv = [sys.executable, "-m", "sparkctl", "doctor", "--passive", "--json", "-i"]
+    run([*argv, str(lab.inventory)])
+
+
+def pyinfra(lab: labs.Lab, tools: Path) -> None:
+    """A few of pyinfra's facts."""
+    hosts = ",".join(n.address for n in lab.nodes)
+    argv = [str(tools / "bin/pyinfra"), hosts, "--user", "root", "--key", f"{lab.base}/client_key"]
+    argv += ["--data", f"ssh_known_hosts_file={lab.base}/known_hosts", "-y"]
+    run([*argv, "fact", *FACTS])
+
+
+def ansible(lab: labs.Lab, tools: Path) -> None:
+    """Ansible's facts, with a fork a node and pipelining."""
+    hosts = ",".join(n.address for n in lab.nodes) + ","
+    argv = [str(tools / "bin/ansible"), "all", "-i", hosts, "-m", "setup", "-u", "root", "-f", "16"]
+    argv += ["--private-key", f"{lab.base}/client_key"]
+    known = f"-o UserKnownHostsFile={lab.base}/known_hosts"
+    run([*argv, "--ssh-common-args", known], {"ANSIBLE_PIPELINING": "True"})
+
+
+def measure(ways: dict[str, Callable[[labs.Lab], None]], lab: labs.Lab) -> dict[str, float]:
+    """The median seconds of each, one warm-up before; in turn, so that all share the weather."""
+    taken: dict[str, list[float]] = {name: [] for name in ways}
+    for round_number in range(ROUNDS + 1):
+        for name, way in ways.items():
+            start = time.monotonic()
+            way(lab)
+            if round_number:
+                taken[name].append(time.monotonic() - start)
+    return {name: statistics.median(values) for name, values in taken.items()}
+
+
+def main() -> None:
+    """Measure at 2, 4, 8 and 16 nodes."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tools", type=Path, help="virtual environment with pyinfra and ansible")
+    tools: Path | None = parser.parse_args().tools
+    ways: dict[str, Callable[[labs.Lab], None]] = {"bare ssh": bare_ssh, "doctor": doctor}
+    if tools:
+        ways["pyinfra"] = lambda lab: pyinfra(lab, tools)
+        ways["Ansible"] = lambda lab: ansible(lab, tools)
+    cache = cache_folder()
+    print("| nodes | " + " | ".join(f"{name}, s (x bare ssh)" for name in ways) + " |")
+    print("|---" * (len(ways) + 1) + "|")
+    for count in (2, 4, 8, 16):
+        lab = labs.up(count, BASE, cache / "runtime", cache / "lab", model=True)
+        try:
+            found = measure(ways, lab)
+        finally:
+            labs.down(BASE)
+        cells = (f"{s:.2f} ({s / found['bare ssh']:.1f})" for s in found.values())
+        print(f"| {count} | " + " | ".join(cells) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
