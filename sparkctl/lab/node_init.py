@@ -7,6 +7,8 @@ it imported at the start: afterwards the node has another root.
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import json
 import os
 import select
@@ -22,6 +24,8 @@ from sparkctl.lab.node_root import build, enter, memory
 from sparkctl.lab.spec import HALVES, NodeSpec
 
 RTMGRP_LINK, RTMGRP_IPV4_IFADDR = 0x1, 0x10  # linux/rtnetlink.h
+MS_REMOUNT = 32  # linux/mount.h
+LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 class Mirror:
@@ -32,6 +36,7 @@ class Mirror:
         self.events.bind((0, RTMGRP_LINK | RTMGRP_IPV4_IFADDR))
         self.events.setblocking(False)
         self._written: sysfs.Entries = {}
+        self._names: dict[int, str] = {}
 
     def drain(self) -> None:
         """Forget what has been told: update() looks for itself."""
@@ -47,13 +52,32 @@ class Mirror:
         """Write what has changed since the last time below `root`, the node's /sys."""
         shown = subprocess.run(["ip", "-json", "address"], capture_output=True, check=True).stdout
         links = {link["ifname"]: link for link in json.loads(shown)}
+        names = {link["ifindex"]: name for name, link in links.items()}
+        if self._names and names != self._names:
+            forget_folders(root)
+        self._names = names
         entries: sysfs.Entries = {}
         for half in HALVES:
             if link := links.get(half.interface):
                 entries |= sysfs.live(half, _state(link))
         changed = {n: v for n, v in entries.items() if self._written.get(n) != v}
-        sysfs.write(root, changed)
+        try:
+            sysfs.write(root, changed)
+        except OSError as error:
+            if error.errno not in (errno.ESTALE, errno.ENOENT):
+                raise
+            return  # a link was renamed since we looked, which is told next
         self._written |= changed
+
+
+def forget_folders(root: Path) -> None:
+    """Have the overlay at `root` look its folders up anew.
+
+    It keeps a link's folder under the name that the link had, and fails with ESTALE after a rename;
+    a remount, even one that changes nothing, drops what is kept (fs/super.c, reconfigure_super).
+    """
+    if LIBC.mount(None, os.fsencode(root), None, MS_REMOUNT, None):
+        raise OSError(ctypes.get_errno(), f"cannot remount {root}")
 
 
 def _state(link: dict[str, Any]) -> sysfs.LinkState:

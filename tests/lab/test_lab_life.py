@@ -79,6 +79,19 @@ def test_a_pulled_cable_shows_in_the_imitated_sysfs(base: Path) -> None:
     assert "Invalid argument" in on(base, "spark-1", empty)
 
 
+def test_a_renamed_link_keeps_the_node_and_its_sysfs(base: Path) -> None:
+    up(base)
+    net, port = "/sys/class/net", "/sys/class/infiniband/roceP2p1s0f0/ports/1"
+    for old, new in (("enP2p1s0f0np0", "other"), ("other", "enP2p1s0f0np0")):
+        on(base, "spark-2", f"cat {net}/{old}/mtu")  # a reader that had been there before
+        on(base, "spark-2", f"ip link set {old} down && ip link set {old} name {new}")
+        on(base, "spark-2", f"ip link set {new} up")
+        seen = f"timeout 5 sh -c 'until cat {net}/{new}/mtu 2>/dev/null; do sleep 0.02; done'"
+        assert on(base, "spark-2", seen) == "9000\n"
+    look = f"timeout 5 sh -c 'until grep -q ACTIVE {port}/state; do sleep 0.02; done'"
+    on(base, "spark-2", look)
+
+
 def test_a_second_up_keeps_the_lab_and_another_size_is_refused(base: Path) -> None:
     assert not up(base).existing
     before = {p.pid for p in labs.processes(base)}
