@@ -30,7 +30,7 @@ for folder in gids gid_attrs/types gid_attrs/ndevs; do
 done
 """
 
-# A netdev cannot be renamed under an overlay: the cage is what phys_port_name says.
+# The cage is what phys_port_name says; to be read, a netdev need not be renamed.
 SWAP_CAGES = """
 for link in enp1s0f enP2p1s0f; do
     cd /sys/devices/virtual/net
