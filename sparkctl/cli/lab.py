@@ -64,8 +64,11 @@ def status(folder: Path, as_json: bool) -> None:
     """Show the lab's nodes and what of them is imitated."""
     from sparkctl.cli.context import emit_json
     from sparkctl.lab import lab as labs
+    from sparkctl.lab.faults import engine
 
     found = labs.status(folder)
+    if found is not None:
+        found["faults"] = [vars(a) for a in engine.active(_lab(folder))]
     if as_json:
         emit_json(found or {"nodes": []})
     elif found is None:
@@ -79,6 +82,8 @@ def status(folder: Path, as_json: bool) -> None:
                 f"{node['name']}: {node['address']}, fabric {fabric}, {pid}, {ssh},"
                 f" netns {node['netns']}"
             )
+        for each in found["faults"]:
+            click.echo(f"fault on {each['node']}: {each['name']}")
         for what in found["imitated"]:
             click.echo(f"imitated: {what}")
 

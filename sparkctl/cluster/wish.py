@@ -111,7 +111,7 @@ def _own(inventory: Inventory, home: str) -> dict[str, Setting]:
         "SPT_NOENV": "1",
     }
     if inventory.ray.auth == "token":
-        # Without a token whoever reaches the ports runs code (facts/ray-vllm.md section 4).
+        # Without a token whoever reaches the ports runs code (Ray 2.60, read and run).
         values["RAY_AUTH_MODE"] = "token"
         values["RAY_AUTH_TOKEN_PATH"] = f"{home}/.sparkctl/{inventory.cluster}/{TOKEN}"
     return {name: Setting(value, OWN_LAYER) for name, value in values.items()}

@@ -24,7 +24,7 @@ from sparkctl.remote.fanout import each
 IMPORT_SECONDS = 120.0  # a cold import of vLLM takes a minute on a slow disk
 GENERATION_SECONDS = 30.0  # for a few tokens of a running engine
 HEADERS = 28  # bytes of IPv4 and ICMP headers in a ping, ping(8)
-WORKER_PORT = 10002  # the first that Ray gives its workers (facts/ray-vllm.md section 4)
+WORKER_PORT = 10002  # the first that Ray gives its workers (Ray 2.60, read and run)
 
 
 def gather(

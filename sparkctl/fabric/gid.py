@@ -1,8 +1,8 @@
 """Which GID NCCL takes of a port's table; pure.
 
 From 2.21 NCCL scans from index 0 and takes the first RoCE v2 entry that is IPv4-mapped; with none
-it stays at index 0. A pinned NCCL_IB_GID_INDEX is used unchecked, for every HCA (facts/nccl.md
-section 3, src/transport/net_ib*).
+it stays at index 0. A pinned NCCL_IB_GID_INDEX is used unchecked, for every HCA (NCCL's
+src/transport/net_ib*).
 """
 
 from __future__ import annotations

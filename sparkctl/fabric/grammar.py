@@ -1,7 +1,7 @@
 """How NCCL reads a list of names: NCCL_IB_HCA's and NCCL_SOCKET_IFNAME's grammar; pure.
 
 Nothing is trimmed, case counts, an entry is a prefix unless the whole value begins with `=` or
-`^=`. NCCL's parseStringList and matchIfList (src/misc/utils.cc), facts/nccl.md section 1.
+`^=`. NCCL's parseStringList and matchIfList (src/misc/utils.cc), 2.20.5 to 2.30.7.
 """
 
 from __future__ import annotations

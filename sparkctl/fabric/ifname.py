@@ -1,6 +1,6 @@
 """What NCCL selects by NCCL_SOCKET_IFNAME, or without it, and why not the others; pure.
 
-facts/nccl.md section 1: NCCL's matcher and ncclFindInterfaces (src/misc/socket.cc).
+NCCL's matcher (src/misc/utils.cc) and ncclFindInterfaces (src/misc/socket.cc).
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """What NCCL selects by NCCL_IB_HCA, and why not the others; pure.
 
-facts/nccl.md section 1: NCCL's matcher and its caller (src/transport/net_ib*), tags 2.20.5 to
-2.30.7. The interfaces of NCCL_SOCKET_IFNAME are in ifname.py.
+NCCL's matcher (src/misc/utils.cc) and its caller (src/transport/net_ib*), 2.20.5 to 2.30.7. The interfaces of NCCL_SOCKET_IFNAME are in ifname.py.
 """
 
 from __future__ import annotations

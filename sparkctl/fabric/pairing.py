@@ -1,6 +1,6 @@
 """Which halves of two nodes face each other, and whether the chosen ones can talk; pure.
 
-facts/spark-fabric.md, Topology: pair by what the nodes say, never by names.
+the wiring of a DGX Spark: pair by what the nodes say, never by names.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What in a value of NCCL_IB_HCA or NCCL_SOCKET_IFNAME is most likely a mistake; pure.
 
-NCCL takes each of them without a word (facts/nccl.md section 1).
+NCCL takes each of them without a word (NCCL's src/misc/utils.cc and socket.cc).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """From sysfs facts to cages and their halves, whatever the devices are called; pure.
 
 A cable shows as two netdevs and two RDMA devices on different PCI domains, because each QSFP port
-reaches the GB10 through two PCIe links (facts/spark-fabric.md, Topology).
+reaches the GB10 through two PCIe links (the wiring of a DGX Spark).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def halves(facts: Mapping[str, Any]) -> tuple[Half, ...]:
 
     The pairing is the kernel's own: the device link, the shared PCI function, or the netdev of a
     GID (soft-RoCE). A port is alive by its state alone: GIDs, rate and speed outlive a pulled
-    cable (facts/spark-fabric.md, sysfs).
+    cable (Documentation/ABI/stable/sysfs-class-infiniband).
     """
     found = []
     for hca, device in facts["ib"].items():

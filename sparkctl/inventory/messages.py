@@ -100,7 +100,7 @@ def _unknown(name: str, path: Path) -> str:
 def _argument(name: str) -> str:
     """vLLM's flags are written one way, so that none is given twice."""
     if "." in name:
-        # The dotted group wins and the JSON is lost, without a warning (facts/ray-vllm.md 2).
+        # The dotted group wins and the JSON is lost, without a warning (run on vLLM 0.32).
         group = name.lstrip("-").partition(".")[0].replace("_", "-")
         group = {"cc": "compilation-config"}.get(group, group)
         return (

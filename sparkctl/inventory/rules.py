@@ -13,7 +13,7 @@ from sparkctl.inventory.problem import Path, Problem
 from sparkctl.serving.environment import unknown_references
 from sparkctl.serving.recipe import FIELDS
 
-# Ray's own (facts/ray-vllm.md section 4); the first is its client server's.
+# Ray's own (Ray 2.60, read and run); the first is its client server's.
 RAY_CLIENT_PORT = 10001
 WORKER_PORTS = (10002, 19999)
 

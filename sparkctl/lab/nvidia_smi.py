@@ -2,7 +2,7 @@
 """Imitated by `sparkctl lab`: answers as nvidia-smi does on a GB10; there is no GPU.
 
 Copied to a node as it is, so the standard library alone. Memory is [N/A] as on GB10, where the GPU
-shares the CPU's (facts/spark-fabric.md).
+shares the CPU's (seen on DGX Sparks).
 """
 
 from __future__ import annotations

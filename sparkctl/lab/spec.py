@@ -20,7 +20,7 @@ IMITATED = (
 
 @dataclass(frozen=True)
 class HalfSpec:
-    """One half of a cage: names, PCI function and subnet (facts/spark-fabric.md, Topology)."""
+    """One half of a cage: names, PCI function and subnet (the wiring of a DGX Spark)."""
 
     index: int
     interface: str

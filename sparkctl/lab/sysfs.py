@@ -1,7 +1,7 @@
 """The imitated ConnectX-7 in a node's /sys, as text; pure, and the standard library alone.
 
 It is laid as an upper layer over a real sysfs, so that MTU, carrier and operstate are the kernel's
-own. Paths and forms: facts/spark-fabric.md, section sysfs.
+own. Paths and forms: Documentation/ABI/stable/sysfs-class-infiniband.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The GPU, as nvidia-smi tells of it; memory is [N/A] on GB10 (facts/spark-fabric.md)."""
+"""The GPU, as nvidia-smi tells of it; memory is [N/A] on GB10 (seen on DGX Sparks)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A node's network, RDMA devices and memory, read from sysfs and iproute2.
 
-sysfs paths and their quirks: facts/spark-fabric.md, section sysfs.
+sysfs paths and their quirks: Documentation/ABI/stable/sysfs-class-infiniband.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Ray's own view of the cluster, read with the node's own ray; the one helper that imports it.
 
 Runs under the runtime's python on the head, because `ray status` names neither the nodes'
-addresses nor the bundles' places (facts/ray-vllm.md section 4).
+addresses nor the bundles' places (Ray 2.60, read and run).
 """
 
 from __future__ import annotations

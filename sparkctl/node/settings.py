@@ -27,7 +27,7 @@ def watched(environment: dict[str, str]) -> dict[str, str]:
 def settings(_: dict[str, Any]) -> dict[str, Any]:
     """`session`: what a command over SSH finds set, and `up`'s processes inherit; `profiles`:
     path, line, name and value of each assignment in a shell's files; `conf`: NCCL's own files
-    with their values, the first that has a name wins (facts/nccl.md section 1).
+    with their values, the first that has a name wins (NCCL's src/misc/utils.cc and socket.cc).
     """
     return {
         "session": watched(dict(os.environ)),

@@ -59,7 +59,7 @@ def _providers() -> list[str]:
 def counters(_: dict[str, Any]) -> dict[str, Any]:
     """Each RDMA device's port counters: traffic in units of 4 bytes, and signs of loss.
 
-    Paths and meaning: facts/spark-fabric.md, section sysfs.
+    Paths and meaning: Documentation/ABI/stable/sysfs-class-infiniband.
     """
     found: dict[str, Any] = {}
     for device in sorted(IB.iterdir()) if IB.is_dir() else []:

@@ -7,7 +7,7 @@ import json
 from sparkctl.inventory.models import Argument, Inventory
 from sparkctl.serving.recipe import ARGUMENTS
 
-DEFAULT_SHARE = 0.92  # vLLM's own from 0.20 on (facts/ray-vllm.md section 1)
+DEFAULT_SHARE = 0.92  # vLLM's own from 0.20 on (vLLM 0.14 to 0.33, compared)
 
 
 def vllm_argv(inventory: Inventory) -> tuple[str, ...]:
@@ -43,7 +43,7 @@ def _flag(name: str, value: Argument) -> list[str]:
 
 
 def ray_head_argv(inventory: Inventory, address: str, temp_dir: str) -> tuple[str, ...]:
-    """`ray start --head` on the head's fabric address (facts/ray-vllm.md section 4)."""
+    """`ray start --head` on the head's fabric address (Ray 2.60, read and run)."""
     ray = inventory.ray
     argv = ["--head", "--port", str(ray.port), "--dashboard-port", str(ray.dashboard_port)]
     argv += ["--temp-dir", temp_dir]

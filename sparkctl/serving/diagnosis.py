@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-# (pattern, cause, remedy): facts/ray-vllm.md sections 4 and 5, facts/symptoms.md.
+# (pattern, cause, remedy): seen with Ray 2.60 and vLLM 0.33, reports of DGX Spark users.
 RAY: tuple[tuple[str, str], ...] = (
     (r"Version mismatch", "install the same Ray and Python, to the patch level, on every node"),
     (r"Address already in use|port \d+ .*(?:in use|occupied)", "the port is taken: set ray.port"),
@@ -27,7 +27,7 @@ VLLM: tuple[tuple[str, str], ...] = (
     (r"placement group|ray\.util\.placement", "Ray has too few free GPUs: `sparkctl status`"),
     (r"undefined symbol", "torch and vllm do not match in the runtime: reinstall both together"),
     (r"Unable to find address for", "NCCL/GLOO_SOCKET_IFNAME names no interface of that node"),
-    (r"ibv_reg_mr|Cannot allocate memory", "memlock limit or a KHO kernel: facts/symptoms"),
+    (r"ibv_reg_mr|Cannot allocate memory", "memlock limit or a KHO kernel: `sparkctl doctor`"),
 )  # fmt: skip
 
 

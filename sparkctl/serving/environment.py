@@ -16,14 +16,15 @@ from sparkctl.fabric.choice import FabricChoice
 from sparkctl.inventory.models import Inventory, Node
 
 # The recipe for a pair, so that a cluster serves without any layer. What the names mean to NCCL
-# and Gloo: facts/nccl.md section 1; what reaches Ray's workers: facts/ray-vllm.md section 3.
+# and Gloo: fabric/matcher.py. From vLLM 0.22.1 what a node has set itself wins over what the
+# driver carries over to Ray's workers, so each node may have its own NCCL_IB_HCA.
 BUILT_IN: dict[str, str] = {
     # One literal interface for Gloo and vLLM's own TCP, the same for NCCL's bootstrap and UCX.
     "NCCL_SOCKET_IFNAME": "${SOCKET_INTERFACE}",
     "GLOO_SOCKET_IFNAME": "${SOCKET_INTERFACE}",
     "TP_SOCKET_IFNAME": "${SOCKET_INTERFACE}",
     "UCX_NET_DEVICES": "${SOCKET_INTERFACE}",
-    # Both halves of one cable: two PCI devices, which NCCL never merges (facts/nccl.md section 3).
+    # Both halves of one cable: two PCI devices, which NCCL never merges (src/transport/net_ib).
     "NCCL_IB_HCA": "${HCAS}",
     "NCCL_IB_DISABLE": "0",
     "NCCL_IGNORE_CPU_AFFINITY": "1",
@@ -31,7 +32,7 @@ BUILT_IN: dict[str, str] = {
     "VLLM_HOST_IP": "${FABRIC_ADDRESS}",
     # Ray would give vLLM's actors 1.
     "OMP_NUM_THREADS": "8",
-    # torch's; it is on only at 1 (facts/ray-vllm.md section 1).
+    # torch's; it is on only at 1 (vLLM 0.14 to 0.33, compared).
     "TORCHINDUCTOR_MAX_AUTOTUNE": "0",
     # On unified memory Ray's monitor would kill workers for what the GPU holds.
     "RAY_memory_monitor_refresh_ms": "0",
@@ -115,7 +116,7 @@ def _value_problems(value: str) -> list[str]:
     if quoted and (len(value) < 2 or value[-1] != value[0]):
         problems.append("wanted a quote at the end as at the beginning")
     if not quoted and re.search(r"\s#", value):
-        # It would become a part of the value: NCCL trims nothing (facts/nccl.md section 1).
+        # It would become a part of the value: NCCL trims nothing (its src/misc/utils.cc).
         problems.append("wanted a comment on a line of its own, found one after the value")
     return problems
 

@@ -1,6 +1,6 @@
 """What vLLM's log says of a start: stages in order, progress within one, and fatal lines.
 
-Milestones and fatal lines: facts/ray-vllm.md section 5.
+Milestones and fatal lines: vLLM 0.17 to 0.33's log.
 """
 
 from __future__ import annotations

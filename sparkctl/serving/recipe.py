@@ -15,7 +15,7 @@ FIELDS: dict[str, str] = {
 
 ARGUMENTS: dict[str, Argument] = {
     "distributed-executor-backend": "ray",
-    # 0.92 is vLLM's default, too much for memory that the CPU shares (facts/ray-vllm.md section 1).
+    # 0.92 is vLLM's default, too much for memory that the CPU shares (vLLM 0.14 to 0.33, compared).
     "gpu-memory-utilization": 0.85,
     "max-model-len": 196608,
     "kv-cache-dtype": "fp8_e4m3",
@@ -29,7 +29,7 @@ ARGUMENTS: dict[str, Argument] = {
     "tool-call-parser": "minimax_m2",
     "reasoning-parser": "minimax_m2_append_think",
     # The default, FULL_AND_PIECEWISE, deadlocks MiniMax MoE on GB10; both combo flags must be
-    # given, vLLM sets them when both are absent (facts/ray-vllm.md section 2).
+    # given, vLLM sets them when both are absent (run on vLLM 0.32).
     "compilation-config": {
         "cudagraph_mode": "none",
         "inductor_compile_config": {

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from sparkctl.inventory.models import Inventory
 from sparkctl.serving.recipe import ARGUMENTS
 
-# Variables that nothing reads any more (facts/ray-vllm.md section 1), and what does it now.
+# Variables that nothing reads any more (vLLM 0.14 to 0.33, compared), and what does it now.
 GONE = {
     "VLLM_NVFP4_GEMM_BACKEND": "vLLM from 0.24 ignores it; set vllm.arguments linear-backend, such"
     " as flashinfer_cutlass",
@@ -30,7 +30,7 @@ def _variables(environment: Mapping[str, str]) -> Iterator[str]:
         if name in GONE:
             yield f"{name}: {GONE[name]}"
         elif name in ("NCCL_IB_DISABLE", "NCCL_IB_GID_INDEX") and not NUMBER.fullmatch(value):
-            # C strtoll (facts/nccl.md section 1).
+            # C strtoll (NCCL's src/misc/param.cc).
             yield f"{name}: NCCL reads {value!r} as 0; write a number or leave it out"
         elif name == "NCCL_IB_GID_INDEX":
             yield (
@@ -54,13 +54,13 @@ def _arguments(inventory: Inventory) -> Iterator[str]:
         yield f"{where}enable-expert-parallel: known to break on GB10; drop it"
     config = arguments.get("compilation-config")
     if isinstance(config, dict) and "level" in config:
-        # facts/ray-vllm.md section 1.
+        # vLLM 0.14 to 0.33, compared.
         yield f"{where}compilation-config: vLLM refuses the key level; it is called mode now"
     if arguments.get("enforce-eager") or "minimax" not in inventory.vllm.model.lower():
         return
     mode = config.get("cudagraph_mode") if isinstance(config, dict) else None
     if not isinstance(config, str) and (mode is None or str(mode).lower() != "none"):
-        # facts/ray-vllm.md section 2.
+        # run on vLLM 0.32.
         yield (
             f"{where}compilation-config: MiniMax MoE deadlocks on GB10 with CUDA graphs; set"
             " cudagraph_mode to none"

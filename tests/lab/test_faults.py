@@ -99,6 +99,7 @@ def test_the_commands(healed: Cluster) -> None:
     healed.run("lab", "fault", *folder, "pcie-width-2", "--node", "spark-9", code=2)
     listed = json.loads(healed.run("lab", "faults", *folder, "--json").stdout)
     assert {f["fault"]: f["active"] for f in listed if f["active"]} == {"mtu-1500": ONE}
+    assert f"fault on {ONE}: mtu-1500" in healed.run("lab", "status", *folder).stdout
     doctor = healed.run("doctor", "--json", "--check", "fabric", code=3)
     document = json.loads(doctor.stdout)
     assert document["counts"]["FAIL"] == 2

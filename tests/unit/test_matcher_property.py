@@ -1,6 +1,6 @@
 """The matcher against NCCL's C semantics, written out here character by character.
 
-The rules of facts/nccl.md section 1 as C has them (parseStringList, matchIf, matchPort, matchIfList
+The rules of NCCL's own semantics as C has them (parseStringList, matchIf, matchPort, matchIfList
 and their callers), one parser for each grammar; nothing is shared with the matcher.
 """
 

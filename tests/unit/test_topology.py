@@ -13,7 +13,7 @@ from sparkctl.fabric.topology import halves
 from sparkctl.inventory.models import Inventory
 
 Facts = dict[str, Any]
-# Interface, RDMA device, PCI address, phys_port_name; facts/spark-fabric.md, Topology.
+# Interface, RDMA device, PCI address, phys_port_name; the wiring of a DGX Spark.
 SPARK = (
     ("enp1s0f0np0", "rocep1s0f0", "0000:01:00.0", "p0"),
     ("enP2p1s0f0np0", "roceP2p1s0f0", "0002:01:00.0", "p0"),

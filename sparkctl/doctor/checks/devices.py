@@ -12,7 +12,7 @@ from sparkctl.doctor.remedy import Action, Remedy
 from sparkctl.doctor.view import View
 from sparkctl.fabric.topology import Half
 
-SPEED = 200_000  # Mb/s on each half (facts/spark-fabric.md, sysfs)
+SPEED = 200_000  # Mb/s on each half (Documentation/ABI/stable/sysfs-class-infiniband)
 PCIE_WIDTH, PCIE_SPEED = "4", "32.0 GT/s"  # Gen5 x4 for each half
 CABLE = "is the QSFP cable in at both ends? With no cable recent DGX OS takes the NIC off the bus"
 

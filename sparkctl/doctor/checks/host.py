@@ -16,8 +16,8 @@ GIB = 2**30
 DISK_FAIL, DISK_WARN = 1 * GIB, 4 * GIB
 NOFILE = 4096  # Ray warns below this in its own start-up (ray/_private/services.py)
 SWAP_USED = 4 * GIB
-BAD_DRIVER = "590."  # deadlocks in CUDA graph capture (facts/symptoms.md)
-# Kernels with KHO that took the CMA pool (facts/symptoms.md, kernel): RDMA cannot register memory.
+BAD_DRIVER = "590."  # deadlocks in CUDA graph capture (reports of DGX Spark users)
+# Kernels with KHO that took the CMA pool (reports of DGX Spark users): RDMA cannot register memory.
 KHO = re.compile(r"^7\.0\.0-(1019-nvidia|31\b)")
 
 

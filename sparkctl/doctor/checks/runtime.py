@@ -11,7 +11,7 @@ from sparkctl.doctor.remedy import Remedy
 from sparkctl.doctor.view import View
 
 # From here on vLLM's Ray executor (V2) leaves alone what a node has set itself; V1 copied the
-# head's NCCL_*, UCX_* and VLLM_* over it (facts/ray-vllm.md section 3).
+# head's NCCL_*, UCX_* and VLLM_* over it (vLLM 0.17 to 0.33, its two Ray executors).
 CARRIES_PER_NODE = (0, 22, 1)
 
 
@@ -74,7 +74,7 @@ def imports(view: View, name: str) -> Iterator[Finding]:
 
 
 # What must be equal, and how much it matters: Ray's workers refuse another Ray or Python
-# (facts/ray-vllm.md section 4); ranks with another vLLM, torch or NCCL hang (facts/symptoms.md).
+# (Ray 2.60, run); ranks with another vLLM, torch or NCCL hang (reports of DGX Spark users).
 EQUAL = ("ray", "vllm", "torch", "nvidia_nccl_cu12", "nvidia_nccl_cu13")
 
 

@@ -1,6 +1,6 @@
 """The messages that tell of a network that broke, and the cause that each one names; pure.
 
-facts/nccl.md section 2; src/misc/ibvwrap.cc, src/misc/socket.cc and src/transport/net_ib of NCCL.
+NCCL 2.8 to 2.30.7: src/misc/ibvwrap.cc, src/misc/socket.cc and src/transport/net_ib.
 """
 
 from __future__ import annotations

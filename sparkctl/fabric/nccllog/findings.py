@@ -118,7 +118,7 @@ def _candidates(
 def impossible(value: str) -> str:
     """Why no entry of a NCCL_IB_HCA value can select a Spark's device; empty when one may.
 
-    facts/nccl.md section 1: nothing is trimmed, ports are numbered 1, `^` alone selects nothing.
+    Nothing is trimmed, ports are numbered 1, `^` alone selects nothing (NCCL's src/misc/utils.cc).
     """
     if value.startswith("^"):
         return "" if value.strip("^=,") else ": ^ alone leaves out every device"

@@ -1,6 +1,6 @@
 """One line of a log → the NCCL record in it, without what vLLM and Ray put around it; pure.
 
-The forms: facts/nccl.md section 2 (src/debug.cc of NCCL 2.8 to 2.30.7).
+The forms: NCCL 2.8 to 2.30.7, src/debug.cc.
 """
 
 from __future__ import annotations

