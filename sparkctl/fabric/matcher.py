@@ -1,6 +1,7 @@
 """What NCCL selects by NCCL_IB_HCA, and why not the others; pure.
 
-NCCL's matcher (src/misc/utils.cc) and its caller (src/transport/net_ib*), 2.20.5 to 2.30.7. The interfaces of NCCL_SOCKET_IFNAME are in ifname.py.
+NCCL's matcher (src/misc/utils.cc) and its caller (src/transport/net_ib*), 2.20.5 to 2.30.7. The
+interfaces of NCCL_SOCKET_IFNAME are in ifname.py.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ DIGITS = 20  # more significant digits are beyond it for certain
 def number(text: str, default: int = 0) -> int:
     """The number at the beginning of `text`: 0x is hexadecimal, 0 octal; 0 where there is none.
 
-    So `true` and the empty text are 0, and `08` is 0 too: 8 is no octal digit. What 64 bits do not hold leaves the parameter at its `default`.
+    So `true` and the empty text are 0, and `08` is 0 too: 8 is no octal digit. What
+    64 bits do not hold leaves the parameter at its `default`.
     """
     match = NUMBER.match(text)
     if not match:

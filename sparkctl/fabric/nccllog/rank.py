@@ -1,6 +1,7 @@
 """What one process said of its network, gathered record by record in bounded memory; pure.
 
-A process is one rank here, as everywhere on nodes with one GPU. Line forms: NCCL's src/init.cc, src/plugin/net.cc and src/transport/net_ib.
+A process is one rank here, as everywhere on nodes with one GPU. Line forms: NCCL's src/init.cc,
+src/plugin/net.cc and src/transport/net_ib.
 """
 
 from __future__ import annotations
