@@ -13,7 +13,9 @@ import yaml
 
 from sparkctl.lab.lab import Lab
 
-BASE = Path(os.environ.get("SPARKCTL_TEST_LAB", "/var/lib/sparkctl-lab-test"))
+# Each of pytest-xdist's workers has a lab of its own.
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+BASE = Path(os.environ.get("SPARKCTL_TEST_LAB", "/var/lib/sparkctl-lab-test") + WORKER)
 UP_TIMEOUT = 600.0
 
 

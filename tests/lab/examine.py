@@ -16,11 +16,13 @@ Wrong = set[tuple[str, str | None, str]]
 MOVING = ("time", "time_end", "memory", "gpu", "counters")
 
 
-def examine(inventory: Path, skip: Sequence[str] = ("runtime.imports",)) -> tuple[Wrong, View]:
+def examine(
+    inventory: Path, skip: Sequence[str] = ("runtime.imports",), *, passive: bool = False
+) -> tuple[Wrong, View]:
     """(check, node, severity) of each FAIL, WARN and CRASH, and the view."""
     checks = choose_checks(skip=skip)
     with open_session(inventory, read_only=True, partial=True) as session:
-        view = gather(session, session.inventory.nodes, sources(checks))
+        view = gather(session, session.inventory.nodes, sources(checks), passive=passive)
     found = evaluate(view, checks)
     wrong = {(f.check, f.node, f.severity.value) for f in found}
     return {w for w in wrong if w[2] in ("FAIL", "WARN", "CRASH")}, view
