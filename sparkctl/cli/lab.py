@@ -64,11 +64,8 @@ def status(folder: Path, as_json: bool) -> None:
     """Show the lab's nodes and what of them is imitated."""
     from sparkctl.cli.context import emit_json
     from sparkctl.lab import lab as labs
-    from sparkctl.lab.faults import engine
 
     found = labs.status(folder)
-    if found is not None:
-        found["faults"] = [vars(a) for a in engine.active(_lab(folder))]
     if as_json:
         emit_json(found or {"nodes": []})
     elif found is None:
@@ -82,8 +79,6 @@ def status(folder: Path, as_json: bool) -> None:
                 f"{node['name']}: {node['address']}, fabric {fabric}, {pid}, {ssh},"
                 f" netns {node['netns']}"
             )
-        for each in found["faults"]:
-            click.echo(f"fault on {each['node']}: {each['name']}")
         for what in found["imitated"]:
             click.echo(f"imitated: {what}")
 
@@ -122,66 +117,3 @@ def ssh(folder: Path, node: str, command: tuple[str, ...]) -> None:
     options = [word for k, v in settings.items() for word in ("-o", f"{k}={v}")]
     # Without the user's own configuration, which may mean other machines.
     os.execvp("ssh", ["ssh", "-F", "none", *options, "-l", "root", "--", address, *command])
-
-
-@lab.command()
-@folder_option
-@click.argument("name")
-@click.option("--node", metavar="NODE", help="Another node than the fault's own.")
-def fault(folder: Path, name: str, node: str | None) -> None:
-    """Bring the fault NAME into effect."""
-    from sparkctl.lab.faults import engine
-
-    engine.find(name)
-    done = engine.apply(_lab(folder), name, node)
-    click.echo(f"{done.node}: {engine.FAULTS[name].text}")
-
-
-@lab.command()
-@folder_option
-@click.argument("name", required=False)
-def heal(folder: Path, name: str | None) -> None:
-    """Undo the fault NAME, or all of them, the last first."""
-    from sparkctl.lab.faults import engine
-
-    healed = engine.heal(_lab(folder), name)
-    for each in healed:
-        click.echo(f"{each.node}: {each.name} is healed")
-    if not healed:
-        click.echo("nothing to do")
-
-
-@lab.command()
-@folder_option
-@json_option
-def faults(folder: Path, as_json: bool) -> None:
-    """List the faults, those in effect marked with their node."""
-    from sparkctl.cli.context import emit_json
-    from sparkctl.lab import lab as labs
-    from sparkctl.lab.faults import engine
-
-    found = labs.find(folder) if os.geteuid() == 0 else None
-    active = {a.name: a.node for a in engine.active(found)} if found else {}
-    rows = [
-        {"fault": f.name, "text": f.text, "node": f.node, "needs": f.needs,
-         "active": active.get(f.name)}
-        for f in engine.FAULTS.values()
-    ]  # fmt: skip
-    if as_json:
-        emit_json(rows)
-        return
-    for each in engine.FAULTS.values():
-        sign = f"* {active[each.name]}: " if each.name in active else ""
-        needs = f" (needs {each.needs})" if each.needs else ""
-        click.echo(f"{each.name:<22} {sign}{each.text}{needs}")
-
-
-def _lab(folder: Path) -> Lab:
-    """The lab that is up. Raises UsageError when there is none."""
-    from sparkctl.errors import UsageError
-    from sparkctl.lab import lab as labs
-
-    found = labs.find(folder)
-    if found is None:
-        raise UsageError(f"no lab is up in {folder}", hint="`sparkctl lab up`, or name its --dir")
-    return found
