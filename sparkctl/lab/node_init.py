@@ -1,8 +1,8 @@
 """The first process of an imitated node: makes its root, starts sshd, reaps orphans.
 
 Run by node.py under `unshare`, with one JSON object on stdin. While the node runs it keeps the
-imitated sysfs in step with what the kernel says of the links. The standard library alone, all of
-it imported at the start: afterwards the node has another root.
+imitated sysfs in step with what the kernel says of the links; SIGUSR1 has it look again. The
+standard library alone, all of it imported at the start: afterwards the node has another root.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ import signal
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sparkctl.lab import sysfs
 from sparkctl.lab.node_root import build, enter, memory
-from sparkctl.lab.spec import HALVES, NodeSpec
+from sparkctl.lab.spec import HALVES, HalfSpec, NodeSpec
 
 RTMGRP_LINK, RTMGRP_IPV4_IFADDR = 0x1, 0x10  # linux/rtnetlink.h
 
@@ -31,7 +32,7 @@ class Mirror:
         self.events = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
         self.events.bind((0, RTMGRP_LINK | RTMGRP_IPV4_IFADDR))
         self.events.setblocking(False)
-        self._written: sysfs.Entries = {}
+        self._written: dict[int, tuple[HalfSpec | None, sysfs.Entries]] = {}
 
     def drain(self) -> None:
         """Forget what has been told: update() looks for itself."""
@@ -47,13 +48,23 @@ class Mirror:
         """Write what has changed since the last time below `root`, the node's /sys."""
         shown = subprocess.run(["ip", "-json", "address"], capture_output=True, check=True).stdout
         links = {link["ifname"]: link for link in json.loads(shown)}
-        entries: sysfs.Entries = {}
         for half in HALVES:
-            if link := links.get(half.interface):
-                entries |= sysfs.live(half, _state(link))
-        changed = {n: v for n, v in entries.items() if self._written.get(n) != v}
-        sysfs.write(root, changed)
-        self._written |= changed
+            if half.interface not in links:
+                continue
+            state, device = _state(links[half.interface]), _device(root, half)
+            entries = sysfs.speed(half, state) | (sysfs.port(device, state) if device else {})
+            before, written = self._written.get(half.index, (None, {}))
+            if device != before:
+                written = {}  # it has been away or has another name: nothing is known of its files
+            sysfs.write(root, {n: v for n, v in entries.items() if written.get(n) != v})
+            self._written[half.index] = device, entries
+
+
+def _device(root: Path, half: HalfSpec) -> HalfSpec | None:
+    """The half with the name that its RDMA device has now; None when it has no device."""
+    folder = root / half.pci_folder / "infiniband"
+    names = os.listdir(folder) if folder.is_dir() else []
+    return replace(half, hca=names[0]) if names else None
 
 
 def _state(link: dict[str, Any]) -> sysfs.LinkState:
@@ -89,14 +100,14 @@ def main() -> None:
 
     woken, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
+    for number in (signal.SIGCHLD, signal.SIGUSR1):
+        signal.signal(number, lambda *_: None)
     sshd = subprocess.Popen(wanted["sshd"])
     while not reap(sshd.pid):
         # Daemons of the node are adopted by its first process, which must reap them.
         ready, _, _ = select.select([woken, mirror.events.fileno()], [], [])
-        if woken in ready:
-            os.read(woken, 4096)
-        if mirror.events.fileno() in ready:
+        signals = os.read(woken, 4096) if woken in ready else b""
+        if mirror.events.fileno() in ready or signal.SIGUSR1 in signals:
             mirror.drain()
             mirror.update(Path("/sys"))
 
