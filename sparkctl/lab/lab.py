@@ -13,6 +13,7 @@ from typing import Any
 
 from sparkctl.errors import SparkctlError, UsageError
 from sparkctl.lab import inventory, network, node
+from sparkctl.lab.faults import journal
 from sparkctl.lab.lock import exclusive
 from sparkctl.lab.model import INSTALLER, ensure_model
 from sparkctl.lab.processes import end, inits, processes
@@ -156,7 +157,7 @@ def down(base: Path) -> list[str]:
 
 def _remove(base: Path) -> list[str]:
     """All but the folder itself, whose content goes only if a lab made it."""
-    count = end(base)
+    count = end(lambda: processes(base))
     removed = [f"{count} processes"] if count else []
     removed += network.remove(base)
     if (base / STATE).exists():
@@ -193,5 +194,6 @@ def status(base: Path) -> dict[str, Any] | None:
             }
             for n in lab.nodes
         ],
+        "faults": [{"name": a.fault, "node": a.node} for a in journal.read(lab.base)],
         "imitated": list(IMITATED),
     }

@@ -7,6 +7,7 @@ standard library alone, all of it imported at the start: afterwards the node has
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import select
@@ -14,12 +15,11 @@ import signal
 import socket
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sparkctl.lab import sysfs
-from sparkctl.lab.node_root import build, enter, memory
+from sparkctl.lab.node_root import build, enter, forget_names, memory
 from sparkctl.lab.spec import HALVES, HalfSpec, NodeSpec
 
 RTMGRP_LINK, RTMGRP_IPV4_IFADDR = 0x1, 0x10  # linux/rtnetlink.h
@@ -32,7 +32,8 @@ class Mirror:
         self.events = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
         self.events.bind((0, RTMGRP_LINK | RTMGRP_IPV4_IFADDR))
         self.events.setblocking(False)
-        self._written: dict[int, tuple[HalfSpec | None, sysfs.Entries]] = {}
+        self._names: dict[int, str] = {}
+        self._written: sysfs.Entries = {}
 
     def drain(self) -> None:
         """Forget what has been told: update() looks for itself."""
@@ -48,23 +49,34 @@ class Mirror:
         """Write what has changed since the last time below `root`, the node's /sys."""
         shown = subprocess.run(["ip", "-json", "address"], capture_output=True, check=True).stdout
         links = {link["ifname"]: link for link in json.loads(shown)}
+        names = {link["ifindex"]: name for name, link in links.items()}
+        if self._names and self._names != names:
+            forget_names(root)
+        self._names = names
         for half in HALVES:
-            if half.interface not in links:
-                continue
-            state, device = _state(links[half.interface]), _device(root, half)
-            entries = sysfs.speed(half, state) | (sysfs.port(device, state) if device else {})
-            before, written = self._written.get(half.index, (None, {}))
-            if device != before:
-                written = {}  # it has been away or has another name: nothing is known of its files
-            sysfs.write(root, {n: v for n, v in entries.items() if written.get(n) != v})
-            self._written[half.index] = device, entries
+            if half.interface in links:
+                try:
+                    self._write(root, half, _state(links[half.interface]))
+                except OSError as error:
+                    if error.errno not in (errno.ESTALE, errno.ENOENT):
+                        raise
+                    self._names = {-1: ""}  # a name has changed since, which will be told
+
+    def _write(self, root: Path, half: HalfSpec, state: sysfs.LinkState) -> None:
+        entries, device = sysfs.speed(half, state), _device(root, half)
+        if device:
+            entries |= sysfs.port(half, state)
+        changed = {n: v for n, v in entries.items() if self._written.get(n) != v}
+        # What is written is known by the name that the device has at first: it keeps its files.
+        sysfs.write(root, {n.replace(half.device_folder, device, 1): v for n, v in changed.items()})
+        self._written |= changed
 
 
-def _device(root: Path, half: HalfSpec) -> HalfSpec | None:
-    """The half with the name that its RDMA device has now; None when it has no device."""
-    folder = root / half.pci_folder / "infiniband"
-    names = os.listdir(folder) if folder.is_dir() else []
-    return replace(half, hca=names[0]) if names else None
+def _device(root: Path, half: HalfSpec) -> str:
+    """The folder of a half's RDMA device, which may have another name now; "" without one."""
+    folder = f"{half.pci_folder}/infiniband"
+    names = os.listdir(root / folder) if (root / folder).is_dir() else []
+    return f"{folder}/{names[0]}" if names else ""
 
 
 def _state(link: dict[str, Any]) -> sysfs.LinkState:
