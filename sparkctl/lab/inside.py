@@ -12,7 +12,7 @@ from sparkctl.lab.node import PATH
 from sparkctl.lab.spec import MARK, NodeSpec
 
 SPACES = ("--mount", "--uts", "--ipc", "--net", "--pid")
-TIMEOUT = 60.0  # seconds; the slowest, `ray start`, takes ten
+TIMEOUT = 120.0  # seconds; the slowest, `ray start`, takes ten
 
 
 @dataclass(frozen=True)

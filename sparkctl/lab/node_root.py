@@ -61,7 +61,7 @@ def build(folder: Path, files: Path, shares: dict[Path, Path]) -> Path:
     mount("-t", "sysfs", "sysfs", str(folder / "sysfs"))
     _overlay(folder, "sys", str(folder / "sysfs"), root / "sys")
     for name, mode in (("tmp", "1777"), ("run", "755"), ("dev", "755")):
-        mount("-t", "tmpfs", "-o", f"mode={mode}", "tmpfs", str(root / name))
+        mount("-t", "tmpfs", "-o", f"mode={mode},size=50%", "tmpfs", str(root / name))
     _devices(root / "dev")
     (root / "run/sshd").mkdir()
     shutil.copytree(files, root, dirs_exist_ok=True)

@@ -56,7 +56,8 @@ def _leftover(target: Target) -> None:
         "bash", "-c", "exec -a VLLM::Worker_TP1 sleep infinity",
         environment={"SPARKCTL_CLUSTER": f"lab/{DEAD}", "SPARKCTL_ROLE": "vllm"},
     )  # fmt: skip
-    target.until("pgrep -f VLLM::Worker_TP1")
+    # In brackets, so that the shell that looks does not find itself.
+    target.until("pgrep -f '^[V]LLM::Worker_TP1' >/dev/null")
 
 
 FAULTS = (

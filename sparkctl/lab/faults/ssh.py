@@ -9,7 +9,7 @@ from sparkctl.lab.faults.target import Target, until
 from sparkctl.lab.node import NODE_FILES, SSHD_PID
 
 CONFIG, HOST_KEY = NODE_FILES / "sshd_config", NODE_FILES / "host_key"
-SLOW = 5  # seconds
+SLOW = 4  # seconds; sshd rounds the time of a failed "none" login up, to 8 at most
 NAME_SERVER = "127.0.0.53"
 
 # sshd reads its files again by starting itself anew, and writes its pid when it listens.
@@ -57,7 +57,7 @@ def _other_key(target: Target) -> None:
 FAULTS = (
     Fault("ssh-down", "sshd is frozen: connections are accepted, no banner comes", _down,
           touches=("sshd",)),
-    Fault("ssh-slow", f"a login waits {SLOW} s for a name server that does not answer", _slow,
+    Fault("ssh-slow", "a login takes some 6 s: sshd asks a name server that does not answer", _slow,
           touches=("sshd", "resolver")),
     Fault("host-key-changed", "sshd has another host key than known_hosts", _other_key,
           touches=("sshd",)),

@@ -65,9 +65,9 @@ class Target:
         self.when_healed(*_argv(undo))
         self.run(*_argv(do))
 
-    def when_healed(self, *undo: str) -> None:
+    def when_healed(self, *undo: str, text: str = "") -> None:
         """Healing runs this command on the node, after what undoes the changes that follow."""
-        self.journal(Undo(self.node.name, undo))
+        self.journal(Undo(self.node.name, undo, text))
 
     def change_lab(self, do: list[str], undo: list[str]) -> None:
         """The same on this machine, for the lab's own files."""
