@@ -33,9 +33,7 @@ class Inside:
                 hint=f"`sparkctl lab down --dir {self.node.base}`, then up again",
             ) from None
 
-    def run(
-        self, *argv: str, text: str = "", environment: Mapping[str, str] | None = None
-    ) -> str:
+    def run(self, *argv: str, text: str = "", environment: Mapping[str, str] | None = None) -> str:
         """What a program prints that gets `text` as its stdin; raises SparkctlError."""
         return run(
             ["nsenter", f"--target={self.pid}", *SPACES, "--", *argv],

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from sparkctl.errors import SparkctlError, UsageError
 from sparkctl.lab.faults import journal, settled
 from sparkctl.lab.faults.fault import Fault
-from sparkctl.lab.faults.journal import LAB, Active, Undo
+from sparkctl.lab.faults.journal import Active, Undo
 from sparkctl.lab.faults.needs import require
 from sparkctl.lab.faults.table import FAULTS
-from sparkctl.lab.faults.target import MARK, Target
-from sparkctl.lab.inside import Inside, run
+from sparkctl.lab.faults.takeback import take_back
+from sparkctl.lab.faults.target import Target
+from sparkctl.lab.inside import Inside
 from sparkctl.lab.lab import Lab, find
 from sparkctl.lab.lock import exclusive
-from sparkctl.lab.processes import end, inits, processes
+from sparkctl.lab.processes import inits
 
 
 def inject(base: Path, name: str, node: str | None = None) -> Active:
@@ -41,7 +40,7 @@ def inject(base: Path, name: str, node: str | None = None) -> Active:
                 hint=f"`sparkctl lab down --dir {lab.base}`, then up again",
             )
         active = journal.read(lab.base)
-        _refuse_clash(fault, where, active)
+        _refuse_clash(lab.base, fault, where, active)
         entry = Active(name, where)
         active.append(entry)
 
@@ -52,11 +51,11 @@ def inject(base: Path, name: str, node: str | None = None) -> Active:
         target = Target(lab, nodes[where], name, remember)
         require(fault.needs, target)
         try:
-            target.change(f"mkdir -p {target.folder}", f"rm -rf {target.folder}")
+            target.change(f"mkdir {target.folder}", f"rm -rf {target.folder}")
             fault.apply(target)
             settled.wait(list(nodes.values()))
         except BaseException:
-            _forget(lab, nodes, active, [entry], tolerant=True)
+            take_back(lab, nodes, active, [entry], cut_short=True)
             raise
     return entry
 
@@ -74,7 +73,7 @@ def heal(base: Path, name: str | None = None) -> list[Active]:
         if name is not None and not wanted:
             listed = ", ".join(f"{a.fault} on {a.node}" for a in active) or "none"
             raise SparkctlError(f"{name} is not active", hint=f"active: {listed}")
-        _forget(lab, nodes, active, wanted, tolerant=False)
+        take_back(lab, nodes, active, wanted)
         settled.wait(list(nodes.values()))
     return wanted
 
@@ -107,77 +106,23 @@ def named(name: str) -> Fault:
 @contextmanager
 def _held(base: Path) -> Iterator[tuple[Lab, dict[str, Inside]]]:
     """The lab and its running nodes, for this command alone."""
-    if find(base) is None:
-        raise UsageError(f"no lab is up in {base}", hint="`sparkctl lab up`")
-    with exclusive(base.resolve(), create=False):
-        lab = find(base)
-        assert lab is not None  # it goes only by who holds it
-        pids = inits(lab.nodes)
-        yield lab, {n.name: Inside(n, pids[n.name]) for n in lab.nodes if n.name in pids}
+    if find(base):
+        with exclusive(base.resolve(), create=False):
+            if lab := find(base):  # it goes only by who holds it
+                pids = inits(lab.nodes)
+                yield lab, {n.name: Inside(n, pids[n.name]) for n in lab.nodes if n.name in pids}
+                return
+    raise UsageError(f"no lab is up in {base}", hint=f"`sparkctl lab up --dir {base}`")
 
 
-def _refuse_clash(fault: Fault, where: str, active: Iterable[Active]) -> None:
+def _refuse_clash(base: Path, fault: Fault, where: str, active: Iterable[Active]) -> None:
     for other in active:
+        hint = f"first: `sparkctl lab heal {other.fault} --dir {base}`"
         same = other.node == where
         if other.fault == fault.name and same:
-            raise SparkctlError(
-                f"{fault.name} is active on {where} already",
-                hint=f"`sparkctl lab heal {fault.name}` first",
-            )
+            raise SparkctlError(f"{fault.name} is active on {where} already", hint=hint)
         if place := fault.shared(FAULTS[other.fault], same_node=same):
             raise SparkctlError(
                 f"{fault.name} and {other.fault}, active on {other.node}, both change: {place}",
-                hint=f"`sparkctl lab heal {other.fault}` first",
+                hint=hint,
             )
-
-
-def _forget(
-    lab: Lab, nodes: dict[str, Inside], active: list[Active], wanted: list[Active], *, tolerant: bool
-) -> None:
-    """Undo these, and strike each part off the journal that is undone."""
-    failed: list[SparkctlError] = []
-    for entry in wanted:
-        try:
-            end(_started_by(lab, entry))
-            while entry.undo:
-                _perform(nodes, entry.undo[-1], tolerant=tolerant)
-                entry.undo.pop()
-                journal.write(lab.base, active)
-        except SparkctlError as error:
-            failed.append(error)
-            continue
-        active.remove(entry)
-        journal.write(lab.base, active)
-    if failed:
-        raise SparkctlError(
-            "not all is healed: " + "; ".join(str(e) for e in failed),
-            hint=f"`sparkctl lab down --dir {lab.base}`, then up again",
-        )
-
-
-def _perform(nodes: dict[str, Inside], undo: Undo, *, tolerant: bool) -> None:
-    """`tolerant`: of a change that was journalled, and perhaps never made."""
-    try:
-        if undo.on == LAB:
-            run(undo.argv, text=undo.text)
-        elif undo.on in nodes:  # else the node is lost, and its changes with it
-            nodes[undo.on].run(*undo.argv, text=undo.text)
-    except SparkctlError:
-        if not tolerant:
-            raise
-
-
-def _started_by(lab: Lab, entry: Active) -> Callable[[], list[psutil.Process]]:
-    """What finds the processes that the fault started."""
-
-    def find_them() -> list[psutil.Process]:
-        found = []
-        for process in processes(lab.base):
-            try:
-                if process.environ().get(MARK) == f"{entry.node}/{entry.fault}":
-                    found.append(process)
-            except psutil.Error:
-                continue
-        return found
-
-    return find_them

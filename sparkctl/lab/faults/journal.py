@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 FILE = "faults.json"
 LAB = ""  # where an Undo runs that concerns the lab's own files
@@ -34,10 +35,11 @@ def read(base: Path) -> list[Active]:
         entries = json.loads((base / FILE).read_text())
     except FileNotFoundError:
         return []
-    return [
-        Active(e["fault"], e["node"], [Undo(u["on"], tuple(u["argv"]), u["text"]) for u in e["undo"]])
-        for e in entries
-    ]
+    return [Active(e["fault"], e["node"], [_undo(u) for u in e["undo"]]) for e in entries]
+
+
+def _undo(value: dict[str, Any]) -> Undo:
+    return Undo(value["on"], tuple(value["argv"]), value["text"])
 
 
 def write(base: Path, active: list[Active]) -> None:

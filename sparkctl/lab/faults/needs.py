@@ -32,7 +32,7 @@ def require(need: Need, target: Target) -> None:
         ),
         "serving": (
             "a cluster that serves",
-            ["pgrep", "-x", "raylet"],
+            ["pgrep", "-f", "/raylet |^VLLM::EngineCore"],
             f"`sparkctl up -i {target.lab.inventory}` first",
         ),
     }[need]

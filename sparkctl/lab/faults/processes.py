@@ -11,7 +11,11 @@ FOREIGN_PORT, FOREIGN_FOLDER = 6399, "/tmp/foreign-ray"
 DEAD, LAST = "20260101-000000-dead", "20260102-000000-beef"  # runs of long ago
 STATE = "/root/.sparkctl/lab"
 
-LISTEN = "import signal, socket, sys; s = socket.create_server(('', int(sys.argv[1]))); signal.pause()"
+LISTEN = """\
+import signal, socket, sys
+server = socket.create_server(("", int(sys.argv[1])))
+signal.pause()
+"""
 
 
 def _port(target: Target) -> None:

@@ -14,20 +14,21 @@ from sparkctl.lab.faults import (
     ssh,
     verbs,
 )
+from sparkctl.lab.faults.fault import Fault
 
-FAULTS = {
+FAULTS: dict[str, Fault] = {
     fault.name: fault
-    for subject in (
-        network,
-        devices,
-        verbs,
-        inventory,
-        settings,
-        runtime,
-        host,
-        processes,
-        ssh,
-        serving,
+    for faults in (
+        network.FAULTS,
+        devices.FAULTS,
+        verbs.FAULTS,
+        inventory.FAULTS,
+        settings.FAULTS,
+        runtime.FAULTS,
+        host.FAULTS,
+        processes.FAULTS,
+        ssh.FAULTS,
+        serving.FAULTS,
     )
-    for fault in subject.FAULTS
+    for fault in faults
 }

@@ -10,7 +10,7 @@ from pathlib import Path
 from sparkctl.lab.faults.journal import LAB, Undo
 from sparkctl.lab.inside import Inside, run
 from sparkctl.lab.lab import Lab
-from sparkctl.lab.node import NODE_FILES
+from sparkctl.lab.node import FAULT_FILES
 from sparkctl.lab.spec import NodeSpec
 
 MARK = "SPARKCTL_LAB_FAULT"  # in the environment of what a fault starts
@@ -49,7 +49,7 @@ class Target:
     @property
     def folder(self) -> Path:
         """The fault's own folder on the node; the engine makes and removes it."""
-        return folder(self.fault)
+        return FAULT_FILES / self.fault
 
     @property
     def mark(self) -> dict[str, str]:
@@ -112,11 +112,6 @@ class Target:
 
 def _argv(command: str | list[str]) -> list[str]:
     return shlex.split(command) if isinstance(command, str) else command
-
-
-def folder(fault: str) -> Path:
-    """A fault's own folder on a node."""
-    return NODE_FILES / "faults" / fault
 
 
 def until(condition: str) -> list[str]:
