@@ -29,7 +29,7 @@ for port in infiniband/*/ports/1; do
         $port/gids/? $port/gid_attrs/*/?
 done
 ls infiniband/*/device/net
-ps -eo args= | grep -vE '^\[?(sh|ps|grep|sort|sshd:)\>' | sort
+ps -eo args= | grep -vE '^\[?(sh|ps|grep|sort|sshd)\>' | sort
 """
 
 
@@ -37,6 +37,11 @@ def insides(lab: Lab) -> dict[str, Inside]:
     """The running nodes, past their sshd."""
     pids = inits(lab.nodes)
     return {n.name: Inside(n, pids[n.name]) for n in lab.nodes if n.name in pids}
+
+
+def on(lab: Lab, node: str, *argv: str) -> str:
+    """What a program prints on a node, past its sshd."""
+    return insides(lab)[node].run(*argv)
 
 
 def state(lab: Lab) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def edit(target: Target, change: Callable[[dict[str, Any]], None]) -> None:
     fresh, healthy = path.with_suffix(".new"), path.with_suffix(".healthy")
     header = f"# Changed by `sparkctl lab fault {target.fault}`; `sparkctl lab heal` restores it.\n"
     fresh.write_text(header + yaml.safe_dump(value, sort_keys=False))
-    target.change_lab(["mv", str(path), str(healthy)], ["mv", str(healthy), str(path)])
+    target.change_lab(["cp", str(path), str(healthy)], ["mv", str(healthy), str(path)])
     fresh.replace(path)
 
 
