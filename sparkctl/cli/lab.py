@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from sparkctl.cli.options import json_option
-
-if TYPE_CHECKING:
-    from sparkctl.lab.lab import Lab
-
-HOME = Path("/var/lib/sparkctl-lab")
-folder_option = click.option(
-    "--dir", "folder", type=click.Path(path_type=Path), default=HOME, show_default=True
-)
+from sparkctl.cli.fault import fault, faults, heal
+from sparkctl.cli.options import json_option, lab_option
 
 
 def cache_folder() -> Path:
@@ -31,7 +23,7 @@ def lab() -> None:
 
 @lab.command()
 @click.option("--nodes", type=int, default=2, show_default=True, help="1 to 16.")
-@folder_option
+@lab_option
 @click.option(
     "--runtime",
     type=click.Path(path_type=Path),
@@ -58,7 +50,7 @@ def up(nodes: int, folder: Path, runtime: Path | None, no_model: bool, as_json: 
 
 
 @lab.command()
-@folder_option
+@lab_option
 @json_option
 def status(folder: Path, as_json: bool) -> None:
     """Show the lab's nodes and what of them is imitated."""
@@ -79,12 +71,14 @@ def status(folder: Path, as_json: bool) -> None:
                 f"{node['name']}: {node['address']}, fabric {fabric}, {pid}, {ssh},"
                 f" netns {node['netns']}"
             )
+        for active in found["faults"]:
+            click.echo(f"fault: {active['name']} on {active['node']}")
         for what in found["imitated"]:
             click.echo(f"imitated: {what}")
 
 
 @lab.command()
-@folder_option
+@lab_option
 def down(folder: Path) -> None:
     """Remove everything of the lab, also what a crash left."""
     from sparkctl.lab import lab as labs
@@ -94,7 +88,7 @@ def down(folder: Path) -> None:
 
 
 @lab.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
-@folder_option
+@lab_option
 @click.argument("node")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def ssh(folder: Path, node: str, command: tuple[str, ...]) -> None:
@@ -117,3 +111,7 @@ def ssh(folder: Path, node: str, command: tuple[str, ...]) -> None:
     options = [word for k, v in settings.items() for word in ("-o", f"{k}={v}")]
     # Without the user's own configuration, which may mean other machines.
     os.execvp("ssh", ["ssh", "-F", "none", *options, "-l", "root", "--", address, *command])
+
+
+for command in (fault, heal, faults):
+    lab.add_command(command)

@@ -24,6 +24,18 @@ def inventory_option(command: F) -> F:
     )(command)
 
 
+def lab_option(command: F) -> F:
+    """--dir FOLDER, where the lab is."""
+    return click.option(
+        "--dir",
+        "folder",
+        type=click.Path(path_type=Path),
+        default=Path("/var/lib/sparkctl-lab"),
+        show_default=True,
+        help="Where the lab is.",
+    )(command)
+
+
 def json_option(command: F) -> F:
     """--json: one document on stdout, nothing else there."""
     return click.option(

@@ -13,7 +13,8 @@ from typing import Any
 
 from sparkctl.errors import SparkctlError, UsageError
 from sparkctl.lab import inventory, network, node
-from sparkctl.lab.lock import exclusive
+from sparkctl.lab.faults import journal
+from sparkctl.lab.lock import exclusive, in_turn
 from sparkctl.lab.model import INSTALLER, ensure_model
 from sparkctl.lab.processes import end, inits, processes
 from sparkctl.lab.spec import CABLED, IMITATED, MAX_NODES, NodeSpec
@@ -112,16 +113,17 @@ def _same(existing: Lab, count: int, running: set[str]) -> Lab:
 
 
 def _make(count: int, base: Path, runtime: Path, cache: Path, *, model: bool) -> Lab:
-    subnet = network.free_subnet()
-    (base / STATE).write_text(json.dumps({"nodes": count, "subnet": subnet}))
-    lab = Lab(base, [NodeSpec(n, base, subnet) for n in range(1, count + 1)])
+    with in_turn():  # another lab that is made now must not find the same subnet free
+        subnet = network.free_subnet()
+        (base / STATE).write_text(json.dumps({"nodes": count, "subnet": subnet}))
+        lab = Lab(base, [NodeSpec(n, base, subnet) for n in range(1, count + 1)])
+        network.make(lab.nodes)
     cache.mkdir(parents=True, exist_ok=True)
     shares = {inventory.CACHE: cache}
     if model:
         ensure_model(cache / "model", runtime)
         shutil.copytree(cache / "model", base / "model")
         shares |= {p: p for p in (base / "model", runtime)}
-    network.make(lab.nodes)
     node.keygen(base / "client_key")
     authorized = (base / "client_key.pub").read_text()
     hosts = "".join(f"{n.address} {n.name}\n" for n in lab.nodes)
@@ -156,7 +158,7 @@ def down(base: Path) -> list[str]:
 
 def _remove(base: Path) -> list[str]:
     """All but the folder itself, whose content goes only if a lab made it."""
-    count = end(base)
+    count = end(lambda: processes(base))
     removed = [f"{count} processes"] if count else []
     removed += network.remove(base)
     if (base / STATE).exists():
@@ -193,5 +195,6 @@ def status(base: Path) -> dict[str, Any] | None:
             }
             for n in lab.nodes
         ],
+        "faults": [{"name": a.fault, "node": a.node} for a in journal.read(lab.base)],
         "imitated": list(IMITATED),
     }

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from sparkctl.errors import SparkctlError
 
+NETWORK_LOCK = Path("/run/sparkctl-lab.lock")
+
 
 @contextmanager
 def exclusive(folder: Path, *, create: bool) -> Iterator[None]:
@@ -26,6 +28,17 @@ def exclusive(folder: Path, *, create: bool) -> Iterator[None]:
                 f"another command is at work on the lab in {folder}",
                 hint="try again when it is done",
             )
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def in_turn() -> Iterator[None]:
+    """Wait for what another lab's command does with this machine's network, then hold it off."""
+    descriptor = os.open(NETWORK_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)

@@ -17,6 +17,8 @@ from sparkctl.lab.spec import MARK, NodeSpec
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 READY = 20.0  # seconds for sshd's banner; 0.3 s were measured
 NODE_FILES = Path("/run/sparkctl-lab")  # on the node: what its sshd needs
+SSHD_PID = NODE_FILES / "sshd.pid"  # on the node; there when its sshd listens
+FAULT_FILES = NODE_FILES / "faults"  # on the node: of the active faults
 PACKAGE_ROOT = Path(__file__).parents[2]
 
 
@@ -31,7 +33,8 @@ def prepare(node: NodeSpec, *, hosts: str, authorized: str) -> str:
     """Write the files that the node has for itself; gives its host key."""
     files = node.folder / "files"
     own = files / NODE_FILES.relative_to("/")
-    for folder in (node.folder / "mnt", files / "etc", files / "usr/local/bin", own):
+    faults = files / FAULT_FILES.relative_to("/")
+    for folder in (node.folder / "mnt", files / "etc", files / "usr/local/bin", faults):
         folder.mkdir(parents=True)
     (files / "etc/hosts").write_text(f"127.0.0.1 localhost\n{hosts}")
     (files / "etc/hostname").write_text(node.name + "\n")
@@ -43,7 +46,7 @@ def prepare(node: NodeSpec, *, hosts: str, authorized: str) -> str:
         f"ListenAddress {node.address}\nHostKey {NODE_FILES}/host_key\n"
         f"AuthorizedKeysFile {NODE_FILES}/authorized_keys .ssh/authorized_keys\n"
         "PermitRootLogin prohibit-password\nPasswordAuthentication no\nUsePAM no\n"
-        "StrictModes no\nPidFile none\nMaxSessions 64\nMaxStartups 100\nUseDNS no\n"
+        f"StrictModes no\nPidFile {SSHD_PID}\nMaxSessions 64\nMaxStartups 100\nUseDNS no\n"
         "Subsystem sftp internal-sftp\n"
         f"SetEnv PATH={PATH} HOSTNAME={node.name} {MARK}={_quoted(str(node.base))}\n"
     )

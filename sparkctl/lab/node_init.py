@@ -1,13 +1,12 @@
 """The first process of an imitated node: makes its root, starts sshd, reaps orphans.
 
 Run by node.py under `unshare`, with one JSON object on stdin. While the node runs it keeps the
-imitated sysfs in step with what the kernel says of the links. The standard library alone, all of
-it imported at the start: afterwards the node has another root.
+imitated sysfs in step with what the kernel says of the links; SIGUSR1 has it look again. The
+standard library alone, all of it imported at the start: afterwards the node has another root.
 """
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import json
 import os
@@ -20,12 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from sparkctl.lab import sysfs
-from sparkctl.lab.node_root import build, enter, memory
-from sparkctl.lab.spec import HALVES, NodeSpec
+from sparkctl.lab.node_root import build, enter, forget_names, memory
+from sparkctl.lab.spec import HALVES, HalfSpec, NodeSpec
 
 RTMGRP_LINK, RTMGRP_IPV4_IFADDR = 0x1, 0x10  # linux/rtnetlink.h
-MS_REMOUNT = 32  # linux/mount.h
-LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 class Mirror:
@@ -35,8 +32,8 @@ class Mirror:
         self.events = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
         self.events.bind((0, RTMGRP_LINK | RTMGRP_IPV4_IFADDR))
         self.events.setblocking(False)
-        self._written: sysfs.Entries = {}
         self._names: dict[int, str] = {}
+        self._written: sysfs.Entries = {}
 
     def drain(self) -> None:
         """Forget what has been told: update() looks for itself."""
@@ -53,31 +50,33 @@ class Mirror:
         shown = subprocess.run(["ip", "-json", "address"], capture_output=True, check=True).stdout
         links = {link["ifname"]: link for link in json.loads(shown)}
         names = {link["ifindex"]: name for name, link in links.items()}
-        if self._names and names != self._names:
-            forget_folders(root)
+        if self._names and self._names != names:
+            forget_names(root)
         self._names = names
-        entries: sysfs.Entries = {}
         for half in HALVES:
-            if link := links.get(half.interface):
-                entries |= sysfs.live(half, _state(link))
+            if half.interface in links:
+                try:
+                    self._write(root, half, _state(links[half.interface]))
+                except OSError as error:
+                    if error.errno not in (errno.ESTALE, errno.ENOENT):
+                        raise
+                    self._names = {-1: ""}  # a name has changed since, which will be told
+
+    def _write(self, root: Path, half: HalfSpec, state: sysfs.LinkState) -> None:
+        entries, device = sysfs.speed(half, state), _device(root, half)
+        if device:
+            entries |= sysfs.port(half, state)
         changed = {n: v for n, v in entries.items() if self._written.get(n) != v}
-        try:
-            sysfs.write(root, changed)
-        except OSError as error:
-            if error.errno not in (errno.ESTALE, errno.ENOENT):
-                raise
-            return  # a link was renamed since we looked, which is told next
+        # What is written is known by the name that the device has at first: it keeps its files.
+        sysfs.write(root, {n.replace(half.device_folder, device, 1): v for n, v in changed.items()})
         self._written |= changed
 
 
-def forget_folders(root: Path) -> None:
-    """Have the overlay at `root` look its folders up anew.
-
-    It keeps a link's folder under the name that the link had, and fails with ESTALE after a rename;
-    a remount, even one that changes nothing, drops what is kept (fs/super.c, reconfigure_super).
-    """
-    if LIBC.mount(None, os.fsencode(root), None, MS_REMOUNT, None):
-        raise OSError(ctypes.get_errno(), f"cannot remount {root}")
+def _device(root: Path, half: HalfSpec) -> str:
+    """The folder of a half's RDMA device, which may have another name now; "" without one."""
+    folder = f"{half.pci_folder}/infiniband"
+    names = os.listdir(root / folder) if (root / folder).is_dir() else []
+    return f"{folder}/{names[0]}" if names else ""
 
 
 def _state(link: dict[str, Any]) -> sysfs.LinkState:
@@ -113,14 +112,14 @@ def main() -> None:
 
     woken, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
+    for number in (signal.SIGCHLD, signal.SIGUSR1):
+        signal.signal(number, lambda *_: None)
     sshd = subprocess.Popen(wanted["sshd"])
     while not reap(sshd.pid):
         # Daemons of the node are adopted by its first process, which must reap them.
         ready, _, _ = select.select([woken, mirror.events.fileno()], [], [])
-        if woken in ready:
-            os.read(woken, 4096)
-        if mirror.events.fileno() in ready:
+        signals = os.read(woken, 4096) if woken in ready else b""
+        if mirror.events.fileno() in ready or signal.SIGUSR1 in signals:
             mirror.drain()
             mirror.update(Path("/sys"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 # Of root's home the node has its own: not this machine's keys, nor what its shells start with.
 HIDDEN = (".ssh", ".sparkctl", ".ray", ".bashrc", ".bash_profile", ".bash_login", ".profile")
+MS_REMOUNT = 32  # linux/mount.h
 NULL = os.makedev(1, 3)  # Linux's devices.txt: /dev/null
 
 
@@ -34,6 +36,19 @@ def _overlay(folder: Path, name: str, lower: str, target: Path) -> None:
     mount("-t", "overlay", "-o", options, "overlay", str(target))
 
 
+def forget_names(root: Path) -> None:
+    """Have the overlay at `root` look up all names again.
+
+    The kernel's own sysfs lies below it: where a link was renamed, the overlay knows the old name
+    and answers ESTALE. A remount drops what it knows (reconfigure_super in Linux's fs/super.c);
+    mount(8) would pass the layers again, which are no paths of the node.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mount(None, os.fsencode(root), None, MS_REMOUNT, None):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), str(root))
+
+
 def build(folder: Path, files: Path, shares: dict[Path, Path]) -> Path:
     """Mount the node's root in the tmpfs at `folder`, with the tree `files` copied into it.
 
@@ -46,7 +61,7 @@ def build(folder: Path, files: Path, shares: dict[Path, Path]) -> Path:
     mount("-t", "sysfs", "sysfs", str(folder / "sysfs"))
     _overlay(folder, "sys", str(folder / "sysfs"), root / "sys")
     for name, mode in (("tmp", "1777"), ("run", "755"), ("dev", "755")):
-        mount("-t", "tmpfs", "-o", f"mode={mode}", "tmpfs", str(root / name))
+        mount("-t", "tmpfs", "-o", f"mode={mode},size=50%", "tmpfs", str(root / name))
     _devices(root / "dev")
     (root / "run/sshd").mkdir()
     shutil.copytree(files, root, dirs_exist_ok=True)

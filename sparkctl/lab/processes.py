@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -46,14 +47,14 @@ def inits(nodes: list[NodeSpec]) -> dict[str, int]:
     return found
 
 
-def end(base: Path) -> int:
-    """Kill the lab's processes, until none is found; gives their number.
+def end(find: Callable[[], list[psutil.Process]]) -> int:
+    """Kill the processes of the lab that `find` gives, until it gives none; gives their number.
 
     A node's first process takes all others of its pid namespace with it, marked or not. Raises
     SparkctlError when one does not end.
     """
     count, deadline = 0, time.monotonic() + GRACE
-    while running := processes(base):
+    while running := find():
         count += len(running)
         for process in running:
             with suppress(psutil.NoSuchProcess):

@@ -12,7 +12,8 @@ MAX_NODES = 16
 MANAGEMENT = "enP7s7"
 IMITATED = (
     "the nodes: network, mount, pid, uts and ipc namespaces of one Linux machine",
-    "the ConnectX-7: its sysfs files (infiniband, PCI links, speed); its cable is a veth pair",
+    "the ConnectX-7: its sysfs (infiniband, PCI links, speed) and uverbs devices; its cable is a"
+    " veth pair",
     "nvidia-smi and the GPU: vLLM's CPU build runs on one logical GPU a node",
     "the model: MiniMaxM2ForCausalLM in miniature, of random weights",
 )

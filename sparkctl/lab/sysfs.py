@@ -101,24 +101,30 @@ def _device(node: NodeSpec, half: HalfSpec, *, plugged: bool) -> Entries:
     }
 
 
-def live(half: HalfSpec, state: LinkState) -> Entries:
-    """The entries that follow the kernel: state, speed and GID table of one half."""
-    port = f"{half.device_folder}/ports/1"
+def speed(half: HalfSpec, state: LinkState) -> Entries:
+    """The speed of a half's network device, which follows the kernel.
+
+    It stays when a cable is pulled, and is refused while administratively down.
+    """
+    return {f"{half.net_folder}/speed": "200000" if state.up else Link(REFUSES)}
+
+
+def port(half: HalfSpec, state: LinkState) -> Entries:
+    """State and GID table of a half's RDMA device, which follow the kernel."""
+    folder = f"{half.device_folder}/ports/1"
     active = state.up and state.carrier
     entries: Entries = {
-        f"{port}/state": "4: ACTIVE" if active else "1: DOWN",
-        f"{port}/phys_state": "5: LinkUp"
+        f"{folder}/state": "4: ACTIVE" if active else "1: DOWN",
+        f"{folder}/phys_state": "5: LinkUp"
         if active
         else ("2: Polling" if state.up else "3: Disabled"),
-        # The speed stays when a cable is pulled; it is refused while administratively down.
-        f"{half.net_folder}/speed": "200000" if state.up else Link(REFUSES),
     }
     filled = dict(enumerate(_gids(state)))
     for slot in range(GID_SLOTS):
         gid, kind = filled.get(slot, (EMPTY, None))
-        entries[f"{port}/gids/{slot}"] = gid
-        for folder, value in (("types", kind), ("ndevs", kind and half.interface)):
-            entries[f"{port}/gid_attrs/{folder}/{slot}"] = value or Link(REFUSES)
+        entries[f"{folder}/gids/{slot}"] = gid
+        for name, value in (("types", kind), ("ndevs", kind and half.interface)):
+            entries[f"{folder}/gid_attrs/{name}/{slot}"] = value or Link(REFUSES)
     return entries
 
 

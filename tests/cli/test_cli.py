@@ -128,6 +128,7 @@ def test_a_wheel_carries_everything_that_is_needed(tmp_path: Path) -> None:
     wanted += [f"sparkctl/node/{p.name}" for p in (ROOT / "sparkctl/node").glob("*.py")]
     wanted += [
         "sparkctl/doctor/checks.yaml",
+        "sparkctl/lab/faults/clock.c",
         "sparkctl/lab/runtime/install.sh",
         "sparkctl/lab/runtime/vllm/pyproject.toml",
     ]

@@ -8,14 +8,17 @@ import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sparkctl.cli.lab import cache_folder
 from sparkctl.inventory.models import Ssh
 from sparkctl.lab import lab as labs
+from sparkctl.lab.faults import engine, settled
 from sparkctl.lab.lab import Lab
 from tests.lab.cluster import BASE, Cluster
+from tests.lab.nodestate import insides, state
 
 
 @dataclass
@@ -111,3 +114,16 @@ def lab() -> Iterator[Lab]:
 def cluster(lab: Lab) -> Cluster:
     """The tool on the lab."""
     return Cluster(lab, lab.inventory)
+
+
+@pytest.fixture
+def healed(lab: Lab) -> Iterator[None]:
+    """What a failing test leaves, the next one must not find."""
+    yield
+    engine.heal(lab.base)
+
+
+@pytest.fixture(scope="module")
+def healthy(lab: Lab) -> dict[str, Any]:
+    settled.wait(list(insides(lab).values()))
+    return state(lab)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,11 +11,12 @@ from sparkctl.doctor.fix import apply, plan
 from sparkctl.doctor.runner import choose_checks, evaluate
 from sparkctl.errors import UsageError
 from sparkctl.lab.faults import engine
+from sparkctl.lab.faults.table import FAULTS
 from sparkctl.lab.lab import Lab
 from tests.lab.cluster import Cluster
 from tests.lab.examine import Wrong, examine, lasting
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("healed")]
 ONE, TWO = "spark-1", "spark-2"
 
 # What each fault leads to, all of it: the expected check first, then what follows from it.
@@ -50,7 +50,7 @@ FOUND: dict[str, Wrong] = {
     "driver-590": {("host.driver", TWO, "WARN")},
     "gpu-hangs": {("host.gpu", TWO, "FAIL")},
     "disk-full": {("host.disk", TWO, "FAIL")},
-    "model-missing": {("model.present", TWO, "FAIL"), ("model.same", TWO, "WARN")},
+    "model-missing": {("model.present", TWO, "FAIL")},
     "model-truncated": {("model.present", TWO, "FAIL"), ("model.same", TWO, "WARN")},
     "ray-version": {("runtime.versions", TWO, "FAIL")},
     "ssh-down": {("reach.ssh", TWO, "FAIL")},
@@ -65,16 +65,9 @@ FOUND: dict[str, Wrong] = {
 SERVING = {"ray-on-management", "api-wedged"}  # with a running cluster, in test_zz_serving.py
 
 
-@pytest.fixture
-def healed(cluster: Cluster) -> Iterator[Cluster]:
-    """The lab, with every fault healed afterwards whatever a test did."""
-    yield cluster
-    engine.heal(cluster.lab)
-
-
 def test_the_table_has_every_fault() -> None:
-    assert {*FOUND, *SERVING} == {*engine.FAULTS}
-    assert len(engine.FAULTS) >= 30
+    assert {*FOUND, *SERVING} == {*FAULTS}
+    assert len(FAULTS) >= 30
 
 
 def test_the_healthy_lab_has_neither_failure_nor_warning(cluster: Cluster) -> None:
@@ -88,77 +81,68 @@ def healthy(lab: Lab) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", FOUND)
-def test_a_fault_is_found_and_healed(name: str, healed: Cluster, healthy: dict[str, Any]) -> None:
-    engine.apply(healed.lab, name)
-    assert examine(healed.inventory)[0] == FOUND[name]
-    engine.heal(healed.lab)
-    found, after = examine(healed.inventory, passive=True)
+def test_a_fault_is_found_and_healed(name: str, cluster: Cluster, healthy: dict[str, Any]) -> None:
+    engine.inject(cluster.lab.base, name)
+    assert examine(cluster.inventory)[0] == FOUND[name]
+    engine.heal(cluster.lab.base)
+    found, after = examine(cluster.inventory, passive=True)
     assert found == set()
     assert lasting(after) == healthy
 
 
-def test_the_commands(healed: Cluster) -> None:
-    folder = ("--dir", str(healed.lab.base))
-    assert "1500" in healed.run("lab", "fault", *folder, "mtu-1500", "--node", ONE).stdout
-    assert "in effect already" in healed.run("lab", "fault", *folder, "mtu-1500", code=2).stderr
-    assert "no fault" in healed.run("lab", "fault", *folder, "mtu", code=2).stderr
-    healed.run("lab", "fault", *folder, "pcie-width-2", "--node", "spark-9", code=2)
-    listed = json.loads(healed.run("lab", "faults", *folder, "--json").stdout)
-    assert {f["fault"]: f["active"] for f in listed if f["active"]} == {"mtu-1500": ONE}
-    assert f"fault on {ONE}: mtu-1500" in healed.run("lab", "status", *folder).stdout
-    doctor = healed.run("doctor", "--json", "--check", "fabric", code=3)
+def test_up_refuses_to_start_on_what_is_found(cluster: Cluster) -> None:
+    engine.inject(cluster.lab.base, "mtu-1500", ONE)
+    doctor = cluster.run("doctor", "--json", "--check", "fabric", code=3)
     document = json.loads(doctor.stdout)
     assert document["counts"]["FAIL"] == 2
     assert {f["node"] for f in document["findings"] if f["severity"] == "FAIL"} == {ONE, TWO}
-    refused = healed.run("up", code=3).stderr
+    refused = cluster.run("up", code=3).stderr
     assert "nothing was started" in refused
     assert f"{ONE}: fabric.mtu" in refused
-    assert healed.traces() == {}
-    assert "healed" in healed.run("lab", "heal", *folder).stdout
-    assert healed.run("lab", "heal", *folder).stdout == "nothing to do\n"
+    assert cluster.traces() == {}
 
 
-def test_two_faults_are_both_found_and_healed_one_by_one(healed: Cluster) -> None:
-    engine.apply(healed.lab, "hca-space")
-    engine.apply(healed.lab, "driver-590")
-    assert examine(healed.inventory)[0] == FOUND["hca-space"] | FOUND["driver-590"]
-    engine.heal(healed.lab, "hca-space")
-    assert examine(healed.inventory)[0] == FOUND["driver-590"]
+def test_two_faults_are_both_found_and_healed_one_by_one(cluster: Cluster) -> None:
+    engine.inject(cluster.lab.base, "hca-space")
+    engine.inject(cluster.lab.base, "driver-590")
+    assert examine(cluster.inventory)[0] == FOUND["hca-space"] | FOUND["driver-590"]
+    engine.heal(cluster.lab.base, "hca-space")
+    assert examine(cluster.inventory)[0] == FOUND["driver-590"]
     with pytest.raises(UsageError):
-        engine.heal(healed.lab, "unheard-of")
+        engine.heal(cluster.lab.base, "unheard-of")
 
 
 @pytest.mark.parametrize("name", ["half-down", "mtu-1500", "leftover"])
-def test_what_is_safe_to_fix_is_fixed(name: str, healed: Cluster) -> None:
-    engine.apply(healed.lab, name)
-    fixed = healed.run("doctor", "--fix", "--yes", "--skip", "runtime.imports")
+def test_what_is_safe_to_fix_is_fixed(name: str, cluster: Cluster) -> None:
+    engine.inject(cluster.lab.base, name)
+    fixed = cluster.run("doctor", "--fix", "--yes", "--skip", "runtime.imports")
     assert f"done: {TWO}: " in fixed.stderr
-    assert examine(healed.inventory)[0] == set()
+    assert examine(cluster.inventory)[0] == set()
 
 
-def test_fix_asks_and_takes_no_for_an_answer(healed: Cluster) -> None:
-    engine.apply(healed.lab, "mtu-1500")
-    refused = healed.run("doctor", "--fix", "--check", "fabric.mtu", code=130)  # stdin is closed
-    assert f"would: {TWO}: set the MTU of enp1s0f0np0 to 9000" in refused.stderr
-    assert examine(healed.inventory)[0] == FOUND["mtu-1500"]
+def test_fix_asks_and_takes_no_for_an_answer(cluster: Cluster) -> None:
+    engine.inject(cluster.lab.base, "mtu-1500")
+    refused = cluster.run("doctor", "--fix", "--check", "fabric.mtu", code=130)  # stdin is closed
+    assert f"would: {TWO}: set the MTU of enP2p1s0f0np0 to 9000" in refused.stderr
+    assert examine(cluster.inventory)[0] == FOUND["mtu-1500"]
 
 
-def test_the_doctor_cannot_change_a_node(healed: Cluster) -> None:
+def test_the_doctor_cannot_change_a_node(cluster: Cluster) -> None:
     from sparkctl.cli.context import open_session
     from sparkctl.doctor.gather import gather
 
-    engine.apply(healed.lab, "mtu-1500")
-    with open_session(healed.inventory, read_only=True) as session:
+    engine.inject(cluster.lab.base, "mtu-1500")
+    with open_session(cluster.inventory, read_only=True) as session:
         checks = choose_checks(["fabric.mtu"])
         planned = plan(evaluate(gather(session, session.inventory.nodes, ()), checks))
         assert [("refused" in str(error)) for _, error in apply(session, planned)] == [True]
-    assert examine(healed.inventory)[0] == FOUND["mtu-1500"]
+    assert examine(cluster.inventory)[0] == FOUND["mtu-1500"]
 
 
-def test_a_report_names_the_fault_and_no_secret(healed: Cluster) -> None:
-    engine.apply(healed.lab, "driver-590")
-    path = healed.lab.base / "report.html"
-    healed.run("doctor", "--skip", "runtime.imports", "--report", str(path))
+def test_a_report_names_the_fault_and_no_secret(cluster: Cluster) -> None:
+    engine.inject(cluster.lab.base, "driver-590")
+    path = cluster.lab.base / "report.html"
+    cluster.run("doctor", "--skip", "runtime.imports", "--report", str(path))
     html = path.read_text()
     assert "590.44.01" in html
     assert "imitated" in html
@@ -166,10 +150,10 @@ def test_a_report_names_the_fault_and_no_secret(healed: Cluster) -> None:
     path.unlink()
 
 
-def test_a_log_is_decided_on_the_nodes(healed: Cluster) -> None:
-    engine.apply(healed.lab, "uverbs-missing")
+def test_a_log_is_decided_on_the_nodes(cluster: Cluster) -> None:
+    engine.inject(cluster.lab.base, "uverbs-missing")
     log = "tests/fixtures/nccl/ib-hca-missing.rank0.log"
-    told = json.loads(healed.run("doctor", "--log", log, "--json", code=3).stdout)
+    told = json.loads(cluster.run("doctor", "--log", log, "--json", code=3).stdout)
     assert told["cause"] == "hca-filter-no-match"
     failed = {(f["check"], f["node"]) for f in told["decided"] if f["severity"] == "FAIL"}
     assert failed == {("fabric.uverbs", TWO)}

@@ -16,6 +16,7 @@ import pytest
 from sparkctl.cli.lab import cache_folder
 from sparkctl.errors import SparkctlError, UsageError
 from sparkctl.lab import lab as labs
+from sparkctl.lab.faults import engine
 from sparkctl.lab.spec import prefix
 
 pytestmark = pytest.mark.lab
@@ -114,6 +115,14 @@ def test_a_killed_node_is_told_and_down_removes_the_rest(base: Path) -> None:
     assert str(base) in labs.down(base)
     assert remains(base) == []
     assert labs.down(base) == []
+
+
+def test_down_with_faults_active(base: Path) -> None:
+    up(base)
+    for name in ("other-cage", "uverbs-denied", "disk-full", "port-taken", "ssh-down"):
+        engine.inject(base, name)
+    labs.down(base)
+    assert remains(base) == []
 
 
 def test_a_lost_state_is_no_obstacle(base: Path) -> None:

@@ -106,11 +106,11 @@ def test_the_doctor_reads_the_environment_of_what_runs(served: Cluster, tmp_path
 
 
 def test_a_wedged_engine_is_told_although_the_api_answers(served: Cluster) -> None:
-    engine.apply(served.lab, "api-wedged")
+    engine.inject(served.lab.base, "api-wedged")
     try:
         assert examine(served.inventory)[0] == {("running.generation", "spark-1", "FAIL")}
     finally:
-        engine.heal(served.lab)
+        engine.heal(served.lab.base)
     assert examine(served.inventory)[0] == set()
 
 
@@ -128,14 +128,14 @@ def test_up_recovers_after_vllm_was_killed(served: Cluster) -> None:
 
 
 def test_a_worker_that_joined_by_the_management_network(served: Cluster) -> None:
-    engine.apply(served.lab, "ray-on-management")
+    engine.inject(served.lab.base, "ray-on-management")
     try:
         wrong, _ = examine(served.inventory)
         assert ("running.ray", "spark-2", "FAIL") in wrong
         # What follows: the rank on that node is gone with its raylet.
         assert {check for check, _, _ in wrong} <= {"running.ray", "running.generation"}
     finally:
-        engine.heal(served.lab)
+        engine.heal(served.lab.base)
     changes = json.loads(served.up("--json").stdout)["changes"]
     assert changes[0].startswith("start Ray worker on spark-2")
     assert examine(served.inventory)[0] == set()

@@ -16,7 +16,8 @@ MAC = "4c:bb:47:00:03:01"
 
 
 def live(*, up: bool, carrier: bool, ipv4: tuple[str, ...] = ()) -> sysfs.Entries:
-    return sysfs.live(HALF, sysfs.LinkState(MAC, up, carrier, ipv4))
+    state = sysfs.LinkState(MAC, up, carrier, ipv4)
+    return sysfs.speed(HALF, state) | sysfs.port(HALF, state)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,74 @@
+"""Faults of the machine: disk, memory, clock, driver, kernel."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from sparkctl.lab import nvidia_smi
+from sparkctl.lab.faults.fault import Fault
+from sparkctl.lab.faults.target import Target
+
+CLOCK = Path(__file__).with_name("clock.c")
+SKEW = 120  # seconds
+LOW = 1024 * 1024  # KiB
+LEFT = 64  # KiB that a full disk has left
+DRIVER = "590.44.01"
+KERNEL = "7.0.0-1019-nvidia"
+MEMINFO, SMI = "/proc/meminfo", "/usr/local/bin/nvidia-smi"
+
+
+def _disk(target: Target) -> None:
+    """Without a word to what is there: the file system shrinks around it."""
+    size, total, free = map(int, target.run("stat", "-f", "-c", "%S %b %f", "/tmp").split())
+    used, whole = (total - free) * size // 1024, total * size // 1024
+    resize = "mount -t tmpfs -o remount,size={}k tmpfs /tmp"
+    target.change(resize.format(used + LEFT), resize.format(whole))
+
+
+def _meminfo(target: Target, **values: int) -> None:
+    text = target.read(MEMINFO)
+    for name, value in values.items():
+        line = f"{name + ':':16}{value:8} kB\n"
+        text, found = re.subn(rf"^{name}:.*\n", line, text, flags=re.MULTILINE)
+        text += "" if found else line
+    target.cover(MEMINFO, text, "0444")
+
+
+def _memory(target: Target) -> None:
+    _meminfo(target, MemFree=LOW, MemAvailable=LOW)
+
+
+def _clock(target: Target) -> None:
+    library = f"{target.folder}/clock.so"
+    build = ["gcc", "-shared", "-fPIC", "-O2", f"-DSKEW={SKEW}", "-x", "c", "-", "-o", library]
+    target.run(*build, text=CLOCK.read_text())
+    target.cover("/etc/ld.so.preload", f"{library}\n")
+
+
+def _driver(target: Target) -> None:
+    target.cover(SMI, target.read(SMI).replace(nvidia_smi.DRIVER, DRIVER), "0755")
+
+
+def _wedged_gpu(target: Target) -> None:
+    target.cover(SMI, "#!/bin/sh\nexec sleep infinity\n", "0755")
+
+
+def _kernel(target: Target) -> None:
+    target.cover("/proc/sys/kernel/osrelease", f"{KERNEL}\n", "0444")
+    _meminfo(target, CmaTotal=0, CmaFree=0)
+
+
+FAULTS = (
+    Fault("disk-full", f"/tmp has {LEFT} KiB left", _disk, touches=("tmp",)),
+    Fault("memory-low", f"{LOW >> 20} GiB of memory is available", _memory, touches=("meminfo",)),
+    Fault("clock-skew", f"the clock is {SKEW} s fast", _clock, touches=("ld.so.preload",)),
+    Fault("driver-590", f"the driver is {DRIVER}", _driver, touches=("nvidia-smi",)),
+    Fault(
+        "kho-kernel",
+        f"kernel {KERNEL}, whose kexec handover has taken the CMA pool",
+        _kernel,
+        touches=("meminfo", "osrelease"),
+    ),
+    Fault("gpu-hangs", "nvidia-smi never answers", _wedged_gpu, touches=("nvidia-smi",)),
+)

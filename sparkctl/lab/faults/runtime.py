@@ -1,0 +1,69 @@
+"""Faults of what is installed and copied: Ray's version, the model."""
+
+from __future__ import annotations
+
+from sparkctl.errors import SparkctlError
+from sparkctl.lab.faults.fault import Fault
+from sparkctl.lab.faults.needs import runtime
+from sparkctl.lab.faults.target import Target
+
+# Ray $2 in the folder $1 becomes $3: its metadata, and what it says of itself to other nodes.
+RELEASE = """\
+cd "$1"
+mv "ray-$2.dist-info" "ray-$3.dist-info"
+sed -i "s/^Version: $2$/Version: $3/" "ray-$3.dist-info/METADATA"
+sed -i "s/\\"$2\\"/\\"$3\\"/" ray/_version.py
+"""
+
+
+def _ray_version(target: Target) -> None:
+    """An overlay over the runtime's packages: what lies below is this machine's own."""
+    find = f"ls -d {runtime(target)}/lib/python3*/site-packages/ray-*.dist-info"
+    site, _, name = target.run("sh", "-c", find).strip().rpartition("/")
+    version = name.removeprefix("ray-").removesuffix(".dist-info")
+    major, minor, patch = version.split(".")[:3]
+    upper, work = target.folder / "upper", target.folder / "work"
+    target.run("mkdir", str(upper), str(work))
+    options = f"lowerdir={site},upperdir={upper},workdir={work}"
+    target.change(f"mount -t overlay -o {options} overlay {site}", f"umount {site}")
+    other = f"{major}.{minor}.{int(patch) + 1}"
+    target.run("sh", "-ec", RELEASE, "sh", site, version, other)
+
+
+def _model(target: Target) -> str:
+    return f"{target.lab.base}/model"
+
+
+def _missing(target: Target) -> None:
+    """Of the folder around it the node has no need."""
+    target.hide(target.lab.base)
+
+
+def _truncated(target: Target) -> None:
+    shards = target.run("sh", "-c", f"ls {_model(target)}/*.safetensors").split()
+    if not shards:
+        raise SparkctlError(f"no *.safetensors in {_model(target)}", node=target.node.name)
+    half = f"{target.folder}/shard"
+    size = int(target.run("stat", "-c", "%s", shards[-1])) // 2
+    target.run("cp", shards[-1], half)
+    target.run("truncate", f"--size={size}", half)
+    target.cover_by(shards[-1], half)
+
+
+FAULTS = (
+    Fault(
+        "ray-version",
+        "Ray is of the next patch release",
+        _ray_version,
+        touches=("site-packages",),
+        needs="runtime",
+    ),
+    Fault("model-missing", "the model is not there", _missing, touches=("model",), needs="model"),
+    Fault(
+        "model-truncated",
+        "half of the model's last shard is missing, as after a copy that was interrupted",
+        _truncated,
+        touches=("model",),
+        needs="model",
+    ),
+)

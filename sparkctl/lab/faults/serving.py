@@ -1,0 +1,96 @@
+"""Faults of a cluster that serves."""
+
+from __future__ import annotations
+
+from sparkctl.cluster.places import LOGS
+from sparkctl.errors import SparkctlError
+from sparkctl.inventory.loader import load
+from sparkctl.lab.faults.fault import HEAD, Fault
+from sparkctl.lab.faults.target import Target, until
+from sparkctl.lab.spec import CABLED
+from sparkctl.remote import nodecall
+from sparkctl.remote.command import Command
+from sparkctl.serving.commandline import ray_worker_argv
+
+RAY_SECONDS = 60.0  # for `ray start`, which takes ten on a busy machine
+GRACE = 10.0  # seconds for raylet to leave on TERM
+CLUSTER = "SPARKCTL_CLUSTER"
+
+
+def _mark(target: Target) -> str:
+    """The mark of the node's running Ray."""
+    pid = target.run("pgrep", "-x", "raylet").split()[0]
+    lines = target.run("tr", "\\0", "\\n", text=target.read(f"/proc/{pid}/environ")).splitlines()
+    found = [line.partition("=")[2] for line in lines if line.startswith(f"{CLUSTER}=")]
+    if not found:
+        raise SparkctlError("its Ray is not of `sparkctl up`", node=target.node.name)
+    return found[0]
+
+
+def _ray_on_management(target: Target) -> None:
+    """As a `ray start` does that is given no address; healing lets it join by the fabric again."""
+    inventory, node, head = load(target.lab.inventory), target.node, target.lab.nodes[0]
+    mark, fabric = _mark(target), CABLED[0]
+
+    def start(address: str) -> Command:
+        request = {
+            "cluster": inventory.cluster,
+            "argv": ray_worker_argv(inventory, address, head.fabric_address(fabric)),
+            "env": {CLUSTER: mark, "SPARKCTL_ROLE": "ray"},
+            "log": LOGS["ray"],
+            "timeout": RAY_SECONDS,
+        }
+        return nodecall.call("launch.run", request)
+
+    def joined(address: str) -> str:
+        # In brackets, so that the shell that looks does not find itself.
+        return f"pgrep -f '[r]aylet.*--node_ip_address={address}' >/dev/null"
+
+    stop = nodecall.call(
+        "processes.stop", {"cluster": inventory.cluster, "roles": ["ray"], "grace": GRACE}
+    )
+    own = node.fabric_address(fabric)
+    target.when_healed(*until(joined(own)))
+    target.when_healed(*start(own).argv, text=_text(start(own)))
+    target.when_healed(*stop.argv, text=_text(stop))
+    for command in (stop, start(node.address)):
+        target.run(*command.argv, text=_text(command))
+    target.until(joined(node.address))
+
+
+def _text(command: Command) -> str:
+    return command.stdin.decode()
+
+
+def _wedged(target: Target) -> None:
+    """The process between the API and the ranks stops; the API goes on to answer."""
+    try:
+        pids = target.run("pgrep", "-f", "^VLLM::EngineCore").split()
+    except SparkctlError:
+        raise SparkctlError(
+            "no engine of vLLM runs",
+            node=target.node.name,
+            hint=f"`sparkctl up -i {target.lab.inventory}` first",
+        ) from None
+    target.change(["kill", "-STOP", *pids], ["kill", "-CONT", *pids])
+    for pid in pids:
+        target.until(f"grep -q '^State:.T' /proc/{pid}/status")
+
+
+FAULTS = (
+    Fault(
+        "ray-on-management",
+        "Ray has joined over the management network (which ends vLLM: `up` after healing)",
+        _ray_on_management,
+        touches=("ray",),
+        needs="serving",
+    ),
+    Fault(
+        "api-wedged",
+        "the engine is stopped: the API answers 200 and nothing is generated",
+        _wedged,
+        touches=("vllm",),
+        node=HEAD,
+        needs="serving",
+    ),
+)

@@ -1,0 +1,22 @@
+"""Settings that somebody left on a node."""
+
+from __future__ import annotations
+
+from sparkctl.lab.faults.fault import Fault
+from sparkctl.lab.faults.target import Target
+
+
+def _nccl_conf(target: Target) -> None:
+    target.cover("/etc/nccl.conf", "# from an old benchmark\nNCCL_NET=Socket\n")
+
+
+def _profile(target: Target) -> None:
+    target.cover("/root/.bashrc", "export NCCL_IB_DISABLE=1\n")
+
+
+FAULTS = (
+    Fault("nccl-conf", "/etc/nccl.conf has NCCL_NET=Socket", _nccl_conf, touches=("nccl.conf",)),
+    Fault(
+        "ib-disabled-profile", "~/.bashrc exports NCCL_IB_DISABLE=1", _profile, touches=("bashrc",)
+    ),
+)

@@ -1,0 +1,34 @@
+"""All faults, in the order in which they are listed."""
+
+from __future__ import annotations
+
+from sparkctl.lab.faults import (
+    devices,
+    host,
+    inventory,
+    network,
+    processes,
+    runtime,
+    serving,
+    settings,
+    ssh,
+    verbs,
+)
+from sparkctl.lab.faults.fault import Fault
+
+FAULTS: dict[str, Fault] = {
+    fault.name: fault
+    for faults in (
+        network.FAULTS,
+        devices.FAULTS,
+        verbs.FAULTS,
+        inventory.FAULTS,
+        settings.FAULTS,
+        runtime.FAULTS,
+        host.FAULTS,
+        processes.FAULTS,
+        ssh.FAULTS,
+        serving.FAULTS,
+    )
+    for fault in faults
+}

@@ -1,0 +1,73 @@
+"""Faults of what a process needs to use RDMA: uverbs devices, rdma-core, locked memory."""
+
+from __future__ import annotations
+
+from sparkctl.lab.faults.fault import Fault
+from sparkctl.lab.faults.target import Target
+
+UVERBS = "/dev/infiniband"
+LIMIT = 64  # KiB
+
+
+def _missing(target: Target) -> None:
+    target.hide(UVERBS)
+
+
+def _denied(target: Target) -> None:
+    """Root may open any device, but for one on a mount that has none: EACCES (open(2))."""
+    copy = target.folder / "infiniband"
+    target.change(f"mkdir {copy}", f"rmdir {copy}")
+    target.change(f"mount -t tmpfs -o nodev,mode=755 tmpfs {copy}", f"umount {copy}")
+    target.run("cp", "--archive", f"{UVERBS}/.", str(copy))
+    target.cover_by(UVERBS, str(copy))
+
+
+# Root's CAP_IPC_LOCK lifts the limit, so its logins lose it: they are as any user's then.
+SHELL = f"""\
+#!/bin/sh
+ulimit -l {LIMIT}
+exec setpriv --bounding-set -ipc_lock --inh-caps -ipc_lock -- /bin/bash "$@"
+"""
+
+
+def _memlock(target: Target) -> None:
+    shell = target.file("shell", SHELL, "0755")
+    lines = target.read("/etc/passwd").splitlines(keepends=True)
+    root = next(line for line in lines if line.startswith("root:"))
+    limited = f"{root.rpartition(':')[0]}:{shell}\n"
+    target.cover("/etc/passwd", "".join(limited if x == root else x for x in lines))
+
+
+FIND = "find /usr/lib /usr/lib64 -maxdepth 2"
+LIBRARIES = f"{FIND} -name 'libibverbs.so*'"
+PROVIDERS = f"{FIND} -name libibverbs -type d"
+
+
+def _without_library(target: Target) -> None:
+    for path in target.run("sh", "-c", f"{LIBRARIES} 2>/dev/null || true").splitlines():
+        target.change(["mv", path, f"{path}.hidden"], ["mv", f"{path}.hidden", path])
+    for path in target.run("sh", "-c", f"{PROVIDERS} 2>/dev/null || true").splitlines():
+        target.hide(path)
+
+
+FAULTS = (
+    Fault(
+        "uverbs-missing",
+        f"{UVERBS} is empty, and sysfs looks perfect",
+        _missing,
+        touches=("uverbs",),
+    ),
+    Fault("uverbs-denied", f"{UVERBS}/uverbsN may not be opened", _denied, touches=("uverbs",)),
+    Fault(
+        "memlock-64k",
+        f"a login may lock {LIMIT} KiB of memory",
+        _memlock,
+        touches=("passwd",),
+    ),
+    Fault(
+        "no-libibverbs",
+        "rdma-core's libraries are not installed",
+        _without_library,
+        touches=("rdma-core",),
+    ),
+)

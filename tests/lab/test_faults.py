@@ -1,0 +1,217 @@
+"""Each fault really happens, and its healing leaves nothing of it."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import time
+from typing import Any
+
+import pytest
+
+from sparkctl.cli.lab import cache_folder
+from sparkctl.lab import node as lab_node
+from sparkctl.lab.faults import engine
+from sparkctl.lab.faults.fault import HEAD, WORKER
+from sparkctl.lab.faults.table import FAULTS
+from sparkctl.lab.lab import Lab
+from tests.lab.cluster import BASE, Cluster
+from tests.lab.nodestate import difference, on
+
+pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("healed")]
+
+IB, NET = "/sys/class/infiniband", "/sys/class/net"
+SECOND = "enP2p1s0f0np0"
+OPEN = 'python3 -c \'open("/dev/infiniband/uverbs0", "r+b", 0)\' 2>&1; true'
+# A node, what a login over SSH runs there, and what it then prints.
+SEEN = {
+    "half-down": (
+        HEAD, f"cat {NET}/{SECOND}/carrier {IB}/roceP2p1s0f0/ports/1/state", "^0\n1: DOWN$"),
+    "half-without-address": (WORKER, f"ip -brief address show {SECOND}", r"UP\s+fe80"),
+    "one-subnet": (WORKER, f"ip -4 -brief address show {SECOND}", r"UP\s+192.168.100.112/24\s*$"),
+    "mtu-1500": (
+        HEAD, "ping -q -c 1 -W 1 -M do -s 8972 192.168.101.12; true", "100% packet loss"),
+    "other-cage": (
+        WORKER,
+        f"cat {IB}/rocep1s0f[01]/ports/1/state {IB}/roceP2p1s0f[01]/ports/1/rate;"
+        " ip -4 -brief address show enp1s0f1np1; ping -q -c 1 -W 1 192.168.101.11",
+        r"^1: DOWN\n4: ACTIVE\n40 Gb.*\n200 Gb.*\nenp1s0f1np1\S*\s+UP +192.168.100.12/24(.|\n)* 0%",
+    ),
+    "firewall": (
+        WORKER, "timeout 1 bash -c '</dev/tcp/192.168.100.11/6379'; echo $?;"
+        " bash -c '</dev/tcp/192.168.100.11/6380' 2>&1; true", "^124\n.*refused"),
+    "hca-renamed": (
+        WORKER, f"LC_ALL=C ls {IB}; cat {IB}/mlx5_0/ports/1/gid_attrs/ndevs/3"
+        " /sys/class/infiniband_verbs/uverbs0/ibdev",
+        "^mlx5_0\nroceP2p1s0f0\nroceP2p1s0f1\nrocep1s0f1\nenp1s0f0np0\nmlx5_0$"),
+    "pcie-width-2": (WORKER, f"cat {NET}/{SECOND}/device/current_link_width", "^2$"),
+    "half-slow": (
+        WORKER, f"cat {NET}/{SECOND}/speed {IB}/roceP2p1s0f0/ports/1/rate", "^100000\n100 Gb"),
+    "no-rdma": (WORKER, f"ls {IB} /sys/class/infiniband_verbs /dev/infiniband | wc -w", "^3$"),
+    "gid-index-hole": (
+        WORKER, f"cat {IB}/roceP2p1s0f0/ports/1/gids/[35] {IB}/rocep1s0f0/ports/1/gids/3",
+        "^(0000:){7}0000\n.*ffff:c0a8:650c\n.*ffff:c0a8:640c$"),
+    "uverbs-missing": (WORKER, OPEN, "No such file"),
+    "uverbs-denied": (WORKER, OPEN, "Permission denied"),
+    "memlock-64k": (WORKER, "ulimit -l; grep CapEff /proc/self/status", r"^64\nCapEff:\s\w+bfff$"),
+    "no-libibverbs": (
+        WORKER, "python3 -c 'import ctypes; ctypes.CDLL(\"libibverbs.so.1\")' 2>&1;"
+        " ls /usr/lib/*/libibverbs", "cannot open shared object file.*No such file"),
+    "nccl-conf": (WORKER, "cat /etc/nccl.conf", "^NCCL_NET=Socket$"),
+    "ib-disabled-profile": (WORKER, "env", "^NCCL_IB_DISABLE=1$"),
+    "model-missing": (WORKER, f"ls {BASE}/model 2>&1; true", "No such file"),
+    "disk-full": (WORKER, "dd if=/dev/zero of=/tmp/more bs=1M count=1 2>&1; rm /tmp/more",
+                  "No space left"),
+    "memory-low": (WORKER, "free -m", r"^Mem: .* 1024$"),
+    "kho-kernel": (
+        WORKER, "cat /proc/sys/kernel/osrelease; grep CmaTotal /proc/meminfo",
+        "^7.0.0-1019-nvidia\nCmaTotal: +0 kB$"),
+    "driver-590": (
+        WORKER, "nvidia-smi --query-gpu=driver_version --format=csv,noheader", r"^590\."),
+    "gpu-hangs": (WORKER, "timeout 1 nvidia-smi; echo $?", "^124$"),
+    "port-taken": (HEAD, "ss -Hltnp 'sport = :6379'", r'^LISTEN .*"python3"'),
+    "foreign-ray": (
+        WORKER, "pgrep -a gcs_server; pgrep -xc raylet", "gcs_server_port=6399(.|\n)*^1$"),
+    "leftover": (
+        WORKER, "tr '\\0' '\\n' </proc/$(pgrep -f '^[V]LLM')/environ; ls ~/.sparkctl/lab",
+        "^SPARKCTL_CLUSTER=lab/20260101-000000-dead(.|\n)*^applied.json$"),
+}  # fmt: skip
+# A variable's value in the plan, and the nodes that have it.
+VALUES = {
+    "hca-netdev-name": ("NCCL_IB_HCA", "enp1s0f0np0,enP2p1s0f0np0", [WORKER]),
+    "hca-space": ("NCCL_IB_HCA", "rocep1s0f0, roceP2p1s0f0", [WORKER]),
+    "hca-quotes": ("NCCL_IB_HCA", '"rocep1s0f0,roceP2p1s0f0"', [WORKER]),
+    "gid-index-hole": ("NCCL_IB_GID_INDEX", "3", [HEAD, WORKER]),
+}
+# Of these there is a test of its own below.
+OTHERS = {"loss-counters", "clock-skew", "ray-version", "model-truncated",
+          "ssh-down", "ssh-slow", "host-key-changed"}  # fmt: skip
+
+
+def test_each_fault_has_a_test() -> None:
+    idle = {name for name, fault in FAULTS.items() if fault.needs != "serving"}
+    assert SEEN.keys() | VALUES.keys() | OTHERS == idle
+
+
+@pytest.mark.parametrize("name", SEEN)
+def test_it_happens(cluster: Cluster, healthy: dict[str, Any], name: str) -> None:
+    node, command, wanted = SEEN[name]
+    assert not re.search(wanted, cluster.on(node, command, check=False), re.MULTILINE)
+    engine.inject(BASE, name)
+    assert re.search(wanted, cluster.on(node, command), re.MULTILINE)
+    engine.heal(BASE, name)
+    assert difference(cluster.lab, healthy) == {}
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_a_value_is_in_the_inventory(cluster: Cluster, healthy: dict[str, Any], name: str) -> None:
+    variable, value, nodes = VALUES[name]
+    engine.inject(BASE, name)
+    planned = json.loads(cluster.run("env", "--json").stdout)
+    found = {node: values.get(variable, {}).get("value") for node, values in planned.items()}
+    assert [node for node in found if found[node] == value] == nodes
+    engine.heal(BASE, name)
+    assert difference(cluster.lab, healthy) == {}
+
+
+def test_loss_grows_steadily(lab: Lab, healthy: dict[str, Any]) -> None:
+    engine.inject(BASE, "loss-counters")
+    counters = f"{IB}/roceP2p1s0f0/ports/1/hw_counters"
+    first = int(on(lab, WORKER, "cat", f"{counters}/packet_seq_err"))
+    assert first > 0
+    more = f"until [ $(cat {counters}/packet_seq_err) -gt {first} ]; do sleep 0.02; done"
+    on(lab, WORKER, "timeout", "5", "sh", "-c", more)
+    assert on(lab, WORKER, "cat", f"{counters}/roce_adp_retrans") == "0\n"
+    engine.heal(BASE)
+    assert difference(lab, healthy) == {}
+
+
+def test_the_clock_is_fast_in_every_program(cluster: Cluster, healthy: dict[str, Any]) -> None:
+    clocks = (
+        "date +%s; python3 -c 'import time; print(int(time.time()))'; bash -c 'echo $EPOCHSECONDS';"
+        "perl -e 'print time'; python3 -c 'import time; print(int(time.monotonic()))' >&2"
+    )
+    engine.inject(BASE, "clock-skew")
+    begun = time.time()
+    shown = [int(line) for line in cluster.on(WORKER, clocks).splitlines()]
+    assert len(shown) == 4
+    assert all(begun + 119 <= clock <= time.time() + 121 for clock in shown)
+    assert abs(int(cluster.on(HEAD, "date +%s")) - time.time()) < 2
+    engine.heal(BASE)
+    assert difference(cluster.lab, healthy) == {}
+
+
+def test_ray_is_of_another_release_through_and_through(
+    cluster: Cluster, healthy: dict[str, Any]
+) -> None:
+    venv = cache_folder() / "runtime"
+    look = f"ls {venv}/lib/python3*/site-packages | grep '^ray-'; {venv}/bin/ray --version"
+    engine.inject(BASE, "ray-version")
+    (info, says), (other_info, other_says) = (
+        cluster.on(node, look).splitlines() for node in (HEAD, WORKER)
+    )
+    major, minor, patch = says.rpartition(" ")[2].split(".")
+    other = f"{major}.{minor}.{int(patch) + 1}"
+    assert info != other_info == f"ray-{other}.dist-info"
+    assert other_says == f"ray, version {other}"
+    engine.heal(BASE)
+    assert difference(cluster.lab, healthy) == {}
+
+
+def test_half_of_a_shard_is_missing_on_one_node(lab: Lab, healthy: dict[str, Any]) -> None:
+    shard = max((lab.base / "model").glob("*.safetensors"))
+    whole = shard.stat().st_size
+    engine.inject(BASE, "model-truncated")
+    sizes = [int(on(lab, node, "stat", "-c", "%s", str(shard))) for node in (HEAD, WORKER)]
+    assert sizes == [whole, whole // 2]
+    assert shard.stat().st_size == whole
+    engine.heal(BASE)
+    assert difference(lab, healthy) == {}
+
+
+def test_a_frozen_sshd_accepts_and_says_nothing(lab: Lab, healthy: dict[str, Any]) -> None:
+    engine.inject(BASE, "ssh-down")
+    with socket.create_connection((lab.nodes[1].address, 22), timeout=1) as connection:
+        connection.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            connection.recv(4)
+    engine.heal(BASE)
+    assert lab_node.answers(lab.nodes[1])
+    assert difference(lab, healthy) == {}
+
+
+def test_a_login_is_slow_and_comes_about(cluster: Cluster, healthy: dict[str, Any]) -> None:
+    engine.inject(BASE, "ssh-slow")
+    begun = time.monotonic()
+    assert cluster.on(WORKER, "hostname") == "spark-2\n"
+    assert 4 < time.monotonic() - begun < 9
+    engine.heal(BASE)
+    begun = time.monotonic()
+    assert difference(cluster.lab, healthy) == {}
+    assert time.monotonic() - begun < 4
+
+
+def test_another_host_key_is_shown(cluster: Cluster, healthy: dict[str, Any]) -> None:
+    engine.inject(BASE, "host-key-changed")
+    with pytest.raises(AssertionError, match="IDENTIFICATION HAS CHANGED"):
+        cluster.on(WORKER, "true")
+    engine.heal(BASE)
+    assert difference(cluster.lab, healthy) == {}
+
+
+def test_a_wedged_engine_is_stopped_and_goes_on(lab: Lab, healthy: dict[str, Any]) -> None:
+    """A stand-in for vLLM's process has its name; what the API then does is seen when serving."""
+    stand_in = "setsid --fork bash -c 'exec -a VLLM::EngineCore sleep infinity' >/dev/null 2>&1"
+    on(lab, HEAD, "sh", "-c", stand_in)
+    find = "pgrep -f '^[V]LLM::EngineCore'"
+    pid = on(lab, HEAD, "timeout", "5", "sh", "-c", f"until {find}; do sleep 0.02; done").strip()
+    try:
+        engine.inject(BASE, "api-wedged")
+        assert on(lab, HEAD, "ps", "-o", "stat=", pid).startswith("T")
+        engine.heal(BASE)
+        assert on(lab, HEAD, "ps", "-o", "stat=", pid).startswith("S")
+    finally:
+        on(lab, HEAD, "kill", "-KILL", pid)
+    on(lab, HEAD, "timeout", "5", "sh", "-c", f"while {find}; do sleep 0.02; done")
+    assert difference(lab, healthy) == {}

@@ -1,0 +1,119 @@
+"""The table of faults, and what of injecting them is pure."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sparkctl.lab.faults import journal
+from sparkctl.lab.faults.fault import INVENTORY, Fault
+from sparkctl.lab.faults.journal import LAB, Active, Undo
+from sparkctl.lab.faults.settled import unsettled
+from sparkctl.lab.faults.table import FAULTS
+from sparkctl.lab.spec import HALVES
+
+# The names that scripts and the doctor's own test use.
+NAMES = """
+half-down half-without-address one-subnet mtu-1500 other-cage firewall hca-renamed pcie-width-2
+half-slow loss-counters no-rdma gid-index-hole uverbs-missing uverbs-denied memlock-64k
+no-libibverbs hca-netdev-name hca-space hca-quotes nccl-conf ib-disabled-profile ray-version
+model-missing model-truncated disk-full memory-low clock-skew driver-590 kho-kernel gpu-hangs
+port-taken foreign-ray leftover ssh-down ssh-slow host-key-changed ray-on-management api-wedged
+"""
+
+
+def test_the_names_are_a_contract() -> None:
+    assert list(FAULTS) == NAMES.split()
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=lambda f: f.name)
+def test_each_is_told_in_one_line_and_says_what_it_touches(fault: Fault) -> None:
+    assert 10 < len(fault.happens) < 90
+    assert "\n" not in fault.happens
+    assert fault.touches
+    assert fault.shared(fault, same_node=True)
+
+
+def fault(*touches: str) -> Fault:
+    return Fault("any", "any", lambda _: None, touches)
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "same_node", "shared"),
+    [
+        (["a"], ["a"], True, "a"),
+        (["a"], ["a"], False, None),
+        (["a"], ["b"], True, None),
+        (["rdma"], ["rdma/rate"], True, "rdma/rate"),
+        (["x", "rdma/rate"], ["rdma"], True, "rdma/rate"),
+        (["rdma/rate"], ["rdma/rates"], True, None),
+        ([INVENTORY], [INVENTORY, "b"], False, INVENTORY),
+    ],
+)
+def test_places_are_shared_by_nesting(
+    mine: list[str], theirs: list[str], same_node: bool, shared: str | None
+) -> None:
+    assert fault(*mine).shared(fault(*theirs), same_node=same_node) == shared
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("memory-low", "kho-kernel"),
+        ("driver-590", "gpu-hangs"),
+        ("no-rdma", "uverbs-denied"),
+        ("no-rdma", "half-slow"),
+        ("half-down", "other-cage"),
+        ("one-subnet", "half-without-address"),
+        ("gid-index-hole", "half-without-address"),
+        ("ssh-down", "host-key-changed"),
+    ],
+)
+def test_faults_of_the_same_thing_are_not_active_together(one: str, other: str) -> None:
+    assert FAULTS[one].shared(FAULTS[other], same_node=True)
+    assert not FAULTS[one].shared(FAULTS["nccl-conf"], same_node=True)
+
+
+def test_the_journal_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    assert journal.read(tmp_path) == []
+    active = [
+        Active("a", "spark-2", [Undo("spark-2", ("ip", "link"), "text"), Undo(LAB, ("mv",))]),
+        Active("b", "spark-1"),
+    ]
+    journal.write(tmp_path, active)
+    assert journal.read(tmp_path) == active
+    journal.write(tmp_path, [])
+    assert list(tmp_path.iterdir()) == []
+
+
+NAME = HALVES[0].interface
+
+
+@pytest.mark.parametrize(
+    ("flags", "operstate", "addresses", "device", "wanted"),
+    [
+        ("UP LOWER_UP", "UP", 1, f"{NAME} 2 4: ACTIVE", None),
+        ("UP LOWER_UP", "UP", 1, "", None),  # no device: nothing to follow
+        ("UP LOWER_UP", "DOWN", 1, f"{NAME} 2 4: ACTIVE", "is still DOWN"),
+        ("UP", "UP", 1, f"{NAME} 2 1: DOWN", "is still UP"),
+        ("UP", "LOWERLAYERDOWN", 1, f"{NAME} 2 1: DOWN", None),
+        ("", "DOWN", 0, f"{NAME} 0 1: DOWN", None),
+        ("", "DOWN", 0, f"{NAME} 0 4: ACTIVE", "does not follow"),
+        ("UP LOWER_UP", "UP", 0, f"{NAME} 2 4: ACTIVE", "does not follow"),
+    ],
+)
+def test_a_node_is_settled_when_sysfs_follows_the_kernel(
+    flags: str, operstate: str, addresses: int, device: str, wanted: str | None
+) -> None:
+    link = {
+        "ifname": NAME,
+        "link_type": "ether",
+        "flags": flags.split(),
+        "operstate": operstate,
+        "addr_info": [{"family": "inet"}] * addresses + [{"family": "inet6"}],
+    }
+    loopback = {**link, "ifname": "lo", "link_type": "loopback", "operstate": "UNKNOWN"}
+    problem = unsettled(f"{json.dumps([loopback, link])}\n{device}")
+    assert problem is None if wanted is None else wanted in (problem or "")
