@@ -16,7 +16,7 @@ from sparkctl.lab.lab import Lab
 from tests.lab.cluster import Cluster
 from tests.lab.examine import Wrong, examine, lasting
 
-pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("healed")]
+pytestmark = [pytest.mark.lab, pytest.mark.faults, pytest.mark.usefixtures("healed")]
 ONE, TWO = "spark-1", "spark-2"
 
 # What each fault leads to, all of it: the expected check first, then what follows from it.

@@ -18,7 +18,7 @@ from sparkctl.lab.lab import Lab
 from tests.lab.cluster import BASE, Cluster
 from tests.lab.nodestate import difference, on
 
-pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("healed")]
+pytestmark = [pytest.mark.lab, pytest.mark.faults, pytest.mark.usefixtures("healed")]
 SECOND = "enP2p1s0f0np0"
 
 

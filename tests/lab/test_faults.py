@@ -19,7 +19,7 @@ from sparkctl.lab.lab import Lab
 from tests.lab.cluster import BASE, Cluster
 from tests.lab.nodestate import difference, on
 
-pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("healed")]
+pytestmark = [pytest.mark.lab, pytest.mark.faults, pytest.mark.usefixtures("healed")]
 
 IB, NET = "/sys/class/infiniband", "/sys/class/net"
 SECOND = "enP2p1s0f0np0"
