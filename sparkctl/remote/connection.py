@@ -18,6 +18,7 @@ from sparkctl.remote.command import KILL_GRACE, Command, Result
 TIMED_OUT = (124, 137)  # timeout(1): after TERM, and after KILL
 OPEN_TIMEOUT = 20.0  # seconds for the server to open a channel and to start a command
 STATUS_TIMEOUT = 5.0  # seconds from the end of the streams to the exit status
+REFUSED_FOR = 3.0  # seconds until a refused session is believed to stay so
 MAX_SESSIONS = 10  # sshd's own default for one connection (sshd_config(5), MaxSessions)
 
 
@@ -134,17 +135,7 @@ class Connection:
             self._sessions.release()
 
     def _start(self, command: Command) -> paramiko.Channel:
-        try:
-            channel = self._transports[-1].open_session(timeout=OPEN_TIMEOUT)
-        except paramiko.ChannelException as error:
-            raise RemoteError(
-                f"the node's sshd should open a session for {_name(command)}, it refused:"
-                f" {error.text}",
-                node=self.node,
-                hint=f"MaxSessions in its sshd_config should be {MAX_SESSIONS} or more (default)",
-            ) from error
-        except (paramiko.SSHException, OSError, EOFError) as error:
-            raise self._lost(command, error) from error
+        channel = self._open(command)
         # exec_command waits for the server without a bound of its own.
         bound = threading.Timer(OPEN_TIMEOUT, channel.close)
         bound.daemon = True
@@ -157,6 +148,29 @@ class Connection:
         finally:
             bound.cancel()
         return channel
+
+    def _open(self, command: Command) -> paramiko.Channel:
+        """A session; one that is refused is asked for again, for a moment.
+
+        sshd counts a session that we have closed until it has reaped what ran in it.
+        """
+        deadline = time.monotonic() + REFUSED_FOR
+        while True:
+            try:
+                return self._transports[-1].open_session(timeout=OPEN_TIMEOUT)
+            except paramiko.ChannelException as error:
+                if time.monotonic() < deadline:
+                    time.sleep(0.05)  # between two tries; the deadline ends them
+                    continue
+                raise RemoteError(
+                    f"the node's sshd should open a session for {_name(command)}, it refused:"
+                    f" {error.text}",
+                    node=self.node,
+                    hint=f"MaxSessions in its sshd_config should be {MAX_SESSIONS} (the default)"
+                    " or more",
+                ) from error
+            except (paramiko.SSHException, OSError, EOFError) as error:
+                raise self._lost(command, error) from error
 
     def _status(self, channel: paramiko.Channel, command: Command) -> int:
         """The exit status of a command whose streams have ended."""
