@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3 -IS
 """Imitated by `sparkctl lab`: answers as nvidia-smi does on a GB10; there is no GPU.
 
 Copied to a node as it is, so the standard library alone. Memory is [N/A] as on GB10, where the GPU

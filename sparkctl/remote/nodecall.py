@@ -14,6 +14,7 @@ from typing import Any
 
 from sparkctl.remote.command import Command
 
+SYSTEM = "python3"  # on the node's PATH, 3.9 or later
 # How a node module imports another: every way that sparkctl/node uses, on one line or several.
 IMPORTS = re.compile(
     r"^from sparkctl\.node(?:\.(\w+) import| import (?:\(([^)]*)\)|([\w, ]+)))", re.M
@@ -53,7 +54,7 @@ def call(
     timeout: float = 60.0,
     mutates: bool = True,
     title: str = "",
-    python: str = "python3",
+    python: str = SYSTEM,
 ) -> Command:
     """The command that runs `module.function` of sparkctl/node with this request on a node.
 
@@ -63,8 +64,10 @@ def call(
     payload = json.dumps(
         {"modules": sources(module), "module": module, "function": function, "request": request}
     )
+    # The system's own python needs no site-packages, which take a part of its start.
+    flags = ("-I", "-S") if python == SYSTEM else ("-I",)
     return Command(
-        argv=(python, "-I", "-c", LOADER),
+        argv=(python, *flags, "-c", LOADER),
         stdin=payload.encode() + b"\n",
         timeout=timeout,
         mutates=mutates,

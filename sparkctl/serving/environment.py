@@ -39,6 +39,8 @@ BUILT_IN: dict[str, str] = {
     # Readable logs.
     "RAY_DEDUP_LOGS": "0",
     "RAY_COLOR_PREFIX": "0",
+    # A node without a way out would wait for each of these to time out.
+    "RAY_USAGE_STATS_ENABLED": "0",
     "VLLM_NO_USAGE_STATS": "1",
     # vLLM's 600 s are too short for a first boot, which compiles kernels.
     "VLLM_ENGINE_READY_TIMEOUT_S": "7200",

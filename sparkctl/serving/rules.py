@@ -27,7 +27,12 @@ def warnings(inventory: Inventory, environment: Mapping[str, str]) -> list[str]:
 
 def _variables(environment: Mapping[str, str]) -> Iterator[str]:
     for name, value in environment.items():
-        if name in GONE:
+        if name == "VLLM_USE_RAY_V2_EXECUTOR_BACKEND" and value == "0":
+            yield (
+                f"{name}: vLLM's older Ray executor overwrites each worker's NCCL_, UCX_ and VLLM_"
+                " variables with the head's; leave it out"
+            )
+        elif name in GONE:
             yield f"{name}: {GONE[name]}"
         elif name in ("NCCL_IB_DISABLE", "NCCL_IB_GID_INDEX") and not NUMBER.fullmatch(value):
             # C strtoll (NCCL's src/misc/param.cc).

@@ -21,7 +21,12 @@ from sparkctl.lab import lab as labs
 
 BASE = Path("/var/lib/sparkctl-lab-bench")
 ROUNDS = 5
-FACTS = ("server.Kernel", "server.Mounts", "hardware.Memory", "hardware.NetworkDevices")
+# What doctor reads as well, as far as pyinfra has it; sysfs and NCCL it has not.
+FACTS = (
+    "server.Hostname", "server.User", "server.Home", "server.Kernel", "server.KernelVersion",
+    "server.Arch", "server.LinuxDistribution", "server.Date", "server.Mounts",
+    "server.SecurityLimits", "hardware.Memory", "hardware.NetworkDevices",
+)  # fmt: skip
 
 
 def run(argv: list[str], env: dict[str, str] | None = None) -> None:
@@ -53,7 +58,7 @@ def doctor(lab: labs.Lab) -> None:
 
 
 def pyinfra(lab: labs.Lab, tools: Path) -> None:
-    """A few of pyinfra's facts."""
+    """Those of pyinfra's facts that doctor has as well."""
     hosts = ",".join(n.address for n in lab.nodes)
     argv = [str(tools / "bin/pyinfra"), hosts, "--user", "root", "--key", f"{lab.base}/client_key"]
     argv += ["--data", f"ssh_known_hosts_file={lab.base}/known_hosts", "-y"]
@@ -65,8 +70,8 @@ def ansible(lab: labs.Lab, tools: Path) -> None:
     hosts = ",".join(n.address for n in lab.nodes) + ","
     argv = [str(tools / "bin/ansible"), "all", "-i", hosts, "-m", "setup", "-u", "root", "-f", "16"]
     argv += ["--private-key", f"{lab.base}/client_key"]
-    known = f"-o UserKnownHostsFile={lab.base}/known_hosts"
-    run([*argv, "--ssh-common-args", known], {"ANSIBLE_PIPELINING": "True"})
+    known = f"--ssh-common-args=-o UserKnownHostsFile={lab.base}/known_hosts"
+    run([*argv, known], {"ANSIBLE_PIPELINING": "True", "LC_ALL": "C.UTF-8"})
 
 
 def measure(ways: dict[str, Callable[[labs.Lab], None]], lab: labs.Lab) -> dict[str, float]:

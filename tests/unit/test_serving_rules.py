@@ -28,6 +28,7 @@ def test_the_recipe_is_beyond_doubt() -> None:
         ("NCCL_IB_GID_INDEX", "", "NCCL reads '' as 0"),
         ("NCCL_IB_GID_INDEX", "3", "leave it out"),
         ("GLOO_SOCKET_IFNAME", "^docker0", "one literal interface"),
+        ("VLLM_USE_RAY_V2_EXECUTOR_BACKEND", "0", "overwrites"),
         ("TP_SOCKET_IFNAME", "a,b", "one literal interface"),
     ],
 )

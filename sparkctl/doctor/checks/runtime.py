@@ -11,7 +11,7 @@ from sparkctl.doctor.remedy import Remedy
 from sparkctl.doctor.view import View
 
 # From here on vLLM's Ray executor (V2) leaves alone what a node has set itself; V1 copied the
-# head's NCCL_*, UCX_* and VLLM_* over it (vLLM 0.17 to 0.33, its two Ray executors).
+# head's NCCL_*, UCX_* and VLLM_* over it (vLLM 0.17 to 0.32 have both).
 CARRIES_PER_NODE = (0, 22, 1)
 
 
