@@ -56,6 +56,13 @@ def test_every_command_has_help(name: str) -> None:
     assert "Usage: sparkctl" in done.stdout
 
 
+def test_a_command_that_is_almost_right_is_named() -> None:
+    done = sparkctl("docter")
+    assert done.returncode == 2
+    assert "Did you mean doctor?" in done.stderr
+    assert "Did you mean" not in sparkctl("quux").stderr
+
+
 def test_every_command_and_check_stands_in_the_readme() -> None:
     text = (ROOT / "README.md").read_text()
     assert [n for n in COMMANDS if f"`sparkctl {n}" not in text] == []
