@@ -52,9 +52,11 @@ class LazyGroup(click.Group):
         except click.UsageError as error:
             from difflib import get_close_matches
 
-            if near := get_close_matches(args[0], COMMANDS, n=1):
-                error.message += f" Did you mean {near[0]}?"
-            raise
+            near = get_close_matches(args[0], COMMANDS, n=1)
+            if not near:
+                raise
+            text = f"{error.message} Did you mean {near[0]}?"
+            raise click.UsageError(text, ctx=error.ctx) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
