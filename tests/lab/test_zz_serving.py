@@ -6,6 +6,8 @@ Real sshd, Ray and vLLM (CPU build). The order of the tests is the life of the c
 from __future__ import annotations
 
 import json
+import signal
+import threading
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -91,6 +93,21 @@ def test_the_token_and_environment_are_private(served: Cluster) -> None:
 def test_logs_of_both(served: Cluster) -> None:
     assert "Application startup complete" in served.run("logs", "vllm", "-n", "500").stdout
     assert "Ray runtime started" in served.run("logs", "ray", "spark-2").stdout
+
+
+def test_a_log_is_followed_until_ctrl_c(served: Cluster) -> None:
+    process = served.start("logs", "vllm", "--follow", "-n", "1")
+    bound = threading.Timer(60, process.kill)
+    bound.start()
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        status(served)  # asks for a completion, which vLLM logs
+        assert any("/v1/completions" in line for line in process.stdout)
+        process.send_signal(signal.SIGINT)
+        assert process.wait() == 130
+    finally:
+        bound.cancel()
 
 
 def test_the_doctor_of_a_running_cluster_finds_nothing_wrong(served: Cluster) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from sparkctl.cluster.difference import compare
+from sparkctl.cluster.up import doubtful
 from sparkctl.cluster.wish import Wish, make_wish
 from sparkctl.errors import PreflightError
 from sparkctl.inventory.loader import parse
@@ -148,3 +149,10 @@ def test_no_cable_is_told(known: dict[str, Any]) -> None:
     known["spark-2"]["ib"] = {}
     with pytest.raises(PreflightError, match="no RDMA device"):
         make_wish(CLUSTER, [], known)
+
+
+def test_a_doubtful_setting_of_every_node_is_told_once(known: dict[str, Any]) -> None:
+    doubted = parse((GOOD + 'env: {set: {NCCL_IB_DISABLE: "1"}}\n').encode(), "x")
+    (told,) = doubtful(make_wish(doubted, [], known))
+    assert told.startswith("NCCL_IB_DISABLE: ")
+    assert doubtful(make_wish(CLUSTER, [], known)) == []
