@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from sparkctl.cluster.session import Session
@@ -15,12 +16,25 @@ def ray_table(session: Session, wish: Wish, *, timeout: float = 0.0) -> dict[str
 
     Waits `timeout` seconds at most for every wished address with its GPUs; 0 looks once.
     """
+    address, python = wish.ray_address, wish.runtime_python
+    return ask_ray(session, address, python, wanted=wish.ray_nodes, timeout=timeout)
+
+
+def ask_ray(
+    session: Session,
+    address: str,
+    python: str,
+    *,
+    wanted: Mapping[str, float] | None = None,
+    timeout: float = 0.0,
+) -> dict[str, Any]:
+    """The same of the Ray at `address`, read by `python`, the head's runtime."""
     return session.ask(
         session.inventory.head,
         "raytable.table",
-        {"address": wish.ray_address, "wanted": wish.ray_nodes, "timeout": timeout},
+        {"address": address, "wanted": dict(wanted or {}), "timeout": timeout},
         timeout=timeout + IMPORT_ALLOWANCE,
         mutates=False,
         title="reading Ray's node table",
-        python=wish.runtime_python,
+        python=python,
     )

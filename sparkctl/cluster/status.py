@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from sparkctl.cluster.apiview import TOKENS, ask_api
 from sparkctl.cluster.difference import processes
 from sparkctl.cluster.rayview import ray_table
 from sparkctl.cluster.session import Session
-from sparkctl.cluster.watch import TOKENS, api_base
 from sparkctl.cluster.wish import Wish, make_wish
 from sparkctl.errors import SparkctlError
 from sparkctl.inventory.layers import load_layers
@@ -124,15 +124,8 @@ def _ask_vllm(session: Session, found: Status, deep: bool) -> None:
     if not running:
         found.vllm = {"error": "not running"}
         return
-    base = api_base(inventory.vllm.host, inventory.vllm.port)
-    request = {"base": base, "tokens": TOKENS if deep else 0, "timeout": GENERATION}
-    found.vllm = session.ask(
-        inventory.head,
-        "completion.ask",
-        request,
-        timeout=GENERATION + 30,
-        mutates=False,
-        title="asking vLLM",
-    )
+    tokens = TOKENS if deep else 0
+    bound = GENERATION + 30
+    found.vllm = ask_api(session, tokens=tokens, timeout=GENERATION, bound=bound)
     found.vllm["since"] = min(p["since"] for p in running)
     found.vllm["endpoint"] = f"http://{inventory.head.host}:{inventory.vllm.port}/v1"

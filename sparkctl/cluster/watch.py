@@ -6,6 +6,7 @@ import json
 import time
 from typing import Any
 
+from sparkctl.cluster.apiview import TOKENS, ask_api
 from sparkctl.cluster.run import Run
 from sparkctl.errors import ServingError
 from sparkctl.node.follow import INTERVAL
@@ -15,7 +16,6 @@ from sparkctl.serving.progress import Progress
 
 DAY = 86_400.0  # bound of the follower on the node; it ends with the connection
 FIRST_COMPLETION = 600.0  # seconds for the first tokens: kernels may still be compiled
-TOKENS = 4
 
 
 def watch_start(run: Run, started: dict[str, Any], path: str) -> None:
@@ -33,22 +33,9 @@ def watch_start(run: Run, started: dict[str, Any], path: str) -> None:
 
 
 def complete(run: Run) -> dict[str, Any]:
-    """A real completion, asked on the head itself; see node/completion.py."""
-    vllm = run.session.inventory.vllm
-    return run.session.ask(
-        run.session.inventory.head,
-        "completion.ask",
-        {"base": api_base(vllm.host, vllm.port), "tokens": TOKENS, "timeout": FIRST_COMPLETION},
-        timeout=FIRST_COMPLETION + 30,
-        mutates=False,
-        title="asking for a completion",
-    )
-
-
-def api_base(host: str, port: int) -> str:
-    """The API's address for a client on the head itself."""
-    address = "127.0.0.1" if host in ("0.0.0.0", "", "::") else host
-    return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
+    """A real completion, the first of a start or one that proves that it still serves."""
+    bound = FIRST_COMPLETION + 30
+    return ask_api(run.session, tokens=TOKENS, timeout=FIRST_COMPLETION, bound=bound)
 
 
 def _follow(run: Run, started: dict[str, Any], path: str, progress: Progress) -> None:

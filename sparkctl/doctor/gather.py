@@ -10,10 +10,10 @@ from collections.abc import Callable, Collection, Sequence
 from ipaddress import IPv4Interface
 from typing import Any
 
-from sparkctl.cluster.rayview import IMPORT_ALLOWANCE
+from sparkctl.cluster.apiview import TOKENS, ask_api
+from sparkctl.cluster.rayview import ask_ray
 from sparkctl.cluster.session import Session
-from sparkctl.cluster.watch import TOKENS, api_base
-from sparkctl.doctor import apiview, logview
+from sparkctl.doctor import health, logview
 from sparkctl.doctor.check import Source
 from sparkctl.doctor.checks.processes import wanted_ports
 from sparkctl.doctor.view import Missing, View
@@ -138,15 +138,7 @@ def _ray(session: Session, view: View, node: Node) -> dict[str, Any]:
         raise Missing("no Ray of ours runs")
     runtime = view.group(node.name, "runtime")
     address = f"{view.choice(node.name).address}:{session.inventory.ray.port}"
-    return session.ask(
-        node,
-        "raytable.table",
-        {"address": address},
-        timeout=IMPORT_ALLOWANCE,
-        mutates=False,
-        title="reading Ray's node table",
-        python=f"{runtime['venv']}/bin/python",
-    )
+    return ask_ray(session, address, f"{runtime['venv']}/bin/python")
 
 
 def _log(session: Session, view: View, node: Node) -> dict[str, Any]:
@@ -159,21 +151,10 @@ def _generation(session: Session, view: View, node: Node) -> dict[str, Any]:
     """A real completion, with every node's counters before and after."""
     if not view.running(node.name, "vllm"):
         raise Missing("no vLLM of ours runs")
-    vllm = session.inventory.vllm
     nodes = [n for n in view.nodes if n.name in view.known]
     before = _counters(session, nodes)
-    answer = session.ask(
-        node,
-        "completion.ask",
-        {
-            "base": api_base(vllm.host, vllm.port),
-            "tokens": TOKENS,
-            "timeout": GENERATION_SECONDS,
-        },
-        timeout=GENERATION_SECONDS + 15,
-        mutates=False,
-        title="asking for a completion",
-    )
+    bound = GENERATION_SECONDS + 15
+    answer = ask_api(session, tokens=TOKENS, timeout=GENERATION_SECONDS, bound=bound)
     return {**answer, "before": before, "after": _counters(session, nodes)}
 
 
@@ -184,7 +165,7 @@ def _counters(session: Session, nodes: list[Node]) -> dict[str, Any]:
 def _api(session: Session, view: View, node: Node) -> dict[str, Any]:
     if not view.running(node.name, "vllm"):
         raise Missing("no vLLM of ours runs")
-    return apiview.health(node.host, session.inventory.vllm.port)
+    return health.health(node.host, session.inventory.vllm.port)
 
 
 # Each further look, and whether every node is asked or the head alone.

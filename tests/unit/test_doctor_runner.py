@@ -113,6 +113,7 @@ class FakePool:
 
 def test_each_change_is_tried_and_its_error_kept() -> None:
     pool = FakePool()
+    # Neither the inventory's folder nor the connections of a real pool are looked at.
     session = Session(healthy().inventory, None, pool)  # type: ignore[arg-type]
     session.facts = {"n": {"uid": 0}, "m": {"uid": 1000}}
     action = Action("bring x up", ("ip", "link", "set", "x", "up"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sparkctl.doctor.check import Check, Source
+from sparkctl.doctor.checks.running import idle
 from sparkctl.doctor.finding import Evidence, Finding, Severity, fail, info, ok, unknown
 from sparkctl.doctor.remedy import Remedy
 from sparkctl.doctor.view import View
@@ -22,8 +23,8 @@ DEBUG = Remedy(
 
 def _idle(view: View) -> Finding | None:
     """Nothing to look at, which is no fault."""
-    if not view.running(view.inventory.head.name, "vllm"):
-        return info("no vLLM of ours runs", node=view.inventory.head.name)
+    if nothing := idle(view, "vllm"):
+        return nothing
     if not any(_loaded(view).values()):
         return info(NO_NCCL, node=view.inventory.head.name)
     return None
@@ -39,8 +40,8 @@ def _loaded(view: View) -> dict[str, list[str]]:
 
 def libnccl(view: View) -> Iterator[Finding]:
     """Every rank has loaded the same libnccl: two versions hang after 20 to 60 minutes."""
-    if idle := _idle(view):
-        yield idle
+    if nothing := _idle(view):
+        yield nothing
         return
     loaded = _loaded(view)
     for name, files in loaded.items():
@@ -67,8 +68,8 @@ def libnccl(view: View) -> Iterator[Finding]:
 
 def transport(view: View) -> Iterator[Finding]:
     """NCCL's own word in vLLM's log: RDMA, and channels on every wanted HCA."""
-    if idle := _idle(view):
-        yield idle
+    if nothing := _idle(view):
+        yield nothing
         return
     head = view.inventory.head.name
     found = view.source("log", head)
@@ -113,8 +114,8 @@ def _channels(view: View, rank: RankVerdict, path: str) -> Finding:
 
 def traffic(view: View) -> Iterator[Finding]:
     """A generation moves the counters of every wanted HCA: the last proof that RDMA is used."""
-    if idle := _idle(view):
-        yield idle
+    if nothing := _idle(view):
+        yield nothing
         return
     found = view.source("generation", view.inventory.head.name)
     if not found.get("tokens"):

@@ -14,7 +14,7 @@ from sparkctl.node.settings import watched
 AGAIN = Remedy("start it again", ("sparkctl down", "sparkctl up"))
 
 
-def _idle(view: View, role: str) -> Finding | None:
+def idle(view: View, role: str) -> Finding | None:
     """Nothing of ours runs on the head: nothing to look at, which is no fault."""
     head = view.inventory.head.name
     if view.running(head, role):
@@ -25,8 +25,8 @@ def _idle(view: View, role: str) -> Finding | None:
 
 def ray(view: View) -> Iterator[Finding]:
     """Ray's node table against the inventory: missing, dead, wrong address, GPUs."""
-    if idle := _idle(view, "ray"):
-        yield idle
+    if nothing := idle(view, "ray"):
+        yield nothing
         return
     head = view.inventory.head.name
     table = view.source("ray", head)
@@ -102,8 +102,8 @@ def environment(view: View, name: str) -> Iterator[Finding]:
 
 def api(view: View) -> Iterator[Finding]:
     """The API answers on the head itself and from the controller."""
-    if idle := _idle(view, "vllm"):
-        yield idle
+    if nothing := idle(view, "vllm"):
+        yield nothing
         return
     head = view.inventory.head.name
     local, outside = view.source("generation", head), view.source("api", head)
@@ -132,8 +132,8 @@ def api(view: View) -> Iterator[Finding]:
 
 def generation(view: View) -> Iterator[Finding]:
     """A real generation: /health and /v1/models answer 200 while an engine is wedged."""
-    if idle := _idle(view, "vllm"):
-        yield idle
+    if nothing := idle(view, "vllm"):
+        yield nothing
         return
     head = view.inventory.head.name
     found = view.source("generation", head)
