@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,11 +18,18 @@ if TYPE_CHECKING:
 
 @contextmanager
 def open_session(
-    inventory: Path, *, read_only: bool = False, partial: bool = False, accept_new: bool = False
+    inventory: Path,
+    *,
+    read_only: bool = False,
+    partial: bool = False,
+    accept_new: bool = False,
+    facts: bool = True,
+    meanwhile: Callable[[], object] | None = None,
 ) -> Iterator[Session]:
-    """Load the inventory and connect to its nodes, all at once.
+    """Load the inventory, connect to its nodes, all at once, and read their `facts`.
 
-    Raises InventoryError, or RemoteError unless `partial`.
+    `meanwhile` is called while they are waited for. Raises InventoryError, or RemoteError unless
+    `partial`.
     """
     from sparkctl.cluster.reach import session
     from sparkctl.inventory.loader import load
@@ -31,7 +38,14 @@ def open_session(
     if accept_new:
         ssh = loaded.ssh.model_copy(update={"host_keys": "accept-new"})
         loaded = loaded.model_copy(update={"ssh": ssh})
-    with session(loaded, inventory.parent, read_only=read_only, partial=partial) as opened:
+    with session(
+        loaded,
+        inventory.parent,
+        read_only=read_only,
+        partial=partial,
+        facts=facts,
+        meanwhile=meanwhile,
+    ) as opened:
         yield opened
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import getpass
+from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +15,6 @@ from sparkctl.cli.options import inventory_option, json_option
 
 if TYPE_CHECKING:
     from sparkctl.cluster.session import Session
-    from sparkctl.doctor.check import Check
     from sparkctl.doctor.finding import Finding
     from sparkctl.doctor.view import View
     from sparkctl.inventory.models import Node
@@ -69,19 +70,19 @@ def doctor(
     leaves causes open, -i has the nodes decide.
     """
     from sparkctl.cli.context import emit_json
-    from sparkctl.doctor.runner import choose_checks, counts, failed
 
-    checks = choose_checks([explain] if explain else only, skip)
     if list_checks or explain:
-        _list(checks, as_json=as_json, entries=bool(explain))
+        _list([explain] if explain else only, skip, as_json=as_json, entries=bool(explain))
         return
     if logs:
         _diagnose(logs, inventory, as_json=as_json)
         return
-    view, findings = _examine(inventory, names, checks, passive=passive)
+    view, findings = _examine(inventory, names, only, skip, passive=passive)
     if fix:
         _fix(inventory, findings, yes=yes)
-        view, findings = _examine(inventory, names, checks, passive=passive)
+        view, findings = _examine(inventory, names, only, skip, passive=passive)
+    from sparkctl.doctor.runner import counts, failed
+
     if report:
         _report(report, view, findings)
     if as_json:
@@ -101,12 +102,15 @@ def doctor(
         raise click.exceptions.Exit(3)
 
 
-def _list(checks: list[Check], *, as_json: bool, entries: bool) -> None:
+def _list(only: Sequence[str], skip: Sequence[str], *, as_json: bool, entries: bool) -> None:
     """The checks' ids, or with `entries` all that is known of them."""
     from dataclasses import asdict
 
     from sparkctl.cli.context import emit_json
     from sparkctl.doctor import explain
+    from sparkctl.doctor.runner import choose_checks
+
+    checks = choose_checks(only, skip)
 
     if as_json:
         emit_json(
@@ -134,7 +138,7 @@ def _diagnose(logs: tuple[str, ...], inventory: Path, *, as_json: bool) -> None:
     named = click.get_current_context().get_parameter_source("inventory")
     decided: list[Finding] | None = None
     if named is not ParameterSource.DEFAULT and (checks := deciding(verdict)):
-        decided = _examine(inventory, (), checks)[1]
+        decided = _examine(inventory, (), checks, ())[1]
     if as_json:
         document: dict[str, Any] = verdict.document()
         if decided is not None:
@@ -153,18 +157,36 @@ def _diagnose(logs: tuple[str, ...], inventory: Path, *, as_json: bool) -> None:
 
 
 def _examine(
-    inventory: Path, names: tuple[str, ...], checks: list[Check], *, passive: bool = False
+    inventory: Path,
+    names: Sequence[str],
+    only: Sequence[str],
+    skip: Sequence[str],
+    *,
+    passive: bool = False,
 ) -> tuple[View, list[Finding]]:
+    """What was gathered of these nodes, and what these checks say of it."""
     from sparkctl.cli.context import open_session
-    from sparkctl.doctor.gather import gather
-    from sparkctl.doctor.runner import evaluate, sources
 
-    with open_session(inventory, read_only=True, partial=True) as session:
+    if only or skip:  # a typo is told before any node is asked
+        from sparkctl.doctor.runner import choose_checks
+
+        choose_checks(only, skip)
+    with open_session(inventory, read_only=True, partial=True, meanwhile=_load) as session:
+        from sparkctl.doctor.gather import gather
+        from sparkctl.doctor.runner import choose_checks, evaluate, sources
+
+        checks = choose_checks(only, skip)
         view = gather(session, _nodes(session, names), sources(checks), passive=passive)
         return view, evaluate(view, checks)
 
 
-def _nodes(session: Session, names: tuple[str, ...]) -> list[Node]:
+def _load() -> None:
+    """Import the checks, which takes as long as a login."""
+    import_module("sparkctl.doctor.gather")
+    import_module("sparkctl.doctor.runner")
+
+
+def _nodes(session: Session, names: Sequence[str]) -> list[Node]:
     from sparkctl.cli.context import named
 
     chosen = {n.name for name in names for n in named(session.inventory, name)}

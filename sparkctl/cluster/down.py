@@ -61,7 +61,7 @@ def down(session: Session, reporter: Reporter, *, break_lock: bool = False) -> D
         reporter.step("remove our files")
         answers = session.ask_all(
             written,
-            "files.remove",
+            "ending.remove",
             lambda _: {"temp_dir": temp_dir(inventory.cluster)},
             title="removing our files",
         )
@@ -89,7 +89,7 @@ def _refuse_if_locked(session: Session, reachable: list[Node]) -> None:
 def _stop(session: Session, nodes: list[Node], roles: list[str], report: DownReport) -> None:
     answers = session.ask_all(
         nodes,
-        "processes.stop",
+        "ending.stop",
         lambda _: {"roles": roles, "grace": STOP_GRACE},
         timeout=STOP_GRACE + 30,
         title="ending our processes",

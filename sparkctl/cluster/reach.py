@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,16 +14,32 @@ from sparkctl.remote.pool import Pool
 
 @contextmanager
 def session(
-    inventory: Inventory, base: Path, *, read_only: bool = False, partial: bool = False
+    inventory: Inventory,
+    base: Path,
+    *,
+    read_only: bool = False,
+    partial: bool = False,
+    facts: bool = True,
+    meanwhile: Callable[[], object] | None = None,
 ) -> Iterator[Session]:
     """A session with every node connected, in parallel; closed at the end.
 
-    Raises RemoteError naming every node that cannot be reached, unless `partial`.
+    With `facts` each node's are read as soon as it is connected. `meanwhile` is called while the
+    nodes are waited for. Raises RemoteError naming every node that cannot be reached, unless
+    `partial`.
     """
-    with Pool(inventory, read_only=read_only) as pool:
+    pool = Pool(
+        inventory,
+        read_only=read_only,
+        then=(lambda node: opened.probe([node])) if facts else None,
+        meanwhile=meanwhile,
+    )
+    opened = Session(inventory, base, pool)
+    with pool:
         if pool.errors and not partial:
             raise unreachable(pool.errors)
-        yield Session(inventory, base, pool)
+        opened.facts = {n: opened.facts[n] for n in pool.connections if n in opened.facts}
+        yield opened
 
 
 def unreachable(errors: dict[str, SparkctlError]) -> SparkctlError:

@@ -97,7 +97,7 @@ def locked(session: Session, why: str) -> Iterator[None]:
         "token": token,
     }
     head = session.inventory.head
-    other = session.ask(head, "files.lock", {"owner": owner}, title="taking the lock")["owner"]
+    other = session.ask(head, "lock.take", {"owner": owner}, title="taking the lock")["owner"]
     if other is not None:
         raise SparkctlError(
             f"cluster {session.inventory.cluster} is locked by {other['who']}"
@@ -108,4 +108,4 @@ def locked(session: Session, why: str) -> Iterator[None]:
     try:
         yield
     finally:
-        session.ask(head, "files.unlock", {"token": token}, title="giving the lock back")
+        session.ask(head, "lock.release", {"token": token}, title="giving the lock back")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sparkctl.cluster.places import APPLIED, temp_dir
-from sparkctl.errors import CommandError
+from sparkctl.errors import CommandError, SparkctlError
 from sparkctl.inventory.models import Inventory, Node
 from sparkctl.remote import nodecall
 from sparkctl.remote.fanout import GroupResult, each
@@ -27,6 +27,7 @@ class Session:
     base: Path
     pool: Pool
     facts: dict[str, Facts] = field(default_factory=dict)
+    unread: dict[str, SparkctlError] = field(default_factory=dict)  # instead of facts
     # The controller's clock just before and after each node was asked for its facts.
     asked: dict[str, tuple[float, float]] = field(default_factory=dict)
 
@@ -85,35 +86,38 @@ class Session:
         )
 
     def probe(self, nodes: Iterable[Node]) -> GroupResult[Facts]:
-        """Read all facts of these nodes, one round trip each, and keep them in `facts`."""
-        inventory = self.inventory
-        ray = inventory.ray
-        ports = [
-            p
-            for p in (
-                ray.port,
-                ray.dashboard_port,
-                ray.node_manager_port,
-                ray.object_manager_port,
-                inventory.vllm.port,
-            )
-            if p is not None
-        ]
+        """All facts of these nodes; those not known yet are read, one round trip each.
+
+        They are kept in `facts`, or the error in `unread`.
+        """
+        wanted = list(nodes)
+        new = [n for n in wanted if n.name not in self.facts and n.name not in self.unread]
+        found = each(new, self._read, key=lambda node: node.name)
+        self.facts.update(found.ok)
+        self.unread.update(found.failed)
+        return GroupResult(
+            {n.name: self.facts[n.name] for n in wanted if n.name in self.facts},
+            {n.name: self.unread[n.name] for n in wanted if n.name in self.unread},
+        )
+
+    def _read(self, node: Node) -> Facts:
+        ray, vllm = self.inventory.ray, self.inventory.vllm
+        ports = (
+            ray.port,
+            ray.dashboard_port,
+            ray.node_manager_port,
+            ray.object_manager_port,
+            vllm.port,
+        )
         request = {
-            "venv": inventory.runtime.venv,
-            "model": inventory.vllm.model,
-            "ports": ports,
-            "temp_dir": temp_dir(inventory.cluster),
+            "venv": self.inventory.runtime.venv,
+            "model": vllm.model,
+            "ports": [p for p in ports if p is not None],
+            "temp_dir": temp_dir(self.inventory.cluster),
             "names": [APPLIED],
         }
-
-        def read(node: Node) -> Facts:
-            before = time.time()
-            title = "reading the node's facts"
-            facts = self.ask(node, "probe.probe", request, mutates=False, title=title)
-            self.asked[node.name] = (before, time.time())
-            return facts
-
-        found = each(list(nodes), read, key=lambda node: node.name)
-        self.facts.update(found.ok)
-        return found
+        before = time.time()
+        title = "reading the node's facts"
+        facts = self.ask(node, "probe.probe", request, mutates=False, title=title)
+        self.asked[node.name] = (before, time.time())
+        return facts

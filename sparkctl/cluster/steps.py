@@ -49,7 +49,7 @@ def stop(run: Run, nodes: Iterable[Node], roles: list[str], only: str | None = N
     answers = check_all(
         run.session.ask_all(
             nodes,
-            "processes.stop",
+            "ending.stop",
             lambda _: {"roles": roles, "grace": STOP_GRACE, "run": only},
             timeout=STOP_GRACE + 30,
             title=f"ending {' and '.join(roles)}",
@@ -115,7 +115,7 @@ def write_files(run: Run) -> None:
 
 def _remove_files(run: Run, node: Node) -> None:
     where = {"temp_dir": temp_dir(run.cluster)}
-    run.session.ask(node, "files.remove", where, title="removing our files")
+    run.session.ask(node, "ending.remove", where, title="removing our files")
 
 
 def _start_ray(run: Run, nodes: list[Node]) -> None:
@@ -214,4 +214,4 @@ def start_vllm(run: Run) -> None:
     )
     _record(run, [head], "vllm")
     watch_start(run, started, log_path(run.cluster, "vllm"))
-    check_all(session.ask_all(session.inventory.nodes, "files.note_shared_memory", lambda _: {}))
+    check_all(session.ask_all(session.inventory.nodes, "sharedmemory.note", lambda _: {}))

@@ -46,7 +46,7 @@ def desire(session: Session) -> Wish:
     Raises the first node's error, or PreflightError when the fabric cannot be derived.
     """
     nodes = session.inventory.nodes
-    steps.check_all(session.probe([n for n in nodes if n.name not in session.facts]))
+    steps.check_all(session.probe(nodes))
     return make_wish(session.inventory, load_layers(session.inventory, session.base), session.facts)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from sparkctl.doctor.check import Check
-from sparkctl.doctor.runner import choose_checks
 from sparkctl.fabric.nccllog.model import LogVerdict
 
 NO_DEVICE = ("fabric.devices", "fabric.halves", "fabric.uverbs", "fabric.libraries", "fabric.hca")
@@ -29,9 +27,10 @@ DECIDING: dict[str, tuple[str, ...]] = {
 }
 
 
-def deciding(verdict: LogVerdict) -> list[Check]:
-    """The checks that decide between what the log leaves open; none when it leaves nothing."""
-    wanted = dict.fromkeys(
-        check for finding in verdict.findings for check in DECIDING.get(finding.cause, ())
+def deciding(verdict: LogVerdict) -> list[str]:
+    """The checks, by id, that decide between what the log leaves open; none when nothing is."""
+    return list(
+        dict.fromkeys(
+            check for finding in verdict.findings for check in DECIDING.get(finding.cause, ())
+        )
     )
-    return choose_checks(list(wanted)) if wanted else []

@@ -36,7 +36,7 @@ def gather(
     """
     pool = session.pool
     reached = [n for n in nodes if n.name in pool.connections]
-    probed = session.probe([n for n in reached if n.name not in session.facts])
+    probed = session.probe(reached)
     view = View(
         inventory=session.inventory,
         nodes=tuple(nodes),

@@ -11,7 +11,7 @@ from sparkctl.fabric.choice import FabricChoice
 from sparkctl.fabric.select import choose
 from sparkctl.fabric.topology import Half, halves
 from sparkctl.inventory.models import Inventory, Node
-from sparkctl.serving.environment import Layer, render
+from sparkctl.serving.environment import Layer, Setting, render
 
 Facts = dict[str, Any]
 
@@ -38,6 +38,9 @@ class View:
     sources: dict[str, dict[str, Any]] = field(default_factory=dict)
     unread: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     passive: bool = False
+    # Many checks look at the same; facts do not change below a view.
+    _halves: dict[str, tuple[Half, ...]] = field(default_factory=dict, init=False)
+    _planned: dict[str, dict[str, Setting]] = field(default_factory=dict, init=False)
     _choices: dict[str, FabricChoice | SparkctlError] = field(default_factory=dict, init=False)
 
     def node(self, name: str) -> Node:
@@ -80,9 +83,11 @@ class View:
 
     def halves(self, name: str) -> tuple[Half, ...]:
         """A node's halves, whatever their cage."""
-        self.group(name, "net")
-        self.group(name, "ib")
-        return halves(self.facts(name))
+        if name not in self._halves:
+            self.group(name, "net")
+            self.group(name, "ib")
+            self._halves[name] = halves(self.facts(name))
+        return self._halves[name]
 
     def _choose(self, name: str) -> FabricChoice | SparkctlError:
         self.halves(name)
@@ -115,13 +120,18 @@ class View:
 
     def environment(self, name: str) -> dict[str, str]:
         """What a process that `up` starts would have: the session's watched names, ours over."""
-        planned = render(self.inventory, self.node(name), self.choice(name), self.layers)
         session = self.group(name, "settings")["session"]
-        return {**session, **{k: s.value for k, s in planned.items()}}
+        return {**session, **{k: s.value for k, s in self._plan(name).items()}}
+
+    def _plan(self, name: str) -> dict[str, Setting]:
+        if name not in self._planned:
+            choice = self.choice(name)
+            self._planned[name] = render(self.inventory, self.node(name), choice, self.layers)
+        return self._planned[name]
 
     def origin(self, name: str, variable: str) -> str:
         """Where a variable of that environment comes from."""
-        planned = render(self.inventory, self.node(name), self.choice(name), self.layers)
+        planned = self._plan(name)
         if variable in planned:
             return f"layer {planned[variable].layer}"
         session = self.group(name, "settings")["session"]

@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
-import time
 from pathlib import Path
 from typing import Any
-
-from sparkctl.node import processes
-
-SHARED_MEMORY = "shared-memory.json"
 
 
 def state_dir(cluster: str) -> Path:
@@ -58,21 +52,6 @@ def read(request: dict[str, Any]) -> dict[str, Any]:
     return {n: (base / n).read_text() if (base / n).is_file() else None for n in request["names"]}
 
 
-def note_shared_memory(request: dict[str, Any]) -> dict[str, Any]:
-    """Write down which /dev/shm files our processes map now, for a `down` after a KILL.
-
-    What was noted before and nobody maps any more, an earlier vLLM was KILLed over, is removed.
-    """
-    processes.release(_noted(request["cluster"]))
-    paths = processes.shared_memory(request["cluster"])
-    return write({**request, "files": {SHARED_MEMORY: json.dumps(sorted(paths))}})
-
-
-def _noted(cluster: str) -> set[str]:
-    noted = read({"cluster": cluster, "names": [SHARED_MEMORY]})[SHARED_MEMORY]
-    return set(json.loads(noted or "[]"))
-
-
 def environment(cluster: str) -> dict[str, str]:
     """The cluster's environment as rendered for this node; empty when none was written."""
     path = Path.home() / ".sparkctl" / cluster / "environment.json"
@@ -80,51 +59,3 @@ def environment(cluster: str) -> dict[str, str]:
         return dict(json.loads(path.read_text()))
     except FileNotFoundError:
         return {}
-
-
-def remove(request: dict[str, Any]) -> dict[str, Any]:
-    """Remove the state directory and Ray's `temp_dir`; gives the paths that were there.
-
-    Ray's directory is removed only when it is a directory of this user and no link. The shared
-    memory that `up` noted goes too: processes that were KILLed by hand have left theirs.
-    """
-    processes.release(_noted(request["cluster"]))
-    base = Path.home() / ".sparkctl" / request["cluster"]
-    removed = []
-    for path in (Path(request["temp_dir"]), base):
-        if path.is_symlink() or not path.is_dir() or path.stat().st_uid != os.getuid():
-            continue
-        shutil.rmtree(path)
-        removed.append(str(path))
-    parent = base.parent
-    if parent.is_dir() and not any(parent.iterdir()):
-        parent.rmdir()
-    return {"removed": removed}
-
-
-def lock(request: dict[str, Any]) -> dict[str, Any]:
-    """Take the cluster's lock: mkdir is atomic. Gives the `owner` who has it, null when we do."""
-    path = state_dir(request["cluster"]) / "lock"
-    owner = path / "owner.json"
-    try:
-        path.mkdir(mode=0o700)
-    except FileExistsError:
-        try:
-            return {"owner": json.loads(owner.read_text())}
-        except (OSError, ValueError):
-            since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(path.stat().st_mtime))
-            return {"owner": {"who": "unknown", "when": since, "why": "unknown"}}
-    owner.write_text(json.dumps(request["owner"]))
-    return {"owner": None}
-
-
-def unlock(request: dict[str, Any]) -> dict[str, Any]:
-    """Give the lock back if `token` says that it is ours (or `force`)."""
-    path = Path.home() / ".sparkctl" / request["cluster"] / "lock"
-    try:
-        mine = json.loads((path / "owner.json").read_text()).get("token") == request.get("token")
-    except (OSError, ValueError):
-        mine = False
-    if path.is_dir() and (mine or request.get("force")):
-        shutil.rmtree(path)
-    return {}

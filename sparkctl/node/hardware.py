@@ -15,13 +15,14 @@ from sparkctl.node.programs import Started
 TIMEOUT = 10.0  # seconds for ip(8), which takes some milliseconds
 NET = Path("/sys/class/net")
 IB = Path("/sys/class/infiniband")
+PAGE = 4096  # bytes, more than any file of sysfs has
 EMPTY_GID = "0000:0000:0000:0000:0000:0000:0000:0000"
 
 
 def text(path: Path) -> str | None:
     """A sysfs file's content; None where it is absent or refuses to be read (EINVAL)."""
     try:
-        return path.read_text().strip()
+        return path.read_text(errors="replace").strip()
     except OSError:
         return None
 
@@ -100,25 +101,43 @@ def _after_colon(value: str | None) -> str | None:
 
 
 def _gids(port: Path) -> list[dict[str, Any]]:
-    """The filled slots of the GID table; types and ndevs are read for those alone (speed)."""
+    """The filled slots of the GID table; types and ndevs are read for those alone.
+
+    A table has 256 slots, a file each: they are opened from their folder, in three calls a slot.
+    """
     found = []
-    folder = port / "gids"
     try:
-        slots = sorted(os.listdir(folder), key=int)
-    except (OSError, ValueError):
+        folder = os.open(port / "gids", os.O_RDONLY)
+    except OSError:
         return []
-    for slot in slots:
-        gid = text(folder / slot)
-        if gid and gid != EMPTY_GID:
-            found.append(
-                {
-                    "index": int(slot),
-                    "gid": gid,
-                    "type": text(port / "gid_attrs/types" / slot),
-                    "ndev": text(port / "gid_attrs/ndevs" / slot),
-                }
-            )
+    try:
+        for slot in sorted(filter(str.isdigit, os.listdir(folder)), key=int):
+            gid = _slot(folder, slot)
+            if gid and gid != EMPTY_GID:
+                found.append(
+                    {
+                        "index": int(slot),
+                        "gid": gid,
+                        "type": text(port / "gid_attrs/types" / slot),
+                        "ndev": text(port / "gid_attrs/ndevs" / slot),
+                    }
+                )
+    finally:
+        os.close(folder)
     return found
+
+
+def _slot(folder: int, name: str) -> str | None:
+    try:
+        file = os.open(name, os.O_RDONLY, dir_fd=folder)
+    except OSError:
+        return None
+    try:
+        return os.read(file, PAGE).decode(errors="replace").strip()
+    except OSError:
+        return None
+    finally:
+        os.close(file)
 
 
 def memory() -> dict[str, int]:

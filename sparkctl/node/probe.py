@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import platform
 import pwd
 import re
-import socket
+import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -40,14 +38,14 @@ def probe(request: dict[str, Any]) -> dict[str, Any]:
     gpus, links = gpu.begin(), start(["ip", "-json", "address", "show"])
     table = processes.table()
     facts: dict[str, Any] = {
-        "hostname": socket.gethostname(),
+        "hostname": os.uname().nodename,
         "user": pwd.getpwuid(os.getuid()).pw_name,
         "uid": os.getuid(),
         "home": str(Path.home()),
         "time": begun,
-        "machine": platform.machine(),
+        "machine": os.uname().machine,
         "os": _os_name(),
-        "python": platform.python_version(),
+        "python": ".".join(map(str, sys.version_info[:3])),
     }
     groups: dict[str, Callable[[], Any]] = {
         "ib": hardware.rdma_devices,
@@ -77,7 +75,7 @@ def probe(request: dict[str, Any]) -> dict[str, Any]:
 def _ours(cluster: str, table: list[processes.Process]) -> list[dict[str, Any]]:
     boot, tick = processes.boot_time(), os.sysconf("SC_CLK_TCK")
     return [
-        {**asdict(p), "since": boot + p.started / tick, **running.details(p)}
+        {**p._asdict(), "since": boot + p.started / tick, **running.details(p)}
         for p in table
         if p.cluster == cluster and p.state not in "ZX" and p.pid != os.getpid()
     ]
@@ -98,7 +96,7 @@ def _os_name() -> str:
     match = re.search(
         r'^PRETTY_NAME="?([^"\n]*)', hardware.text(Path("/etc/os-release")) or "", re.M
     )
-    return match[1] if match else platform.system()
+    return match[1] if match else os.uname().sysname
 
 
 def _runtime(venv: Path) -> dict[str, Any]:
@@ -142,7 +140,7 @@ def _listeners(ports: list[int], table: list[processes.Process]) -> list[dict[st
                 except OSError:
                     continue
                 if port:
-                    found.append({"port": port, **asdict(process)})
+                    found.append({"port": port, **process._asdict()})
     # Another user's socket: the port is taken, its owner's descriptors may not be read.
     return found + [
         {"port": p, "pid": None, "command": None, "cluster": ""} for p in sockets.values()

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass
-class Started:
+class Started(NamedTuple):
     """A program that runs; `problem` when it could not be started."""
 
     name: str

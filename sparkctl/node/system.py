@@ -6,7 +6,6 @@ import os
 import pwd
 import re
 import resource
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -60,8 +59,9 @@ def _disks(request: dict[str, Any]) -> dict[str, Any]:
         path = Path(text).expanduser()
         while not path.exists():
             path = path.parent
-        usage = shutil.disk_usage(path)
-        found[name] = {"path": str(path), "free": usage.free, "total": usage.total}
+        disk = os.statvfs(path)
+        free, total = disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
+        found[name] = {"path": str(path), "free": free, "total": total}
     return found
 
 
@@ -81,8 +81,9 @@ def _sudo() -> bool | None:
     """Whether sudo works without a password; null where there is no sudo; root needs none."""
     if os.getuid() == 0:
         return True
-    if shutil.which("sudo") is None:
-        return None
     argv = ["sudo", "--non-interactive", "true"]
-    done = subprocess.run(argv, capture_output=True, stdin=subprocess.DEVNULL, check=False)
+    try:
+        done = subprocess.run(argv, capture_output=True, stdin=subprocess.DEVNULL, check=False)
+    except FileNotFoundError:
+        return None
     return done.returncode == 0

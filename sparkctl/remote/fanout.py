@@ -28,8 +28,9 @@ def each(
     *,
     key: Callable[[Item], str],
     abandoned: Callable[[T], None] | None = None,
+    meanwhile: Callable[[], object] | None = None,
 ) -> GroupResult[T]:
-    """Run `work` on every item in a thread of its own, all at once.
+    """Run `work` on every item in a thread of its own, all at once, and `meanwhile` in this one.
 
     SparkctlErrors are kept per item; any other exception is a bug and is raised once all have
     ended, with a note of whose it is. Ctrl-C does not wait for an item that hangs: its thread is
@@ -56,6 +57,8 @@ def each(
     try:
         for index, item in enumerate(items):
             threading.Thread(target=run, args=(index, item), name=key(item), daemon=True).start()
+        if meanwhile:
+            meanwhile()
         while len(outcomes) < len(items):
             index, outcome = done.get()
             outcomes[index] = outcome

@@ -47,11 +47,14 @@ def recorded(files: Sequence[str], host: str) -> list[Recorded]:
             marker, _, rest = line.strip().partition(" ")
             if not marker.startswith("@"):
                 marker, rest = "", line.strip()
-            if not rest or rest.startswith("#"):
+            names = rest.partition(" ")[0]
+            if not names or names.startswith("#"):
                 continue
             try:
+                if not _names(names.split(","), host.lower()):
+                    continue
                 entry = HostKeyEntry.from_line(rest, number)
-                if entry and entry.key and _names(entry.hostnames or [], host.lower()):
+                if entry and entry.key:
                     found.append(Recorded(str(path), number, marker, entry.key))
             except Exception:  # paramiko raises many kinds on lines that it cannot read
                 continue

@@ -14,11 +14,24 @@ from sparkctl.remote.fanout import GroupResult, each
 
 
 class Pool:
-    """`connections` and `errors` by node name; nodes that failed do not stop the others."""
+    """`connections` and `errors` by node name; nodes that failed do not stop the others.
 
-    def __init__(self, inventory: Inventory, *, read_only: bool = False) -> None:
+    `then` is called with each node as soon as it is connected, in its own thread, and `meanwhile`
+    once in the caller's, so that nobody waits for the slowest login. Neither may raise.
+    """
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        *,
+        read_only: bool = False,
+        then: Callable[[Node], object] | None = None,
+        meanwhile: Callable[[], object] | None = None,
+    ) -> None:
         self._inventory = inventory
         self._read_only = read_only
+        self._then = then
+        self._meanwhile = meanwhile
         self.connections: dict[str, Connection] = {}
         self.errors: dict[str, SparkctlError] = {}
         self.seconds: dict[str, float] = {}  # from the first packet to the login
@@ -31,10 +44,17 @@ class Pool:
             ssh = inventory.ssh_of(node)
             connection = connect(node.name, node.host, ssh, read_only=self._read_only)
             self.seconds[node.name] = time.monotonic() - start
+            self.connections[node.name] = connection
+            if self._then:
+                self._then(node)
             return connection
 
         result = each(
-            inventory.nodes, log_in, key=lambda node: node.name, abandoned=Connection.close
+            inventory.nodes,
+            log_in,
+            key=lambda node: node.name,
+            abandoned=Connection.close,
+            meanwhile=self._meanwhile,
         )
         self.connections, self.errors = result.ok, result.failed
         return self

@@ -143,7 +143,14 @@ def _without_ssh(host: str) -> dict[str, list[str]]:
         "userknownhostsfile": [str(path.parent / "known_hosts")],
         "globalknownhostsfile": ["/etc/ssh/ssh_known_hosts"],
     }
-    for name, value in config.lookup(host).items():
+    try:
+        found = config.lookup(host)
+    except ImportError as error:
+        raise ConnectError(
+            f"{path} has a `Match exec`, which ssh itself would run, and there is no ssh program",
+            hint="install OpenSSH's client",
+        ) from error
+    for name, value in found.items():
         values[name] = value if isinstance(value, list) else [value]
     return values
 

@@ -87,12 +87,12 @@ def test_low_memory_with_nothing_running_drops_the_page_cache() -> None:
 
 def test_ending_a_leftover_names_its_run_and_never_all() -> None:
     removals = [p.action for p in plan(examined(faulty())) if isinstance(p.action, Removal)]
-    assert [r.target for r in removals] == ["processes.stop", "files.remove"]
+    assert [r.target for r in removals] == ["ending.stop", "ending.remove"]
     assert removals[0].request["run"] == "old"
     view = faulty()
     view.facts("spark-2")["ours"][0]["run"] = ""  # a mark without a run: whose it is is not known
     targets = [p.action.target for p in plan(examined(view)) if isinstance(p.action, Removal)]
-    assert "processes.stop" not in targets
+    assert "ending.stop" not in targets
 
 
 class FakePool:

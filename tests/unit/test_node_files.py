@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sparkctl.node import files, follow
+from sparkctl.node import ending, files, follow, lock
 
 
 @pytest.fixture(autouse=True)
@@ -29,12 +29,12 @@ def test_files_are_private_and_rewritten_only_when_they_differ(home: Path) -> No
 
 def test_the_lock_is_held_by_one_and_given_back_by_its_owner_only() -> None:
     first = {"who": "anna", "when": "now", "why": "up", "token": "t1"}
-    assert files.lock({"cluster": "c", "owner": first}) == {"owner": None}
-    assert files.lock({"cluster": "c", "owner": {"token": "t2"}})["owner"] == first
-    files.unlock({"cluster": "c", "token": "t2"})
-    assert files.lock({"cluster": "c", "owner": {}})["owner"] == first
-    files.unlock({"cluster": "c", "token": "t1"})
-    assert files.lock({"cluster": "c", "owner": first}) == {"owner": None}
+    assert lock.take({"cluster": "c", "owner": first}) == {"owner": None}
+    assert lock.take({"cluster": "c", "owner": {"token": "t2"}})["owner"] == first
+    lock.release({"cluster": "c", "token": "t2"})
+    assert lock.take({"cluster": "c", "owner": {}})["owner"] == first
+    lock.release({"cluster": "c", "token": "t1"})
+    assert lock.take({"cluster": "c", "owner": first}) == {"owner": None}
 
 
 def test_remove_leaves_no_trace_and_touches_no_link(home: Path) -> None:
@@ -42,10 +42,10 @@ def test_remove_leaves_no_trace_and_touches_no_link(home: Path) -> None:
     users.mkdir()
     files.write({"cluster": "c", "files": {"a": "1"}, "temp_dir": str(temp)})
     assert (temp / "tmp").is_dir()
-    assert len(files.remove({"cluster": "c", "temp_dir": str(temp)})["removed"]) == 2
+    assert len(ending.remove({"cluster": "c", "temp_dir": str(temp)})["removed"]) == 2
     assert sorted(p.name for p in home.iterdir()) == ["users"]
     (home / "link").symlink_to(users)
-    assert files.remove({"cluster": "c", "temp_dir": str(home / "link")}) == {"removed": []}
+    assert ending.remove({"cluster": "c", "temp_dir": str(home / "link")}) == {"removed": []}
     assert users.is_dir()
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sparkctl.node import processes
+from sparkctl.node import ending, processes
 
 CLUSTER = f"test-{os.getpid()}"
 SLEEP = [sys.executable, "-c", "import time; print(flush=True); time.sleep(300)"]
@@ -41,7 +41,7 @@ def start() -> Iterator[Start]:
         return process
 
     yield run
-    processes.stop({"cluster": CLUSTER, "grace": 0.1})
+    ending.stop({"cluster": CLUSTER, "grace": 0.1})
     for process in begun:
         process.kill()
         process.wait()
@@ -49,7 +49,7 @@ def start() -> Iterator[Start]:
 
 def test_only_the_marked_cluster_is_ended(start: Start) -> None:
     mine, other = start(SLEEP), start(SLEEP, cluster=CLUSTER + "x")
-    answer = processes.stop({"cluster": CLUSTER, "grace": 5})
+    answer = ending.stop({"cluster": CLUSTER, "grace": 5})
     assert [p["pid"] for p in answer["stopped"]] == [mine.pid]
     assert answer["remaining"] == []
     assert mine.wait(5) == -15
@@ -58,7 +58,7 @@ def test_only_the_marked_cluster_is_ended(start: Start) -> None:
 
 def test_roles_and_runs_limit_what_is_ended(start: Start) -> None:
     ray, vllm, older = start(SLEEP), start(SLEEP, role="vllm"), start(SLEEP, "vllm", "r0")
-    answer = processes.stop({"cluster": CLUSTER, "roles": ["vllm"], "run": "r1", "grace": 5})
+    answer = ending.stop({"cluster": CLUSTER, "roles": ["vllm"], "run": "r1", "grace": 5})
     assert [p["pid"] for p in answer["stopped"]] == [vllm.pid]
     assert ray.poll() is None
     assert older.poll() is None
@@ -67,7 +67,7 @@ def test_roles_and_runs_limit_what_is_ended(start: Start) -> None:
 def test_a_process_that_ignores_term_is_killed(start: Start) -> None:
     stubborn = start(STUBBORN)
     begun = time.monotonic()
-    answer = processes.stop({"cluster": CLUSTER, "grace": 0.3})
+    answer = ending.stop({"cluster": CLUSTER, "grace": 0.3})
     assert answer["remaining"] == []
     assert stubborn.wait(5) == -9
     assert time.monotonic() - begun < 5
@@ -77,11 +77,11 @@ def test_a_daemon_that_left_its_parent_is_found(start: Start) -> None:
     start(DAEMON).wait(5)
     found = [p.command for p in processes.ours(CLUSTER)]
     assert found == ["sleep 300"]
-    assert processes.stop({"cluster": CLUSTER, "grace": 5})["remaining"] == []
+    assert ending.stop({"cluster": CLUSTER, "grace": 5})["remaining"] == []
 
 
 def test_nothing_to_stop_is_no_error() -> None:
-    assert processes.stop({"cluster": CLUSTER + "none"}) == {"stopped": [], "remaining": []}
+    assert ending.stop({"cluster": CLUSTER + "none"}) == {"stopped": [], "remaining": []}
 
 
 def test_a_later_process_with_the_same_pid_is_not_ours(start: Start) -> None:
@@ -111,9 +111,9 @@ def test_the_gcs_goes_last_and_helpers_hold_nothing_up(
         (tmp_path / name).chmod(0o755)
         # As Ray's own programs: the first word of the command line is the program.
         running.append(start([str(tmp_path / name)]))
-    monkeypatch.setattr(processes, "_program", lambda p: p.command.split("/")[-1])
+    monkeypatch.setattr(ending, "_program", lambda p: p.command.split("/")[-1])
     begun = time.monotonic()
-    answer = processes.stop({"cluster": CLUSTER, "grace": 30})
+    answer = ending.stop({"cluster": CLUSTER, "grace": 30})
     assert answer["remaining"] == []
     assert (tmp_path / "order").read_text().split() == ["raylet", "gcs_server"]
     assert running[2].wait(5) == -9

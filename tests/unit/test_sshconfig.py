@@ -163,3 +163,17 @@ def test_without_an_ssh_program_paramiko_reads_the_file(
     assert (target.identity_files, target.proxy_jump) == (("/k",), ("door",))
     assert target.known_hosts[0] == str(tmp_path / ".ssh/known_hosts")
     assert resolve("other", Ssh()).identity_files[-1] == "~/.ssh/id_ed25519"
+
+
+def test_a_match_exec_needs_the_ssh_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    # As the program has it, which keeps paramiko from importing invoke.
+    monkeypatch.setattr("paramiko.config.invoke", None)
+    monkeypatch.setattr("paramiko.config.invoke_import_error", ImportError("invoke"))
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / ".ssh/config").write_text("Match exec true\n Port 2022\n")
+    with pytest.raises(ConnectError, match="`Match exec`"):
+        resolve("spark", Ssh())

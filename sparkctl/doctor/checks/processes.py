@@ -94,7 +94,7 @@ def leftovers(view: View, name: str) -> Iterator[Finding]:
             Evidence("nothing, or a running cluster", "files alone", state["path"]),
             Remedy(
                 "`sparkctl up` starts anew, `sparkctl down` removes them",
-                actions=(Removal("remove the files of an older run", "files.remove", where),),
+                actions=(Removal("remove the files of an older run", "ending.remove", where),),
             ),
         )
     elif not stray:
@@ -104,7 +104,7 @@ def leftovers(view: View, name: str) -> Iterator[Finding]:
 def _ending(run: str) -> Removal:
     """By our mark and that run alone: what runs beside it is left alone."""
     request = {"roles": [], "run": run, "grace": STOP_GRACE}
-    return Removal(f"end what run {run} left", "processes.stop", request)
+    return Removal(f"end what run {run} left", "ending.stop", request)
 
 
 CHECKS = (

@@ -47,7 +47,7 @@ def _ray_on_management(target: Target) -> None:
         return f"pgrep -f '[r]aylet.*--node_ip_address={address}' >/dev/null"
 
     stop = nodecall.call(
-        "processes.stop", {"cluster": inventory.cluster, "roles": ["ray"], "grace": GRACE}
+        "ending.stop", {"cluster": inventory.cluster, "roles": ["ray"], "grace": GRACE}
     )
     own = node.fabric_address(fabric)
     target.when_healed(*until(joined(own)))
