@@ -155,9 +155,12 @@ def _on_node(
         raise view.errors.get(name) or RemoteError(text, node=name)
     version = version or selection.nccl_version(view, name)
     given = {k: v for k, v in ((IB_HCA, hca), (SOCKET_IFNAME, ifname)) if v is not None}
-    if not given and (error := view.choice_error(name)) is not None:
+    error = view.choice_error(name)
+    if error is not None and not given:
         raise error
-    values = given or view.environment(name)
+    # NCCL_SOCKET_FAMILY and NCCL_COMM_ID of that environment bear on an --ifname too.
+    planned = view.environment(name) if error is None and hca is None else {}
+    values = {**planned, **given}
     found = []
     if ifname is None:
         found.append(selection.hca_selection(view, name, values, version))

@@ -1,8 +1,8 @@
 """Which GID NCCL takes of a port's table; pure.
 
-From 2.21 NCCL scans from index 0 and takes the first RoCE v2 entry that is IPv4-mapped; with none
-it stays at index 0. A pinned NCCL_IB_GID_INDEX is used unchecked, for every HCA (NCCL's
-src/transport/net_ib*).
+From 2.21 NCCL scans from index 0 and takes the first RoCE v2 entry that is IPv4-mapped, or else the
+first that is IPv4-mapped at all; with none it stays at index 0. A pinned NCCL_IB_GID_INDEX is used
+unchecked, for every HCA (NCCL's src/transport/net_ib*, ncclIbGetGidIndex).
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ def taken_index(gids: Sequence[Gid], pinned: int | None = None) -> int:
     """
     if pinned is not None and pinned >= 0:
         return pinned
-    return next((g.index for g in gids if g.usable), 0)
+    mapped = [g for g in gids if g.ipv4 is not None]
+    return next((g.index for g in mapped if g.usable), mapped[0].index if mapped else 0)
 
 
 def taken(gids: Sequence[Gid], pinned: int | None = None) -> Gid | None:

@@ -33,10 +33,10 @@ def suspects(
     chosen = parse(value, LIMITS[variable], version)
     if variable == SOCKET_IFNAME and len(value) == 1:
         return [f"{value!r} has one character, which NCCL takes as unset"]
-    return [*_signs(value), *_names(variable, chosen, names, others), *_beyond(chosen)]
+    return [*_signs(value, chosen), *_names(variable, chosen, names, others), *_beyond(chosen)]
 
 
-def _signs(value: str) -> Iterator[str]:
+def _signs(value: str, chosen: Filter) -> Iterator[str]:
     if any(c.isspace() for c in value):
         yield "a space becomes part of a name: NCCL strips nothing"
     if '"' in value or "'" in value:
@@ -50,7 +50,7 @@ def _signs(value: str) -> Iterator[str]:
         yield "^ counts once, at the very beginning: a further one is part of a name"
     if "=" in body:
         yield "= counts once, at the very beginning or after ^: a further one is part of a name"
-    if value in ("^", "^="):
+    if chosen.exclude and not chosen.entries:
         yield f"{value} without names selects nothing"
 
 

@@ -8,6 +8,7 @@ Version = tuple[int, ...]
 NEWEST: Version = (2, 30, 7)  # the newest whose source was read
 RAIL_GRAMMAR: Version = (2, 30, 7)  # name:port:rail:plane, an empty field means any
 RUNNING_ONLY: Version = (2, 28, 3)  # an interface without carrier no longer counts
+VIRBR_LAST: Version = (2, 28, 3)  # libvirt's bridges are tried after all others
 
 
 def parse_version(text: str) -> Version:

@@ -198,7 +198,24 @@ def test_mistakes_in_the_hca_list_are_told_apart(value: str, said: str) -> None:
 )  # fmt: skip
 def test_interfaces_that_are_not_the_fabrics(variable: str, value: str) -> None:
     text = INVENTORY.replace("role: worker", f"role: worker, env: {{{variable}: {value}}}")
-    assert wrong(healthy(text)) == {("fabric.interfaces", TWO, "FAIL")}
+    view = healthy(text)
+    assert wrong(view) == {("fabric.interfaces", TWO, "FAIL")}
+    (finding,) = [f for f in examined(view, "fabric.interfaces") if f.node == TWO]
+    assert finding.summary.startswith(f"{variable}={value} ")
+
+
+def test_a_forced_family_that_the_fabric_has_no_address_of() -> None:
+    text = INVENTORY.replace("role: worker", "role: worker, env: {NCCL_SOCKET_FAMILY: AF_INET6}")
+    view = healthy(text)
+    assert wrong(view) == set()  # its link-local address counts
+    two(view)["net"]["enp1s0f0np0"]["ipv6"] = []
+    assert wrong(view) == {("fabric.interfaces", TWO, "FAIL")}
+    (finding,) = [f for f in examined(view, "fabric.interfaces") if f.node == TWO]
+    assert finding.summary == (
+        "NCCL_SOCKET_FAMILY=AF_INET6 selects nothing: NCCL ends at its start;"
+        " enp1s0f0np0: it has no address of NCCL_SOCKET_FAMILY=AF_INET6"
+    )
+    assert finding.evidence[0].where == f"layer node {TWO}"
 
 
 def test_a_pinned_gid_index_is_checked_on_every_hca() -> None:

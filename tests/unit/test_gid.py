@@ -1,8 +1,8 @@
-"""Which GID NCCL takes, and how it reads numbers."""
+"""Which GID NCCL takes of a port's table."""
 
 from __future__ import annotations
 
-import ctypes
+from ipaddress import IPv6Address
 from typing import Any
 
 import pytest
@@ -10,10 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparkctl.fabric.gid import Gid, table, taken, taken_index
-from sparkctl.fabric.ncclparam import leading_int, number
 
+V1, V2 = "IB/RoCE v1", "RoCE v2"
 LINK = "fe80:0000:0000:0000:4ebb:47ff:fe00:0100"
+GLOBAL = "2001:0db8:0000:0000:0000:0000:0000:0011"
 MAPPED = "0000:0000:0000:0000:0000:ffff:c0a8:640b"
+SECOND = "0000:0000:0000:0000:0000:ffff:c0a8:650b"
+LINK_LOCAL = "0000:0000:0000:0000:0000:ffff:a9fe:0102"  # 169.254.1.2
 
 
 def gids(*slots: tuple[int, str, str]) -> list[Gid]:
@@ -24,8 +27,7 @@ def gids(*slots: tuple[int, str, str]) -> list[Gid]:
     return table(facts)
 
 
-MLX5 = gids((0, LINK, "IB/RoCE v1"), (1, LINK, "RoCE v2"), (2, MAPPED, "IB/RoCE v1"),
-            (3, MAPPED, "RoCE v2"))  # fmt: skip
+MLX5 = gids((0, LINK, V1), (1, LINK, V2), (2, MAPPED, V1), (3, MAPPED, V2))
 
 
 def test_the_first_roce_v2_of_an_ipv4_address_is_taken() -> None:
@@ -35,10 +37,28 @@ def test_the_first_roce_v2_of_an_ipv4_address_is_taken() -> None:
     assert (found.family, found.kind, found.ndev) == ("IPv4", "RoCE v2", "enp1s0f0np0")
 
 
-def test_a_link_local_ipv4_counts() -> None:
-    found = taken(gids((0, LINK, "RoCE v2"), (1, "::ffff:169.254.3.4", "RoCE v2")))
+@pytest.mark.parametrize(
+    ("slots", "chosen"),
+    [
+        ([(4, SECOND, V1), (5, SECOND, V2), (7, MAPPED, V2)], 5),  # the first of two addresses
+        ([(0, LINK, V2), (1, LINK_LOCAL, V2)], 1),
+        ([(0, MAPPED, V1), (1, MAPPED, V2)], 1),
+        ([(0, MAPPED, V2), (1, SECOND, V2)], 0),
+        ([(0, LINK, V1), (1, LINK, V2), (2, GLOBAL, V1), (3, GLOBAL, V2)], 0),
+        ([(0, LINK, V1), (1, LINK, V2), (2, MAPPED, V1)], 2),  # of RoCE v1 alone
+        ([(0, LINK, V1), (2, MAPPED, V1), (4, SECOND, V1), (6, SECOND, V2)], 6),
+    ],
+)
+def test_the_slot_of_a_table(slots: list[tuple[int, str, str]], chosen: int) -> None:
+    found = taken(gids(*slots))
     assert found is not None
-    assert found.index == 1
+    assert found.index == chosen
+
+
+def test_a_slot_whose_type_cannot_be_read() -> None:
+    found = table([{"index": 3, "gid": MAPPED, "type": None, "ndev": None}])
+    assert found == [Gid(3, MAPPED, "unknown", "192.168.100.11")]
+    assert not found[0].usable
 
 
 def test_without_ipv4_it_stays_at_the_first_slot() -> None:
@@ -50,9 +70,9 @@ def test_without_ipv4_it_stays_at_the_first_slot() -> None:
 
 
 def test_soft_roce_and_holes() -> None:
-    rxe = gids((0, LINK, "RoCE v2"), (1, MAPPED, "RoCE v2"))
+    rxe = gids((0, LINK, V2), (1, MAPPED, V2))
     assert taken_index(rxe) == 1
-    moved = gids((7, MAPPED, "RoCE v2"), (2, LINK, "RoCE v2"), (5, MAPPED, "IB/RoCE v1"))
+    moved = gids((7, MAPPED, V2), (2, LINK, V2), (5, MAPPED, V1))
     assert taken_index(moved) == 7
     assert taken(moved, 0) is None
 
@@ -66,34 +86,61 @@ def test_a_pinned_slot_is_used_unchecked() -> None:
     assert taken(MLX5, -1) == taken(MLX5)
 
 
-@pytest.mark.parametrize(
-    ("text", "wanted"),
-    [("1", 1), ("true", 0), ("", 0), ("0x10", 16), ("010", 8), ("08", 0), (" -3 x", -3),
-     ("+5", 5), ("0x", 0), ("1,2", 1)],
-)  # fmt: skip
-def test_numbers_as_strtoll_reads_them(text: str, wanted: int) -> None:
-    assert number(text) == wanted
+AF_INET, AF_INET6 = 2, 10
+Tables = dict[int, tuple[str, str]]  # slot: GID and type
 
 
-LONG = st.one_of(
-    st.text(alphabet=" \t+-0123456789abcdefxX.", max_size=12),
-    st.integers(-(2**65), 2**65).map(str),
-    st.integers(0, 2**65).map(hex),
+def words(gid: str) -> list[int]:
+    """s6_addr32, in the host's order."""
+    raw = IPv6Address(gid).packed
+    return [int.from_bytes(raw[at : at + 4]) for at in range(0, 16, 4)]
+
+
+def get_gid_addr_family(gid: str) -> int:
+    a = words(gid)
+    mapped = ((a[0] | a[1]) | (a[2] ^ 0x0000FFFF)) == 0
+    multicast = a[0] == 0xFF0E0000 and (a[1] | (a[2] ^ 0x0000FFFF)) == 0
+    return AF_INET if mapped or multicast else AF_INET6
+
+
+def valid_gid(gid: str) -> bool:
+    a = words(gid)
+    trailer = a[1] | a[2] | a[3]
+    configured = not ((a[0] | trailer) == 0 or (a[0] == 0xFE800000 and trailer == 0))
+    link_local = a[0] == 0xFE800000 and a[1] == 0
+    return configured and not link_local
+
+
+def update_gid_index(slots: Tables, candidate: int, current: int) -> int:
+    """ncclUpdateGidIndex with the defaults: AF_INET, RoCE v2, no NCCL_IB_ADDR_RANGE."""
+    user_family, user_version = AF_INET, 2
+    empty = ("::", "")
+    gid, gid_type = slots.get(current, empty)
+    gid_candidate, candidate_type = slots.get(candidate, empty)
+    gid_family = get_gid_addr_family(gid)
+    candidate_family = get_gid_addr_family(gid_candidate)
+    if candidate_family != gid_family and candidate_family == user_family:
+        return candidate
+    if candidate_family != user_family or not valid_gid(gid_candidate):
+        return current
+    versions = {V1: 1, V2: 2}
+    version, candidate_version = versions[gid_type], versions[candidate_type]
+    if (version != candidate_version or not valid_gid(gid)) and candidate_version == user_version:
+        return candidate
+    return current
+
+
+SLOTS = st.dictionaries(
+    st.integers(0, 7),
+    st.tuples(
+        st.sampled_from([LINK, GLOBAL, MAPPED, SECOND, LINK_LOCAL]), st.sampled_from([V1, V2])
+    ),
 )
 
 
-@given(LONG)
-def test_numbers_as_the_c_library_reads_them(text: str) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.strtoll.restype = ctypes.c_longlong
-    ctypes.set_errno(0)
-    wanted = libc.strtoll(text.encode(), None, 0)
-    assert number(text, default=-7) == (-7 if ctypes.get_errno() else wanted)
-    assert leading_int(text) == libc.atoi(text.encode())
-
-
-def test_a_number_of_any_length_is_read() -> None:
-    assert number("9" * 5000, default=-1) == -1
-    assert number("0x" + "f" * 5000, default=-1) == -1
-    assert leading_int("9" * 5000) == -1
-    assert leading_int("-" + "9" * 5000) == 0
+@given(SLOTS)
+def test_any_table_as_nccl_goes_through_it(slots: Tables) -> None:
+    chosen = 0
+    for candidate in range(1, 8):
+        chosen = update_gid_index(slots, candidate, chosen)
+    assert taken_index(gids(*((at, *slot) for at, slot in slots.items()))) == chosen

@@ -10,7 +10,7 @@ from sparkctl.doctor.remedy import Remedy
 from sparkctl.doctor.view import View
 from sparkctl.fabric.gid import Gid, table, taken
 from sparkctl.fabric.grammar import IB_HCA, SOCKET_IFNAME
-from sparkctl.fabric.ifname import Interface, in_order, select_interfaces
+from sparkctl.fabric.ifname import SOCKET_FAMILY, Interface, select_interfaces
 from sparkctl.fabric.matcher import ACTIVE, Device, Selection, select_hcas
 from sparkctl.fabric.ncclparam import number
 from sparkctl.fabric.version import NEWEST, Version
@@ -37,13 +37,13 @@ def devices(view: View, name: str) -> list[Device]:
 
 
 def links(view: View, name: str) -> list[Interface]:
-    """A node's network interfaces as NCCL sees them."""
+    """A node's network interfaces as NCCL sees them, in the kernel's order."""
     found = []
     for interface, net in view.group(name, "net").items():
         addresses = (*net["ipv4"], *net["ipv6"])
         running = bool(net["up"]) and net["carrier"] != 0
         found.append(Interface(interface, running, bool(addresses), addresses))
-    return in_order(found)
+    return found
 
 
 def hca_selection(
@@ -62,6 +62,7 @@ def interface_selection(
         environment.get(SOCKET_IFNAME),
         links(view, name),
         version,
+        family=environment.get(SOCKET_FAMILY),
         comm_id=environment.get("NCCL_COMM_ID"),
         hcas=list(view.group(name, "ib")),
     )
@@ -115,12 +116,7 @@ def interfaces(view: View, name: str) -> Iterator[Finding]:
     choice, environment = view.choice(name), view.environment(name)
     wanted, net = choice.interfaces[0], view.group(name, "net")
     remedy = Remedy("leave these variables out of layers and inventory: ${SOCKET_INTERFACE} is set")
-    wrong = []
-    chosen = interface_selection(view, name, environment, nccl_version(view, name))
-    value, found = chosen.value, chosen.selected
-    if found[:1] != [wanted]:
-        said = f"selects {found[0]}" if found else "selects nothing: NCCL ends at its start"
-        wrong.append(("NCCL_SOCKET_IFNAME", value, said))
+    wrong = [*_elsewhere(view, name, environment, wanted)]
     for variable in LITERAL:
         value = environment.get(variable)
         # Soft UCX names may be an HCA with its port; what is unset is chosen by the library.
@@ -138,6 +134,24 @@ def interfaces(view: View, name: str) -> Iterator[Finding]:
         )
     if not wrong:
         yield ok(f"all name {wanted}, which has {choice.address}")
+
+
+def _elsewhere(
+    view: View, name: str, environment: Mapping[str, str], wanted: str
+) -> Iterator[tuple[str, str | None, str]]:
+    """The variable by which NCCL's bootstrap takes another interface, its value, what it does."""
+    version = nccl_version(view, name)
+    chosen = interface_selection(view, name, environment, version)
+    found = chosen.selected
+    if found[:1] == [wanted]:
+        return
+    said = f"selects {found[0]}" if found else "selects nothing: NCCL ends at its start"
+    if wanted not in found:
+        said += f"; {wanted}: {_reason(chosen, wanted)}"
+    unforced = {k: v for k, v in environment.items() if k != SOCKET_FAMILY}
+    by_name = interface_selection(view, name, unforced, version).selected[:1]
+    variable = SOCKET_FAMILY if by_name == [wanted] else SOCKET_IFNAME
+    yield variable, environment.get(variable), said
 
 
 def _gids(view: View, name: str, hca: str) -> list[Gid]:

@@ -1,0 +1,43 @@
+"""`fabric match --node` asks with the rest of the environment that `up` would set."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from sparkctl.cli.fabric import match
+from tests.unit.doctorview import INVENTORY, healthy
+
+FORCED = INVENTORY.replace("role: worker", "role: worker, env: {NCCL_SOCKET_FAMILY: AF_INET6}")
+
+
+@pytest.mark.parametrize(
+    ("inventory", "selected"),
+    [(INVENTORY, ["enp1s0f0np0", "enP2p1s0f0np0"]), (FORCED, ["enP2p1s0f0np0"])],
+)
+def test_a_forced_family_bears_on_a_value_that_is_given(
+    inventory: str, selected: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = healthy(inventory)
+    view.all_facts["spark-2"]["net"]["enp1s0f0np0"]["ipv6"] = []
+    path = tmp_path / "cluster.yaml"
+    path.write_text(inventory)
+
+    @contextmanager
+    def session(*_: Any, **__: Any) -> Iterator[SimpleNamespace]:
+        yield SimpleNamespace(inventory=view.inventory)
+
+    monkeypatch.setattr("sparkctl.cli.context.open_session", session)
+    monkeypatch.setattr("sparkctl.doctor.gather.gather", lambda *_, **__: view)
+    value = "=enp1s0f0np0,enP2p1s0f0np0"
+    asked = ["-i", str(path), "--node", "spark-2", "--ifname", value, "--json"]
+    done = CliRunner().invoke(match, asked, catch_exceptions=False)
+    assert done.exit_code == 0
+    assert json.loads(done.stdout)["selected"] == selected

@@ -1,0 +1,54 @@
+"""Numbers as C reads them: strtoll with base 0, and atoi."""
+
+from __future__ import annotations
+
+import ctypes
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from sparkctl.fabric.ncclparam import leading_int, number
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [("1", 1), ("true", 0), ("", 0), ("0x10", 16), ("010", 8), ("08", 0), (" -3 x", -3),
+     ("+5", 5), ("0x", 0), ("1,2", 1), ("018", 1), ("0xg", 0), ("-0x10", -16), ("-010", -8),
+     ("--1", 0), ("+-1", 0), ("- 1", 0), ("3.7", 3), ('"3"', 0),
+     ("\N{NO-BREAK SPACE}3", 0), ("\N{ARABIC-INDIC DIGIT THREE}", 0)],
+)  # fmt: skip
+def test_numbers_as_strtoll_reads_them(text: str, wanted: int) -> None:
+    assert number(text) == wanted
+
+
+TEXTS = st.one_of(
+    st.text(alphabet=" \t\n\v\f\r+-0123456789abcdefgxX.", max_size=24),
+    st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=8),
+    st.integers(-(2**70), 2**70).map(str),
+    st.integers(0, 2**70).map(hex),
+    st.integers(0, 2**70).map(lambda n: f"0{n:o}"),
+)
+
+
+@given(TEXTS)
+@example("0x")
+@example(str(2**31))
+@example(str(2**63 - 1))
+@example(str(2**63))
+@example(str(-(2**63)))
+@example(str(-(2**63) - 1))
+def test_numbers_as_the_c_library_reads_them(text: str) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.strtoll.restype = ctypes.c_longlong
+    ctypes.set_errno(0)
+    wanted = libc.strtoll(text.encode(), None, 0)
+    assert number(text, default=-7) == (-7 if ctypes.get_errno() else wanted)
+    assert leading_int(text) == libc.atoi(text.encode())
+
+
+def test_a_number_of_any_length_is_read() -> None:
+    assert number("9" * 5000, default=-1) == -1
+    assert number("0x" + "f" * 5000, default=-1) == -1
+    assert leading_int("9" * 5000) == -1
+    assert leading_int("-" + "9" * 5000) == 0
