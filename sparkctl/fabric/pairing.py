@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from ipaddress import IPv4Interface
 from itertools import combinations
 
@@ -47,11 +48,17 @@ def facing(among: Sequence[Link], node: str, half: Half) -> bool:
 
 
 def _common_subnet(one: Half, two: Half) -> str | None:
-    for a in map(IPv4Interface, one.ipv4):
-        for b in map(IPv4Interface, two.ipv4):
+    for a in map(_parsed, one.ipv4):
+        for b in map(_parsed, two.ipv4):
             if _see_each_other(a, b):
                 return str(a.network)
     return None
+
+
+@cache
+def _parsed(address: str) -> IPv4Interface:
+    """Every address is looked at with every other node's."""
+    return IPv4Interface(address)
 
 
 def _see_each_other(a: IPv4Interface, b: IPv4Interface) -> bool:
@@ -75,7 +82,7 @@ def check_pairing(choices: Mapping[str, FabricChoice]) -> list[tuple[str, str]]:
 
 
 def _alone(choice: FabricChoice) -> Iterator[str]:
-    named = list(zip(choice.interfaces, map(IPv4Interface, choice.addresses), strict=False))
+    named = list(zip(choice.interfaces, map(_parsed, choice.addresses), strict=False))
     for (one, a), (two, b) in combinations(named, 2):
         if a.network.overlaps(b.network):
             yield f"both halves are in one subnet: {one} has {a}, {two} has {b}"
@@ -85,7 +92,7 @@ def _alone(choice: FabricChoice) -> Iterator[str]:
 
 
 def _beside(first: str, one: FabricChoice, two: FabricChoice) -> Iterator[str]:
-    a, b = IPv4Interface(one.addresses[0]), IPv4Interface(two.addresses[0])
+    a, b = _parsed(one.addresses[0]), _parsed(two.addresses[0])
     if not _see_each_other(a, b):
         yield (
             f"its socket interface {two.interfaces[0]} ({b}) and {first}'s {one.interfaces[0]}"
@@ -101,7 +108,7 @@ def _beside(first: str, one: FabricChoice, two: FabricChoice) -> Iterator[str]:
 
 
 def _second_half(first: str, one: FabricChoice, two: FabricChoice) -> Iterator[str]:
-    theirs = [IPv4Interface(address) for address in one.addresses]
+    theirs = [_parsed(address) for address in one.addresses]
     for interface, address in list(zip(two.interfaces, two.addresses, strict=False))[1:]:
-        if not any(_see_each_other(IPv4Interface(address), their) for their in theirs):
+        if not any(_see_each_other(_parsed(address), their) for their in theirs):
             yield f"its half {interface} ({address}) is in no subnet of {first}'s halves"

@@ -21,11 +21,24 @@ from sparkctl.lab import lab as labs
 
 BASE = Path("/var/lib/sparkctl-lab-bench")
 ROUNDS = 5
-# What doctor reads as well, as far as pyinfra has it; sysfs and NCCL it has not.
-FACTS = (
+# What doctor reads as well, where pyinfra has a fact for it without an argument.
+PLAIN = (
     "server.Hostname", "server.User", "server.Home", "server.Kernel", "server.KernelVersion",
     "server.Arch", "server.LinuxDistribution", "server.Date", "server.Mounts",
     "server.SecurityLimits", "hardware.Memory", "hardware.NetworkDevices",
+)  # fmt: skip
+# And the greater part of the rest, as somebody would read it with pyinfra: processes, listeners,
+# the GPU, the RDMA devices' states and GID tables, and the files that may hold NCCL's settings.
+IB = "/sys/class/infiniband/*/ports/1"
+SAME = (
+    *PLAIN, "server.Processes", "server.Ports",
+    *(f for command in (
+        "nvidia-smi --query-gpu=name,driver_version --format=csv,noheader",
+        "nvidia-smi --query-compute-apps=pid,process_name --format=csv,noheader",
+        f"cat {IB}/state {IB}/rate", f"cat {IB}/gids/*",
+    ) for f in ("server.Command", f"command={command}")),
+    *(f for path in ("/etc/environment", "/etc/profile", "/root/.bashrc", "/etc/nccl.conf")
+      for f in ("files.FileContents", f"path={path}")),
 )  # fmt: skip
 
 
@@ -57,12 +70,12 @@ def doctor(lab: labs.Lab) -> None:
     run([*argv, str(lab.inventory)])
 
 
-def pyinfra(lab: labs.Lab, tools: Path) -> None:
-    """Those of pyinfra's facts that doctor has as well."""
+def pyinfra(lab: labs.Lab, tools: Path, facts: tuple[str, ...]) -> None:
+    """These facts, by pyinfra."""
     hosts = ",".join(n.address for n in lab.nodes)
     argv = [str(tools / "bin/pyinfra"), hosts, "--user", "root", "--key", f"{lab.base}/client_key"]
     argv += ["--data", f"ssh_known_hosts_file={lab.base}/known_hosts", "-y"]
-    run([*argv, "fact", *FACTS])
+    run([*argv, "fact", *facts])
 
 
 def ansible(lab: labs.Lab, tools: Path) -> None:
@@ -93,7 +106,8 @@ def main() -> None:
     tools: Path | None = parser.parse_args().tools
     ways: dict[str, Callable[[labs.Lab], None]] = {"bare ssh": bare_ssh, "doctor": doctor}
     if tools:
-        ways["pyinfra"] = lambda lab: pyinfra(lab, tools)
+        ways["pyinfra, 12 facts"] = lambda lab: pyinfra(lab, tools, PLAIN)
+        ways["pyinfra, as doctor"] = lambda lab: pyinfra(lab, tools, SAME)
         ways["Ansible"] = lambda lab: ansible(lab, tools)
     cache = cache_folder()
     print("| nodes | " + " | ".join(f"{name}, s (x bare ssh)" for name in ways) + " |")
