@@ -11,14 +11,13 @@ import paramiko
 
 from sparkctl.errors import AuthError, ConnectError, SparkctlError
 from sparkctl.inventory.models import Ssh
-from sparkctl.remote import hostkeys
+from sparkctl.remote import hostkeys, tcp
 from sparkctl.remote.keys import offers
 from sparkctl.remote.proxy import ProxySocket
 from sparkctl.remote.route import route
 from sparkctl.remote.sshconfig import Target
 
 KEEPALIVE = 15  # seconds
-DEAD_AFTER = 45  # seconds that sent data may stay unacknowledged before the node counts as gone
 
 log = logging.getLogger(__name__)
 # Without a handler the standard library prints a library's warnings and tracebacks to stderr.
@@ -107,10 +106,7 @@ def _socket(
             )
         if target.proxy_command:
             return ProxySocket(target.proxy_command)
-        connection = socket.create_connection(address, timeout=timeout)
-        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux: a node that lost power is noticed
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_AFTER * 1000)
-        return connection
+        return tcp.connect(address, timeout)
     except socket.gaierror as error:
         raise ConnectError(
             f"the name {target.host} cannot be resolved: {error.strerror}",
