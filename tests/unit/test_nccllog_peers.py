@@ -151,6 +151,32 @@ def test_a_device_whose_name_is_not_shown_accuses_no_half() -> None:
     assert rank.cause is None
 
 
+FOUR = ("rocep1s0f0", "rocep1s0f1", "roceP2p1s0f0", "roceP2p1s0f1")
+
+
+@pytest.mark.parametrize(
+    ("names", "used", "detail"),
+    [
+        (FOUR, (0, 2), None),  # both halves of cage 0: the other cage may rest
+        (FOUR, (0, 1, 2, 3), None),
+        (FOUR, (0,), "channels on rocep1s0f0, none on roceP2p1s0f0"),
+        (FOUR, (0, 1, 2), "channels on rocep1s0f1, none on roceP2p1s0f1"),
+        (("mlx5_0", "mlx5_1"), (0,), "channels on mlx5_0, none on mlx5_1"),
+        (("mlx5_0", "mlx5_1", "mlx5_2", "mlx5_3"), (0, 2), None),  # which are one port's?
+    ],
+)
+def test_of_two_ports_each_is_looked_at_by_itself(
+    names: tuple[str, ...], used: tuple[int, ...], detail: str | None
+) -> None:
+    opened = " ".join(f"[{n}]{name}:1/RoCE" for n, name in enumerate(names))
+    channels = [f"Channel 00/0 : 1[0] -> 0[0] [receive] via NET/IB/{n}" for n in used]
+    using = f"NET/IB : Using {opened} [RO]; OOB enp1s0f0np0:1.2.3.4<0>"
+    verdict = read(pair(using, *ON_IB, *channels, CONNECTED))
+    assert verdict.transport == "rdma"
+    assert verdict.cause == ("one-half-only" if detail else None)
+    assert [detail in f.summary for f in verdict.findings if detail] == [True] * bool(detail)
+
+
 def test_halves_that_are_told_apart_by_name() -> None:
     verdict = read(CASES["one-half-only, by the name"][0])
     assert "opened rocep1s0f1 and not roceP2p1s0f1" in verdict.findings[0].summary

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkctl.doctor.logs import LINE_LIMIT
+from sparkctl.node.nccllines import LINE_LIMIT
 from sparkctl.fabric.nccllog.model import LogVerdict
 from sparkctl.fabric.nccllog.reader import Reader
 from tests.unit.nccllogs import CASES, Files, Warn, process, read
