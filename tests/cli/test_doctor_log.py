@@ -94,6 +94,38 @@ def test_usage(tmp_path: Path) -> None:
         assert str(path) in json.loads(done.stdout)["error"]["message"]
 
 
+@pytest.mark.parametrize(
+    "unwanted", [["--fix"], ["--report", "x.html"], ["--check", "fabric"], ["--passive"], ["a"]]
+)
+def test_what_a_log_has_no_use_for_is_refused(unwanted: list[str], tmp_path: Path) -> None:
+    done = sparkctl("doctor", *logs("p2p"), *unwanted, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "--log takes no" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_an_inventory_of_the_environment_that_cannot_be_read_spoils_no_verdict(
+    as_json: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPARKCTL_INVENTORY", str(tmp_path / "none.yaml"))
+    done = sparkctl("doctor", *logs("socket-fallback"), *["--json"] * as_json)
+    assert done.returncode == 3
+    assert "the nodes were not asked" in done.stderr
+    if as_json:
+        assert json.loads(done.stdout)["cause"] == "no-device"
+    else:
+        assert done.stdout.startswith("NCCL runs over Socket")
+
+
+def test_an_inventory_that_is_named_and_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    missing = str(tmp_path / "none.yaml")
+    done = sparkctl("doctor", *logs("socket-fallback"), "-i", missing)
+    assert done.returncode == 2
+    assert done.stdout.startswith("NCCL runs over Socket")
+    assert missing in done.stderr
+
+
 def test_markup_in_a_log_is_text(tmp_path: Path) -> None:
     path = tmp_path / "x.log"
     path.write_text("a:1:1 [0] NCCL INFO NCCL_IB_HCA set to [bold]x[/nope]\n"
