@@ -6,12 +6,19 @@ import gzip
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+import click
 import pytest
 
+from sparkctl.cli.doctorlog import diagnose
+from sparkctl.doctor.finding import Finding
+from sparkctl.doctor.runner import choose_checks, evaluate
+from sparkctl.doctor.view import View
 from tests.cli.test_cli import sparkctl
-from tests.unit.nccllogs import CASES, HEALTHY, REAL
+from tests.unit.doctorview import healthy
+from tests.unit.nccllogs import CASES, HEALTHY, REAL, process
 
 
 def logs(name: str) -> list[str]:
@@ -124,6 +131,29 @@ def test_an_inventory_that_is_named_and_cannot_be_read_is_an_error(tmp_path: Pat
     assert done.returncode == 2
     assert done.stdout.startswith("NCCL runs over Socket")
     assert missing in done.stderr
+
+
+def test_a_deciding_check_that_fails_is_a_failure_where_the_log_tells_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "starting.log"
+    path.write_text(process(rank=0))
+    view = healthy()
+
+    def examine(checks: Sequence[str]) -> tuple[View, list[Finding]]:
+        return view, evaluate(view, choose_checks(checks))
+
+    diagnose([str(path)], examine, optional=False, as_json=True)
+    told = json.loads(capsys.readouterr().out)
+    assert (told["transport"], told["cause"]) == ("unknown", "unknown")
+    assert {f["severity"] for f in told["decided"]} <= {"OK", "INFO"}
+    view.facts("spark-1")["verbs"]["uverbs"]["rocep1s0f0"]["error"] = "ENOENT"
+    with pytest.raises(click.exceptions.Exit) as ended:
+        diagnose([str(path)], examine, optional=False, as_json=True)
+    assert ended.value.exit_code == 3
+    told = json.loads(capsys.readouterr().out)
+    assert {"cause": "unknown", "state": "found", "node": "spark-1",
+            "checks": ["fabric.uverbs"]} in told["decisions"]  # fmt: skip
 
 
 def test_markup_in_a_log_is_text(tmp_path: Path) -> None:

@@ -60,6 +60,13 @@ def test_what_nccl_writes_after_a_long_progress_bar_is_read(tmp_path: Path, bars
     assert fetched == {"lines": [(2, SAID.decode())], "cut": 0}
 
 
+def test_gloos_line_is_fetched_too(tmp_path: Path) -> None:
+    log = tmp_path / "vllm.log"
+    log.write_bytes(b"INFO x\nRuntimeError: Unable to find address for: eth0\n")
+    ((number, text),) = nccllines.lines({"path": str(log)})["lines"]
+    assert (number, "eth0" in text) == (2, True)
+
+
 def test_of_a_log_with_too_many_lines_of_nccl_the_last_that_was_taken_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,6 +50,28 @@ def test_the_same_when_the_socket_said_so() -> None:
     assert [r.cause for r in verdict.ranks] == ["mixed-transports", "mixed-transports"]
 
 
+def test_what_only_the_socket_told_says_nothing_of_the_ranks_that_are_alike() -> None:
+    wrong = Warn("socketFinalizeAccept: wrong type 4 != 3", "misc/socket.cc:446")
+    (finding,) = read({"a": process(*IB, wrong)}).findings
+    assert finding.cause == "mixed-transports"
+    assert "on rdma" not in finding.summary
+
+
+GLOO = "RuntimeError: [enforce fail at device.cc:168] rv != -1. Unable to find address for: eth0"
+
+
+def test_gloo_without_an_interface_is_a_failure_with_its_line() -> None:
+    verdict = read({"a": f"INFO starting\n(RayWorkerProc pid=9) {GLOO}\n"})
+    assert (verdict.transport, verdict.cause, verdict.failed) == ("failed", "ifname-no-match", True)
+    assert "(eth0)" in verdict.findings[0].summary
+    assert [(e.line, e.text) for e in verdict.findings[0].evidence] == [
+        (2, "Unable to find address for: eth0")
+    ]
+    beside = read({"a": f"{process(*IB)}{GLOO}\n{GLOO}\n"})
+    assert (beside.transport, beside.cause) == ("failed", "ifname-no-match")
+    assert "GLOO_SOCKET_IFNAME" in beside.findings[0].fix.text
+
+
 def test_different_communicators_may_differ() -> None:
     other = process(*SOCKET, rank=1).replace("commId 0x1a2b3c", "commId 0xdead")
     verdict = read({"a": process(*IB, rank=0), "b": other})
