@@ -285,6 +285,18 @@ def test_a_rank_that_died_is_told_and_one_that_starts_is_not() -> None:
     assert wrong(view) == set()
 
 
+def test_a_vllm_that_is_gone_is_told_unless_somebody_is_at_work() -> None:
+    view = running()
+    for name in view.names:
+        ours = view.facts(name)["ours"]
+        view.facts(name)["ours"] = [p for p in ours if "raylet" in p["command"]]
+    assert wrong(view) == {("running.ranks", ONE, "FAIL")}
+    view.facts(ONE)["state"]["locked"] = True
+    assert wrong(view) == set()
+    view.facts(ONE)["state"].update(locked=False, files={"applied.json": '{"ray_run": "r1"}'})
+    assert wrong(view) == set()
+
+
 def test_a_rank_in_a_container_without_its_devices_or_locked_memory_is_told() -> None:
     view = running()
     view.facts(TWO)["ours"][1]["uverbs"] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from sparkctl.cluster.difference import applied
 from sparkctl.doctor.check import Check
 from sparkctl.doctor.checks.running import idle
 from sparkctl.doctor.checks.verbs import CAP_IPC_LOCK, UNLIMITED
@@ -96,9 +97,9 @@ def every_gpu(view: View) -> bool:
 
 
 def ranks(view: View) -> Iterator[Finding]:
-    """Every node runs its ranks: one that died leaves the others waiting for it."""
+    """Every node runs its ranks: one that died leaves the others waiting, or takes all with it."""
     if nothing := idle(view, "vllm"):
-        yield nothing
+        yield _gone(view) or nothing
         return
     found = {n: [p for p in view.running(n) if RANK.search(p["command"])] for n in view.known}
     oldest = max((view.facts(n)["time"] - p["since"] for n in found for p in found[n]), default=0)
@@ -119,6 +120,21 @@ def ranks(view: View) -> Iterator[Finding]:
                    ("sparkctl logs vllm", "sparkctl down", "sparkctl up")),
             node=name,
         )  # fmt: skip
+
+
+def _gone(view: View) -> Finding | None:
+    """A vLLM that was started, not stopped, and runs no more, while its Ray does."""
+    head = view.inventory.head.name
+    started = applied(view.facts(head)).get("vllm_run")
+    # Who holds the lock may be about to start it.
+    if not started or not view.running(head, "ray") or view.group(head, "state")["locked"]:
+        return None
+    return fail(
+        f"the vLLM that run {started} started is gone: it or one of its ranks died",
+        Evidence("vllm serve", "none", "/proc, and the journal applied.json"),
+        Remedy("its log tells why", ("sparkctl logs vllm", "sparkctl up")),
+        node=head,
+    )
 
 
 def verbs(view: View, name: str) -> Iterator[Finding]:
