@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
@@ -75,7 +77,17 @@ def doctor(
         _list([explain] if explain else only, skip, as_json=as_json, entries=bool(explain))
         return
     if logs:
-        _diagnose(logs, inventory, as_json=as_json)
+        _refuse({"NODE": names, "--check": only, "--skip": skip, "--passive": passive,
+                 "--report": report, "--fix": fix, "--yes": yes})  # fmt: skip
+        from sparkctl.cli.doctorlog import diagnose
+
+        named = click.get_current_context().get_parameter_source("inventory")
+        diagnose(
+            logs,
+            None if named is ParameterSource.DEFAULT else partial(_examine, inventory, ()),
+            optional=named is ParameterSource.ENVIRONMENT,
+            as_json=as_json,
+        )
         return
     view, findings = _examine(inventory, names, only, skip, passive=passive)
     if fix:
@@ -104,8 +116,6 @@ def doctor(
 
 def _list(only: Sequence[str], skip: Sequence[str], *, as_json: bool, entries: bool) -> None:
     """The checks' ids, or with `entries` all that is known of them."""
-    from dataclasses import asdict
-
     from sparkctl.cli.context import emit_json
     from sparkctl.doctor import explain
     from sparkctl.doctor.runner import choose_checks
@@ -128,39 +138,22 @@ def _list(only: Sequence[str], skip: Sequence[str], *, as_json: bool, entries: b
             click.echo(f"{check.id:<22} {check.scope:<8} {explain.entries()[check.id].what}")
 
 
-def _diagnose(logs: tuple[str, ...], inventory: Path, *, as_json: bool) -> None:
-    """The verdict on these logs and, when an inventory is named, what its nodes decide."""
-    from sparkctl.cli.context import emit_json
-    from sparkctl.doctor.decide import deciding
-    from sparkctl.doctor.logs import read_logs
+def _refuse(given: Mapping[str, object]) -> None:
+    """Options that a log has no use for are told, not dropped."""
+    from sparkctl.errors import UsageError
 
-    verdict = read_logs(logs)
-    named = click.get_current_context().get_parameter_source("inventory")
-    decided: list[Finding] | None = None
-    if named is not ParameterSource.DEFAULT and (checks := deciding(verdict)):
-        decided = _examine(inventory, (), checks, ())[1]
-    if as_json:
-        document: dict[str, Any] = verdict.document()
-        if decided is not None:
-            document["decided"] = [f.document() for f in decided]
-        emit_json(document)
-    else:
-        from sparkctl.report.doctor import print_findings
-        from sparkctl.report.nccllog import print_verdict
-
-        print_verdict(verdict)
-        if decided is not None:
-            click.echo("\nthe checks that decide, on the nodes now:")
-            print_findings(decided, [], verbose=True)
-    if verdict.failed:
-        raise click.exceptions.Exit(3)
+    if unwanted := [name for name, value in given.items() if value]:
+        raise UsageError(
+            f"--log takes no {', '.join(unwanted)}",
+            hint="run `sparkctl doctor` without --log for what is on the nodes",
+        )
 
 
 def _examine(
     inventory: Path,
     names: Sequence[str],
     only: Sequence[str],
-    skip: Sequence[str],
+    skip: Sequence[str] = (),
     *,
     passive: bool = False,
 ) -> tuple[View, list[Finding]]:

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from sparkctl.cluster.places import APPLIED, temp_dir
-from sparkctl.errors import CommandError, SparkctlError
+from sparkctl.errors import CommandError, InventoryError, SparkctlError
+from sparkctl.inventory.layers import load_layers
 from sparkctl.inventory.models import Inventory, Node
 from sparkctl.remote import nodecall
 from sparkctl.remote.fanout import GroupResult, each
 from sparkctl.remote.pool import Pool
+from sparkctl.serving.environment import SECRET, merge
 
 Facts = dict[str, Any]
 
@@ -100,6 +102,14 @@ class Session:
             {n.name: self.unread[n.name] for n in wanted if n.name in self.unread},
         )
 
+    def _planned(self, node: Node) -> list[str]:
+        """The variables that `up` sets on a node, by name, without those that hold secrets."""
+        try:
+            layers = load_layers(self.inventory, self.base)
+        except InventoryError:  # who needs the layers tells of them, `down` does not
+            return []
+        return [n for n in merge(self.inventory, node, layers) if not SECRET.match(n)]
+
     def _read(self, node: Node) -> Facts:
         ray, vllm = self.inventory.ray, self.inventory.vllm
         ports = (
@@ -115,6 +125,7 @@ class Session:
             "ports": [p for p in ports if p is not None],
             "temp_dir": temp_dir(self.inventory.cluster),
             "names": [APPLIED],
+            "watch": self._planned(node),
         }
         before = time.time()
         title = "reading the node's facts"

@@ -9,6 +9,7 @@ from sparkctl.doctor.checks import (
     nccl,
     pairs,
     processes,
+    ranks,
     reach,
     running,
     runtime,
@@ -28,5 +29,6 @@ CHECKS: tuple[Check, ...] = (
     *host.CHECKS,
     *processes.CHECKS,
     *running.CHECKS,
+    *ranks.CHECKS,
     *nccl.CHECKS,
 )

@@ -1,36 +1,127 @@
-"""Where a log alone cannot tell causes apart, the checks on the nodes that can."""
+"""Where a log alone cannot tell causes apart: the checks that can, and what they say; pure."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from sparkctl.doctor.finding import Finding, Severity
+from sparkctl.fabric.nccllog.model import Finding as LogFinding
 from sparkctl.fabric.nccllog.model import LogVerdict
 
 NO_DEVICE = ("fabric.devices", "fabric.halves", "fabric.uverbs", "fabric.libraries", "fabric.hca")
 ADDRESSES = ("fabric.addresses", "fabric.gid", "fabric.gid-index", "fabric.pairing")
 PATH = ("fabric.mtu", "fabric.ping", "fabric.loss", "fabric.subnets")
+SETTINGS = ("settings", "running.environment")
+# Each cause of a log, and each candidate for one (fabric/nccllog/advice.py).
 DECIDING: dict[str, tuple[str, ...]] = {
-    "ib-disabled": ("settings",),
-    "net-forced-socket": ("settings", *NO_DEVICE),
-    "hca-filter-no-match": NO_DEVICE,
+    "ib-disabled": SETTINGS,
+    "net-forced-socket": SETTINGS,
+    "plugin-only": SETTINGS,
+    "hca-filter-no-match": ("fabric.hca",),
+    "hca-filter": ("fabric.hca",),
     "no-device": NO_DEVICE,
-    "libibverbs-missing": ("fabric.libraries",),
-    "device-open-denied": ("fabric.uverbs",),
     "net-ib-unavailable": NO_DEVICE,
+    "no-hardware": ("fabric.devices",),
+    "port-down": ("fabric.halves",),
+    "uverbs-missing": ("fabric.uverbs", "running.verbs"),
+    "device-open-denied": ("fabric.uverbs",),
+    "provider-missing": ("fabric.libraries",),
+    "libibverbs-missing": ("fabric.libraries",),
     "ifname-no-match": ("fabric.interfaces",),
     "gid-family-mismatch": ADDRESSES,
     "gid-empty-slot": ADDRESSES,
     "peer-timeout": (*ADDRESSES, *PATH),
     "no-route": (*ADDRESSES, *PATH),
     "retry-exceeded": PATH,
-    "memory-registration": ("fabric.memlock", "host.kernel"),
-    "mixed-transports": (*NO_DEVICE, "settings"),
-    "one-half-only": NO_DEVICE,
+    "mtu-mismatch": ("fabric.mtu", "fabric.ping"),
+    "loss": ("fabric.loss",),
+    "peer-died": ("running.ranks",),
+    "memory-registration": ("fabric.memlock", "running.verbs", "host.kernel"),
+    "memlock-limit": ("fabric.memlock", "running.verbs"),
+    "kho-kernel": ("host.kernel",),
+    "mixed-transports": (*NO_DEVICE, *SETTINGS),
+    "one-half-only": ("fabric.halves", "fabric.addresses", "fabric.hca"),
+    "unknown": (*NO_DEVICE, *SETTINGS),
 }
+# Where a check has findings of several kinds: those that mean this cause.
+MEANING: dict[str, re.Pattern[str]] = {
+    "ib-disabled": re.compile(r"\bNCCL_IB_DISABLE(?:=| is )(?!0\b|unset)"),
+    "net-forced-socket": re.compile(r"\bNCCL_NET(?:=| is )(?!unset)"),
+    "plugin-only": re.compile(r"\bNCCL_NET(?:_PLUGIN)?(?:=| is )(?!unset)"),
+    "uverbs-missing": re.compile(r"has no uverbs device|does not see"),
+    "device-open-denied": re.compile("may not open"),
+    "provider-missing": re.compile("provider"),
+    "libibverbs-missing": re.compile("does not load"),
+    "hca-filter-no-match": re.compile("does not select"),
+    "memlock-limit": re.compile("memlock"),
+    "kho-kernel": re.compile("KHO|CmaTotal"),
+}
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A cause that the log leaves open: `found` on a node by these checks, `not found` on any, or
+    still `open`, because a check could not tell or there is none.
+    """
+
+    cause: str
+    state: Literal["found", "not found", "open"]
+    node: str | None = None
+    checks: tuple[str, ...] = ()
 
 
 def deciding(verdict: LogVerdict) -> list[str]:
     """The checks, by id, that decide between what the log leaves open; none when nothing is."""
-    return list(
-        dict.fromkeys(
-            check for finding in verdict.findings for check in DECIDING.get(finding.cause, ())
-        )
-    )
+    causes = (c for f in verdict.findings for c in (f.cause, *(o.cause for o in f.candidates)))
+    return list(dict.fromkeys(check for cause in causes for check in DECIDING.get(cause, ())))
+
+
+def decide(
+    verdict: LogVerdict, findings: Sequence[Finding], hosts: Mapping[str, str]
+) -> list[Decision]:
+    """What the nodes say of each candidate (of the cause itself where the log names no other).
+
+    `hosts` has the nodes by what NCCL calls them; a log of hosts that are none of them may come
+    from any node.
+    """
+    decisions = (d for told in verdict.findings for d in _decide(told, findings, hosts))
+    return list(dict.fromkeys(decisions))
+
+
+def _decide(
+    told: LogFinding, findings: Sequence[Finding], hosts: Mapping[str, str]
+) -> Iterator[Decision]:
+    named = {hosts.get(rank.rpartition(":")[0]) for rank in told.ranks}
+    nodes = None if None in named or not named else {n for n in named if n}
+    for cause in [c.cause for c in told.candidates] or [told.cause]:
+        said = [f for f in findings if _about(f, cause) and _on(f, nodes)]
+        proofs = [f for f in said if _proves(f, cause)]
+        for node in dict.fromkeys(f.node for f in proofs):
+            checks = dict.fromkeys(f.check for f in proofs if f.node == node)
+            yield Decision(cause, "found", node, tuple(checks))
+        if proofs:
+            continue
+        blind = [f for f in said if f.severity in (Severity.UNKNOWN, Severity.CRASH)]
+        clear = [f for f in said if f not in blind and f.severity is not Severity.INFO]
+        if blind or not clear:
+            yield Decision(cause, "open", checks=tuple(dict.fromkeys(f.check for f in blind)))
+        elif told.candidates:  # what a log proves is true, whatever the nodes look like now
+            yield Decision(cause, "not found", checks=tuple(dict.fromkeys(f.check for f in clear)))
+
+
+def _about(finding: Finding, cause: str) -> bool:
+    checks = DECIDING.get(cause, ())
+    return finding.check in checks or finding.check.partition(".")[0] in checks
+
+
+def _on(finding: Finding, nodes: Collection[str] | None) -> bool:
+    """Whether it is on one of these nodes; a pair's is on both of its nodes."""
+    return nodes is None or finding.scope != "node" or finding.node in nodes
+
+
+def _proves(finding: Finding, cause: str) -> bool:
+    wrong = finding.severity in (Severity.FAIL, Severity.WARN)
+    return wrong and (cause not in MEANING or bool(MEANING[cause].search(finding.summary)))

@@ -14,8 +14,8 @@ from typing import IO, cast
 from sparkctl.errors import UsageError
 from sparkctl.fabric.nccllog.model import LogVerdict
 from sparkctl.fabric.nccllog.reader import Reader
+from sparkctl.node.nccllines import pieces
 
-LINE_LIMIT = 1 << 16
 GZIP = b"\x1f\x8b"
 
 
@@ -28,7 +28,7 @@ def read_logs(names: Iterable[str]) -> LogVerdict:
     for name in dict.fromkeys(names):
         try:
             with _opened(name) as file:
-                reader.feed(name, lines(file))
+                reader.feed_numbered(name, pieces(file))
         except (OSError, EOFError, zlib.error) as error:
             found = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             raise UsageError(
@@ -53,11 +53,3 @@ def _unpacked(file: BufferedReader) -> AbstractContextManager[IO[bytes]]:
     if file.peek(len(GZIP))[: len(GZIP)] == GZIP:
         return cast(AbstractContextManager[IO[bytes]], gzip.open(file))
     return nullcontext(file)
-
-
-def lines(file: IO[bytes]) -> Iterator[bytes]:
-    """A file's lines, each cut at LINE_LIMIT bytes, so that none fills the memory."""
-    while line := file.readline(LINE_LIMIT):
-        yield line
-        while line and not line.endswith(b"\n"):
-            line = file.readline(LINE_LIMIT)

@@ -11,11 +11,13 @@ from sparkctl.inventory.models import Node
 
 
 def read(session: Session, node: Node) -> dict[str, Any]:
-    """`verdict` on the log of the vLLM that was started last, and the log's `path`."""
+    """`verdict` on the log of the vLLM that was started last, the log's `path`, and `cut`: the
+    last line that was read when there are too many, else 0.
+    """
     path = log_path(session.inventory.cluster, "vllm")
     answer = session.ask(
         node, "nccllines.lines", {"path": path}, mutates=False, title="reading vLLM's log"
     )
     reader = Reader()
     reader.feed_numbered(path, ((n, text.encode()) for n, text in answer["lines"]))
-    return {"verdict": reader.verdict(), "path": path}
+    return {"verdict": reader.verdict(), "path": path, "cut": answer["cut"]}

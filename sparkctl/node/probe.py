@@ -31,7 +31,8 @@ def probe(request: dict[str, Any]) -> dict[str, Any]:
     """The facts that planning and checks are made from.
 
     `request` has cluster, venv, model (a path, or a hub's name), ports (those whose owners
-    matter), temp_dir and names (our small files to read back). A group that cannot be read is
+    matter), temp_dir, names (our small files to read back) and watch (the names of variables to
+    show of our processes). A group that cannot be read is
     left out, and `unread` says why. `time` and `time_end` are this node's clock, in seconds.
     """
     begun = time.time()
@@ -58,7 +59,7 @@ def probe(request: dict[str, Any]) -> dict[str, Any]:
         "runtime": lambda: _runtime(Path(request["venv"]).expanduser()),
         "model": lambda: checkpoint.checkpoint(request),
         "ports": lambda: _listeners(request["ports"], table),
-        "ours": lambda: _ours(request["cluster"], table),
+        "ours": lambda: _ours(request, table),
         "foreign_rays": lambda: running.foreign_rays(request["cluster"], table),
         "state": lambda: _state(request),
         "gpu": lambda: gpu.gpu(gpus),
@@ -72,12 +73,12 @@ def probe(request: dict[str, Any]) -> dict[str, Any]:
     return {**facts, "unread": unread, "time_end": time.time()}
 
 
-def _ours(cluster: str, table: list[processes.Process]) -> list[dict[str, Any]]:
+def _ours(request: dict[str, Any], table: list[processes.Process]) -> list[dict[str, Any]]:
     boot, tick = processes.boot_time(), os.sysconf("SC_CLK_TCK")
     return [
-        {**p._asdict(), "since": boot + p.started / tick, **running.details(p)}
+        {**p._asdict(), "since": boot + p.started / tick, **running.details(p, request["watch"])}
         for p in table
-        if p.cluster == cluster and p.state not in "ZX" and p.pid != os.getpid()
+        if p.cluster == request["cluster"] and p.state not in "ZX" and p.pid != os.getpid()
     ]
 
 

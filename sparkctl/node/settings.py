@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,9 @@ PROFILES = (
 ASSIGNMENT = re.compile(rf"^\s*(?:export\s+|set\s+-x\s+)?({WATCHED.pattern})=(\S*)", re.M)
 
 
-def watched(environment: dict[str, str]) -> dict[str, str]:
-    """Those of these variables that change the fabric."""
-    return {k: v for k, v in sorted(environment.items()) if WATCHED.fullmatch(k)}
+def watched(environment: dict[str, str], more: Collection[str] = ()) -> dict[str, str]:
+    """Those of these variables that change the fabric, and those named in `more`."""
+    return {k: v for k, v in sorted(environment.items()) if k in more or WATCHED.fullmatch(k)}
 
 
 def settings(_: dict[str, Any]) -> dict[str, Any]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.table import Table
 from rich.text import Text
 
+from sparkctl.doctor.decide import Decision
 from sparkctl.fabric.nccllog.model import Finding, LogVerdict, RankVerdict
 from sparkctl.report.console import wide_console
 
@@ -30,6 +33,19 @@ def print_verdict(verdict: LogVerdict) -> None:
     if verdict.ranks:
         console.print()
         console.print(_table(verdict.ranks))
+
+
+def print_decisions(decisions: Sequence[Decision]) -> None:
+    """What the nodes say of each cause that the log leaves open, on stdout."""
+    console = wide_console()
+    for decision in decisions:
+        if decision.state == "found":
+            where = f" on {decision.node}" if decision.node else ""
+            line = f"decided: {decision.cause}{where} ({', '.join(decision.checks)})"
+            console.print(Text(line, style="bold"))
+    for state, words in (("not found", "not found on the nodes now"), ("open", "still open")):
+        if causes := [d.cause for d in decisions if d.state == state]:
+            console.print(Text(f"{words}: {', '.join(causes)}"))
 
 
 def _finding(finding: Finding) -> list[Text]:

@@ -6,12 +6,19 @@ import gzip
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+import click
 import pytest
 
+from sparkctl.cli.doctorlog import diagnose
+from sparkctl.doctor.finding import Finding
+from sparkctl.doctor.runner import choose_checks, evaluate
+from sparkctl.doctor.view import View
 from tests.cli.test_cli import sparkctl
-from tests.unit.nccllogs import CASES, HEALTHY, REAL
+from tests.unit.doctorview import healthy
+from tests.unit.nccllogs import CASES, HEALTHY, REAL, process
 
 
 def logs(name: str) -> list[str]:
@@ -92,6 +99,61 @@ def test_usage(tmp_path: Path) -> None:
         done = sparkctl("doctor", "--log", str(path), "--json")
         assert done.returncode == 2
         assert str(path) in json.loads(done.stdout)["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "unwanted", [["--fix"], ["--report", "x.html"], ["--check", "fabric"], ["--passive"], ["a"]]
+)
+def test_what_a_log_has_no_use_for_is_refused(unwanted: list[str], tmp_path: Path) -> None:
+    done = sparkctl("doctor", *logs("p2p"), *unwanted, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "--log takes no" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_an_inventory_of_the_environment_that_cannot_be_read_spoils_no_verdict(
+    as_json: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPARKCTL_INVENTORY", str(tmp_path / "none.yaml"))
+    done = sparkctl("doctor", *logs("socket-fallback"), *["--json"] * as_json)
+    assert done.returncode == 3
+    assert "the nodes were not asked" in done.stderr
+    if as_json:
+        assert json.loads(done.stdout)["cause"] == "no-device"
+    else:
+        assert done.stdout.startswith("NCCL runs over Socket")
+
+
+def test_an_inventory_that_is_named_and_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    missing = str(tmp_path / "none.yaml")
+    done = sparkctl("doctor", *logs("socket-fallback"), "-i", missing)
+    assert done.returncode == 2
+    assert done.stdout.startswith("NCCL runs over Socket")
+    assert missing in done.stderr
+
+
+def test_a_deciding_check_that_fails_is_a_failure_where_the_log_tells_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "starting.log"
+    path.write_text(process(rank=0))
+    view = healthy()
+
+    def examine(checks: Sequence[str]) -> tuple[View, list[Finding]]:
+        return view, evaluate(view, choose_checks(checks))
+
+    diagnose([str(path)], examine, optional=False, as_json=True)
+    told = json.loads(capsys.readouterr().out)
+    assert (told["transport"], told["cause"]) == ("unknown", "unknown")
+    assert {f["severity"] for f in told["decided"]} <= {"OK", "INFO"}
+    view.facts("spark-1")["verbs"]["uverbs"]["rocep1s0f0"]["error"] = "ENOENT"
+    with pytest.raises(click.exceptions.Exit) as ended:
+        diagnose([str(path)], examine, optional=False, as_json=True)
+    assert ended.value.exit_code == 3
+    told = json.loads(capsys.readouterr().out)
+    assert {"cause": "unknown", "state": "found", "node": "spark-1",
+            "checks": ["fabric.uverbs"]} in told["decisions"]  # fmt: skip
 
 
 def test_markup_in_a_log_is_text(tmp_path: Path) -> None:

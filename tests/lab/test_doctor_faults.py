@@ -157,3 +157,5 @@ def test_a_log_is_decided_on_the_nodes(cluster: Cluster) -> None:
     assert told["cause"] == "hca-filter-no-match"
     failed = {(f["check"], f["node"]) for f in told["decided"] if f["severity"] == "FAIL"}
     assert failed == {("fabric.uverbs", TWO)}
+    found = [(d["cause"], d["node"]) for d in told["decisions"] if d["state"] == "found"]
+    assert found == [("uverbs-missing", TWO)]

@@ -63,7 +63,7 @@ def set_fact(*path: str, value: Any) -> Callable[[View], None]:
 def stray(view: View) -> None:
     two(view)["ours"] = [
         {"pid": 9, "role": "vllm", "command": "python", "run": "old", "cluster": "lab",
-         "environment": {}, "libraries": []}
+         "environment": None, "libraries": {}}
     ]  # fmt: skip
 
 

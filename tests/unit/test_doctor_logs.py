@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from sparkctl.doctor.logs import LINE_LIMIT, lines, read_logs
+from sparkctl.doctor.logs import read_logs
 from sparkctl.errors import UsageError
+from sparkctl.node import nccllines
+from sparkctl.node.nccllines import LINE_LIMIT, pieces
 from tests.unit.nccllogs import HEALTHY
 
 
@@ -30,15 +32,54 @@ class Endless(io.BytesIO):
 
 def test_a_long_line_is_cut_and_counts_once() -> None:
     file = io.BytesIO(b"first\n" + b"y" * (5 * LINE_LIMIT) + b"\nthird\n" + b"last")
-    read = list(lines(file))
-    assert [len(line) for line in read] == [6, LINE_LIMIT, 6, 4]
-    assert read[2:] == [b"third\n", b"last"]
+    read = list(pieces(file))
+    assert [(number, len(line)) for number, line in read] == [
+        (1, 6), (2, LINE_LIMIT), (3, 6), (4, 4),
+    ]  # fmt: skip
+    assert [line for _, line in read[2:]] == [b"third\n", b"last"]
 
 
 def test_a_line_without_an_end_does_not_fill_the_memory() -> None:
     file = Endless(64 << 20)
-    assert [len(line) for line in lines(file)] == [LINE_LIMIT]
+    assert [len(line) for _, line in pieces(file)] == [LINE_LIMIT]
     assert (file.left, file.most) == (0, LINE_LIMIT)
+
+
+BAR = b"\r".join(b"Loading shards: %3d%%" % n for n in range(100))
+SAID = b"spark-1:1:1 [0] NCCL INFO Using network Socket"
+
+
+@pytest.mark.parametrize("bars", [1, 6, 60])
+def test_what_nccl_writes_after_a_long_progress_bar_is_read(tmp_path: Path, bars: int) -> None:
+    log = tmp_path / "vllm.log"
+    log.write_bytes(b"first\n" + (BAR + b"\r") * bars + SAID + b"\r" + BAR + b"\nlast\n")
+    verdict = read_logs([str(log)])
+    assert [(rank.host, rank.transport) for rank in verdict.ranks] == [("spark-1", "socket")]
+    assert verdict.ranks[0].evidence[0].line == 2
+    fetched = nccllines.lines({"path": str(log)})
+    assert fetched == {"lines": [(2, SAID.decode())], "cut": 0}
+
+
+def test_gloos_line_is_fetched_too(tmp_path: Path) -> None:
+    log = tmp_path / "vllm.log"
+    log.write_bytes(b"INFO x\nRuntimeError: Unable to find address for: eth0\n")
+    ((number, text),) = nccllines.lines({"path": str(log)})["lines"]
+    assert (number, "eth0" in text) == (2, True)
+
+
+def test_of_a_log_with_too_many_lines_of_nccl_the_last_that_was_taken_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nccllines, "MOST_LINES", 3)
+    log = tmp_path / "vllm.log"
+    log.write_bytes(b"\n" + (SAID + b"\n") * 3)
+    assert nccllines.lines({"path": str(log)})["cut"] == 0
+    log.write_bytes(b"\n" + (SAID + b"\n") * 5)
+    fetched = nccllines.lines({"path": str(log)})
+    assert (len(fetched["lines"]), fetched["cut"]) == (3, 4)
+    with log.open("ab") as stream:
+        stream.write(nccllines.START + b"anew\n" + SAID)
+    assert nccllines.lines({"path": str(log)}) == {"lines": [(8, SAID.decode())], "cut": 0}
 
 
 @pytest.mark.parametrize("packed", [False, True])

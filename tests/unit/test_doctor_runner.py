@@ -62,7 +62,7 @@ def faulty() -> View:
     facts["memory"]["MemAvailable"] = 2**30
     facts["state"]["exists"] = True
     stray = {"pid": 9, "role": "vllm", "command": "python", "run": "old", "cluster": "lab"}
-    facts["ours"] = [{**stray, "environment": {}, "libraries": []}]
+    facts["ours"] = [{**stray, "environment": None, "libraries": {}}]
     facts["foreign_rays"] = [{"pid": 4, "uid": 1, "command": "x/raylet", "cluster": ""}]
     return view
 

@@ -33,7 +33,8 @@ def process(view: View, name: str, role: str, command: str) -> dict[str, Any]:
     """One of our processes as the probe tells of it, with the planned environment."""
     return {
         "pid": 40, "role": role, "command": command, "run": "r1", "cluster": "lab", "since": 0.0,
-        "environment": view.environment(name), "libraries": [NCCL],
+        "environment": view.environment(name), "libraries": {NCCL: "2.28.9"}, "memlock": -1,
+        "capabilities": 0, "uverbs": ["uverbs0", "uverbs1", "uverbs2", "uverbs3"],
     }  # fmt: skip
 
 
@@ -56,7 +57,7 @@ def running(files: dict[str, str] = IB) -> View:
     view.sources = {
         **view.sources,
         "ray": {ONE: {"nodes": nodes}},
-        "log": {ONE: {"verdict": read(files), "path": "vllm.log"}},
+        "log": {ONE: {"verdict": read(files), "path": "vllm.log", "cut": 0}},
         "generation": {ONE: {"models": ["m"], "tokens": 4, "seconds": 0.1, "before": before,
                              "after": after}},
         "api": {ONE: {"url": "http://x:30000/health", "error": None}},
@@ -110,6 +111,44 @@ def test_a_log_without_nccl_is_unknown_and_says_how_to_have_it() -> None:
     assert "NCCL_DEBUG=INFO" in finding.fix.text
 
 
+def test_a_node_whose_rank_the_log_does_not_name_is_unknown() -> None:
+    files = {name: text for name, text in IB.items() if name == "rank0.log"}
+    finding = only(running(files), "running.transport")
+    assert (finding.severity.value, finding.node) == ("UNKNOWN", TWO)
+    assert "no line of a rank on this node" in finding.summary
+
+
+def test_a_node_with_a_domain_in_its_name_is_the_one_in_the_log() -> None:
+    view = running()
+    view.facts(TWO)["hostname"] = "spark-2.lab.example"
+    assert wrong(view) == set()
+
+
+def test_ranks_that_talk_within_their_nodes_are_told_on_a_pair() -> None:
+    local = pair("Channel 00/0 : 0[0] -> 1[0] via SHM/direct/direct")
+    local = {n: text.replace("nNodes 2", "nNodes 1") for n, text in local.items()}
+    view = running(local)
+    assert {r.transport for r in view.sources["log"][ONE]["verdict"].ranks} == {"local"}
+    told = {(f.severity.value, f.node) for f in examined(view, "running.transport")}
+    assert told == {("WARN", ONE), ("WARN", TWO)}
+
+
+def test_a_log_that_was_cut_is_unknown() -> None:
+    view = running()
+    view.sources["log"][ONE]["cut"] = 31234
+    finding = only(view, "running.transport")
+    assert finding.severity.value == "UNKNOWN"
+    assert "to line 31234" in finding.summary
+
+
+def test_counters_that_are_not_there_are_unknown() -> None:
+    view = running()
+    found = view.sources["generation"][ONE]
+    found["after"][TWO] = {}
+    told = [f.severity.value for f in examined(view, "running.traffic") if f.node == TWO]
+    assert told == ["UNKNOWN", "UNKNOWN"]
+
+
 def test_counters_that_stand_still_are_told() -> None:
     view = running()
     found = view.sources["generation"][ONE]
@@ -119,19 +158,59 @@ def test_counters_that_stand_still_are_told() -> None:
     assert "roceP2p1s0f0 carried nothing" in finding.summary
 
 
-@pytest.mark.parametrize("files", [["/a/libnccl.so.2", "/b/libnccl.so.2"], ["/a/libnccl.so.2.27"]])
-def test_another_libnccl_is_told(files: list[str]) -> None:
+def load(view: View, name: str, libraries: dict[str, str | None] | None) -> None:
+    """Have every process of a node map these libnccl files."""
+    for entry in view.facts(name)["ours"]:
+        entry["libraries"] = libraries
+
+
+def test_another_version_of_libnccl_is_told_though_its_file_is_called_alike() -> None:
     view = running()
-    for entry in view.facts(TWO)["ours"]:
-        entry["libraries"] = files
-    assert "running.libnccl" in {check for check, _, _ in wrong(view)}
+    load(view, TWO, {"/usr/local/old/lib/libnccl.so.2": "2.18.5"})
+    finding = only(view, "running.libnccl")
+    assert finding.severity.value == "FAIL"
+    assert "spark-2: 2.18.5 (/usr/local/old/lib/libnccl.so.2)" in finding.summary
+    assert finding.fix is not None
+
+
+def test_the_same_version_in_another_place_is_well() -> None:
+    view = running()
+    load(view, TWO, {"/usr/lib/libnccl.so.2.28.9": "2.28.9"})
+    assert wrong(view) == set()
+
+
+def test_two_versions_in_one_node_are_told() -> None:
+    view = running()
+    view.facts(TWO)["ours"][1]["libraries"] = {"/usr/lib/libnccl.so.2": "2.27.3"}
+    told = {(f.severity.value, f.node) for f in examined(view, "running.libnccl")}
+    assert ("FAIL", TWO) in told
+
+
+@pytest.mark.parametrize(
+    ("libraries", "said"),
+    [
+        ({NCCL: None}, "does not tell its version"),
+        (None, "cannot be read"),
+        ({}, "has loaded libnccl"),
+    ],
+)
+def test_a_libnccl_that_cannot_be_told_is_unknown(
+    libraries: dict[str, str | None] | None, said: str
+) -> None:
+    view = running()
+    load(view, TWO, libraries)
+    finding = only(view, "running.libnccl")
+    assert (finding.severity.value, finding.node) == ("UNKNOWN", TWO)
+    assert said in finding.summary
+    load(view, ONE, libraries)
+    # {} everywhere is a build without NCCL; what cannot be read anywhere is no proof of one.
+    assert bool(wrong(view)) == (libraries != {})
 
 
 def test_a_build_without_nccl_is_told_and_no_fault() -> None:
     view = running()
     for name in view.names:
-        for entry in view.facts(name)["ours"]:
-            entry["libraries"] = []
+        load(view, name, {})
     assert wrong(view) == set()
 
 
@@ -139,17 +218,109 @@ def test_an_environment_that_was_overwritten_is_told_with_its_processes() -> Non
     view = running()
     view.facts(TWO)["ours"][1]["environment"]["NCCL_IB_HCA"] = "mlx5_0"
     finding = only(view, "running.environment")
-    assert finding.node == TWO
+    assert (finding.severity.value, finding.node) == ("FAIL", TWO)
     assert "NCCL_IB_HCA is mlx5_0 in 1 processes (pid 40)" in finding.summary
-    # Of a process whose title was written over its environment nothing is known.
-    view.facts(TWO)["ours"][1]["environment"] = {}
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "severity"),
+    [
+        ("NCCL_NET", "Socket", "FAIL"),
+        ("NCCL_IB_GID_INDEX", "1", "FAIL"),
+        ("LD_PRELOAD", "/usr/lib/libnccl.so.2", "FAIL"),
+        ("NCCL_ALGO", "Tree", "WARN"),
+        ("RAY_DEDUP_LOGS", "1", "WARN"),
+        ("OMP_NUM_THREADS", "1", "WARN"),
+        ("LD_PRELOAD", "/ray/core/libjemalloc.so", None),
+        ("RAY_ADDRESS", "192.168.100.11:6379", None),
+    ],
+)
+def test_what_was_set_on_the_way_is_told(variable: str, value: str, severity: str | None) -> None:
+    view = running()
+    view.facts(TWO)["ours"][1]["environment"][variable] = value
+    if severity is None:
+        assert wrong(view) == set()
+        return
+    finding = only(view, "running.environment")
+    assert (finding.severity.value, finding.node) == (severity, TWO)
+    assert f"{variable} is {value} in 1 processes" in finding.summary
+    assert finding.evidence[0].found == value
+
+
+def test_environments_that_cannot_be_read_are_unknown_and_counted_beside_others() -> None:
+    view = running()
+    first, second = view.facts(TWO)["ours"]
+    second["environment"] = None
     assert wrong(view) == set()
+    told = [f.summary for f in examined(view, "running.environment") if f.node == TWO]
+    assert told == ["1 processes have the planned environment, 1 do not show theirs"]
+    first["environment"] = None
+    assert wrong(view) == {("running.environment", TWO, "UNKNOWN")}
 
 
 def test_a_planned_variable_that_is_not_set_is_told() -> None:
     view = running()
     del view.facts(TWO)["ours"][0]["environment"]["GLOO_SOCKET_IFNAME"]
     assert "is unset" in only(view, "running.environment").summary
+
+
+def test_a_secret_is_not_compared_and_stands_in_no_finding() -> None:
+    view = healthy(INVENTORY + "env: {set: {VLLM_API_KEY: hidden}}\n")
+    view.facts(TWO)["ours"] = [process(view, TWO, "ray", "/ray/raylet")]
+    assert view.environment(TWO)["VLLM_API_KEY"] == "hidden"
+    del view.facts(TWO)["ours"][0]["environment"]["VLLM_API_KEY"]  # the probe does not ask for it
+    told = [f for f in examined(view, "running.environment") if f.node == TWO]
+    assert [f.severity.value for f in told] == ["OK"]
+
+
+def test_a_rank_that_died_is_told_and_one_that_starts_is_not() -> None:
+    view = running()
+    rank = view.facts(TWO)["ours"].pop(1)
+    finding = only(view, "running.ranks")
+    assert (finding.severity.value, finding.node) == ("FAIL", TWO)
+    assert "0 ranks run, wanted 1" in finding.summary
+    view.facts(ONE)["ours"][1]["since"] = view.facts(ONE)["time"] - 5
+    assert {f.severity.value for f in examined(view, "running.ranks")} == {"INFO"}
+    view.facts(TWO)["ours"].append(rank)
+    assert wrong(view) == set()
+
+
+def test_a_vllm_that_is_gone_is_told_unless_somebody_is_at_work() -> None:
+    view = running()
+    for name in view.names:
+        ours = view.facts(name)["ours"]
+        view.facts(name)["ours"] = [p for p in ours if "raylet" in p["command"]]
+    assert wrong(view) == {("running.ranks", ONE, "FAIL")}
+    view.facts(ONE)["state"]["locked"] = True
+    assert wrong(view) == set()
+    view.facts(ONE)["state"].update(locked=False, files={"applied.json": '{"ray_run": "r1"}'})
+    assert wrong(view) == set()
+
+
+def test_a_rank_in_a_container_without_its_devices_or_locked_memory_is_told() -> None:
+    view = running()
+    view.facts(TWO)["ours"][1]["uverbs"] = []
+    told = [f for f in examined(view, "running.verbs") if f.severity.value == "FAIL"]
+    assert [f.node for f in told] == [TWO, TWO]
+    assert "does not see /dev/infiniband/uverbs" in told[0].summary
+    view = running()
+    view.facts(TWO)["ours"][1]["memlock"] = 65536
+    assert "memlock is 64 KiB in pid 40" in only(view, "running.verbs").summary
+    view.facts(TWO)["ours"][1]["capabilities"] = 1 << 14
+    assert wrong(view) == set()
+    view.facts(TWO)["ours"][1]["memlock"] = None
+    assert wrong(view) == {("running.verbs", TWO, "UNKNOWN")}
+
+
+def test_a_placement_group_that_waits_is_told() -> None:
+    view = running()
+    group = {"state": "PENDING", "bundles": {"0": "", "1": ""}}
+    view.sources["ray"][ONE]["groups"] = [{"state": "CREATED", "bundles": {"0": "a"}}]
+    assert wrong(view) == set()
+    view.sources["ray"][ONE]["groups"].append(group)
+    finding = only(view, "running.ray")
+    assert (finding.severity.value, finding.node) == ("WARN", ONE)
+    assert "2 bundles is PENDING" in finding.summary
 
 
 def ray_table(view: View, *nodes: tuple[str, bool, float]) -> None:

@@ -50,6 +50,28 @@ def test_the_same_when_the_socket_said_so() -> None:
     assert [r.cause for r in verdict.ranks] == ["mixed-transports", "mixed-transports"]
 
 
+def test_what_only_the_socket_told_says_nothing_of_the_ranks_that_are_alike() -> None:
+    wrong = Warn("socketFinalizeAccept: wrong type 4 != 3", "misc/socket.cc:446")
+    (finding,) = read({"a": process(*IB, wrong)}).findings
+    assert finding.cause == "mixed-transports"
+    assert "on rdma" not in finding.summary
+
+
+GLOO = "RuntimeError: [enforce fail at device.cc:168] rv != -1. Unable to find address for: eth0"
+
+
+def test_gloo_without_an_interface_is_a_failure_with_its_line() -> None:
+    verdict = read({"a": f"INFO starting\n(RayWorkerProc pid=9) {GLOO}\n"})
+    assert (verdict.transport, verdict.cause, verdict.failed) == ("failed", "ifname-no-match", True)
+    assert "(eth0)" in verdict.findings[0].summary
+    assert [(e.line, e.text) for e in verdict.findings[0].evidence] == [
+        (2, "Unable to find address for: eth0")
+    ]
+    beside = read({"a": f"{process(*IB)}{GLOO}\n{GLOO}\n"})
+    assert (beside.transport, beside.cause) == ("failed", "ifname-no-match")
+    assert "GLOO_SOCKET_IFNAME" in beside.findings[0].fix.text
+
+
 def test_different_communicators_may_differ() -> None:
     other = process(*SOCKET, rank=1).replace("commId 0x1a2b3c", "commId 0xdead")
     verdict = read({"a": process(*IB, rank=0), "b": other})
@@ -149,6 +171,32 @@ def test_a_device_whose_name_is_not_shown_accuses_no_half() -> None:
     rank = first(USING, *ON_IB, "Channel 00/0 : 1[0] -> 0[0] [receive] via NET/IB/2")
     assert rank.channels == {"rocep1s0f0": 0, "roceP2p1s0f0": 0, "IB/2": 1}
     assert rank.cause is None
+
+
+FOUR = ("rocep1s0f0", "rocep1s0f1", "roceP2p1s0f0", "roceP2p1s0f1")
+
+
+@pytest.mark.parametrize(
+    ("names", "used", "detail"),
+    [
+        (FOUR, (0, 2), None),  # both halves of cage 0: the other cage may rest
+        (FOUR, (0, 1, 2, 3), None),
+        (FOUR, (0,), "channels on rocep1s0f0, none on roceP2p1s0f0"),
+        (FOUR, (0, 1, 2), "channels on rocep1s0f1, none on roceP2p1s0f1"),
+        (("mlx5_0", "mlx5_1"), (0,), "channels on mlx5_0, none on mlx5_1"),
+        (("mlx5_0", "mlx5_1", "mlx5_2", "mlx5_3"), (0, 2), None),  # which are one port's?
+    ],
+)
+def test_of_two_ports_each_is_looked_at_by_itself(
+    names: tuple[str, ...], used: tuple[int, ...], detail: str | None
+) -> None:
+    opened = " ".join(f"[{n}]{name}:1/RoCE" for n, name in enumerate(names))
+    channels = [f"Channel 00/0 : 1[0] -> 0[0] [receive] via NET/IB/{n}" for n in used]
+    using = f"NET/IB : Using {opened} [RO]; OOB enp1s0f0np0:1.2.3.4<0>"
+    verdict = read(pair(using, *ON_IB, *channels, CONNECTED))
+    assert verdict.transport == "rdma"
+    assert verdict.cause == ("one-half-only" if detail else None)
+    assert [detail in f.summary for f in verdict.findings if detail] == [True] * bool(detail)
 
 
 def test_halves_that_are_told_apart_by_name() -> None:

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkctl.doctor.logs import LINE_LIMIT
 from sparkctl.fabric.nccllog.model import LogVerdict
 from sparkctl.fabric.nccllog.reader import Reader
+from sparkctl.node.nccllines import LINE_LIMIT
 from tests.unit.nccllogs import CASES, Files, Warn, process, read
 
 HEAD = re.compile(r"(?=(?:\[2026-\S+ \S+\] )?[\w-]+:\d+:\d+ \[\d\] .*NCCL )")

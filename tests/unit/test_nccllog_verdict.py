@@ -246,3 +246,13 @@ def test_a_registration_that_nccl_does_without_is_a_warning() -> None:
         "memory-registration",
         False,
     )
+
+
+def test_rdma_that_was_demanded_and_turned_off_is_no_plugins_doing() -> None:
+    files = pair(
+        "NCCL_IB_DISABLE set by environment to 1.",
+        Warn("Failed to initialize any NET plugin", "plugin/net.cc:1"),
+    )
+    verdict = read(files)
+    assert verdict.cause == "net-ib-unavailable"
+    assert "because of ib-disabled" in verdict.findings[0].summary

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sparkctl.doctor.check import Check, Source
+from sparkctl.doctor.checks.ranks import every_gpu
 from sparkctl.doctor.checks.running import idle
-from sparkctl.doctor.finding import Evidence, Finding, Severity, fail, info, ok, unknown
+from sparkctl.doctor.finding import Evidence, Finding, Severity, fail, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
 from sparkctl.doctor.view import View
 from sparkctl.fabric.nccllog.model import LogVerdict, RankVerdict
@@ -25,15 +26,21 @@ def _idle(view: View) -> Finding | None:
     """Nothing to look at, which is no fault."""
     if nothing := idle(view, "vllm"):
         return nothing
-    if not any(_loaded(view).values()):
+    # Maps that cannot be read are no proof of a build without NCCL.
+    if not any(_loaded(view).values()) and not any(_unread(view, n) for n in view.known):
         return info(NO_NCCL, node=view.inventory.head.name)
     return None
 
 
-def _loaded(view: View) -> dict[str, list[str]]:
-    """The libnccl files that each node's ranks map."""
+def _unread(view: View, name: str) -> list[int]:
+    """The pids of ranks whose mapped files cannot be read."""
+    return [p["pid"] for p in view.running(name) if p["libraries"] is None]
+
+
+def _loaded(view: View) -> dict[str, dict[str, str | None]]:
+    """The libnccl files that each node's ranks map, with their versions."""
     return {
-        name: sorted({lib for p in view.running(name) for lib in p["libraries"] if "nccl" in lib})
+        name: {f: v for p in view.running(name) for f, v in (p["libraries"] or {}).items()}
         for name in view.known
     }
 
@@ -45,25 +52,41 @@ def libnccl(view: View) -> Iterator[Finding]:
         return
     loaded = _loaded(view)
     for name, files in loaded.items():
-        if len(files) > 1:
-            yield fail(
-                f"two libnccl are loaded: {', '.join(files)}",
-                Evidence("one file", ", ".join(files), "/proc/PID/maps"),
-                Remedy("keep the wheel's: drop LD_PRELOAD, or remove the system's",
-                       ("sudo apt-get remove libnccl2",)),
-                node=name,
-            )  # fmt: skip
-        elif not files:
-            yield unknown("no rank of this node shows its libraries", node=name)
-        else:
-            yield ok(files[0], node=name)
-    if len({f.rpartition("/")[2] for files in loaded.values() for f in files}) > 1:
-        listed = "; ".join(f"{n}: {', '.join(f)}" for n, f in loaded.items())
+        yield _of_node(view, name, files)
+    if len({v for files in loaded.values() for v in files.values() if v}) > 1:
+        listed = "; ".join(f"{n}: {_listed(files)}" for n, files in loaded.items() if files)
         yield fail(
             f"the nodes have loaded different libnccl: {listed}",
             Evidence("one version everywhere", listed, "/proc/PID/maps"),
             Remedy("install the same runtime on every node"),
         )
+
+
+def _of_node(view: View, name: str, files: dict[str, str | None]) -> Finding:
+    untold = [f for f, version in files.items() if version is None]
+    if len({v for v in files.values() if v}) > 1:
+        return fail(
+            f"two libnccl are loaded: {_listed(files)}",
+            Evidence("one version", _listed(files), "/proc/PID/maps"),
+            Remedy("keep the wheel's: drop LD_PRELOAD, or remove the system's",
+                   ("sudo apt-get remove libnccl2",)),
+            node=name,
+        )  # fmt: skip
+    if unread := _unread(view, name):
+        return unknown(f"the files that pid {unread[0]} maps cannot be read", node=name)
+    if not files:
+        return unknown("no rank of this node has loaded libnccl", node=name)
+    if untold:
+        return unknown(
+            f"{untold[0]} does not tell its version: it was replaced since it was loaded, or cannot"
+            " be read",
+            node=name,
+        )
+    return ok(_listed(files), node=name)
+
+
+def _listed(files: dict[str, str | None]) -> str:
+    return ", ".join(f"{version or 'unknown version'} ({file})" for file, version in files.items())
 
 
 def transport(view: View) -> Iterator[Finding]:
@@ -86,14 +109,50 @@ def transport(view: View) -> Iterator[Finding]:
         remedy = Remedy(finding.fix.text + maybe, finding.fix.commands)
         yield Finding(Severity[finding.severity], f"{finding.cause}: {finding.summary}", evidence,
                       remedy, head)  # fmt: skip
+    if found["cut"]:
+        yield unknown(
+            f"NCCL wrote more lines than are fetched: {found['path']} was read to line"
+            f" {found['cut']}; `sparkctl doctor --log` reads all of a copy",
+            node=head,
+        )
+    told = set()
     for rank in verdict.ranks:
+        name = _node_of(view, rank)
+        told.add(name)
         if rank.transport == "rdma":
             yield _channels(view, rank, found["path"])
+        elif rank.transport == "local" and len(view.inventory.nodes) > 1 and every_gpu(view):
+            yield _local(rank, name)
+    # A host that no node is called may be any of them, a container's name.
+    for name in view.known if every_gpu(view) and None not in told else ():
+        if name not in told:
+            yield unknown(f"{found['path']} has no line of a rank on this node", fix=DEBUG,
+                          node=name)  # fmt: skip
+
+
+def _node_of(view: View, rank: RankVerdict) -> str | None:
+    """The node that a rank runs on; NCCL cuts its name at the first dot (src/misc/utils.cc)."""
+    names = {view.facts(n)["hostname"].partition(".")[0]: n for n in view.known}
+    return names.get(rank.host.partition(".")[0])
+
+
+def _local(rank: RankVerdict, name: str | None) -> Finding:
+    """A rank that talks to nobody outside its node, where the plan has others there."""
+    first = rank.evidence[0] if rank.evidence else None
+    return warn(
+        f"rank {rank.rank} on {rank.host} talks within its node alone, the plan has ranks on"
+        " others",
+        Evidence("a network", first.text if first else "P2P or shared memory",
+                 f"{first.file}:{first.line}" if first else "NCCL's lines in the log"),
+        Remedy("if vLLM is not starting just now, its ranks are not where the plan has them:"
+               " `sparkctl status` shows them", ("sparkctl down", "sparkctl up")),
+        node=name,
+    )  # fmt: skip
 
 
 def _channels(view: View, rank: RankVerdict, path: str) -> Finding:
     """Whether each wanted HCA of the rank's node carries channels."""
-    name = next((n for n in view.known if view.facts(n)["hostname"] == rank.host), None)
+    name = _node_of(view, rank)
     if name is None:
         return unknown(f"rank {rank.rank} runs on {rank.host}, which no node is called")
     counted = ", ".join(f"{d} {c}" for d, c in rank.channels.items()) or "none"
@@ -131,7 +190,10 @@ def traffic(view: View) -> Iterator[Finding]:
 
 
 def _moved(name: str, hca: str, before: dict[str, int], after: dict[str, int]) -> Finding:
-    units = sum(after.get(k, 0) - v for k, v in before.items() if k.startswith("port_"))
+    both = [k for k in before if k in after and k.startswith("port_")]
+    if not both:
+        return unknown(f"{hca} shows no counters of traffic", node=name)
+    units = sum(after[k] - before[k] for k in both)
     if units >= TRAFFIC:
         return ok(f"{hca} carried {units * 4 / 1e6:.2f} MB for the generation", node=name)
     return fail(

@@ -1,4 +1,4 @@
-"""What only a running cluster shows: Ray's table, the processes' environment, tokens."""
+"""What only a running cluster shows: Ray's table, the API, tokens."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from sparkctl.doctor.check import Check, Source
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
 from sparkctl.doctor.view import View
-from sparkctl.node.settings import watched
 
+WAITING = ("PENDING", "RESCHEDULING")  # states of placement groups, Ray 2.60
 AGAIN = Remedy("start it again", ("sparkctl down", "sparkctl up"))
 
 
@@ -41,6 +41,7 @@ def ray(view: View) -> Iterator[Finding]:
     alive = {n["address"]: n for n in table["nodes"] if n["alive"]}
     for name in view.known:
         yield _ray_node(view, name, alive)
+    yield from _groups(table, head)
 
 
 def _ray_node(view: View, name: str, alive: dict[str, Any]) -> Finding:
@@ -73,31 +74,18 @@ def _ray_node(view: View, name: str, alive: dict[str, Any]) -> Finding:
     return ok(f"alive at {wanted} with {found['gpus']:g} GPU", node=name)
 
 
-def environment(view: View, name: str) -> Iterator[Finding]:
-    """The environment that our processes were started with, against the plan."""
-    running = view.running(name)
-    if not running:
-        yield info("nothing of ours runs")
-        return
-    planned = watched(view.environment(name))
-    different: dict[tuple[str, str], list[int]] = {}
-    for process in running:
-        for variable, wanted in planned.items():
-            found = process["environment"].get(variable, "unset")
-            # A process whose title was written over its environment shows none of it.
-            if process["environment"] and found != wanted:
-                different.setdefault((variable, found), []).append(process["pid"])
-    for (variable, found), pids in different.items():
-        listed = ", ".join(map(str, pids[:4])) + (" …" if len(pids) > 4 else "")
-        yield fail(
-            f"{variable} is {found} in {len(pids)} processes (pid {listed}), planned is"
-            f" {planned[variable]}",
-            Evidence(planned[variable], found, f"/proc/{pids[0]}/environ"),
-            Remedy("start Ray and vLLM again: a new environment reaches only new processes",
-                   ("sparkctl up",)),
+def _groups(table: dict[str, Any], head: str) -> Iterator[Finding]:
+    """Placement groups that wait: nothing in vLLM's log tells for what."""
+    waiting = [g for g in table.get("groups", ()) if g["state"] in WAITING]
+    for group in waiting:
+        yield warn(
+            f"a placement group of {len(group['bundles'])} bundles is {group['state']}: vLLM waits"
+            " for GPUs that Ray does not have free",
+            Evidence("CREATED", group["state"], "ray.util.placement_group_table()"),
+            Remedy("see the other findings of running.ray: a node that did not join; or another"
+                   " job on this Ray holds the GPUs", ("sparkctl down", "sparkctl up")),
+            node=head,
         )  # fmt: skip
-    if not different:
-        yield ok(f"{len(running)} processes have the planned environment")
 
 
 def api(view: View) -> Iterator[Finding]:
@@ -153,7 +141,6 @@ def generation(view: View) -> Iterator[Finding]:
 
 CHECKS = (
     Check("running.ray", "cluster", ray, needs=(Source.RAY,)),
-    Check("running.environment", "node", environment),
     Check("running.api", "cluster", api, needs=(Source.API, Source.GENERATION)),
     Check("running.generation", "cluster", generation, needs=(Source.GENERATION,)),
 )

@@ -190,6 +190,16 @@ ADVICE: dict[Cause, Advice] = {
     "unknown": Advice("the log does not tell the cause", Fix(SHOW_MORE)),
 }
 
+# Not NCCL's, but of the same start: torch's Gloo takes one literal interface name.
+GLOO = Advice(
+    "Gloo found no address for the interface that it was given",
+    Fix(
+        "set GLOO_SOCKET_IFNAME on each node to the one interface there that carries the fabric"
+        " address: no prefix, list or ^; unset, give the node's host name an address that it has",
+        ("ip -br address",),
+    ),
+)
+
 # What a socket without a reason leaves open.
 NO_REASON = (
     Candidate("no-device", SHOW_MORE),

@@ -35,10 +35,12 @@ BY_ERRNO: dict[str, Cause] = {
     "61": "gid-empty-slot",
     "101": "no-route",
     "110": "peer-timeout",
+    "113": "no-route",
     "Invalid argument": "gid-family-mismatch",
     "No data available": "gid-empty-slot",
     "Network is unreachable": "no-route",
     "Connection timed out": "peer-timeout",
+    "No route to host": "no-route",
 }
 EMPTY_GID = "::"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from sparkctl.fabric.nccllog import advice
 from sparkctl.fabric.nccllog.evidence import evidence
@@ -25,6 +26,8 @@ def finding(because: Cause, states: list[RankState], halves: dict[str, LoneHalf]
     """The finding on a cause; `states` are the ranks that show it, at least one."""
     told = advice.ADVICE[because]
     details = dict.fromkeys(_detail(because, state, halves) for state in states)
+    if because == "mixed-transports" and len({network(state) for state in states}) == 1:
+        details = {}  # the socket told it, and the peer that is otherwise is in no log here
     detail = "; ".join(filter(None, details))
     candidates = dict.fromkeys(c for s in states for c in _candidates(because, s, halves))
     return Finding(
@@ -42,6 +45,14 @@ def nothing_read() -> Finding:
     """The finding on logs in which NCCL says nothing."""
     told = advice.ADVICE["unknown"]
     return Finding("unknown", "UNKNOWN", "no line of NCCL in the log", (), (), (), told.fix)
+
+
+def without_address(lines: Sequence[Evidence]) -> Finding:
+    """The finding on Gloo's lines about an interface, which vLLM does not survive."""
+    told = advice.GLOO
+    names = ", ".join(dict.fromkeys(line.text.rpartition(": ")[2] for line in lines))
+    summary = f"{told.summary} ({names})"
+    return Finding("ifname-no-match", "FAIL", summary, (), tuple(lines), (), told.fix)
 
 
 def _severity(because: Cause, states: list[RankState], halves: dict[str, LoneHalf]) -> Severity:

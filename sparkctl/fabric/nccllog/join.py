@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from sparkctl.fabric.nccllog.evidence import evidence
-from sparkctl.fabric.nccllog.findings import finding, nothing_read
-from sparkctl.fabric.nccllog.model import Cause, LogVerdict, RankVerdict, Severity
+from sparkctl.fabric.nccllog.findings import finding, nothing_read, without_address
+from sparkctl.fabric.nccllog.model import Cause, Evidence, LogVerdict, RankVerdict, Severity
 from sparkctl.fabric.nccllog.peers import LoneHalf, lone_halves, mixed, overall
 from sparkctl.fabric.nccllog.rank import RankState
 from sparkctl.fabric.nccllog.verdict import (
@@ -21,11 +21,14 @@ from sparkctl.fabric.nccllog.verdict import (
 ORDER: tuple[Severity, ...] = ("FAIL", "WARN", "UNKNOWN", "INFO")
 
 
-def join(states: Sequence[RankState]) -> LogVerdict:
-    """The verdict on every process, and over all of them.
+def join(states: Sequence[RankState], gloo: Sequence[Evidence] = ()) -> LogVerdict:
+    """The verdict on every process, and over all of them; `gloo` are Gloo's lines about an
+    interface without an address.
 
     The worst finding names the whole log's cause.
     """
+    if not states and gloo:
+        return LogVerdict((), "failed", "ifname-no-match", (without_address(gloo),))
     if not states:
         return LogVerdict((), "unknown", "unknown", (nothing_read(),))
     unlike = {state.name: state for state in mixed(states)}
@@ -42,6 +45,8 @@ def join(states: Sequence[RankState]) -> LogVerdict:
         # What never joined a communicator tells nothing beside ranks that did.
         grouped["unknown"] = [s for s in grouped["unknown"] if s.size or s.faults]
     findings = [finding(name, members, halves) for name, members in grouped.items() if members]
+    if gloo:
+        kind, findings = "failed", [*findings, without_address(gloo)]
     if any(f.severity == "FAIL" and f.cause != "unknown" for f in findings):
         findings = [f for f in findings if f.cause != "unknown"]
     findings.sort(key=lambda f: (ORDER.index(f.severity), f.cause != "mixed-transports"))

@@ -10,6 +10,9 @@ from typing import NamedTuple
 
 # Every line that matters holds this; the rest of a log is skipped by this test alone.
 NEEDLE = b"NCCL"
+# gloo's transport/tcp/device.cc, under torch's and vLLM's own words.
+GLOO_NEEDLE = b"Unable to find address for"
+GLOO = re.compile(r"Unable to find address for: ?[\w.^=,:-]{1,80}")
 TEXT_LIMIT = 300
 
 COLOUR = re.compile(r"\x1b\[[0-9;]{0,16}m")

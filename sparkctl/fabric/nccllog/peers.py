@@ -58,16 +58,34 @@ def lone_halves(states: Iterable[RankState]) -> dict[str, LoneHalf]:
 
 
 def _idle(state: RankState) -> LoneHalf | None:
-    """By the channel lines: opened devices that no channel uses."""
+    """By the channel lines: a half that no channel uses, beside one of its port that is used."""
     counts = carried(state)
     if set(counts) != set(opened(state)):
         return None  # an index without a name could be any device
-    idle = [name for name, count in counts.items() if count == 0]
-    if not idle or len(idle) == len(counts):
+    busy, idle = [], []
+    for port in _ports(list(counts)):
+        used = [name for name in port if counts[name]]
+        if 0 < len(used) < len(port):
+            busy += used
+            idle += [name for name in port if not counts[name]]
+    if not idle:
         return None
-    busy = [name for name, count in counts.items() if count]
     detail = f"channels on {', '.join(busy)}, none on {', '.join(idle)}"
     return LoneHalf(detail, sure=not state.folded, carries=True)
+
+
+def _ports(names: list[str]) -> list[list[str]]:
+    """The devices port by port: a Spark's by their names; of others two are taken for one port's,
+    of more the log does not tell which belong together.
+    """
+    ports: dict[str, list[str]] = defaultdict(list)
+    others = []
+    for name in names:
+        if half := HALF.match(name):
+            ports[half[2]].append(name)
+        else:
+            others.append(name)
+    return [*ports.values(), *([others] if len(others) == 2 else [])]
 
 
 def _alone(state: RankState, most: int) -> LoneHalf | None:

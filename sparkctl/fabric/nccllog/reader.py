@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from sparkctl.fabric.nccllog.join import join
-from sparkctl.fabric.nccllog.lines import NEEDLE, parse
-from sparkctl.fabric.nccllog.model import LogVerdict
-from sparkctl.fabric.nccllog.rank import VERSION, RankState
+from sparkctl.fabric.nccllog.lines import GLOO, GLOO_NEEDLE, NEEDLE, parse
+from sparkctl.fabric.nccllog.model import Evidence, LogVerdict
+from sparkctl.fabric.nccllog.rank import LINES_A_MARK, VERSION, RankState
 
 # torchrun's prefix; it tells the rank of a process that failed before it had a communicator.
 TORCH_RANK = re.compile(r"\[rank([0-9]{1,6})\]:")
@@ -36,6 +36,7 @@ class Reader:
     def __init__(self) -> None:
         self._states: dict[str, RankState] = {}
         self._hints: list[FileHints] = []
+        self._gloo: list[Evidence] = []
 
     def feed(self, file: str, lines: Iterable[bytes]) -> None:
         """Read one file's lines, in their order; `file` is its name in the evidence."""
@@ -50,6 +51,8 @@ class Reader:
                 # Progress bars end in a bare carriage return, and NCCL writes on after them.
                 for part in raw.decode("utf-8", "replace").rstrip("\r\n").split("\r"):
                     self._line(file, number, part, hints)
+            elif GLOO_NEEDLE in raw and (said := GLOO.search(raw.decode("utf-8", "replace"))):
+                self._gloo = [*self._gloo, Evidence(file, number, said[0])][:LINES_A_MARK]
 
     def _line(self, file: str, number: int, line: str, hints: FileHints) -> None:
         record = parse(line)
@@ -74,4 +77,4 @@ class Reader:
         states = sorted(
             self._states.values(), key=lambda s: (s.rank is None, s.rank or 0, s.host, s.pid)
         )
-        return join(states)
+        return join(states, self._gloo)

@@ -129,7 +129,8 @@ def _demanded(state: RankState, fault: Fault) -> Cause:
     """Whether IB was what NCCL_NET demanded in vain, or a plugin's network."""
     if fault.detail and network_kind(fault.detail) != "rdma":
         return "plugin-only"
-    return "plugin-only" if skipped_ib(state) else "net-ib-unavailable"
+    plugin = skipped_ib(state) and not disabled(state)
+    return "plugin-only" if plugin else "net-ib-unavailable"
 
 
 def carried(state: RankState) -> dict[str, int]:

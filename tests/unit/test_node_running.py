@@ -1,0 +1,79 @@
+"""What a node's helper reads of a running process: this one, which has mapped a made-up libnccl."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sparkctl.node import processes, running
+
+STRINGS = b"NCCL version mismatch with remote peer %s\0NCCL version 2.18.5+cuda12.2\0"
+
+
+@pytest.fixture
+def mapped(tmp_path: Path) -> Iterator[Path]:
+    """A file called as pip's, with a libnccl's strings, while this process maps it."""
+    path = tmp_path / "with a space" / "libnccl.so.2"
+    path.parent.mkdir()
+    path.write_bytes(b"\x7fELF" + bytes(5000) + STRINGS)
+    # The plugins are no libnccl.
+    plugin = path.with_name("libnccl-net.so")
+    plugin.write_bytes(STRINGS)
+    with path.open("rb") as one, plugin.open("rb") as other:
+        maps = [mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) for f in (one, other)]
+        yield path
+        for each in maps:
+            each.close()
+
+
+def rank(pid: int) -> processes.Process:
+    return processes.Process(pid, 1, 1, "S", "ray::RayWorkerProc.run", "lab", "r", "ray", 0)
+
+
+def test_the_version_is_the_mapped_files_own(mapped: Path) -> None:
+    found = running.details(rank(os.getpid()))
+    assert found["libraries"] == {str(mapped): "2.18.5"}
+
+
+def test_a_file_that_was_replaced_since_does_not_speak_for_what_is_loaded(mapped: Path) -> None:
+    mapped.unlink()
+    mapped.write_bytes(STRINGS.replace(b"2.18.5", b"2.28.9"))
+    assert running.details(rank(os.getpid()))["libraries"] == {str(mapped): None}
+
+
+def test_a_library_that_does_not_tell_its_version(mapped: Path) -> None:
+    with mapped.open("r+b") as file:
+        file.write(bytes(mapped.stat().st_size))
+    assert running.details(rank(os.getpid()))["libraries"] == {str(mapped): None}
+
+
+def test_a_ranks_limits_and_what_cannot_be_read() -> None:
+    found = running.details(rank(os.getpid()))
+    limit = subprocess.run(
+        [sys.executable, "-c", "import resource as r; print(r.getrlimit(r.RLIMIT_MEMLOCK)[0])"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert found["memlock"] == int(limit.stdout)
+    gone = running.details(rank(2**22 + 1))
+    assert (gone["libraries"], gone["memlock"]) == (None, None)
+    assert gone["environment"] is None
+
+
+def test_what_is_shown_of_an_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    process = rank(os.getpid())
+    environment = {
+        "NCCL_NET": "Socket", "OMP_NUM_THREADS": "1", "VLLM_API_KEY": "x",
+        "SPARKCTL_CLUSTER": "l/r",
+    }  # fmt: skip
+    monkeypatch.setattr(processes, "environment", lambda _: environment)
+    shown = running.details(process, ["OMP_NUM_THREADS"])["environment"]
+    assert shown == {"NCCL_NET": "Socket", "OMP_NUM_THREADS": "1"}
+    # A title was written over it: what is left says nothing.
+    del environment["SPARKCTL_CLUSTER"]
+    assert running.details(process)["environment"] is None
