@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from sparkctl.cluster.places import APPLIED, temp_dir
-from sparkctl.errors import CommandError, SparkctlError
+from sparkctl.errors import CommandError, InventoryError, SparkctlError
+from sparkctl.inventory.layers import load_layers
 from sparkctl.inventory.models import Inventory, Node
+from sparkctl.inventory.rules import worker_range
 from sparkctl.remote import nodecall
 from sparkctl.remote.fanout import GroupResult, each
 from sparkctl.remote.pool import Pool
+from sparkctl.serving.environment import merge
 
 Facts = dict[str, Any]
 
@@ -113,11 +116,22 @@ class Session:
             "venv": self.inventory.runtime.venv,
             "model": vllm.model,
             "ports": [p for p in ports if p is not None],
+            "worker_ports": worker_range(self.inventory),
             "temp_dir": temp_dir(self.inventory.cluster),
             "names": [APPLIED],
+            "conf_file": self._conf_file(node),
         }
         before = time.time()
         title = "reading the node's facts"
         facts = self.ask(node, "probe.probe", request, mutates=False, title=title)
         self.asked[node.name] = (before, time.time())
         return facts
+
+    def _conf_file(self, node: Node) -> str:
+        """The NCCL_CONF_FILE that `up` would set on a node: its settings are read with the rest."""
+        try:
+            layers = load_layers(self.inventory, self.base)
+        except InventoryError:
+            layers = []  # told by whoever needs them; `down` does not
+        setting = merge(self.inventory, node, layers).get("NCCL_CONF_FILE")
+        return setting.value if setting else ""
