@@ -257,14 +257,17 @@ def test_neither_the_page_nor_a_finding_has_a_foreign_process_secret() -> None:
     command = f"/opt/x/raylet --api-key {SECRET} --home /home/bob HF_TOKEN={SECRET}"
     facts = view.facts("spark-1")
     facts["people"] = ["bob"]
+    facts["gpu"]["gpu_processes"] = [{"pid": 4, "name": command}]
+    facts["settings"]["conf"] = [{"path": "/etc/nccl.conf", "values": {"HF_TOKEN": SECRET}}]
     facts["foreign_rays"] = [{"pid": 4, "uid": 1001, "command": command, "cluster": "bob"}]
     facts["ports"] = [{"port": 6379, "pid": 4, "uid": 1001, "user": "bob", "command": command,
                        "cluster": ""}]  # fmt: skip
     facts["ours"] = [{"pid": 9, "role": "vllm", "command": command, "run": "old", "cluster": "lab",
                       "environment": {}, "libraries": []}]  # fmt: skip
     found = examined(view)
-    told = [f for f in found if f.check in ("ports.free", "host.foreign-ray", "host.leftovers")]
-    assert len([f for f in told if f.node == "spark-1" and "raylet" in str(f.document())]) == 3
+    told = [f for f in found if f.check in ("ports.free", "host.foreign-ray", "host.leftovers",
+                                          "host.gpu")]  # fmt: skip
+    assert len([f for f in told if f.node == "spark-1" and "raylet" in str(f.document())]) == 4
     assert not any(SECRET in str(f.document()) for f in found)
     html = page(view.inventory, found, masking(people(view), hosts(view)))
     assert "raylet" in html

@@ -9,6 +9,7 @@ from sparkctl.doctor.finding import Evidence, Finding, fail, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
 from sparkctl.doctor.view import View
 from sparkctl.fabric.ncclparam import number
+from sparkctl.serving.environment import masked
 
 MONITOR = "RAY_memory_monitor_refresh_ms"
 # Of the values that NCCL_NET may have, those that mean RDMA: IB, and HPC-X's plugin, IBext_v10.
@@ -27,9 +28,10 @@ def nccl_conf(view: View, name: str) -> Iterator[Finding]:
             if variable in planned:
                 continue
             told += 1
+            shown = masked(variable, value)
             yield warn(
-                f"{file['path']} sets {variable}={value}, which nothing of ours overrides",
-                Evidence(f"{variable} unset", value, file["path"]),
+                f"{file['path']} sets {variable}={shown}, which nothing of ours overrides",
+                Evidence(f"{variable} unset", shown, file["path"]),
                 Remedy(
                     "remove the line, or set the variable in an env layer if it is wanted",
                     (f"sudoedit {file['path']}",),
