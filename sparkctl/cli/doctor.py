@@ -189,12 +189,11 @@ def _nodes(session: Session, names: Sequence[str]) -> list[Node]:
 def _report(path: Path, view: View, findings: list[Finding]) -> None:
     from sparkctl.doctor.masking import masking
     from sparkctl.errors import SparkctlError
-    from sparkctl.report.html import write_report
+    from sparkctl.report.html import hosts, people, write_report
 
-    users = {view.all_facts[n]["user"] for n in view.known} | {getpass.getuser()}
-    hosts = {n.name: n.host for n in view.inventory.nodes}
     try:
-        write_report(path, view.inventory, findings, masking(users, hosts))
+        hidden = masking({*people(view), getpass.getuser()}, hosts(view))
+        write_report(path, view.inventory, findings, hidden)
     except OSError as error:
         raise SparkctlError(
             f"the report should be written to {path}: {error.strerror}",

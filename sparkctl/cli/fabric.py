@@ -159,7 +159,7 @@ def _on_node(
     if error is not None and not given:
         raise error
     # NCCL_SOCKET_FAMILY and NCCL_COMM_ID of that environment bear on an --ifname too.
-    planned = view.environment(name) if error is None and hca is None else {}
+    planned = view.effective(name) if error is None and hca is None else {}
     values = {**planned, **given}
     found = []
     if ifname is None:

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ from sparkctl.cluster.places import APPLIED, temp_dir
 from sparkctl.errors import CommandError, InventoryError, SparkctlError
 from sparkctl.inventory.layers import load_layers
 from sparkctl.inventory.models import Inventory, Node
+from sparkctl.inventory.rules import worker_range
 from sparkctl.remote import nodecall
 from sparkctl.remote.fanout import GroupResult, each
 from sparkctl.remote.pool import Pool
-from sparkctl.serving.environment import SECRET, merge
+from sparkctl.serving.environment import SECRET, Layer, merge
 
 Facts = dict[str, Any]
 
@@ -102,13 +104,12 @@ class Session:
             {n.name: self.unread[n.name] for n in wanted if n.name in self.unread},
         )
 
-    def _planned(self, node: Node) -> list[str]:
-        """The variables that `up` sets on a node, by name, without those that hold secrets."""
+    @cached_property
+    def _layers(self) -> list[Layer]:
         try:
-            layers = load_layers(self.inventory, self.base)
+            return load_layers(self.inventory, self.base)
         except InventoryError:  # who needs the layers tells of them, `down` does not
             return []
-        return [n for n in merge(self.inventory, node, layers) if not SECRET.match(n)]
 
     def _read(self, node: Node) -> Facts:
         ray, vllm = self.inventory.ray, self.inventory.vllm
@@ -119,13 +120,17 @@ class Session:
             ray.object_manager_port,
             vllm.port,
         )
+        planned = merge(self.inventory, node, self._layers)
+        conf_file = planned.get("NCCL_CONF_FILE")
         request = {
             "venv": self.inventory.runtime.venv,
             "model": vllm.model,
             "ports": [p for p in ports if p is not None],
+            "worker_ports": worker_range(self.inventory),
             "temp_dir": temp_dir(self.inventory.cluster),
             "names": [APPLIED],
-            "watch": self._planned(node),
+            "watch": [name for name in planned if not SECRET.match(name)],
+            "conf_file": conf_file.value if conf_file else "",
         }
         before = time.time()
         title = "reading the node's facts"

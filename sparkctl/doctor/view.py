@@ -123,6 +123,13 @@ class View:
         session = self.group(name, "settings")["session"]
         return {**session, **{k: s.value for k, s in self._plan(name).items()}}
 
+    def effective(self, name: str) -> dict[str, str]:
+        """What NCCL has in such a process: that environment, and what its own files add to it."""
+        found: dict[str, str] = {}
+        for file in reversed(self.group(name, "settings")["conf"]):
+            found.update(file["values"])
+        return {**found, **self.environment(name)}
+
     def _plan(self, name: str) -> dict[str, Setting]:
         if name not in self._planned:
             choice = self.choice(name)
@@ -130,12 +137,14 @@ class View:
         return self._planned[name]
 
     def origin(self, name: str, variable: str) -> str:
-        """Where a variable of that environment comes from."""
-        planned = self._plan(name)
+        """Where a variable that NCCL has comes from."""
+        planned, settings = self._plan(name), self.group(name, "settings")
         if variable in planned:
             return f"layer {planned[variable].layer}"
-        session = self.group(name, "settings")["session"]
-        return f"the login environment of {name}" if variable in session else "nowhere"
+        if variable in settings["session"]:
+            return f"the login environment of {name}"
+        files = (f["path"] for f in settings["conf"] if variable in f["values"])
+        return next(files, "nowhere")
 
     def serves(self, name: str) -> bool:
         """Whether vLLM or one of its ranks runs on a node."""

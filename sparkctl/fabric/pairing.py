@@ -93,6 +93,10 @@ def _alone(choice: FabricChoice) -> Iterator[str]:
 
 def _beside(first: str, one: FabricChoice, two: FabricChoice) -> Iterator[str]:
     a, b = _parsed(one.addresses[0]), _parsed(two.addresses[0])
+    theirs = {_parsed(address).ip for address in one.addresses}
+    for address in map(_parsed, two.addresses):
+        if address.ip in theirs:
+            yield f"its address {address.ip} is also {first}'s: copied with its network settings?"
     if not _see_each_other(a, b):
         yield (
             f"its socket interface {two.interfaces[0]} ({b}) and {first}'s {one.interfaces[0]}"

@@ -43,11 +43,13 @@ def choose(inventory: Inventory, node: Node, facts: Mapping[str, Any]) -> Fabric
     return FabricChoice(addresses[0].partition("/")[0], interfaces, hcas, addresses)
 
 
-def unused(choice: FabricChoice, facts: Mapping[str, Any]) -> list[str]:
-    """Why a half of the chosen cage is left out: it costs half of the 200 Gb/s."""
-    found = halves(facts)
-    cages = {h.cage for h in found if h.hca in choice.hcas}
-    return [str(h) for h in found if h.cage in cages and h.hca not in choice.hcas]
+def unused(choice: FabricChoice, found: Iterable[Half]) -> list[Half]:
+    """The node's halves that could carry traffic beside the chosen ones of their cage, and are
+    left out by the inventory: that costs half of the 200 Gb/s.
+    """
+    every = list(found)
+    cages = {h.cage for h in every if h.hca in choice.hcas}
+    return [h for h in every if h.cage in cages and h.hca not in choice.hcas and h.usable]
 
 
 def _check_interface(node: Node, facts: Mapping[str, Any], name: str) -> None:

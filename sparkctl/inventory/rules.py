@@ -74,10 +74,16 @@ def _subnets(inventory: Inventory) -> Iterator[Problem]:
                 yield Problem(path, said)
 
 
+def worker_range(inventory: Inventory) -> tuple[int, int]:
+    """The first and the last port that Ray's workers may bind."""
+    ray = inventory.ray
+    return ray.min_worker_port or WORKER_PORTS[0], ray.max_worker_port or WORKER_PORTS[1]
+
+
 def _ports(inventory: Inventory) -> Iterator[Problem]:
     """No two of these meet on the head, where all of them are bound."""
     ray = inventory.ray
-    low, high = ray.min_worker_port or WORKER_PORTS[0], ray.max_worker_port or WORKER_PORTS[1]
+    low, high = worker_range(inventory)
     if low > high:
         name = "max_worker_port" if ray.max_worker_port else "min_worker_port"
         said = f"wanted min_worker_port at most max_worker_port, found {low} and {high}"

@@ -12,13 +12,14 @@ from pathlib import Path
 
 from sparkctl.errors import SparkctlError
 from sparkctl.lab import nvidia_smi
-from sparkctl.lab.spec import MARK, NodeSpec
+from sparkctl.lab.spec import CABLED, MARK, MTU, NodeSpec
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 READY = 20.0  # seconds for sshd's banner; 0.3 s were measured
 NODE_FILES = Path("/run/sparkctl-lab")  # on the node: what its sshd needs
 SSHD_PID = NODE_FILES / "sshd.pid"  # on the node; there when its sshd listens
 FAULT_FILES = NODE_FILES / "faults"  # on the node: of the active faults
+NETPLAN = Path("/etc/netplan/60-fabric.yaml")  # on the node
 PACKAGE_ROOT = Path(__file__).parents[2]
 
 
@@ -41,6 +42,10 @@ def prepare(node: NodeSpec, *, hosts: str, authorized: str) -> str:
     tool = files / "usr/local/bin/nvidia-smi"
     shutil.copy(nvidia_smi.__file__, tool)
     tool.chmod(0o755)
+    netplan = files / NETPLAN.relative_to("/")
+    netplan.parent.mkdir()
+    netplan.write_text(_netplan(node))
+    netplan.chmod(0o600)  # as netplan wants it
     (own / "authorized_keys").write_text(authorized)
     (own / "sshd_config").write_text(
         f"ListenAddress {node.address}\nHostKey {NODE_FILES}/host_key\n"
@@ -51,6 +56,15 @@ def prepare(node: NodeSpec, *, hosts: str, authorized: str) -> str:
         f"SetEnv PATH={PATH} HOSTNAME={node.name} {MARK}={_quoted(str(node.base))}\n"
     )
     return keygen(own / "host_key")
+
+
+def _netplan(node: NodeSpec) -> str:
+    """What would give the node its fabric addresses at a boot."""
+    text = "network:\n  version: 2\n  ethernets:\n"
+    for half in CABLED:
+        text += f"    {half.interface}:\n      addresses: [{node.fabric_address(half)}/24]\n"
+        text += f"      mtu: {MTU}\n"
+    return text
 
 
 def _quoted(value: str) -> str:

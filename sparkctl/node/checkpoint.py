@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import struct
 from pathlib import Path
 from typing import Any
+
+from sparkctl.node import accounts
 
 HEADER_LIMIT = 100 * 2**20  # safetensors' own bound for the JSON header
 
@@ -15,7 +18,8 @@ def checkpoint(request: dict[str, Any]) -> dict[str, Any]:
     """Whether `model`, a path, holds a checkpoint; a hub name (no path) is vLLM's to fetch.
 
     `missing`: shards that the index names; `broken`: files whose header promises another size
-    (bytes); `digest`: of configuration, index and sizes, to compare nodes by.
+    (bytes); `unreadable`: files that this user may not read, and whose they are; `digest`: of
+    configuration, index and sizes, to compare nodes by.
     """
     model = request["model"]
     if not model.startswith(("/", "~", ".")):
@@ -25,7 +29,8 @@ def checkpoint(request: dict[str, Any]) -> dict[str, Any]:
     sizes = {s.name: s.stat().st_size for s in shards}
     index = _json(path / "model.safetensors.index.json")
     named = sorted(set(index.get("weight_map", {}).values()))
-    checked = ((s, sizes[s.name], _promised(s)) for s in shards)
+    unreadable = [s for s in shards if not os.access(s, os.R_OK)]
+    checked = ((s, sizes[s.name], _promised(s)) for s in shards if s not in unreadable)
     return {
         "is_path": True,
         "path": str(path),
@@ -39,8 +44,16 @@ def checkpoint(request: dict[str, Any]) -> dict[str, Any]:
             for s, found, wanted in checked
             if wanted != found
         ],
+        "unreadable": [_owned(s) for s in unreadable],
         "digest": _digest(path, sizes),
     }
+
+
+def _owned(path: Path) -> dict[str, Any]:
+    """Whose a file is that may not be read."""
+    status = path.stat()
+    return {"name": path.name, "uid": status.st_uid, "user": accounts.name(status.st_uid),
+            "mode": f"{status.st_mode & 0o7777:04o}"}  # fmt: skip
 
 
 def _json(path: Path) -> dict[str, Any]:

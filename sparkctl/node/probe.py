@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from sparkctl.node import (
+    accounts,
     checkpoint,
     files,
     gpu,
     hardware,
+    persistence,
     processes,
     running,
     settings,
@@ -30,10 +32,11 @@ LISTEN = "0A"  # the TCP_LISTEN state in /proc/net/tcp, include/net/tcp_states.h
 def probe(request: dict[str, Any]) -> dict[str, Any]:
     """The facts that planning and checks are made from.
 
-    `request` has cluster, venv, model (a path, or a hub's name), ports (those whose owners
-    matter), temp_dir, names (our small files to read back) and watch (the names of variables to
-    show of our processes). A group that cannot be read is
-    left out, and `unread` says why. `time` and `time_end` are this node's clock, in seconds.
+    `request` has cluster, venv, model (a path, or a hub's name), ports and worker_ports (the first
+    and last; those whose owners matter), conf_file (NCCL_CONF_FILE), temp_dir, names (our small
+    files to read back) and watch (the names of variables to show of our processes). A group that
+    cannot be read is left out, and `unread` says why. `time` and `time_end` are this node's clock,
+    in seconds.
     """
     begun = time.time()
     gpus, links = gpu.begin(), start(["ip", "-json", "address", "show"])
@@ -56,9 +59,11 @@ def probe(request: dict[str, Any]) -> dict[str, Any]:
         "verbs": lambda: verbs.verbs(request),
         "counters": lambda: verbs.counters(request),
         "settings": lambda: settings.settings(request),
+        "persistence": lambda: persistence.persistence(request),
+        "people": lambda: accounts.people(p.uid for p in table),
         "runtime": lambda: _runtime(Path(request["venv"]).expanduser()),
         "model": lambda: checkpoint.checkpoint(request),
-        "ports": lambda: _listeners(request["ports"], table),
+        "ports": lambda: _listeners(request, table),
         "ours": lambda: _ours(request, table),
         "foreign_rays": lambda: running.foreign_rays(request["cluster"], table),
         "state": lambda: _state(request),
@@ -119,15 +124,23 @@ def _runtime(venv: Path) -> dict[str, Any]:
     }
 
 
-def _listeners(ports: list[int], table: list[processes.Process]) -> list[dict[str, Any]]:
-    """Who listens on these TCP ports, from /proc/net/tcp and the owners' descriptors."""
-    sockets: dict[str, int] = {}
+def _listeners(request: dict[str, Any], table: list[processes.Process]) -> list[dict[str, Any]]:
+    """Who listens on these TCP ports: the kernel's list of sockets tells whose they are, the
+    owners' descriptors which process has them, where they may be read.
+    """
+    low, high = request["worker_ports"]
+    sockets: dict[str, dict[str, Any]] = {}
     for name in ("tcp", "tcp6"):
         for line in (hardware.text(processes.PROC / "net" / name) or "").splitlines()[1:]:
             fields = line.split()
             port = int(fields[1].rpartition(":")[2], 16)
-            if fields[3] == LISTEN and port in ports:
-                sockets[f"socket:[{fields[9]}]"] = port
+            if fields[3] == LISTEN and (port in request["ports"] or low <= port <= high):
+                uid = int(fields[7])  # of who opened it: Documentation/networking/proc_net_tcp.rst
+                sockets[f"socket:[{fields[9]}]"] = {
+                    "port": port,
+                    "uid": uid,
+                    "user": accounts.name(uid),
+                }
     found = []
     for process in table if sockets else []:
         try:
@@ -137,12 +150,12 @@ def _listeners(ports: list[int], table: list[processes.Process]) -> list[dict[st
         with descriptors:
             for fd in descriptors:
                 try:
-                    port = sockets.pop(os.readlink(fd.path), 0)
+                    socket = sockets.pop(os.readlink(fd.path), None)
                 except OSError:
                     continue
-                if port:
-                    found.append({"port": port, **process._asdict()})
+                if socket:
+                    found.append({**process._asdict(), **socket})
     # Another user's socket: the port is taken, its owner's descriptors may not be read.
-    return found + [
-        {"port": p, "pid": None, "command": None, "cluster": ""} for p in sockets.values()
-    ]
+    unread = [{"pid": None, "command": None, "cluster": "", **s} for s in sockets.values()]
+    # One that listens by IPv4 and IPv6 has two sockets.
+    return list({(o["port"], o["pid"], o["uid"]): o for o in found + unread}.values())

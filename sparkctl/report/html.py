@@ -11,6 +11,7 @@ from pathlib import Path
 from sparkctl import __version__
 from sparkctl.doctor.finding import ORDER, Finding
 from sparkctl.doctor.masking import Masking
+from sparkctl.doctor.view import View
 from sparkctl.inventory.models import Inventory
 from sparkctl.report.doctor import summary
 
@@ -33,6 +34,22 @@ def write_report(
     with os.fdopen(fd, "w", encoding="utf-8") as stream:
         stream.write(text)
     temporary.replace(path)
+
+
+def people(view: View) -> set[str]:
+    """Whose names the page must not tell: the inventory's users, and all accounts of the nodes."""
+    found = {view.inventory.ssh_of(node).user or "" for node in view.inventory.nodes}
+    for facts in view.all_facts.values():
+        found |= {facts["user"], *facts.get("people", ())}
+    return found
+
+
+def hosts(view: View) -> dict[str, set[str]]:
+    """What each node is called: in the inventory, and by itself."""
+    found = {n.name: {n.host} for n in view.inventory.nodes}
+    for name, facts in view.all_facts.items():
+        found[name].add(facts["hostname"])
+    return found
 
 
 def page(inventory: Inventory, findings: Sequence[Finding], masking: Masking) -> str:

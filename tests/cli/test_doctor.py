@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 
+from sparkctl.cli.doctor import doctor
+from sparkctl.cli.up import up
+from sparkctl.cluster.up import UpReport
 from sparkctl.doctor.catalog import CHECKS
-from tests.cli.test_cli import sparkctl
+from sparkctl.doctor.view import View
+from tests.cli.test_cli import ROOT, sparkctl
+from tests.unit.doctorview import healthy
+from tests.unit.nccllogs import REAL
 
 
 def test_the_checks_are_listed_and_explained() -> None:
@@ -35,3 +46,100 @@ def test_a_missing_inventory_is_usage(tmp_path: Path) -> None:
     done = sparkctl("doctor", cwd=tmp_path)
     assert done.returncode == 2
     assert "inventory" in done.stderr
+
+
+@pytest.fixture
+def view(monkeypatch: pytest.MonkeyPatch) -> View:
+    """A captured pair in place of nodes: both ends of the second node's first half differ."""
+    captured = healthy()
+    captured.facts("spark-2")["net"]["enp1s0f0np0"]["mtu"] = 1500
+
+    @contextmanager
+    def opened(*_: Any, **__: Any) -> Iterator[Any]:
+        yield SimpleNamespace(inventory=captured.inventory)
+
+    monkeypatch.setattr("sparkctl.cli.context.open_session", opened)
+    for module in ("sparkctl.doctor.gather", "sparkctl.doctor.preflight"):
+        monkeypatch.setattr(f"{module}.gather", lambda *_, **__: captured)
+    return captured
+
+
+FINDING = {"check", "scope", "node", "severity", "summary", "evidence", "fix"}
+
+
+def check_finding(found: dict[str, Any]) -> None:
+    """The exact keys of a finding, which scripts rely on."""
+    assert set(found) == FINDING
+    for evidence in found["evidence"]:
+        assert set(evidence) == {"wanted", "found", "where"}
+    if found["fix"]:
+        assert set(found["fix"]) == {"text", "commands"}
+
+
+@pytest.mark.usefixtures("view")
+def test_the_json_has_exactly_these_keys() -> None:
+    done = CliRunner().invoke(doctor, ["--json"])
+    document = json.loads(done.stdout)
+    assert set(document) == {"cluster", "findings", "counts", "imitated"}
+    assert document["cluster"] == "lab"
+    assert list(document["counts"]) == ["CRASH", "FAIL", "WARN", "UNKNOWN", "INFO", "OK"]
+    assert sum(document["counts"].values()) == len(document["findings"])
+    for found in document["findings"]:
+        check_finding(found)
+    (failed,) = [f for f in document["findings"] if f["severity"] == "FAIL"]
+    assert done.exit_code == 3
+    assert {k: failed[k] for k in ("check", "scope", "node")} == {
+        "check": "fabric.mtu", "scope": "node", "node": "spark-2",
+    }  # fmt: skip
+    assert failed["fix"]["commands"] == ["sudo ip link set enp1s0f0np0 mtu 9000"]
+
+
+@pytest.mark.usefixtures("view")
+def test_the_json_of_a_log_has_exactly_these_keys() -> None:
+    log = ["--log", str(REAL / "ib-hca-missing.rank0.log"), "--json"]
+    keys = {"ranks", "transport", "cause", "findings"}
+    alone = json.loads(CliRunner().invoke(doctor, log).stdout)
+    assert set(alone) == keys
+    assert set(alone["ranks"][0]["evidence"][0]) == {"file", "line", "text"}
+    for found in alone["findings"]:
+        assert set(found) == {
+            "severity",
+            "cause",
+            "summary",
+            "ranks",
+            "evidence",
+            "candidates",
+            "fix",
+        }
+        assert set(found["fix"]) == {"text", "commands"}
+    inventory = str(ROOT / "inventories/two-node.yaml")
+    decided = json.loads(CliRunner().invoke(doctor, [*log, "-i", inventory]).stdout)
+    assert set(decided) == {*keys, "decided", "decisions"}
+    for found in decided["decided"]:
+        check_finding(found)
+    assert decided["decisions"]
+    for decision in decided["decisions"]:
+        assert set(decision) == {"cause", "state", "node", "checks"}
+
+
+def brought_up(monkeypatch: pytest.MonkeyPatch, *options: str) -> Result:
+    """`up` on the captured pair, which starts nothing beyond its preflight."""
+
+    def start(session: Any, _: Any, *, preflight: Any, **__: Any) -> UpReport:
+        preflight(session)
+        return UpReport("lab", "http://here/v1", "m2", ("started",))
+
+    monkeypatch.setattr("sparkctl.cluster.up.up", start)
+    return CliRunner().invoke(up, options)
+
+
+@pytest.mark.usefixtures("view")
+def test_a_failed_check_that_is_ignored_does_not_stop_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = brought_up(monkeypatch)
+    assert "nothing was started" in str(refused.exception)
+    assert "spark-2: fabric.mtu" in str(refused.exception)
+    other = brought_up(monkeypatch, "--ignore-check", "fabric.ping")
+    assert "spark-2: fabric.mtu" in str(other.exception)
+    done = brought_up(monkeypatch, "--ignore-check", "fabric.mtu")
+    assert done.exit_code == 0
+    assert "m2 is served at http://here/v1" in done.output

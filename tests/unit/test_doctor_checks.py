@@ -9,8 +9,10 @@ import pytest
 
 from sparkctl.doctor.catalog import CHECKS
 from sparkctl.doctor.explain import entries
+from sparkctl.doctor.finding import Finding
 from sparkctl.doctor.view import View
 from sparkctl.errors import AuthError
+from sparkctl.serving.environment import Layer
 from tests.unit.doctorview import INVENTORY, examined, healthy, wrong
 
 TWO = "spark-2"
@@ -84,6 +86,12 @@ def skewed(view: View) -> None:
     two(view)["time_end"] += 120
 
 
+def taken(port: int, **owner: Any) -> dict[str, Any]:
+    """A listener that is not ours."""
+    return {"port": port, "pid": None, "uid": 1001, "user": "bob", "command": None, "cluster": "",
+            **owner}  # fmt: skip
+
+
 ROOTLESS = 0x1FFFFFFBFFF  # all but CAP_IPC_LOCK
 CASES: list[tuple[Callable[[View], None], str, str]] = [
     (half_down, "fabric.halves", "FAIL"),
@@ -109,6 +117,12 @@ CASES: list[tuple[Callable[[View], None], str, str]] = [
     (set_fact("settings", "profiles", value=[{"path": "/etc/profile.d/x.sh", "line": 1,
                                               "name": "NCCL_IB_DISABLE", "value": "1"}]),
      "settings.profiles", "WARN"),
+    (set_fact("settings", "conf", value=[{"path": "/x", "values": {"NCCL_NET_PLUGIN": "x"}}]),
+     "settings.forced", "WARN"),
+    (set_fact("persistence", "files", value=[]), "fabric.persistent", "WARN"),
+    (set_fact("ports", value=[taken(p) for p in range(10002, 20000)]), "ports.workers", "WARN"),
+    (set_fact("model", "unreadable", value=[{"name": "a", "uid": 0, "user": "root",
+                                             "mode": "0600"}]), "model.present", "FAIL"),
     (set_fact("runtime", "exists", value=False), "runtime.present", "FAIL"),
     (set_fact("runtime", "versions", "ray", value="2.59.0"), "runtime.versions", "FAIL"),
     (set_fact("runtime", "python", value="3.11.8"), "runtime.versions", "FAIL"),
@@ -155,6 +169,136 @@ def test_each_fault_is_found_on_its_node(
     assert "CRASH" not in {s for _, _, s in wrong(view)}
 
 
+def dropping(*names: str) -> Layer:
+    """An env layer that drops these variables from the built-in ones."""
+    return Layer("mine", dict.fromkeys(names))
+
+
+@pytest.mark.parametrize(
+    ("value", "disabled"),
+    [("1", True), ("0x1", True), ("-1", True), ("010", True),
+     ("true", False), ("", False), ("0", False), ("00", False)],
+)  # fmt: skip
+def test_rdma_is_disabled_by_what_nccl_reads_as_a_number(value: str, disabled: bool) -> None:
+    wanted = {("settings.forced", TWO, "FAIL")} if disabled else set()
+    text = INVENTORY.replace("role: worker", f"role: worker, env: {{NCCL_IB_DISABLE: '{value}'}}")
+    assert wrong(healthy(text)) == wanted
+    view = healthy()
+    two(view)["settings"]["session"] = {"NCCL_IB_DISABLE": value}
+    assert wrong(view) == set(), "the built-in 0 wins"
+    view = healthy()
+    two(view)["settings"]["session"] = {"NCCL_IB_DISABLE": value}
+    view.layers = [dropping("NCCL_IB_DISABLE")]
+    assert wrong(view) == wanted
+
+
+def conf(**values: str) -> list[dict[str, Any]]:
+    return [{"path": "/etc/nccl.conf", "values": values}]
+
+
+@pytest.mark.parametrize(
+    ("dropped", "variable", "value", "check"),
+    [
+        ("", "NCCL_IB_GID_INDEX", "7", "fabric.gid-index"),
+        ("NCCL_IB_HCA", "NCCL_IB_HCA", "enp1s0f0np0", "fabric.hca"),
+        ("NCCL_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME", "enP7s7", "fabric.interfaces"),
+        ("NCCL_IB_DISABLE", "NCCL_IB_DISABLE", "1", "settings.forced"),
+    ],
+)
+def test_what_nccls_own_files_set_counts_where_nothing_overrides_it(
+    dropped: str, variable: str, value: str, check: str
+) -> None:
+    def at_two(layers: list[Layer]) -> list[Finding]:
+        view = healthy()
+        two(view)["settings"]["conf"] = conf(**{variable: value})
+        view.layers = layers
+        found = [f for f in examined(view) if f.severity.value not in ("OK", "INFO")]
+        return [f for f in found if f.node == TWO]
+
+    found = at_two([dropping(dropped)] if dropped else [])
+    assert {f.check for f in found} == {check, "settings.nccl-conf"}
+    assert {f.severity.value for f in found if f.check == check} == {"FAIL"}
+    assert any("/etc/nccl.conf" in str(f.document()) for f in found if f.check == check)
+    ours = healthy().environment(TWO).get(variable, "-1")
+    assert at_two([Layer("ours", {variable: ours})]) == []
+
+
+def test_a_conf_file_that_was_not_read_is_unknown() -> None:
+    view = healthy(INVENTORY + "env: {set: {NCCL_CONF_FILE: /opt/nccl.conf}}\n")
+    assert wrong(view) == {("settings.nccl-conf", n, "UNKNOWN") for n in view.names}
+    for name in view.names:
+        view.facts(name)["settings"]["conf_file"] = "/opt/nccl.conf"
+    assert wrong(view) == set()
+
+
+@pytest.mark.parametrize("value", [None, "250"])
+def test_rays_memory_monitor_must_be_off(value: str | None) -> None:
+    view = healthy()
+    view.layers = [Layer("mine", {"RAY_memory_monitor_refresh_ms": value})]
+    assert wrong(view) == {("settings.memory-monitor", n, "WARN") for n in view.names}
+
+
+@pytest.mark.parametrize("given", ["hcas: [rocep1s0f0]", "interfaces: [enp1s0f0np0]"])
+def test_a_half_that_the_inventory_leaves_out_on_every_node_is_told(given: str) -> None:
+    text = INVENTORY.replace("role: head", f"role: head, fabric: {{{given}}}")
+    view = healthy(text.replace("role: worker", f"role: worker, fabric: {{{given}}}"))
+    assert wrong(view) == {("fabric.halves", n, "WARN") for n in view.names}
+    (one, _) = [f for f in examined(view, "fabric.halves") if f.severity.value == "WARN"]
+    assert one.summary.startswith("roceP2p1s0f0 is ACTIVE with 192.168.101.11/24")
+    assert one.evidence[0].found == "rocep1s0f0"
+
+
+def test_subnets_that_leave_a_half_out() -> None:
+    view = healthy(INVENTORY + "fabric: {subnets: [192.168.100.0/24]}\n")
+    assert wrong(view) == {("fabric.halves", n, "WARN") for n in view.names}
+
+
+def test_the_same_address_on_two_nodes() -> None:
+    view = healthy()
+    net = two(view)["net"]["enp1s0f0np0"]
+    net["ipv4"] = view.facts("spark-1")["net"]["enp1s0f0np0"]["ipv4"]
+    found = [f for f in examined(view, "fabric.pairing") if f.severity.value == "FAIL"]
+    assert [(f.node, f.summary) for f in found] == [
+        (TWO, "its address 192.168.100.11 is also spark-1's: copied with its network settings?")
+    ]
+
+
+def file(path: str = "/etc/netplan/x.yaml", **found: Any) -> dict[str, Any]:
+    """One of the node's network files, which names nothing but what is given."""
+    return {"path": path, "addresses": [], "interfaces": [], "dhcp": False, "link_local": False,
+            **found}  # fmt: skip
+
+
+def test_one_half_that_is_in_no_network_file() -> None:
+    view = healthy()
+    two(view)["persistence"]["files"] = [file(addresses=["192.168.100.12", "192.168.101.11"])]
+    (finding,) = [f for f in examined(view, "fabric.persistent") if f.severity.value == "WARN"]
+    assert finding.summary.startswith("192.168.101.12/24 of enP2p1s0f0np0 is in no network file")
+    assert "192.168.101.11 in /etc/netplan/x.yaml" in finding.evidence[0].found
+
+
+def test_network_files_that_may_not_be_read_are_unknown() -> None:
+    view = healthy()
+    two(view)["persistence"] = {"files": [], "unread": ["/etc/netplan/60-fabric.yaml"]}
+    assert wrong(view) == {("fabric.persistent", TWO, "UNKNOWN")}
+    (one, _) = [f for f in examined(view, "fabric.persistent") if f.node == TWO]
+    assert "root may not read /etc/netplan/60-fabric.yaml" in one.summary
+
+
+@pytest.mark.parametrize(("way", "address", "kept"), [
+    ("dhcp", "192.168.100.12/24", True), ("link_local", "192.168.100.12/24", False),
+    ("dhcp", "169.254.100.12/16", False), ("link_local", "169.254.100.12/16", True),
+])  # fmt: skip
+def test_addresses_that_no_file_names(way: str, address: str, kept: bool) -> None:
+    view = healthy()
+    two(view)["net"]["enp1s0f0np0"]["ipv4"] = [address]
+    two(view)["persistence"]["files"] = [
+        {**file(interfaces=["enp1s0f0np0"]), way: True},
+        file(addresses=["192.168.101.12"]),
+    ]
+    assert (("fabric.persistent", TWO, "WARN") not in wrong(view)) is kept
+
+
 def test_kho_needs_all_three_signs() -> None:
     view = healthy()
     two(view)["system"]["kernel"] = "7.0.0-1019-nvidia"
@@ -191,17 +335,49 @@ def test_mistakes_in_the_hca_list_are_told_apart(value: str, said: str) -> None:
     assert f"layer node {TWO}" in finding.evidence[0].where
 
 
+@pytest.mark.parametrize("value", ["roce", "rocep1s0f,roceP2p1s0f0", "^mlx5"])
+def test_a_prefix_that_takes_the_other_cage_as_well(value: str) -> None:
+    text = INVENTORY.replace("role: worker", f'role: worker, env: {{NCCL_IB_HCA: "{value}"}}')
+    view = healthy(text + "fabric: {cage: 0}\n")
+    assert wrong(view) == set(), "the other cage is down"
+    for hca in ("rocep1s0f1", "roceP2p1s0f1"):
+        two(view)["ib"][hca]["ports"]["1"].update(state="ACTIVE", phys_state="LinkUp")
+    assert wrong(view) == {("fabric.hca", TWO, "FAIL")}
+    (finding,) = [f for f in examined(view, "fabric.hca") if f.node == TWO]
+    assert "rocep1s0f1 as well, of another cable" in finding.summary.replace(
+        "roceP2p1s0f1, rocep1s0f1", "rocep1s0f1"
+    )
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [("NCCL_SOCKET_IFNAME", "enP7s7"), ("NCCL_SOCKET_IFNAME", "eth9"),
-     ("GLOO_SOCKET_IFNAME", "eth9"), ("TP_SOCKET_IFNAME", "enP7s7"), ("UCX_NET_DEVICES", "eth9")],
+     ("GLOO_SOCKET_IFNAME", "eth9"), ("TP_SOCKET_IFNAME", "enP7s7"), ("UCX_NET_DEVICES", "eth9"),
+     ("GLOO_SOCKET_IFNAME", "enp1s0f0np0:1"), ("UCX_NET_DEVICES", "rocep1s0f0:2"),
+     ("UCX_NET_DEVICES", "rocep1s0f0:1,rocep1s0f1:1")],
 )  # fmt: skip
 def test_interfaces_that_are_not_the_fabrics(variable: str, value: str) -> None:
     text = INVENTORY.replace("role: worker", f"role: worker, env: {{{variable}: {value}}}")
-    view = healthy(text)
+    view = healthy(text.replace(f": {value}}}", f": '{value}'}}"))
     assert wrong(view) == {("fabric.interfaces", TWO, "FAIL")}
     (finding,) = [f for f in examined(view, "fabric.interfaces") if f.node == TWO]
     assert finding.summary.startswith(f"{variable}={value} ")
+
+
+@pytest.mark.parametrize("value", ["all", "rocep1s0f0:1,roceP2p1s0f0:1", "rocep1s0f0",
+                                   "enp1s0f0np0,enP2p1s0f0np0"])  # fmt: skip
+def test_what_ucx_may_be_given(value: str) -> None:
+    text = f"env: {{set: {{UCX_NET_DEVICES: '{value}'}}}}\n"
+    assert wrong(healthy(INVENTORY + text)) == set()
+
+
+def test_sockets_that_take_more_than_the_fabric() -> None:
+    text = "env: {set: {NCCL_SOCKET_IFNAME: 'enp1s0f0np0,enP7s7'}}\n"
+    view = healthy(INVENTORY + text)
+    net = two(view)["net"]
+    two(view)["net"] = {n: net[n] for n in sorted(net, key=lambda n: n != "enp1s0f0np0")}
+    assert ("fabric.interfaces", TWO, "WARN") in wrong(view)
+    assert wrong(healthy(INVENTORY + text.replace("P7s7", "P2p1s0f0np0"))) == set(), "a half"
 
 
 def test_a_forced_family_that_the_fabric_has_no_address_of() -> None:
@@ -236,10 +412,29 @@ def test_an_explicit_fabric_that_is_not_there() -> None:
 
 def test_a_taken_port_and_ours() -> None:
     view = healthy()
-    owner = {"port": 6379, "pid": 7, "uid": 0, "command": "redis-server", "cluster": ""}
+    owner = taken(6379, pid=7, uid=0, user="root", command="redis-server")
     view.facts("spark-1")["ports"].append(owner)
     assert wrong(view) == {("ports.free", "spark-1", "FAIL")}
+    (finding,) = [f for f in examined(view, "ports.free") if f.severity.value == "FAIL"]
+    assert "taken by pid 7 of root (uid 0): redis-server" in finding.summary
+    owner.update(pid=None, uid=1001, user="bob", command=None)
+    (finding,) = [f for f in examined(view, "ports.free") if f.severity.value == "FAIL"]
+    assert "taken by a process of bob (uid 1001)" in finding.summary
+    owner.update(user="")
+    (finding,) = [f for f in examined(view, "ports.free") if f.severity.value == "FAIL"]
+    assert finding.evidence[0].found == "a process of uid 1001"
     owner["cluster"] = "lab"
+    assert wrong(view) == set()
+
+
+def test_rays_worker_ports_as_the_inventory_has_them() -> None:
+    view = healthy(INVENTORY + "ray: {min_worker_port: 21000, max_worker_port: 21039}\n")
+    two(view)["ports"] = [taken(p) for p in range(21000, 21008)]
+    assert wrong(view) == set()
+    two(view)["ports"].append(taken(21008))
+    assert wrong(view) == {("ports.workers", TWO, "WARN")}
+    for owner in two(view)["ports"]:
+        owner["cluster"] = "lab"
     assert wrong(view) == set()
 
 
@@ -255,8 +450,8 @@ def test_a_node_that_is_not_reached_is_one_finding_and_the_rest_unknown() -> Non
     assert not [f for f in examined(view) if f.node == TWO and f.severity.value == "OK"]
 
 
-GROUPS = ["ib", "net", "memory", "system", "verbs", "counters", "settings", "runtime", "model",
-          "ports", "ours", "foreign_rays", "state", "gpu"]  # fmt: skip
+GROUPS = ["ib", "net", "memory", "system", "verbs", "counters", "settings", "persistence",
+          "runtime", "model", "ports", "ours", "foreign_rays", "state", "gpu"]  # fmt: skip
 
 
 @pytest.mark.parametrize("group", GROUPS)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,15 +13,15 @@ from sparkctl.cluster.session import Session
 from sparkctl.doctor.check import Check, Source
 from sparkctl.doctor.finding import Finding, Severity, ok
 from sparkctl.doctor.fix import Planned, apply, plan
-from sparkctl.doctor.masking import masking
+from sparkctl.doctor.masking import command_line, masking, secretless
 from sparkctl.doctor.preflight import refuse
 from sparkctl.doctor.remedy import Action, Removal
 from sparkctl.doctor.runner import choose_checks, counts, evaluate, failed, sources
 from sparkctl.doctor.view import View
 from sparkctl.errors import PreflightError, SparkctlError, UsageError
 from sparkctl.report.doctor import print_findings, summary
-from sparkctl.report.html import page
-from tests.unit.doctorview import examined, healthy
+from sparkctl.report.html import hosts, page, people
+from tests.unit.doctorview import INVENTORY, examined, healthy
 
 
 def test_checks_are_chosen_by_id_or_family_in_declared_order() -> None:
@@ -122,6 +124,30 @@ def test_each_change_is_tried_and_its_error_kept() -> None:
     assert pool.ran == [("sudo", "--non-interactive", *action.argv), action.argv]
 
 
+def test_the_facts_are_asked_for_with_what_the_plan_sets(tmp_path: Path) -> None:
+    (tmp_path / "mine.env").write_text("NCCL_CONF_FILE=/opt/layer.conf\n")
+    asked: list[dict[str, Any]] = []
+
+    class Asking(Session):
+        def ask(  # type: ignore[override]
+            self, _: Any, target: str, request: dict[str, Any], **__: Any
+        ) -> dict[str, Any]:
+            assert target == "probe.probe"
+            asked.append(request)
+            return {}
+
+    for text in (
+        "env: {layers: [mine.env]}\nray: {min_worker_port: 21000, max_worker_port: 22000}\n",
+        "env: {layers: [absent.env], set: {NCCL_CONF_FILE: /opt/set.conf}}\n",
+        "",
+    ):
+        inventory = healthy(INVENTORY + text).inventory
+        session = Asking(inventory, tmp_path, FakePool())  # type: ignore[arg-type]
+        assert not session.probe(inventory.nodes[:1]).failed
+    assert [r["conf_file"] for r in asked] == ["/opt/layer.conf", "/opt/set.conf", ""]
+    assert [tuple(r["worker_ports"]) for r in asked] == [(21000, 22000), *[(10002, 19999)] * 2]
+
+
 def test_preflight_refuses_with_every_failure_and_its_remedy() -> None:
     refuse([])
     with pytest.raises(PreflightError) as caught:
@@ -157,15 +183,96 @@ def test_what_is_unknown_for_one_reason_is_one_line(capsys: pytest.CaptureFixtur
 
 
 def test_a_report_hides_secrets_people_and_places() -> None:
-    hide = masking({"anna", "root"}, {"spark-1": "anna-desk.example.org", "spark-2": "8.8.4.4"})
+    hosts = {"spark-1": ["anna-desk.example.org", "spark-1"], "spark-2": ["8.8.4.4", "annas-box"]}
+    hide = masking({"anna", "root"}, hosts)
     text = hide.mask(
         "anna on anna-desk.example.org (8.8.4.4, 192.168.100.11, 2001:4860:4860::8888, fe80::1)"
-        " VLLM_API_KEY=abc NCCL_IB_HCA=x /home/anna/.ssh anna-x root"
+        " VLLM_API_KEY=abc NCCL_IB_HCA=x /home/anna/.ssh anna-x root spark-1 annas-box"
     )
     assert text == (
         "user on host-of-spark-1 (****, 192.168.100.11, ****, fe80::1)"
-        " VLLM_API_KEY=**** NCCL_IB_HCA=x /home/user/.ssh anna-x root"
+        " VLLM_API_KEY=**** NCCL_IB_HCA=x /home/user/.ssh anna-x root spark-1 host-of-spark-2"
     )
+
+
+SECRET = "s3cr3t-of-theirs"
+COMMANDS = [
+    f"vllm serve m --api-key {SECRET} --port 8000",
+    f"vllm serve m --api-key first {SECRET} --port 8000",
+    f"vllm serve m --hf-token={SECRET}",
+    f"redis-server *:6379 --requirepass {SECRET}",
+    f"raylet --redis-password={SECRET}",
+    f"curl -H 'Authorization: Bearer {SECRET}' http://h",
+    f"curl -H 'Authorization: Basic {SECRET}' http://h",
+    f"curl https://me:{SECRET}@example.org/x",
+    f"env VLLM_API_KEY='a {SECRET} c' vllm",
+    f'env HF_TOKEN="{SECRET} c" vllm',
+    f'serve {{"api_key": "{SECRET}"}}',
+    f"serve hf_{SECRET.replace('-', '')}",
+    f"serve sk-proj-{SECRET}",
+    f"serve nvapi-{SECRET}",
+]
+NO_SECRETS = [
+    "vllm serve m --max-num-batched-tokens 8192 --tokenizer /models/m2 --port 8000",
+    "python3 -c import hf_transfer --kv-transfer-config {}",
+    "raylet --redis-password= --temp-dir=/tmp/ray",
+    "sudo ip link set enp1s0f0np0 mtu 9000",
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_secret_of_a_command_line_is_told(command: str) -> None:
+    assert not any(part in secretless(command) for part in (SECRET, SECRET.replace("-", "")))
+    assert secretless(command).startswith(command.partition(" ")[0])
+
+
+def test_a_command_line_is_told_on_one_line_and_cannot_write_to_the_terminal() -> None:
+    command = f"python3 -c import\nos\x1b[2J --token {SECRET} " + "x" * 99
+    assert command_line(command, 44) == "python3 -c import os?[2J --token **** xxxxxx"
+
+
+@pytest.mark.parametrize("command", NO_SECRETS)
+def test_what_is_no_secret_stays(command: str) -> None:
+    assert secretless(command) == command
+    assert masking([], {}).mask(command) == command
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("sudo -u bob /Users/bob/x", "sudo -u user /Users/user/x"),
+        ("curl --user bob:pw x", "curl --user user:**** x"),
+        ("ssh bob@10.0.0.1", "ssh user@10.0.0.1"),
+        ("USER=bob LOGNAME=root", "USER=user LOGNAME=root"),
+        ("python -u train.py", "python -u train.py"),
+        ("sudo -u root ssh root@spark-1", "sudo -u root ssh root@spark-1"),
+    ],
+)
+def test_users_are_masked_where_the_form_alone_shows_them(text: str, told: str) -> None:
+    assert masking([], {}).mask(text) == told
+
+
+def test_neither_the_page_nor_a_finding_has_a_foreign_process_secret() -> None:
+    view = healthy()
+    command = f"/opt/x/raylet --api-key {SECRET} --home /home/bob HF_TOKEN={SECRET}"
+    facts = view.facts("spark-1")
+    facts["people"] = ["bob"]
+    facts["gpu"]["gpu_processes"] = [{"pid": 4, "name": command}]
+    facts["settings"]["conf"] = [{"path": "/etc/nccl.conf", "values": {"HF_TOKEN": SECRET}}]
+    facts["foreign_rays"] = [{"pid": 4, "uid": 1001, "command": command, "cluster": "bob"}]
+    facts["ports"] = [{"port": 6379, "pid": 4, "uid": 1001, "user": "bob", "command": command,
+                       "cluster": ""}]  # fmt: skip
+    facts["ours"] = [{"pid": 9, "role": "vllm", "command": command, "run": "old", "cluster": "lab",
+                      "environment": {}, "libraries": []}]  # fmt: skip
+    found = examined(view)
+    told = [f for f in found if f.check in ("ports.free", "host.foreign-ray", "host.leftovers",
+                                          "host.gpu")]  # fmt: skip
+    assert len([f for f in told if f.node == "spark-1" and "raylet" in str(f.document())]) == 4
+    assert not any(SECRET in str(f.document()) for f in found)
+    html = page(view.inventory, found, masking(people(view), hosts(view)))
+    assert "raylet" in html
+    assert SECRET not in html
+    assert not re.search(r"\bbob\b", html)
 
 
 def test_the_page_is_whole_and_escaped() -> None:

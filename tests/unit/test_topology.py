@@ -160,14 +160,15 @@ def test_a_whole_cage_before_half_a_lower_one() -> None:
     assert chosen(spark(LOW[0], "", *HIGH)) == CAGE_1
 
 
-def test_one_half_without_an_address_is_left_out_and_told() -> None:
+def test_one_half_without_an_address_is_left_out() -> None:
     facts = spark(LOW[0], "")
     choice = chosen(facts)
     assert choice == FabricChoice(
         "192.168.100.11", ("enp1s0f0np0",), ("rocep1s0f0",), ("192.168.100.11/24",)
     )
-    assert unused(choice, facts) == ["roceP2p1s0f0 (enP2p1s0f0np0) ACTIVE, no IPv4"]
-    assert unused(CAGE_0, spark(*LOW)) == []
+    assert unused(choice, halves(facts)) == []
+    assert unused(CAGE_0, halves(spark(*LOW, *HIGH))) == []
+    assert [h.hca for h in unused(choice, halves(spark(*LOW)))] == ["roceP2p1s0f0"]
     two = chosen(spark("192.168.100.12/24", "192.168.101.12/24"))
     problems = check_pairing({"spark-1": choice, "spark-2": two})
     assert [name for name, _ in problems] == ["spark-2"]

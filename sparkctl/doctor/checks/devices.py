@@ -10,6 +10,7 @@ from sparkctl.doctor.check import Check
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, warn
 from sparkctl.doctor.remedy import Action, Remedy
 from sparkctl.doctor.view import View
+from sparkctl.fabric.select import unused
 from sparkctl.fabric.topology import Half
 
 SPEED = 200_000  # Mb/s on each half (Documentation/ABI/stable/sysfs-class-infiniband)
@@ -57,7 +58,20 @@ def halves(view: View, name: str) -> Iterator[Finding]:
             Evidence("two halves of one cage", cage[0].hca, "/sys/class/infiniband"),
             Remedy("the other PCIe link's device is missing: re-seat the cable and reboot"),
         )
-    elif cage and all(h.active for h in cage):
+    left_out = unused(view.choice(name), cage)
+    for half in left_out:
+        yield warn(
+            f"{half.hca} is ACTIVE with {', '.join(half.ipv4)}, and the inventory leaves it out:"
+            " 100 of the 200 Gb/s",
+            Evidence(
+                f"{', '.join(h.hca for h in cage)}", ", ".join(rdma), "the inventory's fabric"
+            ),
+            Remedy(
+                f"name {half.hca} in {name}'s fabric too, or leave hcas, interfaces, addresses and"
+                " subnets out to have both halves derived"
+            ),
+        )
+    if len(cage) > 1 and all(h.active for h in cage) and not left_out:
         yield ok(f"{' and '.join(h.hca for h in cage)} are ACTIVE")
 
 

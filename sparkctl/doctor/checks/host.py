@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from sparkctl.doctor.check import Check
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
+from sparkctl.doctor.masking import command_line
 from sparkctl.doctor.remedy import Action, Remedy
 from sparkctl.doctor.view import View
 from sparkctl.serving.commandline import memory_share
@@ -43,7 +44,7 @@ def gpu(view: View, name: str) -> Iterator[Finding]:
     ours = {p["pid"] for p in view.running(name)}
     others = [p for p in found["gpu_processes"] or [] if p["pid"] not in ours]
     for process in others:
-        who = f"pid {process['pid']} ({process['name']})"
+        who = f"pid {process['pid']} ({command_line(process['name'])})"
         yield warn(
             f"{who} computes on the GPU too: its memory is the model's",
             Evidence("no process but ours", who, "nvidia-smi --query-compute-apps"),

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from sparkctl.cluster.difference import applied
 from sparkctl.cluster.places import temp_dir
 from sparkctl.cluster.steps import STOP_GRACE
 from sparkctl.doctor.check import Check
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, warn
+from sparkctl.doctor.masking import command_line
 from sparkctl.doctor.remedy import Remedy, Removal
 from sparkctl.doctor.view import View
+from sparkctl.inventory.rules import worker_range
+
+# Ray starts a worker for each of GB10's 20 cores before any is asked for, and more beside them
+# (Ray 2.60, src/ray/raylet/worker_pool.cc); each listens on a port of its own.
+WORKERS = 32
 
 
 def ports(view: View, name: str) -> Iterator[Finding]:
@@ -22,11 +29,7 @@ def ports(view: View, name: str) -> Iterator[Finding]:
         if port not in wanted or owner["cluster"] == view.inventory.cluster:
             continue
         taken += 1
-        who = (
-            f"pid {owner['pid']} (uid {owner['uid']}): {owner['command'][:120]}"
-            if owner["pid"]
-            else "a process of another user"
-        )
+        who = _owner(owner)
         yield fail(
             f"port {port} ({wanted[port]}) is taken by {who}",
             Evidence("free, or ours", who, "/proc/net/tcp"),
@@ -36,7 +39,36 @@ def ports(view: View, name: str) -> Iterator[Finding]:
             ),
         )
     if not taken:
-        yield ok(f"ports {', '.join(map(str, sorted(wanted)))} are free or ours")
+        listed = ", ".join(map(str, sorted(wanted)))
+        yield ok(f"ports {listed} are free or ours" if wanted else "no port of its own is wanted")
+
+
+def _owner(owner: dict[str, Any]) -> str:
+    whose = f"{owner['user']} (uid {owner['uid']})" if owner["user"] else f"uid {owner['uid']}"
+    if owner["pid"] is None:
+        return f"a process of {whose}"
+    return f"pid {owner['pid']} of {whose}: {command_line(owner['command'], 120)}"
+
+
+def worker_ports(view: View, name: str) -> Iterator[Finding]:
+    """Ray's workers find ports of their own among those that they may bind."""
+    low, high = worker_range(view.inventory)
+    busy = {
+        o["port"]: o
+        for o in view.group(name, "ports")
+        if low <= o["port"] <= high and o["cluster"] != view.inventory.cluster
+    }
+    free = high - low + 1 - len(busy)
+    if free >= WORKERS:
+        yield ok(f"{free} of the ports {low} to {high} are free for Ray's workers, or ours")
+        return
+    listed = ", ".join(f"{port} ({_owner(o)})" for port, o in sorted(busy.items())[:3]) or "none"
+    yield warn(
+        f"Ray's workers have {free} ports from {low} to {high}, a process each and as many as"
+        f" cores: {WORKERS} are wanted",
+        Evidence(f"{WORKERS} free ports", f"{free}, taken: {listed}", "/proc/net/tcp"),
+        Remedy("widen ray.min_worker_port to ray.max_worker_port, or end what listens there"),
+    )
 
 
 def wanted_ports(view: View, name: str) -> dict[int, str]:
@@ -57,7 +89,7 @@ def foreign_ray(view: View, name: str) -> Iterator[Finding]:
         whose = f"cluster {process['cluster']}" if process["cluster"] else "not started by sparkctl"
         yield warn(
             f"another Ray runs here: pid {process['pid']} (uid {process['uid']}), {whose}",
-            Evidence("no other Ray", process["command"][:160], "/proc"),
+            Evidence("no other Ray", command_line(process["command"]), "/proc"),
             Remedy("its owner may end it; until then it shares the node's memory and GPU,"
                    " and its `ray stop` ends ours as well"),
         )  # fmt: skip
@@ -82,7 +114,7 @@ def leftovers(view: View, name: str) -> Iterator[Finding]:
         run = process["run"]
         yield warn(
             f"pid {process['pid']} is left of an older run ({run or 'unknown'}):"
-            f" {process['command'][:100]}",
+            f" {command_line(process['command'], 100)}",
             Evidence("processes of the last run only", run, f"/proc/{process['pid']}/environ"),
             Remedy("end what is left", actions=(_ending(run),) if run else ()),
         )
@@ -109,6 +141,7 @@ def _ending(run: str) -> Removal:
 
 CHECKS = (
     Check("ports.free", "node", ports, preflight=True),
+    Check("ports.workers", "node", worker_ports),
     Check("host.foreign-ray", "node", foreign_ray),
     Check("host.leftovers", "node", leftovers),
 )

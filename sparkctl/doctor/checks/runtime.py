@@ -134,7 +134,16 @@ def model(view: View, name: str) -> Iterator[Finding]:
             Evidence(wanted, f"{shard['found']} bytes", f"{path}/{shard['name']}"),
             remedy,
         )
-    if not found["broken"]:
+    for shard in found["unreadable"]:
+        whose = f"{shard['user'] or 'uid'} ({shard['uid']}), mode {shard['mode']}"
+        user = view.facts(name)["user"]
+        yield fail(
+            f"{user} may not read {shard['name']}: it belongs to {whose}",
+            Evidence(f"readable for {user}", whose, f"{path}/{shard['name']}"),
+            Remedy(f"give the checkpoint to {user}: files made by root in a container are root's",
+                   (f"sudo chown -R {user} {path}",)),
+        )  # fmt: skip
+    if not found["broken"] and not found["unreadable"]:
         yield ok(f"{found['shards']} shards, {found['bytes'] / 2**30:.2f} GiB at {path}")
 
 

@@ -15,7 +15,10 @@ from sparkctl.fabric.matcher import ACTIVE, Device, Selection, select_hcas
 from sparkctl.fabric.ncclparam import number
 from sparkctl.fabric.version import NEWEST, Version
 
-LITERAL = ("GLOO_SOCKET_IFNAME", "TP_SOCKET_IFNAME", "UCX_NET_DEVICES")
+# UCX takes a list of interfaces and of HCAs with their port; "all" is its default (openucx's
+# src/ucp/core/ucp_context.c). The others take one interface.
+UCX, UCX_ALL = "UCX_NET_DEVICES", "all"
+LITERAL = ("GLOO_SOCKET_IFNAME", "TP_SOCKET_IFNAME", UCX)
 
 
 def nccl_version(view: View, name: str) -> Version:
@@ -71,7 +74,7 @@ def interface_selection(
 def hca(view: View, name: str) -> Iterator[Finding]:
     """NCCL_IB_HCA selects exactly the HCAs of the chosen cage that are wanted."""
     wanted = set(view.choice(name).hcas)
-    chosen = hca_selection(view, name, view.environment(name), nccl_version(view, name))
+    chosen = hca_selection(view, name, view.effective(name), nccl_version(view, name))
     value = chosen.value
     found = set(chosen.selected)
     if found == wanted:
@@ -113,27 +116,46 @@ def _reason(chosen: Selection, name: str) -> str:
 
 def interfaces(view: View, name: str) -> Iterator[Finding]:
     """The four variables name the interface that carries the fabric address."""
-    choice, environment = view.choice(name), view.environment(name)
-    wanted, net = choice.interfaces[0], view.group(name, "net")
+    choice, found = view.choice(name), view.effective(name)
+    wanted, version = choice.interfaces[0], nccl_version(view, name)
     remedy = Remedy("leave these variables out of layers and inventory: ${SOCKET_INTERFACE} is set")
-    wrong = [*_elsewhere(view, name, environment, wanted)]
-    for variable in LITERAL:
-        value = environment.get(variable)
-        # Soft UCX names may be an HCA with its port; what is unset is chosen by the library.
-        names = [n.partition(":")[0] for n in (value or "").split(",")]
-        known = (
-            {wanted, *choice.interfaces, *choice.hcas} if variable.startswith("UCX") else {wanted}
-        )
-        if value is not None and not set(names) <= known:
-            there = "which is not here" if value not in net else "which is not the fabric's"
-            wrong.append((variable, value, f"names {value}, {there}"))
+    selected = interface_selection(view, name, found, version).selected
+    wrong = [*_elsewhere(view, name, found, wanted), *_literal(view, name)]
     for variable, value, said in wrong:
         where = view.origin(name, variable)
         yield fail(
             f"{variable}={value or ''} {said}", Evidence(wanted, value or "unset", where), remedy
         )
-    if not wrong:
+    extra = [n for n in selected if n not in choice.interfaces]
+    if extra and wanted in selected[:1]:
+        value = found.get(SOCKET_IFNAME, "")
+        yield warn(
+            f"{SOCKET_IFNAME}={value} selects {', '.join(extra)} as well: where NCCL falls back to"
+            " sockets, a part of its data takes it",
+            Evidence(wanted, ", ".join(selected), view.origin(name, SOCKET_IFNAME)),
+            Remedy(f"leave {SOCKET_IFNAME} out, or name it exactly: =${{SOCKET_INTERFACE}}"),
+        )
+    elif not wrong:
         yield ok(f"all name {wanted}, which has {choice.address}")
+
+
+def _literal(view: View, name: str) -> Iterator[tuple[str, str, str]]:
+    """Each variable without NCCL's grammar that names something else, its value, what is wrong."""
+    choice, environment = view.choice(name), view.environment(name)
+    net, ib = view.group(name, "net"), view.group(name, "ib")
+    here = {*net, *ib, *(f"{hca}:{port}" for hca in ib for port in ib[hca]["ports"])}
+    fabric = {n for n in here if n.partition(":")[0] in (*choice.interfaces, *choice.hcas)}
+    for variable in LITERAL:
+        value = environment.get(variable)
+        if value is None or (variable == UCX and value == UCX_ALL):
+            continue  # the library chooses
+        names, known = ([value], {choice.interfaces[0]})
+        if variable == UCX:
+            names, known = value.split(","), fabric
+        for one in names:
+            if one not in known:
+                where = "not the fabric's" if one in here else "not here"
+                yield variable, value, f"names {one}, which is {where}"
 
 
 def _elsewhere(
@@ -179,7 +201,7 @@ def gid(view: View, name: str) -> Iterator[Finding]:
 
 def pinned_index(view: View, name: str) -> int | None:
     """The GID index that the environment pins; None where it pins none."""
-    index = number(view.environment(name).get("NCCL_IB_GID_INDEX", "-1"), default=-1)
+    index = number(view.effective(name).get("NCCL_IB_GID_INDEX", "-1"), default=-1)
     return index if index >= 0 else None
 
 
@@ -189,7 +211,7 @@ def gid_index(view: View, name: str) -> Iterator[Finding]:
     if pinned is None:
         yield ok("NCCL_IB_GID_INDEX is not pinned")
         return
-    value = view.environment(name)["NCCL_IB_GID_INDEX"]
+    value = view.effective(name)["NCCL_IB_GID_INDEX"]
     origin = view.origin(name, "NCCL_IB_GID_INDEX")
     remedy = Remedy(f"remove NCCL_IB_GID_INDEX from {origin}: NCCL finds the slot by itself")
     wrong = False

@@ -5,33 +5,39 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sparkctl.doctor.check import Check
-from sparkctl.doctor.finding import Evidence, Finding, fail, ok, warn
+from sparkctl.doctor.finding import Evidence, Finding, fail, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
 from sparkctl.doctor.view import View
 from sparkctl.fabric.ncclparam import number
+from sparkctl.serving.environment import masked
 
+MONITOR = "RAY_memory_monitor_refresh_ms"
 # Of the values that NCCL_NET may have, those that mean RDMA: IB, and HPC-X's plugin, IBext_v10.
 RDMA_NETS = ("ib", "nccl rdma plugin")
 
 
 def nccl_conf(view: View, name: str) -> Iterator[Finding]:
     """NCCL's own files: the environment wins over them, what it does not set comes from them."""
-    planned = view.environment(name)
+    planned, found = view.environment(name), view.group(name, "settings")
+    own = planned.get("NCCL_CONF_FILE")
+    if own and own != found["conf_file"]:
+        yield unknown(f"NCCL_CONF_FILE={own} was not read, {found['conf_file']} was")
     told = 0
-    for file in view.group(name, "settings")["conf"]:
+    for file in found["conf"]:
         for variable, value in file["values"].items():
             if variable in planned:
                 continue
             told += 1
+            shown = masked(variable, value)
             yield warn(
-                f"{file['path']} sets {variable}={value}, which nothing of ours overrides",
-                Evidence(f"{variable} unset", value, file["path"]),
+                f"{file['path']} sets {variable}={shown}, which nothing of ours overrides",
+                Evidence(f"{variable} unset", shown, file["path"]),
                 Remedy(
                     "remove the line, or set the variable in an env layer if it is wanted",
                     (f"sudoedit {file['path']}",),
                 ),
             )
-    if not told:
+    if not told and own in (None, "", found["conf_file"]):
         yield ok("no nccl.conf adds to our settings")
 
 
@@ -62,7 +68,7 @@ def profiles(view: View, name: str) -> Iterator[Finding]:
 
 def forced(view: View, name: str) -> Iterator[Finding]:
     """Nothing turns RDMA off: NCCL_IB_DISABLE, NCCL_NET, NCCL_NET_PLUGIN."""
-    found = {**_from_files(view, name), **view.environment(name)}
+    found = view.effective(name)
     disabled, net = found.get("NCCL_IB_DISABLE", "0"), found.get("NCCL_NET", "")
     plugin = found.get("NCCL_NET_PLUGIN", "")
     wrong = []
@@ -71,8 +77,7 @@ def forced(view: View, name: str) -> Iterator[Finding]:
     if net and not net.lower().startswith(RDMA_NETS):
         wrong.append(("NCCL_NET", net, "forces another transport than RDMA"))
     for variable, value, effect in wrong:
-        origin = view.origin(name, variable)
-        where = "nccl.conf" if origin == "nowhere" else origin
+        where = view.origin(name, variable)
         yield fail(
             f"{variable}={value} {effect}",
             Evidence(f"{variable} unset", value, where),
@@ -88,15 +93,23 @@ def forced(view: View, name: str) -> Iterator[Finding]:
         yield ok("nothing forces NCCL away from RDMA")
 
 
-def _from_files(view: View, name: str) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for file in reversed(view.group(name, "settings")["conf"]):
-        found.update(file["values"])
-    return found
+def memory_monitor(view: View, name: str) -> Iterator[Finding]:
+    """Ray's monitor would kill workers for what the GPU holds in the memory that both share."""
+    value = view.environment(name).get(MONITOR, "unset")
+    if value == "0":
+        yield ok("Ray's memory monitor is off")
+        return
+    yield warn(
+        f"{MONITOR} is {value}: Ray kills workers when 95 % of the memory is in use, on GB10"
+        " the GPU's too",
+        Evidence("0", value, view.origin(name, MONITOR)),
+        Remedy(f"set {MONITOR}=0, or leave it out of layers and inventory: 0 is built in"),
+    )
 
 
 CHECKS = (
     Check("settings.forced", "node", forced, preflight=True),
+    Check("settings.memory-monitor", "node", memory_monitor),
     Check("settings.nccl-conf", "node", nccl_conf),
     Check("settings.profiles", "node", profiles),
 )

@@ -6,6 +6,7 @@ from sparkctl.lab.faults.devices import RATE, rewrite_rate
 from sparkctl.lab.faults.fault import HEAD, INVENTORY, Fault
 from sparkctl.lab.faults.inventory import edit
 from sparkctl.lab.faults.target import Target
+from sparkctl.lab.node import NETPLAN
 from sparkctl.lab.spec import CABLED, HALVES, MTU, NodeSpec
 
 FIRST, SECOND = CABLED
@@ -30,6 +31,10 @@ def _one_subnet(target: Target) -> None:
     _without_address(target)
     address = f"{FIRST.subnet}.{110 + target.node.number}/24 dev {LINK}"
     target.change(f"ip address add {address}", f"ip address delete {address}")
+
+
+def _volatile(target: Target) -> None:
+    target.cover(NETPLAN, "network: {version: 2}\n", "0600")
 
 
 def _mtu(target: Target) -> None:
@@ -89,6 +94,12 @@ FAULTS = (
         f"{LINK} has an address in the other half's subnet",
         _one_subnet,
         touches=(f"{LINK}/address",),
+    ),
+    Fault(
+        "address-volatile",
+        "the fabric's addresses are in no network file",
+        _volatile,
+        touches=("netplan",),
     ),
     Fault("mtu-1500", f"{LINK} has MTU 1500, its peer {MTU}", _mtu, touches=(f"{LINK}/mtu",)),
     Fault(

@@ -1,0 +1,64 @@
+"""Whether the fabric's addresses outlive a reboot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import IPv4Interface
+from typing import Any
+
+from sparkctl.doctor.check import Check
+from sparkctl.doctor.finding import Evidence, Finding, ok, unknown, warn
+from sparkctl.doctor.remedy import Remedy
+from sparkctl.doctor.view import View
+
+PLACES = "netplan, NetworkManager, systemd-networkd, ifupdown"
+NETPLAN = "/etc/netplan/60-fabric.yaml"
+
+
+def persistent(view: View, name: str) -> Iterator[Finding]:
+    """Each half's address stands in a network file: one set with ip(8) is gone after a reboot."""
+    found, choice = view.group(name, "persistence"), view.choice(name)
+    user = view.facts(name)["user"]
+    for interface, address in zip(choice.interfaces, choice.addresses, strict=True):
+        if path := _keeper(found["files"], interface, address):
+            yield ok(f"{address} of {interface} is kept by {path}")
+            continue
+        what = f"{address} of {interface}"
+        if found["unread"]:
+            yield unknown(
+                f"whether {what} outlives a reboot: {user} may not read"
+                f" {', '.join(found['unread'][:3])}",
+                fix=Remedy("look yourself", (f"sudo grep -rn {_ip(address)} /etc/netplan",)),
+            )
+            continue
+        yield warn(
+            f"{what} is in no network file: it is gone after a reboot, and half of the cable's"
+            " bandwidth with it",
+            Evidence(f"{_ip(address)} in a file of {PLACES}", _listed(found["files"]),
+                     "/etc/netplan, /etc/NetworkManager, /etc/systemd/network, /etc/network"),
+            Remedy(
+                f"give it to netplan: in {NETPLAN} (mode 0600), network: version: 2, ethernets:"
+                f" {interface}: addresses: [{address}], mtu: {view.inventory.fabric.mtu}",
+                (f"sudoedit {NETPLAN}", "sudo netplan apply"),
+            ),
+        )  # fmt: skip
+
+
+def _keeper(files: list[dict[str, Any]], interface: str, address: str) -> str | None:
+    """The file that gives the address: it names it, or has the interface find one by itself."""
+    named = (f["path"] for f in files if _ip(address) in f["addresses"])
+    way = "link_local" if IPv4Interface(address).is_link_local else "dhcp"
+    by_itself = (f["path"] for f in files if f[way] and interface in f["interfaces"])
+    return next(named, None) or next(by_itself, None)
+
+
+def _ip(address: str) -> str:
+    return str(IPv4Interface(address).ip)
+
+
+def _listed(files: list[dict[str, Any]]) -> str:
+    found = [f"{', '.join(f['addresses'])} in {f['path']}" for f in files if f["addresses"]]
+    return "; ".join(found[:3]) or "none that names an address"
+
+
+CHECKS = (Check("fabric.persistent", "node", persistent),)

@@ -1,0 +1,28 @@
+"""The accounts of a node: whose a process or file is, and whose names a report has to mask."""
+
+from __future__ import annotations
+
+import pwd
+from collections.abc import Iterable
+from pathlib import Path
+
+PASSWD = Path("/etc/passwd")
+PEOPLE = range(1000, 65534)  # login.defs(5), UID_MIN; below is the system, above is nobody
+
+
+def name(uid: int) -> str:
+    """The account's name; empty where there is none, as for a container's."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return ""
+
+
+def people(running: Iterable[int]) -> list[str]:
+    """The names of this machine's own accounts that are people's, and of `running`, those uids
+    that processes have. A directory service is not listed, which can take minutes.
+    """
+    lines = (line.split(":") for line in PASSWD.read_text(errors="replace").splitlines())
+    found = {int(f[2]): f[0] for f in lines if len(f) > 2 and f[2].isdigit()}
+    found.update((uid, name(uid)) for uid in {*running} - {*found})
+    return sorted(n for uid, n in found.items() if uid in PEOPLE and n)

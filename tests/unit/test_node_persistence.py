@@ -1,0 +1,102 @@
+"""Network files of a node, as each program writes them, read as text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sparkctl.node import persistence
+from sparkctl.node.persistence import named
+
+HERE = {"enp1s0f0np0": "4c:bb:47:00:01:00", "enP7s7": "4c:bb:47:00:01:09"}
+NETPLAN = """\
+network:
+  version: 2
+  ethernets:
+    enp1s0f0np0:
+      # addresses: [10.9.9.9/24]
+      addresses: [192.168.100.11/24, "fe80::1/64"]
+      mtu: 9000
+"""
+LINK_LOCAL = """\
+network:
+  ethernets:
+    enp1s0f0np0:
+      link-local: [ ipv4 ]
+"""
+KEYFILE = """\
+[connection]
+id=fabric
+[ethernet]
+mac-address=4C:BB:47:00:01:00
+[ipv4]
+address1=192.168.100.11/24
+method=manual
+[ipv6]
+method=auto
+"""
+KEYFILE_DHCP = "[connection]\ninterface-name=enP7s7\n[ipv4]\nmethod=auto\n[ipv6]\nmethod=disabled\n"
+NETWORKD = "[Match]\nName=enp1s0f0np0\n[Network]\n;Address=10.9.9.9/24\nAddress=192.168.100.11/24\n"
+SERVICE = "[Service]\nExecStart=/sbin/ip address add 192.168.100.11/24 dev enp1s0f0np0\n"
+IFUPDOWN = "auto enP7s7\niface enP7s7 inet dhcp\n"
+FABRIC, MANAGEMENT = ["enp1s0f0np0"], ["enP7s7"]
+
+
+@pytest.mark.parametrize(
+    ("text", "addresses", "interfaces", "automatic"),
+    [
+        (NETPLAN, ["192.168.100.11"], FABRIC, set()),
+        (LINK_LOCAL, [], FABRIC, {"link_local"}),
+        (LINK_LOCAL.replace("ipv4", "ipv6"), [], FABRIC, set()),
+        (LINK_LOCAL.replace("link-local: [ ipv4 ]", "dhcp4: true"), [], FABRIC, {"dhcp"}),
+        (LINK_LOCAL.replace("link-local: [ ipv4 ]", "dhcp4: no"), [], FABRIC, set()),
+        (KEYFILE, ["192.168.100.11"], FABRIC, set()),
+        (KEYFILE_DHCP, [], MANAGEMENT, {"dhcp"}),
+        (KEYFILE_DHCP.replace("auto", "link-local"), [], MANAGEMENT, {"link_local"}),
+        (NETWORKD, ["192.168.100.11"], FABRIC, set()),
+        (NETWORKD + "DHCP=ipv4\n", ["192.168.100.11"], FABRIC, {"dhcp"}),
+        (SERVICE, ["192.168.100.11"], FABRIC, set()),
+        (IFUPDOWN, [], MANAGEMENT, {"dhcp"}),
+        ("psk=enp1s0f0np01 1.2.3.4.5\n", [], [], set()),
+    ],
+)
+def test_what_a_network_file_names(
+    text: str, addresses: list[str], interfaces: list[str], automatic: set[str]
+) -> None:
+    assert named(text, HERE) == {
+        "addresses": addresses,
+        "interfaces": interfaces,
+        "dhcp": "dhcp" in automatic,
+        "link_local": "link_local" in automatic,
+    }
+
+
+def test_files_are_told_without_what_else_is_in_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net, netplan = tmp_path / "net", tmp_path / "netplan"
+    for name, mac in HERE.items():
+        (net / name).mkdir(parents=True)
+        (net / name / "address").write_text(mac + "\n")
+    netplan.mkdir()
+    (netplan / "60-fabric.yaml").write_text(NETPLAN)
+    (netplan / "90-wifi.yaml").write_text("wifis: {wlP9s9: {password: s3cret}}\n")
+    (netplan / "broken.yaml").symlink_to("nowhere")
+    (netplan / "loop.yaml").symlink_to("loop.yaml")  # not even root may read it
+    monkeypatch.setattr(persistence, "NET", net)
+    monkeypatch.setattr(persistence, "FILES", ((str(netplan), "*.yaml"), ("/nowhere", "*")))
+    found: dict[str, Any] = persistence.persistence({})
+    assert found == {
+        "files": [
+            {
+                "path": str(netplan / "60-fabric.yaml"),
+                "addresses": ["192.168.100.11"],
+                "interfaces": FABRIC,
+                "dhcp": False,
+                "link_local": False,
+            }
+        ],
+        "unread": [str(netplan / "loop.yaml")],
+    }

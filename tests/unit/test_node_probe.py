@@ -1,0 +1,100 @@
+"""Who listens on a port and whose a file is, on a /proc and a disk of a test's own."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sparkctl.node import accounts, checkpoint, probe, processes
+
+HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  …"
+REQUEST = {"ports": [6379, 30000], "worker_ports": [10002, 10009]}
+
+
+def socket(port: int, uid: int, inode: int, state: str = "0A", address: str = "0" * 8) -> str:
+    """A line of /proc/net/tcp."""
+    return (
+        f"   0: {address}:{port:04X} 00000000:0000 {state} 00000000:00000000 00:00000000 00000000"
+        f"  {uid}        0 {inode} 1 0 100 0 0 10 0"
+    )
+
+
+@pytest.fixture
+def proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A /proc with a process 7 that has the socket 71."""
+    monkeypatch.setattr(processes, "PROC", tmp_path)
+    (tmp_path / "7/fd").mkdir(parents=True)
+    (tmp_path / "7/fd/3").symlink_to("socket:[71]")
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net/tcp6").write_text(HEAD + "\n")
+    return tmp_path
+
+
+TABLE = [processes.Process(7, 1, 5, "S", "redis-server", "", "", "", 0)]
+
+
+def listeners(proc: Path, *sockets: str) -> list[dict[str, Any]]:
+    (proc / "net/tcp").write_text("\n".join([HEAD, *sockets]) + "\n")
+    return probe._listeners(REQUEST, TABLE)
+
+
+def test_an_owner_whose_descriptors_are_read_and_one_whose_are_not(proc: Path) -> None:
+    nobody = pwd.getpwnam("nobody")
+    found = listeners(proc, socket(6379, 0, 71), socket(30000, nobody.pw_uid, 72))
+    told = [{k: o[k] for k in ("port", "pid", "uid", "user", "command")} for o in found]
+    assert told == [
+        {"port": 6379, "pid": 7, "uid": 0, "user": "root", "command": "redis-server"},
+        {"port": 30000, "pid": None, "uid": nobody.pw_uid, "user": "nobody", "command": None},
+    ]
+
+
+def test_only_wanted_ports_that_listen_and_each_owner_once(proc: Path) -> None:
+    (proc / "net/tcp6").write_text(f"{HEAD}\n{socket(30000, 4242424, 74, address='0' * 32)}\n")
+    found = listeners(
+        proc,
+        socket(22, 0, 71),
+        socket(30000, 4242424, 73),
+        socket(6379, 0, 75, state="01"),
+        socket(10002, 0, 76),
+        socket(10010, 0, 77),
+    )
+    assert [(o["port"], o["user"]) for o in found] == [(30000, ""), (10002, "root")]
+
+
+def test_people_are_the_accounts_that_are_no_service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passwd = tmp_path / "passwd"
+    passwd.write_text("root:x:0:0::/root:/bin/sh\nbob:x:1000:1000::/:\nnobody:x:65534:1::/:\n+::\n")
+    monkeypatch.setattr(accounts, "PASSWD", passwd)
+    monkeypatch.setattr(accounts, "name", {1001: "anna", 4242: "", 33: "www"}.get)
+    assert accounts.people([0, 1000, 1001, 4242, 33]) == ["anna", "bob"]
+
+
+def shard(path: Path, size: int = 4) -> None:
+    header = json.dumps({"w": {"data_offsets": [0, size]}}).encode()
+    path.write_bytes(struct.pack("<Q", len(header)) + header + b"\0" * size)
+
+
+def test_a_shard_that_may_not_be_read_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b"):
+        shard(tmp_path / f"{name}.safetensors")
+    (tmp_path / "b.safetensors").chmod(0o600)
+    reads = os.access
+    # Root may read all there is, and tests run as root.
+    monkeypatch.setattr(os, "access", lambda p, m: Path(p).name[0] != "b" and reads(p, m))
+    found = checkpoint.checkpoint({"model": str(tmp_path)})
+    user = pwd.getpwuid(os.getuid()).pw_name
+    assert found["unreadable"] == [
+        {"name": "b.safetensors", "uid": os.getuid(), "user": user, "mode": "0600"}
+    ]
+    assert found["broken"] == []
+    assert found["shards"] == 2
