@@ -16,7 +16,9 @@ from sparkctl.cluster.session import Session
 from sparkctl.doctor import health, logview
 from sparkctl.doctor.check import Source
 from sparkctl.doctor.checks.processes import wanted_ports
-from sparkctl.doctor.view import Missing, View
+from sparkctl.doctor.checks.runtime import MODULES
+from sparkctl.doctor.known import Missing
+from sparkctl.doctor.view import View
 from sparkctl.inventory.layers import load_layers
 from sparkctl.inventory.models import Node
 from sparkctl.remote.fanout import each
@@ -32,17 +34,18 @@ def gather(
 ) -> View:
     """Probe the nodes that have no facts yet, then take the looks that `sources` names, at once.
 
-    `passive` leaves out all that sends traffic or loads anything.
+    Facts are read of every node: those asked about have the others as their peers. `passive` leaves
+    out all that sends traffic or loads anything.
     """
     pool = session.pool
-    reached = [n for n in nodes if n.name in pool.connections]
-    probed = session.probe(reached)
+    session.probe([n for n in session.inventory.nodes if n.name in pool.connections])
     view = View(
         inventory=session.inventory,
         nodes=tuple(nodes),
         layers=load_layers(session.inventory, session.base),
         login=pool.seconds,
-        errors={**pool.errors, **probed.failed},
+        errors=pool.errors,
+        unreadable=session.unread,
         all_facts=session.facts,
         asked=session.asked,
         passive=passive,
@@ -60,10 +63,9 @@ Look = tuple[dict[str, Any], dict[str, str]]
 
 def _look(session: Session, view: View, source: Source) -> Look:
     """What one source gives for each node, and for the others the reason why it does not."""
-    call, everywhere = LOOKS[source]
-    nodes = [n for n in view.nodes if n.name in view.known]
-    asked = nodes if everywhere else [n for n in nodes if n.role == "head"]
-    reasons = {n.name: "asked on the head alone" for n in view.nodes if n not in asked}
+    call, where = LOOKS[source]
+    nodes = {"named": view.known, "all": view.reached, "head": [view.inventory.head.name]}[where]
+    asked = [n for n in view.inventory.nodes if n.name in nodes and n.name in view.all_facts]
 
     def ask(node: Node) -> dict[str, Any] | str:
         try:
@@ -72,13 +74,15 @@ def _look(session: Session, view: View, source: Source) -> Look:
             return str(error)
 
     found = each(asked, ask, key=lambda n: n.name)
-    reasons |= {name: str(error) for name, error in found.failed.items()}
+    reasons = {name: str(error) for name, error in found.failed.items()}
     reasons |= {name: answer for name, answer in found.ok.items() if isinstance(answer, str)}
     return {n: a for n, a in found.ok.items() if not isinstance(a, str)}, reasons
 
 
 def _peers(session: Session, view: View, node: Node) -> dict[str, Any]:
-    others = [n for n in view.known if n != node.name]
+    asked = set(view.names)
+    others = [n for n in view.reached if n != node.name and asked & {n, node.name}]
+    others = [n for n in others if _has_halves(view, n)]
     request = {
         "pings": [ping for other in others for ping in _pings(view, node.name, other)],
         "connects": [
@@ -91,6 +95,14 @@ def _peers(session: Session, view: View, node: Node) -> dict[str, Any]:
     return session.ask(
         node, "peers.peers", request, timeout=30, mutates=False, title="trying the peers"
     )
+
+
+def _has_halves(view: View, name: str) -> bool:
+    """Whether a node's halves were read: one that lacks them must not hide the other peers."""
+    try:
+        return bool(view.halves(name))
+    except Missing:
+        return False
 
 
 def _pings(view: View, source: str, target: str) -> list[dict[str, Any]]:
@@ -121,11 +133,12 @@ def _imports(session: Session, view: View, node: Node) -> dict[str, Any]:
     if not runtime["exists"]:
         raise Missing(f"there is no runtime at {runtime['venv']}")
     if view.serves(node.name):
-        return {"vllm": {"version": "runs", "error": None}}  # better proof than an import
+        # Better proof than an import.
+        return {m: {"version": "runs", "error": None} for m in MODULES}
     return session.ask(
         node,
         "imports.imports",
-        {"modules": ["torch", "ray", "vllm"]},
+        {"modules": [*MODULES]},
         timeout=IMPORT_SECONDS,
         mutates=False,
         title="importing torch, ray and vllm",
@@ -151,7 +164,7 @@ def _generation(session: Session, view: View, node: Node) -> dict[str, Any]:
     """A real completion, with every node's counters before and after."""
     if not view.running(node.name, "vllm"):
         raise Missing("no vLLM of ours runs")
-    nodes = [n for n in view.nodes if n.name in view.known]
+    nodes = [view.node(name) for name in view.reached]
     before = _counters(session, nodes)
     bound = GENERATION_SECONDS + 15
     answer = ask_api(session, tokens=TOKENS, timeout=GENERATION_SECONDS, bound=bound)
@@ -168,12 +181,12 @@ def _api(session: Session, view: View, node: Node) -> dict[str, Any]:
     return health.health(node.host, session.inventory.vllm.port)
 
 
-# Each further look, and whether every node is asked or the head alone.
-LOOKS: dict[Source, tuple[Callable[[Session, View, Node], dict[str, Any]], bool]] = {
-    Source.PEERS: (_peers, True),
-    Source.IMPORTS: (_imports, True),
-    Source.RAY: (_ray, False),
-    Source.LOG: (_log, False),
-    Source.API: (_api, False),
-    Source.GENERATION: (_generation, False),
+# Each further look, and where it is taken: on the nodes asked about, on all, on the head.
+LOOKS: dict[Source, tuple[Callable[[Session, View, Node], dict[str, Any]], str]] = {
+    Source.PEERS: (_peers, "all"),
+    Source.IMPORTS: (_imports, "named"),
+    Source.RAY: (_ray, "head"),
+    Source.LOG: (_log, "head"),
+    Source.API: (_api, "head"),
+    Source.GENERATION: (_generation, "head"),
 }

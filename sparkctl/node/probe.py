@@ -8,6 +8,7 @@ import re
 import sys
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,11 @@ from sparkctl.node import (
     system,
     verbs,
 )
+from sparkctl.node.bounded import bounded
 from sparkctl.node.programs import start
 
+# A whole probe stays within the 60 s of its call even when every group hangs.
+GROUP_SECONDS, ALL_SECONDS, LEAST_SECONDS = 6.0, 40.0, 1.0
 LISTEN = "0A"  # the TCP_LISTEN state in /proc/net/tcp, include/net/tcp_states.h
 
 
@@ -31,12 +35,13 @@ def probe(request: dict[str, Any]) -> dict[str, Any]:
     """The facts that planning and checks are made from.
 
     `request` has cluster, venv, model (a path, or a hub's name), ports (those whose owners
-    matter), temp_dir and names (our small files to read back). A group that cannot be read is
-    left out, and `unread` says why. `time` and `time_end` are this node's clock, in seconds.
+    matter), temp_dir and names (our small files to read back). A group that cannot be read, or
+    takes too long, is left out, and `unread` says why. `time` and `time_end` are this node's
+    clock, in seconds.
     """
     begun = time.time()
     gpus, links = gpu.begin(), start(["ip", "-json", "address", "show"])
-    table = processes.table()
+    table = cache(processes.table)
     facts: dict[str, Any] = {
         "hostname": os.uname().nodename,
         "user": pwd.getpwuid(os.getuid()).pw_name,
@@ -51,22 +56,26 @@ def probe(request: dict[str, Any]) -> dict[str, Any]:
         "ib": hardware.rdma_devices,
         "net": lambda: hardware.interfaces(links),
         "memory": hardware.memory,
-        "system": lambda: system.system(request),
+        "system": system.system,
+        "disk": lambda: system.disks(request),
+        "sudo": system.sudo,
         "verbs": lambda: verbs.verbs(request),
         "counters": lambda: verbs.counters(request),
         "settings": lambda: settings.settings(request),
         "runtime": lambda: _runtime(Path(request["venv"]).expanduser()),
         "model": lambda: checkpoint.checkpoint(request),
-        "ports": lambda: _listeners(request["ports"], table),
-        "ours": lambda: _ours(request["cluster"], table),
-        "foreign_rays": lambda: running.foreign_rays(request["cluster"], table),
+        "ports": lambda: _listeners(request["ports"], table()),
+        "ours": lambda: _ours(request["cluster"], table()),
+        "foreign_rays": lambda: running.foreign_rays(request["cluster"], table()),
         "state": lambda: _state(request),
         "gpu": lambda: gpu.gpu(gpus),
     }
     unread: dict[str, str] = {}
+    deadline = time.monotonic() + ALL_SECONDS
     for name, read in groups.items():
+        left = max(LEAST_SECONDS, deadline - time.monotonic())
         try:
-            facts[name] = read()
+            facts[name] = bounded(read, min(GROUP_SECONDS, left))
         except Exception as error:  # one unreadable file must not hide all the others
             unread[name] = f"{type(error).__name__}: {error}"
     return {**facts, "unread": unread, "time_end": time.time()}

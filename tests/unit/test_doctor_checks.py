@@ -125,8 +125,8 @@ CASES: list[tuple[Callable[[View], None], str, str]] = [
      "host.driver", "WARN"),
     (set_fact("memory", "MemAvailable", value=GIB), "host.memory", "FAIL"),
     (set_fact("memory", "SwapTotal", value=9 * GIB), "host.swap", "WARN"),
-    (set_fact("system", "disk", "temporary files", "free", value=GIB // 2), "host.disk", "FAIL"),
-    (set_fact("system", "disk", "logs", "free", value=2 * GIB), "host.disk", "WARN"),
+    (set_fact("disk", "temporary files", "free", value=GIB // 2), "host.disk", "FAIL"),
+    (set_fact("disk", "logs", "free", value=2 * GIB), "host.disk", "WARN"),
     (set_fact("system", "limits", "nofile", value=1024), "host.login", "WARN"),
     (set_fact("foreign_rays", value=[{"pid": 4, "uid": 1, "command": "x/raylet", "cluster": ""}]),
      "host.foreign-ray", "WARN"),
@@ -240,6 +240,9 @@ def test_a_taken_port_and_ours() -> None:
     view.facts("spark-1")["ports"].append(owner)
     assert wrong(view) == {("ports.free", "spark-1", "FAIL")}
     owner["cluster"] = "lab"
+    reached = view.sources["peers"][TWO]["connects"][0]
+    assert reached["port"] == 6379
+    reached["error"] = None
     assert wrong(view) == set()
 
 
@@ -255,8 +258,8 @@ def test_a_node_that_is_not_reached_is_one_finding_and_the_rest_unknown() -> Non
     assert not [f for f in examined(view) if f.node == TWO and f.severity.value == "OK"]
 
 
-GROUPS = ["ib", "net", "memory", "system", "verbs", "counters", "settings", "runtime", "model",
-          "ports", "ours", "foreign_rays", "state", "gpu"]  # fmt: skip
+GROUPS = ["ib", "net", "memory", "system", "disk", "sudo", "verbs", "counters", "settings",
+          "runtime", "model", "ports", "ours", "foreign_rays", "state", "gpu"]  # fmt: skip
 
 
 @pytest.mark.parametrize("group", GROUPS)
