@@ -15,7 +15,7 @@ from sparkctl.cluster.rayview import ask_ray
 from sparkctl.cluster.session import Session
 from sparkctl.doctor import health, logview
 from sparkctl.doctor.check import Source
-from sparkctl.doctor.checks.processes import wanted_ports
+from sparkctl.doctor.checks.pairs import open_ports
 from sparkctl.doctor.checks.runtime import MODULES
 from sparkctl.doctor.known import Missing
 from sparkctl.doctor.view import View
@@ -26,7 +26,6 @@ from sparkctl.remote.fanout import each
 IMPORT_SECONDS = 120.0  # a cold import of vLLM takes a minute on a slow disk
 GENERATION_SECONDS = 30.0  # for a few tokens of a running engine
 HEADERS = 28  # bytes of IPv4 and ICMP headers in a ping, ping(8)
-WORKER_PORT = 10002  # the first that Ray gives its workers (Ray 2.60, read and run)
 
 
 def gather(
@@ -89,7 +88,7 @@ def _peers(session: Session, view: View, node: Node) -> dict[str, Any]:
             {"to": other, "what": what, "address": view.choice(other).address, "port": port}
             for other in others
             if view.choice_error(other) is None
-            for port, what in _ports(view, other).items()
+            for port, what in open_ports(view, other).items()
         ],
     }
     return session.ask(
@@ -120,12 +119,6 @@ def _pings(view: View, source: str, target: str) -> list[dict[str, Any]]:
         for address in theirs.ipv4
         if any(IPv4Interface(address).ip in IPv4Interface(own).network for own in mine.ipv4)
     ]
-
-
-def _ports(view: View, name: str) -> dict[int, str]:
-    """What others connect to on a node; the dashboard is on its loopback."""
-    ports = {p: key for p, key in wanted_ports(view, name).items() if key != "ray.dashboard_port"}
-    return {**ports, WORKER_PORT: "Ray's workers"}
 
 
 def _imports(session: Session, view: View, node: Node) -> dict[str, Any]:

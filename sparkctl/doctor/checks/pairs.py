@@ -7,12 +7,21 @@ from ipaddress import IPv4Interface
 from typing import Any
 
 from sparkctl.doctor.check import Check, Source
+from sparkctl.doctor.checks.processes import wanted_ports
 from sparkctl.doctor.finding import Evidence, Finding, fail, ok, unknown
 from sparkctl.doctor.remedy import Remedy
 from sparkctl.doctor.view import View
 from sparkctl.fabric.pairing import check_pairing
 from sparkctl.fabric.topology import Half
 from sparkctl.node.peers import REFUSED
+
+WORKER_PORT = 10002  # the first that Ray gives its workers (Ray 2.60, read and run)
+
+
+def open_ports(view: View, name: str) -> dict[int, str]:
+    """What others connect to on a node; the dashboard is on its loopback."""
+    ports = {p: key for p, key in wanted_ports(view, name).items() if key != "ray.dashboard_port"}
+    return {**ports, WORKER_PORT: "Ray's workers"}
 
 
 def pairing(view: View, one: str, two: str) -> Iterator[Finding]:
@@ -111,10 +120,6 @@ def firewall(view: View, one: str, two: str) -> Iterator[Finding]:
     """The ports that Ray and vLLM need can be reached over the fabric."""
     for source, target in ((one, two), (two, one)):
         tried = [c for c in view.source("peers", source)["connects"] if c["to"] == target]
-        if not tried:
-            view.choice(target)  # tells why there was no address to connect to
-            yield unknown(f"no port was tried from {source}", node=target)
-            continue
         ours = _listened(view, target)
         rejected = [c for c in tried if c["error"] == REFUSED and c["port"] in ours]
         dropped = [c for c in tried if c["error"] not in (None, REFUSED)]
@@ -123,7 +128,11 @@ def firewall(view: View, one: str, two: str) -> Iterator[Finding]:
             yield _blocked(view, source, connect, said)
         for connect in dropped:
             yield _blocked(view, source, connect, connect["error"])
-        if not rejected and not dropped:
+        if silent := set(open_ports(view, target)) - {c["port"] for c in tried}:
+            listed = ", ".join(map(str, sorted(silent)))
+            why = "" if tried else f": the fabric of {source} or {target} is not known"
+            yield unknown(f"not tried from {source}: ports {listed}{why}", node=target)
+        elif not rejected and not dropped:
             ports = ", ".join(str(c["port"]) for c in tried)
             yield ok(f"reached from {source} on ports {ports}", node=target)
 
@@ -145,15 +154,10 @@ def _blocked(view: View, source: str, connect: dict[str, Any], said: str) -> Fin
         Remedy(
             f"let everything from the fabric's subnets in on {target}: Ray's workers use"
             " ports 10002 to 19999 as well",
-            (f"sudo ufw allow from {source_address(view, source)}",),
+            (f"sudo ufw allow from {IPv4Interface(view.choice(target).addresses[0]).network}",),
         ),
         node=target,
     )  # fmt: skip
-
-
-def source_address(view: View, name: str) -> str:
-    """A node's own address on the fabric."""
-    return view.choice(name).address
 
 
 CHECKS = (
