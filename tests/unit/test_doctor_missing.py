@@ -94,7 +94,7 @@ def severities(check: str, found: list[Finding]) -> set[Severity]:
 
 def removals(source: str, way: Keys) -> list[Change]:
     name = ".".join(map(str, way))
-    found = [] if LISTED.fullmatch(name) else [delete]
+    found: list[Change] = [] if LISTED.fullmatch(name) else [delete]
     return [*found, put(None)] if NULL.fullmatch(name) else found
 
 
