@@ -52,8 +52,11 @@ def subjects(check: Check, view: View) -> list[tuple[str, ...]]:
 
 
 def per_node(view: View, look: Callable[[str], Iterable[Finding]]) -> Iterator[Finding]:
-    """What a cluster check finds on each known node: what one lacks must not hide the others."""
-    for name in view.known:
+    """What a cluster check finds on each known node: what one lacks must not hide the others.
+
+    They are held against the head: where it is asked about, all of them are.
+    """
+    for name in view.reached if view.inventory.head in view.nodes else view.known:
         try:
             yield from look(name)
         except Missing as error:

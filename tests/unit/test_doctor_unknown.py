@@ -257,6 +257,12 @@ def test_a_named_node_is_checked_with_its_peers(name: str) -> None:
     assert others == []
 
 
+def test_all_nodes_are_held_against_a_head_that_is_named() -> None:
+    view = named(ONE)
+    two(view)["runtime"]["versions"]["ray"] = "2.59.0"
+    assert wrong(view) == {("runtime.versions", TWO, "FAIL")}
+
+
 def test_pairs_are_those_of_the_named_nodes() -> None:
     view = three()
     view.nodes = (view.node(TWO),)
