@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sparkctl.cluster.known import guarded
 from sparkctl.cluster.places import APPLIED, temp_dir
 from sparkctl.errors import CommandError, SparkctlError
 from sparkctl.inventory.models import Inventory, Node
@@ -120,4 +121,5 @@ class Session:
         title = "reading the node's facts"
         facts = self.ask(node, "probe.probe", request, mutates=False, title=title)
         self.asked[node.name] = (before, time.time())
-        return facts
+        known: Facts = guarded(facts, node.name)
+        return known

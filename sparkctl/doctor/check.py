@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import combinations
 
+from sparkctl.cluster.known import Missing
 from sparkctl.doctor.finding import Finding, unknown
-from sparkctl.doctor.known import Missing
 from sparkctl.doctor.view import View
 
 

@@ -11,13 +11,13 @@ from ipaddress import IPv4Interface
 from typing import Any
 
 from sparkctl.cluster.apiview import TOKENS, ask_api
+from sparkctl.cluster.known import Missing
 from sparkctl.cluster.rayview import ask_ray
 from sparkctl.cluster.session import Session
 from sparkctl.doctor import health, logview
 from sparkctl.doctor.check import Source
 from sparkctl.doctor.checks.pairs import open_ports
 from sparkctl.doctor.checks.runtime import MODULES
-from sparkctl.doctor.known import Missing
 from sparkctl.doctor.view import View
 from sparkctl.inventory.layers import load_layers
 from sparkctl.inventory.models import Node

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
+from sparkctl.cluster.known import Missing
 from sparkctl.doctor.catalog import CHECKS
 from sparkctl.doctor.check import Check, Source, subjects
 from sparkctl.doctor.finding import ORDER, Finding, Severity, unknown
-from sparkctl.doctor.known import Missing
 from sparkctl.doctor.view import View
 from sparkctl.errors import UsageError
 

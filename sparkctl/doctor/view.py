@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sparkctl.doctor.known import Missing, guarded
+from sparkctl.cluster.known import Missing, guarded
 from sparkctl.errors import RemoteError, SparkctlError
 from sparkctl.fabric.choice import FabricChoice
 from sparkctl.fabric.select import choose

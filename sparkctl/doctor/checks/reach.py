@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sparkctl.cluster.known import Missing
 from sparkctl.doctor.check import Check, per_node
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
-from sparkctl.doctor.known import Missing
 from sparkctl.doctor.remedy import Remedy
 from sparkctl.doctor.view import View
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from sparkctl.errors import RemoteError
 
-class Missing(Exception):
-    """What a check needs was not gathered; its text is the reason."""
+
+class Missing(RemoteError):
+    """What is needed was not gathered; its text is the reason."""
 
 
 class Known(dict[str, Any]):
@@ -20,11 +22,14 @@ class Known(dict[str, Any]):
         self._path = path
 
     def __missing__(self, key: str) -> Any:
-        raise Missing(f"{self._path}.{key} could not be read")
+        why = self.get("unread", {}).get(key)  # of a whole group, see node/probe.py
+        raise Missing(f"{self._path}.{key} could not be read" + (f": {why}" if why else ""))
 
 
 def guarded(value: Any, path: str) -> Any:
     """The same facts, every object in them a Known one."""
+    if isinstance(value, Known):
+        return value
     if isinstance(value, dict):
         return Known(value, path)
     if isinstance(value, list):
