@@ -1,4 +1,4 @@
-"""The probe on this machine: what hangs or fails is one group's loss."""
+"""The probe on this machine: what hangs or fails is the loss of one group."""
 
 from __future__ import annotations
 
