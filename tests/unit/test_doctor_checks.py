@@ -32,6 +32,10 @@ def no_carrier(view: View) -> None:
     two(view)["ib"]["roceP2p1s0f0"]["ports"]["1"].update(state="DOWN", phys_state="Polling")
 
 
+def half_gone(view: View) -> None:
+    del two(view)["ib"]["roceP2p1s0f0"]
+
+
 def one_subnet(view: View) -> None:
     two(view)["net"]["enP2p1s0f0np0"]["ipv4"] = ["192.168.100.13/24"]
 
@@ -100,6 +104,7 @@ ROOTLESS = 0x1FFFFFFBFFF  # all but CAP_IPC_LOCK
 CASES: list[tuple[Callable[[View], None], str, str]] = [
     (half_down, "fabric.halves", "FAIL"),
     (no_carrier, "fabric.halves", "FAIL"),
+    (half_gone, "fabric.halves", "FAIL"),
     (one_subnet, "fabric.subnets", "FAIL"),
     (no_address, "fabric.addresses", "FAIL"),
     (mtu, "fabric.mtu", "FAIL"),
@@ -207,6 +212,23 @@ def test_few_files_do_not_hide_that_shared_memory_is_removed() -> None:
     assert "shared memory" in said[1]
     two(view)["system"]["linger"] = True
     assert len([f for f in examined(view, "host.login") if f.node == TWO]) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "check", "said"),
+    [
+        (set_fact("sudo", value=False), "reach.sudo", "may not act as root"),
+        (set_fact("model", value={"is_path": False}), "model.present", "is a hub's name"),
+    ],
+)
+def test_what_is_only_worth_knowing_is_no_warning(
+    change: Callable[[View], None], check: str, said: str
+) -> None:
+    view = healthy()
+    change(view)
+    (finding,) = [f for f in examined(view, check) if f.node == TWO]
+    assert finding.severity.value == "INFO"
+    assert said in finding.summary
 
 
 def test_an_mtu_that_both_ends_have_is_a_warning() -> None:

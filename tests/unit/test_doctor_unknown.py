@@ -204,6 +204,14 @@ def test_a_half_that_is_down_is_not_pinged_and_said_so() -> None:
     ]
 
 
+def test_a_fabric_without_rdma_has_no_halves_to_be_content_with() -> None:
+    view = healthy(
+        INVENTORY.replace("role: worker", "role: worker, fabric: {interfaces: [enP7s7]}")
+    )
+    assert said(view, "fabric.halves") == [(TWO, "no RDMA device belongs to enP7s7")]
+    assert [f.node for f in examined(view, "fabric.mtu") if f.severity.value == "OK"] == [ONE, ONE]
+
+
 def test_halves_without_a_common_subnet_are_a_failure() -> None:
     view = healthy()
     for octet, interface in ((8, "enp1s0f0np0"), (9, "enP2p1s0f0np0")):
