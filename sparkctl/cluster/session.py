@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from sparkctl.cluster.known import guarded
 from sparkctl.cluster.places import APPLIED, temp_dir
 from sparkctl.errors import CommandError, InventoryError, SparkctlError
 from sparkctl.inventory.layers import load_layers
@@ -136,4 +137,5 @@ class Session:
         title = "reading the node's facts"
         facts = self.ask(node, "probe.probe", request, mutates=False, title=title)
         self.asked[node.name] = (before, time.time())
-        return facts
+        known: Facts = guarded(facts, node.name)
+        return known

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
+from itertools import combinations
 
-from sparkctl.doctor.finding import Finding
+from sparkctl.cluster.known import Missing
+from sparkctl.doctor.finding import Finding, unknown
 from sparkctl.doctor.view import View
 
 
@@ -37,10 +39,25 @@ class Check:
 
 
 def subjects(check: Check, view: View) -> list[tuple[str, ...]]:
-    """The arguments of each call of this check, in the inventory's order."""
-    names = view.names
+    """The arguments of each call of this check, in the inventory's order.
+
+    A pair has at least one of the nodes asked about.
+    """
     if check.scope == "node":
-        return [(name,) for name in names]
+        return [(name,) for name in view.names]
     if check.scope == "pair":
-        return [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
+        asked, every = set(view.names), [n.name for n in view.inventory.nodes]
+        return [(a, b) for a, b in combinations(every, 2) if a in asked or b in asked]
     return [()]
+
+
+def per_node(view: View, look: Callable[[str], Iterable[Finding]]) -> Iterator[Finding]:
+    """What a cluster check finds on each known node: what one lacks must not hide the others.
+
+    They are held against the head: where it is asked about, all of them are.
+    """
+    for name in view.reached if view.inventory.head in view.nodes else view.known:
+        try:
+            yield from look(name)
+        except Missing as error:
+            yield unknown(str(error), node=name)

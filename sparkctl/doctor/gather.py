@@ -11,12 +11,14 @@ from ipaddress import IPv4Interface
 from typing import Any
 
 from sparkctl.cluster.apiview import TOKENS, ask_api
+from sparkctl.cluster.known import Missing
 from sparkctl.cluster.rayview import ask_ray
 from sparkctl.cluster.session import Session
 from sparkctl.doctor import health, logview
 from sparkctl.doctor.check import Source
-from sparkctl.doctor.checks.processes import wanted_ports
-from sparkctl.doctor.view import Missing, View
+from sparkctl.doctor.checks.pairs import open_ports
+from sparkctl.doctor.checks.runtime import MODULES
+from sparkctl.doctor.view import View
 from sparkctl.inventory.layers import load_layers
 from sparkctl.inventory.models import Node
 from sparkctl.remote.fanout import each
@@ -24,7 +26,6 @@ from sparkctl.remote.fanout import each
 IMPORT_SECONDS = 120.0  # a cold import of vLLM takes a minute on a slow disk
 GENERATION_SECONDS = 30.0  # for a few tokens of a running engine
 HEADERS = 28  # bytes of IPv4 and ICMP headers in a ping, ping(8)
-WORKER_PORT = 10002  # the first that Ray gives its workers (Ray 2.60, read and run)
 
 
 def gather(
@@ -32,17 +33,18 @@ def gather(
 ) -> View:
     """Probe the nodes that have no facts yet, then take the looks that `sources` names, at once.
 
-    `passive` leaves out all that sends traffic or loads anything.
+    Facts are read of every node: those asked about have the others as their peers. `passive` leaves
+    out all that sends traffic or loads anything.
     """
     pool = session.pool
-    reached = [n for n in nodes if n.name in pool.connections]
-    probed = session.probe(reached)
+    session.probe([n for n in session.inventory.nodes if n.name in pool.connections])
     view = View(
         inventory=session.inventory,
         nodes=tuple(nodes),
         layers=load_layers(session.inventory, session.base),
         login=pool.seconds,
-        errors={**pool.errors, **probed.failed},
+        errors=pool.errors,
+        unreadable=session.unread,
         all_facts=session.facts,
         asked=session.asked,
         passive=passive,
@@ -60,10 +62,9 @@ Look = tuple[dict[str, Any], dict[str, str]]
 
 def _look(session: Session, view: View, source: Source) -> Look:
     """What one source gives for each node, and for the others the reason why it does not."""
-    call, everywhere = LOOKS[source]
-    nodes = [n for n in view.nodes if n.name in view.known]
-    asked = nodes if everywhere else [n for n in nodes if n.role == "head"]
-    reasons = {n.name: "asked on the head alone" for n in view.nodes if n not in asked}
+    call, where = LOOKS[source]
+    nodes = {"named": view.known, "all": view.reached, "head": [view.inventory.head.name]}[where]
+    asked = [n for n in view.inventory.nodes if n.name in nodes and n.name in view.all_facts]
 
     def ask(node: Node) -> dict[str, Any] | str:
         try:
@@ -72,25 +73,35 @@ def _look(session: Session, view: View, source: Source) -> Look:
             return str(error)
 
     found = each(asked, ask, key=lambda n: n.name)
-    reasons |= {name: str(error) for name, error in found.failed.items()}
+    reasons = {name: str(error) for name, error in found.failed.items()}
     reasons |= {name: answer for name, answer in found.ok.items() if isinstance(answer, str)}
     return {n: a for n, a in found.ok.items() if not isinstance(a, str)}, reasons
 
 
 def _peers(session: Session, view: View, node: Node) -> dict[str, Any]:
-    others = [n for n in view.known if n != node.name]
+    asked = set(view.names)
+    others = [n for n in view.reached if n != node.name and asked & {n, node.name}]
+    others = [n for n in others if _has_halves(view, n)]
     request = {
         "pings": [ping for other in others for ping in _pings(view, node.name, other)],
         "connects": [
             {"to": other, "what": what, "address": view.choice(other).address, "port": port}
             for other in others
             if view.choice_error(other) is None
-            for port, what in _ports(view, other).items()
+            for port, what in open_ports(view, other).items()
         ],
     }
     return session.ask(
         node, "peers.peers", request, timeout=30, mutates=False, title="trying the peers"
     )
+
+
+def _has_halves(view: View, name: str) -> bool:
+    """Whether a node's halves were read: one that lacks them must not hide the other peers."""
+    try:
+        return bool(view.halves(name))
+    except Missing:
+        return False
 
 
 def _pings(view: View, source: str, target: str) -> list[dict[str, Any]]:
@@ -110,22 +121,17 @@ def _pings(view: View, source: str, target: str) -> list[dict[str, Any]]:
     ]
 
 
-def _ports(view: View, name: str) -> dict[int, str]:
-    """What others connect to on a node; the dashboard is on its loopback."""
-    ports = {p: key for p, key in wanted_ports(view, name).items() if key != "ray.dashboard_port"}
-    return {**ports, WORKER_PORT: "Ray's workers"}
-
-
 def _imports(session: Session, view: View, node: Node) -> dict[str, Any]:
     runtime = view.group(node.name, "runtime")
     if not runtime["exists"]:
         raise Missing(f"there is no runtime at {runtime['venv']}")
     if view.serves(node.name):
-        return {"vllm": {"version": "runs", "error": None}}  # better proof than an import
+        # Better proof than an import.
+        return {m: {"version": "runs", "error": None} for m in MODULES}
     return session.ask(
         node,
         "imports.imports",
-        {"modules": ["torch", "ray", "vllm"]},
+        {"modules": [*MODULES]},
         timeout=IMPORT_SECONDS,
         mutates=False,
         title="importing torch, ray and vllm",
@@ -151,7 +157,7 @@ def _generation(session: Session, view: View, node: Node) -> dict[str, Any]:
     """A real completion, with every node's counters before and after."""
     if not view.running(node.name, "vllm"):
         raise Missing("no vLLM of ours runs")
-    nodes = [n for n in view.nodes if n.name in view.known]
+    nodes = [view.node(name) for name in view.reached]
     before = _counters(session, nodes)
     bound = GENERATION_SECONDS + 15
     answer = ask_api(session, tokens=TOKENS, timeout=GENERATION_SECONDS, bound=bound)
@@ -168,12 +174,12 @@ def _api(session: Session, view: View, node: Node) -> dict[str, Any]:
     return health.health(node.host, session.inventory.vllm.port)
 
 
-# Each further look, and whether every node is asked or the head alone.
-LOOKS: dict[Source, tuple[Callable[[Session, View, Node], dict[str, Any]], bool]] = {
-    Source.PEERS: (_peers, True),
-    Source.IMPORTS: (_imports, True),
-    Source.RAY: (_ray, False),
-    Source.LOG: (_log, False),
-    Source.API: (_api, False),
-    Source.GENERATION: (_generation, False),
+# Each further look, and where it is taken: on the nodes asked about, on all, on the head.
+LOOKS: dict[Source, tuple[Callable[[Session, View, Node], dict[str, Any]], str]] = {
+    Source.PEERS: (_peers, "all"),
+    Source.IMPORTS: (_imports, "named"),
+    Source.RAY: (_ray, "head"),
+    Source.LOG: (_log, "head"),
+    Source.API: (_api, "head"),
+    Source.GENERATION: (_generation, "head"),
 }

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
+from sparkctl.cluster.known import Missing
 from sparkctl.doctor.catalog import CHECKS
 from sparkctl.doctor.check import Check, Source, subjects
 from sparkctl.doctor.finding import ORDER, Finding, Severity, unknown
-from sparkctl.doctor.view import Missing, View
+from sparkctl.doctor.view import View
 from sparkctl.errors import UsageError
 
 
@@ -34,13 +35,19 @@ def sources(checks: Iterable[Check]) -> set[Source]:
 
 
 def evaluate(view: View, checks: Sequence[Check]) -> list[Finding]:
-    """Every check's findings, in declared order, each subject's by itself."""
-    return [
-        finding
-        for check in checks
-        for subject in subjects(check, view)
-        for finding in _run(check, view, subject)
-    ]
+    """Every check's findings, in declared order, each subject's by itself.
+
+    A cluster check goes over the nodes that there are facts of; the others are unknown to it.
+    """
+    found: list[Finding] = []
+    for check in checks:
+        own = [f for subject in subjects(check, view) for f in _run(check, view, subject)]
+        if check.scope == "cluster":
+            told = {f.node for f in own}
+            silent = [n for n in view.names if n not in view.known and n not in told]
+            own += [unknown(view.absence(n), node=n).of(check.id, check.scope, n) for n in silent]
+        found += own
+    return found
 
 
 def _run(check: Check, view: View, subject: tuple[str, ...]) -> Iterator[Finding]:

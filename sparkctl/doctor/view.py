@@ -6,26 +6,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sparkctl.errors import SparkctlError
+from sparkctl.cluster.known import Missing, guarded
+from sparkctl.errors import RemoteError, SparkctlError
 from sparkctl.fabric.choice import FabricChoice
 from sparkctl.fabric.select import choose
 from sparkctl.fabric.topology import Half, halves
 from sparkctl.inventory.models import Inventory, Node
 from sparkctl.serving.environment import Layer, Setting, render
 
+__all__ = ["Facts", "Missing", "View"]
+
 Facts = dict[str, Any]
-
-
-class Missing(Exception):
-    """What a check needs was not gathered; its text is the reason."""
 
 
 @dataclass
 class View:
-    """The cluster as gathered; `nodes` are those asked about.
+    """The cluster as gathered; `nodes` are those asked about, the others are known as their peers.
 
-    Every accessor raises Missing with the reason where there is nothing to look at, which the
-    runner turns into UNKNOWN: missing data is never OK.
+    `errors`: why a node was not reached; `unreadable`: why one that was gave no facts. Every
+    accessor raises Missing with the reason where there is nothing to look at, which the runner
+    turns into UNKNOWN: missing data is never OK.
     """
 
     inventory: Inventory
@@ -33,6 +33,7 @@ class View:
     layers: list[Layer]
     login: Mapping[str, float] = field(default_factory=dict)  # seconds from TCP to logged in
     errors: Mapping[str, SparkctlError] = field(default_factory=dict)
+    unreadable: Mapping[str, SparkctlError] = field(default_factory=dict)
     all_facts: Mapping[str, Facts] = field(default_factory=dict)
     asked: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     sources: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -42,6 +43,9 @@ class View:
     _halves: dict[str, tuple[Half, ...]] = field(default_factory=dict, init=False)
     _planned: dict[str, dict[str, Setting]] = field(default_factory=dict, init=False)
     _choices: dict[str, FabricChoice | SparkctlError] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        self.all_facts = {n: guarded(facts, n) for n, facts in self.all_facts.items()}
 
     def node(self, name: str) -> Node:
         """The inventory's node of that name."""
@@ -57,10 +61,23 @@ class View:
         """Those of which there are facts."""
         return [name for name in self.names if name in self.all_facts]
 
+    @property
+    def reached(self) -> list[str]:
+        """The nodes of which there are facts, also those that were not asked about."""
+        return [n.name for n in self.inventory.nodes if n.name in self.all_facts]
+
+    def absence(self, name: str) -> str:
+        """Why there are no facts of a node."""
+        if name in self.errors:
+            return f"{name} was not reached"
+        if name in self.unreadable:
+            return f"the facts of {name} could not be read, see reach.facts"
+        return "no facts"
+
     def facts(self, name: str) -> Facts:
         """All facts of a node."""
         if name not in self.all_facts:
-            raise Missing(f"{name} was not reached" if name in self.errors else "no facts")
+            raise Missing(self.absence(name))
         return self.all_facts[name]
 
     def group(self, name: str, group: str) -> Any:
@@ -71,13 +88,22 @@ class View:
             raise Missing(f"{group} could not be read: {why}")
         return facts[group]
 
+    def fact(self, name: str, group: str, *path: str) -> Any:
+        """One fact of a group that is never null but where it could not be read."""
+        found = self.group(name, group)
+        for key in path:
+            found = found[key]
+        if found is None:
+            raise Missing(f"{'.'.join((group, *path))} could not be read")
+        return found
+
     def source(self, source: str, name: str) -> Any:
         """What a later look (doctor/gather.py) gave for a node."""
         found = self.sources.get(source, {})
         if name in found:
-            return found[name]
-        if name in self.errors:
-            raise Missing(f"{name} was not reached")
+            return guarded(found[name], source)
+        if name not in self.all_facts:
+            raise Missing(self.absence(name))
         default = "left out with --passive" if self.passive else "nothing was gathered"
         raise Missing(self.unread.get(source, {}).get(name, default))
 
@@ -93,11 +119,17 @@ class View:
         self.halves(name)
         if name not in self._choices:
             try:
+                self._every_state(name)
                 found = choose(self.inventory, self.node(name), self.facts(name))
                 self._choices[name] = found
             except SparkctlError as error:
                 self._choices[name] = error
         return self._choices[name]
+
+    def _every_state(self, name: str) -> None:
+        for hca, device in self.group(name, "ib").items():
+            if any(port["state"] is None for port in device["ports"].values()):
+                raise RemoteError(f"whether {hca} is ACTIVE could not be read", node=name)
 
     def choice_error(self, name: str) -> SparkctlError | None:
         """Why the fabric of a node cannot be derived; None when it can."""
@@ -116,6 +148,8 @@ class View:
         choice = self.choice(name)
         found = self.halves(name)
         cages = {h.cage for h in found if h.interface in choice.interfaces or h.hca in choice.hcas}
+        if not cages:
+            raise Missing(f"no RDMA device belongs to {', '.join(choice.interfaces)}")
         return [h for h in found if h.cage in cages]
 
     def environment(self, name: str) -> dict[str, str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from sparkctl.node.programs import Started
 
-TIMEOUT = 10.0  # seconds for ip(8), which takes some milliseconds
+TIMEOUT = 5.0  # seconds for ip(8), which takes some milliseconds
 NET = Path("/sys/class/net")
 IB = Path("/sys/class/infiniband")
 PAGE = 4096  # bytes, more than any file of sysfs has
@@ -40,9 +40,12 @@ def _pci(path: Path) -> str | None:
 def interfaces(started: Started) -> dict[str, Any]:
     """Each network interface: MTU, state, speed in Mb/s, PCI link, addresses.
 
-    `started` is `ip -json address show`.
+    `started` is `ip -json address show`; raises OSError where it fails.
     """
-    listed = json.loads(started.finish(TIMEOUT)[0] or "[]")
+    printed, problem = started.finish(TIMEOUT)
+    if printed is None:
+        raise OSError(problem)
+    listed = json.loads(printed)
     found: dict[str, Any] = {}
     for item in listed:
         name = item.get("ifname")
@@ -106,10 +109,7 @@ def _gids(port: Path) -> list[dict[str, Any]]:
     A table has 256 slots, a file each: they are opened from their folder, in three calls a slot.
     """
     found = []
-    try:
-        folder = os.open(port / "gids", os.O_RDONLY)
-    except OSError:
-        return []
+    folder = os.open(port / "gids", os.O_RDONLY)
     try:
         for slot in sorted(filter(str.isdigit, os.listdir(folder)), key=int):
             gid = _slot(folder, slot)

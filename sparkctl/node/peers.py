@@ -19,7 +19,8 @@ REFUSED = "refused"
 
 def peers(request: dict[str, Any]) -> dict[str, Any]:
     """All of `pings` (interface, address, size in bytes of payload) and `connects` (address,
-    port), at once. Gives them back with `error`: null when it worked.
+    port), at once. Gives them back with `error`: null when it worked; a ping that could not even
+    be sent has the reason as its `problem`.
 
     A connection that is refused has arrived: its error is "refused"; `counters` are read at the
     end, so that loss during the pings shows.
@@ -31,7 +32,10 @@ def peers(request: dict[str, Any]) -> dict[str, Any]:
         for ping in request["pings"]
     ]  # fmt: skip
     connects = _connect(request["connects"])
-    pings = [{**ping, "error": program.finish(PING_SECONDS + 3)[1]} for ping, program in running]
+    pings = [
+        {**ping, "error": program.finish(PING_SECONDS + 3)[1], "problem": program.problem}
+        for ping, program in running
+    ]
     return {"pings": pings, "connects": connects, "counters": verbs.counters({})}
 
 

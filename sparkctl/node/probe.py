@@ -8,6 +8,7 @@ import re
 import sys
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,11 @@ from sparkctl.node import (
     system,
     verbs,
 )
+from sparkctl.node.bounded import bounded
 from sparkctl.node.programs import start
 
+# A whole probe stays within the 60 s of its call even when every group hangs.
+GROUP_SECONDS, ALL_SECONDS, LEAST_SECONDS = 6.0, 40.0, 1.0
 LISTEN = "0A"  # the TCP_LISTEN state in /proc/net/tcp, include/net/tcp_states.h
 
 
@@ -35,12 +39,12 @@ def probe(request: dict[str, Any]) -> dict[str, Any]:
     `request` has cluster, venv, model (a path, or a hub's name), ports and worker_ports (the first
     and last; those whose owners matter), conf_file (NCCL_CONF_FILE), temp_dir, names (our small
     files to read back) and watch (the names of variables to show of our processes). A group that
-    cannot be read is left out, and `unread` says why. `time` and `time_end` are this node's clock,
-    in seconds.
+    cannot be read, or takes too long, is left out, and `unread` says why. `time` and `time_end` are
+    this node's clock, in seconds.
     """
     begun = time.time()
     gpus, links = gpu.begin(), start(["ip", "-json", "address", "show"])
-    table = processes.table()
+    table = cache(processes.table)
     facts: dict[str, Any] = {
         "hostname": os.uname().nodename,
         "user": pwd.getpwuid(os.getuid()).pw_name,
@@ -55,24 +59,28 @@ def probe(request: dict[str, Any]) -> dict[str, Any]:
         "ib": hardware.rdma_devices,
         "net": lambda: hardware.interfaces(links),
         "memory": hardware.memory,
-        "system": lambda: system.system(request),
+        "system": system.system,
+        "disk": lambda: system.disks(request),
+        "sudo": system.sudo,
         "verbs": lambda: verbs.verbs(request),
         "counters": lambda: verbs.counters(request),
         "settings": lambda: settings.settings(request),
         "persistence": lambda: persistence.persistence(request),
-        "people": lambda: accounts.people(p.uid for p in table),
+        "people": lambda: accounts.people(p.uid for p in table()),
         "runtime": lambda: _runtime(Path(request["venv"]).expanduser()),
         "model": lambda: checkpoint.checkpoint(request),
-        "ports": lambda: _listeners(request, table),
-        "ours": lambda: _ours(request, table),
-        "foreign_rays": lambda: running.foreign_rays(request["cluster"], table),
+        "ports": lambda: _listeners(request, table()),
+        "ours": lambda: _ours(request, table()),
+        "foreign_rays": lambda: running.foreign_rays(request["cluster"], table()),
         "state": lambda: _state(request),
         "gpu": lambda: gpu.gpu(gpus),
     }
     unread: dict[str, str] = {}
+    deadline = time.monotonic() + ALL_SECONDS
     for name, read in groups.items():
+        left = max(LEAST_SECONDS, deadline - time.monotonic())
         try:
-            facts[name] = read()
+            facts[name] = bounded(read, min(GROUP_SECONDS, left))
         except Exception as error:  # one unreadable file must not hide all the others
             unread[name] = f"{type(error).__name__}: {error}"
     return {**facts, "unread": unread, "time_end": time.time()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from contextlib import suppress
 from typing import NamedTuple
 
 
@@ -23,7 +24,9 @@ class Started(NamedTuple):
             out, err = self.process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
             # Its children may keep the pipes open, so the whole group goes and nothing is read.
-            os.killpg(self.process.pid, signal.SIGKILL)
+            # One that became root, as sudo does, stays.
+            with suppress(PermissionError, ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
             return None, f"{self.name} did not answer within {timeout:g} s"
         if self.process.returncode:
             said = (err.strip() or out.strip() or "nothing").splitlines()[-1]

@@ -6,16 +6,21 @@ import os
 import pwd
 import re
 import resource
-import subprocess
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sparkctl.node.bounded import bounded
+from sparkctl.node.programs import start
+
 UNLIMITED = -1
+DISK_SECONDS = 1.5  # for each; a network's that hangs does not answer at all
+SUDO_SECONDS = 4.0  # it asks a name server or a directory, which may not answer
 
 
-def system(request: dict[str, Any]) -> dict[str, Any]:
+def system() -> dict[str, Any]:
     """`kernel`, `cmdline`, `limits` (bytes and files, -1 is unlimited), `capabilities` (bits),
-    `disk` (name to path, bytes free and total), `remove_ipc`, `linger`, `sudo`.
+    `remove_ipc` (null without systemd), `linger`; what could not be read is null.
     """
     return {
         "kernel": _read("/proc/sys/kernel/osrelease"),
@@ -25,10 +30,8 @@ def system(request: dict[str, Any]) -> dict[str, Any]:
             "nofile": _limit(resource.RLIMIT_NOFILE),
         },
         "capabilities": _capabilities(),
-        "disk": _disks(request),
         "remove_ipc": _remove_ipc(),
         "linger": Path("/var/lib/systemd/linger", pwd.getpwuid(os.getuid()).pw_name).exists(),
-        "sudo": _sudo(),
     }
 
 
@@ -44,25 +47,34 @@ def _limit(which: int) -> int:
     return UNLIMITED if soft == resource.RLIM_INFINITY else soft
 
 
-def _capabilities() -> int:
+def _capabilities() -> int | None:
     match = re.search(r"^CapEff:\s*([0-9a-f]+)", _read("/proc/self/status") or "", re.M)
-    return int(match[1], 16) if match else 0
+    return int(match[1], 16) if match else None
 
 
-def _disks(request: dict[str, Any]) -> dict[str, Any]:
-    """The file systems of what is written: logs, Ray's temporary files; and of the model."""
+def disks(request: dict[str, Any]) -> dict[str, Any]:
+    """The file systems of what is written, logs and Ray's temporary files, and of the model: path,
+    bytes free and total, null where the file system does not answer.
+    """
     wanted = {"logs": str(Path.home()), "temporary files": "/tmp", "model": request["model"]}
     found = {}
     for name, text in wanted.items():
         if not text.startswith(("/", "~")):
             continue  # a hub name: vLLM fetches it into the home
-        path = Path(text).expanduser()
-        while not path.exists():
-            path = path.parent
-        disk = os.statvfs(path)
-        free, total = disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
-        found[name] = {"path": str(path), "free": free, "total": total}
+        try:
+            found[name] = bounded(partial(_disk, text), DISK_SECONDS)
+        except OSError:
+            found[name] = {"path": text, "free": None, "total": None}
     return found
+
+
+def _disk(text: str) -> dict[str, Any]:
+    path = Path(text).expanduser()
+    while not path.exists():
+        path = path.parent
+    disk = os.statvfs(path)
+    free, total = disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
+    return {"path": str(path), "free": free, "total": total}
 
 
 def _remove_ipc() -> bool | None:
@@ -77,13 +89,15 @@ def _remove_ipc() -> bool | None:
     return value.lower() in ("yes", "true", "on", "1")
 
 
-def _sudo() -> bool | None:
-    """Whether sudo works without a password; null where there is no sudo; root needs none."""
+def sudo() -> bool:
+    """Whether sudo works without a password, which root does not need.
+
+    Raises TimeoutError where it does not answer.
+    """
     if os.getuid() == 0:
         return True
-    argv = ["sudo", "--non-interactive", "true"]
-    try:
-        done = subprocess.run(argv, capture_output=True, stdin=subprocess.DEVNULL, check=False)
-    except FileNotFoundError:
-        return None
-    return done.returncode == 0
+    program = start(["sudo", "--non-interactive", "true"])
+    _, problem = program.finish(SUDO_SECONDS)
+    if problem and program.process and program.process.returncode is None:
+        raise TimeoutError(problem)
+    return problem is None

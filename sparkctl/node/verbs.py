@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 from pathlib import Path
@@ -12,6 +11,8 @@ VERBS = Path("/sys/class/infiniband_verbs")
 DEVICES = Path("/dev/infiniband")
 IB = Path("/sys/class/infiniband")
 LIBRARY = "libibverbs.so.1"
+# mlx5's counters of what was lost or repeated (drivers/infiniband/hw/mlx5/counters.c).
+LOSS = ("packet_seq_err", "out_of_sequence", "roce_adp_retrans", "req_transport_retries_exceeded")
 # Where rdma-core's providers are: its cmake default and what Debian, Ubuntu and Fedora install.
 PROVIDERS = ("/usr/lib/*/libibverbs", "/usr/lib64/libibverbs", "/usr/lib/libibverbs")
 
@@ -26,10 +27,7 @@ def verbs(_: dict[str, Any]) -> dict[str, Any]:
 def _uverbs() -> dict[str, Any]:
     found: dict[str, Any] = {}
     for folder in sorted(VERBS.glob("uverbs*")):
-        try:
-            device = (folder / "ibdev").read_text().strip()
-        except OSError:
-            continue
+        device = (folder / "ibdev").read_text().strip()
         path = DEVICES / folder.name
         found[device] = {"path": str(path), "error": _open_error(path)}
     return found
@@ -44,6 +42,8 @@ def _open_error(path: Path) -> str | None:
 
 
 def _library() -> str | None:
+    import ctypes  # takes longer to import than all else here
+
     try:
         ctypes.CDLL(LIBRARY)
     except OSError as error:
@@ -66,8 +66,7 @@ def counters(_: dict[str, Any]) -> dict[str, Any]:
         values: dict[str, int] = {}
         for name in ("counters/port_xmit_data", "counters/port_rcv_data"):
             values |= _number(device / "ports/1" / name)
-        for name in ("packet_seq_err", "out_of_sequence", "roce_adp_retrans",
-                     "req_transport_retries_exceeded"):  # fmt: skip
+        for name in LOSS:
             values |= _number(device / "ports/1/hw_counters" / name)
         found[device.name] = values
     return found

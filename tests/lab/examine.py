@@ -33,6 +33,5 @@ def lasting(view: View) -> dict[str, Any]:
     found = {}
     for name, facts in view.all_facts.items():
         found[name] = {k: v for k, v in facts.items() if k not in MOVING}
-        disks = facts["system"]["disk"].items()
-        found[name]["system"] = {**facts["system"], "disk": {k: v["total"] for k, v in disks}}
+        found[name]["disk"] = {k: v["total"] for k, v in facts["disk"].items()}
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from sparkctl.doctor.finding import Finding
 from sparkctl.doctor.runner import evaluate
 from sparkctl.doctor.view import View
 from sparkctl.inventory.loader import parse
+from sparkctl.inventory.models import Inventory
 
 CAPTURED = Path(__file__).parents[1] / "fixtures/facts/lab-pair.json"
 INVENTORY = """\
@@ -27,7 +29,7 @@ def healthy(inventory: str = INVENTORY) -> View:
     """The pair as captured; every call gives facts of its own."""
     captured: dict[str, Any] = json.loads(CAPTURED.read_text())
     facts = captured["facts"]
-    loaded = parse(inventory.encode(), "inventory.yaml")
+    loaded = _parsed(inventory)
     versions = {m: {"version": "1", "error": None} for m in ("torch", "ray", "vllm")}
     return View(
         inventory=loaded,
@@ -41,6 +43,11 @@ def healthy(inventory: str = INVENTORY) -> View:
             "imports": {n: dict(versions) for n in facts},
         },
     )
+
+
+@cache
+def _parsed(inventory: str) -> Inventory:
+    return parse(inventory.encode(), "inventory.yaml")
 
 
 def examined(view: View, *ids: str) -> list[Finding]:

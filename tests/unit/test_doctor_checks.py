@@ -11,7 +11,6 @@ from sparkctl.doctor.catalog import CHECKS
 from sparkctl.doctor.explain import entries
 from sparkctl.doctor.finding import Finding
 from sparkctl.doctor.view import View
-from sparkctl.errors import AuthError
 from sparkctl.serving.environment import Layer
 from tests.unit.doctorview import INVENTORY, examined, healthy, wrong
 
@@ -33,6 +32,10 @@ def half_down(view: View) -> None:
 def no_carrier(view: View) -> None:
     two(view)["net"]["enP2p1s0f0np0"]["carrier"] = 0
     two(view)["ib"]["roceP2p1s0f0"]["ports"]["1"].update(state="DOWN", phys_state="Polling")
+
+
+def half_gone(view: View) -> None:
+    del two(view)["ib"]["roceP2p1s0f0"]
 
 
 def one_subnet(view: View) -> None:
@@ -92,10 +95,24 @@ def taken(port: int, **owner: Any) -> dict[str, Any]:
             **owner}  # fmt: skip
 
 
+def user_without_linger(view: View) -> None:
+    two(view)["uid"] = 1000
+    two(view)["system"]["remove_ipc"] = True
+
+
+def not_importable(view: View) -> None:
+    view.sources["imports"][TWO]["vllm"] = {"version": None, "error": "undefined symbol: _ZN3c10"}
+
+
+def no_program(view: View) -> None:
+    two(view)["runtime"]["programs"]["ray"] = False
+
+
 ROOTLESS = 0x1FFFFFFBFFF  # all but CAP_IPC_LOCK
 CASES: list[tuple[Callable[[View], None], str, str]] = [
     (half_down, "fabric.halves", "FAIL"),
     (no_carrier, "fabric.halves", "FAIL"),
+    (half_gone, "fabric.halves", "FAIL"),
     (one_subnet, "fabric.subnets", "FAIL"),
     (no_address, "fabric.addresses", "FAIL"),
     (mtu, "fabric.mtu", "FAIL"),
@@ -124,6 +141,8 @@ CASES: list[tuple[Callable[[View], None], str, str]] = [
     (set_fact("model", "unreadable", value=[{"name": "a", "uid": 0, "user": "root",
                                              "mode": "0600"}]), "model.present", "FAIL"),
     (set_fact("runtime", "exists", value=False), "runtime.present", "FAIL"),
+    (no_program, "runtime.present", "FAIL"),
+    (not_importable, "runtime.imports", "FAIL"),
     (set_fact("runtime", "versions", "ray", value="2.59.0"), "runtime.versions", "FAIL"),
     (set_fact("runtime", "python", value="3.11.8"), "runtime.versions", "FAIL"),
     (set_fact("model", "exists", value=False), "model.present", "FAIL"),
@@ -139,9 +158,10 @@ CASES: list[tuple[Callable[[View], None], str, str]] = [
      "host.driver", "WARN"),
     (set_fact("memory", "MemAvailable", value=GIB), "host.memory", "FAIL"),
     (set_fact("memory", "SwapTotal", value=9 * GIB), "host.swap", "WARN"),
-    (set_fact("system", "disk", "temporary files", "free", value=GIB // 2), "host.disk", "FAIL"),
-    (set_fact("system", "disk", "logs", "free", value=2 * GIB), "host.disk", "WARN"),
+    (set_fact("disk", "temporary files", "free", value=GIB // 2), "host.disk", "FAIL"),
+    (set_fact("disk", "logs", "free", value=2 * GIB), "host.disk", "WARN"),
     (set_fact("system", "limits", "nofile", value=1024), "host.login", "WARN"),
+    (user_without_linger, "host.login", "WARN"),
     (set_fact("foreign_rays", value=[{"pid": 4, "uid": 1, "command": "x/raylet", "cluster": ""}]),
      "host.foreign-ray", "WARN"),
     (set_fact("state", "exists", value=True), "host.leftovers", "WARN"),
@@ -299,13 +319,109 @@ def test_addresses_that_no_file_names(way: str, address: str, kept: bool) -> Non
     assert (("fabric.persistent", TWO, "WARN") not in wrong(view)) is kept
 
 
-def test_kho_needs_all_three_signs() -> None:
+@pytest.mark.parametrize(
+    ("release", "cma", "cmdline", "severity"),
+    [
+        ("7.0.0-1019-nvidia", 0, "quiet", "FAIL"),
+        ("7.0.0-31-generic", 0, "quiet", "FAIL"),
+        ("7.0.0-1020-nvidia", 0, "quiet", "WARN"),
+        ("7.0.0-310-generic", 0, "quiet", "WARN"),
+        ("7.0.0-1019-nvidia", 0, "quiet kho=off", "OK"),
+        ("7.0.0-1019-nvidia", GIB, "quiet", "OK"),
+        ("7.0.0-1019-nvidia", None, "quiet", "UNKNOWN"),
+        ("7.0.0-1019-nvidia", 0, None, "UNKNOWN"),
+        ("6.17.0-1008-nvidia", 0, "quiet", "OK"),
+        ("6.17.0-1008-nvidia", None, "quiet", "OK"),
+        (None, 0, "quiet", "UNKNOWN"),
+    ],
+)
+def test_kho_needs_all_three_signs(
+    release: str | None, cma: int | None, cmdline: str | None, severity: str
+) -> None:
     view = healthy()
-    two(view)["system"]["kernel"] = "7.0.0-1019-nvidia"
-    two(view)["memory"]["CmaTotal"] = 0
-    assert ("host.kernel", TWO, "FAIL") in wrong(view)
-    two(view)["system"]["cmdline"] += " kho=off"
+    two(view)["system"].update(kernel=release, cmdline=cmdline)
+    if cma is not None:
+        two(view)["memory"]["CmaTotal"] = cma
+    (found,) = [f for f in examined(view, "host.kernel") if f.node == TWO]
+    assert found.severity.value == severity
+
+
+def test_few_files_do_not_hide_that_shared_memory_is_removed() -> None:
+    view = healthy()
+    user_without_linger(view)
+    two(view)["system"]["limits"]["nofile"] = 1024
+    said = [f.summary for f in examined(view, "host.login") if f.node == TWO]
+    assert len(said) == 2
+    assert "1024 open files" in said[0]
+    assert "shared memory" in said[1]
+    two(view)["system"]["linger"] = True
+    assert len([f for f in examined(view, "host.login") if f.node == TWO]) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "check", "said"),
+    [
+        (set_fact("sudo", value=False), "reach.sudo", "may not act as root"),
+        (set_fact("model", value={"is_path": False}), "model.present", "is a hub's name"),
+    ],
+)
+def test_what_is_only_worth_knowing_is_no_warning(
+    change: Callable[[View], None], check: str, said: str
+) -> None:
+    view = healthy()
+    change(view)
+    (finding,) = [f for f in examined(view, check) if f.node == TWO]
+    assert finding.severity.value == "INFO"
+    assert said in finding.summary
+
+
+def test_an_mtu_that_both_ends_have_is_a_warning() -> None:
+    view = healthy()
+    for name in view.names:
+        view.facts(name)["net"]["enp1s0f0np0"]["mtu"] = 1500
+    assert wrong(view) == {("fabric.mtu", n, "WARN") for n in view.names}
+    said = next(f.summary for f in examined(view, "fabric.mtu") if f.severity.value == "WARN")
+    assert said == "enp1s0f0np0 has MTU 1500, wanted 9000; the other end agrees"
+
+
+def test_an_mtu_of_which_the_other_end_is_not_known_is_no_failure() -> None:
+    view = healthy()
+    mtu(view)
+    del view.facts("spark-1")["net"]
+    found = [f for f in examined(view, "fabric.mtu") if f.node == TWO]
+    assert [f.severity.value for f in found] == ["WARN", "OK"]
+    assert "the other end is not known" in found[0].summary
+
+
+def test_a_refusal_where_our_ray_listens_is_a_firewall_that_rejects() -> None:
+    view = healthy()
+    refused = view.sources["peers"][TWO]["connects"][0]
+    assert (refused["port"], refused["error"]) == (6379, "refused")
+    gcs = {"port": 6379, "pid": 7, "uid": 0, "command": "gcs_server", "cluster": "lab"}
+    view.facts("spark-1")["ports"].append(gcs)
+    (finding,) = [f for f in examined(view, "host.firewall") if f.severity.value == "FAIL"]
+    assert finding.node == "spark-1"
+    assert "192.168.100.11:6379: refused, though pid 7 listens" in finding.summary
+    assert finding.fix is not None
+    assert finding.fix.commands == ("sudo ufw allow from 192.168.100.0/24",)
+    gcs["cluster"] = ""  # a stranger's may listen on the loopback alone
+    assert {f.severity.value for f in examined(view, "host.firewall")} == {"OK"}
+
+
+def test_a_vllm_on_the_loopback_alone_refuses_by_itself() -> None:
+    view = healthy(INVENTORY.replace("vllm: {", "vllm: {host: 127.0.0.1, "))
+    listener = {"port": 30000, "pid": 7, "uid": 0, "command": "vllm", "cluster": "lab"}
+    view.facts("spark-1")["ports"].append(listener)
     assert wrong(view) == set()
+
+
+def test_a_port_that_was_not_tried_is_unknown() -> None:
+    view = healthy()
+    del view.sources["peers"][TWO]["connects"][0]
+    assert wrong(view) == {("host.firewall", "spark-1", "UNKNOWN")}
+    view.sources["peers"][TWO]["connects"] = []
+    (finding,) = [f for f in examined(view, "host.firewall") if f.node == "spark-1"]
+    assert finding.severity.value == "UNKNOWN"
 
 
 def test_a_blocked_port_is_laid_to_the_node_that_drops() -> None:
@@ -424,6 +540,9 @@ def test_a_taken_port_and_ours() -> None:
     (finding,) = [f for f in examined(view, "ports.free") if f.severity.value == "FAIL"]
     assert finding.evidence[0].found == "a process of uid 1001"
     owner["cluster"] = "lab"
+    reached = view.sources["peers"][TWO]["connects"][0]
+    assert reached["port"] == 6379
+    reached["error"] = None
     assert wrong(view) == set()
 
 
@@ -436,32 +555,6 @@ def test_rays_worker_ports_as_the_inventory_has_them() -> None:
     for owner in two(view)["ports"]:
         owner["cluster"] = "lab"
     assert wrong(view) == set()
-
-
-def test_a_node_that_is_not_reached_is_one_finding_and_the_rest_unknown() -> None:
-    view = healthy()
-    one = {n: f for n, f in view.all_facts.items() if n != TWO}
-    view.all_facts = one
-    view.sources = {"peers": {"spark-1": {"pings": [], "connects": [], "counters": {}}}}
-    view.errors = {TWO: AuthError("refused every key", hint="ssh-copy-id", node=TWO)}
-    found = wrong(view)
-    assert ("reach.ssh", TWO, "FAIL") in found
-    assert {s for c, n, s in found if c != "reach.ssh"} == {"UNKNOWN"}
-    assert not [f for f in examined(view) if f.node == TWO and f.severity.value == "OK"]
-
-
-GROUPS = ["ib", "net", "memory", "system", "verbs", "counters", "settings", "persistence",
-          "runtime", "model", "ports", "ours", "foreign_rays", "state", "gpu"]  # fmt: skip
-
-
-@pytest.mark.parametrize("group", GROUPS)
-def test_what_could_not_be_read_is_unknown_with_the_reason(group: str) -> None:
-    view = healthy()
-    del two(view)[group]
-    two(view)["unread"][group] = "PermissionError: no"
-    found = [f for f in examined(view) if f.severity.value not in ("OK", "INFO")]
-    assert {f.severity.value for f in found} == {"UNKNOWN"}
-    assert any("PermissionError" in f.summary for f in found)
 
 
 def test_every_check_is_documented_and_none_is_made_up() -> None:

@@ -51,8 +51,8 @@ def running(files: dict[str, str] = IB) -> View:
         state["files"]["applied.json"] = json.dumps({"ray_run": "r1", "vllm_run": "r1"})
     view.facts(ONE)["ours"].append(process(view, ONE, "vllm", "vllm serve"))
     before = {n: view.facts(n)["counters"] for n in view.names}
-    after = {n: {d: {k: v + 5000 for k, v in c.items()} for d, c in before[n].items()}
-             for n in before}  # fmt: skip
+    after = {n: {d: {k: v + 5000 * k.startswith("port_") for k, v in c.items()}
+                 for d, c in before[n].items()} for n in before}  # fmt: skip
     nodes = [{"address": f"192.168.100.1{i}", "alive": True, "gpus": 1.0} for i in (1, 2)]
     view.sources = {
         **view.sources,

@@ -7,9 +7,10 @@ from ipaddress import IPv4Interface
 from itertools import combinations
 
 from sparkctl.doctor.check import Check
-from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, warn
+from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Action, Remedy
 from sparkctl.doctor.view import View
+from sparkctl.errors import PreflightError
 from sparkctl.fabric.select import unused
 from sparkctl.fabric.topology import Half
 
@@ -37,6 +38,9 @@ def choice(view: View, name: str) -> Iterator[Finding]:
     if error is None:
         found = view.choice(name)
         yield ok(f"{', '.join(found.interfaces)} with {', '.join(found.hcas) or 'no HCA'}")
+        return
+    if not isinstance(error, PreflightError):
+        yield unknown(error.message)
         return
     yield fail(
         error.message,
@@ -133,7 +137,9 @@ def subnets(view: View, name: str) -> Iterator[Finding]:
             Evidence("two subnets", f"{a.network} and {b.network}", "ip address"),
             Remedy(f"on every node give {two} an address in another subnet, kept by netplan"),
         )
-    if not clashes and named:
+    if not named:
+        yield unknown("no half has an address, see fabric.addresses")
+    elif not clashes:
         yield ok(", ".join(f"{interface} in {a.network}" for interface, a in named))
 
 
@@ -141,14 +147,19 @@ def mtu(view: View, name: str) -> Iterator[Finding]:
     """The MTU is the inventory's; that both ends agree matters most."""
     wanted = view.inventory.fabric.mtu
     for half in view.cage(name):
+        if half.mtu is None:
+            yield unknown(f"the MTU of {half.interface} could not be read")
+            continue
         if half.mtu == wanted:
             yield ok(f"{half.interface} has MTU {wanted}")
             continue
-        others = [h.mtu for n in view.known if n != name for h in _peers(view, n, half)]
-        say = warn if others and all(m == half.mtu for m in others) else fail
+        ends = [h.mtu for n in view.reached if n != name for h in _peers(view, n, half)]
+        others = {mtu for mtu in ends if mtu is not None}
+        say = fail if others - {half.mtu} else warn
+        effect = "the other end agrees" if others else "the other end is not known"
         yield say(
-            f"{half.interface} has MTU {half.mtu}, wanted {wanted}"
-            + ("; the other end agrees" if say is warn else "; large packets will be lost"),
+            f"{half.interface} has MTU {half.mtu}, wanted {wanted};"
+            f" {'large packets will be lost' if say is fail else effect}",
             Evidence(str(wanted), str(half.mtu), f"/sys/class/net/{half.interface}/mtu"),
             Remedy(
                 f"set it to {wanted} on every node (and in netplan, to keep it), or set fabric.mtu",
@@ -163,7 +174,9 @@ def mtu(view: View, name: str) -> Iterator[Finding]:
 
 
 def _peers(view: View, name: str, half: Half) -> list[Half]:
-    """Another node's halves in the same subnet."""
+    """Another node's halves in the same subnet, as far as they are known."""
+    if "net" not in view.facts(name) or "ib" not in view.facts(name):
+        return []
     networks = [IPv4Interface(a).network for a in half.ipv4]
     return [
         h for h in view.halves(name) if any(IPv4Interface(a).network in networks for a in h.ipv4)
@@ -176,8 +189,8 @@ def speed(view: View, name: str) -> Iterator[Finding]:
         found = view.group(name, "net")[half.interface]["speed"]
         where = f"/sys/class/net/{half.interface}/speed"
         if found is None or found <= 0:
-            if half.active:
-                yield info(f"{half.interface} tells no speed", Evidence(str(SPEED), "none", where))
+            state = "ACTIVE" if half.active else "not ACTIVE"
+            yield unknown(f"{half.interface}, which is {state}, tells no speed ({where})")
         elif found < SPEED:
             yield warn(
                 f"{half.interface} runs at {found / 1000:g} Gb/s",
@@ -195,9 +208,10 @@ def pcie(view: View, name: str) -> Iterator[Finding]:
         width, rate = net["pcie_width"], net["pcie_speed"]
         where = f"/sys/class/net/{half.interface}/device/current_link_{{width,speed}}"
         if width is None or rate is None:
-            if view.group(name, "ib")[half.hca]["pci"]:
-                yield info(f"{half.interface} tells no PCIe link",
-                           Evidence(f"x{PCIE_WIDTH}, {PCIE_SPEED}", "nothing", where))  # fmt: skip
+            if half.pci:
+                yield unknown(f"{half.interface} tells no PCIe link ({where})")
+            else:
+                yield info(f"{half.hca} is no PCIe device")
         elif width == PCIE_WIDTH and rate.startswith(PCIE_SPEED):
             yield ok(f"{half.interface}: PCIe x{width}, {rate}")
         else:

@@ -16,19 +16,22 @@ GIB = 2**30
 # Logs and Ray's session files grow with hours of serving.
 DISK_FAIL, DISK_WARN = 1 * GIB, 4 * GIB
 NOFILE = 4096  # Ray warns below this in its own start-up (ray/_private/services.py)
+WRITTEN = ("logs", "temporary files")
 SWAP_USED = 4 * GIB
 BAD_DRIVER = "590."  # deadlocks in CUDA graph capture (reports of DGX Spark users)
 # Kernels with KHO that took the CMA pool (reports of DGX Spark users): RDMA cannot register memory.
-KHO = re.compile(r"^7\.0\.0-(1019-nvidia|31\b)")
+KHO = re.compile(r"^7\.0\.0-(1019-nvidia|31)\b")
+KHO_MAJOR = 7  # before it no report
 
 
 def gpu(view: View, name: str) -> Iterator[Finding]:
     """The GPUs that Ray is told of are there, and nobody else computes on them."""
     found = view.group(name, "gpu")
     if found["gpus"] is None:
+        error = view.fact(name, "gpu", "gpu_error")
         yield fail(
-            f"the GPU cannot be asked: {found['gpu_error']}",
-            Evidence("an answer", found["gpu_error"], "nvidia-smi --query-gpu"),
+            f"the GPU cannot be asked: {error}",
+            Evidence("an answer", error, "nvidia-smi --query-gpu"),
             Remedy("a wedged driver answers again after a reboot; `dmesg` names the Xid",
                    ("nvidia-smi", "sudo dmesg | grep -i -e nvrm -e xid")),
         )  # fmt: skip
@@ -42,7 +45,8 @@ def gpu(view: View, name: str) -> Iterator[Finding]:
         )
         return
     ours = {p["pid"] for p in view.running(name)}
-    others = [p for p in found["gpu_processes"] or [] if p["pid"] not in ours]
+    computing = view.fact(name, "gpu", "gpu_processes")
+    others = [p for p in computing if p["pid"] not in ours]
     for process in others:
         who = f"pid {process['pid']} ({command_line(process['name'])})"
         yield warn(
@@ -57,7 +61,7 @@ def gpu(view: View, name: str) -> Iterator[Finding]:
 def driver(view: View, name: str) -> Iterator[Finding]:
     """Not the driver branch that is known to deadlock."""
     gpus = view.group(name, "gpu")["gpus"]
-    if not gpus:
+    if not gpus or not gpus[0]["driver"][:1].isdigit():
         yield unknown("nvidia-smi names no driver")
         return
     version = gpus[0]["driver"]
@@ -73,13 +77,20 @@ def driver(view: View, name: str) -> Iterator[Finding]:
 
 def kernel(view: View, name: str) -> Iterator[Finding]:
     """Not a kernel whose kexec handover took the CMA pool away."""
-    system, memory = view.group(name, "system"), view.group(name, "memory")
-    release, cma = system["kernel"] or "", memory.get("CmaTotal")
-    off = "kho=off" in (system["cmdline"] or "").split()
-    if KHO.match(release) and not off and cma == 0:
-        yield fail(
-            f"kernel {release} with KHO took the CMA pool: RDMA registration fails with"
-            " `Cannot allocate memory`",
+    release = view.fact(name, "system", "kernel")
+    if not release[:1].isdigit():
+        yield unknown(f"kernel {release} has no number")
+        return
+    if int(release.partition(".")[0]) < KHO_MAJOR:
+        yield ok(f"kernel {release}")
+        return
+    cma = view.fact(name, "memory", "CmaTotal")
+    if cma == 0 and "kho=off" not in view.fact(name, "system", "cmdline").split():
+        known = KHO.match(release)
+        say = fail if known else warn
+        said = "with KHO took the CMA pool" if known else "has no CMA pool, as where KHO took it"
+        yield say(
+            f"kernel {release} {said}: RDMA registration fails with `Cannot allocate memory`",
             Evidence("CmaTotal over 0, or kho=off", "CmaTotal: 0 kB", "/proc/meminfo"),
             Remedy(
                 "boot with kho=off, or a 6.17 kernel",
@@ -118,7 +129,7 @@ def memory(view: View, name: str) -> Iterator[Finding]:
 def swap(view: View, name: str) -> Iterator[Finding]:
     """A node that swaps serves tokens at the disk's speed."""
     found = view.group(name, "memory")
-    used = found.get("SwapTotal", 0) - found.get("SwapFree", 0)
+    used = found["SwapTotal"] - found["SwapFree"]
     if used > SWAP_USED:
         yield warn(
             f"{used / GIB:.1f} GiB are swapped out",
@@ -132,9 +143,13 @@ def swap(view: View, name: str) -> Iterator[Finding]:
 
 def disk(view: View, name: str) -> Iterator[Finding]:
     """Room for logs, Ray's files and the model."""
-    low = False
-    for what, place in view.group(name, "system")["disk"].items():
+    low, found = False, view.group(name, "disk")
+    silent = [what for what in WRITTEN if what not in found]
+    for what, place in found.items():
         free, path = place["free"], place["path"]
+        if free is None:
+            silent.append(f"{what} at {path}")
+            continue
         if free >= DISK_WARN or (what == "model" and free >= DISK_FAIL):
             continue
         low = True
@@ -144,15 +159,18 @@ def disk(view: View, name: str) -> Iterator[Finding]:
             Evidence(f"{DISK_WARN / GIB:g} GiB", f"{free / GIB:.1f} GiB", f"df {path}"),
             Remedy("make room", (f"sudo du -xh --max-depth=2 {path} | sort -h | tail",)),
         )
-    if not low:
+    if silent:
+        yield unknown(f"the room for {', '.join(silent)} could not be read")
+    elif not low:
         yield ok("room on every disk that is written to")
 
 
 def login_limits(view: View, name: str) -> Iterator[Finding]:
     """Open files for Ray, and shared memory that outlives the SSH session."""
     system, facts = view.group(name, "system"), view.facts(name)
-    files = system["limits"]["nofile"]
-    if 0 <= files < NOFILE:
+    files = view.fact(name, "system", "limits", "nofile")
+    few = 0 <= files < NOFILE
+    if few:
         yield warn(
             f"{files} open files are allowed, Ray wants {NOFILE} or more",
             Evidence(str(NOFILE), str(files), "ulimit -n of a login over SSH"),
@@ -160,13 +178,14 @@ def login_limits(view: View, name: str) -> Iterator[Finding]:
                    ("echo '* - nofile 65536' | sudo tee /etc/security/limits.d/90-nofile.conf",)),
         )  # fmt: skip
     # logind removes a user's shared memory at the last logout; system users are exempt.
-    elif system["remove_ipc"] and not system["linger"] and facts["uid"] >= 1000:
+    removed = system["remove_ipc"] and not system["linger"] and facts["uid"] >= 1000
+    if removed:
         yield warn(
             f"logind removes {facts['user']}'s shared memory when the SSH session ends",
             Evidence("RemoveIPC=no, or linger", "RemoveIPC=yes, no linger", "loginctl"),
             Remedy("let the user linger", (f"sudo loginctl enable-linger {facts['user']}",)),
         )
-    else:
+    if not few and not removed:
         yield ok(f"{'unlimited' if files < 0 else files} open files; shared memory is kept")
 
 

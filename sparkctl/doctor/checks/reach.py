@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sparkctl.doctor.check import Check
-from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, warn
+from sparkctl.cluster.known import Missing
+from sparkctl.doctor.check import Check, per_node
+from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
 from sparkctl.doctor.view import View
 
@@ -23,7 +24,9 @@ def ssh(view: View, name: str) -> Iterator[Finding]:
             Remedy(error.hint or f"`ssh {node.host}` by hand shows why"),
         )
         return
-    seconds = view.login[name]
+    seconds = view.login.get(name)
+    if seconds is None:
+        raise Missing("no login was tried")
     if seconds > SLOW_LOGIN:
         yield warn(
             f"the login took {seconds:.1f} s",
@@ -37,17 +40,37 @@ def ssh(view: View, name: str) -> Iterator[Finding]:
         yield ok(f"{node.host} answers in {seconds:.2f} s")
 
 
+def facts(view: View, name: str) -> Iterator[Finding]:
+    """The node tells its facts, all of them: a probe that hangs is no node out of reach."""
+    if error := view.unreadable.get(name):
+        where = f"python3 over SSH on {view.node(name).host}"
+        yield fail(
+            f"answers by SSH, and its facts could not be read: {error.message}",
+            Evidence("the node's facts", error.message, where),
+            Remedy(
+                error.hint
+                or "python3 3.9 or newer has to be there and to answer: look for what"
+                " hangs or is short of memory",
+                ("python3 --version", "uptime", "sudo dmesg | tail"),
+            ),
+        )
+        return
+    unread = view.facts(name)["unread"]
+    for group, why in unread.items():
+        yield unknown(f"{group}: {why}")
+    if not unread:
+        yield ok("all of its facts could be read")
+
+
 def platform(view: View, name: str) -> Iterator[Finding]:
     """What the node is; told, not judged."""
-    facts, system = view.facts(name), view.group(name, "system")
-    yield info(
-        f"{facts['os']}, kernel {system['kernel']}, {facts['machine']}, Python {facts['python']}"
-    )
+    found, kernel = view.facts(name), view.fact(name, "system", "kernel")
+    yield info(f"{found['os']}, kernel {kernel}, {found['machine']}, Python {found['python']}")
 
 
 def sudo(view: View, name: str) -> Iterator[Finding]:
     """Only `doctor --fix` needs it."""
-    has = view.group(name, "system")["sudo"]
+    has = view.group(name, "sudo")
     user = view.facts(name)["user"]
     if has:
         yield ok(f"{user} may act as root")
@@ -62,33 +85,40 @@ def clock(view: View) -> Iterator[Finding]:
     """Each node's clock against the head's, as exactly as the round trip allows."""
     head = view.inventory.head.name
     reference = _offset(view, head)
-    for name in view.known:
-        if name == head:
-            continue
-        low, high = _offset(view, name)
-        # The least skew that the two intervals leave possible.
-        skew = max(0.0, low - reference[1], reference[0] - high)
-        if skew <= SKEW_WARN:
-            yield ok(f"within {SKEW_WARN:g} s of {head}'s", node=name)
-            continue
-        say = fail if skew > SKEW_FAIL else warn
-        yield say(
-            f"the clock is {skew:.0f} s apart from {head}'s",
-            Evidence(f"within {SKEW_WARN:g} s", f"{skew:.0f} s", "the time on both nodes"),
-            Remedy("let both follow NTP", ("sudo timedatectl set-ntp true", "timedatectl status")),
-            node=name,
-        )
+    yield from per_node(view, lambda name: _skew(view, name, reference))
+
+
+def _skew(view: View, name: str, reference: tuple[float, float]) -> Iterator[Finding]:
+    head = view.inventory.head.name
+    if name == head:
+        return
+    low, high = _offset(view, name)
+    # The least skew that the two intervals leave possible.
+    skew = max(0.0, low - reference[1], reference[0] - high)
+    if skew <= SKEW_WARN:
+        yield ok(f"within {SKEW_WARN:g} s of {head}'s", node=name)
+        return
+    say = fail if skew > SKEW_FAIL else warn
+    yield say(
+        f"the clock is {skew:.0f} s apart from {head}'s",
+        Evidence(f"within {SKEW_WARN:g} s", f"{skew:.0f} s", "the time on both nodes"),
+        Remedy("let both follow NTP", ("sudo timedatectl set-ntp true", "timedatectl status")),
+        node=name,
+    )
 
 
 def _offset(view: View, name: str) -> tuple[float, float]:
     """The bounds of a node's clock minus the controller's, in seconds."""
-    facts = view.facts(name)
+    found = view.facts(name)
+    if name not in view.asked:
+        raise Missing(f"when {name} was asked for its time is not known")
     before, after = view.asked[name]
-    return facts["time_end"] - after, facts["time"] - before
+    return found["time_end"] - after, found["time"] - before
 
 
 CHECKS = (
     Check("reach.ssh", "node", ssh, preflight=True),
+    Check("reach.facts", "node", facts, preflight=True),
     Check("reach.sudo", "node", sudo),
     Check("host.platform", "node", platform),
     Check("host.clock", "cluster", clock, preflight=True),

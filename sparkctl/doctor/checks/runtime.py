@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from sparkctl.doctor.check import Check, Source
+from sparkctl.cluster.known import Missing
+from sparkctl.doctor.check import Check, Source, per_node
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
 from sparkctl.doctor.view import View
+
+MODULES = ("torch", "ray", "vllm")  # what the runtime must be able to import
 
 # From here on vLLM's Ray executor (V2) leaves alone what a node has set itself; V1 copied the
 # head's NCCL_*, UCX_* and VLLM_* over it (vLLM 0.17 to 0.32 have both).
@@ -50,9 +53,12 @@ def present(view: View, name: str) -> Iterator[Finding]:
             Remedy("install a newer vLLM, or name the variables that differ between the nodes in"
                    " ray_non_carry_over_env_vars.json of VLLM_CONFIG_ROOT"),
         )  # fmt: skip
-    if not missing:
+    silent = [p for p in wanted if p not in missing and p not in found["versions"]]
+    for program in silent:
+        yield unknown(f"the version of {program} could not be read: {venv} has no metadata of it")
+    if not missing and not silent:
         versions = ", ".join(f"{k} {v}" for k, v in found["versions"].items())
-        yield ok(f"Python {found['python']}, {versions}")
+        yield ok(f"Python {view.fact(name, 'runtime', 'python')}, {versions}")
 
 
 def imports(view: View, name: str) -> Iterator[Finding]:
@@ -69,40 +75,58 @@ def imports(view: View, name: str) -> Iterator[Finding]:
                 (f"{venv}/bin/pip install --force-reinstall 'dgx-sparkctl[node]'",),
             ),
         )
-    if not broken:
+    silent = [m for m in MODULES if m not in found]
+    if silent:
+        yield unknown(f"{', '.join(silent)} were not tried")
+    elif not broken:
         yield ok(", ".join(f"{m} {a['version']}".strip() for m, a in found.items()))
 
 
 # What must be equal, and how much it matters: Ray's workers refuse another Ray or Python
 # (Ray 2.60, run); ranks with another vLLM, torch or NCCL hang (reports of DGX Spark users).
-EQUAL = ("ray", "vllm", "torch", "nvidia_nccl_cu12", "nvidia_nccl_cu13")
+NEEDED = ("ray", "vllm", "torch")
+EQUAL = (*NEEDED, "nvidia_nccl_cu12", "nvidia_nccl_cu13")  # a build for the CPU has no NCCL
 
 
 def versions(view: View) -> Iterator[Finding]:
     """The same Python and packages everywhere, to the patch level."""
     head = view.inventory.head.name
-    wanted = view.group(head, "runtime")
-    for name in view.known:
-        found = view.group(name, "runtime")
-        if name == head or not found["exists"] or not wanted["exists"]:
-            continue
-        pairs = [("Python", wanted["python"], found["python"])]
-        pairs += [(n, wanted["versions"].get(n), found["versions"].get(n)) for n in EQUAL]
-        different = [(what, want, have) for what, want, have in pairs if want != have]
-        for what, want, have in different:
-            yield fail(
-                f"{what} is {have or 'absent'}, the head {head} has {want or 'none'}",
-                Evidence(want or "none", have or "absent", found["venv"]),
-                Remedy(
-                    f"install the same {what} on every node",
-                    (f"{found['venv']}/bin/pip install {what}=={want}",)
-                    if want and what != "Python"
-                    else (),
-                ),
-                node=name,
-            )
-        if not different:
-            yield ok(f"the same versions as {head}", node=name)
+    wanted = _installed(view, head)
+    yield from per_node(view, lambda name: _differences(view, name, wanted))
+
+
+def _installed(view: View, name: str) -> dict[str, str]:
+    """Python's and each package's version on a node; Missing where there is nothing to compare."""
+    found = view.group(name, "runtime")
+    if not found["exists"]:
+        raise Missing(f"{name} has no runtime at {found['venv']}")
+    if not found["versions"]:
+        raise Missing(f"{name} has no metadata of packages at {found['venv']}")
+    return {"Python": view.fact(name, "runtime", "python"), **found["versions"]}
+
+
+def _differences(view: View, name: str, wanted: dict[str, str]) -> Iterator[Finding]:
+    head = view.inventory.head.name
+    if name == head:
+        return
+    venv, found = view.group(name, "runtime")["venv"], _installed(view, name)
+    unknowns = [n for n in NEEDED if n not in wanted and n not in found]
+    different = [n for n in ("Python", *EQUAL) if wanted.get(n) != found.get(n)]
+    for what in different:
+        want, have = wanted.get(what), found.get(what)
+        yield fail(
+            f"{what} is {have or 'absent'}, the head {head} has {want or 'none'}",
+            Evidence(want or "none", have or "absent", venv),
+            Remedy(
+                f"install the same {what} on every node",
+                (f"{venv}/bin/pip install {what}=={want}",) if want and what != "Python" else (),
+            ),
+            node=name,
+        )
+    for what in unknowns:
+        yield unknown(f"neither {name} nor {head} has metadata of {what}", node=name)
+    if not different and not unknowns:
+        yield ok(f"the same versions as {head}", node=name)
 
 
 def model(view: View, name: str) -> Iterator[Finding]:
@@ -149,26 +173,32 @@ def model(view: View, name: str) -> Iterator[Finding]:
 
 def same_model(view: View) -> Iterator[Finding]:
     """The same configuration, index and sizes on every node."""
-    digests = {
-        n: (m.get("digest"), m.get("bytes"))
-        for n in view.known
-        if (m := view.group(n, "model"))["is_path"] and m["exists"]
-    }
     head = view.inventory.head.name
-    if head not in digests:
-        if digests:
-            yield unknown(f"the model of {head} is not known")
+    wanted = view.group(head, "model")
+    if not wanted["is_path"]:
         return
-    for name, (digest, size) in digests.items():
-        if name != head and digest != digests[head][0]:
-            yield warn(
-                f"the checkpoint differs from {head}'s",
-                Evidence(f"{digests[head][1]} bytes", f"{size} bytes", view.inventory.vllm.model),
-                Remedy(f"copy it from {head} again"),
-                node=name,
-            )
-        elif name != head:
-            yield ok(f"the same checkpoint as {head}", node=name)
+    if not wanted["exists"]:
+        raise Missing(f"{head} has no model at {wanted['path']}")
+    digest = view.fact(head, "model", "digest")
+    yield from per_node(view, lambda name: _same_digest(view, name, digest))
+
+
+def _same_digest(view: View, name: str, wanted: str) -> Iterator[Finding]:
+    head, found = view.inventory.head.name, view.group(name, "model")
+    if name == head:
+        return
+    if not found["exists"]:
+        raise Missing(f"{name} has no model at {found['path']}")
+    if view.fact(name, "model", "digest") == wanted:
+        yield ok(f"the same checkpoint as {head}", node=name)
+        return
+    sizes = [view.group(n, "model").get("bytes") for n in (head, name)]
+    yield warn(
+        f"the checkpoint differs from {head}'s",
+        Evidence(f"{sizes[0]} bytes", f"{sizes[1]} bytes", view.inventory.vllm.model),
+        Remedy(f"copy it from {head} again"),
+        node=name,
+    )
 
 
 CHECKS = (

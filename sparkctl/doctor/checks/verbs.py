@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
+from sparkctl.cluster.known import Missing
 from sparkctl.doctor.check import Check, Source
-from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, warn
+from sparkctl.doctor.finding import Evidence, Finding, fail, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
 from sparkctl.doctor.view import View
+from sparkctl.node.verbs import LOSS
 
 CAP_IPC_LOCK = 14  # linux/capability.h: RLIMIT_MEMLOCK does not bind its holder
 UNLIMITED = -1
@@ -48,11 +51,10 @@ def uverbs(view: View, name: str) -> Iterator[Finding]:
 
 def memlock(view: View, name: str) -> Iterator[Finding]:
     """Registering memory for RDMA locks it; the limit is the login's, CAP_IPC_LOCK lifts it."""
-    system, user = view.group(name, "system"), view.facts(name)["user"]
-    limit = system["limits"]["memlock"]
+    user, limit = view.facts(name)["user"], view.fact(name, "system", "limits", "memlock")
     if limit == UNLIMITED:
         yield ok("memlock is unlimited")
-    elif system["capabilities"] >> CAP_IPC_LOCK & 1:
+    elif view.fact(name, "system", "capabilities") >> CAP_IPC_LOCK & 1:
         yield ok(f"memlock is {_size(limit)}, which CAP_IPC_LOCK lifts for {user}")
     else:
         yield fail(
@@ -105,34 +107,41 @@ def _provider(view: View, name: str) -> str | None:
 
 def loss(view: View, name: str) -> Iterator[Finding]:
     """Error counters that grow between two looks: RoCE loses packets."""
-    before = view.group(name, "counters")
-    after = view.source("peers", name)["counters"]
+    looks = [("doctor looked", view.group(name, "counters"), _after_pings(view, name))]
+    # RDMA's own counters move by RDMA traffic, not by pings; without a vLLM there is none.
+    with suppress(Missing):
+        found = view.source("generation", view.inventory.head.name)
+        before, after = (found[when].get(name, {}) for when in ("before", "after"))
+        looks.append(("tokens were generated", before, after))
     for hca in view.choice(name).hcas:
-        old, new = before.get(hca, {}), after.get(hca, {})
-        signs = {k: v for k, v in old.items() if not k.startswith("port_")}
-        if not signs:
-            yield info(f"{hca} has no counters of loss")
-            continue
-        grown = {k: new[k] - v for k, v in signs.items() if new.get(k, v) > v}
-        listed = ", ".join(f"{k} +{v}" for k, v in grown.items())
-        if grown:
-            yield warn(
-                f"{hca} loses packets: {listed} while doctor looked",
-                Evidence("no growth", listed, f"/sys/class/infiniband/{hca}/ports/1/hw_counters"),
-                Remedy("check MTU and cable on the whole way, and PFC/ECN on the switch"),
-            )
-        else:
-            yield ok(f"{hca}: no loss while doctor looked{_past(signs)}")
+        for when, before, after in looks:
+            yield _grown(hca, when, before.get(hca, {}), after.get(hca, {}))
 
 
-def _past(signs: dict[str, Any]) -> str:
-    total = sum(signs.values())
-    return f" ({total} events since boot)" if total else ""
+def _after_pings(view: View, name: str) -> Mapping[str, Any]:
+    after: Mapping[str, Any] = view.source("peers", name)["counters"]
+    return after
+
+
+def _grown(hca: str, when: str, before: dict[str, int], after: dict[str, int]) -> Finding:
+    silent = [k for k in LOSS if k not in before or k not in after]
+    grown = {k: after[k] - before[k] for k in LOSS if k not in silent and after[k] > before[k]}
+    listed = ", ".join(f"{k} +{v}" for k, v in grown.items())
+    if grown:
+        return warn(
+            f"{hca} loses packets: {listed} while {when}",
+            Evidence("no growth", listed, f"/sys/class/infiniband/{hca}/ports/1/hw_counters"),
+            Remedy("check MTU and cable on the whole way, and PFC/ECN on the switch"),
+        )
+    if silent:
+        return unknown(f"{', '.join(silent)} of {hca} could not be read while {when}")
+    total = sum(after[k] for k in LOSS)
+    return ok(f"{hca}: no loss while {when}{f' ({total} events since boot)' if total else ''}")
 
 
 CHECKS = (
     Check("fabric.uverbs", "node", uverbs, preflight=True),
     Check("fabric.memlock", "node", memlock, preflight=True),
     Check("fabric.libraries", "node", libraries, preflight=True),
-    Check("fabric.loss", "node", loss, needs=(Source.PEERS,)),
+    Check("fabric.loss", "node", loss, needs=(Source.PEERS, Source.GENERATION)),
 )

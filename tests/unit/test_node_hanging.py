@@ -1,0 +1,111 @@
+"""The probe on this machine: what hangs or fails is the loss of one group."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sparkctl.node import bounded, hardware, peers, probe, processes, programs, system
+
+REQUEST = {"cluster": "c", "venv": "/nowhere", "model": "/", "ports": [], "temp_dir": "/nowhere",
+           "names": []}  # fmt: skip
+
+
+@pytest.fixture
+def hang() -> Iterator[threading.Event]:
+    """What a read that hangs waits for; it is let go at the test's end."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+def stub(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program of that name on the PATH that never ends."""
+    path = folder / name
+    path.write_text("#!/bin/sh\nexec sleep 1000\n")
+    path.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+
+
+def test_a_bounded_read_gives_its_answer_or_its_error(hang: threading.Event) -> None:
+    assert bounded.bounded(lambda: None, 5) is None
+    with pytest.raises(KeyError):
+        bounded.bounded(lambda: REQUEST["x"], 5)
+    with pytest.raises(TimeoutError, match=r"no answer within 0\.1 s"):
+        bounded.bounded(hang.wait, 0.1)
+
+
+def test_a_group_that_hangs_loses_no_other(
+    hang: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe, "GROUP_SECONDS", 0.2)
+    monkeypatch.setattr(hardware, "memory", hang.wait)
+    monkeypatch.setattr(system, "disks", lambda _: {})
+    facts = probe.probe(REQUEST)
+    assert facts["unread"]["memory"] == "TimeoutError: no answer within 0.2 s"
+    assert "memory" not in facts
+    assert facts["system"]["limits"]["nofile"]
+    assert "state" in facts, "which is read after it"
+
+
+def test_a_process_table_that_hangs_loses_only_what_needs_it(
+    hang: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe, "GROUP_SECONDS", 0.2)
+    monkeypatch.setattr(processes, "table", hang.wait)
+    assert {"ports", "ours", "foreign_rays"} <= set(probe.probe(REQUEST)["unread"])
+    assert "system" not in probe.probe(REQUEST)["unread"]
+
+
+def test_a_mount_that_hangs_is_one_disk_without_numbers(
+    hang: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = system._disk
+
+    def disk(text: str) -> Any:
+        return hang.wait() if text == "/models" else real(text)
+
+    monkeypatch.setattr(system, "DISK_SECONDS", 0.2)
+    monkeypatch.setattr(system, "_disk", disk)
+    found = system.disks({"model": "/models"})
+    assert found["model"] == {"path": "/models", "free": None, "total": None}
+    assert found["logs"]["free"] is not None
+
+
+def test_a_sudo_that_hangs_is_ended_and_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stub(tmp_path, "sudo", monkeypatch)
+    monkeypatch.setattr(system, "SUDO_SECONDS", 0.2)
+    monkeypatch.setattr(os, "getuid", lambda: 1000)
+    started: list[programs.Started] = []
+
+    def start(argv: list[str]) -> programs.Started:
+        started.append(programs.start(argv))
+        return started[-1]
+
+    monkeypatch.setattr(system, "start", start)
+    with pytest.raises(TimeoutError, match=r"sudo did not answer within 0\.2 s"):
+        system.sudo()
+    assert started[0].process is not None
+    assert started[0].process.wait(timeout=10) < 0
+
+
+def test_no_ip_is_no_node_without_interfaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(OSError, match="ip: No such file"):
+        hardware.interfaces(programs.start(["ip", "-json", "address", "show"]))
+
+
+def test_a_ping_that_cannot_be_started_has_that_as_its_problem(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    ping = {"to": "spark-2", "interface": "lo", "address": "127.0.0.1", "size": 56}
+    found = peers.peers({"pings": [ping], "connects": []})["pings"]
+    assert found[0]["problem"] == "ping: No such file or directory"
