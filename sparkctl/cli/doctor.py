@@ -91,7 +91,9 @@ def doctor(
         return
     view, findings = _examine(inventory, names, only, skip, passive=passive)
     if fix:
-        _fix(inventory, findings, yes=yes)
+        from sparkctl.cli.doctorfix import offer
+
+        offer(inventory, findings, yes=yes)
         view, findings = _examine(inventory, names, only, skip, passive=passive)
     from sparkctl.doctor.runner import counts, failed
 
@@ -200,22 +202,3 @@ def _report(path: Path, view: View, findings: list[Finding]) -> None:
             hint="name a file in a folder that you may write to",
         ) from error
     click.echo(f"written to {path}", err=True)
-
-
-def _fix(inventory: Path, findings: list[Finding], *, yes: bool) -> None:
-    """Show what would be done, ask, do it, tell each result; all on stderr."""
-    from sparkctl.cli.context import open_session
-    from sparkctl.doctor.fix import apply, plan
-
-    planned = plan(findings)
-    if not planned:
-        click.echo("nothing that --fix can do", err=True)
-        return
-    for change in planned:
-        click.echo(f"would: {change}", err=True)
-    if not yes:
-        click.confirm("do it?", abort=True, err=True)
-    with open_session(inventory, partial=True) as session:
-        session.probe([session.node(n) for n in {c.node for c in planned}])
-        for change, error in apply(session, planned):
-            click.echo(f"{f'FAILED: {error}' if error else 'done'}: {change}", err=True)

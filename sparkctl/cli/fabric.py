@@ -33,7 +33,7 @@ def show(inventory: Path, as_json: bool, name: str | None) -> None:
     Exits 1 when a node could not be read.
     """
     from sparkctl.cli.context import emit_json, named, open_session
-    from sparkctl.doctor.checks.selection import pinned_index
+    from sparkctl.doctor.checks.gid import pinned_index
     from sparkctl.doctor.gather import gather
     from sparkctl.fabric.picture import picture
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from sparkctl.doctor.check import Check
 from sparkctl.doctor.checks import (
     devices,
+    gid,
     host,
+    links,
     nccl,
     pairs,
     persistence,
@@ -22,7 +24,9 @@ from sparkctl.doctor.checks import (
 CHECKS: tuple[Check, ...] = (
     *reach.CHECKS,
     *devices.CHECKS,
+    *links.CHECKS,
     *selection.CHECKS,
+    *gid.CHECKS,
     *verbs.CHECKS,
     *persistence.CHECKS,
     *pairs.CHECKS,

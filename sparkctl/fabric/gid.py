@@ -13,6 +13,7 @@ from ipaddress import IPv6Address
 from typing import Any
 
 ROCE_V2 = "RoCE v2"
+UNREAD = "unknown"  # the type of a slot whose gid_attrs/types could not be read
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def table(gids: Sequence[Mapping[str, Any]]) -> list[Gid]:
             Gid(
                 slot["index"],
                 slot["gid"],
-                slot["type"] or "unknown",
+                slot["type"] or UNREAD,
                 str(mapped) if mapped else None,
                 slot["ndev"],
             )

@@ -546,6 +546,13 @@ def test_a_taken_port_and_ours() -> None:
     assert wrong(view) == set()
 
 
+def test_a_gid_whose_type_cannot_be_read_is_unknown() -> None:
+    view = healthy()
+    for slot in two(view)["ib"]["roceP2p1s0f0"]["ports"]["1"]["gids"]:
+        slot["type"] = None
+    assert wrong(view) == {("fabric.gid", TWO, "UNKNOWN")}
+
+
 def test_rays_worker_ports_as_the_inventory_has_them() -> None:
     view = healthy(INVENTORY + "ray: {min_worker_port: 21000, max_worker_port: 21039}\n")
     two(view)["ports"] = [taken(p) for p in range(21000, 21008)]

@@ -1,0 +1,30 @@
+"""sparkctl doctor --fix."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from sparkctl.doctor.finding import Finding
+
+
+def offer(inventory: Path, findings: list[Finding], *, yes: bool) -> None:
+    """Show what would be done, ask, do it, tell each result; all on stderr."""
+    from sparkctl.cli.context import open_session
+    from sparkctl.doctor.fix import apply, plan
+
+    planned = plan(findings)
+    if not planned:
+        click.echo("nothing that --fix can do", err=True)
+        return
+    for change in planned:
+        click.echo(f"would: {change}", err=True)
+    if not yes:
+        click.confirm("do it?", abort=True, err=True)
+    with open_session(inventory, partial=True) as session:
+        session.probe([session.node(n) for n in {c.node for c in planned}])
+        for change, error in apply(session, planned):
+            click.echo(f"{f'FAILED: {error}' if error else 'done'}: {change}", err=True)
