@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
-from sparkctl.doctor.check import Check, Source
+from sparkctl.doctor.check import Check, Source, per_node
 from sparkctl.doctor.checks.ranks import every_gpu
 from sparkctl.doctor.checks.running import idle
 from sparkctl.doctor.finding import Evidence, Finding, Severity, fail, info, ok, unknown, warn
@@ -180,13 +181,16 @@ def traffic(view: View) -> Iterator[Finding]:
     if not found.get("tokens"):
         yield unknown("nothing was generated, see running.generation")
         return
-    for name in view.known:
-        before, after = found["before"].get(name), found["after"].get(name)
-        if before is None or after is None:
-            yield unknown("the counters could not be read", node=name)
-            continue
-        for hca in view.choice(name).hcas:
-            yield _moved(name, hca, before.get(hca, {}), after.get(hca, {}))
+    yield from per_node(view, lambda name: _carried(view, name, found))
+
+
+def _carried(view: View, name: str, found: dict[str, Any]) -> Iterator[Finding]:
+    before, after = found["before"].get(name), found["after"].get(name)
+    if before is None or after is None:
+        yield unknown("the counters could not be read", node=name)
+        return
+    for hca in view.choice(name).hcas:
+        yield _moved(name, hca, before.get(hca, {}), after.get(hca, {}))
 
 
 def _moved(name: str, hca: str, before: dict[str, int], after: dict[str, int]) -> Finding:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sparkctl.doctor.check import Check, Source
+from sparkctl.doctor.check import Check, Source, per_node
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
 from sparkctl.doctor.view import View
@@ -39,8 +39,7 @@ def ray(view: View) -> Iterator[Finding]:
         )
         return
     alive = {n["address"]: n for n in table["nodes"] if n["alive"]}
-    for name in view.known:
-        yield _ray_node(view, name, alive)
+    yield from per_node(view, lambda name: [_ray_node(view, name, alive)])
     yield from _groups(table, head)
 
 
