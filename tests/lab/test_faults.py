@@ -58,6 +58,7 @@ SEEN = {
     "no-libibverbs": (
         WORKER, "python3 -c 'import ctypes; ctypes.CDLL(\"libibverbs.so.1\")' 2>&1;"
         " ls /usr/lib/*/libibverbs", "cannot open shared object file.*No such file"),
+    "address-volatile": (WORKER, "cat /etc/netplan/60-fabric.yaml", "^network: {version: 2}$"),
     "nccl-conf": (WORKER, "cat /etc/nccl.conf", "^NCCL_NET=Socket$"),
     "ib-disabled-profile": (WORKER, "env", "^NCCL_IB_DISABLE=1$"),
     "model-missing": (WORKER, f"ls {BASE}/model 2>&1; true", "No such file"),

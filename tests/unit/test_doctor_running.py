@@ -267,10 +267,18 @@ def test_a_planned_variable_that_is_not_set_is_told() -> None:
 def test_a_secret_is_not_compared_and_stands_in_no_finding() -> None:
     view = healthy(INVENTORY + "env: {set: {VLLM_API_KEY: hidden}}\n")
     view.facts(TWO)["ours"] = [process(view, TWO, "ray", "/ray/raylet")]
+    view.facts(TWO)["state"]["files"]["applied.json"] = json.dumps({"ray_run": "r1"})
     assert view.environment(TWO)["VLLM_API_KEY"] == "hidden"
     del view.facts(TWO)["ours"][0]["environment"]["VLLM_API_KEY"]  # the probe does not ask for it
     told = [f for f in examined(view, "running.environment") if f.node == TWO]
     assert [f.severity.value for f in told] == ["OK"]
+
+
+def test_what_an_older_run_left_is_told_once() -> None:
+    view = running()
+    old = {**process(view, TWO, "vllm", "VLLM::Worker"), "run": "r0", "environment": {"A": "1"}}
+    view.facts(TWO)["ours"].append(old)
+    assert wrong(view) == {("host.leftovers", TWO, "WARN")}
 
 
 def test_a_rank_that_died_is_told_and_one_that_starts_is_not() -> None:

@@ -97,6 +97,18 @@ def foreign_ray(view: View, name: str) -> Iterator[Finding]:
         yield ok("no other Ray")
 
 
+def strays(view: View, name: str) -> list[dict[str, Any]]:
+    """Our processes on a node that the journal's last runs did not start; none while the head's
+    journal is not known: ranks carry the run of the vLLM that it started.
+    """
+    head = view.all_facts.get(view.inventory.head.name)
+    if head is None:
+        return []
+    journal = applied(view.facts(name))
+    runs = {journal.get("ray_run"), journal.get("vllm_run"), applied(head).get("vllm_run")}
+    return [p for p in view.running(name) if p["run"] not in runs]
+
+
 def leftovers(view: View, name: str) -> Iterator[Finding]:
     """Nothing of ours but what the journal's last runs started."""
     head = view.inventory.head.name
@@ -104,12 +116,7 @@ def leftovers(view: View, name: str) -> Iterator[Finding]:
     if view.group(head, "state")["locked"]:
         yield info("a run of sparkctl holds the lock: what is there may be its own")
         return
-    # Ranks carry the run of the vLLM that the head started.
-    journal = applied(view.facts(name))
-    runs = {journal.get("ray_run"), journal.get("vllm_run")}
-    runs |= {applied(view.facts(head)).get("vllm_run")}
-    running = view.running(name)
-    stray = [p for p in running if p["run"] not in runs]
+    running, stray = view.running(name), strays(view, name)
     for process in stray:
         run = process["run"]
         yield warn(

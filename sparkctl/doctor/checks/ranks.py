@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from sparkctl.cluster.difference import applied
 from sparkctl.doctor.check import Check
+from sparkctl.doctor.checks.processes import strays
 from sparkctl.doctor.checks.running import idle
 from sparkctl.doctor.checks.verbs import CAP_IPC_LOCK, UNLIMITED
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
@@ -36,7 +37,8 @@ STARTING = 60.0  # seconds in which the ranks of all nodes have come up
 def environment(view: View, name: str) -> Iterator[Finding]:
     """The environment that our processes were started with, against the plan; secrets are left
     out."""
-    running = view.running(name)
+    older = strays(view, name)
+    running = [p for p in view.running(name) if p not in older]  # those: see host.leftovers
     if not running:
         yield info("nothing of ours runs")
         return
