@@ -29,9 +29,14 @@ def examine(
 
 
 def lasting(view: View) -> dict[str, Any]:
-    """The facts that do not change by themselves, by node."""
+    """The facts that do not change by themselves, by node.
+
+    The kernel takes some seconds to call a link up that is, and to give it its own IPv6 address.
+    """
     found = {}
     for name, facts in view.all_facts.items():
         found[name] = {k: v for k, v in facts.items() if k not in MOVING}
+        late = {"operstate": None, "ipv6": None}
+        found[name]["net"] = {i: {**n, **late} for i, n in facts["net"].items()}
         found[name]["disk"] = {k: v["total"] for k, v in facts["disk"].items()}
     return found
