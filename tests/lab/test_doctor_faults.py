@@ -47,6 +47,7 @@ FOUND: dict[str, Wrong] = {
     # What the file sets turns RDMA off.
     "nccl-conf": {("settings.nccl-conf", TWO, "WARN"), ("settings.forced", TWO, "FAIL")},
     "ib-disabled-profile": {("settings.profiles", TWO, "WARN")},
+    "file-hangs": {("reach.facts", TWO, "WARN")},
     "memory-low": {("host.memory", TWO, "FAIL")},
     "kho-kernel": {("host.kernel", TWO, "FAIL")},
     "driver-590": {("host.driver", TWO, "WARN")},

@@ -60,6 +60,7 @@ SEEN = {
         " ls /usr/lib/*/libibverbs", "cannot open shared object file.*No such file"),
     "address-volatile": (WORKER, "cat /etc/netplan/60-fabric.yaml", "^network: {version: 2}$"),
     "nccl-conf": (WORKER, "cat /etc/nccl.conf", "^NCCL_NET=Socket$"),
+    "file-hangs": (WORKER, "timeout 1 cat ~/.nccl.conf; echo $?", "^124$"),
     "ib-disabled-profile": (WORKER, "env", "^NCCL_IB_DISABLE=1$"),
     "model-missing": (WORKER, f"ls {BASE}/model 2>&1; true", "No such file"),
     "disk-full": (WORKER, "dd if=/dev/zero of=/tmp/more bs=1M count=1 2>&1; rm /tmp/more",

@@ -275,6 +275,15 @@ def test_all_nodes_are_held_against_a_head_that_is_named() -> None:
     assert wrong(view) == {("runtime.versions", TWO, "FAIL")}
 
 
+def test_what_hangs_is_told_and_what_it_holds_is_unknown() -> None:
+    view = healthy()
+    del two(view)["settings"]
+    two(view)["unread"]["settings"] = "TimeoutError: no answer within 6 s"
+    found = wrong(view)
+    assert {w for w in found if w[2] != "UNKNOWN"} == {("reach.facts", TWO, "WARN")}
+    assert ("settings.profiles", TWO, "UNKNOWN") in found
+
+
 def test_pairs_are_those_of_the_named_nodes() -> None:
     view = three()
     view.nodes = (view.node(TWO),)

@@ -57,7 +57,15 @@ def facts(view: View, name: str) -> Iterator[Finding]:
         return
     unread = view.facts(name)["unread"]
     for group, why in unread.items():
-        yield unknown(f"{group}: {why}")
+        if why.startswith(TimeoutError.__name__):
+            yield warn(
+                f"{group}: {why.partition(': ')[2]}, something hangs there",
+                Evidence("an answer in time", why, f"the node's facts, {group}"),
+                Remedy("find what hangs: a mount whose server is gone, a wedged driver",
+                       ("ps -eo pid,stat,wchan:30,args | grep ' D'", "sudo dmesg | tail")),
+            )  # fmt: skip
+        else:
+            yield unknown(f"{group}: {why}")
     if not unread:
         yield ok("all of its facts could be read")
 
