@@ -14,7 +14,6 @@ from sparkctl.cluster.apiview import TOKENS, ask_api
 from sparkctl.cluster.known import Missing
 from sparkctl.cluster.rayview import ask_ray
 from sparkctl.cluster.session import Session
-from sparkctl.doctor import health, logview
 from sparkctl.doctor.check import Source
 from sparkctl.doctor.checks.pairs import open_ports
 from sparkctl.doctor.checks.runtime import MODULES
@@ -150,6 +149,8 @@ def _ray(session: Session, view: View, node: Node) -> dict[str, Any]:
 def _log(session: Session, view: View, node: Node) -> dict[str, Any]:
     if not view.running(node.name, "vllm"):
         raise Missing("no vLLM of ours runs")
+    from sparkctl.doctor import logview  # and all of the log reader, for a running cluster alone
+
     return logview.read(session, node)
 
 
@@ -171,6 +172,8 @@ def _counters(session: Session, nodes: list[Node]) -> dict[str, Any]:
 def _api(session: Session, view: View, node: Node) -> dict[str, Any]:
     if not view.running(node.name, "vllm"):
         raise Missing("no vLLM of ours runs")
+    from sparkctl.doctor import health  # and urllib, http, ssl, likewise
+
     return health.health(node.host, session.inventory.vllm.port)
 
 

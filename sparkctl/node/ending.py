@@ -17,6 +17,7 @@ from sparkctl.node import sharedmemory
 from sparkctl.node.processes import Process, alive, ours
 
 GCS = "gcs_server"
+GRACE = 10.0  # seconds to leave on TERM
 
 
 def stop(request: dict[str, Any]) -> dict[str, Any]:
@@ -27,7 +28,7 @@ def stop(request: dict[str, Any]) -> dict[str, Any]:
     memory that they alone used is removed. Gives `stopped` and, if any is left, `remaining`.
     """
     cluster, roles, run = request["cluster"], request.get("roles"), request.get("run")
-    grace = float(request.get("grace", 10))
+    grace = float(request.get("grace", GRACE))
     memory: set[str] = set()
     stopped: dict[tuple[int, int], Process] = {}
     # A raylet takes its leave of the GCS, and waits ten seconds for one that went before it.

@@ -7,7 +7,6 @@ from typing import Any
 
 from sparkctl.cluster.difference import applied
 from sparkctl.cluster.places import temp_dir
-from sparkctl.cluster.steps import STOP_GRACE
 from sparkctl.doctor.check import Check
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, warn
 from sparkctl.doctor.masking import command_line
@@ -142,8 +141,7 @@ def leftovers(view: View, name: str) -> Iterator[Finding]:
 
 def _ending(run: str) -> Removal:
     """By our mark and that run alone: what runs beside it is left alone."""
-    request = {"roles": [], "run": run, "grace": STOP_GRACE}
-    return Removal(f"end what run {run} left", "ending.stop", request)
+    return Removal(f"end what run {run} left", "ending.stop", {"roles": [], "run": run})
 
 
 CHECKS = (
