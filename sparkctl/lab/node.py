@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 
 from sparkctl.errors import SparkctlError
-from sparkctl.lab import nvidia_smi
 from sparkctl.lab.spec import CABLED, MARK, MTU, NodeSpec
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -20,6 +19,7 @@ NODE_FILES = Path("/run/sparkctl-lab")  # on the node: what its sshd needs
 SSHD_PID = NODE_FILES / "sshd.pid"  # on the node; there when its sshd listens
 FAULT_FILES = NODE_FILES / "faults"  # on the node: of the active faults
 NETPLAN = Path("/etc/netplan/60-fabric.yaml")  # on the node
+NVIDIA_SMI = Path(__file__).with_name("nvidia-smi.sh")
 PACKAGE_ROOT = Path(__file__).parents[2]
 
 
@@ -40,7 +40,7 @@ def prepare(node: NodeSpec, *, hosts: str, authorized: str) -> str:
     (files / "etc/hosts").write_text(f"127.0.0.1 localhost\n{hosts}")
     (files / "etc/hostname").write_text(node.name + "\n")
     tool = files / "usr/local/bin/nvidia-smi"
-    shutil.copy(nvidia_smi.__file__, tool)
+    shutil.copy(NVIDIA_SMI, tool)
     tool.chmod(0o755)
     netplan = files / NETPLAN.relative_to("/")
     netplan.parent.mkdir()

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 
 import pytest
 
-from sparkctl.lab import nvidia_smi
+from sparkctl.lab.node import NVIDIA_SMI
 
 
 def ask(*arguments: str) -> tuple[int, list[str]]:
-    """Run it as a node does, as a program without sparkctl."""
+    """Run it as a node does, as a program."""
     done = subprocess.run(
-        [sys.executable, "-I", nvidia_smi.__file__, *arguments],
+        ["sh", str(NVIDIA_SMI), *arguments],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     return done.returncode, done.stdout.splitlines()

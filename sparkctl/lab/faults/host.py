@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from sparkctl.lab import nvidia_smi
 from sparkctl.lab.faults.fault import Fault
 from sparkctl.lab.faults.target import Target
 
@@ -47,7 +46,9 @@ def _clock(target: Target) -> None:
 
 
 def _driver(target: Target) -> None:
-    target.cover(SMI, target.read(SMI).replace(nvidia_smi.DRIVER, DRIVER), "0755")
+    text, found = re.subn(r"^driver=.*", f"driver={DRIVER}", target.read(SMI), flags=re.MULTILINE)
+    assert found == 1, "the imitated nvidia-smi names its driver once"
+    target.cover(SMI, text, "0755")
 
 
 def _wedged_gpu(target: Target) -> None:
