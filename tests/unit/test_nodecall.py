@@ -1,0 +1,38 @@
+"""What is sent to a node: bytecode for a Python like ours, sources for any other."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from sparkctl.remote.nodecall import LOADER, call, sources
+
+REQUEST = {"cluster": "no-such-cluster", "names": ["a"]}
+
+
+def answer(**changes: Any) -> subprocess.CompletedProcess[str]:
+    """What a node with this Python says to a payload with these changes."""
+    load = {**json.loads(call("files.read", REQUEST).stdin), **changes}
+    argv = [sys.executable, "-I", "-S", "-c", LOADER]
+    return subprocess.run(
+        argv, input=json.dumps(load) + "\n", capture_output=True, text=True, check=False
+    )
+
+
+def test_a_python_like_ours_compiles_nothing() -> None:
+    unread = [(name, "not Python") for name, _ in sources("files")]
+    assert json.loads(answer(modules=unread).stdout) == {"a": None}
+
+
+def test_another_python_compiles_the_sources() -> None:
+    assert json.loads(answer(magic="", code="not bytecode").stdout) == {"a": None}
+
+
+@pytest.mark.parametrize("magic", ["", None])
+def test_sources_that_are_broken_are_seen_there(magic: str | None) -> None:
+    broken = answer(magic=magic, modules=[(name, "not Python") for name, _ in sources("files")])
+    assert "SyntaxError" in broken.stderr
