@@ -24,7 +24,7 @@ def answer(**changes: Any) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_python_like_ours_compiles_nothing() -> None:
-    unread = [(name, "not Python") for name, _ in sources("files")]
+    unread = [(name, "1 +") for name, _ in sources("files")]
     assert json.loads(answer(modules=unread).stdout) == {"a": None}
 
 
@@ -34,5 +34,5 @@ def test_another_python_compiles_the_sources() -> None:
 
 @pytest.mark.parametrize("magic", ["", None])
 def test_sources_that_are_broken_are_seen_there(magic: str | None) -> None:
-    broken = answer(magic=magic, modules=[(name, "not Python") for name, _ in sources("files")])
+    broken = answer(magic=magic, modules=[(name, "1 +") for name, _ in sources("files")])
     assert "SyntaxError" in broken.stderr
