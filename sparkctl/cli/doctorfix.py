@@ -25,6 +25,5 @@ def offer(inventory: Path, findings: list[Finding], *, yes: bool) -> None:
     if not yes:
         click.confirm("do it?", abort=True, err=True)
     with open_session(inventory, partial=True) as session:
-        session.probe([session.node(n) for n in {c.node for c in planned}])
         for change, error in apply(session, planned):
             click.echo(f"{f'FAILED: {error}' if error else 'done'}: {change}", err=True)

@@ -70,6 +70,4 @@ def _decided(
             raise
         click.echo(f"the nodes were not asked (SPARKCTL_INVENTORY): {error}", err=True)
         return None
-    # NCCL cuts a host's name at the first dot (src/misc/utils.cc).
-    hosts = {view.facts(n)["hostname"].partition(".")[0]: n for n in view.known}
-    return findings, decide(verdict, findings, hosts)
+    return findings, decide(verdict, findings, view.hosts)

@@ -7,7 +7,6 @@ say UNKNOWN with that reason.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from ipaddress import IPv4Interface
 from typing import Any
 
 from sparkctl.cluster.apiview import TOKENS, ask_api
@@ -18,6 +17,7 @@ from sparkctl.doctor.check import Source
 from sparkctl.doctor.checks.pairs import open_ports
 from sparkctl.doctor.checks.runtime import MODULES
 from sparkctl.doctor.view import View
+from sparkctl.fabric.pairing import beside
 from sparkctl.inventory.layers import load_layers
 from sparkctl.inventory.models import Node
 from sparkctl.remote.fanout import each
@@ -109,14 +109,13 @@ def _pings(view: View, source: str, target: str) -> list[dict[str, Any]]:
         {
             "to": target,
             "interface": mine.interface,
-            "address": str(IPv4Interface(address).ip),
+            "address": str(address),
             "size": (mine.mtu or 1500) - HEADERS,
         }
         for mine in view.halves(source)
         for theirs in view.halves(target)
         if mine.usable and theirs.usable
-        for address in theirs.ipv4
-        if any(IPv4Interface(address).ip in IPv4Interface(own).network for own in mine.ipv4)
+        for address in beside(mine, theirs)
     ]
 
 

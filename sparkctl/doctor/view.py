@@ -66,6 +66,13 @@ class View:
         """The nodes of which there are facts, also those that were not asked about."""
         return [n.name for n in self.inventory.nodes if n.name in self.all_facts]
 
+    @property
+    def hosts(self) -> dict[str, str]:
+        """The known nodes by what NCCL calls them: it cuts a name at the first dot (its
+        src/misc/utils.cc).
+        """
+        return {self.facts(n)["hostname"].partition(".")[0]: n for n in self.known}
+
     def absence(self, name: str) -> str:
         """Why there are no facts of a node."""
         if name in self.errors:
@@ -101,7 +108,8 @@ class View:
         """What a later look (doctor/gather.py) gave for a node."""
         found = self.sources.get(source, {})
         if name in found:
-            return guarded(found[name], source)
+            found[name] = guarded(found[name], source)  # once: many checks look at it
+            return found[name]
         if name not in self.all_facts:
             raise Missing(self.absence(name))
         default = "left out with --passive" if self.passive else "nothing was gathered"

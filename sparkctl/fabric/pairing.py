@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface
 from itertools import combinations
 
 from sparkctl.fabric.choice import FabricChoice
@@ -45,6 +45,13 @@ def links(found: Mapping[str, Sequence[Half]]) -> list[Link]:
 def facing(among: Sequence[Link], node: str, half: Half) -> bool:
     """Whether a half is an end of any of these links."""
     return any((node, half) in link.ends for link in among)
+
+
+def beside(mine: Half, theirs: Half) -> list[IPv4Address]:
+    """The addresses of another node's half that are in a subnet of this one."""
+    networks = [_parsed(own).network for own in mine.ipv4]
+    found = (_parsed(address).ip for address in theirs.ipv4)
+    return [ip for ip in found if any(ip in network for network in networks)]
 
 
 def _common_subnet(one: Half, two: Half) -> str | None:

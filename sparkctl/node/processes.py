@@ -58,6 +58,16 @@ def environment(pid: int) -> dict[str, str]:
     return {name: value for name, sep, value in pairs if sep}
 
 
+def capabilities(pid: int) -> int | None:
+    """A process's effective capabilities as bits (proc(5), CapEff); None when they are unread."""
+    try:
+        text = (PROC / str(pid) / "status").read_text(errors="replace")
+    except OSError:
+        return None
+    lines = (line.split() for line in text.splitlines() if line.startswith("CapEff:"))
+    return next((int(fields[1], 16) for fields in lines), None)
+
+
 def table() -> list[Process]:
     """Every process of this pid namespace, with the mark it carries (empty strings if none).
 

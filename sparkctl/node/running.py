@@ -20,7 +20,6 @@ RANK = re.compile(r"RayWorkerProc|VLLM::(?:Worker|EngineCore)|vllm serve")
 BANNER = b"NCCL version "
 VERSION = re.compile(rb"\d+\.\d+\.\d+")
 LOCKED = re.compile(r"^Max locked memory +(\S+)", re.M)
-CAPABILITIES = re.compile(r"^CapEff:\s*([0-9a-f]+)", re.M)
 
 
 def details(process: processes.Process, watch: Collection[str] = ()) -> dict[str, Any]:
@@ -44,7 +43,6 @@ def _rank(pid: int) -> dict[str, Any]:
     """
     folder = processes.PROC / str(pid)
     limits = LOCKED.search(hardware.text(folder / "limits") or "")
-    effective = CAPABILITIES.search(hardware.text(folder / "status") or "")
     uverbs: list[str] | None = []
     try:
         uverbs = [n for n in sorted(os.listdir(folder / "root/dev/infiniband")) if "uverbs" in n]
@@ -55,7 +53,7 @@ def _rank(pid: int) -> dict[str, Any]:
     return {
         "libraries": _libraries(folder),
         "memlock": (-1 if limits[1] == "unlimited" else int(limits[1])) if limits else None,
-        "capabilities": int(effective[1], 16) if effective else 0,
+        "capabilities": processes.capabilities(pid) or 0,
         "uverbs": uverbs,
     }
 

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sparkctl.node import processes
 from sparkctl.node.bounded import bounded
 from sparkctl.node.programs import start
 
@@ -29,7 +30,7 @@ def system() -> dict[str, Any]:
             "memlock": _limit(resource.RLIMIT_MEMLOCK),
             "nofile": _limit(resource.RLIMIT_NOFILE),
         },
-        "capabilities": _capabilities(),
+        "capabilities": processes.capabilities(os.getpid()),
         "remove_ipc": _remove_ipc(),
         "linger": Path("/var/lib/systemd/linger", pwd.getpwuid(os.getuid()).pw_name).exists(),
     }
@@ -45,11 +46,6 @@ def _read(path: str) -> str | None:
 def _limit(which: int) -> int:
     soft, _ = resource.getrlimit(which)
     return UNLIMITED if soft == resource.RLIM_INFINITY else soft
-
-
-def _capabilities() -> int | None:
-    match = re.search(r"^CapEff:\s*([0-9a-f]+)", _read("/proc/self/status") or "", re.M)
-    return int(match[1], 16) if match else None
 
 
 def disks(request: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import base64
 import json
 import marshal
 import re
+import threading
 from functools import cache
 from importlib import resources
 from importlib.util import MAGIC_NUMBER
@@ -22,6 +23,8 @@ SYSTEM = "python3"  # on the node's PATH, 3.9 or later
 IMPORTS = re.compile(
     r"^from sparkctl\.node(?:\.(\w+) import| import (?:\(([^)]*)\)|([\w, ]+)))", re.M
 )
+
+_compiling = threading.Lock()
 
 # Makes the modules importable under the names they have here, runs one, prints its answer. Bytecode
 # is another with each Python: MAGIC_NUMBER tells, where it is not ours the sources are compiled.
@@ -55,9 +58,14 @@ def sources(module: str) -> tuple[tuple[str, str], ...]:
     return (*found.items(), (module, text))
 
 
-@cache
 def bytecode(module: str) -> str:
     """The same modules compiled, by name, in base64: compiling is a seventh of a probe's time."""
+    with _compiling:  # the threads of all nodes ask for it at once
+        return _bytecode(module)
+
+
+@cache
+def _bytecode(module: str) -> str:
     code = {name: compile(text, f"{name}.py", "exec") for name, text in sources(module)}
     return base64.b64encode(marshal.dumps(code)).decode()
 

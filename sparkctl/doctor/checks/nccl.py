@@ -132,9 +132,8 @@ def transport(view: View) -> Iterator[Finding]:
 
 
 def _node_of(view: View, rank: RankVerdict) -> str | None:
-    """The node that a rank runs on; NCCL cuts its name at the first dot (src/misc/utils.cc)."""
-    names = {view.facts(n)["hostname"].partition(".")[0]: n for n in view.known}
-    return names.get(rank.host.partition(".")[0])
+    """The node that a rank runs on."""
+    return view.hosts.get(rank.host.partition(".")[0])
 
 
 def _local(rank: RankVerdict, name: str | None) -> Finding:

@@ -11,7 +11,7 @@ from sparkctl.doctor.checks.processes import wanted_ports
 from sparkctl.doctor.finding import Evidence, Finding, fail, ok, unknown
 from sparkctl.doctor.remedy import Remedy
 from sparkctl.doctor.view import View
-from sparkctl.fabric.pairing import check_pairing
+from sparkctl.fabric.pairing import beside, check_pairing
 from sparkctl.fabric.topology import Half
 from sparkctl.node.peers import REFUSED
 
@@ -90,17 +90,10 @@ def _why_not(view: View, half: Half, target: str) -> str:
     """Why doctor/gather.py had nothing to send from a half."""
     if not half.usable:
         return "it is not ACTIVE" if not half.active else "it has no IPv4 address"
-    networks = [IPv4Interface(a).network for a in half.ipv4]
-    beside = [
-        h
-        for h in view.halves(target)
-        if any(IPv4Interface(a).ip in network for a in h.ipv4 for network in networks)
-    ]
-    if not beside:
+    found = [h for h in view.halves(target) if beside(half, h)]
+    if not found:
         return "no half there has an address in its subnet"
-    return (
-        f"{beside[0].interface} there is not ACTIVE" if not beside[0].usable else "it was not sent"
-    )
+    return f"{found[0].interface} there is not ACTIVE" if not found[0].usable else "it was not sent"
 
 
 def _lost(source: str, tried: dict[str, Any]) -> Finding:
