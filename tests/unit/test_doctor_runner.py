@@ -128,6 +128,7 @@ def test_the_facts_are_asked_for_with_what_the_plan_sets(tmp_path: Path) -> None
     (tmp_path / "mine.env").write_text("NCCL_CONF_FILE=/opt/layer.conf\n")
     asked: list[dict[str, Any]] = []
 
+    # It takes the options that the real one has and needs none; no connection is looked at.
     class Asking(Session):
         def ask(  # type: ignore[override]
             self, _: Any, target: str, request: dict[str, Any], **__: Any
@@ -142,7 +143,7 @@ def test_the_facts_are_asked_for_with_what_the_plan_sets(tmp_path: Path) -> None
         "",
     ):
         inventory = healthy(INVENTORY + text).inventory
-        session = Asking(inventory, tmp_path, FakePool())  # type: ignore[arg-type]
+        session = Asking(inventory, tmp_path, FakePool())  # type: ignore[arg-type]  # as above
         assert not session.probe(inventory.nodes[:1]).failed
     assert [r["conf_file"] for r in asked] == ["/opt/layer.conf", "/opt/set.conf", ""]
     assert [tuple(r["worker_ports"]) for r in asked] == [(21000, 22000), *[(10002, 19999)] * 2]
