@@ -6,8 +6,9 @@ import getpass
 import os
 import secrets
 import socket
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -15,7 +16,10 @@ from sparkctl.cluster.difference import Difference
 from sparkctl.cluster.session import Session
 from sparkctl.cluster.wish import Wish
 from sparkctl.errors import SparkctlError
+from sparkctl.remote.aside import aside
 from sparkctl.report.reporter import Reporter
+
+SETTLE = 20.0  # seconds for calls that were interrupted to end; starts answer within one
 
 
 @dataclass
@@ -71,16 +75,39 @@ def perform(run: Run, steps: tuple[Step, ...], *, keep: bool) -> None:
 
 
 def undo(run: Run) -> None:
-    """Take back what this run did, the last first; a failing part does not stop the others."""
+    """Take back what this run did, the last first; a failing part does not stop the others.
+
+    Raises KeyboardInterrupt when it is interrupted itself, once it has told so.
+    """
+    if not run.undo:
+        return
+    late = run.session.pool.changing()
+    try:
+        _take_back(run, run.reporter.step)
+        # A start that Ctrl-C met on its way to a node may have come after its end was looked for.
+        if settle(late):
+            _take_back(run, lambda _: None)
+    except KeyboardInterrupt:
+        run.reporter.note("the undoing was interrupted: `sparkctl down` ends what is left")
+        raise
+    run.reporter.step("what this run had started is undone")
+    run.undo.clear()
+
+
+def _take_back(run: Run, tell: Callable[[str], None]) -> None:
     for title, action in reversed(run.undo):
-        run.reporter.step(f"undo: {title}")
+        tell(f"undo: {title}")
         try:
             action()
         except SparkctlError as error:
             run.reporter.note(f"could not {title}: {error}")
-    if run.undo:
-        run.reporter.step("what this run had started is undone")
-    run.undo.clear()
+
+
+def settle(calls: Sequence[threading.Event]) -> bool:
+    """Wait for the ends of calls that an interruption left under way; False when there is none."""
+    deadline = time.monotonic() + SETTLE
+    aside(lambda: [call.wait(max(0.0, deadline - time.monotonic())) for call in calls])
+    return bool(calls)
 
 
 @contextmanager
@@ -97,15 +124,17 @@ def locked(session: Session, why: str) -> Iterator[None]:
         "token": token,
     }
     head = session.inventory.head
-    other = session.ask(head, "lock.take", {"owner": owner}, title="taking the lock")["owner"]
-    if other is not None:
-        raise SparkctlError(
-            f"cluster {session.inventory.cluster} is locked by {other['who']}"
-            f" since {other['when']} ({other['why']})",
-            node=head.name,
-            hint="wait for it; if that run is dead, `sparkctl down --break-lock` clears it",
-        )
     try:
+        other = session.ask(head, "lock.take", {"owner": owner}, title="taking the lock")["owner"]
+        if other is not None:
+            raise SparkctlError(
+                f"cluster {session.inventory.cluster} is locked by {other['who']}"
+                f" since {other['when']} ({other['why']})",
+                node=head.name,
+                hint="wait for it; if that run is dead, `sparkctl down --break-lock` clears it",
+            )
         yield
     finally:
+        # Ctrl-C may have met the taking on its way. Another's lock is left: the token tells.
+        settle(session.pool.changing())
         session.ask(head, "lock.release", {"token": token}, title="giving the lock back")

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sparkctl.node import sharedmemory
+from sparkctl.node import files, sharedmemory
 from sparkctl.node.processes import Process, alive, ours
 
 GCS = "gcs_server"
@@ -63,9 +63,7 @@ def remove(request: dict[str, Any]) -> dict[str, Any]:
             continue
         shutil.rmtree(path)
         removed.append(str(path))
-    parent = base.parent
-    if parent.is_dir() and not any(parent.iterdir()):
-        parent.rmdir()
+    files.remove_empty(base)
     return {"removed": removed}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,13 @@ def state_dir(cluster: str) -> Path:
     path = Path.home() / ".sparkctl" / cluster
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
     return path
+
+
+def remove_empty(path: Path) -> None:
+    """Remove this directory and its parent, each if nothing is in it."""
+    for directory in (path, path.parent):
+        with suppress(OSError):  # not empty, or not there
+            directory.rmdir()
 
 
 def write(request: dict[str, Any]) -> dict[str, Any]:

@@ -28,7 +28,10 @@ def take(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def release(request: dict[str, Any]) -> dict[str, Any]:
-    """Give the lock back if `token` says that it is ours (or `force`)."""
+    """Give the lock back if `token` says that it is ours (or `force`).
+
+    A directory that was made for the lock alone goes with it.
+    """
     path = Path.home() / ".sparkctl" / request["cluster"] / "lock"
     try:
         mine = json.loads((path / "owner.json").read_text()).get("token") == request.get("token")
@@ -36,4 +39,5 @@ def release(request: dict[str, Any]) -> dict[str, Any]:
         mine = False
     if path.is_dir() and (mine or request.get("force")):
         shutil.rmtree(path)
+        files.remove_empty(path.parent)
     return {}

@@ -25,6 +25,11 @@ class Command:
     mutates: bool = True
     title: str = ""
 
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return self.title or self.argv[0]
+
     def shell(self) -> str:
         """The one string that sshd hands to the login shell."""
         bound = ("timeout", f"--kill-after={KILL_GRACE}", f"{self.timeout:g}")
@@ -50,8 +55,8 @@ class Result:
         if self.status == 0:
             return self
         tail = self.stderr.decode(errors="replace").strip().splitlines()[-5:]
-        what = self.command.title or self.command.argv[0]
         raise CommandError(
-            f"{what} ended with status {self.status}" + (": " + " | ".join(tail) if tail else ""),
+            f"{self.command.name} ended with status {self.status}"
+            + (": " + " | ".join(tail) if tail else ""),
             node=self.node,
         )

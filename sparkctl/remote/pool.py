@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -67,6 +68,10 @@ class Pool:
     ) -> None:
         for connection in self.connections.values():
             connection.close()
+
+    def changing(self) -> list[threading.Event]:
+        """An event for each command under way that mutates a node, set when it has ended."""
+        return [event for c in self.connections.values() for event in c.changing()]
 
     def run_all(self, command_for: Callable[[Node], Command]) -> GroupResult[Result]:
         """Run each node's command on it, all at once; nodes without a connection keep that error.

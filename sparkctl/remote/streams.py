@@ -59,10 +59,13 @@ def _read(
         heard = now
 
 
-def lines(channel: paramiko.Channel, timeout: float, errors: bytearray) -> Iterator[str | None]:
-    """stdout's lines to its end; None after each silent `timeout` (seconds).
+def lines(
+    channel: paramiko.Channel, timeout: float, errors: bytearray
+) -> Iterator[list[str | None]]:
+    """stdout's lines to its end, those that came together at once.
 
-    `errors` gets the last bytes of stderr, which is drained beside.
+    [None] stands for each silent `timeout` (seconds). `errors` gets the last bytes of stderr,
+    which is drained beside.
     """
 
     def read_errors() -> None:
@@ -80,12 +83,12 @@ def lines(channel: paramiko.Channel, timeout: float, errors: bytearray) -> Itera
         try:
             data = channel.recv(CHUNK)
         except TimeoutError:
-            yield None
+            yield [None]
             continue
         if not data:
             break
         *complete, rest = (rest + data).split(b"\n")
-        yield from (line.decode(errors="replace") for line in complete)
+        yield [line.decode(errors="replace") for line in complete]
     thread.join(TICK)
     if rest:
-        yield rest.decode(errors="replace")
+        yield [rest.decode(errors="replace")]

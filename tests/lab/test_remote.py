@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -22,6 +24,7 @@ from tests.lab.conftest import Sshd, free_port
 
 pytestmark = pytest.mark.lab
 HOST = "127.0.0.1"
+MAIN = threading.get_ident()
 MEGABYTES = 10
 BOTH = (
     f"import sys; sys.stderr.write('e'*{MEGABYTES}000000); sys.stdout.write('o'*{MEGABYTES}000000)"
@@ -166,6 +169,61 @@ def test_ctrl_c_is_taken_at_once(sshd: Sshd) -> None:
         with pytest.raises(KeyboardInterrupt):
             node.run(Command(("sleep", "20"), timeout=30))
         assert time.monotonic() - start < 3
+
+
+def test_ctrl_c_cannot_meet_the_main_thread_within_paramiko(sshd: Sshd) -> None:
+    """It would leave a lock held there, about once in thirty times at the opening of a session."""
+    entered: set[str] = set()
+
+    def note(frame: FrameType, _event: str, _argument: object) -> None:
+        if "/paramiko/" in frame.f_code.co_filename:
+            entered.add(frame.f_code.co_qualname)
+
+    node = connect("n", HOST, sshd.ssh())
+    sys.setprofile(note)
+    try:
+        node.run(Command(("cat",), stdin=b"a"))
+        with node.stream(Command(("cat",), stdin=b"a\n")) as lines:
+            assert following(lines) == "a"
+        node.close()
+    finally:
+        sys.setprofile(None)
+    assert entered == set()
+
+
+def test_after_ctrl_c_the_connection_is_as_good_as_before(sshd: Sshd) -> None:
+
+    def run_until_ctrl_c(node: Connection, delay: float) -> None:
+        threading.Timer(delay, signal.pthread_kill, (MAIN, signal.SIGINT)).start()
+        while True:
+            node.run(Command(("true",), timeout=5))
+
+    with connect("n", HOST, sshd.ssh()) as node:
+        for number in range(50):
+            with pytest.raises(KeyboardInterrupt):
+                run_until_ctrl_c(node, number / 50 * 0.02)
+            for call in node.changing():
+                assert call.wait(10), "a call that was interrupted does not end"
+        assert node.run(Command(("echo", "there"))).stdout == b"there\n"
+
+
+def test_what_ctrl_c_leaves_under_way_is_known_until_it_ends(sshd: Sshd, tmp_path: Path) -> None:
+    wait = f"touch {tmp_path}/on; while [ -e {tmp_path}/on ]; do sleep 0.02; done"
+    with connect("n", HOST, sshd.ssh()) as node:
+
+        def interrupt() -> None:
+            while not (tmp_path / "on").exists():
+                time.sleep(0.01)
+            signal.pthread_kill(MAIN, signal.SIGINT)
+
+        threading.Thread(target=interrupt).start()
+        with pytest.raises(KeyboardInterrupt):
+            node.run(Command(("sh", "-c", wait), timeout=20))
+        (call,) = node.changing()
+        assert not call.is_set()
+        (tmp_path / "on").unlink()
+        assert call.wait(10)
+        assert node.changing() == []
 
 
 def test_a_pool_keeps_each_nodes_result_or_error(make_sshd: Callable[..., Sshd]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sparkctl.cluster.run import Run, Step, perform
+from sparkctl.cluster.run import Run, Step, locked, perform
 from sparkctl.cluster.watch import watch_start
 from sparkctl.errors import ServingError
 from sparkctl.inventory.loader import parse
@@ -35,9 +36,14 @@ class Told:
         pass
 
 
+def pool(*under_way: threading.Event) -> SimpleNamespace:
+    return SimpleNamespace(changing=lambda: [e for e in under_way if not e.is_set()])
+
+
 def make(session: Any = None) -> tuple[Run, Told]:
     """A run with a reporter that remembers; nothing else of it is looked at."""
     told = Told()
+    session = session or SimpleNamespace(pool=pool())
     return Run(session, None, None, told), told  # type: ignore[arg-type]  # see above
 
 
@@ -67,6 +73,58 @@ def test_a_failure_undoes_in_reverse_and_is_raised_again(failure: BaseException)
     assert told.said[-1] == "what this run had started is undone"
 
 
+def test_what_starts_after_its_end_was_looked_for_is_taken_back_too() -> None:
+    call = threading.Event()
+    run, told = make(SimpleNamespace(pool=pool(call)))
+    nodes: list[str] = []
+
+    def arrive() -> None:
+        nodes.append("vLLM")
+        call.set()
+
+    def stop() -> None:
+        nodes.clear()
+        if not call.is_set():  # the start reaches the node just after it was looked at
+            threading.Timer(0.05, arrive).start()
+
+    def start(run: Run) -> None:
+        run.undo.append(("stop vLLM", stop))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        perform(run, (Step("start vLLM", start),), keep=False)
+    assert call.is_set()
+    assert nodes == []
+    assert told.said.count("undo: stop vLLM") == 1
+
+
+def test_a_second_ctrl_c_tells_what_ends_the_rest() -> None:
+    run, told = make()
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    run.undo.append(("stop Ray", interrupted))
+    with pytest.raises(KeyboardInterrupt):
+        perform(run, steps([], ServingError("x"))[2:3], keep=False)
+    assert told.said[-1] == "the undoing was interrupted: `sparkctl down` ends what is left"
+
+
+def test_ctrl_c_while_the_lock_is_taken_gives_it_back() -> None:
+    asked: list[str] = []
+
+    def ask(_node: Any, target: str, _request: Any, **_: Any) -> dict[str, Any]:
+        asked.append(target)
+        if target == "lock.take":
+            raise KeyboardInterrupt
+        return {}
+
+    session: Any = SimpleNamespace(pool=pool(), ask=ask, inventory=parse(GOOD.encode(), "x"))
+    with pytest.raises(KeyboardInterrupt), locked(session, "up"):
+        raise AssertionError("not reached")
+    assert asked == ["lock.take", "lock.release"]
+
+
 def test_keep_leaves_what_was_started_and_says_so() -> None:
     run, told = make()
     done: list[str] = []
@@ -90,8 +148,8 @@ def watching(*events: dict[str, Any]) -> Run:
 
     inventory = parse((GOOD + "  stall_timeout: 0.05\n").encode(), "x")
     connections = {inventory.head.name: SimpleNamespace(stream=stream)}
-    pool = SimpleNamespace(connections=connections)
-    return make(SimpleNamespace(inventory=inventory, pool=pool))[0]
+    session = SimpleNamespace(inventory=inventory, pool=SimpleNamespace(connections=connections))
+    return make(session)[0]
 
 
 STARTED = {"pid": 1, "started": 1, "offset": 0}
