@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -81,6 +83,7 @@ def run(argv: Sequence[str]) -> int:
     debug = "--debug" in argv
     as_json = "--json" in argv
     logging.getLogger("paramiko").setLevel(logging.DEBUG if debug else logging.CRITICAL)
+    _end_as_by_ctrl_c()
     try:
         code = cli.main(args=list(argv), prog_name="sparkctl", standalone_mode=False)
         return code if isinstance(code, int) else 0
@@ -117,3 +120,19 @@ def interrupted() -> int:
     """What Ctrl-C ends with."""
     click.echo("interrupted", err=True)
     return 130
+
+
+def _end_as_by_ctrl_c() -> None:
+    """`kill` and a terminal that is closed undo what Ctrl-C undoes; nohup's HUP stays ignored."""
+
+    def interrupt(number: int, _frame: object) -> None:
+        if number == signal.SIGHUP:  # from now on each word to the terminal would be an error
+            for stream in terminals:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+        raise KeyboardInterrupt
+
+    terminals = [stream for stream in (1, 2) if os.isatty(stream)]
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, interrupt)

@@ -45,6 +45,8 @@ class LinkState:
 def write(root: Path, entries: Entries) -> None:
     """Write entries below `root`, in place of what is there; a reader sees the old or the new."""
     fresh = f"{root}/.sparkctl-lab"
+    # A write that failed half-way, its folder's network device renamed under it, has left it.
+    Path(fresh).unlink(missing_ok=True)
     for folder in {os.path.dirname(name) for name in entries}:  # noqa: PTH120  (3000 names)
         (root / folder).mkdir(parents=True, exist_ok=True)
     for name, value in entries.items():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
 
@@ -96,6 +98,29 @@ class TerminalReporter:
         self._progress.stop()
 
 
+class Surviving:
+    """Another reporter for as long as somebody reads it: an undo must not stop for want of that."""
+
+    def __init__(self, inner: Reporter) -> None:
+        self._inner = inner
+
+    def _tell(self, line: Callable[[], None]) -> None:
+        with suppress(OSError, SystemExit):  # rich leaves the program on a broken pipe
+            line()
+
+    def step(self, title: str) -> None:
+        self._tell(lambda: self._inner.step(title))
+
+    def stage(self, title: str, percent: int | None) -> None:
+        self._tell(lambda: self._inner.stage(title, percent))
+
+    def note(self, text: str) -> None:
+        self._tell(lambda: self._inner.note(text))
+
+    def close(self) -> None:
+        self._tell(self._inner.close)
+
+
 def reporter() -> Reporter:
     """The reporter that fits stderr."""
-    return TerminalReporter() if sys.stderr.isatty() else PlainReporter()
+    return Surviving(TerminalReporter() if sys.stderr.isatty() else PlainReporter())

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import signal
 import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests.lab.cluster import Cluster
+from tests.lab.cluster import Cluster, environment
 from tests.lab.conftest import keygen
 
 pytestmark = pytest.mark.lab
@@ -145,4 +149,25 @@ def test_ctrl_c_in_the_middle_leaves_nothing(cluster: Cluster, step: str) -> Non
     if step.startswith(("start", "wait")):
         assert "undo: stop Ray on spark-1" in rest
     assert rest.rstrip().endswith("interrupted")
+    assert_clean(cluster)
+
+
+@pytest.mark.serving
+@pytest.mark.parametrize("how", ["kill", "terminal"])
+def test_other_ends_leave_nothing_either(cluster: Cluster, how: str) -> None:
+    """`kill`, and a terminal that is closed."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        argv = [sys.executable, "-m", "sparkctl", "up"]
+        os.execve(sys.executable, argv, environment(cluster.inventory))
+    seen = b""
+    while b"start the Ray workers" not in seen:
+        seen += os.read(terminal, 1 << 16)
+    if how == "kill":
+        os.kill(pid, signal.SIGTERM)
+        with suppress(OSError):  # a terminal's end
+            while os.read(terminal, 1 << 16):
+                pass
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 130
     assert_clean(cluster)

@@ -79,3 +79,12 @@ def test_writing_again_replaces_files_by_links_and_back(tmp_path: Path) -> None:
         sysfs.write(tmp_path, {"a/b": value})
         assert (tmp_path / "a/b").read_text() == seen
     assert (tmp_path / "refuses").read_text() == "no\n"
+
+
+def test_a_write_that_failed_half_way_does_not_stop_the_next(tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()  # no file can take its place
+    with pytest.raises(OSError, match="taken"):
+        sysfs.write(tmp_path, {"taken": sysfs.Link("other")})
+    sysfs.write(tmp_path, {"link": sysfs.Link("other"), "file": "text"})
+    assert (tmp_path / "file").read_text() == "text\n"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "link", "taken"]

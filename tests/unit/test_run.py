@@ -15,6 +15,7 @@ from sparkctl.cluster.run import Run, Step, locked, perform
 from sparkctl.cluster.watch import watch_start
 from sparkctl.errors import ServingError
 from sparkctl.inventory.loader import parse
+from sparkctl.report.reporter import Surviving
 from tests.unit.test_inventory import GOOD
 
 
@@ -173,3 +174,18 @@ def test_silence_beyond_the_stall_limit_ends_the_wait_with_its_stage_and_the_log
 def test_a_dead_process_or_a_fatal_line_ends_it_at_once(event: dict[str, Any], said: str) -> None:
     with pytest.raises(ServingError, match=said):
         watch_start(watching(event), STARTED, "vllm.log")
+
+
+def test_an_undo_goes_on_when_nobody_reads_its_progress() -> None:
+    class Gone(Told):
+        def step(self, title: str) -> None:
+            raise BrokenPipeError
+
+        note = step
+
+    run, _ = make()
+    run.reporter = Surviving(Gone())
+    done: list[str] = []
+    with pytest.raises(ServingError):
+        perform(run, steps(done, ServingError("x")), keep=False)
+    assert done == ["head", "worker", "undo worker", "undo head"]
