@@ -109,8 +109,9 @@ def ssh(folder: Path, node: str, command: tuple[str, ...]) -> None:
         "LogLevel": "ERROR",
     }
     options = [word for k, v in settings.items() for word in ("-o", f"{k}={v}")]
+    words = command[1:] if command[:1] == ("--",) else command
     # Without the user's own configuration, which may mean other machines.
-    os.execvp("ssh", ["ssh", "-F", "none", *options, "-l", "root", "--", address, *command])
+    os.execvp("ssh", ["ssh", "-F", "none", *options, "-l", "root", "--", address, *words])
 
 
 for command in (fault, heal, faults):

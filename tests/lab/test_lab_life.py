@@ -47,7 +47,7 @@ def remains(base: Path) -> list[str]:
 
 def on(base: Path, node: str, command: str) -> str:
     """Through `sparkctl lab ssh`."""
-    argv = [sys.executable, "-m", "sparkctl", "lab", "ssh", "--dir", str(base), node, command]
+    argv = [sys.executable, "-m", "sparkctl", "lab", "ssh", "--dir", str(base), node, "--", command]
     return subprocess.run(argv, capture_output=True, text=True, timeout=30, check=True).stdout
 
 
