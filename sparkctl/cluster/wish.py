@@ -110,6 +110,8 @@ def _own(inventory: Inventory, home: str) -> dict[str, Setting]:
         # Ray's and vLLM's setproctitle would else write over the mark in /proc/PID/environ.
         "SPT_NOENV": "1",
     }
+    # Unset, a token file in somebody's home turns it on, on that node alone (Ray 2.59 and later).
+    values["RAY_AUTH_MODE"] = "disabled"
     if inventory.ray.auth == "token":
         # Without a token whoever reaches the ports runs code (Ray 2.60, read and run).
         values["RAY_AUTH_MODE"] = "token"

@@ -162,8 +162,11 @@ class View:
 
     def environment(self, name: str) -> dict[str, str]:
         """What a process that `up` starts would have: the session's watched names, ours over."""
-        session = self.group(name, "settings")["session"]
-        return {**session, **{k: s.value for k, s in self._plan(name).items()}}
+        return {**self.group(name, "settings")["session"], **self.planned(name)}
+
+    def planned(self, name: str) -> dict[str, str]:
+        """What layers and inventory set on a node."""
+        return {k: s.value for k, s in self._plan(name).items()}
 
     def effective(self, name: str) -> dict[str, str]:
         """What NCCL has in such a process: that environment, and what its own files add to it."""

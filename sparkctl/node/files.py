@@ -60,6 +60,15 @@ def read(request: dict[str, Any]) -> dict[str, Any]:
     return {n: (base / n).read_text() if (base / n).is_file() else None for n in request["names"]}
 
 
+def over_login(cluster: str) -> dict[str, str]:
+    """The login's environment with the cluster's over it.
+
+    A RAY_AUTH_TOKEN of the login is left out: Ray prefers it to the file that we name (Ray 2.60).
+    """
+    login = {name: value for name, value in os.environ.items() if name != "RAY_AUTH_TOKEN"}
+    return {**login, **environment(cluster)}
+
+
 def environment(cluster: str) -> dict[str, str]:
     """The cluster's environment as rendered for this node; empty when none was written."""
     path = Path.home() / ".sparkctl" / cluster / "environment.json"

@@ -42,7 +42,7 @@ def _spawn(request: dict[str, Any]) -> tuple[subprocess.Popen[bytes], Path, int]
     """The process in a new session, with the login's environment, ours, `env` over it."""
     base = files.state_dir(request["cluster"])
     log = base / request["log"]
-    environment = {**os.environ, **files.environment(request["cluster"]), **request["env"]}
+    environment = {**files.over_login(request["cluster"]), **request["env"]}
     argv = [str(Path(request["argv"][0]).expanduser()), *request["argv"][1:]]
     fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     with os.fdopen(fd, "ab") as stream:

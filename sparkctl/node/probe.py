@@ -30,6 +30,7 @@ from sparkctl.node.programs import start
 
 # A whole probe stays within the 60 s of its call even when every group hangs.
 GROUP_SECONDS, ALL_SECONDS, LEAST_SECONDS = 6.0, 40.0, 1.0
+PYTHON_SECONDS = 3.0  # for `python -V`, which takes a millisecond
 LISTEN = "0A"  # the TCP_LISTEN state in /proc/net/tcp, include/net/tcp_states.h
 
 
@@ -121,8 +122,9 @@ def _runtime(venv: Path) -> dict[str, Any]:
         for entry in os.listdir(site):
             if match := pattern.match(entry):
                 versions[match[1]] = match[2]
-    config = hardware.text(venv / "pyvenv.cfg") or ""
-    python = re.search(r"^version(?:_info)?\s*=\s*([\d.]+)", config, re.M)
+    # pyvenv.cfg has the version that made the environment, not the one that runs in it now.
+    said, _ = start([str(venv / "bin/python"), "-V"]).finish(PYTHON_SECONDS)
+    python = re.match(r"Python ([\d.]+)", said or "")
     return {
         "venv": str(venv),
         "exists": os.access(venv / "bin/python", os.X_OK),

@@ -20,7 +20,9 @@ def table(request: dict[str, Any]) -> dict[str, Any]:
     (id, address, hostname, alive, gpus), `groups` (state, and bundle to node id), `missing`
     (wanted and not there) and `ray` (its version), or `error`.
     """
-    os.environ.update(files.environment(request["cluster"]))
+    environment = files.over_login(request["cluster"])
+    os.environ.clear()
+    os.environ.update(environment)
     import ray
     from ray.util import placement_group_table
 

@@ -26,7 +26,10 @@ def vllm_argv(inventory: Inventory) -> tuple[str, ...]:
 def memory_share(inventory: Inventory) -> float:
     """The part of a node's memory that vLLM will ask for, 0 to 1."""
     value = {**ARGUMENTS, **inventory.vllm.arguments}.get("gpu-memory-utilization")
-    return float(value) if isinstance(value, (int, float)) else DEFAULT_SHARE
+    try:
+        return DEFAULT_SHARE if value is None else float(str(value))
+    except ValueError:
+        return DEFAULT_SHARE  # vLLM will refuse it
 
 
 def _flag(name: str, value: Argument) -> list[str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 
-from sparkctl.inventory.models import Inventory
+from sparkctl.inventory.models import Argument, Inventory
 from sparkctl.serving.recipe import ARGUMENTS
 
 # Variables that nothing reads any more (vLLM 0.14 to 0.33, compared), and what does it now.
@@ -57,7 +59,7 @@ def _arguments(inventory: Inventory) -> Iterator[str]:
         yield f"{name}: {backend or 'without it'}, vLLM does not use Ray's other nodes; set ray"
     if arguments.get("enable-expert-parallel"):
         yield f"{where}enable-expert-parallel: known to break on GB10; drop it"
-    config = arguments.get("compilation-config")
+    config = _mapping(arguments.get("compilation-config"))
     if isinstance(config, dict) and "level" in config:
         # vLLM 0.14 to 0.33, compared.
         yield f"{where}compilation-config: vLLM refuses the key level; it is called mode now"
@@ -70,3 +72,12 @@ def _arguments(inventory: Inventory) -> Iterator[str]:
             f"{where}compilation-config: MiniMax MoE deadlocks on GB10 with CUDA graphs; set"
             " cudagraph_mode to none"
         )
+
+
+def _mapping(value: Argument) -> Argument:
+    """A mapping that is written as JSON, as on vLLM's own command line, is one."""
+    if isinstance(value, str):
+        with suppress(ValueError):
+            read = json.loads(value)
+            return read if isinstance(read, dict) else value
+    return value

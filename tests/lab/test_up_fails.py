@@ -158,6 +158,7 @@ def test_other_ends_leave_nothing_either(cluster: Cluster, how: str) -> None:
     """`kill`, and a terminal that is closed."""
     pid, terminal = pty.fork()
     if pid == 0:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored
         argv = [sys.executable, "-m", "sparkctl", "up"]
         os.execve(sys.executable, argv, environment(cluster.inventory))
     seen = b""

@@ -156,3 +156,13 @@ def test_a_doubtful_setting_of_every_node_is_told_once(known: dict[str, Any]) ->
     (told,) = doubtful(make_wish(doubted, [], known))
     assert told.startswith("NCCL_IB_DISABLE: ")
     assert doubtful(make_wish(CLUSTER, [], known)) == []
+
+
+@pytest.mark.parametrize(("auth", "mode"), [("token", "token"), ("off", "disabled")])
+def test_rays_authentication_is_the_same_everywhere_whatever_a_home_holds(
+    auth: str, mode: str
+) -> None:
+    cluster = parse(f"{GOOD}ray: {{auth: '{auth}'}}\n".encode(), "x")
+    known = {n.name: facts(i) for i, n in enumerate(cluster.nodes, 1)}
+    for part in make_wish(cluster, [], known).nodes.values():
+        assert part.values["RAY_AUTH_MODE"] == mode

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import shlex
 
+import pytest
+
 from sparkctl.inventory.loader import parse
 from sparkctl.inventory.models import Inventory
 from sparkctl.remote.command import Command
-from sparkctl.serving.commandline import ray_head_argv, ray_worker_argv, vllm_argv
+from sparkctl.serving.commandline import (
+    memory_share,
+    ray_head_argv,
+    ray_worker_argv,
+    vllm_argv,
+)
 from tests.unit.test_inventory import GOOD
 
 
@@ -64,3 +71,10 @@ def test_a_command_is_quoted_in_one_place() -> None:
     assert command.shell() == (
         "timeout --kill-after=5 1.5 printf %s 'a b' '$(rm -rf /)' 'it'\"'\"'s'"
     )
+
+
+@pytest.mark.parametrize(
+    ("value", "share"), [("0.5", 0.5), ("'0.5'", 0.5), ("null", 0.92), ("much", 0.92)]
+)
+def test_the_share_of_memory_however_it_is_written(value: str, share: float) -> None:
+    assert memory_share(inventory(f"  arguments: {{gpu-memory-utilization: {value}}}\n")) == share

@@ -251,6 +251,34 @@ def test_a_conf_file_that_was_not_read_is_unknown() -> None:
     assert wrong(view) == set()
 
 
+@pytest.mark.parametrize(
+    ("value", "severity"),
+    [(None, "WARN"), ("10.77.0.12", "WARN"), ("192.168.100.11", "FAIL"), ("192.168.100.12", None)],
+)
+def test_vllms_own_address_is_the_fabrics(value: str | None, severity: str | None) -> None:
+    view = healthy(INVENTORY.replace("role: worker", f"role: worker, env: {{VLLM_HOST_IP: {value}}}"
+                                     if value else "role: worker"))  # fmt: skip
+    view.layers = [] if value else [dropping("VLLM_HOST_IP")]
+    told = {(s, n) for c, n, s in wrong(view) if c == "fabric.interfaces" and n == TWO}
+    assert told == ({(severity, TWO)} if severity else set())
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (INVENTORY + "env: {set: {VLLM_USE_RAY_V2_EXECUTOR_BACKEND: '0'}}\n", "overwrites"),
+        (INVENTORY.replace("m2, arguments: {", "MiniMax, arguments: {compilation-config: null, "),
+         "deadlocks"),
+    ],
+)  # fmt: skip
+def test_what_is_known_to_go_wrong_is_told(text: str, said: str) -> None:
+    view = healthy(text)
+    found = [f for f in examined(view, "settings.recipe") if f.severity.value == "WARN"]
+    assert [f.node for f in found] == view.names
+    assert all(said in f.summary for f in found)
+    assert {c for c, _, _ in wrong(view)} == {"settings.recipe"}
+
+
 @pytest.mark.parametrize("value", [None, "250"])
 def test_rays_memory_monitor_must_be_off(value: str | None) -> None:
     view = healthy()

@@ -27,6 +27,17 @@ def test_files_are_private_and_rewritten_only_when_they_differ(home: Path) -> No
     assert sorted(p.name for p in path.parent.iterdir()) == ["environment.json"]
 
 
+def test_a_token_of_the_login_does_not_win_over_our_file(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "of the login")
+    monkeypatch.setenv("EDITOR", "vi")
+    files.write({"cluster": "c", "files": {"environment.json": '{"RAY_AUTH_MODE": "token"}'}})
+    found = files.over_login("c")
+    assert "RAY_AUTH_TOKEN" not in found
+    assert (found["EDITOR"], found["RAY_AUTH_MODE"]) == ("vi", "token")
+
+
 def test_the_lock_is_held_by_one_and_given_back_by_its_owner_only() -> None:
     first = {"who": "anna", "when": "now", "why": "up", "token": "t1"}
     assert lock.take({"cluster": "c", "owner": first}) == {"owner": None}

@@ -6,6 +6,7 @@ import json
 import os
 import pwd
 import struct
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,16 @@ TABLE = [processes.Process(7, 1, 5, "S", "redis-server", "", "", "", 0)]
 def listeners(proc: Path, *sockets: str) -> list[dict[str, Any]]:
     (proc / "net/tcp").write_text("\n".join([HEAD, *sockets]) + "\n")
     return probe._listeners(REQUEST, TABLE)
+
+
+def test_a_runtimes_python_is_the_one_that_runs_in_it(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/python").symlink_to(sys.executable)
+    (tmp_path / "pyvenv.cfg").write_text("version = 3.9.0\n")  # of when it was made
+    found = probe._runtime(tmp_path)
+    assert found["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert found["exists"] is True
+    assert probe._runtime(tmp_path / "absent")["python"] is None
 
 
 def test_an_owner_whose_descriptors_are_read_and_one_whose_are_not(proc: Path) -> None:

@@ -44,6 +44,7 @@ def test_variables(name: str, value: str, said: str) -> None:
         ("compilation-config: null", "deadlocks"),
         ("compilation-config: {mode: 3}", "deadlocks"),
         ("compilation-config: {cudagraph_mode: none, level: 3}", "it is called mode now"),
+        ('compilation-config: \'{"cudagraph_mode": "FULL"}\'', "deadlocks"),
         ("enable-expert-parallel: true", "known to break on GB10"),
         ("distributed-executor-backend: mp", "set ray"),
         ("distributed-executor-backend: null", "set ray"),
@@ -56,7 +57,11 @@ def test_arguments(arguments: str, said: str) -> None:
     assert said in warning
 
 
-@pytest.mark.parametrize("arguments", ["{compilation-config: null, enforce-eager: true}", "{}"])
+@pytest.mark.parametrize(
+    "arguments",
+    ["{compilation-config: null, enforce-eager: true}", "{}",
+     """{compilation-config: '{"cudagraph_mode": "none"}'}"""],
+)  # fmt: skip
 def test_graphs_that_are_off_are_no_doubt(arguments: str) -> None:
     assert warnings(parse(f"{MINIMAX}  arguments: {arguments}\n".encode(), "x"), {}) == []
 

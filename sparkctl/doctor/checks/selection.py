@@ -13,6 +13,7 @@ from sparkctl.fabric.ifname import SOCKET_FAMILY, Interface, select_interfaces
 from sparkctl.fabric.matcher import ACTIVE, Device, Selection, select_hcas
 from sparkctl.fabric.version import NEWEST, Version
 
+HOST_IP = "VLLM_HOST_IP"
 # UCX takes a list of interfaces and of HCAs with their port; "all" is its default (openucx's
 # src/ucp/core/ucp_context.c). The others take one interface.
 UCX, UCX_ALL = "UCX_NET_DEVICES", "all"
@@ -113,7 +114,7 @@ def _reason(chosen: Selection, name: str) -> str:
 
 
 def interfaces(view: View, name: str) -> Iterator[Finding]:
-    """The four variables name the interface that carries the fabric address."""
+    """The variables name the interface that carries the fabric address, or that address."""
     choice, found = view.choice(name), view.effective(name)
     wanted, version = choice.interfaces[0], nccl_version(view, name)
     remedy = Remedy("leave these variables out of layers and inventory: ${SOCKET_INTERFACE} is set")
@@ -124,6 +125,8 @@ def interfaces(view: View, name: str) -> Iterator[Finding]:
         yield fail(
             f"{variable}={value or ''} {said}", Evidence(wanted, value or "unset", where), remedy
         )
+    host = _host_address(view, name)
+    yield from host
     extra = [n for n in selected if n not in choice.interfaces]
     if extra and wanted in selected[:1]:
         value = found.get(SOCKET_IFNAME, "")
@@ -133,8 +136,30 @@ def interfaces(view: View, name: str) -> Iterator[Finding]:
             Evidence(wanted, ", ".join(selected), view.origin(name, SOCKET_IFNAME)),
             Remedy(f"leave {SOCKET_IFNAME} out, or name it exactly: =${{SOCKET_INTERFACE}}"),
         )
-    elif not wrong:
+    elif not wrong and not host:
         yield ok(f"all name {wanted}, which has {choice.address}")
+
+
+def _host_address(view: View, name: str) -> list[Finding]:
+    """VLLM_HOST_IP is the node's own fabric address: vLLM asks the default route without it."""
+    choice, value = view.choice(name), view.environment(name).get(HOST_IP)
+    if value == choice.address:
+        return []
+    own = {a.partition("/")[0] for net in view.group(name, "net").values() for a in net["ipv4"]}
+    here = value is None or value in own
+    said = "is unset" if value is None else f"is {value}"
+    effect = (
+        "vLLM's control traffic takes another network than the fabric"
+        if here
+        else f"no interface of {name} has that, and vLLM cannot listen there"
+    )
+    return [
+        (warn if here else fail)(
+            f"{HOST_IP} {said}: {effect}",
+            Evidence(choice.address, value or "unset", view.origin(name, HOST_IP)),
+            Remedy(f"leave {HOST_IP} out of layers and inventory: it is derived on each node"),
+        )
+    ]
 
 
 def _literal(view: View, name: str) -> Iterator[tuple[str, str, str]]:

@@ -10,10 +10,13 @@ from sparkctl.doctor.remedy import Remedy
 from sparkctl.doctor.view import View
 from sparkctl.fabric.ncclparam import number
 from sparkctl.serving.environment import masked
+from sparkctl.serving.rules import warnings
 
 MONITOR = "RAY_memory_monitor_refresh_ms"
 # Of the values that NCCL_NET may have, those that mean RDMA: IB, and HPC-X's plugin, IBext_v10.
 RDMA_NETS = ("ib", "nccl rdma plugin")
+# What settings.forced, fabric.gid-index and fabric.interfaces judge by what it does on the node.
+JUDGED = ("NCCL_IB_DISABLE", "NCCL_IB_GID_INDEX", "GLOO_SOCKET_IFNAME", "TP_SOCKET_IFNAME")
 
 
 def nccl_conf(view: View, name: str) -> Iterator[Finding]:
@@ -107,9 +110,26 @@ def memory_monitor(view: View, name: str) -> Iterator[Finding]:
     )
 
 
+def recipe(view: View, name: str) -> Iterator[Finding]:
+    """What is allowed in layers and inventory, and most likely a mistake on GB10."""
+    planned = {k: v for k, v in view.planned(name).items() if k not in JUDGED}
+    doubts = warnings(view.inventory, planned)
+    for doubt in doubts:
+        setting, _, said = doubt.partition(": ")
+        yield warn(
+            f"{setting}: {said}",
+            Evidence("the recipe's value", setting, "inventory and env layers"),
+            Remedy("change it there; `sparkctl env` shows where each variable comes from",
+                   ("sparkctl env",)),
+        )  # fmt: skip
+    if not doubts:
+        yield ok("nothing that is known to go wrong on GB10")
+
+
 CHECKS = (
     Check("settings.forced", "node", forced, preflight=True),
     Check("settings.memory-monitor", "node", memory_monitor),
     Check("settings.nccl-conf", "node", nccl_conf),
     Check("settings.profiles", "node", profiles),
+    Check("settings.recipe", "node", recipe),
 )
