@@ -70,4 +70,4 @@ def _decided(
             raise
         click.echo(f"the nodes were not asked (SPARKCTL_INVENTORY): {error}", err=True)
         return None
-    return findings, decide(verdict, findings, view.hosts)
+    return findings, decide(verdict, findings, view)

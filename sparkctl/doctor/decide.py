@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from sparkctl.doctor.checks.selection import devices, nccl_version
 from sparkctl.doctor.finding import Finding, Severity
+from sparkctl.doctor.view import Missing, View
+from sparkctl.fabric.grammar import IB_HCA
+from sparkctl.fabric.matcher import Device, select_hcas
 from sparkctl.fabric.nccllog.model import Finding as LogFinding
 from sparkctl.fabric.nccllog.model import LogVerdict
 
@@ -20,8 +24,8 @@ DECIDING: dict[str, tuple[str, ...]] = {
     "ib-disabled": SETTINGS,
     "net-forced-socket": SETTINGS,
     "plugin-only": SETTINGS,
-    "hca-filter-no-match": ("fabric.hca",),
-    "hca-filter": ("fabric.hca",),
+    "hca-filter-no-match": ("fabric.devices", "fabric.hca"),
+    "hca-filter": ("fabric.devices", "fabric.hca"),
     "no-device": NO_DEVICE,
     "net-ib-unavailable": NO_DEVICE,
     "no-hardware": ("fabric.devices",),
@@ -60,6 +64,15 @@ MEANING: dict[str, re.Pattern[str]] = {
     "kho-kernel": re.compile("KHO|CmaTotal"),
 }
 
+# NCCL_IB_HCA as the log has it, or as unset, tells these on a node's devices: `up` may set another.
+TRIED = ("hca-filter-no-match", "hca-filter", "port-down")
+# One end tells of these, and either may have caused it.
+BETWEEN = ("gid-family-mismatch", "gid-empty-slot", "peer-timeout", "no-route", "retry-exceeded")
+# Of two checks that both show it, the one that names the node: a ping fails on both.
+SURER = {"mtu-mismatch": "fabric.mtu"}
+# The node's own /dev is no proof for a process in a container: the running ranks' are.
+INSIDE = {"uverbs-missing": "running.verbs"}
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -79,26 +92,30 @@ def deciding(verdict: LogVerdict) -> list[str]:
     return list(dict.fromkeys(check for cause in causes for check in DECIDING.get(cause, ())))
 
 
-def decide(
-    verdict: LogVerdict, findings: Sequence[Finding], hosts: Mapping[str, str]
-) -> list[Decision]:
+def decide(verdict: LogVerdict, findings: Sequence[Finding], view: View) -> list[Decision]:
     """What the nodes say of each candidate (of the cause itself where the log names no other).
 
-    `hosts` has the nodes by what NCCL calls them; a log of hosts that are none of them may come
-    from any node.
+    A log of hosts that no node is called may come from any of them.
     """
-    decisions = (d for told in verdict.findings for d in _decide(told, findings, hosts))
+    decisions = (d for told in verdict.findings for d in _decide(verdict, told, findings, view))
     return list(dict.fromkeys(decisions))
 
 
 def _decide(
-    told: LogFinding, findings: Sequence[Finding], hosts: Mapping[str, str]
+    verdict: LogVerdict, told: LogFinding, findings: Sequence[Finding], view: View
 ) -> Iterator[Decision]:
-    named = {hosts.get(rank.rpartition(":")[0]) for rank in told.ranks}
-    nodes = None if None in named or not named else {n for n in named if n}
+    named = {view.hosts.get(rank.rpartition(":")[0]) for rank in told.ranks}
+    anywhere = None in named or not named or told.cause in BETWEEN
+    nodes = None if anywhere else {n for n in named if n}
+    values = set(verdict.values(IB_HCA, told.ranks).values())
     for cause in [c.cause for c in told.candidates] or [told.cause]:
+        half = told.cause == "one-half-only"  # where a port is down for the other half's sake
+        if cause in TRIED and (not half or (cause == "hca-filter" and values)):
+            yield from _tried(cause, values, view, nodes or view.known)
+            continue
         said = [f for f in findings if _about(f, cause) and _on(f, nodes)]
         proofs = [f for f in said if _proves(f, cause)]
+        proofs = [f for f in proofs if f.check == SURER.get(cause)] or proofs
         for node in dict.fromkeys(f.node for f in proofs):
             checks = dict.fromkeys(f.check for f in proofs if f.node == node)
             yield Decision(cause, "found", node, tuple(checks))
@@ -106,10 +123,39 @@ def _decide(
             continue
         blind = [f for f in said if f.severity in (Severity.UNKNOWN, Severity.CRASH)]
         clear = [f for f in said if f not in blind and f.severity is not Severity.INFO]
-        if blind or not clear:
+        unseen = cause in INSIDE and INSIDE[cause] not in {f.check for f in clear}
+        if blind or not clear or unseen:
             yield Decision(cause, "open", checks=tuple(dict.fromkeys(f.check for f in blind)))
         elif told.candidates:  # what a log proves is true, whatever the nodes look like now
             yield Decision(cause, "not found", checks=tuple(dict.fromkeys(f.check for f in clear)))
+
+
+def _tried(
+    cause: str, values: Collection[str], view: View, nodes: Collection[str]
+) -> Iterator[Decision]:
+    """Whether the cause holds on a node for one of these values of NCCL_IB_HCA (none: unset)."""
+    found, blind = [], False
+    for node in nodes:
+        try:
+            if any(_holds(cause, value, view, node) for value in values or (None,)):
+                found.append(node)
+        except Missing:
+            blind = True
+    for node in found:
+        yield Decision(cause, "found", node, ("fabric.devices",))
+    if not found:
+        yield Decision(cause, "open" if blind else "not found", checks=("fabric.devices",))
+
+
+def _holds(cause: str, value: str | None, view: View, node: str) -> bool:
+    here, version = devices(view, node), nccl_version(view, node)
+    chosen = select_hcas(value, here, version).selected
+    if cause == "hca-filter":
+        return not set(chosen).issuperset(view.choice(node).hcas)
+    if cause == "port-down":
+        were_all_up = [Device(d.name, d.port) for d in here]
+        return not chosen and bool(select_hcas(value, were_all_up, version).selected)
+    return value is not None and not chosen
 
 
 def _about(finding: Finding, cause: str) -> bool:

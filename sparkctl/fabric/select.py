@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from ipaddress import IPv4Interface
 from typing import Any
 
@@ -38,7 +38,7 @@ def choose(inventory: Inventory, node: Node, facts: Mapping[str, Any]) -> Fabric
         hcas = tuple(_half(node, found, facts, name).hca for name in own.hcas)
     else:
         hcas = tuple(h.hca for name in interfaces for h in found if h.interface == name)
-    _check_alive(node, [h for h in found if h.hca in hcas])
+    _check_alive(node, found, hcas)
     addresses = _addresses(inventory, node, facts, interfaces)
     return FabricChoice(addresses[0].partition("/")[0], interfaces, hcas, addresses)
 
@@ -106,16 +106,27 @@ def _cage_members(inventory: Inventory, node: Node, found: tuple[Half, ...]) -> 
     return [h for h in usable if h.cage == best]
 
 
-def _check_alive(node: Node, chosen: Iterable[Half]) -> None:
-    dead = [h for h in chosen if not h.active]
-    if dead:
-        raise PreflightError(
-            f"the inventory's fabric wants RDMA ports that are ACTIVE; the node has"
-            f" {'; '.join(map(str, dead))}",
-            node=node.name,
-            hint=f"is the QSFP cable in at both ends, and `ip link set {dead[0].interface} up`"
-            " done? Or leave the node's fabric values out to have them derived",
+def _check_alive(node: Node, found: Iterable[Half], hcas: Collection[str]) -> None:
+    dead = [h for h in found if h.hca in hcas and not h.active]
+    if not dead:
+        return
+    elsewhere = [h for h in found if h.usable and h.cage not in {d.cage for d in dead}]
+    hint = (
+        f"is the QSFP cable in at both ends, and `ip link set {dead[0].interface} up` done? Or"
+        " leave the node's fabric values out to have them derived"
+    )
+    if elsewhere:
+        hint = (
+            f"the cable is in cage {elsewhere[0].cage}, whose {_joined(h.hca for h in elsewhere)}"
+            " are ACTIVE with IPv4: leave the node's fabric values out to have them derived, name"
+            " that cage, or plug the cable into the other one"
         )
+    raise PreflightError(
+        f"the inventory's fabric wants RDMA ports that are ACTIVE; the node has"
+        f" {'; '.join(map(str, dead))}",
+        node=node.name,
+        hint=hint,
+    )
 
 
 def _in_subnets(inventory: Inventory, ipv4: Iterable[str]) -> bool:

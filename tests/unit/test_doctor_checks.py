@@ -463,7 +463,7 @@ VALUES = [
     ("rocep1s0f0, roceP2p1s0f0", "a space becomes part of a name"),
     ("'\"rocep1s0f0,roceP2p1s0f0\"'", "a quote becomes part of a name"),
     ("rocep1s0f0", "half of the cable is idle"),
-    ("rocep1s0f1,roceP2p1s0f1", "is named, is not ACTIVE"),
+    ("rocep1s0f1,roceP2p1s0f1", "is not ACTIVE: it is of cage 1, the cable is in 0"),
 ]
 
 

@@ -240,6 +240,8 @@ def test_an_explicit_cage_without_its_cable() -> None:
     ]  # it outlives the cable
     assert "rocep1s0f1 (enp1s0f1np1) not ACTIVE" in str(refused(facts, cage=1))
     assert "not ACTIVE" in str(refused(facts, interfaces=["enp1s0f1np1"]))
+    hint = refused(facts, cage=1).hint or ""
+    assert "the cable is in cage 0, whose rocep1s0f0, roceP2p1s0f0 are ACTIVE with IPv4" in hint
 
 
 def pair(*addresses: str, hcas: tuple[str, ...] = ("a", "b")) -> FabricChoice:

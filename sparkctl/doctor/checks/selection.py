@@ -81,7 +81,7 @@ def hca(view: View, name: str) -> Iterator[Finding]:
         return
     shown = f"NCCL_IB_HCA={value}" if value is not None else "NCCL_IB_HCA, which is unset,"
     hints = [*chosen.warnings]
-    hints += [f"{d}, which is named, is not ACTIVE" for d in named_and_down(value, view, name)]
+    hints += _named_in_vain(value, view, name)
     evidence = Evidence(
         ", ".join(sorted(wanted)),
         ", ".join(sorted(found)) or "nothing",
@@ -90,7 +90,9 @@ def hca(view: View, name: str) -> Iterator[Finding]:
     remedy = Remedy("leave NCCL_IB_HCA out of layers and inventory: it is derived on each node")
     missing, extra = sorted(wanted - found), sorted(found - wanted)
     if missing:
-        effect = "NCCL takes TCP without an error" if not found else "half of the cable is idle"
+        effect = "NCCL takes TCP without an error"
+        if found:
+            effect = "half of the cable is idle" if found & wanted else "the cable is idle"
         why = "; ".join([f"{m}: {_reason(chosen, m)}" for m in missing] + hints)
         yield fail(f"{shown} does not select {', '.join(missing)}: {effect}. {why}",
                    evidence, remedy)  # fmt: skip
@@ -107,6 +109,18 @@ def named_and_down(value: str | None, view: View, name: str) -> list[str]:
     if not value or value.startswith("^"):
         return []
     return [d for d in select_hcas(value, every).selected if d in down]
+
+
+def _named_in_vain(value: str | None, view: View, name: str) -> list[str]:
+    cages = {h.hca: h.cage for h in view.halves(name)}
+    wired = {cages[hca] for hca in view.choice(name).hcas if hca in cages}
+    said = []
+    for hca in named_and_down(value, view, name):
+        text, cage = f"{hca}, which is named, is not ACTIVE", cages.get(hca)
+        if cage is not None and cage not in wired:
+            text += f": it is of cage {cage}, the cable is in {', '.join(map(str, sorted(wired)))}"
+        said.append(text)
+    return said
 
 
 def _reason(chosen: Selection, name: str) -> str:
