@@ -9,7 +9,9 @@ import re
 from collections import deque
 from dataclasses import dataclass, field
 
-TAIL_LINES = 60
+TAIL_LINES = 60  # shown to the user
+KEPT_LINES = 20_000
+KEPT_KEYS = 4096
 
 # In the order in which vLLM passes them; each pattern opens its stage.
 STAGES: tuple[tuple[str, re.Pattern[str]], ...] = (
@@ -42,23 +44,32 @@ FATAL = re.compile(
 SHARDS = re.compile(r"Loading safetensors checkpoint shards:\s+(\d+)% Completed \| (\d+)/(\d+)")
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 ERROR = re.compile(r"\b((?:[A-Za-z_.]*(?:Error|Exception)): \S.*|(?:api_server|vllm).*: error: .+)")
-# No cause: a warning that quotes an error, the line that says "see above", what Ray wraps around
-# the first one, and what ends after it.
+# The levels of vLLM, Ray, NCCL and uvicorn below an error; not the INFO of `NCCL_DEBUG=INFO`.
+QUIET = re.compile(r"(?<!=)\b(?:DEBUG|INFO|WARNING)\b")
+# No cause: the line that says "see above", what Ray wraps around the first one, and what ends
+# after it.
 SECONDARY = re.compile(
-    r"WARNING|Engine core initialization failed|See root cause above|RayTaskError"
-    r"|ActorHandleNotFoundError"
+    r"Engine core initialization failed|See root cause above|RayTaskError|ActorHandleNotFoundError"
 )
+# What may differ in a line that says the same again: numbers and identities, but not a progress
+# bar's percentage or count.
+VARYING = re.compile(r"(\d+(?:\.\d+)?%|\b\d+/\d+\b)|\b[0-9a-f]{8,}\b|\d+")
 
 
 @dataclass
 class Progress:
-    """The state of a start, fed with the log as it grows."""
+    """The state of a start, fed with the log as it grows.
+
+    `lines` are the log's last, `news` counts those that said something new.
+    """
 
     stage: int = -1
     percent: int | None = None
     fatal: str | None = None
     cause: str | None = None
-    tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL_LINES))
+    news: int = 0
+    lines: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT_LINES))
+    _said: dict[str, None] = field(default_factory=dict)  # the one not said for longest is first
     _partial: str = ""
 
     @property
@@ -82,19 +93,44 @@ class Progress:
     def _line(self, line: str) -> None:
         if not line:
             return
-        self.tail.append(line)
+        self.lines.append(line)
+        self._weigh(line)
         for index in range(len(STAGES) - 1, self.stage, -1):
             if STAGES[index][1].search(line):
                 self.stage, self.percent = index, None
+                if self.ready:
+                    self.cause = self.fatal = None  # what did not hinder the start
                 break
         if shards := SHARDS.search(line):
             self.percent = int(shards[1])
-        if self.cause is None and not SECONDARY.search(line) and (error := ERROR.search(line)):
+        if self.cause is None and (error := ERROR.search(line)) and is_cause(line):
             self.cause = error[1]
         if self.fatal is None and FATAL.search(line):
             self.fatal = line
+
+    def _weigh(self, line: str) -> None:
+        """Count a line that was not said before: a rank that hangs lets others repeat theirs."""
+        key = VARYING.sub(lambda varying: varying[1] or "", line)
+        if key in self._said:
+            del self._said[key]
+        else:
+            self.news += 1
+        self._said[key] = None
+        if len(self._said) > KEPT_KEYS:
+            del self._said[next(iter(self._said))]
+
+    @property
+    def tail(self) -> list[str]:
+        """The last lines, as many as a user reads."""
+        return list(self.lines)[-TAIL_LINES:]
 
     @property
     def verdict(self) -> str | None:
         """The cause of a failed start: the first error, else the fatal line, else None."""
         return self.cause or self.fatal
+
+
+def is_cause(line: str) -> bool:
+    """Whether an error in this line may be what a start failed of: no warning that quotes one,
+    and nothing that points at one or comes after it."""
+    return not (QUIET.search(line) or SECONDARY.search(line))

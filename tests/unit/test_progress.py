@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,76 @@ def test_a_refused_argument_is_the_cause() -> None:
     progress = Progress()
     progress.feed("vllm: error: unrecognized arguments: --no-such-flag\n")
     assert progress.verdict == "vllm: error: unrecognized arguments: --no-such-flag"
+
+
+HANGS = (
+    "(EngineCore pid=191) INFO 11-21 03:{:02}:53 [shm_broadcast.py:871] No available shared memory"
+    " broadcast block found in 60 seconds. This typically happens when some processes are hanging\n"
+)
+
+
+def news(*texts: str) -> int:
+    """How many of these lines told something new."""
+    progress = Progress()
+    for text in texts:
+        progress.feed(text)
+    return progress.news
+
+
+def test_a_line_that_is_said_again_is_no_news() -> None:
+    assert news(*(HANGS.format(minute) for minute in range(60))) == 1
+    ids = ("0f3c9a17e2", "c1d2e3f4a5b6", "deadbeef01")
+    assert news(*(f"INFO lost actor {name} on 192.168.100.1{len(name)}\n" for name in ids)) == 1
+
+
+@pytest.mark.parametrize(
+    "bar",
+    [
+        "Loading safetensors checkpoint shards:  {0}% Completed | {0}/100 [00:{0}<?, ?it/s]\r",
+        "Capturing CUDA graphs (mixed prefill-decode, PIECEWISE): {0}/100 [00:0{0}<00:01]\r",
+        "[Autotuner]: Tuning fp4_gemm:  {0}%|       | [00:0{0}<00:01, 7.1it/s]\r",
+        "model-00001-of-00026.safetensors:  {0}%|#   | 590M/4.98G [00:1{0}<01:20, 55MB/s]\r",
+    ],
+)
+def test_a_bar_that_moves_is_news(bar: str) -> None:
+    assert news(*(bar.format(n) for n in range(1, 21))) == 20
+    assert news(*(bar.format(7) for _ in range(20))) == 1
+
+
+def test_each_step_of_a_real_start_is_news() -> None:
+    said, progress, known = [], Progress(), 0
+    for line in (LOGS / "serve-tp2.log").read_text().splitlines(keepends=True):
+        if progress.feed(line):
+            said.append(progress.news > known)
+        known = progress.news
+    assert said
+    assert all(said)
+
+
+def test_what_is_remembered_is_bounded_and_a_repeated_line_is_not_forgotten() -> None:
+    progress = Progress()
+    names = ("".join(letters) for letters in itertools.product("abcdghijkl", repeat=5))
+    for name in itertools.islice(names, 30_000):
+        progress.feed(f"INFO {name}\n")
+        progress.feed(HANGS.format(1))
+    assert progress.news == 30_001
+    assert len(progress.lines) < 30_000
+    assert len(progress._said) < 10_000
+    assert len(progress.tail) == 60
+
+
+def test_an_error_that_did_not_hinder_the_start_is_no_cause_of_what_fails_later() -> None:
+    progress = Progress()
+    progress.feed("ImportError: no optional thing\n" + GOOD)
+    assert progress.ready
+    assert progress.verdict is None
+    progress.feed("ERROR [core.py] torch.AcceleratorError: CUDA error: no kernel image\n")
+    assert progress.verdict == "torch.AcceleratorError: CUDA error: no kernel image"
+
+
+def test_what_quotes_an_error_is_no_cause() -> None:
+    progress = Progress()
+    progress.feed("INFO 11-21 [x.py:1] retrying after OSError: busy\nINFO:     ValueError: x\n")
+    assert progress.verdict is None
+    progress.feed("RuntimeError: NCCL error: (run with NCCL_DEBUG=INFO for details)\n")
+    assert progress.verdict == "RuntimeError: NCCL error: (run with NCCL_DEBUG=INFO for details)"
