@@ -3,33 +3,42 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from sparkctl.cluster.apiview import TOKENS, ask_api
 from sparkctl.cluster.run import Run
-from sparkctl.errors import ServingError
+from sparkctl.errors import RemoteError, ServingError
 from sparkctl.node.follow import INTERVAL
 from sparkctl.remote import nodecall
-from sparkctl.serving.diagnosis import VLLM, remedy
+from sparkctl.serving.diagnosis import explain_vllm
 from sparkctl.serving.progress import Progress
 
 DAY = 86_400.0  # bound of the follower on the node; it ends with the connection
 FIRST_COMPLETION = 600.0  # seconds for the first tokens: kernels may still be compiled
+LAST_WORDS = 10.0  # seconds for what a dying vLLM still logs
+
+Event = dict[str, Any]
 
 
 def watch_start(run: Run, started: dict[str, Any], path: str) -> None:
     """Follow the log until vLLM is ready, then ask for a completion of a few tokens.
 
-    Raises ServingError with the cause and the log's tail on a fatal line, a dead process, or
-    silence for longer than vllm.stall_timeout.
+    Raises ServingError with the cause and the log's tail on a fatal line, a dead process, no
+    completion, or when the log tells nothing new for longer than vllm.stall_timeout.
     """
     progress = Progress()
-    _follow(run, started, path, progress)
-    run.reporter.stage("asking for a completion", None)
-    answer = complete(run)
-    if "error" in answer:
-        raise _failure(run, f"vLLM is ready, but generates nothing: {answer['error']}", progress)
+    with _log(run, started, path) as events:
+        _until_ready(run, events, progress)
+        run.reporter.stage("asking for a completion", None)
+        answer = complete(run)
+        if "error" in answer:
+            _read_on(events, progress)
+            what = f"vLLM is ready, but generates nothing: {answer['error']}"
+            raise _failure(run, what, progress, waited="timed out" in answer["error"])
 
 
 def complete(run: Run) -> dict[str, Any]:
@@ -38,9 +47,9 @@ def complete(run: Run) -> dict[str, Any]:
     return ask_api(run.session, tokens=TOKENS, timeout=FIRST_COMPLETION, bound=bound)
 
 
-def _follow(run: Run, started: dict[str, Any], path: str, progress: Progress) -> None:
-    head = run.session.inventory.head
-    stall = run.session.inventory.vllm.stall_timeout
+@contextmanager
+def _log(run: Run, started: dict[str, Any], path: str) -> Iterator[Iterator[Event | None]]:
+    """The events of node/follow.py; None after each second without one."""
     request = {
         "cluster": run.cluster,
         "path": path,
@@ -49,33 +58,67 @@ def _follow(run: Run, started: dict[str, Any], path: str, progress: Progress) ->
         "started": started["started"],
     }
     command = nodecall.call("follow.follow", request, timeout=DAY, mutates=False, title="vLLM log")
-    heard = time.monotonic()
-    with run.session.pool.connections[head.name].stream(command, timeout=5 * INTERVAL) as lines:
-        for line in lines:
-            if line is not None:
-                event = json.loads(line)
-                if "exited" in event:
-                    raise _failure(run, "vLLM ended during its start", progress)
-                heard = time.monotonic()
-                if progress.feed(event.get("text", "")):
-                    run.reporter.stage(progress.title, progress.percent)
-                if progress.ready:
-                    return
-                if progress.fatal:
-                    raise _failure(run, "vLLM failed to start", progress)
-            elif time.monotonic() - heard > stall:
-                raise _failure(
-                    run, f"vLLM's log is silent for {stall:g} s at stage {progress.title}", progress
-                )
+    head = run.session.pool.connections[run.session.inventory.head.name]
+    with head.stream(command, timeout=5 * INTERVAL) as lines:
+        yield (None if line is None else json.loads(line) for line in lines)
+
+
+def _until_ready(run: Run, events: Iterator[Event | None], progress: Progress) -> None:
+    stall = run.session.inventory.vllm.stall_timeout
+    heard, known = time.monotonic(), progress.news
+    for event in events:
+        if event is not None:
+            if "exited" in event:
+                raise _failure(run, "vLLM ended during its start", progress)
+            if progress.feed(event.get("text", "")):
+                run.reporter.stage(progress.title, progress.percent)
+            if progress.ready:
+                return
+            if progress.fatal:
+                _read_on(events, progress)  # the trace, with the cause at its end
+                raise _failure(run, "vLLM failed to start", progress)
+        if progress.news != known:
+            heard, known = time.monotonic(), progress.news
+        elif time.monotonic() - heard > stall:
+            what = f"vLLM's log tells nothing new for {stall:g} s (vllm.stall_timeout)"
+            raise _failure(run, f"{what} at stage {progress.title}", progress, waited=True)
     raise _failure(run, "the connection to vLLM's log was lost", progress)
 
 
-def _failure(run: Run, what: str, progress: Progress) -> ServingError:
-    tail = list(progress.tail)
+def _read_on(events: Iterator[Event | None], progress: Progress) -> None:
+    """Take what is logged now, until there is no more."""
+    deadline = time.monotonic() + LAST_WORDS
+    with suppress(RemoteError):  # what failed before is told
+        for event in events:
+            if event is None or "exited" in event or time.monotonic() > deadline:
+                return
+            progress.feed(event.get("text", ""))
+
+
+def _failure(run: Run, what: str, progress: Progress, *, waited: bool = False) -> ServingError:
     cause = f": {progress.verdict}" if progress.verdict else ""
+    _save(run, progress)
     return ServingError(
         what + cause,
         node=run.session.inventory.head.name,
-        hint=remedy([progress.verdict or "", *tail], VLLM),
-        log_tail=tail,
+        hint=explain_vllm(progress.verdict, list(progress.lines), waited=waited),
+        log_tail=progress.tail,
     )
+
+
+def _save(run: Run, progress: Progress) -> None:
+    """Copy the log to this machine, where the undo removes it together with our directory."""
+    if run.session.facts[run.session.inventory.head.name]["state"]["exists"]:
+        return
+    with (
+        suppress(OSError),
+        tempfile.NamedTemporaryFile(
+            "w",
+            encoding="utf-8",
+            prefix=f"sparkctl-{run.cluster}-",
+            suffix=".vllm.log",
+            delete=False,
+        ) as file,
+    ):
+        file.write("\n".join([*progress.lines, ""]))
+        run.reporter.note(f"vLLM's log is kept in {file.name}: `sparkctl doctor --log` reads it")

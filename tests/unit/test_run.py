@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import tempfile
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from sparkctl.cluster import watch
 from sparkctl.cluster.run import Run, Step, locked, perform
 from sparkctl.cluster.watch import watch_start
 from sparkctl.errors import ServingError
@@ -135,33 +140,78 @@ def test_keep_leaves_what_was_started_and_says_so() -> None:
     assert told.said[-1].startswith("--keep: ")
 
 
-def watching(*events: dict[str, Any]) -> Run:
-    """A run whose vLLM logs these events and then falls silent."""
+Event = dict[str, Any] | None
+HANGS = "INFO 11-21 03:{}:53 No available shared memory broadcast block found in 60 seconds.\n"
+
+
+def printed(event: Event) -> str | None:
+    """What the follower on the node prints."""
+    return None if event is None else json.dumps(event)
+
+
+def watching(
+    *events: Event, forever: Callable[[int], Event] = lambda _: None, answer: str | None = None
+) -> tuple[Run, Told]:
+    """A run whose vLLM logs these events and then `forever`, a few seconds; a completion comes back
+    with the error `answer`.
+    """
 
     @contextmanager
     def stream(*_: Any, **__: Any) -> Iterator[Iterator[str | None]]:
         def lines() -> Iterator[str | None]:
-            yield from (json.dumps(event) for event in events)
-            while True:
-                yield None
+            yield from map(printed, events)
+            end = time.monotonic() + 5
+            for number in itertools.count():
+                yield printed(forever(number))
+                assert time.monotonic() < end, "the wait does not end"
 
         yield lines()
 
     inventory = parse((GOOD + "  stall_timeout: 0.05\n").encode(), "x")
-    connections = {inventory.head.name: SimpleNamespace(stream=stream)}
-    session = SimpleNamespace(inventory=inventory, pool=SimpleNamespace(connections=connections))
-    return make(session)[0]
+    head = inventory.head.name
+    session = SimpleNamespace(
+        inventory=inventory,
+        facts={head: {"state": {"exists": True}}},
+        pool=SimpleNamespace(connections={head: SimpleNamespace(stream=stream)}),
+        ask=lambda *_, **__: {} if answer is None else {"error": answer},
+    )
+    return make(session)
+
+
+def failure(run: Run) -> ServingError:
+    """What the start fails with."""
+    with pytest.raises(ServingError) as caught:
+        watch_start(run, STARTED, "vllm.log")
+    return caught.value
 
 
 STARTED = {"pid": 1, "started": 1, "offset": 0}
+READY = {"text": "INFO:     Application startup complete.\n"}
 
 
 def test_silence_beyond_the_stall_limit_ends_the_wait_with_its_stage_and_the_logs_tail() -> None:
-    run = watching({"text": "INFO Starting to load model /m...\n"})
-    with pytest.raises(ServingError) as caught:
-        watch_start(run, STARTED, "vllm.log")
-    assert "silent for 0.05 s at stage loading the model" in caught.value.message
-    assert caught.value.log_tail == ["INFO Starting to load model /m..."]
+    error = failure(watching({"text": "INFO Starting to load model /m...\n"})[0])
+    assert "nothing new for 0.05 s (vllm.stall_timeout) at stage loading" in error.message
+    assert error.log_tail == ["INFO Starting to load model /m..."]
+
+
+def test_a_line_that_is_repeated_for_ever_does_not_keep_the_wait_alive() -> None:
+    run, _ = watching(forever=lambda n: {"text": HANGS.format(n)})
+    error = failure(run)
+    assert "nothing new for 0.05 s" in error.message
+    assert "a rank hangs" in (error.hint or "")
+
+
+def test_a_stage_that_moves_outlives_the_stall_limit() -> None:
+    def bar(number: int) -> Event:
+        time.sleep(0.01)
+        if number == 30:
+            return {"text": "INFO:     Application startup complete.\n"}
+        return {"text": f"Capturing CUDA graphs: {number}/30 [00:01]\r"}
+
+    start = time.monotonic()
+    watch_start(watching(forever=bar)[0], STARTED, "vllm.log")
+    assert time.monotonic() - start > 0.3
 
 
 @pytest.mark.parametrize(
@@ -172,8 +222,56 @@ def test_silence_beyond_the_stall_limit_ends_the_wait_with_its_stage_and_the_log
     ],
 )
 def test_a_dead_process_or_a_fatal_line_ends_it_at_once(event: dict[str, Any], said: str) -> None:
-    with pytest.raises(ServingError, match=said):
-        watch_start(watching(event), STARTED, "vllm.log")
+    assert failure(watching(event)[0]).message.startswith(said)
+
+
+def test_the_trace_after_a_fatal_line_is_read_for_the_cause() -> None:
+    fatal = {"text": "ERROR [core.py:1510] EngineCore failed to start.\n"}
+    cause = {"text": "ERROR [core.py:1510] OSError: [Errno 28] No space left on device\n"}
+    error = failure(watching(fatal, cause)[0])
+    assert error.message == "vLLM failed to start: OSError: [Errno 28] No space left on device"
+    assert "df -h" in (error.hint or "")
+
+
+def test_what_dies_at_the_first_completion_is_told_by_what_was_logged_since() -> None:
+    kernel = "torch.AcceleratorError: CUDA error: no kernel image is available"
+    trace = {"text": f"ERROR [core.py:9] EngineCore encountered a fatal error.\n{kernel}\n"}
+    error = failure(watching(READY, trace, answer="HTTP 500: See stack trace (above)")[0])
+    assert error.message == (
+        "vLLM is ready, but generates nothing: HTTP 500: See stack trace (above): " + kernel
+    )
+    assert error.log_tail[-1] == kernel
+    assert "attention-backend" in (error.hint or "")
+
+
+def test_a_completion_that_times_out_tells_that_a_rank_hangs() -> None:
+    hangs = {"text": HANGS.format(1)}
+    error = failure(watching(READY, hangs, answer="http://127.0.0.1:30000: timed out")[0])
+    assert "a rank hangs" in (error.hint or "")
+
+
+def test_what_is_logged_for_ever_after_a_failed_completion_is_not_read_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(watch, "LAST_WORDS", 0.05)
+    run, _ = watching(READY, forever=lambda n: {"text": f"line {n}\n"}, answer="HTTP 500")
+    assert failure(run).message == "vLLM is ready, but generates nothing: HTTP 500"
+
+
+def test_the_log_of_a_failed_first_start_is_kept_here_for_the_undo_removes_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    events = ({"text": f"line {n}\n"} for n in range(100))
+    failure(watching(*events, {"exited": 1})[0])
+    assert list(tmp_path.iterdir()) == []
+    run, told = watching(*({"text": f"line {n}\n"} for n in range(100)), {"exited": 1})
+    run.session.facts[run.session.inventory.head.name]["state"]["exists"] = False
+    failure(run)
+    (kept,) = tmp_path.iterdir()
+    assert kept.read_text().splitlines() == [f"line {n}" for n in range(100)]
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert str(kept) in told.said[-1]
 
 
 def test_an_undo_goes_on_when_nobody_reads_its_progress() -> None:
