@@ -15,6 +15,7 @@ from sparkctl.cluster.rayview import ask_ray
 from sparkctl.cluster.session import Session
 from sparkctl.doctor.check import Source
 from sparkctl.doctor.checks.pairs import open_ports
+from sparkctl.doctor.checks.ranks import died
 from sparkctl.doctor.checks.runtime import MODULES
 from sparkctl.doctor.view import View
 from sparkctl.fabric.pairing import beside
@@ -146,9 +147,9 @@ def _ray(session: Session, view: View, node: Node) -> dict[str, Any]:
 
 
 def _log(session: Session, view: View, node: Node) -> dict[str, Any]:
-    if not view.running(node.name, "vllm"):
+    if not view.running(node.name, "vllm") and not died(view):
         raise Missing("no vLLM of ours runs")
-    from sparkctl.doctor import logview  # and all of the log reader, for a running cluster alone
+    from sparkctl.doctor import logview  # and all of the log reader, where vLLM was started alone
 
     return logview.read(session, node)
 

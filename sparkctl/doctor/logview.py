@@ -11,8 +11,8 @@ from sparkctl.inventory.models import Node
 
 
 def read(session: Session, node: Node) -> dict[str, Any]:
-    """`verdict` on the log of the vLLM that was started last, the log's `path`, and `cut`: the
-    last line that was read when there are too many, else 0.
+    """`verdict` on the log of the vLLM that was started last, the log's `path`, `cut`: the last
+    line that was read when there are too many, else 0, and `tail`: its last 400 lines.
     """
     path = log_path(session.inventory.cluster, "vllm")
     answer = session.ask(
@@ -20,4 +20,4 @@ def read(session: Session, node: Node) -> dict[str, Any]:
     )
     reader = Reader()
     reader.feed_numbered(path, ((n, text.encode()) for n, text in answer["lines"]))
-    return {"verdict": reader.verdict(), "path": path, "cut": answer["cut"]}
+    return {"verdict": reader.verdict(), "path": path, "cut": answer["cut"], "tail": answer["tail"]}

@@ -57,7 +57,7 @@ def test_what_nccl_writes_after_a_long_progress_bar_is_read(tmp_path: Path, bars
     assert [(rank.host, rank.transport) for rank in verdict.ranks] == [("spark-1", "socket")]
     assert verdict.ranks[0].evidence[0].line == 2
     fetched = nccllines.lines({"path": str(log)})
-    assert fetched == {"lines": [(2, SAID.decode())], "cut": 0}
+    assert (fetched["lines"], fetched["cut"]) == ([(2, SAID.decode())], 0)
 
 
 def test_gloos_line_is_fetched_too(tmp_path: Path) -> None:
@@ -79,7 +79,16 @@ def test_of_a_log_with_too_many_lines_of_nccl_the_last_that_was_taken_is_told(
     assert (len(fetched["lines"]), fetched["cut"]) == (3, 4)
     with log.open("ab") as stream:
         stream.write(nccllines.START + b"anew\n" + SAID)
-    assert nccllines.lines({"path": str(log)}) == {"lines": [(8, SAID.decode())], "cut": 0}
+    anew = {"lines": [(8, SAID.decode())], "cut": 0, "tail": [SAID.decode()]}
+    assert nccllines.lines({"path": str(log)}) == anew
+
+
+def test_the_last_lines_of_the_last_start_come_too(tmp_path: Path) -> None:
+    log = tmp_path / "vllm.log"
+    log.write_bytes(
+        nccllines.START + b"old\nold\n" + nccllines.START + b"new\n" + b"x\n" * 500 + b"y"
+    )
+    assert nccllines.lines({"path": str(log)})["tail"] == ["x"] * 399 + ["y"]
 
 
 @pytest.mark.parametrize("packed", [False, True])

@@ -57,7 +57,7 @@ def running(files: dict[str, str] = IB) -> View:
     view.sources = {
         **view.sources,
         "ray": {ONE: {"nodes": nodes}},
-        "log": {ONE: {"verdict": read(files), "path": "vllm.log", "cut": 0}},
+        "log": {ONE: {"verdict": read(files), "path": "vllm.log", "cut": 0, "tail": []}},
         "generation": {ONE: {"models": ["m"], "tokens": 4, "seconds": 0.1, "before": before,
                              "after": after}},
         "api": {ONE: {"url": "http://x:30000/health", "error": None}},
@@ -299,6 +299,16 @@ def test_a_vllm_that_is_gone_is_told_unless_somebody_is_at_work() -> None:
         ours = view.facts(name)["ours"]
         view.facts(name)["ours"] = [p for p in ours if "raylet" in p["command"]]
     assert wrong(view) == {("running.ranks", ONE, "FAIL")}
+    view.sources["log"][ONE]["tail"] = [
+        "INFO x",
+        "RuntimeError: ibv_reg_mr: Cannot allocate memory",
+    ]
+    gone = only(view, "running.ranks")
+    assert "is gone: RuntimeError: ibv_reg_mr" in gone.summary
+    assert gone.fix is not None
+    assert "memlock" in gone.fix.text
+    del view.sources["log"]
+    assert "one of its ranks died" in only(view, "running.ranks").summary
     view.facts(ONE)["state"]["locked"] = True
     assert wrong(view) == set()
     view.facts(ONE)["state"].update(locked=False, files={"applied.json": '{"ray_run": "r1"}'})

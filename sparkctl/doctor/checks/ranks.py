@@ -6,15 +6,16 @@ import re
 from collections.abc import Iterator
 
 from sparkctl.cluster.difference import applied
-from sparkctl.doctor.check import Check
+from sparkctl.doctor.check import Check, Source
 from sparkctl.doctor.checks.processes import strays
 from sparkctl.doctor.checks.running import idle
 from sparkctl.doctor.checks.verbs import CAP_IPC_LOCK, UNLIMITED
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
-from sparkctl.doctor.view import View
+from sparkctl.doctor.view import Missing, View
 from sparkctl.node.settings import watched
 from sparkctl.serving.environment import SECRET
+from sparkctl.serving.progress import Progress
 
 UNSET = "unset"
 # What Ray 2.60, vLLM 0.14 to 0.33 and NVIDIA's images set by themselves.
@@ -124,19 +125,41 @@ def ranks(view: View) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _gone(view: View) -> Finding | None:
-    """A vLLM that was started, not stopped, and runs no more, while its Ray does."""
+def died(view: View) -> str | None:
+    """The run whose vLLM was not stopped and runs no more, while its Ray does."""
     head = view.inventory.head.name
-    started = applied(view.facts(head)).get("vllm_run")
+    started: str | None = applied(view.facts(head)).get("vllm_run")
     # Who holds the lock may be about to start it.
-    if not started or not view.running(head, "ray") or view.group(head, "state")["locked"]:
+    if view.running(head, "vllm") or view.group(head, "state")["locked"]:
         return None
+    return started if view.running(head, "ray") else None
+
+
+def _gone(view: View) -> Finding | None:
+    """A vLLM that died, with what its log says of that."""
+    head, run = view.inventory.head.name, died(view)
+    if not run:
+        return None
+    said, remedy = _last_words(view)
     return fail(
-        f"the vLLM that run {started} started is gone: it or one of its ranks died",
+        f"the vLLM that run {run} started is gone: {said or 'it or one of its ranks died'}",
         Evidence("vllm serve", "none", "/proc, and the journal applied.json"),
-        Remedy("its log tells why", ("sparkctl logs vllm", "sparkctl up")),
+        Remedy(remedy or "its log tells why", ("sparkctl logs vllm", "sparkctl up")),
         node=head,
     )
+
+
+def _last_words(view: View) -> tuple[str | None, str | None]:
+    """What vLLM's log names as the cause, and the remedy; None where it or the log is not there."""
+    try:
+        found = view.source("log", view.inventory.head.name)
+    except Missing:
+        return None, None
+    from sparkctl.serving.diagnosis import explain_vllm  # where something died alone
+
+    progress = Progress()
+    progress.feed("\n".join([*found["tail"], ""]))
+    return progress.verdict, explain_vllm(progress.verdict, found["tail"], waited=False)
 
 
 def verbs(view: View, name: str) -> Iterator[Finding]:
@@ -180,6 +203,6 @@ def verbs(view: View, name: str) -> Iterator[Finding]:
 
 CHECKS = (
     Check("running.environment", "node", environment),
-    Check("running.ranks", "cluster", ranks),
+    Check("running.ranks", "cluster", ranks, needs=(Source.LOG,)),
     Check("running.verbs", "node", verbs),
 )
