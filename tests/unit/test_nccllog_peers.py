@@ -72,6 +72,17 @@ def test_gloo_without_an_interface_is_a_failure_with_its_line() -> None:
     assert "GLOO_SOCKET_IFNAME" in beside.findings[0].fix.text
 
 
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [('"eth0"', "('\"eth0\"')"), (" eth0", "(' eth0')"), ('" eth0,eth1"', "('\" eth0,eth1\"')"),
+     ("eth0')", "(eth0)"), ("eth0;eth1", "('eth0;eth1')")],
+)  # fmt: skip
+def test_gloo_was_given_quotes_or_spaces(given: str, shown: str) -> None:
+    verdict = read({"a": f"RuntimeError: rv != -1. Unable to find address for: {given}\n"})
+    assert verdict.cause == "ifname-no-match"
+    assert verdict.findings[0].summary.endswith(shown)
+
+
 def test_different_communicators_may_differ() -> None:
     other = process(*SOCKET, rank=1).replace("commId 0x1a2b3c", "commId 0xdead")
     verdict = read({"a": process(*IB, rank=0), "b": other})
@@ -209,6 +220,25 @@ def test_only_the_rank_with_one_half_is_named() -> None:
     verdict = read(CASES["one-half-only, by the peer"][0])
     assert verdict.findings[0].ranks == ("spark-2:101",)
     assert [r.cause for r in verdict.ranks] == [None, "one-half-only"]
+
+
+ONE = "NET/IB : Using [0]mlx5_0:1/RoCE [RO]; OOB e:1.2.3.4<0>"
+
+
+def test_one_device_whose_name_tells_no_half_is_told_as_unsure() -> None:
+    verdict = read(pair(ONE, *ON_IB, VIA_IB[0], CONNECTED))
+    assert (verdict.transport, verdict.cause, verdict.failed) == ("rdma", None, False)
+    assert [r.cause for r in verdict.ranks] == [None, None]
+    (finding,) = verdict.findings
+    assert (finding.cause, finding.severity) == ("one-half-only", "INFO")
+    assert "NCCL opened one device" in finding.summary
+    assert "fabric show" in finding.summary
+    assert {c.cause for c in finding.candidates} == {"hca-filter", "port-down"}
+
+
+def test_one_device_on_one_host_is_no_matter_of_halves() -> None:
+    alone = process(ONE, *ON_IB, VIA_IB[0]).replace("nNodes 2", "nNodes 1")
+    assert read({"a": alone}).findings == ()
 
 
 def test_folded_channel_lines_prove_no_idle_half() -> None:

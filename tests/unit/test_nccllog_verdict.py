@@ -7,7 +7,8 @@ from typing import get_args
 import pytest
 
 from sparkctl.fabric.nccllog.advice import ADVICE
-from sparkctl.fabric.nccllog.findings import impossible
+from sparkctl.fabric.nccllog.advice import NO_DEVICE as NO_DEVICE_CANDIDATES
+from sparkctl.fabric.nccllog.hca import impossible
 from sparkctl.fabric.nccllog.model import Cause, Finding
 from tests.unit.nccllogs import (
     CASES,
@@ -166,10 +167,52 @@ def test_filters_that_may_select_something(value: str) -> None:
     assert impossible(value) == ""
 
 
-@pytest.mark.parametrize("value", ["", ",", "="])
-def test_a_filter_without_a_name_is_none(value: str) -> None:
-    files = pair(f"NCCL_IB_HCA set to {value}", NO_DEVICE, USING_NONE, *ON_SOCKET, *VIA_SOCKET)
-    assert read(files).cause == "no-device"
+def on_socket_with(value: str, version: str = "2.28.9") -> Finding:
+    echo = f"NCCL_IB_HCA set to {value}"
+    files = pair(echo, NO_DEVICE, USING_NONE, *ON_SOCKET, *VIA_SOCKET, version=version)
+    (found,) = read(files).findings
+    return found
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", ",", "=", ":1", ":1,:2", "^enp1s0f0np0", "^eth0,enP2p1s0f0np0", '^"mlx5_0"', "^mlx5_0:2"],
+)
+def test_a_filter_that_leaves_nothing_out_is_none(value: str) -> None:
+    found = on_socket_with(value)
+    assert found.cause == "no-device"
+    assert {c.cause for c in found.candidates} == {c.cause for c in NO_DEVICE_CANDIDATES}
+
+
+@pytest.mark.parametrize("value", ["^", "^:1", "^,", "^=rocep1s0f0", "^enp1s0f0np0,rocep"])
+def test_a_filter_that_leaves_something_out_is_one(value: str) -> None:
+    assert on_socket_with(value).cause == "hca-filter-no-match"
+
+
+def test_an_empty_port_is_port_0_until_the_grammar_changed() -> None:
+    assert "no port 0" in on_socket_with("rocep1s0f0:", "2.28.9").summary
+    assert on_socket_with("rocep1s0f0:", "2.30.7").candidates
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [
+        ("rocep", "no ACTIVE device begins with a name in the list"),
+        ("=rocep", "no ACTIVE device has a name in the list"),
+        ("^rocep", "every ACTIVE device begins with a name that the list leaves out"),
+        ("^=rocep", "every ACTIVE device has a name that the list leaves out"),
+    ],
+)
+def test_what_decides_fits_the_value(value: str, wanted: str) -> None:
+    assert on_socket_with(value).candidates[0].decided_by.endswith(wanted)
+
+
+def test_a_demand_names_the_filter_that_keeps_rdma_away() -> None:
+    failed = Warn("Failed to initialize any NET plugin", "plugin/net.cc:1")
+    files = pair("NCCL_IB_HCA set to ^rocep", NO_DEVICE, failed)
+    (found,) = read(files).findings
+    assert "NCCL_IB_HCA='^rocep'" in found.summary
+    assert "leaves out" in found.candidates[0].decided_by
 
 
 def test_nccl_net_is_proved_only_where_ib_was_opened() -> None:
@@ -206,6 +249,27 @@ def test_memory_and_retries_leave_causes_open() -> None:
 
 def test_the_gids_stand_in_the_summary() -> None:
     assert f"remote GID {V4}" in only_finding("gid-family-mismatch").summary
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        ("Connection timed out errno 110", "peer-timeout"),
+        ("Invalid argument errno 22", "gid-family-mismatch"),
+        ("No data available errno 61", "gid-empty-slot"),
+        ("Network is unreachable errno 101", "no-route"),
+        ("No route to host errno 113", "no-route"),
+        ("Die Wartezeit ist abgelaufen errno 110", "peer-timeout"),
+    ],
+)
+def test_the_number_after_the_words_counts(error: str, cause: str) -> None:
+    files = pair(USING, *ON_IB, Warn(f"Call to ibv_modify_qp failed with error {error}"))
+    assert read(files).cause == cause
+
+
+def test_a_gid_ends_before_the_comma_of_a_retry() -> None:
+    told = only_finding("peer-timeout, still retrying").summary
+    assert f"remote GID {V4})" in told
 
 
 @pytest.mark.parametrize("gids", [("::", V4), (V4, "::")])

@@ -29,6 +29,7 @@ NO_DEVICE = (
     Candidate("port-down", f"`{LIST_STATES}`: only a port that is ACTIVE is taken"),
     Candidate("no-hardware", f"`{LIST_DEVICES}` is empty: no cable, or the NIC is off the bus"),
 )
+PEER_DIED = Candidate("peer-died", "the peer's log ends, or shows an error, before this one")
 
 
 @dataclass(frozen=True)
@@ -60,14 +61,7 @@ ADVICE: dict[Cause, Advice] = {
             " without spaces or quotes; the names may differ on each node",
             (LIST_DEVICES, LIST_STATES),
         ),
-        (
-            Candidate(
-                "hca-filter-no-match",
-                f"`{LIST_DEVICES}` and port states on the node: no ACTIVE device begins with a"
-                " name in the list",
-            ),
-            *NO_DEVICE,
-        ),
+        NO_DEVICE,
     ),
     "no-device": Advice(
         "NCCL found no RDMA device with an ACTIVE port, and fell back without an error",
@@ -149,7 +143,7 @@ ADVICE: dict[Cause, Advice] = {
         (
             Candidate("mtu-mismatch", "a don't-fragment ping on each half, in both directions"),
             Candidate("loss", "hw_counters that grow: packet_seq_err, out_of_sequence"),
-            Candidate("peer-died", "the peer's log ends, or shows an error, before this one"),
+            PEER_DIED,
         ),
     ),
     "memory-registration": Advice(
@@ -190,16 +184,6 @@ ADVICE: dict[Cause, Advice] = {
     "unknown": Advice("the log does not tell the cause", Fix(SHOW_MORE)),
 }
 
-# Not NCCL's, but of the same start: torch's Gloo takes one literal interface name.
-GLOO = Advice(
-    "Gloo found no address for the interface that it was given",
-    Fix(
-        "set GLOO_SOCKET_IFNAME on each node to the one interface there that carries the fabric"
-        " address: no prefix, list or ^; unset, give the node's host name an address that it has",
-        ("ip -br address",),
-    ),
-)
-
 # What a socket without a reason leaves open.
 NO_REASON = (
     Candidate("no-device", SHOW_MORE),
@@ -222,4 +206,19 @@ FOLDED = Candidate(
 SILENT_HALF = (
     Candidate("hca-filter", "NCCL_IB_HCA names one half alone"),
     Candidate("port-down", f"`{LIST_STATES}`: the other half is not ACTIVE"),
+)
+# Opened alone by every rank, under a name that tells no half.
+ONE_DEVICE = Advice(
+    "NCCL opened one device; a Spark's cable has two halves, `sparkctl fabric show` tells",
+    ADVICE["one-half-only"].fix,
+    SILENT_HALF,
+)
+# EFAULT: what was offered is no memory that the device can reach.
+BAD_ADDRESS = Advice(
+    "memory could not be registered with the RDMA device: it cannot reach it, the GPU's as a rule",
+    Fix(
+        "leave NCCL_NET_GDR_LEVEL, NCCL_NET_GDR_READ and NCCL_NET_GDR_C2C unset: a GB10 has no"
+        " GPUDirect RDMA, NCCL goes through host memory by itself",
+        (SETTINGS_FILES,),
+    ),
 )

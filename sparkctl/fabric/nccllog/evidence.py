@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sparkctl.fabric.nccllog import warned
 from sparkctl.fabric.nccllog.model import Cause, Evidence
 from sparkctl.fabric.nccllog.rank import RankState
 
@@ -12,7 +13,7 @@ CAUSE_MARKS: dict[Cause, tuple[str, ...]] = {
     "ib-disabled": ("NCCL_IB_DISABLE", "ib-failed"),
     "device-open-denied": ("denied",),
     "libibverbs-missing": ("no-libibverbs",),
-    "no-device": ("no-device",),
+    "no-device": ("no-device", "NCCL_IB_HCA"),
     "hca-filter-no-match": ("NCCL_IB_HCA", "no-device"),
     "net-forced-socket": ("NCCL_NET", "devices", "socket-initialized"),
     "net-ib-unavailable": (
@@ -28,7 +29,7 @@ CAUSE_MARKS: dict[Cause, tuple[str, ...]] = {
     "gid-family-mismatch": ("gid-family-mismatch", "NCCL_IB_GID_INDEX"),
     "plugin-only": ("net-ib-unavailable", "NCCL_NET_PLUGIN"),
     "one-half-only": ("devices", "NCCL_IB_HCA"),
-    "unknown": ("warning", "unknown"),
+    "unknown": (*warned.MARKS, "unknown"),
 }
 
 

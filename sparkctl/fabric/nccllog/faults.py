@@ -12,9 +12,11 @@ from sparkctl.fabric.nccllog.model import Cause
 
 NO_INTERFACE = re.compile(r"no (?:socket |IP )?interface found", re.IGNORECASE)
 NO_NETWORK = re.compile(r"Failed to initialize any NET plugin|Error: network (.{1,80}) not found")
-# `failed with 22 Invalid argument, on dev …`; older: `failed with error Invalid argument`.
+# `failed with 22 Invalid argument, on dev …`; older: `failed with error Invalid argument`, and of
+# some versions ` errno 22` after it.
 MODIFY_QP = re.compile(r"Call to ibv_modify_qp failed with (?:error )?(?:([0-9]{1,9}) )?([^,]*)")
-GIDS = re.compile(r"local GID (?!index)(\S+?),? remote GID (\S+)")
+ERRNO = re.compile(r" errno ([0-9]{1,9})\s*$")
+GIDS = re.compile(r"local GID (?!index)(\S+?),? remote GID ([^\s,]+)")
 # `status=12`, `status=IBV_WC_RETRY_EXC_ERR(12)`; older: `with error 12`.
 COMPLETION = re.compile(
     r"Got completion from peer .*?with (?:status=|error )(?:IBV_WC_[A-Z_]+\()?([0-9]{1,9})"
@@ -25,6 +27,7 @@ MEMORY = re.compile(
     r"Call to ibv_(?:reg_\w+|create_cq|create_qp) failed"
     r"(?:$|.*Cannot allocate memory|.*errno 12\b)"
 )
+BAD_ADDRESS = re.compile(r"Call to ibv_reg_\w+ failed.*(?:Bad address|errno 14\b)")  # EFAULT
 # enum ncclSocketType: 3 is Socket's data, 4 is IB's (src/include/socket.h); the wording varies.
 WRONG_TYPE = re.compile(r"wrong (?:\w+ )?type\D{0,20}(?:3\D{1,20}4|4\D{1,20}3)\b")
 # An error on its way out of ncclCommInit or a group call; 7 is ncclInProgress.
@@ -43,6 +46,7 @@ BY_ERRNO: dict[str, Cause] = {
     "No route to host": "no-route",
 }
 EMPTY_GID = "::"
+BAD_DETAIL = "Bad address"
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,9 @@ def fault(level: str, message: str) -> Fault | None:
         return Fault("mixed-transports")  # 2.30.7 says it as INFO, and may hang
     if MEMORY.search(message):
         return Fault("memory-registration", fatal=fatal)
+    if BAD_ADDRESS.search(message):
+        # Of a buffer of its own NCCL dies, and says so next; without a user's buffer it goes on.
+        return Fault("memory-registration", BAD_DETAIL, fatal=False)
     if not fatal:
         return Fault("unknown") if FATAL.match(message) else None
     if NO_INTERFACE.search(message):
@@ -82,6 +89,8 @@ def fault(level: str, message: str) -> Fault | None:
 
 def _modify_qp(modify: re.Match[str], message: str) -> Fault:
     number, words = modify.groups()
+    if errno := ERRNO.search(words):
+        number = number or errno[1]
     cause = BY_ERRNO.get(number or words.strip(), "unknown")
     gids = GIDS.search(message)
     detail = ""

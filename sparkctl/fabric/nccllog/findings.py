@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-
-from sparkctl.fabric.nccllog import advice
+from sparkctl.fabric.nccllog import advice, hca, warned
 from sparkctl.fabric.nccllog.evidence import evidence
+from sparkctl.fabric.nccllog.faults import BAD_DETAIL
 from sparkctl.fabric.nccllog.model import Candidate, Cause, Evidence, Finding, Severity
 from sparkctl.fabric.nccllog.peers import LoneHalf
 from sparkctl.fabric.nccllog.rank import RankState
@@ -19,12 +17,11 @@ from sparkctl.fabric.nccllog.verdict import (
 )
 
 EVIDENCE_LIMIT = 6
-NETDEV = re.compile(r"(?:en[opsxP]|eth|wl|bond|br-|docker)")
 
 
 def finding(because: Cause, states: list[RankState], halves: dict[str, LoneHalf]) -> Finding:
     """The finding on a cause; `states` are the ranks that show it, at least one."""
-    told = advice.ADVICE[because]
+    told = _advice(because, states, halves)
     details = dict.fromkeys(_detail(because, state, halves) for state in states)
     if because == "mixed-transports" and len({network(state) for state in states}) == 1:
         details = {}  # the socket told it, and the peer that is otherwise is in no log here
@@ -41,18 +38,33 @@ def finding(because: Cause, states: list[RankState], halves: dict[str, LoneHalf]
     )
 
 
-def nothing_read() -> Finding:
-    """The finding on logs in which NCCL says nothing."""
-    told = advice.ADVICE["unknown"]
-    return Finding("unknown", "UNKNOWN", "no line of NCCL in the log", (), (), (), told.fix)
+def _advice(because: Cause, states: list[RankState], halves: dict[str, LoneHalf]) -> advice.Advice:
+    """What a cause's advice is, after what these ranks' lines add to it."""
+    match because:
+        case "unknown":
+            return next(filter(None, map(_meaning, states)), advice.ADVICE[because])
+        case "memory-registration" if all(_bad_address(state) for state in states):
+            return advice.BAD_ADDRESS
+        case "one-half-only" if all(_one_device(halves[state.name]) for state in states):
+            return advice.ONE_DEVICE
+    return advice.ADVICE[because]
 
 
-def without_address(lines: Sequence[Evidence]) -> Finding:
-    """The finding on Gloo's lines about an interface, which vLLM does not survive."""
-    told = advice.GLOO
-    names = ", ".join(dict.fromkeys(line.text.rpartition(": ")[2] for line in lines))
-    summary = f"{told.summary} ({names})"
-    return Finding("ifname-no-match", "FAIL", summary, (), tuple(lines), (), told.fix)
+def _meaning(state: RankState) -> advice.Advice | None:
+    """What a rank's warnings mean, where nothing else tells more of it."""
+    kind, told = transport(state), warned.meaning(state.marks)
+    if kind == "socket" or (told is warned.WARNED and kind not in ("rdma", "local")):
+        return None
+    return told
+
+
+def _bad_address(state: RankState) -> bool:
+    fault = broken(state).get("memory-registration")
+    return fault is not None and fault.detail == BAD_DETAIL
+
+
+def _one_device(half: LoneHalf) -> bool:
+    return not half.sure and not half.carries
 
 
 def _severity(because: Cause, states: list[RankState], halves: dict[str, LoneHalf]) -> Severity:
@@ -61,7 +73,9 @@ def _severity(because: Cause, states: list[RankState], halves: dict[str, LoneHal
     kinds = {transport(state) for state in states}
     if because == "mixed-transports" or kinds & {"failed", "socket"}:
         return "FAIL"
-    return "UNKNOWN" if because == "unknown" else "WARN"
+    if because == "unknown" and kinds == {"unknown"}:
+        return "UNKNOWN"
+    return "WARN"
 
 
 def _evidence(because: Cause, states: list[RankState]) -> list[Evidence]:
@@ -78,12 +92,18 @@ def _detail(because: Cause, state: RankState, halves: dict[str, LoneHalf]) -> st
         case "one-half-only":
             return f"{state.name} {halves[state.name].detail}"
         case "hca-filter-no-match":
-            return _set_to(state, "NCCL_IB_HCA") + impossible(state.settings["NCCL_IB_HCA"])
+            value = state.settings["NCCL_IB_HCA"]
+            return _set_to(state, "NCCL_IB_HCA") + hca.impossible(value, state.release)
+        case "no-device" if state.settings.get("NCCL_IB_HCA"):
+            return f"{_set_to(state, 'NCCL_IB_HCA')} leaves none out"
         case "ifname-no-match":
             return _set_to(state, "NCCL_SOCKET_IFNAME")
         case "net-ib-unavailable":
             reason = not_rdma(state)
-            return "" if reason == "unknown" else f"because of {reason}"
+            if reason == "unknown":
+                return ""
+            detail = _detail(reason, state, halves)
+            return f"because of {reason}" + (f", {detail}" if detail else "")
         case "unknown":
             return _unknown(state)
     fault = broken(state).get("net-ib-unavailable" if because == "plugin-only" else because)
@@ -97,8 +117,8 @@ def _set_to(state: RankState, name: str) -> str:
 
 
 def _unknown(state: RankState) -> str:
-    if warnings := state.marks.get("warning"):
-        return warnings[0].text
+    if said := warned.lines(state.marks) or state.marks.get("unknown"):
+        return said[0].text.partition(" NCCL WARN ")[2] or said[0].text
     if network(state) == "socket":
         return f"{state.name} took Socket"
     return f"{state.name} names no network"
@@ -109,40 +129,26 @@ def _candidates(
 ) -> tuple[Candidate, ...]:
     """The causes that a rank's log leaves open; none where it proves the one."""
     match because:
-        case "hca-filter-no-match" if impossible(state.settings["NCCL_IB_HCA"]):
-            return ()
+        case "hca-filter-no-match":
+            value = state.settings["NCCL_IB_HCA"]
+            if hca.impossible(value, state.release):
+                return ()
+            return (hca.candidate(value, state.release), *advice.NO_DEVICE)
         case "net-forced-socket" if not (state.devices or "NCCL_NET" in state.settings):
             return advice.SKIPPED_IB
         case "ib-disabled" if not disabled(state):
             return advice.SILENT_DISABLE
+        case "unknown" if meaning := _meaning(state):
+            return meaning.candidates
         case "unknown" if network(state) == "socket":
             return advice.NO_REASON
         case "net-ib-unavailable":
-            return advice.ADVICE[not_rdma(state)].candidates
-        case "one-half-only" if not halves[state.name].sure:
+            reason = not_rdma(state)
+            return _candidates(reason, state, halves) if reason != "unknown" else ()
+        case "memory-registration" if _bad_address(state):
+            return ()
+        case "one-half-only" if not halves[state.name].sure and halves[state.name].carries:
             return (advice.FOLDED,)
         case "one-half-only" if not halves[state.name].carries:
             return advice.SILENT_HALF
     return advice.ADVICE[because].candidates
-
-
-def impossible(value: str) -> str:
-    """Why no entry of a NCCL_IB_HCA value can select a Spark's device; empty when one may.
-
-    Nothing is trimmed, ports are numbered 1, `^` alone selects nothing (NCCL's src/misc/utils.cc).
-    """
-    if value.startswith("^"):
-        return "" if value.strip("^=,") else ": ^ alone leaves out every device"
-    reasons = []
-    for entry in filter(None, value.removeprefix("=").split(",")):
-        name, _, rest = entry.partition(":")
-        port = rest.partition(":")[0]
-        if re.search(r"[\s\"';]", entry):
-            reasons.append(f"space, quote or semicolon in {entry!r} is part of the name")
-        elif NETDEV.match(name):
-            reasons.append(f"{name} is an interface, not an RDMA device")
-        elif port.isdigit() and int(port[:9]) != 1:
-            reasons.append(f"{name} has no port {port}")
-        else:
-            return ""
-    return ": " + ", ".join(reasons) if reasons else ""

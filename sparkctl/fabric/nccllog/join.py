@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from sparkctl.fabric.nccllog import warned
+from sparkctl.fabric.nccllog.beside import (
+    nothing_read,
+    program_failed,
+    unlike_versions,
+    without_address,
+)
 from sparkctl.fabric.nccllog.evidence import evidence
-from sparkctl.fabric.nccllog.findings import finding, nothing_read, without_address
-from sparkctl.fabric.nccllog.model import Cause, Evidence, LogVerdict, RankVerdict, Severity
+from sparkctl.fabric.nccllog.findings import finding
+from sparkctl.fabric.nccllog.model import (
+    Cause,
+    Evidence,
+    Finding,
+    LogVerdict,
+    RankVerdict,
+    Severity,
+    Transport,
+)
 from sparkctl.fabric.nccllog.peers import LoneHalf, lone_halves, mixed, overall
 from sparkctl.fabric.nccllog.rank import RankState
 from sparkctl.fabric.nccllog.verdict import (
@@ -21,16 +36,43 @@ from sparkctl.fabric.nccllog.verdict import (
 ORDER: tuple[Severity, ...] = ("FAIL", "WARN", "UNKNOWN", "INFO")
 
 
-def join(states: Sequence[RankState], gloo: Sequence[Evidence] = ()) -> LogVerdict:
-    """The verdict on every process, and over all of them; `gloo` are Gloo's lines about an
-    interface without an address.
+def join(
+    states: Sequence[RankState],
+    gloo: Sequence[Evidence] = (),
+    errors: Mapping[str, Sequence[Evidence]] | None = None,
+    beside: Sequence[Finding] = (),
+) -> LogVerdict:
+    """The verdict on every process, and over all of them.
 
-    The worst finding names the whole log's cause.
+    `gloo` are Gloo's lines about an interface without an address, `errors` what the program said
+    of NCCL's errors, by kind, `beside` the findings of another reader of the same logs. The worst
+    finding names the whole log's cause.
     """
-    if not states and gloo:
-        return LogVerdict((), "failed", "ifname-no-match", (without_address(gloo),))
-    if not states:
-        return LogVerdict((), "unknown", "unknown", (nothing_read(),))
+    kind, ranks, findings = _ranks(states)
+    if gloo:
+        kind = "failed"
+        findings.append(without_address(gloo))
+    explained = any(f.severity == "FAIL" and f.cause != "unknown" for f in findings)
+    if explained:
+        findings = [f for f in findings if f.cause != "unknown"]
+    if errors and not (explained and kind == "failed"):
+        # They do not say of which process they are: of one that tells nothing else, maybe.
+        kind = "failed"
+        findings = [f for f in findings if f.severity != "UNKNOWN"]
+        findings += program_failed(errors)
+    if unlike := unlike_versions(states):
+        findings.append(unlike)
+    findings += beside
+    if not states and not any(f.severity == "FAIL" for f in findings):
+        findings.append(nothing_read())
+    findings.sort(key=_order)
+    return LogVerdict(ranks, kind, _cause(findings), tuple(findings))
+
+
+def _ranks(
+    states: Sequence[RankState],
+) -> tuple[Transport, tuple[RankVerdict, ...], list[Finding]]:
+    """The transport over all, each process's verdict, and the findings on their causes."""
     unlike = {state.name: state for state in mixed(states)}
     halves = lone_halves(states)
     kind = overall((state, transport(state)) for state in states)
@@ -43,15 +85,29 @@ def join(states: Sequence[RankState], gloo: Sequence[Evidence] = ()) -> LogVerdi
         ranks.append(_rank(state, causes, halves.get(state.name)))
     if kind != "unknown" and "unknown" in grouped:
         # What never joined a communicator tells nothing beside ranks that did.
-        grouped["unknown"] = [s for s in grouped["unknown"] if s.size or s.faults]
+        grouped["unknown"] = [
+            s for s in grouped["unknown"] if s.size or s.faults or warned.meaning(s.marks)
+        ]
     findings = [finding(name, members, halves) for name, members in grouped.items() if members]
-    if gloo:
-        kind, findings = "failed", [*findings, without_address(gloo)]
-    if any(f.severity == "FAIL" and f.cause != "unknown" for f in findings):
-        findings = [f for f in findings if f.cause != "unknown"]
-    findings.sort(key=lambda f: (ORDER.index(f.severity), f.cause != "mixed-transports"))
-    worst = next((f.cause for f in findings if f.severity != "INFO"), None)
-    return LogVerdict(tuple(ranks), kind, worst, tuple(findings))
+    return kind, tuple(ranks), findings
+
+
+def _order(finding: Finding) -> tuple[int, int]:
+    """The worst first; of equals the transports, then what has a name, then the rest."""
+    first = {"mixed-transports": 0, "nccl-versions": 2, "vllm": 2, "unknown": 3}
+    return ORDER.index(finding.severity), first.get(finding.cause, 1)
+
+
+def _cause(findings: Sequence[Finding]) -> Cause | None:
+    """The first cause that is NCCL's own; unknown where only something else is wrong."""
+    wrong = [f.cause for f in findings if f.severity != "INFO"]
+    for told in wrong:
+        match told:
+            case "nccl-versions" | "vllm":
+                continue
+            case _:
+                return told
+    return "unknown" if wrong else None
 
 
 def _causes(state: RankState, unlike: bool, half: LoneHalf | None) -> Iterable[Cause]:
@@ -86,4 +142,5 @@ def _rank(state: RankState, causes: list[Cause], half: LoneHalf | None) -> RankV
         channels=carried(state),
         cause=own,
         evidence=evidence(state, own),
+        settings=dict(state.settings),
     )

@@ -12,7 +12,10 @@ from typing import NamedTuple
 NEEDLE = b"NCCL"
 # gloo's transport/tcp/device.cc, under torch's and vLLM's own words.
 GLOO_NEEDLE = b"Unable to find address for"
-GLOO = re.compile(r"Unable to find address for: ?[\w.^=,:-]{1,80}")
+# Quotes and spaces in the value are printed as they are.
+GLOO = re.compile(
+    r"Unable to find address for: {1,8}(?:\"[^\"]{0,80}\"|'[^']{0,80}'|[\w.^=,:;-]{1,80})"
+)
 TEXT_LIMIT = 300
 
 COLOUR = re.compile(r"\x1b\[[0-9;]{0,16}m")
@@ -57,12 +60,12 @@ def parse(line: str) -> Record | None:
         pid=int(head["pid"]),
         level=level[1],
         message=message,
-        text=_shown((head[0] + level[0] + message)[:TEXT_LIMIT]),
+        text=shown((head[0] + level[0] + message)[:TEXT_LIMIT]),
         folded=fold is not None,
     )
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
     """The text without what a terminal would obey."""
     if text.isprintable():
         return text

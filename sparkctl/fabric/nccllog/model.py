@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 Transport = Literal["rdma", "socket", "local", "failed", "unknown"]
@@ -27,6 +28,9 @@ Cause = Literal[
     "plugin-only",
     "unknown",
 ]
+
+# What a finding tells beside the causes; the log's and the ranks' cause is then `unknown`.
+Beside = Literal["nccl-versions", "vllm"]
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class Finding:
     `candidates` is empty where the log alone proves the cause.
     """
 
-    cause: Cause
+    cause: Cause | Beside
     severity: Severity
     summary: str
     ranks: tuple[str, ...]
@@ -76,7 +80,7 @@ class RankVerdict:
 
     `devices` are the RDMA devices that NCCL opened; `channels` counts the channel lines of each
     device or, under Socket, interface: what has none carries nothing. `cause` is None when all is
-    well.
+    well. `settings` are the NCCL_ variables that choose a network, as the process printed them.
     """
 
     host: str
@@ -88,6 +92,12 @@ class RankVerdict:
     channels: dict[str, int]
     cause: Cause | None
     evidence: tuple[Evidence, ...]
+    settings: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """host:pid, as in a finding's ranks."""
+        return f"{self.host}:{self.pid}"
 
 
 @dataclass(frozen=True)
@@ -104,9 +114,16 @@ class LogVerdict:
         """Whether anything has to be mended."""
         return any(f.severity == "FAIL" for f in self.findings)
 
+    def values(self, variable: str, ranks: Collection[str]) -> dict[str, str]:
+        """What those ranks (host:pid, a finding's) printed as this variable's value, by rank; a
+        rank that printed none is not in it.
+        """
+        told = {r.name: r.settings.get(variable) for r in self.ranks if r.name in ranks}
+        return {name: value for name, value in told.items() if value is not None}
+
     def document(self) -> dict[str, Any]:
         """The JSON document of `doctor --log --json`; scripts rely on its form."""
         document = asdict(self)
         for rank in document["ranks"]:
-            del rank["channels"]
+            del rank["channels"], rank["settings"]
         return document

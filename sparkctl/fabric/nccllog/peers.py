@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from sparkctl.fabric.nccllog.model import Transport
@@ -17,7 +17,11 @@ HALF = re.compile(r"roce(P2)?p1s0f([01])$")
 
 @dataclass(frozen=True)
 class LoneHalf:
-    """A process that uses less than the port; not `sure` where Ray has folded channel lines."""
+    """A process that uses less than the port.
+
+    Not `sure` where Ray has folded channel lines, or all ranks opened one device whose name does
+    not tell a half.
+    """
 
     detail: str
     sure: bool
@@ -27,14 +31,14 @@ class LoneHalf:
 def mixed(states: Iterable[RankState]) -> list[RankState]:
     """The ranks of communicators in which one runs on RDMA and another on Socket."""
     found: dict[str, RankState] = {}
-    for group in _communicators(states):
+    for group in communicators(states):
         kinds = {state.name: network(state) for state in group}
         if {"rdma", "socket"} <= set(kinds.values()):
             found.update({s.name: s for s in group if kinds[s.name] in ("rdma", "socket")})
     return list(found.values())
 
 
-def _communicators(states: Iterable[RankState]) -> Iterator[list[RankState]]:
+def communicators(states: Iterable[RankState]) -> Iterator[list[RankState]]:
     """Ranks that share a communicator; before NCCL printed commId, those of equally many ranks."""
     groups: dict[object, list[RankState]] = defaultdict(list)
     for state in states:
@@ -47,11 +51,11 @@ def _communicators(states: Iterable[RankState]) -> Iterator[list[RankState]]:
 def lone_halves(states: Iterable[RankState]) -> dict[str, LoneHalf]:
     """The processes on RDMA that leave a half of a port idle, by host:pid."""
     found: dict[str, LoneHalf] = {}
-    for group in _communicators(states):
+    for group in communicators(states):
         most = max((len(opened(state)) for state in group), default=0)
         for state in group:
             if state.name not in found and network(state) == "rdma":
-                half = _idle(state) or _alone(state, most)
+                half = _idle(state) or _alone(state, most) or _one_device(state, group)
                 if half:
                     found[state.name] = half
     return found
@@ -100,6 +104,15 @@ def _alone(state: RankState, most: int) -> LoneHalf | None:
         detail = f"opened {names[0]} alone, a peer opened {most}"
         return LoneHalf(detail, sure=True, carries=False)
     return None
+
+
+def _one_device(state: RankState, group: Sequence[RankState]) -> LoneHalf | None:
+    """One device in every rank over several hosts: both halves could be behind the cable."""
+    if state.nodes < 2 and len({peer.host for peer in group}) < 2:
+        return None
+    if any(len(opened(peer)) != 1 for peer in group):
+        return None
+    return LoneHalf(f"opened {opened(state)[0]} alone", sure=False, carries=False)
 
 
 def overall(states: Iterable[tuple[RankState, Transport]]) -> Transport:

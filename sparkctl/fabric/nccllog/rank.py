@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from sparkctl.fabric.nccllog import warned
 from sparkctl.fabric.nccllog.faults import Fault, fault
 from sparkctl.fabric.nccllog.lines import Record
 from sparkctl.fabric.nccllog.model import Evidence
@@ -99,15 +100,26 @@ class RankState:
         for needle, take in TAKERS:
             if needle in message:
                 take(self, record, evidence)
-        for mark, beginning in MARKS:
+        for name, beginning in MARKS:
             if message.startswith(beginning):
-                self.mark(mark, evidence)
+                self.mark(name, evidence)
         if message.startswith("Connected all"):
             self.retrying = None
         elif found := fault(record.level, message):
             self._fault(found, evidence)
-        elif record.level == "WARN":
-            self.mark("warning", evidence)
+        elif record.level == "WARN" and (mark := warned.mark(message)):
+            self.mark(mark, evidence)
+
+    @property
+    def release(self) -> tuple[int, ...] | None:
+        """The version as numbers."""
+        return tuple(int(part) for part in self.version.split(".")) if self.version else None
+
+    def take_version(self, version: str, evidence: Evidence) -> None:
+        """The first version that is told counts."""
+        if self.version is None:
+            self.version = version
+            self.mark("version", evidence)
 
     def mark(self, mark: str, evidence: Evidence) -> None:
         """Keep a line as evidence, unless there are enough of its kind."""
@@ -124,9 +136,9 @@ class RankState:
             if found.fatal and not known.fatal:
                 self.faults[found.cause] = found
 
-    def _version(self, record: Record, _: Evidence) -> None:
-        if self.version is None and (version := VERSION.search(record.message)):
-            self.version = version[1]
+    def _version(self, record: Record, evidence: Evidence) -> None:
+        if version := VERSION.search(record.message):
+            self.take_version(version[1], evidence)
 
     def _communicator(self, record: Record, _: Evidence) -> None:
         if rank := RANK.search(record.message):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from sparkctl.fabric.nccllog import program
 from sparkctl.fabric.nccllog.join import join
 from sparkctl.fabric.nccllog.lines import GLOO, GLOO_NEEDLE, NEEDLE, parse
-from sparkctl.fabric.nccllog.model import Evidence, LogVerdict
+from sparkctl.fabric.nccllog.model import Evidence, Finding, LogVerdict
 from sparkctl.fabric.nccllog.rank import LINES_A_MARK, VERSION, RankState
 
 # torchrun's prefix; it tells the rank of a process that failed before it had a communicator.
@@ -23,7 +24,7 @@ class FileHints:
     """
 
     processes: set[str] = field(default_factory=set)
-    version: str | None = None
+    version: tuple[str, Evidence] | None = None
     ranks: set[int] = field(default_factory=set)
 
 
@@ -37,6 +38,7 @@ class Reader:
         self._states: dict[str, RankState] = {}
         self._hints: list[FileHints] = []
         self._gloo: list[Evidence] = []
+        self._errors: dict[str, list[Evidence]] = {}
 
     def feed(self, file: str, lines: Iterable[bytes]) -> None:
         """Read one file's lines, in their order; `file` is its name in the evidence."""
@@ -57,8 +59,12 @@ class Reader:
     def _line(self, file: str, number: int, line: str, hints: FileHints) -> None:
         record = parse(line)
         if record is None:
-            if version := VERSION.search(line):
-                hints.version = hints.version or version[1]
+            if hints.version is None and (version := VERSION.search(line)):
+                hints.version = version[1], Evidence(file, number, version[0])
+            if error := program.error(line):
+                kind, text = error
+                known = self._errors.setdefault(kind, [])
+                known += [Evidence(file, number, text)] if len(known) < LINES_A_MARK else []
             if (rank := TORCH_RANK.search(line)) and len(hints.ranks) < 2:
                 hints.ranks.add(int(rank[1]))
             return
@@ -67,14 +73,15 @@ class Reader:
         hints.processes.add(state.name)
         state.feed(record, file, number)
 
-    def verdict(self) -> LogVerdict:
-        """The verdict on all that was read, ranks in order."""
+    def verdict(self, beside: Sequence[Finding] = ()) -> LogVerdict:
+        """The verdict on all that was read, ranks in order, with the findings of another reader."""
         for hints in self._hints:
             for state in (self._states[name] for name in hints.processes):
-                state.version = state.version or hints.version
+                if hints.version:
+                    state.take_version(*hints.version)
                 if state.rank is None and len(hints.processes) == len(hints.ranks) == 1:
                     state.rank = min(hints.ranks)
         states = sorted(
             self._states.values(), key=lambda s: (s.rank is None, s.rank or 0, s.host, s.pid)
         )
-        return join(states, self._gloo)
+        return join(states, self._gloo, self._errors, beside)

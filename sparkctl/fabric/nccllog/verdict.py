@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from sparkctl.fabric.nccllog import hca, warned
 from sparkctl.fabric.nccllog.faults import Fault
 from sparkctl.fabric.nccllog.model import Cause, Transport
 from sparkctl.fabric.nccllog.rank import RankState
@@ -78,7 +79,7 @@ def cause(state: RankState) -> Cause | None:
         return "unknown"
     if kind == "unknown":
         return "plugin-only" if state.networks or state.channels else "unknown"
-    return None
+    return "unknown" if warned.meaning(state.marks) else None
 
 
 def not_rdma(state: RankState) -> Cause:
@@ -110,15 +111,14 @@ def disabled(state: RankState) -> bool:
 
 
 def filtered(state: RankState) -> bool:
-    """Whether NCCL_IB_HCA leaves anything out: a value without names selects every device."""
-    return state.settings.get("NCCL_IB_HCA", "").strip("=,") != ""
+    """Whether NCCL_IB_HCA leaves anything out."""
+    return hca.filters(state.settings.get("NCCL_IB_HCA", ""), state.release)
 
 
 def skipped_ib(state: RankState) -> bool:
     """Whether the log shows the network's start, and IB was not even tried in it."""
-    version = tuple(int(part) for part in (state.version or "0").split("."))
     return (
-        version > LAST_TO_TRY_ALL
+        (state.release or (0,)) > LAST_TO_TRY_ALL
         and "ib" not in state.marks
         and "ib-failed" not in state.marks
         and bool(state.networks or "net-ib-unavailable" in state.marks)
