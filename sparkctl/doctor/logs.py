@@ -11,6 +11,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import IO, cast
 
+from sparkctl.doctor.vllmlines import VllmLines
 from sparkctl.errors import UsageError
 from sparkctl.fabric.nccllog.model import LogVerdict
 from sparkctl.fabric.nccllog.reader import Reader
@@ -24,18 +25,18 @@ def read_logs(names: Iterable[str]) -> LogVerdict:
 
     Raises UsageError for a file that cannot be read.
     """
-    reader = Reader()
+    reader, vllm = Reader(), VllmLines()
     for name in dict.fromkeys(names):
         try:
             with _opened(name) as file:
-                reader.feed_numbered(name, pieces(file))
+                reader.feed_numbered(name, vllm.passing(name, pieces(file)))
         except (OSError, EOFError, zlib.error) as error:
             found = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             raise UsageError(
                 f"--log wanted a readable file, found {name}: {found}",
                 hint="name a log of vLLM, Ray or NCCL_DEBUG_FILE, or - for stdin",
             ) from error
-    return reader.verdict()
+    return reader.verdict(vllm.findings())
 
 
 @contextmanager

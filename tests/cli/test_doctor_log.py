@@ -83,6 +83,23 @@ def test_a_warning_is_no_failure(tmp_path: Path) -> None:
     assert "WARN one-half-only" in done.stdout
 
 
+def test_a_rank_whose_log_tells_no_cause_asks_for_the_others() -> None:
+    done = sparkctl("doctor", "--log", str(REAL / "ifname-missing.rank1.log"))
+    assert done.returncode == 3
+    assert "a rank waited for another to open NCCL" in done.stdout
+    assert "fix: give the logs of all ranks" in done.stdout
+
+
+def test_a_log_of_vllm_alone_tells_its_failure(tmp_path: Path) -> None:
+    path = tmp_path / "vllm.log"
+    path.write_text("INFO x\nValueError: Free memory on device cuda:0 is less than desired\n")
+    done = sparkctl("doctor", "--log", str(path), "--json")
+    assert done.returncode == 3
+    (finding,) = json.loads(done.stdout)["findings"]
+    assert (finding["cause"], finding["evidence"][0]["line"]) == ("vllm", 2)
+    assert "gpu-memory-utilization" in finding["fix"]["text"]
+
+
 @pytest.mark.parametrize("packed", [False, True])
 def test_stdin(packed: bool) -> None:
     data = (REAL / "socket-fallback.rank0.log").read_bytes()

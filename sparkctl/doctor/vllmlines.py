@@ -1,0 +1,132 @@
+"""vLLM's and Ray's own lines in a log: failures with a known remedy, beside NCCL's lines."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+
+from sparkctl.fabric.nccllog.lines import GLOO_NEEDLE, NEEDLE, TEXT_LIMIT, shown
+from sparkctl.fabric.nccllog.model import Evidence, Finding, Fix
+from sparkctl.node.nccllines import START
+from sparkctl.serving.diagnosis import RAY, VLLM, remedy
+from sparkctl.serving.progress import ANSI, FATAL, Progress
+
+Numbered = tuple[int, bytes]
+
+BATCH = 256  # lines that are searched as one text: of a log that is well most hold nothing
+READY = b"Application startup complete."
+# Each line that is looked at has one of these in it.
+NEEDLES = (
+    READY,
+    START,
+    b"rror",
+    b"No available ",
+    b"less than desired",
+    b"undefined symbol",
+    b"Version mismatch",
+    b"Waiting for creating",
+    b"failed to start",
+    b"died unexpectedly",
+)
+# What tells without an exception's name before it (the dynamic linker, Ray's warning).
+BARE = re.compile(r"undefined symbol|Version mismatch")
+# No error, and a fault where it does not end (vLLM 0.17 to 0.33).
+NO_BLOCK = "No available shared memory broadcast block"
+WAITING = re.compile(rf"{NO_BLOCK}|Waiting for creating a placement group")
+STUCK = (
+    "a rank waits for another that is stuck or still compiles: read every rank's log, and ask each"
+    " with `py-spy dump --pid PID` where it is"
+)
+OF_RAY = re.compile(r"\b[Rr]ay\b|\bGCS\b|Version mismatch")
+READ_ON = "read the log around this line, and the logs of the other ranks"
+LINE_LIMIT = 4096
+MOST_REMEDIES = 3
+MOST_LOOKED_AT = 10_000  # the first lines with a needle tell the cause, not the last
+
+
+@dataclass
+class Start:
+    """What one start of vLLM said; a log may hold several, and the last one counts."""
+
+    ready: bool = False
+    looked_at: int = 0
+    fatal: Evidence | None = None
+    error: Evidence | None = None
+    remedies: dict[str, Evidence] = field(default_factory=dict)
+
+    def take(self, file: str, number: int, line: str) -> None:
+        """Look at a line; once the API is up an error is a request's, unless the engine died."""
+        if self.ready and not (self.fatal or FATAL.search(line) or WAITING.search(line)):
+            return
+        self.looked_at += 1
+        progress = Progress()
+        progress.feed(f"{line}\n")
+        said = progress.verdict
+        if said is None and (BARE.search(line) or WAITING.search(line)):
+            said = line.strip()
+        if said is None:
+            return
+        evidence = Evidence(file, number, shown(said[:TEXT_LIMIT]))
+        if progress.fatal:
+            self.fatal = self.fatal or evidence
+        elif progress.cause:
+            self.error = self.error or evidence
+        if (cure := _remedy(said)) and len(self.remedies) < MOST_REMEDIES:
+            self.remedies.setdefault(cure, evidence)
+
+
+def _remedy(said: str) -> str | None:
+    if NO_BLOCK in said:
+        return STUCK
+    return remedy([said], VLLM) or (remedy([said], RAY) if OF_RAY.search(said) else None)
+
+
+class VllmLines:
+    """Hands NCCL's lines on, and keeps of vLLM's and Ray's own what tells of a failure."""
+
+    def __init__(self) -> None:
+        self._starts: dict[str, Start] = {}
+
+    def passing(self, file: str, lines: Iterable[Numbered]) -> Iterator[Numbered]:
+        """The lines that the log reader may want, in their order; all are looked at on the way."""
+        lines = iter(lines)
+        while batch := list(islice(lines, BATCH)):
+            text = b"\n".join(raw for _, raw in batch)
+            if any(needle in text for needle in NEEDLES):
+                for number, raw in batch:
+                    if any(needle in raw for needle in NEEDLES):
+                        self._line(file, number, raw)
+            if NEEDLE in text or GLOO_NEEDLE in text:
+                yield from batch
+
+    def _line(self, file: str, number: int, raw: bytes) -> None:
+        start = self._starts.setdefault(file, Start())
+        if raw.startswith(START) or READY in raw:
+            self._starts[file] = Start(ready=READY in raw)
+        elif start.looked_at < MOST_LOOKED_AT:
+            for part in raw.split(b"\r"):
+                # NCCL's and Gloo's are the log reader's.
+                if NEEDLE not in part and GLOO_NEEDLE not in part:
+                    text = part[:LINE_LIMIT].decode("utf-8", "replace")
+                    start.take(file, number, ANSI.sub("", text))
+
+    def findings(self) -> list[Finding]:
+        """One finding where a start failed or waits, with the remedies that are known."""
+        told = [s for s in self._starts.values() if s.fatal or s.remedies]
+        if not told:
+            return []
+        lines = [e for s in told for e in (*s.remedies.values(), s.error, s.fatal) if e]
+        cures = dict.fromkeys(cure for s in told for cure in s.remedies)
+        return [
+            Finding(
+                cause="vllm",
+                severity="FAIL" if any(s.fatal for s in told) else "WARN",
+                summary=lines[0].text,
+                ranks=(),
+                evidence=tuple(dict.fromkeys(lines))[:6],
+                candidates=(),
+                fix=Fix("; ".join(cures) or READ_ON),
+            )
+        ]
