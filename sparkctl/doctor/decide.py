@@ -46,6 +46,7 @@ DECIDING: dict[str, tuple[str, ...]] = {
     "memory-registration": ("fabric.memlock", "running.verbs", "host.kernel"),
     "memlock-limit": ("fabric.memlock", "running.verbs"),
     "kho-kernel": ("host.kernel",),
+    "settings-differ": SETTINGS,
     "mixed-transports": (*NO_DEVICE, *SETTINGS),
     "one-half-only": ("fabric.halves", "fabric.addresses", "fabric.hca"),
     "unknown": (*NO_DEVICE, *SETTINGS),
