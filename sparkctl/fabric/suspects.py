@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 
-from sparkctl.fabric.grammar import IB_HCA, LIMITS, SOCKET_IFNAME, Filter, parse
+from sparkctl.fabric.grammar import IB_HCA, LIMITS, SOCKET_IFNAME, Entry, Filter, parse
 from sparkctl.fabric.version import NEWEST, Version
 
 # What each variable does not name, how such a name looks, and what the variable names.
@@ -68,7 +68,9 @@ def _names(
             continue
         if any(other.startswith(name) for other in others):
             yield f"{name} is {kind}, {variable} names {wanted}"
-        elif same := [n for n in names if n.lower().startswith(name.lower())]:
+        elif begun := [n for n in names if n.startswith(name)]:
+            yield f"{name} is only the beginning of {begun[0]}: = takes whole names"
+        elif same := [n for n in names if chosen.names(Entry(name.lower()), n.lower())]:
             yield f"{name} differs by case from {same[0]}"
         elif looks.match(name):
             yield f"{name} matches nothing here, it looks like {kind}: {variable} names {wanted}"
