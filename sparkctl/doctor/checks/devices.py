@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import IPv4Interface
-from itertools import combinations
+from typing import Any
 
 from sparkctl.doctor.check import Check
+from sparkctl.doctor.checks.subnets import subnets
 from sparkctl.doctor.finding import Evidence, Finding, fail, ok, unknown, warn
 from sparkctl.doctor.remedy import Action, Remedy
 from sparkctl.doctor.view import View
@@ -80,7 +80,7 @@ def halves(view: View, name: str) -> Iterator[Finding]:
 def _inactive(view: View, name: str, half: Half) -> Finding:
     where = f"/sys/class/infiniband/{half.hca}/ports/1/state"
     net = view.group(name, "net")[half.interface]
-    ports = view.group(name, "ib")[half.hca]["ports"].values()
+    ports = list(view.group(name, "ib")[half.hca]["ports"].values())
     state = ", ".join(f"{p['state']} ({p['phys_state']})" for p in ports)
     evidence = Evidence("ACTIVE (LinkUp)", state, where)
     if not net["up"]:
@@ -96,12 +96,35 @@ def _inactive(view: View, name: str, half: Half) -> Finding:
                 ),
             ),
         )
+    if net["carrier"]:
+        return _idle(half, next(iter(ports)), evidence)
     return fail(
         f"{half.hca} is not ACTIVE: {half.interface} has no carrier, the other end is down or"
         " unplugged",
         evidence,
         Remedy("bring the peer's half of this cable up; re-seat the cable at both ends"),
     )
+
+
+def _idle(half: Half, port: dict[str, Any], evidence: Evidence) -> Finding:
+    """A link that is there, over which the port does not run RDMA."""
+    ethernet = port["link_layer"] == "Ethernet"
+    return fail(
+        f"{half.hca} is {port['state']}, not ACTIVE, though {half.interface} has carrier"
+        + ("" if ethernet else f": its link layer is {port['link_layer']}"),
+        evidence,
+        Remedy(
+            f"take {half.interface} down and up again; what the driver says of it is in the"
+            " kernel's log; reboot with the cable in",
+            (f"sudo ip link set {half.interface} down", f"sudo ip link set {half.interface} up",
+             "sudo dmesg | grep -i mlx5"),
+        )
+        if ethernet
+        else Remedy(
+            "set the port to Ethernet, then reboot: an InfiniBand port waits for a subnet manager",
+            (f"sudo mlxconfig -d {half.pci} set LINK_TYPE_P1=2",),
+        ),
+    )  # fmt: skip
 
 
 def addresses(view: View, name: str) -> Iterator[Finding]:
@@ -119,26 +142,6 @@ def addresses(view: View, name: str) -> Iterator[Finding]:
                 (f"sudo ip address add ADDRESS/24 dev {half.interface}",),
             ),
         )
-
-
-def subnets(view: View, name: str) -> Iterator[Finding]:
-    """The halves of a cable belong in two subnets, or one of them carries all traffic."""
-    named = [(h.interface, IPv4Interface(a)) for h in view.cage(name) for a in h.ipv4[:1]]
-    clashes = [
-        (one, a, two, b)
-        for (one, a), (two, b) in combinations(named, 2)
-        if a.network.overlaps(b.network)
-    ]
-    for one, a, two, b in clashes:
-        yield fail(
-            f"both halves are in one subnet: {one} has {a}, {two} has {b}",
-            Evidence("two subnets", f"{a.network} and {b.network}", "ip address"),
-            Remedy(f"on every node give {two} an address in another subnet, kept by netplan"),
-        )
-    if not named:
-        yield unknown("no half has an address, see fabric.addresses")
-    elif not clashes:
-        yield ok(", ".join(f"{interface} in {a.network}" for interface, a in named))
 
 
 CHECKS = (

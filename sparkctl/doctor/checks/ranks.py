@@ -9,7 +9,7 @@ from sparkctl.cluster.difference import applied
 from sparkctl.doctor.check import Check, Source
 from sparkctl.doctor.checks.processes import strays
 from sparkctl.doctor.checks.running import idle
-from sparkctl.doctor.checks.verbs import CAP_IPC_LOCK, UNLIMITED
+from sparkctl.doctor.checks.verbs import CAP_IPC_LOCK, ENOUGH, UNLIMITED
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
 from sparkctl.doctor.view import Missing, View
@@ -190,9 +190,9 @@ def verbs(view: View, name: str) -> Iterator[Finding]:
         if limit in (None, UNLIMITED) or process["capabilities"] >> CAP_IPC_LOCK & 1:
             continue
         wrong += 1
-        yield fail(
-            f"memlock is {limit // 1024} KiB in pid {pid}: registering memory for RDMA fails with"
-            " `Cannot allocate memory`",
+        yield (warn if limit >= ENOUGH else fail)(
+            f"memlock is {limit // 1024} KiB in pid {pid}: registering memory for RDMA"
+            f" {'may fail' if limit >= ENOUGH else 'fails'} with `Cannot allocate memory`",
             Evidence("unlimited", f"{limit} bytes", f"/proc/{pid}/limits"),
             Remedy("lift it for logins (see fabric.memlock), then start Ray again: a limit is"
                    " inherited from what started it", ("sparkctl down", "sparkctl up")),

@@ -16,6 +16,9 @@ from sparkctl.node.verbs import LOSS
 CAP_IPC_LOCK = 14  # linux/capability.h: RLIMIT_MEMLOCK does not bind its holder
 UNLIMITED = -1
 MIB = 2**20
+# NCCL registers its own buffers (NCCL_BUFFSIZE, 4 MiB a channel and peer), some hundred MiB: more
+# than this may do, unless the application's are registered as well.
+ENOUGH = 2**30
 
 
 def uverbs(view: View, name: str) -> Iterator[Finding]:
@@ -57,9 +60,11 @@ def memlock(view: View, name: str) -> Iterator[Finding]:
     elif view.fact(name, "system", "capabilities") >> CAP_IPC_LOCK & 1:
         yield ok(f"memlock is {_size(limit)}, which CAP_IPC_LOCK lifts for {user}")
     else:
-        yield fail(
-            f"memlock is {_size(limit)} for {user} over SSH: registering memory for RDMA fails with"
-            " `Cannot allocate memory`",
+        enough = limit >= ENOUGH
+        effect = "may fail" if enough else "fails"
+        yield (warn if enough else fail)(
+            f"memlock is {_size(limit)} for {user} over SSH: registering memory for RDMA {effect}"
+            " with `Cannot allocate memory`",
             Evidence("unlimited", _size(limit), "ulimit -l of a login over SSH"),
             Remedy(
                 "lift it for logins, then log in anew; in a container pass --cap-add IPC_LOCK"

@@ -1,0 +1,112 @@
+"""The fabric's checks where addresses, wiring and control are others than the lab's pair has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from sparkctl.doctor.finding import Finding
+from sparkctl.doctor.view import View
+from tests.unit.doctorview import INVENTORY, examined, healthy, wrong
+
+ONE, TWO, THREE = "spark-1", "spark-2", "spark-3"
+FIRST, SECOND = "enp1s0f0np0", "enP2p1s0f0np0"
+FUNCTIONS = ("rocep1s0f0", "roceP2p1s0f0", "rocep1s0f1", "roceP2p1s0f1")
+MANAGEMENT = "{interfaces: [enP7s7], hcas: [rocep1s0f0, roceP2p1s0f0]}"
+
+
+def two(view: View) -> Any:
+    return view.all_facts[TWO]
+
+
+def only(view: View, check: str, severity: str) -> Finding:
+    (found,) = [f for f in examined(view, check) if f.severity.value == severity]
+    assert severity in ("OK", "INFO", "UNKNOWN") or (found.evidence and found.fix)
+    return found
+
+
+def slots(*addresses: tuple[str, str]) -> list[dict[str, Any]]:
+    """The GIDs of a ConnectX-7 with these addresses, each with its netdev: two for each."""
+    link = "fe80:0000:0000:0000:4ebb:47ff:fe00:0200"
+    gids = [link, *(f"::ffff:{ip}" for ip, _ in addresses)]
+    ndevs = [FIRST, *(ndev for _, ndev in addresses)]
+    kinds = ("IB/RoCE v1", "RoCE v2")
+    return [
+        {"index": 2 * at + v, "gid": gid, "type": kind, "ndev": ndev}
+        for at, (gid, ndev) in enumerate(zip(gids, ndevs, strict=True))
+        for v, kind in enumerate(kinds)
+    ]
+
+
+def give(view: View, name: str, interface: str, *ipv4: str) -> None:
+    """These addresses instead of the interface's, with the GIDs that the kernel makes of them."""
+    facts: Any = view.facts(name)
+    facts["net"][interface]["ipv4"] = list(ipv4)
+    for device in facts["ib"].values():
+        if interface in device["netdevs"]:
+            taken = ((a.partition("/")[0], interface) for a in ipv4)
+            device["ports"]["1"]["gids"] = slots(*taken)
+
+
+# Subnets.
+
+
+def test_a_second_address_in_the_other_halfs_subnet() -> None:
+    view = healthy()
+    give(view, TWO, SECOND, "192.168.101.12/24", "192.168.100.13/24")
+    assert wrong(view) == {("fabric.subnets", TWO, "FAIL")}
+    assert only(view, "fabric.subnets", "FAIL").summary == (
+        "both halves are in one subnet: enp1s0f0np0 has 192.168.100.12/24, enP2p1s0f0np0 has"
+        " 192.168.100.13/24"
+    )
+
+
+def test_link_local_addresses_beside_the_fabrics_are_no_clash() -> None:
+    view = healthy()
+    give(view, TWO, FIRST, "192.168.100.12/24", "169.254.1.12/16")
+    give(view, TWO, SECOND, "192.168.101.12/24", "169.254.2.12/16")
+    assert wrong(view) == set()
+
+
+@pytest.mark.parametrize("other", ["enp1s0f1np1", "enP7s7"])
+@pytest.mark.parametrize(("address", "up", "told"), [
+    ("192.168.100.77/24", True, True), ("192.168.101.77/26", True, True),
+    ("192.168.100.77/24", False, False), ("192.168.100.77/32", True, False),
+    ("192.168.0.77/16", True, False), ("192.168.102.77/24", True, False),
+])  # fmt: skip
+def test_another_interface_in_a_halfs_subnet(
+    other: str, address: str, up: bool, told: bool
+) -> None:
+    view = healthy()
+    two(view)["net"][other].update(up=up, ipv4=[address])
+    assert wrong(view) == ({("fabric.subnets", TWO, "WARN")} if told else set())
+
+
+# What a port and a limit are.
+
+
+@pytest.mark.parametrize(("layer", "said"), [("Ethernet", ""), ("InfiniBand", "layer is Inf")])
+def test_a_port_that_is_not_active_though_its_link_is_there(layer: str, said: str) -> None:
+    view = healthy()
+    port = two(view)["ib"]["roceP2p1s0f0"]["ports"]["1"]
+    port.update(state="INIT", link_layer=layer)
+    found = only(view, "fabric.halves", "FAIL")
+    assert found.summary.startswith(
+        "roceP2p1s0f0 is INIT, not ACTIVE, though enP2p1s0f0np0 has carrier"
+    )
+    assert said in found.summary
+    assert found.fix
+    assert ("LINK_TYPE" in found.fix.commands[0]) is bool(said)
+
+
+@pytest.mark.parametrize(
+    ("limit", "severity"),
+    [(-1, "OK"), (15 * 2**30, "WARN"), (2**30, "WARN"), (2**30 - 1, "FAIL"), (65536, "FAIL")],
+)
+def test_a_limit_of_locked_memory_that_may_do_is_a_warning(limit: int, severity: str) -> None:
+    view = healthy()
+    two(view)["system"].update(capabilities=0, limits={"memlock": limit, "nofile": 20000})
+    (found,) = [f for f in examined(view, "fabric.memlock") if f.node == TWO]
+    assert found.severity.value == severity
