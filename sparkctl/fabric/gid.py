@@ -1,15 +1,17 @@
 """Which GID NCCL takes of a port's table; pure.
 
 From 2.21 NCCL scans from index 0 and takes the first RoCE v2 entry that is IPv4-mapped, or else the
-first that is IPv4-mapped at all; with none it stays at index 0. A pinned NCCL_IB_GID_INDEX is used
-unchecked, for every HCA (NCCL's src/transport/net_ib*, ncclIbGetGidIndex).
+first that is IPv4-mapped at all; with none it stays at index 0. NCCL_IB_ADDR_RANGE leaves out what
+is not in it; a pinned NCCL_IB_GID_INDEX is used unchecked, for every HCA (NCCL's
+src/transport/net_ib*, ncclIbGetGidIndex).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv6Address
+from functools import cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from typing import Any
 
 ROCE_V2 = "RoCE v2"
@@ -44,31 +46,47 @@ def table(gids: Sequence[Mapping[str, Any]]) -> list[Gid]:
     """The filled slots of a port, from the probe's facts (node/hardware.py), by index."""
     found = []
     for slot in gids:
-        mapped = IPv6Address(slot["gid"]).ipv4_mapped
-        found.append(
-            Gid(
-                slot["index"],
-                slot["gid"],
-                slot["type"] or UNREAD,
-                str(mapped) if mapped else None,
-                slot["ndev"],
-            )
-        )
+        gid, kind = slot["gid"], slot["type"] or UNREAD
+        found.append(Gid(slot["index"], gid, kind, _mapped(gid), slot["ndev"]))
     return sorted(found, key=lambda g: g.index)
 
 
-def taken_index(gids: Sequence[Gid], pinned: int | None = None) -> int:
+@cache
+def _mapped(gid: str) -> str | None:
+    """The IPv4 address that a GID is made of; each is looked at for every other node."""
+    mapped = IPv6Address(gid).ipv4_mapped
+    return str(mapped) if mapped else None
+
+
+def address_range(value: str) -> IPv4Network | None:
+    """NCCL_IB_ADDR_RANGE as NCCL reads it: None, everything, for what is no ADDRESS/BITS."""
+    try:
+        return IPv4Network(value, strict=False) if "/" in value else None
+    except ValueError:
+        return None
+
+
+def taken_index(
+    gids: Sequence[Gid], pinned: int | None = None, within: IPv4Network | None = None
+) -> int:
     """The index that NCCL uses, whatever is in that slot.
 
-    `pinned` is NCCL_IB_GID_INDEX; a negative one means unset, as for NCCL.
+    `pinned` is NCCL_IB_GID_INDEX; a negative one means unset, as for NCCL. `within` is
+    NCCL_IB_ADDR_RANGE, which the scan's start at index 0 is not held against.
     """
     if pinned is not None and pinned >= 0:
         return pinned
-    mapped = [g for g in gids if g.ipv4 is not None]
+    mapped = [g for g in gids if g.ipv4 is not None and (g.index == 0 or _in(g.ipv4, within))]
     return next((g.index for g in mapped if g.usable), mapped[0].index if mapped else 0)
 
 
-def taken(gids: Sequence[Gid], pinned: int | None = None) -> Gid | None:
+def _in(ipv4: str, within: IPv4Network | None) -> bool:
+    return within is None or IPv4Address(ipv4) in within
+
+
+def taken(
+    gids: Sequence[Gid], pinned: int | None = None, within: IPv4Network | None = None
+) -> Gid | None:
     """The slot that NCCL uses; None when it is empty, and ibv_modify_qp fails with errno 61."""
-    index = taken_index(gids, pinned)
+    index = taken_index(gids, pinned, within)
     return next((g for g in gids if g.index == index), None)

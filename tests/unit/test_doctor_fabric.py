@@ -50,6 +50,85 @@ def give(view: View, name: str, interface: str, *ipv4: str) -> None:
             device["ports"]["1"]["gids"] = slots(*taken)
 
 
+# What NCCL takes, and its peer.
+
+
+SUBNETS = INVENTORY + "fabric: {subnets: [192.168.100.0/24, 192.168.101.0/24]}\n"
+
+
+def test_a_gid_of_another_subnet_than_the_peers_is_a_failure() -> None:
+    view = healthy(SUBNETS)
+    give(view, TWO, FIRST, "169.254.7.2/16", "192.168.100.12/24")
+    assert wrong(view) == {("fabric.gid", TWO, "FAIL")}
+    found = only(view, "fabric.gid", "FAIL")
+    assert "takes GID 3: 169.254.7.2 (RoCE v2) of enp1s0f0np0, in no subnet of spark-1's" in (
+        found.summary
+    )
+    assert found.evidence[0].wanted == "the GID of 192.168.100.12"
+    assert found.fix
+    assert found.fix.commands == ("sudo ip address del 169.254.7.2/16 dev enp1s0f0np0",)
+    give(view, TWO, FIRST, "192.168.100.12/24", "169.254.7.2/16")
+    assert wrong(view) == set(), "the first is taken"
+
+
+def test_both_ends_may_take_the_other_subnet() -> None:
+    view = healthy(SUBNETS)
+    for number, name in ((11, ONE), (12, TWO)):
+        give(view, name, FIRST, f"169.254.7.{number}/16", f"192.168.100.{number}/24")
+    assert wrong(view) == set()
+
+
+def gid(view: View) -> set[tuple[str | None, str]]:
+    found = examined(view, "fabric.gid")
+    return {(f.node, f.severity.value) for f in found if f.severity.value != "OK"}
+
+
+def test_a_gid_of_a_vlan_that_the_peer_does_not_take() -> None:
+    view = healthy()
+    vlan = {**two(view)["net"][FIRST], "ipv4": ["10.9.9.9/24"], "pci": None}
+    two(view)["net"][f"{FIRST}.100"] = vlan
+    gids = slots(("10.9.9.9", f"{FIRST}.100"), ("192.168.100.12", FIRST))
+    two(view)["ib"]["rocep1s0f0"]["ports"]["1"]["gids"] = gids
+    assert gid(view) == {(TWO, "FAIL")}
+    assert "10.9.9.9 (RoCE v2) of enp1s0f0np0.100" in only(view, "fabric.gid", "FAIL").summary
+    one: Any = view.facts(ONE)
+    one["net"][f"{FIRST}.100"] = {**vlan, "ipv4": ["10.9.9.8/24"]}
+    assert gid(view) == {(TWO, "FAIL")}, "it has the VLAN and does not take it"
+    gids = slots(("10.9.9.8", f"{FIRST}.100"), ("192.168.100.11", FIRST))
+    one["ib"]["rocep1s0f0"]["ports"]["1"]["gids"] = gids
+    assert gid(view) == set()
+
+
+def test_a_range_of_addresses_has_nccl_take_the_fabrics() -> None:
+    def with_range(value: str) -> View:
+        view = healthy(SUBNETS + f"env: {{set: {{NCCL_IB_ADDR_RANGE: {value}}}}}\n")
+        give(view, TWO, FIRST, "169.254.7.2/16", "192.168.100.12/24")
+        return view
+
+    assert wrong(with_range("192.168.100.0/23")) == set()
+    view = with_range("10.0.0.0/8")
+    assert wrong(view) == {("fabric.gid", n, "FAIL") for n in (ONE, TWO)}
+    said = {f.summary for f in examined(view, "fabric.gid")}
+    assert all("leaves out every GID" in text for text in said)
+
+
+def test_a_pinned_index_is_what_the_peers_are_held_against() -> None:
+    view = healthy(SUBNETS + 'env: {set: {NCCL_IB_GID_INDEX: "3"}}\n')
+    give(view, TWO, FIRST, "192.168.100.12/24", "169.254.7.2/16")
+    assert {w for w in wrong(view) if w[2] == "FAIL"} == set()
+    give(view, TWO, FIRST, "169.254.7.2/16", "192.168.100.12/24")
+    assert ("fabric.gid", TWO, "FAIL") in wrong(view)
+
+
+def test_a_gid_beside_the_fabric_is_unknown_while_the_peer_is() -> None:
+    view = healthy(SUBNETS)
+    give(view, TWO, FIRST, "169.254.7.2/16", "192.168.100.12/24")
+    view.all_facts = {TWO: two(view)}
+    (found, _) = [f for f in examined(view, "fabric.gid") if f.node == TWO]
+    assert found.severity.value == "UNKNOWN"
+    assert "whether a peer is in its subnet" in found.summary
+
+
 # Subnets.
 
 

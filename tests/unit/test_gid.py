@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkctl.fabric.gid import Gid, table, taken, taken_index
+from sparkctl.fabric.gid import Gid, address_range, table, taken, taken_index
 
 V1, V2 = "IB/RoCE v1", "RoCE v2"
 LINK = "fe80:0000:0000:0000:4ebb:47ff:fe00:0100"
@@ -84,6 +84,22 @@ def test_a_pinned_slot_is_used_unchecked() -> None:
     assert taken(MLX5, 7) is None
     assert taken_index(MLX5, 7) == 7
     assert taken(MLX5, -1) == taken(MLX5)
+
+
+@pytest.mark.parametrize(
+    ("value", "chosen"),
+    [("192.168.101.0/24", 5), ("192.168.101.99/24", 5), ("192.168.100.0/23", 3),
+     ("10.0.0.0/8", 0), ("", 3), ("192.168.101.11", 3), ("192.168.101.0/33", 3), ("here/24", 3)],
+)  # fmt: skip
+def test_a_range_of_addresses_leaves_out_the_others(value: str, chosen: int) -> None:
+    both = gids((0, LINK, V1), (2, MAPPED, V1), (3, MAPPED, V2), (4, SECOND, V1), (5, SECOND, V2))
+    assert taken_index(both, within=address_range(value)) == chosen
+    assert taken_index(both, 2, address_range(value)) == 2
+
+
+def test_the_first_slot_is_taken_whatever_the_range() -> None:
+    rxe = gids((0, MAPPED, V2), (1, SECOND, V2))
+    assert taken_index(rxe, within=address_range("192.168.101.0/24")) == 0
 
 
 AF_INET, AF_INET6 = 2, 10
