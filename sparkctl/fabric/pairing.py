@@ -75,8 +75,9 @@ def _see_each_other(a: IPv4Interface, b: IPv4Interface) -> bool:
 def check_pairing(choices: Mapping[str, FabricChoice]) -> list[tuple[str, str]]:
     """(node, problem) for every node whose choice does not fit the first one's.
 
-    The socket interfaces belong in one subnet, the two halves of a node in two, each in one of
-    the peer's; every node uses as many RDMA devices as the others, and at least one.
+    The socket interfaces belong in one subnet, the two halves of a node in two; every node uses
+    as many RDMA devices as the others, and at least one. Which halves face each other is in
+    wiring.py.
     """
     problems = []
     for name, choice in choices.items():
@@ -114,12 +115,3 @@ def _beside(first: str, one: FabricChoice, two: FabricChoice) -> Iterator[str]:
             f"it uses {len(two.hcas)} RDMA devices ({', '.join(two.hcas)}), {first} uses"
             f" {len(one.hcas)} ({', '.join(one.hcas)})"
         )
-    elif not any((*_alone(one), *_alone(two))):
-        yield from _second_half(first, one, two)
-
-
-def _second_half(first: str, one: FabricChoice, two: FabricChoice) -> Iterator[str]:
-    theirs = [_parsed(address) for address in one.addresses]
-    for interface, address in list(zip(two.interfaces, two.addresses, strict=False))[1:]:
-        if not any(_see_each_other(_parsed(address), their) for their in theirs):
-            yield f"its half {interface} ({address}) is in no subnet of {first}'s halves"

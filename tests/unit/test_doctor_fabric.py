@@ -129,6 +129,176 @@ def test_a_gid_beside_the_fabric_is_unknown_while_the_peer_is() -> None:
     assert "whether a peer is in its subnet" in found.summary
 
 
+# Halves, where control runs beside them.
+
+
+def beside(fabric: str = MANAGEMENT, more: str = "") -> View:
+    text = INVENTORY.replace("role: head", f"role: head, fabric: {fabric}")
+    return healthy(text.replace("role: worker", f"role: worker, fabric: {fabric}") + more)
+
+
+def test_control_on_the_management_network_is_well() -> None:
+    view = beside()
+    for name, number in ((ONE, 11), (TWO, 12)):
+        files = view.facts(name)["persistence"]["files"]
+        files[0]["addresses"].append(f"10.77.0.{number}")
+        files[0]["interfaces"].append("enP7s7")
+    assert {w for w in wrong(view) if w[0].startswith("fabric.")} == set()
+
+
+def pairing(view: View) -> list[tuple[str | None, str]]:
+    found = examined(view, "fabric.pairing")
+    return [(f.node, f.severity.value) for f in found if f.severity.value != "OK"]
+
+
+def test_a_half_in_another_subnet_than_the_peers() -> None:
+    view = beside()
+    give(view, TWO, SECOND, "192.168.107.12/24")
+    assert pairing(view) == [(TWO, "FAIL")]
+    assert only(view, "fabric.pairing", "FAIL").summary == (
+        "its half enP2p1s0f0np0 (192.168.107.12/24) is in no subnet of spark-1's halves:"
+        " roceP2p1s0f0 finds no peer"
+    )
+
+
+def test_a_pair_whose_halves_see_nothing_of_each_other() -> None:
+    view = beside()
+    give(view, TWO, FIRST, "192.168.107.12/24")
+    give(view, TWO, SECOND, "192.168.108.12/24")
+    assert pairing(view) == [(TWO, "FAIL"), (TWO, "FAIL")]
+
+
+def test_the_same_address_on_two_halves() -> None:
+    view = beside()
+    give(view, TWO, SECOND, "192.168.101.11/24")
+    assert pairing(view) == [(TWO, "FAIL")]
+    assert "192.168.101.11 is also spark-1's" in only(view, "fabric.pairing", "FAIL").summary
+
+
+def test_crossed_halves_are_told() -> None:
+    view = beside()
+    give(view, TWO, FIRST, "192.168.101.12/24")
+    give(view, TWO, SECOND, "192.168.100.12/24")
+    assert pairing(view) == [(TWO, "WARN")]
+    said = only(view, "fabric.pairing", "WARN").summary
+    assert "rocep1s0f0 (192.168.100.11/24) with rocep1s0f0 (192.168.101.12/24)" in said
+    settled = beside(more="env: {set: {NCCL_IB_SUBNET_AWARE_ROUTING: '1'}}\n")
+    settled.all_facts = view.all_facts
+    assert pairing(settled) == []
+
+
+# Three nodes.
+
+
+# Each node's address in each subnet of the ring, by function: the first cage goes to the next
+# node's second.
+RING = {ONE: (1, 2, 5, 6), TWO: (3, 4, 1, 2), THREE: (5, 6, 3, 4)}
+SWITCH = dict.fromkeys(RING, (100, 101))
+BY_SUBNET = "env: {set: {NCCL_IB_SUBNET_AWARE_ROUTING: '1'}}\n"
+FOUR = f"{{interfaces: [enP7s7], hcas: [{', '.join(FUNCTIONS)}]}}"
+
+
+def three(subnets: Mapping[str, tuple[int, ...]], fabric: str = "{}", more: str = "") -> View:
+    """Three nodes, each with a half in each of its subnets, and the pings that doctor sends."""
+    nodes = "".join(
+        f"  - {{name: {n}, host: 10.77.0.1{i}, role: {'worker' if i > 1 else 'head'},"
+        f" fabric: {fabric}}}\n"
+        for i, n in enumerate(subnets, 1)
+    )
+    start, _, rest = INVENTORY.partition("nodes:\n")
+    runtime = rest[rest.index("runtime:") :]
+    made = healthy(f"{start}nodes:\n{nodes}{runtime}{more}")
+    facts: dict[str, Any] = dict(zip(subnets, [healthy().facts(TWO) for _ in subnets], strict=True))
+    view = View(made.inventory, tuple(made.inventory.nodes), [], all_facts=facts)
+    for at, name in enumerate(subnets, 1):
+        known: Any = view.facts(name)
+        known["net"]["enP7s7"]["ipv4"] = [f"10.77.0.1{at}/24"]
+        for hca, subnet in zip(FUNCTIONS, subnets[name], strict=False):
+            interface = known["ib"][hca]["netdevs"][0]
+            known["net"][interface].update(up=True, carrier=1, operstate="up", mtu=9000)
+            known["ib"][hca]["ports"]["1"].update(state="ACTIVE", phys_state="LinkUp")
+            give(view, name, interface, f"192.168.{subnet}.1{at}/24")
+    return view
+
+
+def pinged(view: View) -> View:
+    from sparkctl.doctor.gather import _pings
+
+    names = [n.name for n in view.inventory.nodes]
+    sent = {a: [p for b in names if b != a for p in _pings(view, a, b)] for a in names}
+    view.sources["peers"] = {
+        name: {"pings": [{**p, "error": None, "problem": None} for p in pings], "connects": [],
+               "counters": {}}
+        for name, pings in sent.items()
+    }  # fmt: skip
+    return view
+
+
+def fabric(view: View) -> set[tuple[str, str | None, str]]:
+    """What is not well of the pairs."""
+    found = examined(pinged(view), "fabric.pairing", "fabric.ping", "fabric.gid", "fabric.subnets")
+    return {(f.check, f.node, f.severity.value) for f in found if f.severity.value != "OK"}
+
+
+def test_a_ring_of_three_is_well() -> None:
+    view = three(RING, FOUR, BY_SUBNET)
+    assert fabric(view) == set()
+    assert len([f for f in examined(view, "fabric.ping") if f.severity.value == "OK"]) == 3
+
+
+def test_a_ring_needs_nccl_to_go_by_subnets() -> None:
+    assert fabric(three(RING, FOUR)) == {("fabric.pairing", n, "WARN") for n in (TWO, THREE)}
+
+
+def test_in_a_ring_sockets_over_the_halves_reach_nobody() -> None:
+    every = f"{{hcas: [{', '.join(FUNCTIONS)}]}}"
+    view = three(RING, every, BY_SUBNET)
+    failed = [f for f in examined(view, "fabric.pairing") if f.severity.value == "FAIL"]
+    assert len(failed) == 3
+    assert all("its socket interface" in f.summary for f in failed)
+    assert all(f.fix and "name a management interface" in f.fix.text for f in failed)
+    assert ("fabric.pairing", TWO, "FAIL") in fabric(three(RING)), "cage 0 alone faces nobody"
+
+
+def test_in_a_ring_a_half_that_faces_nobody_is_found() -> None:
+    view = three({**RING, THREE: (5, 6, 3, 9)}, FOUR, BY_SUBNET)
+    found = {w for w in fabric(view) if w[0] == "fabric.pairing"}
+    assert found == {("fabric.pairing", TWO, "FAIL"), ("fabric.pairing", THREE, "FAIL")}
+    silent = [f for f in examined(view, "fabric.ping") if f.severity.value == "UNKNOWN"]
+    assert {(f.node, f.summary.split()[3]) for f in silent} == {
+        (TWO, "enP2p1s0f0np0"), (THREE, "enP2p1s0f1np1"),
+    }  # fmt: skip
+    view = three(RING, FOUR, BY_SUBNET)
+    del view.facts(ONE)["net"]
+    assert {f.severity.value for f in examined(view, "fabric.pairing")} == {"UNKNOWN"}
+
+
+@pytest.mark.parametrize("chosen", ["{}", MANAGEMENT])
+@pytest.mark.parametrize("subnets", [(100, 107), (107, 101), (107, 108)])
+def test_on_a_switch_a_node_in_the_wrong_subnet_is_found(
+    subnets: tuple[int, ...], chosen: str
+) -> None:
+    assert fabric(three(SWITCH, chosen)) == set()
+    found = fabric(three({**SWITCH, THREE: subnets}, chosen))
+    assert {w for w in found if w[2] == "FAIL"} >= {("fabric.pairing", THREE, "FAIL")}
+    assert {n for _, n, _ in found} == {THREE}
+
+
+def test_two_and_two_nodes_in_subnets_of_their_own() -> None:
+    nodes = {ONE: (100, 101), TWO: (100, 101), THREE: (107, 108), "spark-4": (107, 108)}
+    found = fabric(three(nodes, MANAGEMENT))
+    assert {(c, n) for c, n, s in found if s == "FAIL"} == {
+        ("fabric.pairing", THREE), ("fabric.pairing", "spark-4"),
+    }  # fmt: skip
+
+
+def test_a_ring_of_four_has_nodes_that_no_cable_joins() -> None:
+    nodes = {ONE: (1, 2, 7, 8), TWO: (3, 4, 1, 2), THREE: (5, 6, 3, 4), "spark-4": (7, 8, 5, 6)}
+    found = fabric(three(nodes, FOUR, BY_SUBNET))
+    assert found == {(f"fabric.{c}", n, s) for n in (THREE, "spark-4")
+                     for c, s in (("pairing", "WARN"), ("ping", "INFO"))}  # fmt: skip
+
+
 # Subnets.
 
 

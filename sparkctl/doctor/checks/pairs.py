@@ -8,7 +8,8 @@ from typing import Any
 
 from sparkctl.doctor.check import Check, Source
 from sparkctl.doctor.checks.processes import wanted_ports
-from sparkctl.doctor.finding import Evidence, Finding, fail, ok, unknown
+from sparkctl.doctor.checks.wiring import elsewhere, facing, wiring
+from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown
 from sparkctl.doctor.remedy import Remedy
 from sparkctl.doctor.view import View
 from sparkctl.fabric.pairing import beside, check_pairing
@@ -25,7 +26,9 @@ def open_ports(view: View, name: str) -> dict[int, str]:
 
 
 def pairing(view: View, one: str, two: str) -> Iterator[Finding]:
-    """The chosen halves of two nodes fit: as many HCAs, the sockets' interfaces in one subnet."""
+    """The chosen halves of two nodes fit: as many HCAs, facing each other, the sockets' interfaces
+    in one subnet.
+    """
     choices = {name: view.choice(name) for name in (one, two)}
     problems = check_pairing(choices)
     for name, problem in problems:
@@ -34,11 +37,17 @@ def pairing(view: View, one: str, two: str) -> Iterator[Finding]:
             Evidence("the same halves in the same subnets", problem, f"{one} and {two}"),
             Remedy(
                 "give each half of the cable a subnet of its own, the same on every node, or name"
-                " that node's fabric.interfaces"
+                " that node's fabric.interfaces; in a ring of three no half reaches both others:"
+                " name a management interface, and all four HCAs in fabric.hcas"
             ),
             node=name,
         )
-    if not problems:
+    amiss = bool(problems)
+    if len(choices[one].hcas) == len(choices[two].hcas) > 0:
+        for finding in facing(view, wiring(view), one, two, quiet=amiss):
+            amiss = True
+            yield finding
+    if not amiss:
         yield ok(f"the halves of {one} and {two} fit", node=two)
 
 
@@ -52,7 +61,11 @@ def ping(view: View, one: str, two: str) -> Iterator[Finding]:
                 yield _lost(source, tried)
     ways = [(a, b, half) for a, b in both for half in view.cage(a)]
     silent = [(a, b, h) for a, b, h in ways if not any(_of(p, h) and _told(p) for p in sent[a])]
+    silent = [way for way in silent if not elsewhere(view, *way)]
     passed = [p for pings in sent.values() for p in pings if _told(p) and p["error"] is None]
+    if not any(sent.values()) and not silent:
+        yield info(f"no cable joins {one} and {two}, so there is nothing to send", node=two)
+        return
     if not any(sent.values()) and all(_usable(view, name) for name in (one, two)):
         yield fail(
             f"no half of {one} shares a subnet with one of {two}",

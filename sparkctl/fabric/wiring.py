@@ -1,0 +1,115 @@
+"""Which halves the nodes' RDMA runs over, and who faces whom among them; pure.
+
+Ranks join the first HCA of one with the first of the other, the second with the second, whatever
+subnets these are in, unless NCCL_IB_SUBNET_AWARE_ROUTING is set (from NCCL 2.30.7, its
+src/transport/net_ib/connect.cc). HCAs that do not face each other end in errno 110, or hang.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+
+from sparkctl.fabric.pairing import Link, beside, links
+from sparkctl.fabric.topology import Half
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """The halves with an address that each node uses for RDMA, by node.
+
+    `complete`: no node of the cluster is missing. Two nodes share a cable or a switch. Of three
+    or more without a switch, a half has one neighbour, whichever that is.
+    """
+
+    used: tuple[tuple[str, tuple[Half, ...]], ...]
+    complete: bool = True
+
+    @cached_property
+    def links(self) -> tuple[Link, ...]:
+        """Every two halves that face each other."""
+        return tuple(links(self._nodes))
+
+    @cached_property
+    def _nodes(self) -> dict[str, tuple[Half, ...]]:
+        return dict(self.used)
+
+    @cached_property
+    def _faced(self) -> dict[tuple[str, Half], set[str]]:
+        found: dict[tuple[str, Half], set[str]] = {}
+        for link in self.links:
+            (a, one), (b, two) = link.ends
+            found.setdefault((a, one), set()).add(b)
+            found.setdefault((b, two), set()).add(a)
+        return found
+
+    @cached_property
+    def _ends(self) -> set[tuple[tuple[str, Half], tuple[str, Half]]]:
+        both = ((link.ends, link.ends[::-1]) for link in self.links)
+        return {(a, b) for ends in both for a, b in ends}
+
+    def halves(self, node: str) -> tuple[Half, ...]:
+        """Those of one node."""
+        return self._nodes.get(node, ())
+
+    def faced(self, node: str, half: Half) -> set[str]:
+        """The nodes that a half faces: one on a cable, any number on a switch."""
+        return self._faced.get((node, half), set())
+
+    @cached_property
+    def free(self) -> bool:
+        """Whether a half may face any node: there are three or more, and no switch is seen."""
+        several = len(self.used) > 2 or not self.complete
+        return several and all(len(nodes) == 1 for nodes in self._faced.values())
+
+    def astray(self, one: str, two: str) -> list[tuple[str, Half]]:
+        """The halves that face nobody they must, the second node's before the first's.
+
+        One end is enough to tell: where the second node's are well, the first's may still be more.
+        """
+
+        def lost(node: str, other: str) -> list[tuple[str, Half]]:
+            faced = ((half, self.faced(node, half)) for half in self.halves(node))
+            return [(node, h) for h, nodes in faced if not (nodes if self.free else other in nodes)]
+
+        return lost(two, one) or lost(one, two)
+
+    def apart(self, one: str, two: str) -> bool:
+        """Whether no half of one node faces any of the other."""
+        return not any(two in self.faced(one, half) for half in self.halves(one))
+
+    def joined(self, one: str, two: str) -> bool:
+        """Whether a way leads from one node to the other, over other nodes where need be."""
+        seen, ahead = {one}, [one]
+        while ahead:
+            node = ahead.pop()
+            near = {n for half in self.halves(node) for n in self.faced(node, half)} - seen
+            seen |= near
+            ahead += near
+        return two in seen
+
+    def crossed(self, one: str, two: str) -> list[tuple[Half, Half]]:
+        """The HCAs that ranks of two nodes join, by their order, that do not face each other."""
+        pairs = zip(_by_pci(self.halves(one)), _by_pci(self.halves(two)), strict=False)
+        return [(a, b) for a, b in pairs if ((one, a), (two, b)) not in self._ends]
+
+    def twins(self, one: str, two: str) -> Iterator[tuple[Half, str]]:
+        """The second node's halves with an address that the first has too."""
+        theirs = {_ip(a) for half in self.halves(one) for a in half.ipv4}
+        for half in self.halves(two):
+            yield from ((half, _ip(a)) for a in half.ipv4 if _ip(a) in theirs)
+
+    def doubled(self, node: str) -> bool:
+        """Whether two halves of a node share a subnet: then who faces whom tells nothing."""
+        return any(beside(a, b) or beside(b, a) for a, b in combinations(self.halves(node), 2))
+
+
+def _by_pci(halves: tuple[Half, ...]) -> list[Half]:
+    """The order of NCCL's devices: PCI-sorted from 2.29.7, before it the verbs list's."""
+    return sorted(halves, key=lambda h: (h.pci or "", h.hca))
+
+
+def _ip(address: str) -> str:
+    return address.partition("/")[0]
