@@ -22,7 +22,8 @@ FILES = (
     ("/etc/systemd/system", "*.service"),
     ("/etc", "rc.local"),
 )
-COMMENT = re.compile(r"^\s*[#;].*|\s#.*", re.M)
+# A service's variables name addresses and interfaces, and give none.
+COMMENT = re.compile(r"^\s*[#;].*|\s#.*|^\s*Environment=(?:.*\\\n)*.*", re.M)
 IPV4 = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])")
 # What gives an address that no file names: netplan(5), nm-settings-keyfile(5),
 # systemd.network(5), interfaces(5). Compiled where a file is of any interest.

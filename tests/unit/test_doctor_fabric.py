@@ -299,6 +299,45 @@ def test_a_ring_of_four_has_nodes_that_no_cable_joins() -> None:
                      for c, s in (("pairing", "WARN"), ("ping", "INFO"))}  # fmt: skip
 
 
+# What outlives a reboot.
+
+
+def file(path: str, *interfaces: str) -> dict[str, Any]:
+    """A file that names these interfaces and the second node's addresses."""
+    return {"path": path, "addresses": ["192.168.100.12", "192.168.101.12"],
+            "interfaces": [*interfaces], "dhcp": False, "link_local": False}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("found", "kept"),
+    [
+        (file("/etc/netplan/60.yaml", FIRST, SECOND), True),
+        (file("/etc/netplan/60.yaml"), True),  # its interfaces by a pattern, or by their driver
+        (file("/etc/netplan/60.yaml", "enp1s0f1np1", "enP2p1s0f1np1"), False),
+        (file("/etc/systemd/system/fabric.service", FIRST, SECOND), True),
+        (file("/etc/systemd/system/ray.service"), False),
+        (file("/etc/rc.local"), False),
+        (file("/etc/NetworkManager/dispatcher.d/90-fabric"), False),
+    ],
+)
+def test_an_address_is_kept_for_its_interface(found: dict[str, Any], kept: bool) -> None:
+    view = healthy()
+    two(view)["persistence"]["files"] = [found]
+    assert (("fabric.persistent", TWO, "WARN") not in wrong(view)) is kept
+
+
+def test_the_halves_are_kept_where_control_runs_beside_them() -> None:
+    view = beside()
+    two(view)["persistence"]["files"] = [file("/etc/netplan/60.yaml", FIRST, "enP7s7")]
+    found = [f for f in examined(view, "fabric.persistent") if f.node == TWO]
+    assert [(f.summary.split()[2], f.severity.value) for f in found] == [
+        ("enP7s7", "WARN"), (FIRST, "OK"), (SECOND, "WARN"),
+    ]  # fmt: skip
+    assert "bandwidth" not in found[0].summary
+    assert [("mtu" in f.fix.text) for f in found if f.fix] == [False, True]
+    assert "half of the cable's bandwidth" in found[2].summary
+
+
 # Subnets.
 
 

@@ -40,6 +40,13 @@ method=auto
 KEYFILE_DHCP = "[connection]\ninterface-name=enP7s7\n[ipv4]\nmethod=auto\n[ipv6]\nmethod=disabled\n"
 NETWORKD = "[Match]\nName=enp1s0f0np0\n[Network]\n;Address=10.9.9.9/24\nAddress=192.168.100.11/24\n"
 SERVICE = "[Service]\nExecStart=/sbin/ip address add 192.168.100.11/24 dev enp1s0f0np0\n"
+RAY = """\
+[Service]
+Environment=VLLM_HOST_IP=192.168.100.11 \\
+  NCCL_SOCKET_IFNAME=enp1s0f0np0
+Environment=GLOO_SOCKET_IFNAME=enp1s0f0np0
+ExecStart=/opt/ray start --node-ip-address=192.168.100.11
+"""
 IFUPDOWN = "auto enP7s7\niface enP7s7 inet dhcp\n"
 FABRIC, MANAGEMENT = ["enp1s0f0np0"], ["enP7s7"]
 
@@ -58,6 +65,7 @@ FABRIC, MANAGEMENT = ["enp1s0f0np0"], ["enP7s7"]
         (NETWORKD, ["192.168.100.11"], FABRIC, set()),
         (NETWORKD + "DHCP=ipv4\n", ["192.168.100.11"], FABRIC, {"dhcp"}),
         (SERVICE, ["192.168.100.11"], FABRIC, set()),
+        (RAY, ["192.168.100.11"], [], set()),  # what its variables name is given elsewhere
         (IFUPDOWN, [], MANAGEMENT, {"dhcp"}),
         ("psk=enp1s0f0np01 1.2.3.4.5\n", [], [], set()),
     ],
