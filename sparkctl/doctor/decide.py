@@ -112,7 +112,9 @@ def _decide(
     for cause in [c.cause for c in told.candidates] or [told.cause]:
         half = told.cause == "one-half-only"  # where a port is down for the other half's sake
         if cause in TRIED and (not half or (cause == "hca-filter" and values)):
-            yield from _tried(cause, values, view, nodes or view.known)
+            yield from _tried(
+                cause, values, view, [n for n in view.known if nodes is None or n in nodes]
+            )
             continue
         said = [f for f in findings if _about(f, cause) and _on(f, nodes)]
         proofs = [f for f in said if _proves(f, cause)]

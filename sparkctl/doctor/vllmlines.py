@@ -10,7 +10,7 @@ from itertools import islice
 from sparkctl.fabric.nccllog.lines import GLOO_NEEDLE, NEEDLE, TEXT_LIMIT, shown
 from sparkctl.fabric.nccllog.model import Evidence, Finding, Fix
 from sparkctl.node.nccllines import START
-from sparkctl.serving.diagnosis import RAY, VLLM, remedy
+from sparkctl.serving.diagnosis import RAY, VLLM, WAITING, remedy
 from sparkctl.serving.progress import ANSI, FATAL, Progress
 
 Numbered = tuple[int, bytes]
@@ -32,13 +32,6 @@ NEEDLES = (
 )
 # What tells without an exception's name before it (the dynamic linker, Ray's warning).
 BARE = re.compile(r"undefined symbol|Version mismatch")
-# No error, and a fault where it does not end (vLLM 0.17 to 0.33).
-NO_BLOCK = "No available shared memory broadcast block"
-WAITING = re.compile(rf"{NO_BLOCK}|Waiting for creating a placement group")
-STUCK = (
-    "a rank waits for another that is stuck or still compiles: read every rank's log, and ask each"
-    " with `py-spy dump --pid PID` where it is"
-)
 OF_RAY = re.compile(r"\b[Rr]ay\b|\bGCS\b|Version mismatch")
 READ_ON = "read the log around this line, and the logs of the other ranks"
 LINE_LIMIT = 4096
@@ -58,13 +51,13 @@ class Start:
 
     def take(self, file: str, number: int, line: str) -> None:
         """Look at a line; once the API is up an error is a request's, unless the engine died."""
-        if self.ready and not (self.fatal or FATAL.search(line) or WAITING.search(line)):
+        if self.ready and not (self.fatal or FATAL.search(line) or remedy([line], WAITING)):
             return
         self.looked_at += 1
         progress = Progress()
         progress.feed(f"{line}\n")
         said = progress.verdict
-        if said is None and (BARE.search(line) or WAITING.search(line)):
+        if said is None and (BARE.search(line) or remedy([line], WAITING)):
             said = line.strip()
         if said is None:
             return
@@ -78,9 +71,9 @@ class Start:
 
 
 def _remedy(said: str) -> str | None:
-    if NO_BLOCK in said:
-        return STUCK
-    return remedy([said], VLLM) or (remedy([said], RAY) if OF_RAY.search(said) else None)
+    # What waits is no error, and a fault where it does not end (vLLM 0.17 to 0.33).
+    tables = (*VLLM, *WAITING, *(RAY if OF_RAY.search(said) else ()))
+    return remedy([said], tables)
 
 
 class VllmLines:
