@@ -50,7 +50,8 @@ def process(*messages: str | Warn, rank: int = 0, version: str = "2.28.9", size:
     )
     nodes = f"comm 0xabc{rank} rank {rank} nRanks {size} nNodes {size} localRanks 1 localRank 0"
     lines = []
-    for message in (f"NCCL version {version}+cuda13.0", communicator, nodes, *messages):
+    begin = (f"NCCL version {version}+cuda13.0", "Bootstrap: Using eth0:192.0.2.2<0>")
+    for message in (*begin, communicator, nodes, *messages):
         if isinstance(message, Warn):
             lines += ["", f"[2026-11-21 00:06:24] {head}{message.where} NCCL WARN {message.text}"]
         else:

@@ -26,6 +26,7 @@ from tests.unit.nccllogs import (
     pair,
     process,
     read,
+    real,
 )
 
 
@@ -134,6 +135,18 @@ def test_channels_count_more_than_the_networks_name() -> None:
 
 
 # What cannot be told apart is named.
+
+
+@pytest.mark.parametrize("keep", ["no INFO", "from the tenth line on"])
+def test_what_a_log_does_not_show_is_not_taken_as_not_tried(keep: str) -> None:
+    files = {}
+    for name, text in real("net-ib-forced").items():
+        lines = text.splitlines(keepends=True)
+        seen = [x for x in lines if "NCCL INFO" not in x] if keep == "no INFO" else lines[9:]
+        files[name] = "NCCL version 2.28.9+cuda13.0\n" + "".join(seen)
+    verdict = read(files)
+    assert verdict.cause == "net-ib-unavailable"
+    assert "plugin-only" in {c.cause for f in verdict.findings for c in f.candidates}
 
 
 def candidates(name: str) -> set[str]:

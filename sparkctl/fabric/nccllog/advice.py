@@ -190,6 +190,11 @@ NO_REASON = (
     Candidate("net-forced-socket", OWN_ENVIRONMENT),
     Candidate("plugin-only", "NET/Plugin lines at the log's beginning"),
 )
+# A network that was demanded in vain, in a log without what came before.
+UNSEEN = (
+    Candidate("no-device", SHOW_MORE),
+    Candidate("plugin-only", "NET/Plugin lines at the log's beginning"),
+)
 # NCCL from 2.28.9 does not try IB, and says nothing of it.
 SKIPPED_IB = (
     Candidate("net-forced-socket", OWN_ENVIRONMENT),

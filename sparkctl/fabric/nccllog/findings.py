@@ -144,7 +144,7 @@ def _candidates(
             return advice.NO_REASON
         case "net-ib-unavailable":
             reason = not_rdma(state)
-            return _candidates(reason, state, halves) if reason != "unknown" else ()
+            return _candidates(reason, state, halves) if reason != "unknown" else advice.UNSEEN
         case "memory-registration" if _bad_address(state):
             return ()
         case "one-half-only" if not halves[state.name].sure and halves[state.name].carries:

@@ -41,6 +41,8 @@ INTERFACE = re.compile(r"\[([0-9]{1,9})\]([^\s:\[\]]+):")
 
 # Lines that say no more than that they are there: name, what they begin with.
 MARKS = (
+    ("bootstrap", "Bootstrap: Using"),
+    ("bootstrap", "Bootstrap : Using"),
     ("no-device", "NET/IB : No device found"),
     ("no-libibverbs", "Failed to open libibverbs"),
     ("no-libibverbs", "Count not open libibverbs"),

@@ -116,9 +116,13 @@ def filtered(state: RankState) -> bool:
 
 
 def skipped_ib(state: RankState) -> bool:
-    """Whether the log shows the network's start, and IB was not even tried in it."""
+    """Whether the log shows the network's start, and IB was not even tried in it.
+
+    NCCL tells of its bootstrap first: without that line the log was cut, or NCCL_DEBUG is WARN.
+    """
     return (
         (state.release or (0,)) > LAST_TO_TRY_ALL
+        and "bootstrap" in state.marks
         and "ib" not in state.marks
         and "ib-failed" not in state.marks
         and bool(state.networks or "net-ib-unavailable" in state.marks)
