@@ -73,7 +73,7 @@ def _see_each_other(a: IPv4Interface, b: IPv4Interface) -> bool:
 
 
 def check_pairing(choices: Mapping[str, FabricChoice]) -> list[tuple[str, str]]:
-    """(node, problem) for every node whose choice does not fit the first one's.
+    """(node, problem) for every node whose choice does not fit the first one's or most nodes'.
 
     The socket interfaces belong in one subnet, the two halves of a node in two; every node uses
     as many RDMA devices as the others, and at least one. Which halves face each other is in
@@ -86,7 +86,7 @@ def check_pairing(choices: Mapping[str, FabricChoice]) -> list[tuple[str, str]]:
     for name, choice in choices.items():
         if name != first:
             problems += [(name, text) for text in _beside(first, choices[first], choice)]
-    return problems
+    return problems + list(_uneven({n: c.hcas for n, c in choices.items() if c.hcas}))
 
 
 def _alone(choice: FabricChoice) -> Iterator[str]:
@@ -110,8 +110,19 @@ def _beside(first: str, one: FabricChoice, two: FabricChoice) -> Iterator[str]:
             f"its socket interface {two.interfaces[0]} ({b}) and {first}'s {one.interfaces[0]}"
             f" ({a}) are not in one subnet"
         )
-    if one.hcas and two.hcas and len(one.hcas) != len(two.hcas):
-        yield (
-            f"it uses {len(two.hcas)} RDMA devices ({', '.join(two.hcas)}), {first} uses"
-            f" {len(one.hcas)} ({', '.join(one.hcas)})"
-        )
+
+
+def _uneven(hcas: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:
+    """The nodes with another number of RDMA devices than most; of two the one with fewer."""
+    numbers = [len(names) for names in hcas.values()]
+    usual = max(numbers, key=lambda n: (numbers.count(n), n), default=0)
+    for name, names in hcas.items():
+        if len(names) != usual:
+            like, others = next((n, h) for n, h in hcas.items() if len(h) == usual)
+            yield (
+                name,
+                (
+                    f"it uses {len(names)} RDMA device{'s' if len(names) > 1 else ''}"
+                    f" ({', '.join(names)}), {like} uses {usual} ({', '.join(others)})"
+                ),
+            )

@@ -171,8 +171,8 @@ def test_one_half_without_an_address_is_left_out() -> None:
     assert [h.hca for h in unused(choice, halves(spark(*LOW)))] == ["roceP2p1s0f0"]
     two = chosen(spark("192.168.100.12/24", "192.168.101.12/24"))
     problems = check_pairing({"spark-1": choice, "spark-2": two})
-    assert [name for name, _ in problems] == ["spark-2"]
-    assert "uses 2 RDMA devices" in problems[0][1]
+    assert [name for name, _ in problems] == ["spark-1"], "the one that lacks a half"
+    assert "uses 1 RDMA device (rocep1s0f0), spark-2 uses 2" in problems[0][1]
 
 
 def test_no_half_has_an_address() -> None:
