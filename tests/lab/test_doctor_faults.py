@@ -26,7 +26,7 @@ FOUND: dict[str, Wrong] = {
     "half-down": {("fabric.halves", TWO, "FAIL"), ("fabric.halves", ONE, "FAIL")},
     "half-without-address": {("fabric.addresses", TWO, "FAIL"), ("fabric.pairing", TWO, "FAIL")},
     "one-subnet": {("fabric.subnets", TWO, "FAIL"), ("fabric.pairing", TWO, "FAIL"),
-                   ("fabric.ping", TWO, "FAIL"), ("fabric.persistent", TWO, "WARN")},
+                   ("fabric.ping", TWO, "FAIL")},
     "address-volatile": {("fabric.persistent", TWO, "WARN")},
     "mtu-1500": {("fabric.mtu", TWO, "FAIL"), ("fabric.ping", ONE, "FAIL")},
     "firewall": {("host.firewall", ONE, "FAIL")},
@@ -76,6 +76,13 @@ def test_the_table_has_every_fault() -> None:
 
 def test_the_healthy_lab_has_neither_failure_nor_warning(cluster: Cluster) -> None:
     assert examine(cluster.inventory, skip=())[0] == set()
+
+
+@pytest.mark.parametrize("name", ["clock-skew", "half-without-address", "leftover", "mtu-1500"])
+def test_a_fault_of_the_head_is_laid_to_the_head(name: str, cluster: Cluster) -> None:
+    engine.inject(cluster.lab.base, name, ONE)
+    swapped = {ONE: TWO, TWO: ONE}
+    assert examine(cluster.inventory)[0] == {(c, swapped[n or ""], s) for c, n, s in FOUND[name]}
 
 
 @pytest.fixture(scope="module")

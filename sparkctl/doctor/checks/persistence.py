@@ -8,7 +8,7 @@ from typing import Any
 
 from sparkctl.doctor.check import Check
 from sparkctl.doctor.checks.subnets import addressed
-from sparkctl.doctor.finding import Evidence, Finding, ok, unknown, warn
+from sparkctl.doctor.finding import Evidence, Finding, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
 from sparkctl.doctor.view import View
 
@@ -20,11 +20,17 @@ def persistent(view: View, name: str) -> Iterator[Finding]:
     """Each half's address stands in a network file: one set with ip(8) is gone after a reboot."""
     found, user = view.group(name, "persistence"), view.facts(name)["user"]
     halves = {half.interface for half in view.halves(name)}
-    for interface, address in _used(view, name).items():
+    used = _used(view, name)
+    for interface, address in used.items():
+        network = IPv4Interface(address).network
+        others = (IPv4Interface(a).network for i, a in used.items() if i != interface)
         if path := _keeper(found["files"], interface, address):
             yield ok(f"{address} of {interface} is kept by {path}")
             continue
         what = f"{address} of {interface}"
+        if any(network.overlaps(other) for other in others):
+            yield info(f"{what} is in no network file, and should not be: see fabric.subnets")
+            continue
         if found["unread"]:
             yield unknown(
                 f"whether {what} outlives a reboot: {user} may not read"
