@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sparkctl.cluster.known import Missing, guarded
+from sparkctl.doctor.environment import Environment
 from sparkctl.errors import RemoteError, SparkctlError
 from sparkctl.fabric.choice import FabricChoice
 from sparkctl.fabric.select import choose
 from sparkctl.fabric.topology import Half, halves
+from sparkctl.fabric.version import NEWEST, Version
 from sparkctl.inventory.models import Inventory, Node
-from sparkctl.serving.environment import Layer, Setting, render
+from sparkctl.serving.environment import Layer, Setting, merge, render
 
 __all__ = ["Facts", "Missing", "View"]
 
@@ -41,7 +43,9 @@ class View:
     passive: bool = False
     # Many checks look at the same; facts do not change below a view.
     _halves: dict[str, tuple[Half, ...]] = field(default_factory=dict, init=False)
-    _planned: dict[str, dict[str, Setting]] = field(default_factory=dict, init=False)
+    _planned: dict[str, tuple[dict[str, Setting], dict[str, str]]] = field(
+        default_factory=dict, init=False
+    )
     _choices: dict[str, FabricChoice | SparkctlError] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
@@ -160,30 +164,54 @@ class View:
             raise Missing(f"no RDMA device belongs to {', '.join(choice.interfaces)}")
         return [h for h in found if h.cage in cages]
 
-    def environment(self, name: str) -> dict[str, str]:
+    def environment(self, name: str) -> Environment:
         """What a process that `up` starts would have: the session's watched names, ours over."""
-        return {**self.group(name, "settings")["session"], **self.planned(name)}
+        return self.planned(name).over(self.group(name, "settings")["session"])
 
-    def planned(self, name: str) -> dict[str, str]:
-        """What layers and inventory set on a node."""
-        return {k: s.value for k, s in self._plan(name).items()}
+    def planned(self, name: str) -> Environment:
+        """What layers and inventory set on a node; what follows from its fabric is unknown where
+        that is."""
+        settings, why = self._plan(name)
+        return Environment({k: s.value for k, s in settings.items()}, why)
 
-    def effective(self, name: str) -> dict[str, str]:
+    def effective(self, name: str) -> Environment:
         """What NCCL has in such a process: that environment, and what its own files add to it."""
         found: dict[str, str] = {}
         for file in reversed(self.group(name, "settings")["conf"]):
             found.update(file["values"])
-        return {**found, **self.environment(name)}
+        return self.environment(name).over(found)
 
-    def _plan(self, name: str) -> dict[str, Setting]:
+    def _plan(self, name: str) -> tuple[dict[str, Setting], dict[str, str]]:
+        """The settings that are known, and why the others are not."""
         if name not in self._planned:
-            choice = self.choice(name)
-            self._planned[name] = render(self.inventory, self.node(name), choice, self.layers)
+            self.facts(name)
+            node, choice, reason = self.node(name), None, ""
+            try:
+                choice = self.choice(name)
+            except Missing as error:
+                reason = str(error)
+            settings = render(self.inventory, node, choice, self.layers)
+            names = merge(self.inventory, node, self.layers) if choice is None else {}
+            why = {n: reason for n in names if n not in settings}
+            self._planned[name] = settings, why
         return self._planned[name]
+
+    def nccl_version(self, name: str) -> Version:
+        """The version of the runtime's NCCL wheel; the newest known where there is none, or none
+        can be read."""
+        self.facts(name)
+        try:
+            versions = self.group(name, "runtime")["versions"]
+        except Missing:
+            return NEWEST
+        for package, text in versions.items():
+            if package.startswith("nvidia_nccl") and all(p.isdigit() for p in text.split(".")):
+                return tuple(int(p) for p in text.split("."))
+        return NEWEST
 
     def origin(self, name: str, variable: str) -> str:
         """Where a variable that NCCL has comes from."""
-        planned, settings = self._plan(name), self.group(name, "settings")
+        planned, settings = self._plan(name)[0], self.group(name, "settings")
         if variable in planned:
             return f"layer {planned[variable].layer}"
         if variable in settings["session"]:

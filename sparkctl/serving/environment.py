@@ -147,24 +147,31 @@ def merge(inventory: Inventory, node: Node, layers: list[Layer]) -> dict[str, Se
 
 
 def render(
-    inventory: Inventory, node: Node, choice: FabricChoice, layers: list[Layer]
+    inventory: Inventory, node: Node, choice: FabricChoice | None, layers: list[Layer]
 ) -> dict[str, Setting]:
-    """The effective environment of a node, by name.
+    """The effective environment of a node, by name; without a choice, what refers to the fabric
+    is left out.
 
     Raises UsageError when a value refers to something unknown.
     """
-    known = {
-        "FABRIC_ADDRESS": choice.address,
-        "SOCKET_INTERFACE": choice.interfaces[0],
-        "HCAS": ",".join(choice.hcas),
-        "NODE": node.name,
-    }
+    known = {"NODE": node.name}
+    if choice is not None:
+        known |= {
+            "FABRIC_ADDRESS": choice.address,
+            "SOCKET_INTERFACE": choice.interfaces[0],
+            "HCAS": ",".join(choice.hcas),
+        }
     return {
         name: Setting(_resolve(name, setting, known), setting.layer)
         for name, setting in merge(inventory, node, layers).items()
+        if choice is not None or not _of_fabric(setting.value)
         # Without HCAs the list is empty, and an empty list selects every device.
-        if choice.hcas or setting.value != "${HCAS}"
+        if choice is None or choice.hcas or setting.value != "${HCAS}"
     }
+
+
+def _of_fabric(value: str) -> bool:
+    return any(m[1] in REFERENCES and m[1] != "NODE" for m in REFERENCE.finditer(value))
 
 
 def _resolve(name: str, setting: Setting, known: Mapping[str, str]) -> str:

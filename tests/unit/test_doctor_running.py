@@ -33,7 +33,7 @@ def process(view: View, name: str, role: str, command: str) -> dict[str, Any]:
     """One of our processes as the probe tells of it, with the planned environment."""
     return {
         "pid": 40, "role": role, "command": command, "run": "r1", "cluster": "lab", "since": 0.0,
-        "environment": view.environment(name), "libraries": {NCCL: "2.28.9"}, "memlock": -1,
+        "environment": dict(view.environment(name)), "libraries": {NCCL: "2.28.9"}, "memlock": -1,
         "capabilities": 0, "uverbs": ["uverbs0", "uverbs1", "uverbs2", "uverbs3"],
     }  # fmt: skip
 

@@ -8,8 +8,10 @@ import pytest
 
 from sparkctl.doctor.catalog import CHECKS
 from sparkctl.doctor.finding import Finding
-from sparkctl.doctor.view import View
+from sparkctl.doctor.view import Missing, View
 from sparkctl.errors import AuthError, RemoteTimeout
+from sparkctl.fabric.version import NEWEST
+from sparkctl.serving.environment import Layer
 from tests.unit.doctorview import INVENTORY, examined, healthy, wrong
 
 ONE, TWO, THREE = "spark-1", "spark-2", "spark-3"
@@ -299,3 +301,62 @@ def test_the_mtu_of_a_named_node_is_held_against_its_peers(peer: int, severity: 
     two(view)["net"]["enp1s0f0np0"]["mtu"] = 1500
     view.facts(ONE)["net"]["enp1s0f0np0"]["mtu"] = peer
     assert ("fabric.mtu", TWO, severity) in wrong(view)
+
+
+OTHER_CAGE = INVENTORY.replace("role: worker", "role: worker, fabric: {cage: 7}")
+CONF = {"path": "/etc/nccl.conf", "values": {"NCCL_NET": "Socket"}}
+PROFILE = {"path": "/root/.bashrc", "line": 1, "name": "NCCL_IB_DISABLE", "value": "1"}
+
+
+def cageless() -> View:
+    """The second node's fabric is not known."""
+    view = healthy(OTHER_CAGE)
+    assert view.choice_error(TWO) is not None
+    return view
+
+
+def test_a_fabric_that_is_not_known_hides_no_setting_that_was_read() -> None:
+    view = cageless()
+    two(view)["settings"]["conf"] = [CONF]
+    two(view)["settings"]["profiles"] = [PROFILE]
+    found = {w for w in wrong(view) if w[0].startswith("settings") and w[2] != "UNKNOWN"}
+    assert found == {
+        ("settings.nccl-conf", TWO, "WARN"),
+        ("settings.forced", TWO, "FAIL"),
+        ("settings.profiles", TWO, "WARN"),
+    }
+    assert [f.severity.value for f in examined(view, "settings.memory-monitor")] == ["OK", "OK"]
+
+
+@pytest.mark.parametrize("variable", ["NCCL_IB_HCA", "NCCL_SOCKET_IFNAME", "VLLM_HOST_IP"])
+def test_what_follows_from_an_unknown_fabric_is_unknown_not_absent(variable: str) -> None:
+    view = cageless()
+    two(view)["settings"]["session"][variable] = "of the login"
+    why = f"the fabric of {TWO} is not known, see fabric.choice"
+    for found in (view.planned(TWO), view.environment(TWO), view.effective(TWO)):
+        with pytest.raises(Missing, match=why):
+            found.get(variable)
+        with pytest.raises(Missing, match=why):
+            dict(found)
+    two(view)["settings"]["conf"] = [{"path": "/etc/nccl.conf", "values": {variable: "x"}}]
+    assert said(view, "settings.nccl-conf") == [(TWO, why)]
+
+
+def test_what_a_layer_sets_without_the_fabric_is_known_without_it() -> None:
+    view = cageless()
+    view.layers = [Layer("mine", {"NCCL_IB_HCA": "rocep1s0f0", "A": "${NODE}", "B": "x${HCAS}"})]
+    found = view.environment(TWO)
+    assert (found["NCCL_IB_HCA"], found["A"]) == ("rocep1s0f0", TWO)
+    assert view.origin(TWO, "NCCL_IB_HCA") == "layer mine"
+    with pytest.raises(Missing):
+        found.get("B")
+
+
+def test_the_version_of_nccl_is_the_newest_where_the_runtime_could_not_be_read() -> None:
+    view = healthy()
+    two(view)["runtime"]["versions"]["nvidia_nccl_cu13"] = "2.28.9"
+    assert view.nccl_version(TWO) == (2, 28, 9)
+    del two(view)["runtime"]
+    assert view.nccl_version(TWO) == NEWEST
+    with pytest.raises(Missing):
+        without(healthy(), TWO).nccl_version(TWO)
