@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 from sparkctl.cluster.known import Missing
 from sparkctl.doctor.check import Check, per_node
@@ -11,7 +12,9 @@ from sparkctl.doctor.remedy import Remedy
 from sparkctl.doctor.view import View
 
 SLOW_LOGIN = 3.0  # seconds; a login on a healthy LAN takes some tenths
-SKEW_WARN, SKEW_FAIL = 2.0, 60.0  # seconds between two nodes
+SKEW_WARN, SKEW_FAIL = 2.0, 60.0  # seconds between two clocks
+Bounds = tuple[float, float]  # of a clock minus the controller's, in seconds
+HERE: Bounds = (0.0, 0.0)  # the controller's own
 
 
 def ssh(view: View, name: str) -> Iterator[Finding]:
@@ -90,32 +93,59 @@ def sudo(view: View, name: str) -> Iterator[Finding]:
 
 
 def clock(view: View) -> Iterator[Finding]:
-    """Each node's clock against the head's, as exactly as the round trip allows."""
-    head = view.inventory.head.name
-    reference = _offset(view, head)
-    yield from per_node(view, lambda name: _skew(view, name, reference))
+    """Each node's clock against the median of all, as exactly as the round trips allow.
+
+    Where the nodes are an even number the controller's own clock decides which are off; a single
+    node's is held against no other, and the controller's is told, not judged.
+    """
+    offsets = _offsets(view)
+    reference = _median(offsets)
+    yield from per_node(view, lambda name: _skew(view, name, reference if offsets[1:] else None))
+    if (skew := _apart(HERE, reference)) > SKEW_WARN:
+        yield info(
+            f"this machine's clock is {skew:.0f} s apart from the nodes'",
+            Evidence(f"within {SKEW_WARN:g} s", f"{skew:.0f} s", "the time here and on the nodes"),
+        )
 
 
-def _skew(view: View, name: str, reference: tuple[float, float]) -> Iterator[Finding]:
-    head = view.inventory.head.name
-    if name == head:
+def _median(offsets: list[Bounds]) -> Bounds:
+    """The clock in the middle; with the controller's, so that there is one."""
+    odd = offsets if len(offsets) % 2 else [*offsets, HERE]
+    return sorted(odd, key=sum)[len(odd) // 2]
+
+
+def _apart(one: Bounds, other: Bounds) -> float:
+    """The least skew that two intervals leave possible, in seconds."""
+    return max(0.0, one[0] - other[1], other[0] - one[1])
+
+
+def _skew(view: View, name: str, reference: Bounds | None) -> Iterator[Finding]:
+    own = _offset(view, name)
+    if reference is None:
         return
-    low, high = _offset(view, name)
-    # The least skew that the two intervals leave possible.
-    skew = max(0.0, low - reference[1], reference[0] - high)
+    skew = _apart(own, reference)
     if skew <= SKEW_WARN:
-        yield ok(f"within {SKEW_WARN:g} s of {head}'s", node=name)
+        yield ok(f"within {SKEW_WARN:g} s of the clocks' median", node=name)
         return
     say = fail if skew > SKEW_FAIL else warn
     yield say(
-        f"the clock is {skew:.0f} s apart from {head}'s",
-        Evidence(f"within {SKEW_WARN:g} s", f"{skew:.0f} s", "the time on both nodes"),
-        Remedy("let both follow NTP", ("sudo timedatectl set-ntp true", "timedatectl status")),
+        f"the clock is {skew:.0f} s apart from the median of the nodes' and this machine's",
+        Evidence(f"within {SKEW_WARN:g} s", f"{skew:.0f} s", "the time on all nodes and here"),
+        Remedy("let all nodes follow NTP", ("sudo timedatectl set-ntp true", "timedatectl status")),
         node=name,
     )
 
 
-def _offset(view: View, name: str) -> tuple[float, float]:
+def _offsets(view: View) -> list[Bounds]:
+    """Those that are known, also of nodes that were not asked about."""
+    found = []
+    for name in view.reached:
+        with suppress(Missing):
+            found.append(_offset(view, name))
+    return found
+
+
+def _offset(view: View, name: str) -> Bounds:
     """The bounds of a node's clock minus the controller's, in seconds."""
     found = view.facts(name)
     if name not in view.asked:
