@@ -281,6 +281,28 @@ def test_what_an_older_run_left_is_told_once() -> None:
     assert wrong(view) == {("host.leftovers", TWO, "WARN")}
 
 
+def test_what_an_older_run_left_on_the_head_is_no_vllm_that_should_answer() -> None:
+    view = healthy()
+    old = {**process(view, ONE, "vllm", "VLLM::Worker_TP1"), "run": "r0"}
+    view.facts(ONE)["ours"] = [old]
+    state = view.facts(ONE)["state"]
+    state["exists"] = True
+    state["files"]["applied.json"] = json.dumps({"ray_run": "r1"})
+    view.sources["generation"] = {ONE: {"error": "refused", "before": {}, "after": {}}}
+    view.sources["api"] = {ONE: {"url": "http://x:30000/health", "error": "refused"}}
+    assert {(c, n, s) for c, n, s in wrong(view) if s != "UNKNOWN"} == {
+        ("host.leftovers", ONE, "WARN")
+    }
+    assert [f.summary for f in examined(view, "running.api")] == ["no vLLM of ours runs"]
+
+
+def test_an_api_that_does_not_answer_is_told_though_the_journal_cannot_be_read() -> None:
+    view = running()
+    view.sources["generation"][ONE] = {"error": "refused", "before": {}, "after": {}}
+    del view.facts(ONE)["state"]
+    assert [f.severity.value for f in examined(view, "running.api")] == ["FAIL"]
+
+
 def test_a_rank_that_died_is_told_and_one_that_starts_is_not() -> None:
     view = running()
     rank = view.facts(TWO)["ours"].pop(1)

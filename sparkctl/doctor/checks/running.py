@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from sparkctl.cluster.known import Missing
 from sparkctl.doctor.check import Check, Source, per_node
+from sparkctl.doctor.checks.processes import strays
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
 from sparkctl.doctor.view import View
@@ -15,12 +17,23 @@ AGAIN = Remedy("start it again", ("sparkctl down", "sparkctl up"))
 
 
 def idle(view: View, role: str) -> Finding | None:
-    """Nothing of ours runs on the head: nothing to look at, which is no fault."""
+    """Nothing of ours runs on the head: nothing to look at, which is no fault.
+
+    What an older run left does not count, see host.leftovers.
+    """
     head = view.inventory.head.name
-    if view.running(head, role):
+    older = _older(view)
+    if any(p not in older for p in view.running(head, role)):
         return None
     what = "Ray" if role == "ray" else "vLLM"
     return info(f"no {what} of ours runs", node=head)
+
+
+def _older(view: View) -> list[dict[str, Any]]:
+    try:
+        return strays(view, view.inventory.head.name)
+    except Missing:  # without the journal nothing tells them apart, and it hides no other check
+        return []
 
 
 def ray(view: View) -> Iterator[Finding]:
