@@ -45,7 +45,11 @@ def evaluate(view: View, checks: Sequence[Check]) -> list[Finding]:
         if check.scope == "cluster":
             told = {f.node for f in own}
             silent = [n for n in view.names if n not in view.known and n not in told]
-            own += [unknown(view.absence(n), node=n).of(check.id, check.scope, n) for n in silent]
+            absences = [unknown(view.absence(n), node=n) for n in silent]
+            # What it lacks of such a node, as of the head, is told with the node.
+            reasons = {(f.severity, f.summary) for f in absences}
+            own = [f for f in own if f.node or (f.severity, f.summary) not in reasons]
+            own += [f.of(check.id, check.scope, f.node) for f in absences]
         found += own
     return found
 

@@ -50,8 +50,10 @@ def test_a_node_that_is_not_reached_is_one_finding_and_the_rest_unknown() -> Non
 def test_a_cluster_check_tells_of_every_node_that_it_did_not_see(lost: str) -> None:
     view = without(healthy(), lost)
     view.errors = {lost: AuthError("refused every key")}
-    unknown = {f.check for f in examined(view) if (f.node, f.severity.value) == (lost, "UNKNOWN")}
-    assert unknown >= CLUSTER
+    found = [f for f in examined(view) if f.check in CLUSTER]
+    unknown = [f.check for f in found if (f.node, f.severity.value) == (lost, "UNKNOWN")]
+    assert sorted(unknown) == sorted(CLUSTER)
+    assert [f for f in found if f.node is None and f.severity.value == "UNKNOWN"] == []
 
 
 def test_facts_that_time_out_are_no_node_out_of_reach() -> None:
