@@ -59,12 +59,13 @@ def _print_half(console: Console, half: dict[str, Any]) -> None:
         line.append(f", PCIe x{half['pcie_width']} {half['pcie_speed']}")
     console.print(line)
     console.print(Text(f"      addresses {', '.join(half['ipv4'] + half['ipv6']) or 'none'}"))
+    takes = half["state"] == ACTIVE  # NCCL skips any other port (src/transport/net_ib)
     for gid in half["gids"]:
-        sign = "  <- NCCL takes it" if gid["index"] == half["gid_index"] else ""
+        sign = "  <- NCCL takes it" if takes and gid["index"] == half["gid_index"] else ""
         shown = gid["ipv4"] or gid["gid"]
         netdev = gid["netdev"] or "no netdev"
         console.print(Text(f"      GID {gid['index']}: {shown} ({gid['type']}, {netdev}){sign}"))
-    if all(gid["index"] != half["gid_index"] for gid in half["gids"]):
+    if takes and all(gid["index"] != half["gid_index"] for gid in half["gids"]):
         empty = f"      GID {half['gid_index']}: empty  <- NCCL takes it"
         console.print(Text(empty, "red"))
 

@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
+from sparkctl.fabric.picture import picture
+from sparkctl.report.fabric import print_picture
 from tests.cli.test_cli import sparkctl
+from tests.unit.doctorview import healthy
 
 
 def match(*args: str) -> dict[str, Any]:
@@ -94,3 +97,21 @@ def test_a_missing_inventory_is_usage(command: tuple[str, ...], tmp_path: Path) 
     done = sparkctl("fabric", *command, cwd=tmp_path)
     assert done.returncode == 2
     assert "inventory" in done.stderr
+
+
+def test_nccl_is_said_to_take_gids_of_active_ports_only(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    facts = dict(healthy().facts("spark-2"))
+    port = facts["ib"]["rocep1s0f0"]["ports"]["1"]
+
+    def taken() -> int:
+        print_picture({**picture({"spark-2": facts}, {}), "errors": {}, "imitated": []})
+        return capsys.readouterr().out.count("<- NCCL takes it")
+
+    active = sum(p["state"] == "ACTIVE" for d in facts["ib"].values() for p in d["ports"].values())
+    assert taken() == active
+    port["state"] = "DOWN"
+    assert taken() == active - 1
+    port["gids"] = {} if isinstance(port["gids"], dict) else []
+    assert taken() == active - 1
