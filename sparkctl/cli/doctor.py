@@ -17,6 +17,7 @@ from sparkctl.cli.options import inventory_option, json_option
 
 if TYPE_CHECKING:
     from sparkctl.cluster.session import Session
+    from sparkctl.doctor.check import Check
     from sparkctl.doctor.finding import Finding
     from sparkctl.doctor.view import View
     from sparkctl.inventory.models import Node
@@ -120,9 +121,8 @@ def _list(only: Sequence[str], skip: Sequence[str], *, as_json: bool, entries: b
     """The checks' ids, or with `entries` all that is known of them."""
     from sparkctl.cli.context import emit_json
     from sparkctl.doctor import explain
-    from sparkctl.doctor.runner import choose_checks
 
-    checks = choose_checks(only, skip)
+    checks = _chosen(only, skip)
 
     if as_json:
         emit_json(
@@ -163,16 +163,26 @@ def _examine(
     from sparkctl.cli.context import open_session
 
     if only or skip:  # a typo is told before any node is asked
-        from sparkctl.doctor.runner import choose_checks
-
-        choose_checks(only, skip)
+        _chosen(only, skip)
     with open_session(inventory, read_only=True, partial=True, meanwhile=_load) as session:
         from sparkctl.doctor.gather import gather
-        from sparkctl.doctor.runner import choose_checks, evaluate, sources
+        from sparkctl.doctor.runner import evaluate, sources
 
-        checks = choose_checks(only, skip)
+        checks = _chosen(only, skip)
         view = gather(session, _nodes(session, names), sources(checks), passive=passive)
         return view, evaluate(view, checks)
+
+
+def _chosen(only: Sequence[str], skip: Sequence[str]) -> list[Check]:
+    """The checks of these options; to look at nothing and find nothing is refused."""
+    from sparkctl.doctor.runner import choose_checks
+    from sparkctl.errors import UsageError
+
+    if not (checks := choose_checks(only, skip)):
+        raise UsageError(
+            "--skip leaves no check", hint="`sparkctl doctor --list-checks` has them by family"
+        )
+    return checks
 
 
 def _load() -> None:
