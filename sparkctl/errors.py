@@ -10,7 +10,8 @@
     |   |-- AuthError                    the node refused our key
     |   |-- RemoteTimeout                a command outlived its bound and was ended on the node
     |   `-- CommandError                 a command ended with an unwanted exit status
-    `-- ServingError             exit 1  Ray or vLLM did not come up, or died
+    |-- ServingError             exit 1  Ray or vLLM did not come up, or died
+    `-- Interrupted              exit 130  Ctrl-C, or nobody there to say yes
 
 Each one carries what was wanted and found (the message) and what to do next (the hint).
 """
@@ -51,6 +52,12 @@ class PreflightError(SparkctlError):
     """A check failed before anything was started."""
 
     exit_code = 3
+
+
+class Interrupted(SparkctlError):
+    """The user ended it, or could not be asked."""
+
+    exit_code = 130
 
 
 class RemoteError(SparkctlError):

@@ -7,12 +7,13 @@ import logging
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 
 import click
 
 from sparkctl import __version__
-from sparkctl.errors import SparkctlError
+from sparkctl.errors import Interrupted, SparkctlError, UsageError
 
 # Name, where it is, and its line in --help: a command's module is imported when it is called.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -80,6 +81,17 @@ def cli(debug: bool) -> None:
 
 def run(argv: Sequence[str]) -> int:
     """Run one command; gives the exit code (see the contract in --help)."""
+    try:
+        code = _run(argv)
+        print(end="", flush=True)  # else what is buffered would be at the interpreter's end
+        return code
+    except BrokenPipeError:
+        # The reader of our stdout (head, less) has had enough.
+        _discard(1, 2)
+        return 1
+
+
+def _run(argv: Sequence[str]) -> int:
     debug = "--debug" in argv
     as_json = "--json" in argv
     logging.getLogger("paramiko").setLevel(logging.DEBUG if debug else logging.CRITICAL)
@@ -89,37 +101,50 @@ def run(argv: Sequence[str]) -> int:
         return code if isinstance(code, int) else 0
     except click.exceptions.Exit as error:
         return error.exit_code
-    except click.Abort:
-        return interrupted()
-    except KeyboardInterrupt:
-        return interrupted()
+    except (click.Abort, KeyboardInterrupt):
+        return interrupted(as_json=as_json)
     except click.ClickException as error:
         error.show()
+        if as_json:
+            _emit(UsageError(error.format_message(), hint="--help lists what there is"))
         return error.exit_code
     except BrokenPipeError:
-        # The reader of our stdout (head, less) has had enough.
-        sys.stderr.close()
-        return 1
+        raise
     except SparkctlError as error:
-        if debug:
-            raise
         from sparkctl.report.failure import show
 
+        if debug:
+            traceback.print_exc()
         show(error, as_json=as_json)
         return error.exit_code
     except Exception as error:
-        if debug:
-            raise
         from sparkctl.report.failure import show_internal
 
-        show_internal(error)
+        if debug:
+            traceback.print_exc()
+        show_internal(error, as_json=as_json)
         return 1
 
 
-def interrupted() -> int:
+def interrupted(*, as_json: bool) -> int:
     """What Ctrl-C ends with."""
-    click.echo("interrupted", err=True)
-    return 130
+    error = Interrupted("interrupted")
+    click.echo(error.message, err=True)
+    if as_json:
+        _emit(error)
+    return error.exit_code
+
+
+def _emit(error: SparkctlError) -> None:
+    from sparkctl.report.failure import emit
+
+    emit(error)
+
+
+def _discard(*streams: int) -> None:
+    """Have what is written there from now on go nowhere."""
+    for stream in streams:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
 
 
 def _end_as_by_ctrl_c() -> None:
@@ -127,8 +152,7 @@ def _end_as_by_ctrl_c() -> None:
 
     def interrupt(number: int, _frame: object) -> None:
         if number == signal.SIGHUP:  # from now on each word to the terminal would be an error
-            for stream in terminals:
-                os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+            _discard(*terminals)
         raise KeyboardInterrupt
 
     terminals = [stream for stream in (1, 2) if os.isatty(stream)]

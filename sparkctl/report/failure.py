@@ -22,7 +22,12 @@ def show(error: SparkctlError, *, as_json: bool) -> None:
     if error.hint:
         print(f"hint: {error.hint}", file=sys.stderr)
     if as_json:
-        print(json.dumps({"error": document(error)}, indent=2))
+        emit(error)
+
+
+def emit(error: SparkctlError) -> None:
+    """The one document on stdout of a command that failed."""
+    print(json.dumps({"error": document(error)}, indent=2))
 
 
 def document(error: SparkctlError) -> dict[str, object]:
@@ -40,11 +45,16 @@ def document(error: SparkctlError) -> dict[str, object]:
     return fields
 
 
-def show_internal(error: Exception) -> None:
+def show_internal(error: Exception, *, as_json: bool) -> None:
     """A bug of ours: one line, and a file with the traceback to send in."""
     with tempfile.NamedTemporaryFile(
         "w", prefix="sparkctl-", suffix=".traceback", delete=False
     ) as file:
         traceback.print_exception(error, file=file)
-    print(f"error: a bug in sparkctl: {type(error).__name__}: {error}", file=sys.stderr)
-    print(f"hint: report it with {file.name}; --debug shows the traceback", file=sys.stderr)
+    show(
+        SparkctlError(
+            f"a bug in sparkctl: {type(error).__name__}: {error}",
+            hint=f"report it with {file.name}; --debug shows the traceback",
+        ),
+        as_json=as_json,
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -99,6 +100,74 @@ def test_json_errors_are_one_document(tmp_path: Path) -> None:
     done = sparkctl("validate", "-i", str(path), "--json")
     assert done.returncode == 2
     assert json.loads(done.stdout)["error"]["exit_code"] == 2
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        ("doctor --chek x --json", "No such option"),
+        ("fabric match --bogus --json", "No such option"),
+        ("nonsense --json", "No such command"),
+        ("doctor --json --explain", "requires an argument"),
+    ],
+)
+def test_usage_errors_are_one_document_with_json(args: str, said: str) -> None:
+    done = sparkctl(*args.split())
+    error = json.loads(done.stdout)["error"]
+    assert done.returncode == error["exit_code"] == 2
+    assert said in error["message"]
+    assert said in done.stderr
+    assert set(error) == {"message", "hint", "node", "exit_code"}
+    assert sparkctl(*args.replace("--json", "").split()).stdout == ""
+
+
+RAISING = """\
+import sys, sparkctl.cli.doctor as module
+from sparkctl.cli.main import run
+def list_checks(*_, **__):
+    raise {error}
+module._list = list_checks
+sys.exit(run(["doctor", "--list-checks", *sys.argv[1:]]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        ("KeyError('speed')", 1, "a bug in sparkctl: KeyError: 'speed'"),
+        ("KeyboardInterrupt", 130, "interrupted"),
+        ("module.click.Abort", 130, "interrupted"),
+    ],
+)
+@pytest.mark.parametrize("debug", [(), ("--debug",)])
+def test_bugs_and_interrupts_are_one_document_with_json(
+    error: str, code: int, said: str, debug: tuple[str, ...]
+) -> None:
+    script = RAISING.format(error=error).replace('["doctor"', f'[*{debug!r}, "doctor"')
+    ran = [
+        subprocess.run([sys.executable, "-c", script, *more], capture_output=True, text=True,
+                       check=False)
+        for more in (["--json"], [])
+    ]  # fmt: skip
+    assert [done.returncode for done in ran] == [code, code]
+    assert json.loads(ran[0].stdout)["error"]["exit_code"] == code
+    assert json.loads(ran[0].stdout)["error"]["message"] == said
+    assert ran[1].stdout == ""
+    assert all(said in done.stderr for done in ran)
+    assert ("Traceback" in ran[0].stderr) == (bool(debug) and code == 1)
+
+
+@pytest.mark.parametrize(
+    "args", [("validate", "-i", "/nope", "--json"), ("doctor", "--list-checks", "--json")]
+)
+def test_a_reader_who_has_had_enough_sees_no_traceback(args: tuple[str, ...]) -> None:
+    command = [sys.executable, "-m", "sparkctl", *args]
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as pipe:
+        done = subprocess.run(command, stdout=pipe, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert not {"Traceback", "BrokenPipeError"} & {*done.stderr.replace(":", " ").split()}
 
 
 def test_usage_errors_end_with_2() -> None:

@@ -17,6 +17,7 @@ from sparkctl.cli.up import up
 from sparkctl.cluster.up import UpReport
 from sparkctl.doctor.catalog import CHECKS
 from sparkctl.doctor.view import View
+from sparkctl.errors import Interrupted
 from tests.cli.test_cli import ROOT, sparkctl
 from tests.unit.doctorview import healthy
 from tests.unit.nccllogs import REAL
@@ -42,6 +43,14 @@ def test_an_unknown_check_is_told_before_any_node_is_reached(options: tuple[str,
     assert sparkctl("up", "--ignore-check", "x.y").returncode == 2
 
 
+@pytest.mark.parametrize("options", [(), ("--list-checks",), ("--explain", "fabric.hca")])
+def test_to_look_at_nothing_is_refused_as_usage(options: tuple[str, ...]) -> None:
+    done = sparkctl("doctor", "--check", "fabric.hca", "--skip", "fabric", *options, "--json")
+    assert done.returncode == 2
+    assert "--skip leaves no check" in json.loads(done.stdout)["error"]["message"]
+    assert sparkctl("doctor", "--list-checks", "--skip", "fabric").returncode == 0
+
+
 def test_a_missing_inventory_is_usage(tmp_path: Path) -> None:
     done = sparkctl("doctor", cwd=tmp_path)
     assert done.returncode == 2
@@ -62,6 +71,18 @@ def view(monkeypatch: pytest.MonkeyPatch) -> View:
     for module in ("sparkctl.doctor.gather", "sparkctl.doctor.preflight"):
         monkeypatch.setattr(f"{module}.gather", lambda *_, **__: captured)
     return captured
+
+
+@pytest.mark.usefixtures("view")
+def test_fix_without_a_terminal_says_why_it_does_nothing() -> None:
+    done = CliRunner().invoke(doctor, ["--fix", "--json"], input="y\n")
+    assert isinstance(done.exception, Interrupted)
+    assert done.exception.exit_code == 130
+    assert "asks on a terminal" in done.exception.message
+    assert "--yes" in str(done.exception.hint)
+    assert "would: spark-2: " in done.stderr
+    assert "done: " not in done.stderr
+    assert done.stdout == ""
 
 
 FINDING = {"check", "scope", "node", "severity", "summary", "evidence", "fix"}
