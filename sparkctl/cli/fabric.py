@@ -153,7 +153,7 @@ def _on_node(
         view = gather(session, named(session.inventory, name), (), passive=True)
     if text := _unread(view, name):
         raise view.errors.get(name) or RemoteError(text, node=name)
-    version = version or selection.nccl_version(view, name)
+    version = version or view.nccl_version(name)
     given = {k: v for k, v in ((IB_HCA, hca), (SOCKET_IFNAME, ifname)) if v is not None}
     error = view.choice_error(name)
     if error is not None and not given:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sparkctl.doctor.checks.selection import devices, nccl_version
+from sparkctl.doctor.checks.selection import devices
 from sparkctl.doctor.finding import Finding, Severity
 from sparkctl.doctor.view import Missing, View
 from sparkctl.fabric.grammar import IB_HCA
@@ -151,7 +151,7 @@ def _tried(
 
 
 def _holds(cause: str, value: str | None, view: View, node: str) -> bool:
-    here, version = devices(view, node), nccl_version(view, node)
+    here, version = devices(view, node), view.nccl_version(node)
     chosen = select_hcas(value, here, version).selected
     if cause == "hca-filter":
         return not set(chosen).issuperset(view.choice(node).hcas)

@@ -28,6 +28,11 @@ class Environment(Mapping[str, str]):
     def __len__(self) -> int:
         return len(self.known) + len(self.why)
 
+    @property
+    def names(self) -> set[str]:
+        """Every variable that is set, also those without a known value."""
+        return {*self.known, *self.why}
+
     def over(self, below: Mapping[str, str]) -> Environment:
         """These, and of those below them what these do not set."""
         return Environment({**below, **self.known}, self.why)

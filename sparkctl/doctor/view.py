@@ -8,7 +8,7 @@ from typing import Any
 
 from sparkctl.cluster.known import Missing, guarded
 from sparkctl.doctor.environment import Environment
-from sparkctl.errors import RemoteError, SparkctlError
+from sparkctl.errors import PreflightError, RemoteError, SparkctlError
 from sparkctl.fabric.choice import FabricChoice
 from sparkctl.fabric.select import choose
 from sparkctl.fabric.topology import Half, halves
@@ -156,9 +156,15 @@ class View:
         return found
 
     def cage(self, name: str) -> list[Half]:
-        """All halves of the chosen cage, also those that are not used."""
-        choice = self.choice(name)
+        """All halves of the chosen cage, also those that are not used.
+
+        Where none can be chosen, those with an address: what keeps them from being chosen counts.
+        """
         found = self.halves(name)
+        if isinstance(self.choice_error(name), PreflightError) and any(h.ipv4 for h in found):
+            addressed = {h.cage for h in found if h.ipv4}
+            return [h for h in found if h.cage in addressed]
+        choice = self.choice(name)
         cages = {h.cage for h in found if h.interface in choice.interfaces or h.hca in choice.hcas}
         if not cages:
             raise Missing(f"no RDMA device belongs to {', '.join(choice.interfaces)}")

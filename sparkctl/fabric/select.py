@@ -94,12 +94,18 @@ def _cage_members(inventory: Inventory, node: Node, found: tuple[Half, ...]) -> 
     usable = [h for h in found if h.usable and _in_subnets(inventory, h.ipv4)]
     if not usable:
         subnets = _in_which(inventory)
+        down = [h.interface for h in found if h.ipv4 and not h.active]
+        hint = "plug the QSFP cable, give each half an address"
+        if down:
+            hint = (
+                f"is the QSFP cable in at both ends, and {_joined(down)} up (`ip link set … up`)?"
+            )
+            hint += " If so, give each ACTIVE half an address"
         raise PreflightError(
             f"fabric.cage auto wants a cage whose RDMA ports are ACTIVE with IPv4{subnets}; the"
             f" node has {'; '.join(map(str, found)) or 'no RDMA device (is the cable in?)'}",
             node=node.name,
-            hint="plug the QSFP cable, give each half an address, or name this node's"
-            " fabric.interfaces in the inventory",
+            hint=f"{hint}, or name this node's fabric.interfaces in the inventory",
         )
     cages = [h.cage for h in usable]
     best = min(cages, key=lambda cage: (-cages.count(cage), cage))

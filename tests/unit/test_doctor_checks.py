@@ -29,6 +29,23 @@ def half_down(view: View) -> None:
     two(view)["ib"]["roceP2p1s0f0"]["ports"]["1"].update(state="DOWN", phys_state="Disabled")
 
 
+def both_down(view: View) -> None:
+    for interface, hca in (("enp1s0f0np0", "rocep1s0f0"), ("enP2p1s0f0np0", "roceP2p1s0f0")):
+        two(view)["net"][interface].update(up=False, carrier=None, operstate="down")
+        two(view)["ib"][hca]["ports"]["1"].update(state="DOWN", phys_state="Disabled")
+
+
+def test_two_halves_that_are_down_are_told_and_can_be_brought_up() -> None:
+    view = healthy()
+    both_down(view)
+    found = [f for f in examined(view, "fabric.halves") if f.node == TWO]
+    assert ["administratively down" in f.summary for f in found] == [True, True]
+    assert [f.fix is not None and len(f.fix.actions) for f in found] == [1, 1]
+    (choice,) = [f for f in examined(view, "fabric.choice") if f.node == TWO]
+    assert choice.fix is not None
+    assert "enp1s0f0np0, enP2p1s0f0np0 up" in choice.fix.text
+
+
 def no_carrier(view: View) -> None:
     two(view)["net"]["enP2p1s0f0np0"]["carrier"] = 0
     two(view)["ib"]["roceP2p1s0f0"]["ports"]["1"].update(state="DOWN", phys_state="Polling")

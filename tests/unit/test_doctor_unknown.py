@@ -341,7 +341,12 @@ def test_what_follows_from_an_unknown_fabric_is_unknown_not_absent(variable: str
         with pytest.raises(Missing, match=why):
             dict(found)
     two(view)["settings"]["conf"] = [{"path": "/etc/nccl.conf", "values": {variable: "x"}}]
-    assert said(view, "settings.nccl-conf") == [(TWO, why)]
+    assert said(view, "settings.nccl-conf") == [], "whatever `up` sets wins over the file"
+    line = {"path": "/etc/environment", "line": 3, "name": variable, "value": "x"}
+    two(view)["settings"]["profiles"] = [line, PROFILE]
+    told = f"/etc/environment:3 sets {variable}=x; what `up` sets: {why}"
+    assert said(view, "settings.profiles") == [(TWO, told)]
+    assert ("settings.profiles", TWO, "WARN") in wrong(view), "the next line is looked at too"
 
 
 def test_what_a_layer_sets_without_the_fabric_is_known_without_it() -> None:

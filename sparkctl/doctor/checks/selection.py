@@ -11,22 +11,13 @@ from sparkctl.doctor.view import View
 from sparkctl.fabric.grammar import IB_HCA, SOCKET_IFNAME
 from sparkctl.fabric.ifname import SOCKET_FAMILY, Interface, select_interfaces
 from sparkctl.fabric.matcher import ACTIVE, Device, Selection, select_hcas
-from sparkctl.fabric.version import NEWEST, Version
+from sparkctl.fabric.version import Version
 
 HOST_IP = "VLLM_HOST_IP"
 # UCX takes a list of interfaces and of HCAs with their port; "all" is its default (openucx's
 # src/ucp/core/ucp_context.c). The others take one interface.
 UCX, UCX_ALL = "UCX_NET_DEVICES", "all"
 LITERAL = ("GLOO_SOCKET_IFNAME", "TP_SOCKET_IFNAME", UCX)
-
-
-def nccl_version(view: View, name: str) -> Version:
-    """The version of the runtime's NCCL wheel; the newest known where there is none."""
-    versions = view.group(name, "runtime")["versions"]
-    for package, text in versions.items():
-        if package.startswith("nvidia_nccl") and all(p.isdigit() for p in text.split(".")):
-            return tuple(int(p) for p in text.split("."))
-    return NEWEST
 
 
 def devices(view: View, name: str) -> list[Device]:
@@ -73,7 +64,7 @@ def interface_selection(
 def hca(view: View, name: str) -> Iterator[Finding]:
     """NCCL_IB_HCA selects exactly the HCAs of the chosen cage that are wanted."""
     wanted = set(view.choice(name).hcas)
-    chosen = hca_selection(view, name, view.effective(name), nccl_version(view, name))
+    chosen = hca_selection(view, name, view.effective(name), view.nccl_version(name))
     value = chosen.value
     found = set(chosen.selected)
     if found == wanted:
@@ -130,7 +121,7 @@ def _reason(chosen: Selection, name: str) -> str:
 def interfaces(view: View, name: str) -> Iterator[Finding]:
     """The variables name the interface that carries the fabric address, or that address."""
     choice, found = view.choice(name), view.effective(name)
-    wanted, version = choice.interfaces[0], nccl_version(view, name)
+    wanted, version = choice.interfaces[0], view.nccl_version(name)
     remedy = Remedy("leave these variables out of layers and inventory: ${SOCKET_INTERFACE} is set")
     selected = interface_selection(view, name, found, version).selected
     wrong = [*_elsewhere(view, name, found, wanted), *_literal(view, name)]
@@ -199,7 +190,7 @@ def _elsewhere(
     view: View, name: str, environment: Mapping[str, str], wanted: str
 ) -> Iterator[tuple[str, str | None, str]]:
     """The variable by which NCCL's bootstrap takes another interface, its value, what it does."""
-    version = nccl_version(view, name)
+    version = view.nccl_version(name)
     chosen = interface_selection(view, name, environment, version)
     found = chosen.selected
     if found[:1] == [wanted]:

@@ -28,7 +28,7 @@ def nccl_conf(view: View, name: str) -> Iterator[Finding]:
     told = 0
     for file in found["conf"]:
         for variable, value in file["values"].items():
-            if variable in planned:
+            if variable in planned.names:
                 continue
             told += 1
             shown = masked(variable, value)
@@ -50,6 +50,13 @@ def profiles(view: View, name: str) -> Iterator[Finding]:
     told = 0
     for entry in view.group(name, "settings")["profiles"]:
         variable, value = entry["name"], entry["value"]
+        if variable in planned.why:
+            told += 1
+            yield unknown(
+                f"{entry['path']}:{entry['line']} sets {variable}={value}; what `up` sets:"
+                f" {planned.why[variable]}"
+            )
+            continue
         if planned.get(variable) == value and view.origin(name, variable).startswith("layer"):
             continue
         told += 1
@@ -112,8 +119,9 @@ def memory_monitor(view: View, name: str) -> Iterator[Finding]:
 
 def recipe(view: View, name: str) -> Iterator[Finding]:
     """What is allowed in layers and inventory, and most likely a mistake on GB10."""
-    planned = {k: v for k, v in view.planned(name).items() if k not in JUDGED}
-    doubts = warnings(view.inventory, planned)
+    planned = view.planned(name)
+    known = {k: v for k, v in planned.known.items() if k not in JUDGED}
+    doubts = warnings(view.inventory, known)
     for doubt in doubts:
         setting, _, said = doubt.partition(": ")
         yield warn(
@@ -122,7 +130,9 @@ def recipe(view: View, name: str) -> Iterator[Finding]:
             Remedy("change it there; `sparkctl env` shows where each variable comes from",
                    ("sparkctl env",)),
         )  # fmt: skip
-    if not doubts:
+    if planned.why:
+        yield unknown(f"{len(planned.why)} variables: {next(iter(planned.why.values()))}")
+    elif not doubts:
         yield ok("nothing that is known to go wrong on GB10")
 
 
