@@ -8,6 +8,9 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from sparkctl.node.bounded import bounded
+
+FILE_SECONDS = 4.0  # less than the whole group has (node/probe.py): then the file is named
 # What changes the fabric; no name among them can hold a secret.
 WATCHED = re.compile(
     r"(?:NCCL|GLOO|UCX|IBV|RDMAV)_\w+|TP_SOCKET_IFNAME|VLLM_HOST_IP|RAY_ADDRESS|LD_PRELOAD"
@@ -66,11 +69,18 @@ def _paths() -> list[Path]:
 
 
 def _text(path: Path) -> str:
+    def read() -> str:
+        try:
+            with path.open(errors="replace", newline="\n") as file:
+                return file.read()
+        except OSError:
+            return ""
+
     try:
-        with path.open(errors="replace", newline="\n") as file:
-            return file.read()
-    except OSError:
-        return ""
+        text: str = bounded(read, FILE_SECONDS)
+    except TimeoutError as error:
+        raise TimeoutError(f"{path}: {error}") from error
+    return text
 
 
 def _assignments(path: Path) -> list[dict[str, Any]]:

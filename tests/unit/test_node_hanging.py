@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sparkctl.node import bounded, hardware, peers, probe, processes, programs, system
+from sparkctl.node import bounded, hardware, peers, probe, processes, programs, settings, system
 
 REQUEST = {"cluster": "c", "venv": "/nowhere", "model": "/", "ports": [], "temp_dir": "/nowhere",
            "names": []}  # fmt: skip
@@ -60,6 +60,18 @@ def test_a_process_table_that_hangs_loses_only_what_needs_it(
     monkeypatch.setattr(processes, "table", hang.wait)
     assert {"ports", "ours", "foreign_rays"} <= set(probe.probe(REQUEST)["unread"])
     assert "system" not in probe.probe(REQUEST)["unread"]
+
+
+def test_a_file_of_settings_that_hangs_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.mkfifo(own := tmp_path / "nccl.conf")  # it has no writer: opening it waits for one
+    monkeypatch.setattr(settings, "FILE_SECONDS", 0.2)
+    try:
+        found = probe.probe({**REQUEST, "conf_file": str(own)})["unread"]["settings"]
+    finally:
+        os.close(os.open(own, os.O_RDWR))
+    assert found == f"TimeoutError: {own}: no answer within 0.2 s"
 
 
 def test_a_mount_that_hangs_is_one_disk_without_numbers(
