@@ -166,11 +166,13 @@ def _examine(
         _chosen(only, skip)
     with open_session(inventory, read_only=True, partial=True, meanwhile=_load) as session:
         from sparkctl.doctor.gather import gather
-        from sparkctl.doctor.runner import evaluate, sources
+        from sparkctl.doctor.runner import evaluate, pasteable, sources
 
         checks = _chosen(only, skip)
         view = gather(session, _nodes(session, names), sources(checks), passive=passive)
-        return view, evaluate(view, checks)
+        named = click.get_current_context().get_parameter_source("inventory")
+        given = "" if named is ParameterSource.DEFAULT else str(inventory)
+        return view, pasteable(view, evaluate(view, checks), given)
 
 
 def _chosen(only: Sequence[str], skip: Sequence[str]) -> list[Check]:

@@ -18,9 +18,11 @@ class Planned:
 
     node: str
     action: Action | Removal
+    command: str = ""  # the same by hand, where there is such a command
 
     def __str__(self) -> str:
-        return f"{self.node}: {self.action.title} ({self.action.command})"
+        by_hand = f" ({self.command})" if self.command else ""
+        return f"{self.node}: {self.action.title}{by_hand}"
 
 
 def plan(findings: Iterable[Finding]) -> list[Planned]:
@@ -28,7 +30,12 @@ def plan(findings: Iterable[Finding]) -> list[Planned]:
     planned: list[Planned] = []
     for finding in findings:
         if finding.severity in (Severity.FAIL, Severity.WARN) and finding.fix and finding.node:
-            planned += [Planned(finding.node, action) for action in finding.fix.actions]
+            by_hand = zip(finding.fix.actions, finding.fix.to_paste, strict=False)
+            planned += [
+                # What removes something by hand is this very --fix.
+                Planned(finding.node, action, "" if isinstance(action, Removal) else command)
+                for action, command in by_hand
+            ]
     return [p for i, p in enumerate(planned) if p not in planned[:i]]
 
 

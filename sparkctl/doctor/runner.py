@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from sparkctl.cluster.known import Missing
 from sparkctl.doctor.catalog import CHECKS
@@ -67,6 +68,17 @@ def _run(check: Check, view: View, subject: tuple[str, ...]) -> Iterator[Finding
         what = f"the check has a bug: {type(error).__name__}: {error}"
         found.append(Finding(Severity.CRASH, what))
     yield from (f.of(check.id, check.scope, node) for f in found)
+
+
+def pasteable(view: View, findings: Iterable[Finding], inventory: str) -> list[Finding]:
+    """The findings with commands as they can be pasted: no sudo on a node where SSH gives root,
+    and `inventory` (where the user named one) for sparkctl's own.
+    """
+    root = {name for name, facts in view.all_facts.items() if facts.get("uid") == 0}
+    return [
+        replace(f, fix=f.fix and f.fix.at(root=f.node in root, inventory=inventory))
+        for f in findings
+    ]
 
 
 def counts(findings: Iterable[Finding]) -> dict[str, int]:

@@ -112,7 +112,25 @@ def test_the_json_has_exactly_these_keys() -> None:
     assert {k: failed[k] for k in ("check", "scope", "node")} == {
         "check": "fabric.mtu", "scope": "node", "node": "spark-2",
     }  # fmt: skip
-    assert failed["fix"]["commands"] == ["sudo ip link set enp1s0f0np0 mtu 9000"]
+    assert failed["fix"]["commands"] == ["ip link set enp1s0f0np0 mtu 9000"], "as root"
+
+
+@pytest.mark.parametrize(
+    ("options", "variable", "given"),
+    [([], "", ""), (["-i", "a b.yaml"], "", " -i 'a b.yaml'"), ([], "e.yaml", " -i e.yaml"),
+     (["-i", "inventory.yaml"], "e.yaml", " -i inventory.yaml")],
+)  # fmt: skip
+def test_commands_of_sparkctl_have_the_inventory_that_the_user_named(
+    view: View, options: list[str], variable: str, given: str
+) -> None:
+    stray = {"pid": 9, "role": "vllm", "command": "python", "run": "old", "cluster": "lab",
+             "environment": None, "libraries": {}}  # fmt: skip
+    view.facts("spark-2")["ours"] = [stray]
+    chosen = ["--json", "--check", "host.leftovers", *options]
+    done = CliRunner().invoke(doctor, chosen, env={"SPARKCTL_INVENTORY": variable or None})
+    commands = [c for f in json.loads(done.stdout)["findings"] if f["fix"]
+                for c in f["fix"]["commands"]]  # fmt: skip
+    assert commands == [f"sparkctl doctor --fix --check host.leftovers{given}"]
 
 
 @pytest.mark.usefixtures("view")

@@ -75,8 +75,8 @@ def test_fix_takes_what_is_safe_once_and_nothing_else() -> None:
     assert [p.action.command for p in planned] == [
         "sudo ip link set enP2p1s0f0np0 up",
         "sudo ip link set enp1s0f0np0 mtu 9000",
-        "sparkctl down",  # the process of an older run
-        "sparkctl down",  # and its files
+        "sparkctl doctor --fix --check host.leftovers",  # the process of an older run
+        "sparkctl doctor --fix --check host.leftovers",  # and its files
     ]
     assert plan(examined(healthy())) == []
 

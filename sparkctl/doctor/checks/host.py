@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from sparkctl.doctor.check import Check
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
 from sparkctl.doctor.masking import command_line
-from sparkctl.doctor.remedy import Action, Remedy
+from sparkctl.doctor.remedy import Action, Remedy, command
 from sparkctl.doctor.view import View
 from sparkctl.serving.commandline import memory_share
 
@@ -156,8 +156,11 @@ def disk(view: View, name: str) -> Iterator[Finding]:
         say = fail if free < DISK_FAIL and what != "model" else warn
         yield say(
             f"{free / GIB:.1f} GiB are free for {what} at {path}",
-            Evidence(f"{DISK_WARN / GIB:g} GiB", f"{free / GIB:.1f} GiB", f"df {path}"),
-            Remedy("make room", (f"sudo du -xh --max-depth=2 {path} | sort -h | tail",)),
+            Evidence(f"{DISK_WARN / GIB:g} GiB", f"{free / GIB:.1f} GiB", command("df", path)),
+            Remedy(
+                "make room",
+                (command("sudo", "du", "-xh", "--max-depth=2", path) + " | sort -h | tail",),
+            ),
         )
     if silent:
         yield unknown(f"the room for {', '.join(silent)} could not be read")
@@ -183,7 +186,10 @@ def login_limits(view: View, name: str) -> Iterator[Finding]:
         yield warn(
             f"logind removes {facts['user']}'s shared memory when the SSH session ends",
             Evidence("RemoveIPC=no, or linger", "RemoveIPC=yes, no linger", "loginctl"),
-            Remedy("let the user linger", (f"sudo loginctl enable-linger {facts['user']}",)),
+            Remedy(
+                "let the user linger",
+                (command("sudo", "loginctl", "enable-linger", facts["user"]),),
+            ),
         )
     if not few and not removed:
         yield ok(f"{'unlimited' if files < 0 else files} open files; shared memory is kept")

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from sparkctl.cluster.known import Missing
 from sparkctl.doctor.check import Check, Source, per_node
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
-from sparkctl.doctor.remedy import Remedy
+from sparkctl.doctor.remedy import Remedy, command
 from sparkctl.doctor.view import View
 
+PACKAGE = "dgx-sparkctl[node]"  # what brings Ray and vLLM to a node
 MODULES = ("torch", "ray", "vllm")  # what the runtime must be able to import
 
 # From here on vLLM's Ray executor (V2) leaves alone what a node has set itself; V1 copied the
@@ -28,7 +29,7 @@ def present(view: View, name: str) -> Iterator[Finding]:
     venv = found["venv"]
     remedy = Remedy(
         f"make the virtual environment on {name}, or set runtime.venv",
-        (f"python3 -m venv {venv}", f"{venv}/bin/pip install 'dgx-sparkctl[node]'"),
+        (command("python3", "-m", "venv", venv), command(f"{venv}/bin/pip", "install", PACKAGE)),
     )
     wanted = ("ray", "vllm") if role == "head" else ("ray",)
     if not found["exists"]:
@@ -69,10 +70,14 @@ def imports(view: View, name: str) -> Iterator[Finding]:
     for module, error in broken.items():
         yield fail(
             f"{module} cannot be imported: {error}",
-            Evidence(f"import {module} works", error, f"{venv}/bin/python -c 'import {module}'"),
+            Evidence(
+                f"import {module} works",
+                error,
+                command(f"{venv}/bin/python", "-c", f"import {module}"),
+            ),
             Remedy(
                 "torch and vllm have to match: install both together",
-                (f"{venv}/bin/pip install --force-reinstall 'dgx-sparkctl[node]'",),
+                (command(f"{venv}/bin/pip", "install", "--force-reinstall", PACKAGE),),
             ),
         )
     silent = [m for m in MODULES if m not in found]
@@ -119,7 +124,9 @@ def _differences(view: View, name: str, wanted: dict[str, str]) -> Iterator[Find
             Evidence(want or "none", have or "absent", venv),
             Remedy(
                 f"install the same {what} on every node",
-                (f"{venv}/bin/pip install {what}=={want}",) if want and what != "Python" else (),
+                (command(f"{venv}/bin/pip", "install", f"{what}=={want}"),)
+                if want and what != "Python"
+                else (),
             ),
             node=name,
         )
@@ -136,10 +143,7 @@ def model(view: View, name: str) -> Iterator[Finding]:
         yield info(f"{view.inventory.vllm.model} is a hub's name, vLLM fetches it")
         return
     path = found["path"]
-    remedy = Remedy(
-        f"copy the checkpoint to {path} on {name} again, or set vllm.model",
-        (f"rsync --archive --checksum HEAD:{path}/ {path}/",),
-    )
+    remedy = _copy(view, name, path)
     for wrong, wanted, what in (
         (not found["exists"], "a directory", f"no directory {path}"),
         (not found["config"], "config.json", f"no config.json in {path}"),
@@ -165,10 +169,32 @@ def model(view: View, name: str) -> Iterator[Finding]:
             f"{user} may not read {shard['name']}: it belongs to {whose}",
             Evidence(f"readable for {user}", whose, f"{path}/{shard['name']}"),
             Remedy(f"give the checkpoint to {user}: files made by root in a container are root's",
-                   (f"sudo chown -R {user} {path}",)),
+                   (command("sudo", "chown", "-R", user, path),)),
         )  # fmt: skip
     if not found["broken"] and not found["unreadable"]:
         yield ok(f"{found['shards']} shards, {found['bytes'] / 2**30:.2f} GiB at {path}")
+
+
+def _copy(view: View, name: str, path: str) -> Remedy:
+    """The checkpoint from the head, by the address that the inventory has for it; the head's own
+    comes from where somebody got it.
+    """
+    head = view.inventory.head
+    if name == head.name:
+        return Remedy(
+            f"copy the checkpoint to {path} on {name} from a node that has it whole, or download"
+            " it again, or set vllm.model"
+        )
+    ssh = view.inventory.ssh_of(head)
+    host = f"[{head.host}]" if ":" in head.host else head.host
+    source = f"{ssh.user}@{host}" if ssh.user else host
+    port = ("--rsh", f"ssh -p {ssh.port}") if ssh.port else ()
+    # A remote shell would otherwise split the path at spaces (rsync before 3.2.4).
+    how = ("--archive", "--checksum", "--protect-args", *port)
+    return Remedy(
+        f"copy the checkpoint to {path} on {name} again, or set vllm.model",
+        (command("rsync", *how, f"{source}:{path}/", f"{path}/"),),
+    )
 
 
 def same_model(view: View) -> Iterator[Finding]:

@@ -69,7 +69,7 @@ def profiles(view: View, name: str) -> Iterator[Finding]:
         )
         yield warn(
             f"{where} sets {variable}={value}: {effect}",
-            Evidence(wins if wins is not None else f"{variable} unset", value, where),
+            Evidence(f"{variable} unset" if wins in (None, value) else wins, value, where),
             Remedy("remove the line, log in anew", (f"sudoedit {entry['path']}",)),
         )
     if not told:
