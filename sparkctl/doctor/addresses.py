@@ -10,7 +10,9 @@ from sparkctl.serving.environment import MASK
 # NCCL writes `enp1s0f0np0:8.8.8.8<0>` (its src/misc/socket.cc), logs `8.8.8.8:30000`, `[::1]:22`.
 # More than four numbers, or letters before them, are a version's.
 IPV4 = re.compile(r"(?<![A-Za-z0-9])(?<!\d\.)\d{1,3}(?:\.\d{1,3}){3}(?!\d|\.\d)")
-VERSION = re.compile(r"(?i)(?:[=<>~!]=|\b(?:version|release|driver|firmware)[\s:=\"']{1,3})$")
+VERSION = re.compile(
+    r"(?i)(?:[=<>~!]=|\.so\.|\b(?:version|release|driver|firmware|cuda|cudnn|nccl)[\s:=\"']{1,3})$"
+)
 # Words between colons: an IPv6 address, with or without an interface, a port or a GID's name.
 WORDS = re.compile(r"(?<![\w:])\w*(?::\w*){2,}(?:\.\w+)*")
 GROUPS = 8  # of an IPv6 address

@@ -21,7 +21,7 @@ VALUE = (
 START = r"(?i)(?<![\w.-])(?![\w.-]*(?:path|file|dir|stdin|pkey)(?![\w.-])|-*(?:old)?pwd(?![\w.-]))"
 SECRET = (
     r"(?:[\w.-]*(?:secret|passw|passphrase|credential|(?:api|access|auth|private)[_-]?key)[\w.-]*"
-    r"|[\w.-]*(?:token|key|(?<!by)pass|pwd|cookie|jwt|signature|bearer|_auth))"
+    r"|[\w.-]*(?:token|key|(?<!by)pass|pwd|cookie|jwt|sig(?:nature)?|bearer|_auth))"
 )
 COUNTED = r"[\w.-]*token(?!iz)[\w.-]*"
 NO_COUNT = r"""(?!["']?(?:\d[\d._]*[kmg]?|true|false|none|null)(?![\w.-]))"""
@@ -33,6 +33,9 @@ ASSIGNMENTS = (
     re.compile(rf"{START}(?!key:)({SECRET})(:\s*)(?!//|:){VALUE}"),
     # A flag whose last word is a secret's: --hf-token X, -token X; not --max-batched-tokens 8.
     re.compile(rf"{START}(?=-)({SECRET})(\s+)(?!-){VALUE}"),
+    re.compile(rf"{START}(?=-)([\w.-]*tokens)(\s+)(?!-){NO_COUNT}{VALUE}"),
+    # csh's and fish's assignment.
+    re.compile(rf"{START}((?:setenv|set\s+(?:-\S+\s+)+)\s*{SECRET})(\s+){VALUE}"),
 )
 # vLLM's takes several, up to the next flag (vLLM 0.32, vllm/entrypoints/launchers/cli_args.py).
 API_KEYS = re.compile(r"(?i)(?<![\w-])(--api[-_]keys?)[= ]\s*(?!-)\S+(?:\s+(?!-)\S+)*")

@@ -44,6 +44,10 @@ FORMS = [
     "curl -H Cookie: session={}; b={}",
     "openssl rsa -passin pass:{}",
     "wrote api_key: {}",
+    "serve --tokens {} --port 1",
+    "csh -c setenv HF_TOKEN {}",
+    "fish -c set -gx HF_TOKEN {}",
+    "curl http://h/x?sig={}",
 ]
 QUOTED = [
     'vllm serve m --hf-overrides={{"token":"{}"}} --port 1',
@@ -128,6 +132,7 @@ def test_a_line_of_nccl_without_its_public_addresses() -> None:
     "text",
     [
         "driver 580.95.05.1, NCCL 2.28.9, cudnn==9.13.0.50, version 9.13.0.50, v8.9.7.29",
+        "CUDA 13.0.88.1 from libcudnn.so.9.13.0.50",
         "firmware: 28.45.12.10 and 1.2.3.4.5",
         "0000:0000:0000:0000:0000:ffff:c0a8:640b 100.64.0.1 169.254.1.1 10.77.0.11:8000",
         "b8:3f:d2:03:00:a1:b2:c3 aa:bb:cc:dd:ee:ff 0000:01:00.0 9c63:c003:00a1:b2c3 12:10:48",
