@@ -65,7 +65,8 @@ def facts(view: View, name: str) -> Iterator[Finding]:
                 f"{group}: {why.partition(': ')[2]}, something hangs there",
                 Evidence("an answer in time", why, f"the node's facts, {group}"),
                 Remedy("find what hangs: a mount whose server is gone, a wedged driver",
-                       ("ps -eo pid,stat,wchan:30,args | grep ' D'", "sudo dmesg | tail")),
+                       ("ps -eo pid,stat,wchan:32,args --no-headers | awk '$2 ~ /^D/'",
+                        "sudo dmesg | tail")),
             )  # fmt: skip
         else:
             yield unknown(f"{group}: {why}")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from sparkctl.doctor.check import Check
 from sparkctl.doctor.finding import Evidence, Finding, fail, ok, unknown, warn
-from sparkctl.doctor.remedy import Remedy
+from sparkctl.doctor.remedy import Remedy, command
 from sparkctl.doctor.view import View
 from sparkctl.fabric.ncclparam import number
 from sparkctl.serving.environment import masked
@@ -37,7 +37,7 @@ def nccl_conf(view: View, name: str) -> Iterator[Finding]:
                 Evidence(f"{variable} unset", shown, file["path"]),
                 Remedy(
                     "remove the line, or set the variable in an env layer if it is wanted",
-                    (f"sudoedit {file['path']}",),
+                    (command("sudoedit", file["path"]),),
                 ),
             )
     if not told and own in (None, "", found["conf_file"]):
@@ -70,7 +70,7 @@ def profiles(view: View, name: str) -> Iterator[Finding]:
         yield warn(
             f"{where} sets {variable}={value}: {effect}",
             Evidence(f"{variable} unset" if wins in (None, value) else wins, value, where),
-            Remedy("remove the line, log in anew", (f"sudoedit {entry['path']}",)),
+            Remedy("remove the line, log in anew", (command("sudoedit", entry["path"]),)),
         )
     if not told:
         yield ok("no shell profile changes NCCL")
