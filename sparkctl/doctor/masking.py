@@ -63,6 +63,8 @@ TOKEN = re.compile(
     r"|\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\beyJ[\w-]{8,}(?:\.[\w-]+)+"
 )
 
+LOOKED_AT = 2048  # characters of a command line, of which fewer are told
+
 HOME = re.compile(r"/(home|Users)/[^/\s:'\"]+")
 ACCOUNT = re.compile(r"(?<!\S)(-u|--user)[= ](?!root\b)[A-Za-z_][\w-]*(:\S+)?(?!\S)")
 OWNER = re.compile(rf"""(\b(?:USER|LOGNAME|USERNAME|SUDO_USER)(?:{EQUALS}))(?!root\b){VALUE}""")
@@ -84,7 +86,7 @@ def secretless(text: str) -> str:
 
 def command_line(text: str, limit: int = 160) -> str:
     """Somebody's command line as it may be told: on one line, printable, without secrets."""
-    line = " ".join(secretless(text).split())
+    line = " ".join(secretless(text[:LOOKED_AT]).split())
     return "".join(c if c.isprintable() else "?" for c in line)[:limit]
 
 

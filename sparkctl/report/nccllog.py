@@ -24,8 +24,12 @@ STYLE = {"FAIL": "red", "WARN": "yellow", "UNKNOWN": "yellow", "INFO": ""}
 def print_verdict(verdict: LogVerdict) -> None:
     """Print it on stdout; plain where stdout is no terminal."""
     console = wide_console()
-    because = f": {verdict.cause}" if verdict.cause else ""
-    console.print(Text(MEANING[verdict.transport] + because, style="bold"))
+    headline = MEANING[verdict.transport]
+    if verdict.cause == "unknown" and verdict.transport in ("rdma", "local"):
+        headline += ", and something else is wrong"
+    elif verdict.cause:
+        headline += f": {verdict.cause}"
+    console.print(Text(headline, style="bold"))
     for finding in verdict.findings:
         console.print()
         for line in _finding(finding):

@@ -83,6 +83,14 @@ def test_a_warning_is_no_failure(tmp_path: Path) -> None:
     assert "WARN one-half-only" in done.stdout
 
 
+def test_what_is_wrong_beside_a_working_network_is_in_the_first_line(tmp_path: Path) -> None:
+    path = tmp_path / "vllm.log"
+    path.write_text("".join(HEALTHY.values()) + "ValueError: Permission denied: '/m'\n")
+    done = sparkctl("doctor", "--log", str(path))
+    assert done.stdout.startswith("NCCL runs over RDMA, and something else is wrong\n")
+    assert "Permission denied" in done.stdout
+
+
 def test_a_rank_whose_log_tells_no_cause_asks_for_the_others() -> None:
     done = sparkctl("doctor", "--log", str(REAL / "ifname-missing.rank1.log"))
     assert done.returncode == 3
