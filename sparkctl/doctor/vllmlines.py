@@ -91,7 +91,7 @@ class VllmLines:
                 for number, raw in batch:
                     if any(needle in raw for needle in NEEDLES):
                         self._line(file, number, raw)
-            if NEEDLE in text or GLOO_NEEDLE in text:
+            if NEEDLE in text or GLOO_NEEDLE in text or START in text:
                 yield from batch
 
     def _line(self, file: str, number: int, raw: bytes) -> None:

@@ -83,6 +83,18 @@ def test_a_warning_is_no_failure(tmp_path: Path) -> None:
     assert "WARN one-half-only" in done.stdout
 
 
+def test_of_several_starts_in_one_log_the_last_counts(tmp_path: Path) -> None:
+    before = "".join(CASES["ifname-no-match 2.30.7"][0].values()).replace("spark-", "older-")
+    gloo = "RuntimeError: Unable to find address for: eth0\n"
+    failed = "RuntimeError: NCCL error: invalid usage (run with NCCL_DEBUG=WARN for details)\n"
+    path = tmp_path / "vllm.log"
+    path.write_text(f"== sparkctl 1: x\n{before}{gloo}{failed}== sparkctl 2: x\n"
+                    + "".join(HEALTHY.values()))  # fmt: skip
+    told = json.loads(sparkctl("doctor", "--log", str(path), "--json").stdout)
+    assert (told["transport"], told["cause"], told["findings"]) == ("rdma", None, [])
+    assert {rank["host"] for rank in told["ranks"]} == {"spark-1", "spark-2"}
+
+
 def test_what_is_wrong_beside_a_working_network_is_in_the_first_line(tmp_path: Path) -> None:
     path = tmp_path / "vllm.log"
     path.write_text("".join(HEALTHY.values()) + "ValueError: Permission denied: '/m'\n")

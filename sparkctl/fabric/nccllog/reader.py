@@ -11,6 +11,7 @@ from sparkctl.fabric.nccllog.join import join
 from sparkctl.fabric.nccllog.lines import GLOO, GLOO_NEEDLE, NEEDLE, parse
 from sparkctl.fabric.nccllog.model import Evidence, Finding, LogVerdict
 from sparkctl.fabric.nccllog.rank import LINES_A_MARK, VERSION, RankState
+from sparkctl.node.nccllines import START
 
 # torchrun's prefix; it tells the rank of a process that failed before it had a communicator.
 TORCH_RANK = re.compile(r"\[rank([0-9]{1,6})\]:")
@@ -45,16 +46,29 @@ class Reader:
         self.feed_numbered(file, enumerate(lines, start=1))
 
     def feed_numbered(self, file: str, lines: Iterable[tuple[int, bytes]]) -> None:
-        """Read those lines of a file that somebody else picked out, with their numbers."""
+        """Read those lines of a file that somebody else picked out, with their numbers.
+
+        Where `up` began another vLLM, what the file said before is of one that is gone.
+        """
         hints = FileHints()
         self._hints.append(hints)
         for number, raw in lines:
-            if NEEDLE in raw:
+            if raw.startswith(START):
+                self._forget(file, hints)
+            elif NEEDLE in raw:
                 # Progress bars end in a bare carriage return, and NCCL writes on after them.
                 for part in raw.decode("utf-8", "replace").rstrip("\r\n").split("\r"):
                     self._line(file, number, part, hints)
             elif GLOO_NEEDLE in raw and (said := GLOO.search(raw.decode("utf-8", "replace"))):
                 self._gloo = [*self._gloo, Evidence(file, number, said[0])][:LINES_A_MARK]
+
+    def _forget(self, file: str, hints: FileHints) -> None:
+        for name in hints.processes:
+            self._states.pop(name, None)
+        hints.processes, hints.version, hints.ranks = set(), None, set()
+        self._gloo = [line for line in self._gloo if line.file != file]
+        left = {k: [e for e in v if e.file != file] for k, v in self._errors.items()}
+        self._errors = {kind: lines for kind, lines in left.items() if lines}
 
     def _line(self, file: str, number: int, line: str, hints: FileHints) -> None:
         record = parse(line)
@@ -76,7 +90,7 @@ class Reader:
     def verdict(self, beside: Sequence[Finding] = ()) -> LogVerdict:
         """The verdict on all that was read, ranks in order, with the findings of another reader."""
         for hints in self._hints:
-            for state in (self._states[name] for name in hints.processes):
+            for state in (self._states[name] for name in hints.processes if name in self._states):
                 if hints.version:
                     state.take_version(*hints.version)
                 if state.rank is None and len(hints.processes) == len(hints.ranks) == 1:
