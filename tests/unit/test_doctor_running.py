@@ -329,6 +329,10 @@ def test_a_vllm_that_is_gone_is_told_unless_somebody_is_at_work() -> None:
     assert "is gone: RuntimeError: ibv_reg_mr" in gone.summary
     assert gone.fix is not None
     assert "memlock" in gone.fix.text
+    view.sources["log"][ONE]["tail"] = [f"KeyError: HF_TOKEN=hf_{'x' * 20} {'y' * 999}"]
+    told = only(view, "running.ranks").summary
+    assert "hf_" not in told
+    assert len(told) < 400
     del view.sources["log"]
     assert "one of its ranks died" in only(view, "running.ranks").summary
     view.facts(ONE)["state"]["locked"] = True

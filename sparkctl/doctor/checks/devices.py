@@ -40,9 +40,10 @@ def choice(view: View, name: str) -> Iterator[Finding]:
     if not isinstance(error, PreflightError):
         yield unknown(error.message)
         return
+    there = error.message.partition("the node has ")[2] or error.message
     yield fail(
         error.message,
-        Evidence("a cage to use", error.message, "the inventory and sysfs"),
+        Evidence("a cage to use", there, "the inventory and sysfs"),
         Remedy(error.hint or "correct the node's fabric in the inventory"),
     )
 

@@ -11,6 +11,7 @@ from sparkctl.doctor.checks.processes import strays
 from sparkctl.doctor.checks.running import idle
 from sparkctl.doctor.checks.verbs import CAP_IPC_LOCK, ENOUGH, UNLIMITED
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
+from sparkctl.doctor.masking import command_line
 from sparkctl.doctor.remedy import Remedy
 from sparkctl.doctor.view import Missing, View
 from sparkctl.node.settings import watched
@@ -159,7 +160,8 @@ def _last_words(view: View) -> tuple[str | None, str | None]:
 
     progress = Progress()
     progress.feed("\n".join([*found["tail"], ""]))
-    return progress.verdict, explain_vllm(progress.verdict, found["tail"], waited=False)
+    cure = explain_vllm(progress.verdict, found["tail"], waited=False)
+    return command_line(progress.verdict or "", limit=300) or None, cure
 
 
 def verbs(view: View, name: str) -> Iterator[Finding]:
