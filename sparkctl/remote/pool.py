@@ -9,9 +9,8 @@ from types import TracebackType
 
 from sparkctl.errors import SparkctlError
 from sparkctl.inventory.models import Inventory, Node
-from sparkctl.remote.command import Command, Result
 from sparkctl.remote.connection import Connection, connect
-from sparkctl.remote.fanout import GroupResult, each
+from sparkctl.remote.fanout import each
 
 
 class Pool:
@@ -72,16 +71,3 @@ class Pool:
     def changing(self) -> list[threading.Event]:
         """An event for each command under way that mutates a node, set when it has ended."""
         return [event for c in self.connections.values() for event in c.changing()]
-
-    def run_all(self, command_for: Callable[[Node], Command]) -> GroupResult[Result]:
-        """Run each node's command on it, all at once; nodes without a connection keep that error.
-
-        A status other than 0 is a result, see Result.check.
-        """
-
-        def run(node: Node) -> Result:
-            if node.name in self.errors:
-                raise self.errors[node.name]
-            return self.connections[node.name].run(command_for(node))
-
-        return each(self._inventory.nodes, run, key=lambda node: node.name)

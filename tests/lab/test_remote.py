@@ -242,7 +242,8 @@ def test_a_pool_keeps_each_nodes_result_or_error(make_sshd: Callable[..., Sshd])
     with Pool(inventory) as pool:
         assert list(pool.connections) == ["a", "c"]
         assert list(pool.errors) == ["b"]
-        result = pool.run_all(lambda node: Command(("echo", node.name)))
-    assert {n: r.stdout for n, r in result.ok.items()} == {"a": b"a\n", "c": b"c\n"}
-    assert isinstance(result.failed["b"], ConnectError)
-    assert result.failed["b"].node == "b"
+        said = {n: c.run(Command(("echo", n))).stdout for n, c in pool.connections.items()}
+        error = pool.errors["b"]
+    assert said == {"a": b"a\n", "c": b"c\n"}
+    assert isinstance(error, ConnectError)
+    assert error.node == "b"
