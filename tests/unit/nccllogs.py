@@ -25,6 +25,8 @@ VIA_IB = (
     "Channel 01/0 : 0[0] -> 1[0] [send] via NET/IB/1/Shared",
 )
 VIA_SOCKET = ("Channel 00/0 : 1[0] -> 0[0] [receive] via NET/Socket/0",)
+IB = (USING, *ON_IB, *VIA_IB)
+SOCKET = (NO_DEVICE, USING_NONE, *ON_SOCKET, *VIA_SOCKET)
 CONNECTED = "Connected all rings, use ring PXN 0 GDR 0"
 MODIFY = (
     "Call to ibv_modify_qp failed with {}, on dev rocep1s0f0:1, curr state INIT, next state RTR,"

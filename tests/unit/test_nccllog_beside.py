@@ -7,20 +7,13 @@ import pytest
 from tests.unit.nccllogs import (
     CASES,
     HEALTHY,
-    NO_DEVICE,
-    ON_IB,
-    ON_SOCKET,
+    IB,
     REAL,
-    USING,
-    USING_NONE,
-    VIA_IB,
-    VIA_SOCKET,
+    SOCKET,
     process,
     read,
 )
 
-IB = (USING, *ON_IB, *VIA_IB)
-SOCKET = (NO_DEVICE, USING_NONE, *ON_SOCKET, *VIA_SOCKET)
 PYNCCL = "RuntimeError: NCCL error: invalid usage (run with NCCL_DEBUG=WARN for details)"
 TORCH = (
     "[rank0]: torch.distributed.DistBackendError: NCCL error in: /pytorch/torch/csrc/distributed/"

@@ -8,11 +8,10 @@ from sparkctl.fabric.nccllog.model import RankVerdict
 from tests.unit.nccllogs import (
     CASES,
     CONNECTED,
-    NO_DEVICE,
+    IB,
     ON_IB,
-    ON_SOCKET,
+    SOCKET,
     USING,
-    USING_NONE,
     VIA_IB,
     VIA_SOCKET,
     Warn,
@@ -20,9 +19,6 @@ from tests.unit.nccllogs import (
     process,
     read,
 )
-
-IB = (USING, *ON_IB, *VIA_IB)
-SOCKET = (NO_DEVICE, USING_NONE, *ON_SOCKET, *VIA_SOCKET)
 
 
 def test_mixed_transports_come_with_what_keeps_the_one_from_rdma() -> None:
