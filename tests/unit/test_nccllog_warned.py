@@ -6,9 +6,8 @@ import pytest
 
 from sparkctl.fabric.nccllog import warned
 from sparkctl.fabric.nccllog.model import Finding
-from tests.unit.nccllogs import ON_IB, USING, VIA_IB, Warn, pair, process, read
+from tests.unit.nccllogs import IB, ON_IB, USING, VIA_IB, Warn, pair, process, read
 
-IB = (USING, *ON_IB, *VIA_IB)
 CLOSED = "socketProgress: Connection closed by remote peer spark-2<40554>"
 REGISTER = "Call to ibv_reg_mr_iova2 failed with error Bad address"
 
