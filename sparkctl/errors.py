@@ -10,6 +10,8 @@
     |   |-- AuthError                    the node refused our key
     |   |-- RemoteTimeout                a command outlived its bound and was ended on the node
     |   `-- CommandError                 a command ended with an unwanted exit status
+    |-- LockedError              exit 1  another command holds the cluster's lease
+    |-- LeaseLostError           exit 1  another command took the lease over
     |-- ServingError             exit 1  Ray or vLLM did not come up, or died
     `-- Interrupted              exit 130  Ctrl-C, or nobody there to say yes
 
@@ -82,6 +84,14 @@ class RemoteTimeout(RemoteError):
 
 class CommandError(RemoteError):
     """A command on a node ended with an unwanted exit status."""
+
+
+class LockedError(SparkctlError):
+    """Another command holds the lease on the cluster."""
+
+
+class LeaseLostError(SparkctlError):
+    """The lease is no longer this command's: it must not change anything more."""
 
 
 class ServingError(SparkctlError):

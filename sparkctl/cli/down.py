@@ -12,7 +12,7 @@ from sparkctl.cli.options import inventory_option, json_option
 @click.command()
 @inventory_option
 @json_option
-@click.option("--break-lock", is_flag=True, help="Go on although another run holds the lock.")
+@click.option("--break-lock", is_flag=True, help="Go on although another command holds the lease.")
 def down(inventory: Path, as_json: bool, break_lock: bool) -> None:
     """Stop what is ours, remove what we wrote; nothing else is touched."""
     from dataclasses import asdict
@@ -24,7 +24,7 @@ def down(inventory: Path, as_json: bool, break_lock: bool) -> None:
     progress = reporter()
     try:
         progress.step("connect to the nodes")
-        with open_session(inventory, partial=True) as session:
+        with open_session(inventory, partial=True, facts=False) as session:
             report = take_down(session, progress, break_lock=break_lock)
     finally:
         progress.close()

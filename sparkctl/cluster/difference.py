@@ -6,13 +6,14 @@ node's Ray, a worker's Ray rests on the head's.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sparkctl.cluster.places import APPLIED
+from sparkctl.cluster.record import records
 from sparkctl.cluster.wish import NodeWish, Wish
+
+SHOWN = 5  # changed settings in one line
 
 
 @dataclass(frozen=True)
@@ -39,19 +40,27 @@ class Difference:
     def __bool__(self) -> bool:
         return bool(self.changes)
 
+    @property
+    def ends_vllm(self) -> bool:
+        """Whether a vLLM that runs would be ended."""
+        return any(c.what == "vLLM" and c.action == "restart" for c in self.changes)
+
 
 def processes(facts: Mapping[str, Any], role: str) -> list[dict[str, Any]]:
     """Our living processes of one role ("ray" or "vllm") on a node."""
     return [p for p in facts["ours"] if p["role"] == role]
 
 
-def applied(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """What our last `up` wrote down on this node; empty when there is nothing readable."""
-    try:
-        value = json.loads(facts["state"]["files"][APPLIED] or "{}")
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
+def _changed(
+    facts: Mapping[str, Any], unit: str, argv: Sequence[str], wish: NodeWish
+) -> str | None:
+    """How a unit's settings differ from those that it was started with; None when they do not."""
+    record = records(facts).get(unit)
+    if record is None:
+        return "what it was started with is not recorded"
+    found = record.changes(argv, wish.values)
+    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return ", ".join(found[:SHOWN]) + more if found else None
 
 
 def _ray_problem(wish: NodeWish, facts: Mapping[str, Any]) -> str | None:
@@ -61,29 +70,29 @@ def _ray_problem(wish: NodeWish, facts: Mapping[str, Any]) -> str | None:
         return "not running"
     needed = ("raylet", "gcs_server") if wish.node.role == "head" else ("raylet",)
     for program in needed:
-        if not any(p["command"].split()[:1][0].endswith(program) for p in running):
+        if not any(p["command"].partition(" ")[0].endswith(program) for p in running):
             return f"its {program} died"
-    if applied(facts).get("ray") != wish.ray_digest:
-        return "its settings changed"
-    return None
+    return _changed(facts, "ray", wish.ray_argv, wish)
 
 
 def _vllm_problem(wish: NodeWish, facts: Mapping[str, Any]) -> str | None:
     if not processes(facts, "vllm"):
         return "not running"
-    if applied(facts).get("vllm") != wish.vllm_digest:
-        return "its settings changed"
     if not any("serve" in p["command"].split() for p in processes(facts, "vllm")):
         return "its API server died"
-    return None
+    return _changed(facts, "vllm", wish.vllm_argv, wish)
 
 
 def compare(
-    wish: Wish, facts: Mapping[str, Mapping[str, Any]], *, unsound: Mapping[str, str] | None = None
+    wish: Wish,
+    facts: Mapping[str, Mapping[str, Any]],
+    *,
+    unsound: Mapping[str, str] | None = None,
+    vllm: str | None = None,
 ) -> Difference:
     """The changes that turn what runs into the wish.
 
-    `unsound` adds what only a look at the running cluster shows: node name, or "vllm", to why.
+    `unsound` (node name to why) and `vllm` add what only a look at the running cluster shows.
     """
     unsound = unsound or {}
     head = wish.head.node.name
@@ -94,16 +103,16 @@ def compare(
             broken[name] = problem
     if head in broken:
         for name in wish.nodes:
-            broken.setdefault(name, "the head is started anew")
+            broken.setdefault(name, "the head is being restarted")
     changes = []
     for name in [head, *(n for n in wish.nodes if n != head)]:
         if name in broken:
             action = "restart" if processes(facts[name], "ray") else "start"
             what = "Ray head" if name == head else "Ray worker"
             changes.append(Change(name, what, action, broken[name]))
-    problem = _vllm_problem(wish.head, facts[head]) or unsound.get("vllm")
+    problem = _vllm_problem(wish.head, facts[head]) or vllm
     if broken and not problem:
-        problem = "Ray under it is started anew"
+        problem = "its Ray is being restarted"
     if problem:
         action = "restart" if processes(facts[head], "vllm") else "start"
         changes.append(Change(head, "vLLM", action, problem))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from sparkctl.cluster.places import log_path
 from sparkctl.cluster.session import Session
 from sparkctl.cluster.watch import DAY
 from sparkctl.inventory.models import Node
@@ -18,7 +17,7 @@ def read_log(session: Session, node: Node, what: str, *, lines: int, follow: boo
         "follow.follow",
         {
             "cluster": session.inventory.cluster,
-            "path": log_path(session.inventory.cluster, what),
+            "unit": what,
             "lines": lines,
             "follow": follow,
         },

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sparkctl.cluster.known import guarded
 from sparkctl.cluster.places import APPLIED, temp_dir
@@ -20,6 +20,9 @@ from sparkctl.remote import nodecall
 from sparkctl.remote.fanout import GroupResult, each
 from sparkctl.remote.pool import Pool
 from sparkctl.serving.environment import SECRET, Layer, merge
+
+if TYPE_CHECKING:
+    from sparkctl.cluster.lease import Lease
 
 Facts = dict[str, Any]
 
@@ -35,6 +38,7 @@ class Session:
     unread: dict[str, SparkctlError] = field(default_factory=dict)  # instead of facts
     # The controller's clock just before and after each node was asked for its facts.
     asked: dict[str, tuple[float, float]] = field(default_factory=dict)
+    lease: Lease | None = None  # while it is held, see cluster/lease.py
 
     def node(self, name: str) -> Node:
         """The inventory's node of that name."""
@@ -50,11 +54,15 @@ class Session:
         mutates: bool = True,
         title: str = "",
         python: str = "python3",
+        leased: bool = True,
     ) -> dict[str, Any]:
         """Call `module.function` of sparkctl/node on a node and give its answer.
 
-        Raises RemoteError when the node cannot be reached or the call fails.
+        A call that `mutates` goes with the lease, which the node checks first (not `leased`: the
+        lease's own calls). Raises RemoteError when the node cannot be reached or the call fails,
+        LeaseLostError when the node knows that lease no more.
         """
+        lease = self._guard() if mutates and leased else None
         command = nodecall.call(
             target,
             {"cluster": self.inventory.cluster, **request},
@@ -62,8 +70,12 @@ class Session:
             mutates=mutates,
             title=title,
             python=python,
+            lease=lease.guard(node) if lease else None,
         )
-        result = self.pool.connections[node.name].run(command).check()
+        result = self.pool.connections[node.name].run(command)
+        stale = lease is not None and result.status == nodecall.STALE
+        if not stale:
+            result.check()
         # A login shell may print a greeting first; the answer is the last line.
         last = result.stdout.decode(errors="replace").strip().rpartition("\n")[2]
         try:
@@ -74,7 +86,18 @@ class Session:
                 node=node.name,
                 hint="does the login shell of this account print something at its end?",
             ) from None
+        if stale and lease:
+            raise lease.refused(node.name, answer["holder"])
         return answer
+
+    def _guard(self) -> Lease:
+        if self.lease is None:
+            raise SparkctlError(
+                "a command changes a node without holding the lease",
+                hint="this is a bug in sparkctl; please report it",
+            )
+        self.lease.check()
+        return self.lease
 
     def ask_all(
         self,
@@ -130,6 +153,7 @@ class Session:
             "worker_ports": worker_range(self.inventory),
             "temp_dir": temp_dir(self.inventory.cluster),
             "names": [APPLIED],
+            "lease": self.lease.token if self.lease else None,
             "watch": [name for name in planned if not SECRET.match(name)],
             "conf_file": conf_file.value if conf_file else "",
         }

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import json
 import secrets
-import time
 from collections.abc import Iterable
 from functools import partial
 from typing import TypeVar
 
 from sparkctl.cluster.difference import processes
-from sparkctl.cluster.places import (
-    APPLIED,
-    ENVIRONMENT,
-    LOGS,
-    TOKEN,
-    log_path,
-    temp_dir,
-)
+from sparkctl.cluster.places import APPLIED, ENVIRONMENT, TOKEN, temp_dir
 from sparkctl.cluster.rayview import ray_table
+from sparkctl.cluster.record import make, records, text
 from sparkctl.cluster.run import Run
 from sparkctl.cluster.watch import watch_start
 from sparkctl.errors import ServingError
@@ -78,6 +71,8 @@ def has_ray_to_stop(run: Run) -> bool:
 
 def stop_vllm(run: Run) -> None:
     """vLLM goes before the Ray under it."""
+    vllm = run.session.inventory.vllm
+    run.ended = vllm.served_model_name or vllm.model
     stop(run, [run.session.inventory.head], ["vllm"])
 
 
@@ -87,11 +82,14 @@ def stop_ray(run: Run) -> None:
 
 
 def write_files(run: Run) -> None:
-    """The rendered environment and the cluster's token, 0600, before anything reads them."""
+    """The rendered environment, the cluster's token and the record of what is about to start, 0600,
+    before anything reads them.
+    """
     session, cluster = run.session, run.cluster
     head = session.inventory.head
     if head.name not in run.difference.ray_nodes:
-        run.token = session.ask(head, "files.read", {"names": [TOKEN]})[TOKEN] or ""
+        answer = session.ask(head, "files.read", {"names": [TOKEN]}, mutates=False)
+        run.token = answer[TOKEN] or ""
     run.token = run.token or secrets.token_hex(32)
     nodes = _ray_nodes(run)
     for node in nodes:
@@ -106,6 +104,7 @@ def write_files(run: Run) -> None:
                 "files": {
                     ENVIRONMENT: json.dumps(run.wish.nodes[node.name].values),
                     TOKEN: run.token,
+                    APPLIED: _recorded(run, node, "ray"),
                 },
             },
             title="writing the environment",
@@ -131,7 +130,8 @@ def _start_ray(run: Run, nodes: list[Node]) -> None:
             lambda node: {
                 "argv": run.wish.nodes[node.name].ray_argv,
                 "env": run.mark("ray"),
-                "log": LOGS["ray"],
+                "run": run.id,
+                "unit": "ray",
                 "timeout": timeout,
             },
             timeout=timeout + 15,
@@ -142,18 +142,18 @@ def _start_ray(run: Run, nodes: list[Node]) -> None:
         if answer["status"] != 0:
             cause, hint = explain_ray(answer["tail"], answer["status"], timeout)
             raise ServingError(cause, node=name, hint=hint, log_tail=answer["tail"])
-    _record(run, nodes, "ray")
 
 
-def _record(run: Run, nodes: list[Node], what: str) -> None:
-    """Journal on each node what was started there, so that the next `up` can compare."""
-    for node in nodes:
-        wish = run.wish.nodes[node.name]
-        known = run.session.ask(node, "files.read", {"names": [APPLIED]})[APPLIED]
-        entry = json.loads(known or "{}")
-        entry |= {what: getattr(wish, f"{what}_digest"), f"{what}_run": run.id}
-        entry["when"] = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-        run.session.ask(node, "files.write", {"files": {APPLIED: json.dumps(entry)}})
+def _recorded(run: Run, node: Node, unit: str) -> str:
+    """The node's record with what this run starts there, for the next `up` to compare with.
+
+    It is written before the start, so that nothing runs that it does not have.
+    """
+    wish = run.wish.nodes[node.name]
+    argv = wish.ray_argv if unit == "ray" else wish.vllm_argv
+    known = run.records.setdefault(node.name, records(run.session.facts[node.name]))
+    known[unit] = make(run.id, argv, wish.values)
+    return text(known)
 
 
 def starts_head(run: Run) -> bool:
@@ -202,16 +202,20 @@ def start_vllm(run: Run) -> None:
     session = run.session
     head = session.inventory.head
     run.undo.append(("stop vLLM", lambda: stop(run, [head], ["vllm"], only=run.id)))
+    session.ask(head, "files.write", {"files": {APPLIED: _recorded(run, head, "vllm")}})
     started = session.ask(
         head,
         "launch.start",
         {
             "argv": run.wish.head.vllm_argv,
             "env": {**run.mark("vllm"), "RAY_ADDRESS": run.wish.ray_address},
-            "log": LOGS["vllm"],
+            "run": run.id,
+            "unit": "vllm",
         },
         title="starting vLLM",
     )
-    _record(run, [head], "vllm")
-    watch_start(run, started, log_path(run.cluster, "vllm"))
-    check_all(session.ask_all(session.inventory.nodes, "sharedmemory.note", lambda _: {}))
+    watch_start(run, started)
+    noted = session.ask_all(session.inventory.nodes, "sharedmemory.note", lambda _: {})
+    # The model is served all the same; a `down` after a KILL has less to go by.
+    for name, error in noted.failed.items():
+        run.reporter.note(f"warning: {name}: shared memory is not recorded: {error.message}")

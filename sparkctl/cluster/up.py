@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from sparkctl.cluster import steps
+from sparkctl.cluster.apiview import ask_api
 from sparkctl.cluster.difference import Difference, compare
+from sparkctl.cluster.lease import hold
 from sparkctl.cluster.rayview import ray_table
-from sparkctl.cluster.run import Run, Step, locked, perform
+from sparkctl.cluster.run import Run, Step, perform
 from sparkctl.cluster.session import Session
 from sparkctl.cluster.watch import complete
 from sparkctl.cluster.wish import Wish, make_wish
@@ -26,6 +28,17 @@ STEPS = (
     Step("wait for Ray's node table", steps.wait_for_ray),
     Step("start vLLM", steps.start_vllm, lambda r: r.difference.vllm),
 )
+QUICK = 10.0  # seconds for an API that is only asked whether it answers
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What `up` would do: the wish, the changes that lead to it, and what they would end."""
+
+    wish: Wish
+    difference: Difference
+    warnings: tuple[str, ...]
+    ends: str | None = None  # the model that is served now and would be stopped
 
 
 @dataclass(frozen=True)
@@ -55,34 +68,61 @@ def up(
     reporter: Reporter,
     *,
     preflight: Callable[[Session], None] = lambda _: None,
+    consent: Callable[[Outlook], None] = lambda _: None,
     keep: bool = False,
+    break_lock: bool = False,
 ) -> UpReport:
     """Bring the cluster up; see the module's first line.
 
-    `preflight` is called before anything is started, if anything is to be. Raises what it
-    raises, ServingError or RemoteError after what this run had started was undone (unless `keep`).
+    All is read under the lease, so that nobody changes it meanwhile. `consent` is called before a
+    model that is served is stopped, `preflight` before anything is started, if anything is to be.
+    Raises what they raise, LockedError when another command holds the lease, ServingError or
+    RemoteError after what this run had started was undone (unless `keep`).
+    """
+    with hold(session, reporter, "up", session.inventory.nodes, force=break_lock):
+        found = outlook(session, reporter, preflight=preflight)
+        if found.ends is not None:
+            consent(found)
+        run = Run(session, found.wish, found.difference, reporter)
+        if found.difference:
+            reporter.step("check the nodes")
+            preflight(session)
+            perform(run, STEPS, keep=keep)
+    return replace(report(session, found.difference, run.seconds), warnings=found.warnings)
+
+
+def outlook(
+    session: Session,
+    reporter: Reporter,
+    *,
+    preflight: Callable[[Session], None] = lambda _: None,
+) -> Outlook:
+    """What `up` would do now, and why; only reads. The changes and doubts are noted.
+
+    Raises as `desire` does, but where the fabric cannot be derived first what `preflight` raises,
+    which names all that is wrong.
     """
     reporter.step("read the nodes' facts")
     try:
         wish = desire(session)
     except PreflightError:
-        preflight(session)  # which tells all that is wrong, this among it
+        preflight(session)
         raise
     for text in (doubts := doubtful(wish)):
         reporter.note(f"warning: {text}")
     difference = compare(wish, session.facts)
-    run = Run(session, wish, difference, reporter)
+    ends = None
     if not difference:
         reporter.step("check that it really serves")
-        run.difference = difference = compare(wish, session.facts, unsound=_unsound(run))
+        unsound, vllm, serves = _unsound(session, wish)
+        difference = compare(wish, session.facts, unsound=unsound, vllm=vllm)
+    else:
+        serves = difference.ends_vllm and _answers(session)
     for change in difference.changes:
         reporter.note(str(change))
-    if difference:
-        reporter.step("check the nodes")
-        preflight(session)
-        with locked(session, "up"):
-            perform(run, STEPS, keep=keep)
-    return replace(report(session, difference, run.seconds), warnings=tuple(doubts))
+    if difference.ends_vllm and serves:
+        ends = _model(session)
+    return Outlook(wish, difference, tuple(doubts), ends)
 
 
 def doubtful(wish: Wish) -> list[str]:
@@ -97,20 +137,34 @@ def report(session: Session, difference: Difference, seconds: dict[str, float]) 
     return UpReport(
         cluster=inventory.cluster,
         endpoint=f"http://{inventory.head.host}:{inventory.vllm.port}/v1",
-        model=inventory.vllm.served_model_name or inventory.vllm.model,
+        model=_model(session),
         changes=tuple(str(c) for c in difference.changes),
         seconds=seconds,
     )
 
 
-def _unsound(run: Run) -> dict[str, str]:
-    """What only a look at the running cluster shows: Ray's view and a real generation."""
-    table = ray_table(run.session, run.wish)
-    names = {w.choice.address: n for n, w in run.wish.nodes.items()}
+def _model(session: Session) -> str:
+    return session.inventory.vllm.served_model_name or session.inventory.vllm.model
+
+
+def _answers(session: Session) -> bool:
+    """Whether the vLLM that runs has ever become ready: its API answers then."""
+    return "models" in ask_api(session, tokens=0, timeout=QUICK, bound=2 * QUICK)
+
+
+def _unsound(session: Session, wish: Wish) -> tuple[dict[str, str], str | None, bool]:
+    """What only a look at the running cluster shows: why nodes and why vLLM cannot be kept, and
+    whether vLLM serves all the same.
+    """
+    table = ray_table(session, wish)
+    names = {w.choice.address: n for n, w in wish.nodes.items()}
     if "error" in table:
-        return {run.session.inventory.head.name: f"Ray does not answer: {table['error']}"}
+        why = f"Ray does not answer: {table['error']}"
+        return {session.inventory.head.name: why}, None, _answers(session)
     found = {names[a]: f"Ray does not list {a} alive with its GPU" for a in table["missing"]}
-    answer = {} if found else complete(run)
+    if found:
+        return found, None, _answers(session)
+    answer = complete(session)
     if "error" in answer:
-        found["vllm"] = f"no completion comes back: {answer['error']}"
-    return found
+        return {}, f"no completion comes back: {answer['error']}", False
+    return {}, None, True

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from sparkctl import kept
 from sparkctl.cluster.apiview import TOKENS, ask_api
 from sparkctl.cluster.run import Run
+from sparkctl.cluster.session import Session
 from sparkctl.errors import RemoteError, ServingError
 from sparkctl.node.follow import INTERVAL
 from sparkctl.remote import nodecall
@@ -24,35 +25,35 @@ LAST_WORDS = 10.0  # seconds for what a dying vLLM still logs
 Event = dict[str, Any]
 
 
-def watch_start(run: Run, started: dict[str, Any], path: str) -> None:
+def watch_start(run: Run, started: dict[str, Any]) -> None:
     """Follow the log until vLLM is ready, then ask for a completion of a few tokens.
 
     Raises ServingError with the cause and the log's tail on a fatal line, a dead process, no
     completion, or when the log tells nothing new for longer than vllm.stall_timeout.
     """
     progress = Progress()
-    with _log(run, started, path) as events:
+    with _log(run, started) as events:
         _until_ready(run, events, progress)
         run.reporter.stage("asking for a completion", None)
-        answer = complete(run)
+        answer = complete(run.session)
         if "error" in answer:
             _read_on(events, progress)
             what = f"vLLM is ready, but generates nothing: {answer['error']}"
             raise _failure(run, what, progress, waited="timed out" in answer["error"])
 
 
-def complete(run: Run) -> dict[str, Any]:
+def complete(session: Session) -> dict[str, Any]:
     """A real completion, the first of a start or one that proves that it still serves."""
     bound = FIRST_COMPLETION + 30
-    return ask_api(run.session, tokens=TOKENS, timeout=FIRST_COMPLETION, bound=bound)
+    return ask_api(session, tokens=TOKENS, timeout=FIRST_COMPLETION, bound=bound)
 
 
 @contextmanager
-def _log(run: Run, started: dict[str, Any], path: str) -> Iterator[Iterator[Event | None]]:
+def _log(run: Run, started: dict[str, Any]) -> Iterator[Iterator[Event | None]]:
     """The events of node/follow.py; None after each second without one."""
     request = {
         "cluster": run.cluster,
-        "path": path,
+        "path": started["log"],
         "offset": started["offset"],
         "pid": started["pid"],
         "started": started["started"],
@@ -67,6 +68,7 @@ def _until_ready(run: Run, events: Iterator[Event | None], progress: Progress) -
     stall = run.session.inventory.vllm.stall_timeout
     heard, known = time.monotonic(), progress.news
     for event in events:
+        run.check()
         if event is not None:
             if "exited" in event:
                 raise _failure(run, "vLLM ended during its start", progress)
@@ -110,15 +112,6 @@ def _save(run: Run, progress: Progress) -> None:
     """Copy the log to this machine, where the undo removes it together with our directory."""
     if run.session.facts[run.session.inventory.head.name]["state"]["exists"]:
         return
-    with (
-        suppress(OSError),
-        tempfile.NamedTemporaryFile(
-            "w",
-            encoding="utf-8",
-            prefix=f"sparkctl-{run.cluster}-",
-            suffix=".vllm.log",
-            delete=False,
-        ) as file,
-    ):
-        file.write("\n".join([*progress.lines, ""]))
-        run.reporter.note(f"vLLM's log is kept in {file.name}: `sparkctl doctor --log` reads it")
+    with suppress(OSError):
+        path = kept.write(f"{run.cluster}-{run.id}.vllm.log", "\n".join([*progress.lines, ""]))
+        run.reporter.note(f"vLLM's log is kept in {path}: `sparkctl doctor --log` reads it")

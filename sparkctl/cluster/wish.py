@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -33,16 +31,6 @@ class NodeWish:
         """The environment without the layers that it came from."""
         return {name: setting.value for name, setting in self.environment.items()}
 
-    @property
-    def ray_digest(self) -> str:
-        """Changes whenever Ray on this node would have to be started anew."""
-        return _digest([self.values, self.ray_argv])
-
-    @property
-    def vllm_digest(self) -> str:
-        """Changes whenever vLLM would have to be started anew."""
-        return _digest([self.values, self.vllm_argv])
-
 
 @dataclass(frozen=True)
 class Wish:
@@ -68,10 +56,6 @@ class Wish:
         return {
             w.choice.address: float(self.inventory.gpus_of(w.node)) for w in self.nodes.values()
         }
-
-
-def _digest(value: object) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def make_wish(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from sparkctl.cluster.places import log_path
 from sparkctl.cluster.session import Session
 from sparkctl.fabric.nccllog.reader import Reader
 from sparkctl.inventory.models import Node
@@ -14,10 +13,10 @@ def read(session: Session, node: Node) -> dict[str, Any]:
     """`verdict` on the log of the vLLM that was started last, the log's `path`, `cut`: the last
     line that was read when there are too many, else 0, and `tail`: its last 400 lines.
     """
-    path = log_path(session.inventory.cluster, "vllm")
     answer = session.ask(
-        node, "nccllines.lines", {"path": path}, mutates=False, title="reading vLLM's log"
+        node, "nccllines.lines", {"unit": "vllm"}, mutates=False, title="reading vLLM's log"
     )
+    path = answer["path"]
     reader = Reader()
     reader.feed_numbered(path, ((n, text.encode()) for n, text in answer["lines"]))
     return {"verdict": reader.verdict(), "path": path, "cut": answer["cut"], "tail": answer["tail"]}

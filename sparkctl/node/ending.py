@@ -9,11 +9,12 @@ import os
 import select
 import shutil
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from sparkctl.node import files, sharedmemory
+from sparkctl.node import files, lease, sharedmemory
 from sparkctl.node.processes import Process, alive, ours
 
 GCS = "gcs_server"
@@ -49,22 +50,46 @@ def stop(request: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def remove(request: dict[str, Any]) -> dict[str, Any]:
-    """Remove the state directory and Ray's `temp_dir`; gives the paths that were there.
+def clear(request: dict[str, Any]) -> dict[str, Any]:
+    """End all that is marked, then remove our files: `stopped`, `remaining`, and `removed` as of
+    `stop` and `remove`. Where a process remains its files do too.
+    """
+    ended = stop({**request, "roles": []})
+    removed = [] if ended["remaining"] else remove(request)["removed"]
+    return {**ended, "removed": removed}
 
-    Ray's directory is removed only when it is a directory of this user and no link. The shared
-    memory that `up` noted goes too: processes that were KILLed by hand have left theirs.
+
+def remove(request: dict[str, Any]) -> dict[str, Any]:
+    """Remove what is in the state directory, and Ray's `temp_dir`; gives those that were there.
+
+    The lease stays: it goes with the last of them when it is given back. Ray's directory is
+    removed only when it is a directory of this user and no link. The shared memory that `up`
+    noted goes too: processes that were KILLed by hand have left theirs.
     """
     sharedmemory.release(sharedmemory.noted(request["cluster"]))
-    base = Path.home() / ".sparkctl" / request["cluster"]
+    base, temporary = files.home(request["cluster"]), Path(request["temp_dir"])
     removed = []
-    for path in (Path(request["temp_dir"]), base):
-        if path.is_symlink() or not path.is_dir() or path.stat().st_uid != os.getuid():
-            continue
-        shutil.rmtree(path)
-        removed.append(str(path))
+    if _is_ours(temporary):
+        shutil.rmtree(temporary, onerror=_failed)
+        removed.append(str(temporary))
+    entries = [p for p in base.iterdir() if p.name not in lease.OWN] if _is_ours(base) else []
+    for path in entries:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, onerror=_failed)
+        else:
+            path.unlink()
     files.remove_empty(base)
-    return {"removed": removed}
+    return {"removed": [*removed, str(base)] if entries else removed}
+
+
+def _is_ours(path: Path) -> bool:
+    return not path.is_symlink() and path.is_dir() and path.stat().st_uid == os.getuid()
+
+
+def _failed(_function: object, path: str, error: Any) -> None:
+    """What rmtree could not remove: gone already is well, all else ends the call."""
+    if not isinstance(error[1], FileNotFoundError):
+        sys.exit(f"cannot remove {path}: {getattr(error[1], 'strerror', None) or error[1]}")
 
 
 def _signal(process: Process, number: int) -> int | None:

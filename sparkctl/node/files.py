@@ -10,9 +10,14 @@ from pathlib import Path
 from typing import Any
 
 
+def home(cluster: str) -> Path:
+    """Where this cluster's directory is on this node."""
+    return Path.home() / ".sparkctl" / cluster
+
+
 def state_dir(cluster: str) -> Path:
     """This cluster's directory on this node, made if it is not there."""
-    path = Path.home() / ".sparkctl" / cluster
+    path = home(cluster)
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
     return path
 
@@ -38,13 +43,27 @@ def write(request: dict[str, Any]) -> dict[str, Any]:
         path = base / name
         if path.is_file() and path.read_text() == text:
             continue
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(fd, "w") as stream:
-            stream.write(text)
-        temporary.replace(path)
+        replace(path, text)
         changed.append(name)
     return {"changed": changed}
+
+
+def replace(path: Path, text: str) -> None:
+    """Write a file, 0600, in place of what is there: wholly, or not at all.
+
+    Raises OSError, a full disk's for example; nothing half written is left then.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        with os.fdopen(fd, "w") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink()
+        raise
 
 
 def _private(path: Path) -> None:
@@ -56,7 +75,7 @@ def _private(path: Path) -> None:
 
 def read(request: dict[str, Any]) -> dict[str, Any]:
     """The texts of `names` below the state directory, null for a file that is not there."""
-    base = Path.home() / ".sparkctl" / request["cluster"]
+    base = home(request["cluster"])
     return {n: (base / n).read_text() if (base / n).is_file() else None for n in request["names"]}
 
 
@@ -71,7 +90,7 @@ def over_login(cluster: str) -> dict[str, str]:
 
 def environment(cluster: str) -> dict[str, str]:
     """The cluster's environment as rendered for this node; empty when none was written."""
-    path = Path.home() / ".sparkctl" / cluster / "environment.json"
+    path = home(cluster) / "environment.json"
     try:
         return dict(json.loads(path.read_text()))
     except FileNotFoundError:

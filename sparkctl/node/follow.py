@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from sparkctl.node import processes
+from sparkctl.node import logs, processes
 
 INTERVAL = 0.2  # seconds between looks at the file
 
@@ -18,17 +18,18 @@ INTERVAL = 0.2  # seconds between looks at the file
 def follow(request: dict[str, Any]) -> dict[str, Any]:
     """Print one JSON line an event until stdin ends: {"text": …} and {"exited": pid}.
 
-    `path` is read from `offset`, or from its last `lines` lines; a file that is not there yet,
-    or was replaced by a new one, is picked up. With `pid` and `started` the process is watched
-    too, and its end is told after the last of the log.
+    The log at `path`, or else the last of `unit`, is read from `offset`, or from its last `lines`
+    lines; a file that is not there yet, or was replaced by a new one, is picked up. With `pid` and
+    `started` the process is watched too, and its end is told after the last of the log.
     """
-    path = Path(request["path"]).expanduser()
+    path = logs.named(request)
     pid, started = request.get("pid"), request.get("started", 0)
     offset = int(request["offset"]) if "offset" in request else _tail(path, request["lines"])
     inode: int | None = None
     decode = codecs.getincrementaldecoder("utf-8")("replace").decode
     while True:
         gone = pid is not None and not processes.alive(pid, started)
+        path = logs.named(request)
         if path.is_file():
             stat = path.stat()
             if inode not in (None, stat.st_ino) or stat.st_size < offset:

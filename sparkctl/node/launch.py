@@ -9,11 +9,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sparkctl.node import files, processes
+from sparkctl.node import files, logs, processes
 
 
 def run(request: dict[str, Any]) -> dict[str, Any]:
-    """Run `argv` to its end, `timeout` seconds at most; output is appended to `log`.
+    """Run `argv` to its end, `timeout` seconds at most; its output is the log of `unit` in `run`.
 
     Gives `status` (None after a time-out, when the whole process group was killed) and the
     output's last lines. Daemons that it leaves behind carry the mark.
@@ -35,13 +35,15 @@ def start(request: dict[str, Any]) -> dict[str, Any]:
     """Start `argv` and leave it running; gives its pid, start ticks and its log's offset."""
     process, log, offset = _spawn(request)
     stat = processes.identity(process.pid)
+    logs.keep_small(process.pid, log, request["env"])
     return {"pid": process.pid, "started": stat, "log": str(log), "offset": offset}
 
 
 def _spawn(request: dict[str, Any]) -> tuple[subprocess.Popen[bytes], Path, int]:
     """The process in a new session, with the login's environment, ours, `env` over it."""
     base = files.state_dir(request["cluster"])
-    log = base / request["log"]
+    living = {p.run for p in processes.ours(request["cluster"])}
+    log = logs.new(request["cluster"], request["run"], request["unit"], living)
     environment = {**files.over_login(request["cluster"]), **request["env"]}
     argv = [str(Path(request["argv"][0]).expanduser()), *request["argv"][1:]]
     fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from sparkctl.node import logs
+
 NEEDLES = (b"NCCL", b"Unable to find address for")  # the second is Gloo's
 START = b"== sparkctl "  # launch.py writes it before each start
 MOST_LINES, MOST_BYTES, TAIL_LINES = 20_000, 4096, 400
@@ -14,17 +16,20 @@ LINE_LIMIT = 1 << 16
 
 
 def lines(request: dict[str, Any]) -> dict[str, Any]:
-    """`lines` of the log at `path` that tell of NCCL or Gloo, since the last start in it: number
-    (from 1) and text, each cut at 4096 bytes; `cut` is the number of the last when there are more
-    than 20,000. `tail` has the log's last 400 lines since then, whatever they tell.
+    """`lines` of the log at `path`, or else the last of `unit`, that tell of NCCL or Gloo, since
+    the last start in it: number (from 1) and text, each cut at 4096 bytes; `cut` is the number of
+    the last when there are more than 20,000. `tail` has the log's last 400 lines since then,
+    whatever they tell; `path` is where the log is.
     """
-    path = Path(request["path"]).expanduser()
+    path = logs.named(request)
     found: list[tuple[int, str]] = []
     tail: deque[bytes] = deque(maxlen=TAIL_LINES)
-    cut = 0
-    if path.is_file():
-        with path.open("rb") as stream:
-            for number, piece in pieces(stream):
+    cut = before = number = 0
+    for file in filter(Path.is_file, logs.parts(path)):
+        before = number
+        with file.open("rb") as stream:
+            for line, piece in pieces(stream):
+                number = before + line
                 if piece.startswith(START):
                     found, cut = [], 0
                     tail.clear()
@@ -37,7 +42,7 @@ def lines(request: dict[str, Any]) -> dict[str, Any]:
                     said = [part for part in piece.split(b"\r") if _tells(part)]
                     found += [(number, p[:MOST_BYTES].decode(errors="replace")) for p in said]
     last = [piece.decode(errors="replace").rstrip("\r\n") for piece in tail]
-    return {"lines": found, "cut": cut, "tail": last}
+    return {"lines": found, "cut": cut, "tail": last, "path": str(path)}
 
 
 def _tells(text: bytes) -> bool:

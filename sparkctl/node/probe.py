@@ -18,6 +18,7 @@ from sparkctl.node import (
     files,
     gpu,
     hardware,
+    lease,
     persistence,
     processes,
     running,
@@ -39,9 +40,9 @@ def probe(request: dict[str, Any]) -> dict[str, Any]:
 
     `request` has cluster, venv, model (a path, or a hub's name), ports and worker_ports (the first
     and last; those whose owners matter), conf_file (NCCL_CONF_FILE), temp_dir, names (our small
-    files to read back) and watch (the names of variables to show of our processes). A group that
-    cannot be read, or takes too long, is left out, and `unread` says why. `time` and `time_end` are
-    this node's clock, in seconds.
+    files to read back), lease (the token of the caller's own) and watch (the names of variables to
+    show of our processes). A group that cannot be read, or takes too long, is left out, and
+    `unread` says why. `time` and `time_end` are this node's clock, in seconds.
     """
     begun = time.time()
     gpus, links = gpu.begin(), start(["ip", "-json", "address", "show"])
@@ -97,11 +98,11 @@ def _ours(request: dict[str, Any], table: list[processes.Process]) -> list[dict[
 
 
 def _state(request: dict[str, Any]) -> dict[str, Any]:
-    base = Path.home() / ".sparkctl" / request["cluster"]
+    base = files.home(request["cluster"])
     return {
-        "exists": base.is_dir(),
+        "exists": base.is_dir() and not set(os.listdir(base)) <= lease.OWN,
         "path": str(base),
-        "locked": (base / "lock").is_dir(),
+        "lease": lease.held(request["cluster"], but=request.get("lease")),
         "temp_dir": Path(request["temp_dir"]).is_dir(),
         "files": files.read({"cluster": request["cluster"], "names": request["names"]}),
     }

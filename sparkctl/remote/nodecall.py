@@ -19,6 +19,7 @@ from typing import Any
 from sparkctl.remote.command import Command
 
 SYSTEM = "python3"  # on the node's PATH, 3.9 or later
+STALE = 75  # exit status of a call whose lease is no longer in force; EX_TEMPFAIL of sysexits.h
 # How a node module imports another: every way that sparkctl/node uses, on one line or several.
 IMPORTS = re.compile(
     r"^from sparkctl\.node(?:\.(\w+) import| import (?:\(([^)]*)\)|([\w, ]+)))", re.M
@@ -42,6 +43,10 @@ for name, source in load["modules"]:
     module = sys.modules["sparkctl.node." + name] = types.ModuleType("sparkctl.node." + name)
     setattr(sys.modules["sparkctl.node"], name, module)
     exec(code.get(name) or compile(source, name + ".py", "exec"), module.__dict__)
+stale = load["lease"] and sys.modules["sparkctl.node.lease"].stale(load["lease"])
+if stale:
+    print(json.dumps(stale), flush=True)
+    sys.exit(75)
 answer = getattr(sys.modules["sparkctl.node." + load["module"]], load["function"])(load["request"])
 print(json.dumps(answer), flush=True)
 """
@@ -58,16 +63,22 @@ def sources(module: str) -> tuple[tuple[str, str], ...]:
     return (*found.items(), (module, text))
 
 
-def bytecode(module: str) -> str:
-    """The same modules compiled, by name, in base64: compiling is a seventh of a probe's time."""
+def bytecode(*modules: str) -> str:
+    """The same of all these modules compiled, by name, in base64: compiling is a seventh of a
+    probe's time.
+    """
     with _compiling:  # the threads of all nodes ask for it at once
-        return _bytecode(module)
+        return _bytecode(*modules)
 
 
 @cache
-def _bytecode(module: str) -> str:
-    code = {name: compile(text, f"{name}.py", "exec") for name, text in sources(module)}
+def _bytecode(*modules: str) -> str:
+    code = {name: compile(text, f"{name}.py", "exec") for name, text in _bundle(*modules).items()}
     return base64.b64encode(marshal.dumps(code)).decode()
+
+
+def _bundle(*modules: str) -> dict[str, str]:
+    return {name: text for module in modules for name, text in sources(module)}
 
 
 def call(
@@ -78,16 +89,21 @@ def call(
     mutates: bool = True,
     title: str = "",
     python: str = SYSTEM,
+    lease: dict[str, str] | None = None,
 ) -> Command:
     """The command that runs `module.function` of sparkctl/node with this request on a node.
 
-    Its stdout is the function's answer as JSON. Secrets in the request travel on stdin only.
+    Its stdout is the function's answer as JSON. Secrets in the request travel on stdin only. With
+    a `lease` (cluster and token) the function is called only while that is in force on the node;
+    else it ends with the status STALE, and its answer is node/lease.py's `stale`.
     """
     module, _, function = target.partition(".")
+    modules = (module,) if lease is None else ("lease", module)
     load = {
-        "modules": sources(module),
+        "modules": [*_bundle(*modules).items()],
         "magic": MAGIC_NUMBER.hex(),
-        "code": bytecode(module),
+        "code": bytecode(*modules),
+        "lease": lease,
         "module": module,
         "function": function,
         "request": request,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-import tempfile
+import time
 import traceback
 
+from sparkctl import kept
 from sparkctl.errors import InventoryError, ServingError, SparkctlError
 
 
@@ -47,14 +49,15 @@ def document(error: SparkctlError) -> dict[str, object]:
 
 def show_internal(error: Exception, *, as_json: bool) -> None:
     """A bug of ours: one line, and a file with the traceback to send in."""
-    with tempfile.NamedTemporaryFile(
-        "w", prefix="sparkctl-", suffix=".traceback", delete=False
-    ) as file:
-        traceback.print_exception(error, file=file)
+    trace = "".join(traceback.format_exception(error))
+    try:
+        path = str(kept.write(f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.traceback", trace))
+    except OSError:
+        path = "what --debug prints"
     show(
         SparkctlError(
             f"a bug in sparkctl: {type(error).__name__}: {error}",
-            hint=f"report it with {file.name}; --debug shows the traceback",
+            hint=f"report it with {path}; --debug shows the traceback",
         ),
         as_json=as_json,
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Protocol
 
 
@@ -20,6 +20,9 @@ class Reporter(Protocol):
 
     def note(self, text: str) -> None:
         """A line that stays."""
+
+    def paused(self) -> AbstractContextManager[None]:
+        """Leave the terminal to a question."""
 
     def close(self) -> None:
         """The run is over."""
@@ -46,6 +49,9 @@ class PlainReporter:
 
     def note(self, text: str) -> None:
         self._line(text)
+
+    def paused(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def close(self) -> None:
         pass
@@ -94,6 +100,14 @@ class TerminalReporter:
     def note(self, text: str) -> None:
         self._console.print(text, markup=False)
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        self._progress.stop()
+        try:
+            yield
+        finally:
+            self._progress.start()
+
     def close(self) -> None:
         self._progress.stop()
 
@@ -116,6 +130,9 @@ class Surviving:
 
     def note(self, text: str) -> None:
         self._tell(lambda: self._inner.note(text))
+
+    def paused(self) -> AbstractContextManager[None]:
+        return self._inner.paused()
 
     def close(self) -> None:
         self._tell(self._inner.close)

@@ -117,7 +117,7 @@ def test_another_runs_lock_is_respected(cluster: Cluster) -> None:
 def test_a_vllm_that_dies_at_its_start_shows_its_error(
     cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     wrong = {"tool-call-parser": "no_such_parser", "max-model-len": 2048}
     vllm = {"arguments": {**wrong, "gpu-memory-utilization": None, "kv-cache-dtype": None,
                           "attention-backend": None}}  # fmt: skip
@@ -125,8 +125,8 @@ def test_a_vllm_that_dies_at_its_start_shows_its_error(
     failed = other.up(code=1)
     assert "no_such_parser" in failed.stderr
     assert "error: spark-1: vLLM ended during its start: " in failed.stderr
-    assert "what this run had started is undone" in failed.stderr
-    (kept,) = tmp_path.glob("sparkctl-lab-*.vllm.log")
+    assert "Rolled back." in failed.stderr
+    (kept,) = tmp_path.glob("sparkctl/lab-*.vllm.log")
     assert "no_such_parser" in kept.read_text()
     assert kept.stat().st_mode & 0o077 == 0
     assert_clean(cluster)
@@ -153,7 +153,7 @@ def test_ctrl_c_in_the_middle_leaves_nothing(cluster: Cluster, step: str) -> Non
         process.kill()
     assert process.returncode == 130, "".join(seen) + rest
     if step.startswith(("start", "wait")):
-        assert "what this run had started is undone" in rest
+        assert "Rolled back." in rest
     assert rest.rstrip().endswith("interrupted")
     assert_clean(cluster)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 
 from sparkctl.cluster.difference import compare
+from sparkctl.cluster.record import make, text
 from sparkctl.cluster.up import doubtful
 from sparkctl.cluster.wish import Wish, make_wish
 from sparkctl.errors import PreflightError
@@ -51,9 +51,10 @@ def running(wish: Wish, known: dict[str, Any]) -> dict[str, Any]:
         ours = [{"role": "ray", "command": f"/ray/{p} --x", "pid": 1} for p in programs]
         if part.vllm_argv:
             ours.append({"role": "vllm", "command": "python /v/vllm serve m", "pid": 2})
-        applied = {"ray": part.ray_digest, "vllm": part.vllm_digest}
+        started = {"ray": part.ray_argv, "vllm": part.vllm_argv}
+        applied = {unit: make("r1", argv, part.values) for unit, argv in started.items()}
         known[name]["ours"] = ours
-        known[name]["state"]["files"]["applied.json"] = json.dumps(applied)
+        known[name]["state"]["files"]["applied.json"] = text(applied)
     return known
 
 
@@ -67,9 +68,12 @@ def wish(known: dict[str, Any]) -> Wish:
     return make_wish(CLUSTER, [], known)
 
 
-def changes(wish: Wish, known: dict[str, Any], **unsound: str) -> list[str]:
+def changes(
+    wish: Wish, known: dict[str, Any], vllm: str | None = None, **unsound: str
+) -> list[str]:
     names = {k.replace("_", "-"): v for k, v in unsound.items()}
-    return [f"{c.action} {c.what} {c.node}" for c in compare(wish, known, unsound=names).changes]
+    found = compare(wish, known, unsound=names, vllm=vllm)
+    return [f"{c.action} {c.what} {c.node}" for c in found.changes]
 
 
 ALL = ["start Ray head spark-1", "start Ray worker spark-2", "start vLLM spark-1"]
@@ -115,6 +119,32 @@ def test_changed_arguments_restart_vllm_alone(wish: Wish, known: dict[str, Any])
     live = running(wish, known)
     other = parse((GOOD + "  arguments: {max-num-seqs: 8}\n").encode(), "x")
     assert changes(make_wish(other, [], live), live) == ["restart vLLM spark-1"]
+
+
+def test_what_changed_is_said(wish: Wish, known: dict[str, Any]) -> None:
+    live = running(wish, known)
+    other = parse((GOOD + "  arguments: {max-num-seqs: 8}\n").encode(), "x")
+    (change,) = compare(make_wish(other, [], live), live).changes
+    assert change.why == "--max-num-seqs: 64 -> 8"
+
+
+def test_a_lost_record_is_said_to_be_one(wish: Wish, known: dict[str, Any]) -> None:
+    live = running(wish, known)
+    live["spark-1"]["state"]["files"]["applied.json"] = "{"
+    assert compare(wish, live).changes[0].why == "what it was started with is not recorded"
+
+
+def test_a_worker_may_be_called_vllm(known: dict[str, Any]) -> None:
+    cluster = parse(GOOD.replace("spark-2", "vllm").encode(), "x")
+    both = {"spark-1": known["spark-1"], "vllm": known["spark-2"]}
+    wish = make_wish(cluster, [], both)
+    live = running(wish, both)
+    assert changes(wish, live, vllm="no completion") == ["restart vLLM spark-1"]
+    found = compare(wish, live, unsound={"vllm": "dead in Ray"})
+    assert [str(c) for c in found.changes] == [
+        "restart Ray worker on vllm: dead in Ray",
+        "restart vLLM on spark-1: its Ray is being restarted",
+    ]
 
 
 def test_names_that_differ_between_the_nodes_are_derived_by_each(known: dict[str, Any]) -> None:

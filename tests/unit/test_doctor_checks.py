@@ -615,3 +615,14 @@ def test_every_check_is_documented_and_none_is_made_up() -> None:
     assert len(set(ids)) == len(ids)
     assert all(all(vars(entry).values()) for entry in entries().values())
     assert {c.scope for c in CHECKS} == {"node", "pair", "cluster"}
+
+
+@pytest.mark.parametrize("written", [None, "", "[1]"])
+def test_without_a_record_nothing_that_runs_is_called_a_leftover(written: str | None) -> None:
+    """Else `doctor --fix` would offer to end a cluster that serves."""
+    view = healthy()
+    stray(view)
+    view.facts("spark-2")["state"].update(exists=True, files={"applied.json": written})
+    (found,) = [f for f in examined(view, "host.leftovers") if f.node == "spark-2"]
+    assert found.severity is Severity.UNKNOWN
+    assert found.fix is None

@@ -79,7 +79,8 @@ def test_of_a_log_with_too_many_lines_of_nccl_the_last_that_was_taken_is_told(
     assert (len(fetched["lines"]), fetched["cut"]) == (3, 4)
     with log.open("ab") as stream:
         stream.write(nccllines.START + b"anew\n" + SAID)
-    anew = {"lines": [(8, SAID.decode())], "cut": 0, "tail": [SAID.decode()]}
+    said = SAID.decode()
+    anew = {"lines": [(8, said)], "cut": 0, "tail": [said], "path": str(log)}
     assert nccllines.lines({"path": str(log)}) == anew
 
 

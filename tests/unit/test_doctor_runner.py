@@ -62,7 +62,7 @@ def faulty() -> View:
     facts["net"]["enP2p1s0f0np0"]["up"] = False
     facts["ib"]["roceP2p1s0f0"]["ports"]["1"]["state"] = "DOWN"
     facts["memory"]["MemAvailable"] = 2**30
-    facts["state"]["exists"] = True
+    facts["state"].update(exists=True, files={"applied.json": '{"ray_run": "last"}'})
     stray = {"pid": 9, "role": "vllm", "command": "python", "run": "old", "cluster": "lab"}
     facts["ours"] = [{**stray, "environment": None, "libraries": {}}]
     facts["foreign_rays"] = [{"pid": 4, "uid": 1, "command": "x/raylet", "cluster": ""}]

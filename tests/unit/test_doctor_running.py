@@ -335,9 +335,9 @@ def test_a_vllm_that_is_gone_is_told_unless_somebody_is_at_work() -> None:
     assert len(told) < 400
     del view.sources["log"]
     assert "one of its ranks died" in only(view, "running.ranks").summary
-    view.facts(ONE)["state"]["locked"] = True
+    view.facts(ONE)["state"]["lease"] = {"who": "a", "when": "b", "why": "up"}
     assert wrong(view) == set()
-    view.facts(ONE)["state"].update(locked=False, files={"applied.json": '{"ray_run": "r1"}'})
+    view.facts(ONE)["state"].update(lease=None, files={"applied.json": '{"ray_run": "r1"}'})
     assert wrong(view) == set()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sparkctl.node import ending, files, follow, lock
+from sparkctl.node import ending, files, follow
 
 
 @pytest.fixture(autouse=True)
@@ -36,16 +36,6 @@ def test_a_token_of_the_login_does_not_win_over_our_file(
     found = files.over_login("c")
     assert "RAY_AUTH_TOKEN" not in found
     assert (found["EDITOR"], found["RAY_AUTH_MODE"]) == ("vi", "token")
-
-
-def test_the_lock_is_held_by_one_and_given_back_by_its_owner_only() -> None:
-    first = {"who": "anna", "when": "now", "why": "up", "token": "t1"}
-    assert lock.take({"cluster": "c", "owner": first}) == {"owner": None}
-    assert lock.take({"cluster": "c", "owner": {"token": "t2"}})["owner"] == first
-    lock.release({"cluster": "c", "token": "t2"})
-    assert lock.take({"cluster": "c", "owner": {}})["owner"] == first
-    lock.release({"cluster": "c", "token": "t1"})
-    assert lock.take({"cluster": "c", "owner": first}) == {"owner": None}
 
 
 def test_remove_leaves_no_trace_and_touches_no_link(home: Path) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import itertools
 import json
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,10 +15,12 @@ from typing import Any
 import pytest
 
 from sparkctl.cluster import watch
-from sparkctl.cluster.run import Run, Step, locked, perform
+from sparkctl.cluster.lease import hold
+from sparkctl.cluster.run import Run, Step, perform
 from sparkctl.cluster.watch import watch_start
-from sparkctl.errors import ServingError
+from sparkctl.errors import LeaseLostError, ServingError
 from sparkctl.inventory.loader import parse
+from sparkctl.remote.fanout import GroupResult
 from sparkctl.report.reporter import Surviving
 from tests.unit.test_inventory import GOOD
 
@@ -38,6 +39,9 @@ class Told:
 
     note = step
 
+    def paused(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
     def close(self) -> None:
         pass
 
@@ -49,7 +53,7 @@ def pool(*under_way: threading.Event) -> SimpleNamespace:
 def make(session: Any = None) -> tuple[Run, Told]:
     """A run with a reporter that remembers; nothing else of it is looked at."""
     told = Told()
-    session = session or SimpleNamespace(pool=pool())
+    session = session or SimpleNamespace(pool=pool(), lease=None)
     return Run(session, None, None, told), told  # type: ignore[arg-type]  # see above
 
 
@@ -76,12 +80,12 @@ def test_a_failure_undoes_in_reverse_and_is_raised_again(failure: BaseException)
     with pytest.raises(type(failure)):
         perform(run, steps(done, failure), keep=False)
     assert done == ["head", "worker", "undo worker", "undo head"]
-    assert told.said[-1] == "what this run had started is undone"
+    assert told.said[-1] == "Rolled back."
 
 
 def test_what_starts_after_its_end_was_looked_for_is_taken_back_too() -> None:
     call = threading.Event()
-    run, told = make(SimpleNamespace(pool=pool(call)))
+    run, told = make(SimpleNamespace(pool=pool(call), lease=None))
     nodes: list[str] = []
 
     def arrive() -> None:
@@ -113,22 +117,40 @@ def test_a_second_ctrl_c_tells_what_ends_the_rest() -> None:
     run.undo.append(("stop Ray", interrupted))
     with pytest.raises(KeyboardInterrupt):
         perform(run, steps([], ServingError("x"))[2:3], keep=False)
-    assert told.said[-1] == "the undoing was interrupted: `sparkctl down` ends what is left"
+    assert told.said[-1] == "Rollback interrupted. Run `sparkctl down` to clean up."
 
 
-def test_ctrl_c_while_the_lock_is_taken_gives_it_back() -> None:
+def test_ctrl_c_while_the_lease_is_taken_gives_it_back() -> None:
     asked: list[str] = []
 
-    def ask(_node: Any, target: str, _request: Any, **_: Any) -> dict[str, Any]:
+    def ask_all(_nodes: Any, target: str, _request: Any, **_: Any) -> GroupResult[Any]:
         asked.append(target)
-        if target == "lock.take":
+        if target == "lease.take":
             raise KeyboardInterrupt
-        return {}
+        return GroupResult()
 
-    session: Any = SimpleNamespace(pool=pool(), ask=ask, inventory=parse(GOOD.encode(), "x"))
-    with pytest.raises(KeyboardInterrupt), locked(session, "up"):
+    inventory = parse(GOOD.encode(), "x")
+    session: Any = SimpleNamespace(pool=pool(), ask_all=ask_all, inventory=inventory)
+    with pytest.raises(KeyboardInterrupt), hold(session, Told(), "up", inventory.nodes):
         raise AssertionError("not reached")
-    assert asked == ["lock.take", "lock.release"]
+    assert asked == ["lease.take", "lease.release"]
+
+
+def test_who_lost_the_lease_undoes_nothing() -> None:
+    run, told = make()
+    done: list[str] = []
+    with pytest.raises(LeaseLostError):
+        perform(run, steps(done, LeaseLostError("x")), keep=False)
+    assert done == ["head", "worker"]
+    assert told.said[-1] == "vLLM"
+
+
+def test_a_model_that_was_stopped_for_a_restart_is_said_to_be_down() -> None:
+    run, told = make()
+    run.ended = "m"
+    with pytest.raises(KeyboardInterrupt):
+        perform(run, steps([], KeyboardInterrupt()), keep=False)
+    assert told.said[-1].startswith("m is down: ")
 
 
 def test_keep_leaves_what_was_started_and_says_so() -> None:
@@ -171,6 +193,7 @@ def watching(
     head = inventory.head.name
     session = SimpleNamespace(
         inventory=inventory,
+        lease=None,
         facts={head: {"state": {"exists": True}}},
         pool=SimpleNamespace(connections={head: SimpleNamespace(stream=stream)}),
         ask=lambda *_, **__: {} if answer is None else {"error": answer},
@@ -181,11 +204,11 @@ def watching(
 def failure(run: Run) -> ServingError:
     """What the start fails with."""
     with pytest.raises(ServingError) as caught:
-        watch_start(run, STARTED, "vllm.log")
+        watch_start(run, STARTED)
     return caught.value
 
 
-STARTED = {"pid": 1, "started": 1, "offset": 0}
+STARTED = {"pid": 1, "started": 1, "offset": 0, "log": "vllm.log"}
 READY = {"text": "INFO:     Application startup complete.\n"}
 
 
@@ -210,7 +233,7 @@ def test_a_stage_that_moves_outlives_the_stall_limit() -> None:
         return {"text": f"Capturing CUDA graphs: {number}/30 [00:01]\r"}
 
     start = time.monotonic()
-    watch_start(watching(forever=bar)[0], STARTED, "vllm.log")
+    watch_start(watching(forever=bar)[0], STARTED)
     assert time.monotonic() - start > 0.3
 
 
@@ -261,17 +284,18 @@ def test_what_is_logged_for_ever_after_a_failed_completion_is_not_read_for_ever(
 def test_the_log_of_a_failed_first_start_is_kept_here_for_the_undo_removes_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     events = ({"text": f"line {n}\n"} for n in range(100))
     failure(watching(*events, {"exited": 1})[0])
     assert list(tmp_path.iterdir()) == []
-    run, told = watching(*({"text": f"line {n}\n"} for n in range(100)), {"exited": 1})
-    run.session.facts[run.session.inventory.head.name]["state"]["exists"] = False
-    failure(run)
-    (kept,) = tmp_path.iterdir()
-    assert kept.read_text().splitlines() == [f"line {n}" for n in range(100)]
-    assert kept.stat().st_mode & 0o777 == 0o600
-    assert str(kept) in told.said[-1]
+    for _ in range(12):
+        run, told = watching(*({"text": f"line {n}\n"} for n in range(100)), {"exited": 1})
+        run.session.facts[run.session.inventory.head.name]["state"]["exists"] = False
+        failure(run)
+    assert len([*(tmp_path / "sparkctl").iterdir()]) == 10
+    path = Path(told.said[-1].removeprefix("vLLM's log is kept in ").partition(":")[0])
+    assert path.read_text().splitlines() == [f"line {n}" for n in range(100)]
+    assert path.stat().st_mode & 0o777 == 0o600
 
 
 def test_an_undo_goes_on_when_nobody_reads_its_progress() -> None:

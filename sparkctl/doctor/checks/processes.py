@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sparkctl.cluster.difference import applied
-from sparkctl.cluster.places import temp_dir
+from sparkctl.cluster.lease import described
+from sparkctl.cluster.places import APPLIED, temp_dir
+from sparkctl.cluster.record import records
 from sparkctl.doctor.check import Check
-from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, warn
+from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
 from sparkctl.doctor.masking import command_line
 from sparkctl.doctor.remedy import Remedy, Removal
 from sparkctl.doctor.view import View
@@ -97,25 +98,35 @@ def foreign_ray(view: View, name: str) -> Iterator[Finding]:
 
 
 def strays(view: View, name: str) -> list[dict[str, Any]]:
-    """Our processes on a node that the journal's last runs did not start; none while the head's
-    journal is not known: ranks carry the run of the vLLM that it started.
+    """Our processes on a node that the last recorded runs did not start; none while the node's or
+    the head's record is not known: ranks carry the run of the vLLM that the head started.
     """
     head = view.all_facts.get(view.inventory.head.name)
-    if head is None:
+    if head is None or _unrecorded(view, name):
         return []
-    journal = applied(view.facts(name))
-    runs = {journal.get("ray_run"), journal.get("vllm_run"), applied(head).get("vllm_run")}
-    return [p for p in view.running(name) if p["run"] not in runs]
+    known = [*records(view.facts(name)).values()]
+    if (vllm := records(head).get("vllm")) is not None:
+        known.append(vllm)
+    return [p for p in view.running(name) if p["run"] not in {r.run for r in known}]
+
+
+def _unrecorded(view: View, name: str) -> bool:
+    """Whether our files are there, and no record among them that can be understood."""
+    return bool(view.group(name, "state")["exists"]) and not records(view.facts(name))
 
 
 def leftovers(view: View, name: str) -> Iterator[Finding]:
     """Nothing of ours but what the journal's last runs started."""
     head = view.inventory.head.name
     state = view.group(name, "state")
-    if view.group(head, "state")["locked"]:
-        yield info("a run of sparkctl holds the lock: what is there may be its own")
+    if holder := view.group(head, "state")["lease"]:
+        yield info(f"the cluster is locked by {described(holder)}: what is there may be its own")
         return
     running, stray = view.running(name), strays(view, name)
+    if running and _unrecorded(view, name):
+        yield unknown(f"which run started the {len(running)} processes here is not recorded in"
+                      f" {state['path']}/{APPLIED}")  # fmt: skip
+        return
     for process in stray:
         run = process["run"]
         yield warn(

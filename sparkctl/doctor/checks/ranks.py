@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from sparkctl.cluster.difference import applied
+from sparkctl.cluster.record import records
 from sparkctl.doctor.check import Check, Source
 from sparkctl.doctor.checks.processes import strays
 from sparkctl.doctor.checks.running import idle
@@ -129,11 +129,11 @@ def ranks(view: View) -> Iterator[Finding]:
 def died(view: View) -> str | None:
     """The run whose vLLM was not stopped and runs no more, while its Ray does."""
     head = view.inventory.head.name
-    started: str | None = applied(view.facts(head)).get("vllm_run")
-    # Who holds the lock may be about to start it.
-    if view.running(head, "vllm") or view.group(head, "state")["locked"]:
+    started = records(view.facts(head)).get("vllm")
+    # Who holds the lease may be about to start it.
+    if view.running(head, "vllm") or view.group(head, "state")["lease"]:
         return None
-    return started if view.running(head, "ray") else None
+    return started.run if started and view.running(head, "ray") else None
 
 
 def _gone(view: View) -> Finding | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from sparkctl.cluster.places import LOGS
 from sparkctl.errors import SparkctlError
 from sparkctl.inventory.loader import load
 from sparkctl.lab.faults.fault import HEAD, Fault
@@ -37,7 +36,8 @@ def _ray_on_management(target: Target) -> None:
             "cluster": inventory.cluster,
             "argv": ray_worker_argv(inventory, address, head.fabric_address(fabric)),
             "env": {CLUSTER: mark, "SPARKCTL_ROLE": "ray"},
-            "log": LOGS["ray"],
+            "unit": "ray",
+            "run": mark.partition("/")[2],
             "timeout": RAY_SECONDS,
         }
         return nodecall.call("launch.run", request)

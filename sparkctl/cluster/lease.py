@@ -1,0 +1,178 @@
+"""The lease on a cluster: one command at a time changes it, and none after it has lost the lease.
+
+It lies on every node that the command may change, so that each node can refuse a command that was
+stopped, slept or lost its way while another took over (node/lease.py).
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sparkctl.cluster.session import Session
+from sparkctl.errors import LeaseLostError, LockedError, RemoteError, SparkctlError
+from sparkctl.inventory.models import Node
+from sparkctl.remote.aside import aside
+from sparkctl.report.reporter import Reporter
+
+SECONDS = 30.0  # that a lease holds without being renewed: a laptop's hiccup, not its sleep
+INTERVAL = SECONDS / 3
+SETTLE = 20.0  # seconds for calls that were interrupted to end; starts answer within one
+
+
+class Lease:
+    """A lease that is held; renewed in a thread of its own until `close`."""
+
+    def __init__(self, session: Session, nodes: Sequence[Node], token: str) -> None:
+        self.token = token
+        self.taken: set[str] = set()
+        self.unwritten: set[str] = set()  # nodes that have no room for it, see `hold`
+        self._session = session
+        self._nodes = nodes
+        self._lost: LeaseLostError | None = None
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
+
+    def start(self) -> None:
+        """Renew it from now on."""
+        self._thread.start()
+
+    def guard(self, node: Node) -> dict[str, str]:
+        """What a call that changes this node carries, so that the node can refuse it."""
+        token = "" if node.name in self.unwritten else self.token
+        return {"cluster": self._session.inventory.cluster, "token": token}
+
+    def check(self) -> None:
+        """Raise LeaseLostError once a node has said that the lease is no longer ours."""
+        if self._lost is not None:
+            raise self._lost
+
+    def refused(self, node: str, holder: dict[str, Any] | None) -> LeaseLostError:
+        """The error to raise because this node says so; from now on `check` raises it too."""
+        self._lost = self._lost or LeaseLostError(
+            f"this run lost the lease on cluster {self._session.inventory.cluster}"
+            + (f" to {described(holder)}" if holder else "; another run has taken it meanwhile"),
+            node=node,
+            hint="nothing more was changed; `sparkctl status` shows what runs now",
+        )
+        return self._lost
+
+    def _renew(self) -> None:
+        request = {"token": self.token, "seconds": SECONDS}
+        while not self._over.wait(INTERVAL):
+            asked = [n for n in self._nodes if n.name not in self.unwritten]
+            answers = self._session.ask_all(asked, "lease.renew", lambda _: request, leased=False,
+                                            title="renewing the lease")  # fmt: skip
+            for name, answer in answers.ok.items():
+                if not answer["held"]:
+                    self.refused(name, answer["holder"])
+                    return
+
+    def close(self) -> dict[str, SparkctlError]:
+        """Give it back; gives the errors of nodes that keep it until it expires. Raises none of
+        them, so that it hides no other error.
+        """
+        self._over.set()
+        settle(self._session.pool.changing())
+        answers = self._session.ask_all(
+            self._nodes, "lease.release", lambda _: {"token": self.token}, leased=False,
+            title="giving the lease back",
+        )  # fmt: skip
+        return {name: error for name, error in answers.failed.items() if name in self.taken}
+
+
+@contextmanager
+def hold(
+    session: Session,
+    reporter: Reporter,
+    why: str,
+    nodes: Sequence[Node],
+    *,
+    force: bool = False,
+    partial: bool = False,
+) -> Iterator[dict[str, SparkctlError]]:
+    """Hold the lease on these nodes, all or none; the first by name decides between two commands.
+
+    Gives the nodes where it could not be had for another reason than another holder; only with
+    `partial`, else the first such error is raised. Then a node whose disk is full is changed
+    without, as long as nobody else holds it. `force` takes it from whoever has it. Raises
+    LockedError naming the holder.
+    """
+    ordered = sorted(nodes, key=lambda n: n.name)
+    lease = Lease(session, ordered, secrets.token_hex(16))
+    failed: dict[str, SparkctlError] = {}
+    try:
+        for wave in (ordered[:1], ordered[1:]):
+            failed |= _take(session, lease, wave, why, force=force, partial=partial)
+        session.lease = lease
+        lease.start()
+        yield failed
+    finally:
+        session.lease = None
+        for name, error in lease.close().items():
+            reporter.note(f"{name}: the lease expires in {SECONDS:g} s: {error.message}")
+
+
+def _take(
+    session: Session, lease: Lease, nodes: Sequence[Node], why: str, *, force: bool, partial: bool
+) -> dict[str, SparkctlError]:
+    owner = {
+        "who": f"{_account()}@{socket.gethostname()} (pid {os.getpid()})",
+        "when": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+        "why": why,
+    }
+    request = {"owner": owner, "token": lease.token, "seconds": SECONDS, "force": force}
+    answers = session.ask_all(
+        nodes, "lease.take", lambda _: request, leased=False, title="taking the lease"
+    )
+    for name, answer in answers.ok.items():
+        if answer["holder"] is not None:
+            raise locked(session.inventory.cluster, name, answer["holder"])
+        if answer["unwritten"]:
+            error = RemoteError(f"cannot write the lease: {answer['unwritten']}", node=name)
+            if not partial:
+                raise error
+            lease.unwritten.add(name)
+        lease.taken.add(name)
+    if not partial:
+        for failure in answers.failed.values():
+            raise failure
+    return answers.failed
+
+
+def _account() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's uid that no account has
+        return f"uid {os.getuid()}"
+
+
+def locked(cluster: str, node: str, holder: dict[str, Any]) -> LockedError:
+    """The refusal that names who holds the lease, and what to do."""
+    left = holder["expires_in"]
+    until = (
+        "it does not expire by itself; if that run is dead, --break-lock takes the lock over"
+        if left is None
+        else f"wait for it; if that run is dead, its lease expires in {left:.0f} s"
+        " (--break-lock takes it over now)"
+    )
+    return LockedError(f"cluster {cluster} is locked by {described(holder)}", node=node, hint=until)
+
+
+def described(holder: dict[str, Any]) -> str:
+    """Who holds a lease, since when, for what."""
+    return f"{holder['who']} since {holder['when']} ({holder['why']})"
+
+
+def settle(calls: Sequence[threading.Event]) -> bool:
+    """Wait for the ends of calls that an interruption left under way; False when there is none."""
+    deadline = time.monotonic() + SETTLE
+    aside(lambda: [call.wait(max(0.0, deadline - time.monotonic())) for call in calls])
+    return bool(calls)

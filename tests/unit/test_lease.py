@@ -1,0 +1,281 @@
+"""The lease on a cluster: taken by one, renewed, expired, refused when it is stale."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from sparkctl.cluster import lease as held
+from sparkctl.cluster.session import Session
+from sparkctl.errors import LeaseLostError, LockedError, RemoteError, SparkctlError
+from sparkctl.inventory.loader import parse
+from sparkctl.node import ending, files, lease
+from sparkctl.remote.command import Command, Result
+from tests.unit.test_inventory import GOOD
+from tests.unit.test_run import Told
+
+ANNA = {"who": "anna@desk", "when": "noon", "why": "up"}
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The node's clock since boot, to be turned."""
+    told = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(lease, "_now", lambda: told.now)
+    return told
+
+
+def take(token: str, **more: Any) -> dict[str, Any] | None:
+    request = {"cluster": "c", "owner": ANNA, "token": token, "seconds": 30.0, **more}
+    holder: dict[str, Any] | None = lease.take(request)["holder"]
+    return holder
+
+
+def renew(token: str) -> dict[str, Any]:
+    return lease.renew({"cluster": "c", "token": token, "seconds": 30.0})
+
+
+def stale(token: str) -> dict[str, Any] | None:
+    return lease.stale({"cluster": "c", "token": token})
+
+
+@pytest.mark.usefixtures("clock")
+def test_one_has_it_and_every_other_hears_who() -> None:
+    assert take("t1") is None
+    assert take("t2") == {**ANNA, "expires_in": 30.0}
+    assert stale("t1") is None
+    assert stale("t2") == {"holder": {**ANNA, "expires_in": 30.0}}
+    assert lease.held("c", but="t1") is None
+    lease.release({"cluster": "c", "token": "t2"})
+    assert take("t2") is not None
+    lease.release({"cluster": "c", "token": "t1"})
+    assert take("t2") is None
+
+
+def test_it_expires_unless_it_is_renewed(clock: SimpleNamespace) -> None:
+    take("t1")
+    clock.now += 29
+    assert renew("t1") == {"held": True, "holder": None}
+    clock.now += 29
+    assert take("t2") is not None
+    clock.now += 2
+    assert take("t2") is None
+    assert stale("t1") == {"holder": {**ANNA, "expires_in": 30.0}}
+    assert renew("t1")["held"] is False
+    lease.release({"cluster": "c", "token": "t2"})
+    assert stale("t1") == {"holder": None}, "what came and went may have changed anything"
+
+
+def test_an_expired_one_that_nobody_took_goes_on(clock: SimpleNamespace) -> None:
+    take("t1")
+    clock.now += 1000  # a laptop that slept
+    assert stale("t1") is None
+    assert renew("t1")["held"] is True
+    assert take("t2") is not None
+
+
+def test_a_reboot_ends_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    take("t1")
+    other = tmp_path / "boot_id"
+    other.write_text("another\n")
+    monkeypatch.setattr(lease, "BOOT_ID", other)
+    assert take("t2") is None
+
+
+@pytest.mark.usefixtures("clock")
+def test_force_takes_it_from_whoever_has_it() -> None:
+    take("t1")
+    assert take("t2", force=True) is None
+    assert stale("t1") is not None
+
+
+def test_the_lock_of_an_older_sparkctl_counts_until_it_is_broken(home: Path) -> None:
+    folder = home / ".sparkctl/c/lock"
+    folder.mkdir(parents=True)
+    (folder / "owner.json").write_text(json.dumps({**ANNA, "token": "x"}))
+    assert take("t") == {**ANNA, "expires_in": None}
+    (folder / "owner.json").unlink()  # as a full disk left it
+    assert (take("t") or {})["who"] == "unknown"
+    assert take("t", force=True) is None
+    assert not folder.exists()
+
+
+def test_nothing_is_left_when_it_is_given_back(home: Path) -> None:
+    take("t")
+    lease.release({"cluster": "c", "token": "t"})
+    assert list(home.iterdir()) == []
+
+
+def test_what_else_is_there_stays(home: Path) -> None:
+    files.write({"cluster": "c", "files": {"a": "1"}})
+    take("t")
+    lease.release({"cluster": "c", "token": "t"})
+    assert {p.name for p in (home / ".sparkctl/c").iterdir()} == {"a", lease.GUARD}
+    take("t")
+    assert ending.remove({"cluster": "c", "temp_dir": "/nonexistent"})["removed"] != []
+    assert stale("t") is None, "`down` keeps its lease to the end"
+    lease.release({"cluster": "c", "token": "t"})
+    assert list(home.iterdir()) == []
+
+
+def test_a_full_disk_leaves_no_lease_and_hides_no_holder(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_path: Path, _text: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(files, "replace", full)
+        request = {"cluster": "c", "owner": ANNA, "token": "t1", "seconds": 30.0}
+        assert lease.take(request) == {"holder": None, "unwritten": "No space left on device"}
+    assert stale("") is None, "who could not write it may go on while nobody has it"
+    take("t2")
+    assert (stale("") or {})["holder"]["who"] == "anna@desk"
+
+
+def test_a_file_is_written_wholly_or_not_at_all(home: Path) -> None:
+    """A real full disk is the file-size limit here: the write fails the same way."""
+    program = (
+        "import resource, signal, sys; sys.path.insert(0, sys.argv[1]);"
+        "from pathlib import Path; from sparkctl.node import files;"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (8, 8));"
+        "files.replace(Path(sys.argv[2]), 'x' * 100)"
+    )
+    path = home / "f"
+    path.write_text("old")
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(Path.cwd()), str(path)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "File too large" in done.stderr
+    assert [p.name for p in home.iterdir()] == ["f"]
+    assert path.read_text() == "old"
+
+
+# The controller's side, with real node calls on this machine in place of SSH.
+
+
+class Here:
+    """A connection that runs a call's own command line on this machine, as a node would."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.down = False
+
+    def run(self, command: Command) -> Result:
+        if self.down:
+            raise RemoteError("connection lost", node=self.home.name)
+        done = subprocess.run(
+            command.argv, input=command.stdin, capture_output=True, check=False,
+            env={**os.environ, "HOME": str(self.home)},
+        )  # fmt: skip
+        return Result(self.home.name, command, done.returncode, done.stdout, done.stderr, 0.0)
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Session:
+    return made(tmp_path)
+
+
+def made(tmp_path: Path) -> Session:
+    inventory = parse(GOOD.encode(), "x")
+    connections = {}
+    for node in inventory.nodes:
+        (tmp_path / node.name).mkdir(exist_ok=True)
+        connections[node.name] = Here(tmp_path / node.name)
+    pool: Any = SimpleNamespace(connections=connections, errors={}, changing=list[threading.Event])
+    return Session(inventory, tmp_path, pool)
+
+
+def write(session: Session, node: int = 0) -> None:
+    request: dict[str, Any] = {"files": {"a": "1"}}
+    session.ask(session.inventory.nodes[node], "files.write", request)
+
+
+def test_a_call_that_changes_a_node_needs_the_lease(session: Session) -> None:
+    with pytest.raises(SparkctlError, match="without holding the lease"):
+        write(session)
+    with held.hold(session, Told(), "up", session.inventory.nodes):
+        write(session)
+
+
+def test_two_commands_exclude_each_other_on_every_node(session: Session, tmp_path: Path) -> None:
+    other = made(tmp_path)
+    with held.hold(session, Told(), "up", session.inventory.nodes):
+        for nodes in (session.inventory.nodes, session.inventory.nodes[1:]):
+            with (
+                pytest.raises(LockedError, match=r"locked by \S+ \(pid \d+\) since .* \(up\)"),
+                held.hold(other, Told(), "down", nodes),
+            ):
+                raise AssertionError("not reached")
+    with held.hold(other, Told(), "down", session.inventory.nodes):
+        write(other)
+
+
+def test_who_lost_it_changes_nothing_more(session: Session, tmp_path: Path) -> None:
+    other, nodes = made(tmp_path), session.inventory.nodes
+    with held.hold(session, Told(), "up", nodes):
+        with held.hold(other, Told(), "up", nodes, force=True):
+            write(other)
+        with pytest.raises(LeaseLostError, match="lost the lease on cluster"):
+            write(session)
+    written = [p.name for p in (tmp_path / "spark-1/.sparkctl").rglob("a")]
+    assert written == ["a"]
+
+
+def test_the_renewal_notices_that_it_is_lost(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held, "INTERVAL", 0.02)
+    other = made(tmp_path)
+    with held.hold(session, Told(), "up", session.inventory.nodes):
+        assert session.lease is not None
+        with held.hold(other, Told(), "up", session.inventory.nodes, force=True):
+            session.lease._thread.join(30)
+        with pytest.raises(LeaseLostError):
+            session.lease.check()
+
+
+def test_a_lease_that_cannot_be_given_back_hides_no_error(session: Session) -> None:
+    told = Told()
+
+    def lose() -> None:
+        for connection in session.pool.connections.values():
+            connection.down = True  # type: ignore[attr-defined]  # Here, see above
+        raise ValueError("the real one")
+
+    with pytest.raises(ValueError, match="the real one"), held.hold(
+        session, told, "up", session.inventory.nodes
+    ):  # fmt: skip
+        lose()
+    assert [line.partition(":")[0] for line in told.said] == ["spark-1", "spark-2"]
+    assert "the lease expires in 30 s" in told.said[0]
+
+
+def test_without_room_a_node_is_changed_only_where_that_is_wanted(
+    session: Session, tmp_path: Path
+) -> None:
+    """`down` has to work on a full disk, for it makes room."""
+    blocked = tmp_path / "spark-2"
+    blocked.rmdir()
+    blocked.symlink_to("/dev/full")
+    nodes = session.inventory.nodes
+    with pytest.raises(RemoteError), held.hold(session, Told(), "up", nodes):
+        raise AssertionError("not reached")
+    with held.hold(session, Told(), "down", nodes, partial=True) as failed:
+        assert list(failed) == ["spark-2"]
+        write(session)
