@@ -9,7 +9,7 @@ import pytest
 
 from sparkctl.doctor.catalog import CHECKS
 from sparkctl.doctor.explain import entries
-from sparkctl.doctor.finding import Finding
+from sparkctl.doctor.finding import Finding, Severity
 from sparkctl.doctor.view import View
 from sparkctl.serving.environment import Layer
 from tests.unit.doctorview import INVENTORY, examined, healthy, wrong
