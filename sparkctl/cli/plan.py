@@ -41,6 +41,7 @@ def plan(inventory: Path, as_json: bool) -> None:
         problems = [{"check": f.check, "node": f.node, "summary": f.summary} for f in failures]
         emit_json(
             {"cluster": wish.inventory.cluster, "nodes": nodes, "changes": changes,
+             "recipe": {"name": wish.recipe.name, "why": wish.recipe.why},
              "problems": problems, "warnings": doubtful(wish)}
         )  # fmt: skip
         return
@@ -53,6 +54,7 @@ def plan(inventory: Path, as_json: bool) -> None:
             click.echo(f"export RAY_ADDRESS={wish.ray_address}")
             click.echo(shlex.join(part.vllm_argv))
         click.echo()
+    click.echo(f"# {wish.recipe}")
     for text in doubtful(wish):
         click.echo(f"# warning: {text}")
     for change in changes or ["no changes"]:

@@ -56,14 +56,16 @@ def validate(inventory: Path, as_json: bool, connect: bool) -> None:
 def _doubts(inventory: Inventory, layers: list[Layer]) -> list[str]:
     """The warnings of every node, each once."""
     from sparkctl.serving.environment import merge
+    from sparkctl.serving.recipe import choose_recipe
     from sparkctl.serving.rules import warnings
 
+    recipe = choose_recipe(inventory.vllm, None)
     return list(
         dict.fromkeys(
             text
             for node in inventory.nodes
             for text in warnings(
-                inventory, {k: s.value for k, s in merge(inventory, node, layers).items()}
+                inventory, {k: s.value for k, s in merge(inventory, node, layers).items()}, recipe
             )
         )
     )

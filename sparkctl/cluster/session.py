@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from sparkctl.cluster.lease import Lease
 
 Facts = dict[str, Any]
+# Where huggingface_hub looks for its cache (2.4.0, constants.py).
+HUB_VARIABLES = ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME")
 
 
 @dataclass
@@ -146,9 +148,16 @@ class Session:
         )
         planned = merge(self.inventory, node, self._layers)
         conf_file = planned.get("NCCL_CONF_FILE")
+        revision = vllm.arguments.get("revision")
         request = {
             "venv": self.inventory.runtime.venv,
             "model": vllm.model,
+            "revision": None if revision is None else str(revision),
+            "hub": {
+                name: planned[name].value.replace("${NODE}", node.name)
+                for name in HUB_VARIABLES
+                if name in planned
+            },
             "ports": [p for p in ports if p is not None],
             "worker_ports": worker_range(self.inventory),
             "temp_dir": temp_dir(self.inventory.cluster),

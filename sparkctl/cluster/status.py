@@ -12,6 +12,7 @@ from sparkctl.cluster.session import Session
 from sparkctl.cluster.wish import Wish, make_wish
 from sparkctl.errors import SparkctlError
 from sparkctl.inventory.layers import load_layers
+from sparkctl.serving.recipe import NONE
 
 GENERATION = 60.0  # seconds for a few tokens of a running engine
 
@@ -113,7 +114,11 @@ def _ask_ray(session: Session, found: Status, errors: dict[str, str]) -> None:
 def _wish(session: Session, errors: dict[str, str]) -> Wish:
     inventory = session.inventory
     known = inventory.model_copy(
-        update={"nodes": [n for n in inventory.nodes if n.name not in errors]}
+        update={
+            "nodes": [n for n in inventory.nodes if n.name not in errors],
+            # vLLM's argv is not looked at: a model's disk that hangs must not hide Ray.
+            "vllm": inventory.vllm.model_copy(update={"recipe": NONE}),
+        }
     )
     return make_wish(known, load_layers(inventory, session.base), session.facts)
 

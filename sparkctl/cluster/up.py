@@ -16,6 +16,7 @@ from sparkctl.cluster.watch import complete
 from sparkctl.cluster.wish import Wish, make_wish
 from sparkctl.errors import PreflightError
 from sparkctl.inventory.layers import load_layers
+from sparkctl.node import modelpath
 from sparkctl.report.reporter import Reporter
 from sparkctl.serving.rules import warnings
 
@@ -108,6 +109,8 @@ def outlook(
     except PreflightError:
         preflight(session)
         raise
+    if wish.recipe.unknown:
+        reporter.note(str(wish.recipe))
     for text in (doubts := doubtful(wish)):
         reporter.note(f"warning: {text}")
     difference = compare(wish, session.facts)
@@ -127,7 +130,11 @@ def outlook(
 
 def doubtful(wish: Wish) -> list[str]:
     """What the inventory may have and most likely should not, each line once."""
-    found = [w for part in wish.nodes.values() for w in warnings(wish.inventory, part.values)]
+    found = [
+        w
+        for part in wish.nodes.values()
+        for w in warnings(wish.inventory, part.values, wish.recipe)
+    ]
     return list(dict.fromkeys(found))
 
 
@@ -144,7 +151,11 @@ def report(session: Session, difference: Difference, seconds: dict[str, float]) 
 
 
 def _model(session: Session) -> str:
-    return session.inventory.vllm.served_model_name or session.inventory.vllm.model
+    """The name that the API gives it: as `vllm serve` was given it, unless it has another."""
+    inventory = session.inventory
+    if inventory.vllm.served_model_name:
+        return inventory.vllm.served_model_name
+    return modelpath.expanded(inventory.vllm.model, session.facts[inventory.head.name]["home"])
 
 
 def _answers(session: Session) -> bool:

@@ -12,6 +12,7 @@ from sparkctl.fabric.select import choose
 from sparkctl.inventory.models import Inventory, Node
 from sparkctl.serving.commandline import ray_head_argv, ray_worker_argv, vllm_argv
 from sparkctl.serving.environment import Layer, Setting, render
+from sparkctl.serving.recipe import AUTO, Choice, choose_recipe
 
 OWN_LAYER = "sparkctl"
 
@@ -39,6 +40,7 @@ class Wish:
     inventory: Inventory
     nodes: dict[str, NodeWish]
     runtime_python: str
+    recipe: Choice
 
     @property
     def head(self) -> NodeWish:
@@ -63,8 +65,10 @@ def make_wish(
 ) -> Wish:
     """The wish for the nodes whose facts are known.
 
-    Raises SparkctlError when a node's fabric cannot be derived or does not fit the inventory.
+    Raises SparkctlError when a node's fabric cannot be derived or does not fit the inventory, or
+    whether there is a config.json on the head could not be read.
     """
+    recipe = head_recipe(inventory, facts[inventory.head.name])
     choices = {n.name: choose(inventory, n, facts[n.name]) for n in inventory.nodes}
     head_address = choices[inventory.head.name].address
     nodes = {}
@@ -80,10 +84,21 @@ def make_wish(
             ray_argv=ray_head_argv(inventory, choice.address, temp_dir(inventory.cluster))
             if is_head
             else ray_worker_argv(inventory, choice.address, head_address),
-            vllm_argv=vllm_argv(inventory) if is_head else (),
+            vllm_argv=vllm_argv(inventory, recipe, str(known["home"])) if is_head else (),
         )
     venv = facts[inventory.head.name]["runtime"]["venv"]
-    return Wish(inventory, nodes, f"{venv}/bin/python")
+    return Wish(inventory, nodes, f"{venv}/bin/python", recipe)
+
+
+def head_recipe(inventory: Inventory, facts: Mapping[str, Any]) -> Choice:
+    """The recipe by the head's facts; an explicit vllm.recipe needs none.
+
+    Raises Missing when they are needed and could not be read: a running model would otherwise be
+    restarted with other arguments.
+    """
+    vllm = inventory.vllm
+    found = facts["model_config"] if vllm.recipe == AUTO else facts.get("model_config")
+    return choose_recipe(vllm, found)
 
 
 def _own(inventory: Inventory, home: str) -> dict[str, Setting]:

@@ -107,9 +107,13 @@ class Ray(Model):
 
 
 class Vllm(Model):
-    """What is served. `arguments` changes the recipe's flags; null drops one."""
+    """What is served. `arguments` changes the recipe's flags; null drops one.
+
+    `recipe` is auto (by the model's architecture), none, or a name of serving/recipe.py.
+    """
 
     model: Text
+    recipe: Text = "auto"
     served_model_name: Text | None = None
     host: Text = "0.0.0.0"
     port: Port = 30000

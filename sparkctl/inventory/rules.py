@@ -6,12 +6,14 @@ is None, and no rule speaks of it.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Mapping
 
 from sparkctl.inventory.models import Inventory
-from sparkctl.inventory.problem import Path, Problem
+from sparkctl.inventory.problem import Path, Problem, short
+from sparkctl.node import modelpath
 from sparkctl.serving.environment import unknown_references
-from sparkctl.serving.recipe import FIELDS
+from sparkctl.serving.recipe import AUTO, FIELDS, NONE, RECIPES
 
 # Ray's own (Ray 2.60, read and run); the first is its client server's.
 RAY_CLIENT_PORT = 10001
@@ -25,6 +27,7 @@ def check(inventory: Inventory) -> Iterator[Problem]:
     yield from _subnets(inventory)
     yield from _ports(inventory)
     yield from _gpus(inventory)
+    yield from _model(inventory)
     yield from _arguments(inventory)
     yield from _references(("env", "set"), inventory.env.set)
     for index, node in enumerate(inventory.nodes or []):
@@ -115,6 +118,19 @@ def _gpus(inventory: Inventory) -> Iterator[Problem]:
         have = f"the GPUs of the nodes ({gpus} on {len(inventory.nodes)})"
         said = f"wanted at most {have}, found {wanted}"
         yield Problem(("vllm", "tensor_parallel_size"), said)
+
+
+def _model(inventory: Inventory) -> Iterator[Problem]:
+    model, recipe = inventory.vllm.model, inventory.vllm.recipe
+    # A relative path would start at another directory for each program that reads it.
+    if model and model.startswith((".", "~")) and not modelpath.is_path(model):
+        expected = "an absolute path, ~/… or a name on the hub"
+        yield Problem(("vllm", "model"), f"expected {expected}, got {short(repr(model))}")
+    if recipe and recipe not in (AUTO, NONE, *RECIPES):
+        expected = f"auto, none or a recipe ({', '.join(RECIPES)})"
+        near = difflib.get_close_matches(short(recipe), (AUTO, NONE, *RECIPES), 1, 0.6)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        yield Problem(("vllm", "recipe"), f"expected {expected}, got {short(repr(recipe))}{hint}")
 
 
 def _arguments(inventory: Inventory) -> Iterator[Problem]:

@@ -6,30 +6,33 @@ import hashlib
 import json
 import os
 import struct
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sparkctl.node import accounts
+from sparkctl.node import accounts, modelpath
 
+DESCRIPTIONS = ("config.json", "model.safetensors.index.json")
 HEADER_LIMIT = 100 * 2**20  # safetensors' own bound for the JSON header
 
 
 def checkpoint(request: dict[str, Any]) -> dict[str, Any]:
-    """Whether `model`, a path, holds a checkpoint; a hub name (no path) is vLLM's to fetch.
+    """Whether `model`, a path (node/modelpath.py), holds a checkpoint; vLLM fetches any other.
 
     `missing`: shards that the index names; `broken`: files whose header promises another size
     (bytes); `unreadable`: files that this user may not read, and whose they are; `digest`: of
     configuration, index and sizes, to compare nodes by.
     """
     model = request["model"]
-    if not model.startswith(("/", "~", ".")):
+    if not modelpath.is_path(model):
         return {"is_path": False}
-    path = Path(model).expanduser()
+    path = Path(modelpath.expanded(model, str(Path.home())))
     shards = sorted(path.glob("*.safetensors")) if path.is_dir() else []
     sizes = {s.name: s.stat().st_size for s in shards}
     index = _json(path / "model.safetensors.index.json")
     named = sorted(set(index.get("weight_map", {}).values()))
-    unreadable = [s for s in shards if not os.access(s, os.R_OK)]
+    files = [*(f for name in DESCRIPTIONS if (f := path / name).is_file()), *shards]
+    unreadable = [f for f in files if not os.access(f, os.R_OK)]
     checked = ((s, sizes[s.name], _promised(s)) for s in shards if s not in unreadable)
     return {
         "is_path": True,
@@ -45,7 +48,7 @@ def checkpoint(request: dict[str, Any]) -> dict[str, Any]:
             if wanted != found
         ],
         "unreadable": [_owned(s) for s in unreadable],
-        "digest": _digest(path, sizes),
+        "digest": _digest([f for f in files if f not in shards and f not in unreadable], sizes),
     }
 
 
@@ -80,9 +83,10 @@ def _promised(path: Path) -> int | None:
         return None
 
 
-def _digest(path: Path, sizes: dict[str, int]) -> str:
+def _digest(descriptions: list[Path], sizes: dict[str, int]) -> str:
     value = hashlib.sha256(json.dumps(sorted(sizes.items())).encode())
-    for name in ("config.json", "model.safetensors.index.json"):
-        if (path / name).is_file():
-            value.update((path / name).read_bytes())
+    for path in descriptions:
+        with path.open("rb") as stream:
+            for block in iter(partial(stream.read, 2**20), b""):
+                value.update(block)
     return value.hexdigest()

@@ -19,6 +19,7 @@ from sparkctl.node import (
     gpu,
     hardware,
     lease,
+    modelconfig,
     persistence,
     processes,
     running,
@@ -38,11 +39,12 @@ LISTEN = "0A"  # the TCP_LISTEN state in /proc/net/tcp, include/net/tcp_states.h
 def probe(request: dict[str, Any]) -> dict[str, Any]:
     """The facts that planning and checks are made from.
 
-    `request` has cluster, venv, model (a path, or a hub's name), ports and worker_ports (the first
-    and last; those whose owners matter), conf_file (NCCL_CONF_FILE), temp_dir, names (our small
-    files to read back), lease (the token of the caller's own) and watch (the names of variables to
-    show of our processes). A group that cannot be read, or takes too long, is left out, and
-    `unread` says why. `time` and `time_end` are this node's clock, in seconds.
+    `request` has cluster, venv, model, revision and hub (node/modelconfig.py), ports and
+    worker_ports (the first and last; those whose owners matter), conf_file (NCCL_CONF_FILE),
+    temp_dir, names (our small files to read back), lease (the token of the caller's own) and watch
+    (the names of variables to show of our processes). A group that cannot be read, or takes too
+    long, is left out, and `unread` says why. `time` and `time_end` are this node's clock, in
+    seconds.
     """
     begun = time.time()
     gpus, links = gpu.begin(), start(["ip", "-json", "address", "show"])
@@ -70,6 +72,7 @@ def probe(request: dict[str, Any]) -> dict[str, Any]:
         "persistence": lambda: persistence.persistence(request),
         "people": lambda: accounts.people(p.uid for p in table()),
         "runtime": lambda: _runtime(Path(request["venv"]).expanduser()),
+        "model_config": lambda: modelconfig.modelconfig(request),
         "model": lambda: checkpoint.checkpoint(request),
         "ports": lambda: _listeners(request, table()),
         "ours": lambda: _ours(request, table()),

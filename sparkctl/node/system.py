@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sparkctl.node import processes
+from sparkctl.node import modelpath, processes
 from sparkctl.node.bounded import bounded
 from sparkctl.node.programs import start
 
@@ -52,11 +52,12 @@ def disks(request: dict[str, Any]) -> dict[str, Any]:
     """The file systems of what is written, logs and Ray's temporary files, and of the model: path,
     bytes free and total, null where the file system does not answer.
     """
-    wanted = {"logs": str(Path.home()), "temporary files": "/tmp", "model": request["model"]}
+    home = str(Path.home())
+    wanted = {"logs": home, "temporary files": "/tmp"}
+    if modelpath.is_path(request["model"]):  # else vLLM fetches it into the home
+        wanted["model"] = modelpath.expanded(request["model"], home)
     found = {}
     for name, text in wanted.items():
-        if not text.startswith(("/", "~")):
-            continue  # a hub name: vLLM fetches it into the home
         try:
             found[name] = bounded(partial(_disk, text), DISK_SECONDS)
         except OSError:
@@ -65,7 +66,7 @@ def disks(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _disk(text: str) -> dict[str, Any]:
-    path = Path(text).expanduser()
+    path = Path(text)
     while not path.exists():
         path = path.parent
     disk = os.statvfs(path)

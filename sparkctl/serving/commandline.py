@@ -5,27 +5,30 @@ from __future__ import annotations
 import json
 
 from sparkctl.inventory.models import Argument, Inventory
-from sparkctl.serving.recipe import ARGUMENTS
+from sparkctl.node import modelpath
+from sparkctl.serving.recipe import BASE, Choice
 
 DEFAULT_SHARE = 0.92  # vLLM's own from 0.20 on (vLLM 0.14 to 0.33, compared)
 
 
-def vllm_argv(inventory: Inventory) -> tuple[str, ...]:
-    """`vllm serve …` for the head: the inventory's fields, then the recipe as it changes it."""
+def vllm_argv(inventory: Inventory, recipe: Choice, home: str) -> tuple[str, ...]:
+    """`vllm serve …` for the head, whose home ~/ in vllm.model is: the inventory's fields, then
+    the defaults as it changes them.
+    """
     vllm = inventory.vllm
-    argv = [f"{inventory.runtime.venv}/bin/vllm", "serve", vllm.model]
+    argv = [f"{inventory.runtime.venv}/bin/vllm", "serve", modelpath.expanded(vllm.model, home)]
     argv += ["--host", vllm.host, "--port", str(vllm.port)]
     if vllm.served_model_name:
         argv += ["--served-model-name", vllm.served_model_name]
     argv += ["--tensor-parallel-size", str(vllm.tensor_parallel_size)]
-    for name, value in {**ARGUMENTS, **vllm.arguments}.items():
+    for name, value in {**recipe.defaults, **vllm.arguments}.items():
         argv += _flag(name, value)
     return tuple(argv)
 
 
 def memory_share(inventory: Inventory) -> float:
     """The part of a node's memory that vLLM will ask for, 0 to 1."""
-    value = {**ARGUMENTS, **inventory.vllm.arguments}.get("gpu-memory-utilization")
+    value = {**BASE, **inventory.vllm.arguments}.get("gpu-memory-utilization")
     try:
         return DEFAULT_SHARE if value is None else float(str(value))
     except ValueError:

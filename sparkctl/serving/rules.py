@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 
 from sparkctl.inventory.models import Argument, Inventory
-from sparkctl.serving.recipe import ARGUMENTS
+from sparkctl.serving.recipe import MINIMAX_M2, Choice
 
 # Variables that nothing reads any more (vLLM 0.14 to 0.33, compared), and what does it now.
 GONE = {
@@ -22,9 +22,12 @@ GONE = {
 NUMBER = re.compile(r"[-+]?(0[xX][0-9a-fA-F]+|\d+)")
 
 
-def warnings(inventory: Inventory, environment: Mapping[str, str]) -> list[str]:
-    """One line for each doubtful setting: where it is, what it does, what to do instead."""
-    return [*_variables(environment), *_arguments(inventory)]
+def warnings(inventory: Inventory, environment: Mapping[str, str], recipe: Choice) -> list[str]:
+    """One line for each doubtful setting: where it is, what it does, what to do instead.
+
+    What depends on the model's architecture is left out where `recipe` does not know it.
+    """
+    return [*_variables(environment), *_arguments(inventory, recipe)]
 
 
 def _variables(environment: Mapping[str, str]) -> Iterator[str]:
@@ -50,8 +53,8 @@ def _variables(environment: Mapping[str, str]) -> Iterator[str]:
             yield f"{name}: {value!r} has to be one literal interface; use ${{SOCKET_INTERFACE}}"
 
 
-def _arguments(inventory: Inventory) -> Iterator[str]:
-    arguments = {**ARGUMENTS, **inventory.vllm.arguments}
+def _arguments(inventory: Inventory, recipe: Choice) -> Iterator[str]:
+    arguments = {**recipe.defaults, **inventory.vllm.arguments}
     where = "vllm.arguments."
     backend = arguments.get("distributed-executor-backend")
     if backend != "ray" and len(inventory.nodes) > 1:
@@ -63,7 +66,7 @@ def _arguments(inventory: Inventory) -> Iterator[str]:
     if isinstance(config, dict) and "level" in config:
         # vLLM 0.14 to 0.33, compared.
         yield f"{where}compilation-config: vLLM refuses the key level; it is called mode now"
-    if arguments.get("enforce-eager") or "minimax" not in inventory.vllm.model.lower():
+    if arguments.get("enforce-eager") or not recipe.fits(MINIMAX_M2):
         return
     mode = config.get("cudagraph_mode") if isinstance(config, dict) else None
     if not isinstance(config, str) and (mode is None or str(mode).lower() != "none"):

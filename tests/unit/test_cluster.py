@@ -38,6 +38,8 @@ def facts(number: int, names: tuple[tuple[str, str, str], ...] = PAIRS) -> dict[
                "versions": {"ray": "2.60.0", "vllm": "0.33.0"}}  # fmt: skip
     return {
         "home": "/home/u", "net": net, "ib": ib, "runtime": runtime, "ports": [], "ours": [],
+        "model_config": {"path": "/models/m/config.json", "error": None, "model_type": None,
+                         "architectures": ["MiniMaxM2ForCausalLM"]},
         "model": {"is_path": True, "path": "/models/m", "exists": True, "config": True,
                   "shards": 1},
         "state": {"files": {"applied.json": None}},

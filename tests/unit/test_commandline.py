@@ -15,6 +15,7 @@ from sparkctl.serving.commandline import (
     ray_worker_argv,
     vllm_argv,
 )
+from sparkctl.serving.recipe import choose_recipe
 from tests.unit.test_inventory import GOOD
 
 
@@ -22,9 +23,15 @@ def inventory(extra: str = "") -> Inventory:
     return parse((GOOD + extra).encode(), "x")
 
 
-def test_vllm_is_the_recipe() -> None:
+def line(loaded: Inventory, *architectures: str) -> str:
+    """vLLM's command line where the model's config.json names these."""
+    found = {"path": "/models/m/config.json", "architectures": architectures, "error": "gone"}
+    return shlex.join(vllm_argv(loaded, choose_recipe(loaded.vllm, found), "/home/u"))
+
+
+def test_vllm_is_the_recipe_of_the_architecture() -> None:
     loaded = inventory("  served_model_name: MiniMax\n")
-    assert shlex.join(vllm_argv(loaded)) == (
+    assert line(loaded, "MiniMaxM2ForCausalLM") == (
         "'~/vllm/bin/vllm' serve /models/m --host 0.0.0.0 --port 30000"
         " --served-model-name MiniMax --tensor-parallel-size 2"
         " --distributed-executor-backend ray --gpu-memory-utilization 0.85"
@@ -38,15 +45,31 @@ def test_vllm_is_the_recipe() -> None:
     )
 
 
+@pytest.mark.parametrize("architectures", [("Qwen3MoeForCausalLM",), ()])
+def test_another_architecture_gets_what_is_true_of_every_model(
+    architectures: tuple[str, ...],
+) -> None:
+    loaded = parse(GOOD.replace("/models/m", "Qwen/Qwen3").encode(), "x")
+    assert line(loaded, *architectures) == (
+        "'~/vllm/bin/vllm' serve Qwen/Qwen3 --host 0.0.0.0 --port 30000 --tensor-parallel-size 2"
+        " --distributed-executor-backend ray --gpu-memory-utilization 0.85"
+    )
+
+
+def test_the_model_is_under_the_heads_home() -> None:
+    loaded = parse(GOOD.replace("/models/m", "~/my models/m").encode(), "x")
+    assert " serve '/home/u/my models/m' " in line(loaded)
+
+
 def test_arguments_change_add_and_drop() -> None:
-    argv = vllm_argv(
+    text = line(
         inventory(
             "  arguments: {max-model-len: 4096, attention-backend: null,"
             " enable-prefix-caching: false, middleware: [a, b],"
             " enable-log-requests: true, hf-overrides: {x: 1}}\n"
-        )
+        ),
+        "MiniMaxM2ForCausalLM",
     )
-    text = shlex.join(argv)
     assert "--max-model-len 4096" in text
     assert "attention-backend" not in text
     assert "prefix-caching" not in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import shlex
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,10 @@ from sparkctl.errors import SparkctlError
 from sparkctl.inventory.loader import parse
 from sparkctl.lab import inventory
 from sparkctl.lab.network import choose_subnet
+from sparkctl.lab.runtime.make_model import config
 from sparkctl.lab.spec import IMITATED, MAX_NODES, NodeSpec, prefix
 from sparkctl.serving.commandline import vllm_argv
+from sparkctl.serving.recipe import choose_recipe
 
 
 def nodes(count: int, base: str = "/var/lib/lab") -> list[NodeSpec]:
@@ -58,11 +61,20 @@ def test_the_inventory_is_one_that_the_other_commands_take(count: int, parallel:
     assert loaded.imitated == list(IMITATED)
 
 
-def test_the_inventory_keeps_the_recipes_parsers_and_compilation_config() -> None:
+def test_the_labs_model_is_served_with_the_recipe_of_its_architecture() -> None:
     text = inventory.text(nodes(2), base=Path("/lab"), runtime=Path("/runtime"))
-    argv = vllm_argv(parse(text.encode(), "inventory.yaml"))
-    for flag in ("--tool-call-parser", "--reasoning-parser", "--compilation-config"):
-        assert flag in argv
-    assert argv[argv.index("--kv-cache-dtype") + 1] == "fp8_e4m3"
-    # The CPU build takes the flag and does not use it, so the lab does not pretend.
-    assert "--attention-backend" not in argv
+    loaded = parse(text.encode(), "inventory.yaml")
+    found = {"path": "/lab/model/config.json", "architectures": config()["architectures"]}
+    # The CPU build takes --kv-cache-dtype and does not use it; --attention-backend it has not.
+    assert shlex.join(vllm_argv(loaded, choose_recipe(loaded.vllm, found), "/root")) == (
+        "/runtime/bin/vllm serve /lab/model --host 0.0.0.0 --port 30000"
+        " --served-model-name MiniMax-M2-mini --tensor-parallel-size 2"
+        " --distributed-executor-backend ray --gpu-memory-utilization 0.2"
+        " --max-model-len 2048 --kv-cache-dtype fp8_e4m3"
+        " --enable-prefix-caching --enable-chunked-prefill --max-num-seqs 64"
+        " --max-num-batched-tokens 8192 --trust-remote-code --enable-auto-tool-choice"
+        " --tool-call-parser minimax_m2 --reasoning-parser minimax_m2_append_think"
+        ' --compilation-config \'{"cudagraph_mode":"none","inductor_compile_config":'
+        '{"combo_kernels":false,"benchmark_combo_kernel":false,"max_autotune":false,'
+        '"max_autotune_gemm":false}}\''
+    )

@@ -5,15 +5,22 @@ from __future__ import annotations
 import pytest
 
 from sparkctl.inventory.loader import parse
+from sparkctl.serving import rules
 from sparkctl.serving.environment import BUILT_IN
-from sparkctl.serving.rules import warnings
+from sparkctl.serving.recipe import choose_recipe
 from tests.unit.test_inventory import GOOD
 
-MINIMAX = GOOD.replace("/models/m", "/models/MiniMax-M2")
+
+def warnings(text: str, environment: dict[str, str], *architectures: str) -> list[str]:
+    """Of an inventory whose model's config.json names these; of none: MiniMax-M2's."""
+    loaded = parse(text.encode(), "x")
+    named = architectures or ("MiniMaxM2ForCausalLM",)
+    recipe = choose_recipe(loaded.vllm, {"path": "/models/m/config.json", "architectures": named})
+    return rules.warnings(loaded, environment, recipe)
 
 
 def test_the_recipe_is_beyond_doubt() -> None:
-    assert warnings(parse(MINIMAX.encode(), "x"), BUILT_IN) == []
+    assert warnings(GOOD, BUILT_IN) == []
 
 
 @pytest.mark.parametrize(
@@ -33,7 +40,7 @@ def test_the_recipe_is_beyond_doubt() -> None:
     ],
 )
 def test_variables(name: str, value: str, said: str) -> None:
-    [warning] = warnings(parse(MINIMAX.encode(), "x"), {**BUILT_IN, name: value})
+    [warning] = warnings(GOOD, {**BUILT_IN, name: value})
     assert warning.startswith(f"{name}: ")
     assert said in warning
 
@@ -51,8 +58,7 @@ def test_variables(name: str, value: str, said: str) -> None:
     ],
 )
 def test_arguments(arguments: str, said: str) -> None:
-    loaded = parse(f"{MINIMAX}  arguments: {{{arguments}}}\n".encode(), "x")
-    [warning] = warnings(loaded, {})
+    [warning] = warnings(f"{GOOD}  arguments: {{{arguments}}}\n", {})
     assert warning.startswith("vllm.arguments.")
     assert said in warning
 
@@ -63,10 +69,22 @@ def test_arguments(arguments: str, said: str) -> None:
      """{compilation-config: '{"cudagraph_mode": "none"}'}"""],
 )  # fmt: skip
 def test_graphs_that_are_off_are_no_doubt(arguments: str) -> None:
-    assert warnings(parse(f"{MINIMAX}  arguments: {arguments}\n".encode(), "x"), {}) == []
+    assert warnings(f"{GOOD}  arguments: {arguments}\n", {}) == []
 
 
-def test_other_models_may_have_graphs() -> None:
-    assert (
-        warnings(parse(f"{GOOD}  arguments: {{compilation-config: null}}".encode(), "x"), {}) == []
-    )
+GRAPHS = GOOD + "  arguments: {compilation-config: null}\n"
+
+
+def test_other_models_may_have_graphs_whatever_they_are_called() -> None:
+    assert warnings(GRAPHS.replace("/models/m", "/models/MiniMax-M2"), {}, "LlamaForCausalLM") == []
+
+
+def test_graphs_are_doubted_by_architecture_without_the_recipe_too() -> None:
+    [warning] = warnings(GOOD + "  recipe: none\n", {})
+    assert "deadlocks" in warning
+
+
+def test_without_a_node_the_architecture_is_the_named_recipes_or_unknown() -> None:
+    for text, count in ((GRAPHS, 0), (GRAPHS + "  recipe: minimax-m2\n", 1)):
+        loaded = parse(text.encode(), "x")
+        assert len(rules.warnings(loaded, {}, choose_recipe(loaded.vllm, None))) == count

@@ -143,6 +143,16 @@ def model(view: View, name: str) -> Iterator[Finding]:
         yield info(f"{view.inventory.vllm.model} is a hub's name, vLLM fetches it")
         return
     path = found["path"]
+    # Each node's own home, but every rank is given the head's path.
+    opened = _head_path(view) if view.inventory.vllm.model.startswith("~/") else path
+    if opened != path:
+        head = view.inventory.head.name
+        yield fail(
+            f"vLLM opens {opened}, {head}'s {view.inventory.vllm.model}; here it is {path}",
+            Evidence(opened, path, "the homes of the SSH users"),
+            Remedy("set vllm.model to an absolute path that is the same on every node"),
+        )
+        return
     remedy = _copy(view, name, path)
     for wrong, wanted, what in (
         (not found["exists"], "a directory", f"no directory {path}"),
@@ -173,6 +183,10 @@ def model(view: View, name: str) -> Iterator[Finding]:
         )  # fmt: skip
     if not found["broken"] and not found["unreadable"]:
         yield ok(f"{found['shards']} shards, {found['bytes'] / 2**30:.2f} GiB at {path}")
+
+
+def _head_path(view: View) -> str:
+    return str(view.fact(view.inventory.head.name, "model", "path"))
 
 
 def _copy(view: View, name: str, path: str) -> Remedy:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sparkctl.cluster.known import Missing
+from sparkctl.cluster.wish import head_recipe
 from sparkctl.doctor.check import Check
 from sparkctl.doctor.finding import Evidence, Finding, fail, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy, command
 from sparkctl.doctor.view import View
 from sparkctl.fabric.ncclparam import number
 from sparkctl.serving.environment import masked
+from sparkctl.serving.recipe import Choice, choose_recipe
 from sparkctl.serving.rules import warnings
 
 MONITOR = "RAY_memory_monitor_refresh_ms"
@@ -121,7 +124,7 @@ def recipe(view: View, name: str) -> Iterator[Finding]:
     """What is allowed in layers and inventory, and most likely a mistake on GB10."""
     planned = view.planned(name)
     known = {k: v for k, v in planned.known.items() if k not in JUDGED}
-    doubts = warnings(view.inventory, known)
+    doubts = warnings(view.inventory, known, _recipe(view))
     for doubt in doubts:
         setting, _, said = doubt.partition(": ")
         yield warn(
@@ -134,6 +137,14 @@ def recipe(view: View, name: str) -> Iterator[Finding]:
         yield unknown(f"{len(planned.why)} variables: {next(iter(planned.why.values()))}")
     elif not doubts:
         yield ok("nothing that is known to go wrong on GB10")
+
+
+def _recipe(view: View) -> Choice:
+    """By the head's facts; where they lack, model.recipe is UNKNOWN, the other rules still hold."""
+    try:
+        return head_recipe(view.inventory, view.facts(view.inventory.head.name))
+    except Missing:
+        return choose_recipe(view.inventory.vllm, None)
 
 
 CHECKS = (

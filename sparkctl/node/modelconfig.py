@@ -1,0 +1,119 @@
+"""The architecture of a model, read from the config.json that vLLM would find on this node."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sparkctl.node import modelpath
+
+LIMIT = 16 * 2**20  # bytes; a config.json that lists every quantized layer has 2 MB
+REFERENCE_LIMIT = 200  # bytes; a commit's hash has 40
+MOST = 8  # names of classes; a config.json has one
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}")
+
+
+def modelconfig(request: dict[str, Any]) -> dict[str, Any]:
+    """`architectures` and `model_type` as config.json has them, null where it does not say; `path`,
+    the file; `error`, why there are no architectures, else null.
+
+    `request` has model, revision (null: main) and hub, the HF_ variables that `up` would set.
+    """
+    model = request["model"]
+    found: dict[str, Any] = {"path": None, "architectures": None, "model_type": None, "error": None}
+    try:
+        if modelpath.is_path(model):
+            path = Path(modelpath.expanded(model, str(Path.home()))) / "config.json"
+        else:
+            cache = hub_cache({**os.environ, **request["hub"]})
+            path = _snapshot(cache, model, request["revision"]) / "config.json"
+        found["path"] = str(path)
+        found.update(_classes(path))
+    except ValueError as error:
+        found["error"] = str(error)
+    return found
+
+
+def hub_cache(environment: Mapping[str, str]) -> Path:
+    """Where huggingface_hub keeps its models (2.4.0, constants.py)."""
+
+    def place(name: str, default: Path) -> Path:
+        value = environment.get(name)
+        return Path(os.path.expandvars(value)).expanduser() if value else default
+
+    home = place("HF_HOME", place("XDG_CACHE_HOME", Path.home() / ".cache") / "huggingface")
+    return place("HF_HUB_CACHE", place("HUGGINGFACE_HUB_CACHE", home / "hub"))
+
+
+def _snapshot(cache: Path, model: str, revision: str | None) -> Path:
+    """The directory of a revision: refs/REVISION holds its commit, or it is one itself.
+
+    Raises ValueError when the cache does not have it.
+    """
+    base, wanted = cache / f"models--{model.replace('/', '--')}", revision or "main"
+    if not stat.S_ISDIR(_mode(base)):
+        raise ValueError(f"{model} is not in the hub cache {cache}")
+    reference = base / "refs" / wanted
+    is_commit = not stat.S_ISREG(_mode(reference))
+    commit = wanted if is_commit else _text(reference, REFERENCE_LIMIT).strip()
+    snapshot = base / "snapshots" / commit
+    if not stat.S_ISDIR(_mode(snapshot)):
+        raise ValueError(f"revision {wanted} of {model} is not in the hub cache {cache}")
+    return snapshot
+
+
+def _mode(path: Path) -> int:
+    """What is there (stat(2), st_mode), 0 for nothing; raises ValueError where it is unreadable."""
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _classes(path: Path) -> dict[str, Any]:
+    """Raises ValueError with the reason where the file does not name an architecture."""
+    text = _text(path, LIMIT)
+    try:
+        config = json.loads(text)
+    except (ValueError, RecursionError):
+        config = None
+    if not isinstance(config, dict):
+        raise ValueError(f"{path} is not a JSON object")
+    listed, kind = config.get("architectures"), config.get("model_type")
+    names = [n for n in listed if _is_name(n)][:MOST] if isinstance(listed, list) else []
+    if not names:
+        raise ValueError(f"{path} names no architecture")
+    return {"architectures": names, "model_type": kind if _is_name(kind) else None}
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and bool(NAME.fullmatch(value))
+
+
+def _text(path: Path, limit: int) -> str:
+    """A regular file of at most `limit` bytes; raises ValueError with the reason otherwise."""
+    try:
+        # A named pipe would otherwise wait for a writer.
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        with os.fdopen(fd, "rb") as stream:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise ValueError(f"{path} is not a file")
+            data = stream.read(limit + 1)
+    except FileNotFoundError:
+        link = "is a dangling link" if path.is_symlink() else "does not exist"
+        raise ValueError(f"{path} {link}") from None
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+    if len(data) > limit:
+        raise ValueError(f"{path} is larger than {limit} bytes")
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not UTF-8 text") from None
