@@ -79,3 +79,27 @@ def test_connect_names_each_node_and_ends_with_1(folder: Path) -> None:
     assert "spark-1: cannot be reached: " in done.stdout
     assert "spark-2: cannot be reached: " in done.stdout
     assert all(json.loads(as_json.stdout)["reached"].values())
+
+
+def test_a_recipe_and_a_model_that_no_node_could_use(folder: Path) -> None:
+    text = GOOD.replace("/models/m", "./m") + "  recipe: minimax-m3\n"
+    (folder / "inventory.yaml").write_text(text)
+    done = sparkctl("validate", cwd=folder)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert [x for x in done.stderr.splitlines() if x.startswith("inventory.yaml:")] == [
+        "inventory.yaml:6:10: vllm.model: expected an absolute path, ~/… or a name on the hub, got"
+        " './m'",
+        "inventory.yaml:7:11: vllm.recipe: expected auto, none or a recipe (minimax-m2), got"
+        " 'minimax-m3'; did you mean minimax-m2?",
+    ]
+
+
+@pytest.mark.parametrize(("recipe", "count"), [("auto", 0), ("none", 0), ("minimax-m2", 1)])
+def test_what_depends_on_the_architecture_needs_a_node_or_a_recipe(
+    folder: Path, recipe: str, count: int
+) -> None:
+    text = f"{GOOD}  recipe: {recipe}\n  arguments: {{compilation-config: null}}\n"
+    (folder / "inventory.yaml").write_text(text.replace("/models/m", "/models/MiniMax-M2"))
+    done = sparkctl("validate", cwd=folder)
+    assert done.returncode == 0
+    assert done.stderr.count("deadlocks") == count

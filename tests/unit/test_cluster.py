@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from sparkctl.cluster.difference import compare
+from sparkctl.cluster.known import Missing, guarded
 from sparkctl.cluster.record import make, text
 from sparkctl.cluster.up import doubtful
 from sparkctl.cluster.wish import Wish, make_wish
@@ -188,6 +189,31 @@ def test_a_doubtful_setting_of_every_node_is_told_once(known: dict[str, Any]) ->
     (told,) = doubtful(make_wish(doubted, [], known))
     assert told.startswith("NCCL_IB_DISABLE: ")
     assert doubtful(make_wish(CLUSTER, [], known)) == []
+
+
+def test_only_the_heads_architecture_decides_and_its_home_is_the_models(
+    known: dict[str, Any],
+) -> None:
+    cluster = parse(GOOD.replace("/models/m", "~/m").encode(), "x")
+    known["spark-2"] |= {"home": "/home/other"}
+    known["spark-2"]["model_config"]["architectures"] = ["Qwen3ForCausalLM"]
+    made = make_wish(cluster, [], known)
+    assert made.recipe.name == "minimax-m2"
+    assert made.head.vllm_argv[2] == "/home/u/m"
+    assert made.nodes["spark-2"].vllm_argv == ()
+
+
+def test_an_architecture_that_could_not_be_read_is_not_taken_for_another(
+    known: dict[str, Any],
+) -> None:
+    """A running model would be restarted without its recipe."""
+    del known["spark-1"]["model_config"]
+    known["spark-1"]["unread"] = {"model_config": "TimeoutError: no answer within 6 s"}
+    unread = {name: guarded(facts, name) for name, facts in known.items()}
+    with pytest.raises(Missing, match="model_config could not be read: TimeoutError"):
+        make_wish(CLUSTER, [], unread)
+    named = parse((GOOD + "  recipe: minimax-m2\n").encode(), "x")
+    assert make_wish(named, [], unread).recipe.name == "minimax-m2"
 
 
 @pytest.mark.parametrize(("auth", "mode"), [("token", "token"), ("off", "disabled")])

@@ -284,7 +284,7 @@ def test_vllms_own_address_is_the_fabrics(value: str | None, severity: str | Non
     ("text", "said"),
     [
         (INVENTORY + "env: {set: {VLLM_USE_RAY_V2_EXECUTOR_BACKEND: '0'}}\n", "overwrites"),
-        (INVENTORY.replace("m2, arguments: {", "MiniMax, arguments: {compilation-config: null, "),
+        (INVENTORY.replace("arguments: {", "arguments: {compilation-config: null, "),
          "deadlocks"),
     ],
 )  # fmt: skip

@@ -61,6 +61,10 @@ vllm:
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
+        ("  recipe: minimax-m3", "7:11: vllm.recipe: expected auto, none or a recipe (minimax-m2),"
+         " got 'minimax-m3'; did you mean minimax-m2?"),
+        ("  recipe: qwen", "7:11: vllm.recipe: expected auto, none or a recipe (minimax-m2),"
+         " got 'qwen'"),
         ("ray: {port: 30000}", "7:13: ray.port: wanted a port of its own, found 30000, which"
          " vllm.port has"),
         ("ray: {dashboard_port: 6379}", "7:23: ray.dashboard_port: wanted a port of its own, found"
@@ -141,3 +145,18 @@ def test_what_is_not_known_breaks_no_rule() -> None:
 def test_more_gpus_a_node_allow_more_ranks() -> None:
     text = GOOD + "  tensor_parallel_size: 4\nray: {num_gpus: 2}\n"
     assert parse(text.encode(), "x").vllm.tensor_parallel_size == 4
+
+
+@pytest.mark.parametrize("model", ["./m", "../m", ".", ".m", "~", "~other/m"])
+def test_a_model_without_a_definite_place_is_refused(model: str) -> None:
+    assert problems(GOOD.replace("/models/m", f'"{model}"')) == [
+        "x.yaml:6:10: vllm.model: expected an absolute path, ~/… or a name on the hub,"
+        f" got '{model}'"
+    ]
+
+
+@pytest.mark.parametrize(
+    "model", ["/m", "~/m", "m", "org/name", "models/x", "s3://bucket/m", "org/name:Q4_K_M"]
+)
+def test_what_vllm_loads_by_name_or_path_is_taken(model: str) -> None:
+    assert parse(GOOD.replace("/models/m", f'"{model}"').encode(), "x").vllm.model == model

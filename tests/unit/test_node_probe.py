@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from sparkctl.node import accounts, checkpoint, probe, processes
+from sparkctl.node import accounts, checkpoint, modelconfig, probe, processes, system
 
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  …"
 REQUEST = {"ports": [6379, 30000], "worker_ports": [10002, 10009]}
@@ -109,3 +109,37 @@ def test_a_shard_that_may_not_be_read_is_not_called_damaged(
     ]
     assert found["broken"] == []
     assert found["shards"] == 2
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors.index.json"])
+def test_a_description_that_may_not_be_read_hides_nothing_else(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shard(tmp_path / "a.safetensors")
+    (tmp_path / name).write_text("{}")
+    (tmp_path / name).chmod(0o600)
+    access, opens = os.access, Path.open
+
+    def refuse(path: Path, *arguments: Any, **options: Any) -> Any:
+        if path.name == name:
+            raise PermissionError(13, "Permission denied")
+        return opens(path, *arguments, **options)
+
+    # Root may read all there is, and tests run as root.
+    monkeypatch.setattr(os, "access", lambda p, m: Path(p).name != name and access(p, m))
+    monkeypatch.setattr(Path, "open", refuse)
+    found = checkpoint.checkpoint({"model": str(tmp_path)})
+    assert [f["name"] for f in found["unreadable"]] == [name]
+    assert found["shards"] == 1
+
+
+def test_one_definition_of_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models/x").mkdir(parents=True)
+    for model, path in (("~/models/x", f"{tmp_path}/models/x"), ("models/x", None)):
+        request: dict[str, Any] = {"model": model, "revision": None, "hub": {}}
+        assert checkpoint.checkpoint(request).get("path") == path
+        assert system.disks(request).get("model", {}).get("path") == path
+        named = modelconfig.modelconfig(request)["path"]
+        assert named == (path and f"{path}/config.json")
