@@ -54,6 +54,7 @@ def test_a_taken_port_is_named_with_its_owner(cluster: Cluster) -> None:
 def test_a_missing_model_is_told_for_each_node(cluster: Cluster, tmp_path: Path) -> None:
     other = cluster.changed(tmp_path / "i.yaml", vllm={"model": "/models/absent"})
     failed = other.run("up", code=3)
+    assert "no recipe: /models/absent/config.json does not exist; set vllm.recipe" in failed.stderr
     for node in ("spark-1", "spark-2"):
         assert f"{node}: model.present: no directory /models/absent" in failed.stderr
     assert_clean(cluster)

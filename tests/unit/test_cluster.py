@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sparkctl.cluster import status
 from sparkctl.cluster.difference import compare
 from sparkctl.cluster.known import Missing, guarded
 from sparkctl.cluster.record import make, text
+from sparkctl.cluster.session import Session
 from sparkctl.cluster.up import doubtful
 from sparkctl.cluster.wish import Wish, make_wish
 from sparkctl.errors import PreflightError
 from sparkctl.inventory.loader import parse
 from sparkctl.inventory.models import Inventory
+from sparkctl.remote.pool import Pool
 from tests.unit.test_inventory import GOOD
 
 CLUSTER = parse(GOOD.encode(), "x")
@@ -214,6 +218,13 @@ def test_an_architecture_that_could_not_be_read_is_not_taken_for_another(
         make_wish(CLUSTER, [], unread)
     named = parse((GOOD + "  recipe: minimax-m2\n").encode(), "x")
     assert make_wish(named, [], unread).recipe.name == "minimax-m2"
+
+
+def test_a_models_disk_that_hangs_does_not_hide_ray_from_status(known: dict[str, Any]) -> None:
+    del known["spark-1"]["model_config"]
+    facts = {name: guarded(found, name) for name, found in known.items()}
+    session = Session(CLUSTER, Path(), Pool(CLUSTER), facts=facts)
+    assert status._wish(session, {}).ray_address == "192.168.100.11:6379"
 
 
 @pytest.mark.parametrize(("auth", "mode"), [("token", "token"), ("off", "disabled")])
