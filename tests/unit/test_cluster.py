@@ -12,7 +12,7 @@ from sparkctl.cluster.difference import compare
 from sparkctl.cluster.known import Missing, guarded
 from sparkctl.cluster.record import make, text
 from sparkctl.cluster.session import Session
-from sparkctl.cluster.up import doubtful
+from sparkctl.cluster.up import doubtful, report
 from sparkctl.cluster.wish import Wish, make_wish
 from sparkctl.errors import PreflightError
 from sparkctl.inventory.loader import parse
@@ -205,6 +205,9 @@ def test_only_the_heads_architecture_decides_and_its_home_is_the_models(
     assert made.recipe.name == "minimax-m2"
     assert made.head.vllm_argv[2] == "/home/u/m"
     assert made.nodes["spark-2"].vllm_argv == ()
+    # The API lists what `vllm serve` was given.
+    session = Session(cluster, Path(), Pool(cluster), facts=known)
+    assert report(session, compare(made, known), {}).model == "/home/u/m"
 
 
 def test_an_architecture_that_could_not_be_read_is_not_taken_for_another(
