@@ -31,7 +31,8 @@ def answered(
     assert process.stderr is not None
     seen = b""
     while b"do it?" not in seen:
-        assert (byte := process.stderr.read(1)), seen
+        byte = process.stderr.read(1)
+        assert byte, seen
         seen += byte
     meanwhile()
     os.write(ours, answer)
