@@ -13,7 +13,7 @@
     |-- LockedError              exit 1  another command holds the cluster's lease
     |-- LeaseLostError           exit 1  another command took the lease over
     |-- ServingError             exit 1  Ray or vLLM did not come up, or died
-    `-- Interrupted              exit 130  Ctrl-C, or nobody there to say yes
+    `-- Interrupted              exit 130  Ctrl-C
 
 Each one carries what was wanted and found (the message) and what to do next (the hint).
 """
@@ -57,7 +57,7 @@ class PreflightError(SparkctlError):
 
 
 class Interrupted(SparkctlError):
-    """The user ended it, or could not be asked."""
+    """The user ended it."""
 
     exit_code = 130
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,6 +61,15 @@ def named(inventory: Inventory, name: str | None) -> list[Node]:
         known = ", ".join(n.name for n in inventory.nodes)
         raise UsageError(f"no node is called {name}", hint=f"the inventory has {known}")
     return chosen
+
+
+def chosen(inventory: Inventory, names: Sequence[str]) -> list[Node]:
+    """The nodes of these names, or all of them when none is named, in the inventory's order.
+
+    Raises UsageError when the inventory has no such node.
+    """
+    asked = {n.name for name in names for n in named(inventory, name)}
+    return [n for n in inventory.nodes if not names or n.name in asked]
 
 
 def emit_json(document: object) -> None:

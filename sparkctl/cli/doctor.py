@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -16,11 +15,10 @@ from click.core import ParameterSource
 from sparkctl.cli.options import inventory_option, json_option
 
 if TYPE_CHECKING:
-    from sparkctl.cluster.session import Session
     from sparkctl.doctor.check import Check
     from sparkctl.doctor.finding import Finding
     from sparkctl.doctor.view import View
-    from sparkctl.inventory.models import Node
+    from sparkctl.errors import SparkctlError
 
 
 @click.command()
@@ -66,7 +64,7 @@ def doctor(
 ) -> None:
     """Find why the fabric is slow or a start fails: the cause, the evidence and the cure.
 
-    Only reads, unless --fix. Exits 3 when something failed.
+    Only reads, unless --fix. Exits 3 when a check failed, or when none could be decided on a node.
 
     With --log neither a cluster nor an inventory is needed: the transport of every rank, why it
     is that one, and what mends it, from NCCL 2.8 or newer under NCCL_DEBUG=INFO. Where a log
@@ -90,31 +88,56 @@ def doctor(
             as_json=as_json,
         )
         return
+    if report:
+        from sparkctl.report.pagefile import check_target
+
+        check_target(report)
     view, findings = _examine(inventory, names, only, skip, passive=passive)
+    error = None
     if fix:
         from sparkctl.cli.doctorfix import offer
 
-        offer(inventory, findings, yes=yes)
-        view, findings = _examine(inventory, names, only, skip, passive=passive)
-    from sparkctl.doctor.runner import counts, failed
+        changed, error = offer(inventory, names, findings, passive=passive, yes=yes)
+        if changed:
+            view, findings = _examine(inventory, names, only, skip, passive=passive)
+    from sparkctl.doctor.runner import counts, failed, undecided
 
     if report:
-        _report(report, view, findings)
+        from sparkctl.cli.doctorreport import report as write
+
+        write(report, view, findings)
+    open_nodes = undecided(view, _chosen(only, skip), findings)
+    code = _exit_code(error, bad=bool(failed(findings) or open_nodes))
     if as_json:
-        emit_json(
-            {
-                "cluster": view.inventory.cluster,
-                "findings": [f.document() for f in findings],
-                "counts": counts(findings),
-                "imitated": view.inventory.imitated,
-            }
-        )
+        document: dict[str, object] = {
+            "cluster": view.inventory.cluster,
+            "findings": [f.document() for f in findings],
+            "counts": counts(findings),
+            "undecided": [*open_nodes],
+            "imitated": view.inventory.imitated,
+        }
+        if error:
+            from sparkctl.report.failure import document as of_error
+
+            document["error"] = {**of_error(error), "exit_code": code}
+        emit_json(document)
     else:
-        from sparkctl.report.doctor import print_findings
+        from sparkctl.report.doctor import print_findings, print_undecided
 
         print_findings(findings, view.inventory.imitated, verbose=verbose)
-    if failed(findings):
-        raise click.exceptions.Exit(3)
+        print_undecided(open_nodes)
+    if error:
+        from sparkctl.report.failure import show
+
+        show(error, as_json=False)
+    raise click.exceptions.Exit(code)
+
+
+def _exit_code(error: SparkctlError | None, *, bad: bool) -> int:
+    """Usage counts first, then what the checks say (`bad`), then a change that failed."""
+    if error and (error.exit_code == 2 or not bad):
+        return error.exit_code
+    return 3 if bad else 0
 
 
 def _list(only: Sequence[str], skip: Sequence[str], *, as_json: bool, entries: bool) -> None:
@@ -160,7 +183,7 @@ def _examine(
     passive: bool = False,
 ) -> tuple[View, list[Finding]]:
     """What was gathered of these nodes, and what these checks say of it."""
-    from sparkctl.cli.context import open_session
+    from sparkctl.cli.context import chosen, open_session
 
     if only or skip:  # a typo is told before any node is asked
         _chosen(only, skip)
@@ -169,7 +192,7 @@ def _examine(
         from sparkctl.doctor.runner import evaluate, pasteable, sources
 
         checks = _chosen(only, skip)
-        view = gather(session, _nodes(session, names), sources(checks), passive=passive)
+        view = gather(session, chosen(session.inventory, names), sources(checks), passive=passive)
         named = click.get_current_context().get_parameter_source("inventory")
         given = "" if named is ParameterSource.DEFAULT else str(inventory)
         return view, pasteable(view, evaluate(view, checks), given)
@@ -191,26 +214,3 @@ def _load() -> None:
     """Import the checks, which takes as long as a login."""
     import_module("sparkctl.doctor.gather")
     import_module("sparkctl.doctor.runner")
-
-
-def _nodes(session: Session, names: Sequence[str]) -> list[Node]:
-    from sparkctl.cli.context import named
-
-    chosen = {n.name for name in names for n in named(session.inventory, name)}
-    return [n for n in session.inventory.nodes if not names or n.name in chosen]
-
-
-def _report(path: Path, view: View, findings: list[Finding]) -> None:
-    from sparkctl.doctor.masking import masking
-    from sparkctl.errors import SparkctlError
-    from sparkctl.report.html import hosts, people, write_report
-
-    try:
-        hidden = masking({*people(view), getpass.getuser()}, hosts(view))
-        write_report(path, view.inventory, findings, hidden)
-    except OSError as error:
-        raise SparkctlError(
-            f"the report should be written to {path}: {error.strerror}",
-            hint="name a file in a folder that you may write to",
-        ) from error
-    click.echo(f"written to {path}", err=True)

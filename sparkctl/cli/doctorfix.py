@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,30 +11,60 @@ import click
 
 if TYPE_CHECKING:
     from sparkctl.doctor.finding import Finding
+    from sparkctl.doctor.fix import Outcome, Planned
+    from sparkctl.errors import SparkctlError
 
 
-def offer(inventory: Path, findings: list[Finding], *, yes: bool) -> None:
-    """Show what would be done, ask, do it, tell each result; all on stderr.
+def offer(
+    inventory: Path, names: Sequence[str], findings: list[Finding], *, passive: bool, yes: bool
+) -> tuple[bool, SparkctlError | None]:
+    """Show what would be done, ask, do it, and print each result; all on stderr.
 
-    Raises Interrupted where nobody can be asked.
+    Gives whether the nodes may have changed, so that the findings are of the past, and what went
+    wrong: UsageError where nobody can be asked. Raises click.Abort on Ctrl-C at the prompt.
     """
-    from sparkctl.cli.context import open_session
-    from sparkctl.doctor.fix import apply, plan
-    from sparkctl.errors import Interrupted
+    from sparkctl.doctor.fix import plan
+    from sparkctl.errors import SparkctlError, UsageError
 
     planned = plan(findings)
     if not planned:
         click.echo("nothing that --fix can do", err=True)
-        return
+        return False, None
     for change in planned:
         click.echo(f"would: {change}", err=True)
     if not yes:
-        if not sys.stdin.isatty():
-            raise Interrupted(
-                "--fix asks on a terminal before it changes anything, and stdin is none",
+        if not _terminal():
+            return False, UsageError(
+                "--fix asks on a terminal before it changes anything, and stdin is not a terminal",
                 hint="--yes does what is listed above without asking",
             )
-        click.confirm("do it?", abort=True, err=True)
-    with open_session(inventory, partial=True) as session:
-        for change, error in apply(session, planned):
-            click.echo(f"{f'FAILED: {error}' if error else 'done'}: {change}", err=True)
+        if not click.confirm("do it?", err=True):
+            return False, None
+    outcomes = _carried_out(inventory, names, planned, passive=passive)
+    for outcome in outcomes:
+        click.echo(str(outcome), err=True)
+    if not (failed := [outcome for outcome in outcomes if outcome.error]):
+        return True, None
+    return True, SparkctlError(
+        f"--fix failed at {len(failed)} of {len(outcomes)} changes",
+        hint="each one that failed is listed above with its reason",
+    )
+
+
+def _carried_out(
+    inventory: Path, names: Sequence[str], planned: Sequence[Planned], *, passive: bool
+) -> list[Outcome]:
+    """The changes, as far as they are still planned in a session of their own.
+
+    Nothing is read before `carry_out`: a lock held around it covers reading and changing alike.
+    """
+    from sparkctl.cli.context import chosen, open_session
+    from sparkctl.doctor.fix import carry_out
+
+    with open_session(inventory, partial=True, facts=False) as session:
+        nodes = chosen(session.inventory, names)
+        return carry_out(session, nodes, planned, passive=passive)
+
+
+def _terminal() -> bool:
+    return sys.stdin.isatty()

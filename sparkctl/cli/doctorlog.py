@@ -23,7 +23,7 @@ def diagnose(
     """The verdict on these logs and, by `examine`, what checks on the nodes decide of it.
 
     With `optional` the verdict stands alone where the inventory cannot be used: the log is what
-    was asked for. Exits 3 when the log or a deciding check failed.
+    was asked for. Exits 3 when the log or a deciding check failed, or no log has a known line.
     """
     from sparkctl.cli.context import emit_json
     from sparkctl.doctor.logs import read_logs
@@ -48,7 +48,8 @@ def diagnose(
         click.echo("\nthe checks that decide, on the nodes now:")
         print_findings(decided[0], [], verbose=True)
         print_decisions(decided[1])
-    if verdict.failed or (decided is not None and failed(decided[0])):
+    nothing = {*verdict.unrecognized} == {*logs}
+    if nothing or verdict.failed or (decided is not None and failed(decided[0])):
         raise click.exceptions.Exit(3)
 
 

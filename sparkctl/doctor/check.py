@@ -28,7 +28,8 @@ class Check:
     """One check.
 
     A `node` check is called with each node's name, a `pair` check with each two names, a
-    `cluster` check with none. `preflight`: `up` runs it before a start.
+    `cluster` check with none. `preflight`: `up` runs it before a start. `contact`: it only says
+    whether a node answers, which decides nothing about the node itself.
     """
 
     id: str
@@ -36,6 +37,7 @@ class Check:
     run: Callable[..., Iterable[Finding]]
     needs: tuple[Source, ...] = ()
     preflight: bool = False
+    contact: bool = False
 
 
 def subjects(check: Check, view: View) -> list[tuple[str, ...]]:

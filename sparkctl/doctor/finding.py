@@ -10,7 +10,9 @@ from sparkctl.doctor.remedy import Remedy
 
 
 class Severity(Enum):
-    """How a finding counts; only FAIL makes `doctor` exit with 3."""
+    """How a finding counts: `doctor` exits with 3 on a FAIL, and where a node has only UNKNOWN and
+    CRASH.
+    """
 
     OK = "OK"
     INFO = "INFO"
@@ -42,7 +44,9 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Finding:
-    """One check's word on one node, pair or cluster; the runner fills in check and scope."""
+    """One check's word on one node, pair or cluster; the runner fills in check, scope and `about`:
+    the nodes that the check was called with.
+    """
 
     severity: Severity
     summary: str
@@ -51,10 +55,14 @@ class Finding:
     node: str | None = None
     check: str = ""
     scope: str = ""
+    about: tuple[str, ...] = ()
 
-    def of(self, check: str, scope: str, node: str | None) -> Finding:
-        """The finding with its check, scope and, unless it names one itself, node."""
-        return replace(self, check=check, scope=scope, node=self.node or node)
+    def of(self, check: str, scope: str, *about: str) -> Finding:
+        """The finding with its check, scope and the nodes it is about; unless it names a node
+        itself, it is told with the last of them.
+        """
+        node = self.node or (about[-1] if about else None)
+        return replace(self, check=check, scope=scope, about=about, node=node)
 
     def document(self) -> dict[str, Any]:
         """The finding as JSON; part of the contract that scripts rely on."""

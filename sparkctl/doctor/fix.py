@@ -3,26 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sparkctl.cluster.session import Session
 from sparkctl.doctor.finding import Finding, Severity
+from sparkctl.doctor.gather import gather
 from sparkctl.doctor.remedy import Action, Removal
-from sparkctl.errors import SparkctlError
+from sparkctl.doctor.runner import UNDECIDED, choose_checks, evaluate, sources
+from sparkctl.errors import RemoteError, SparkctlError
+from sparkctl.inventory.models import Node
 from sparkctl.remote.command import Command
 
 
 @dataclass(frozen=True)
 class Planned:
-    """One change on a node."""
+    """One change on a node, and the check that asks for it."""
 
     node: str
     action: Action | Removal
-    command: str = ""  # the same by hand, where there is such a command
+    command: str = field(default="", compare=False)  # the same by hand, if there is such a command
+    check: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         by_hand = f" ({self.command})" if self.command else ""
         return f"{self.node}: {self.action.title}{by_hand}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a change: done, failed with `error`, or `needless` for that reason."""
+
+    change: Planned
+    error: str = ""
+    needless: str = ""
+
+    def __str__(self) -> str:
+        if self.needless:
+            return f"no longer needed: {self.change}: {self.needless}"
+        return f"FAILED: {self.error}: {self.change}" if self.error else f"done: {self.change}"
 
 
 def plan(findings: Iterable[Finding]) -> list[Planned]:
@@ -31,12 +49,43 @@ def plan(findings: Iterable[Finding]) -> list[Planned]:
     for finding in findings:
         if finding.severity in (Severity.FAIL, Severity.WARN) and finding.fix and finding.node:
             by_hand = zip(finding.fix.actions, finding.fix.to_paste, strict=False)
-            planned += [
+            for action, command in by_hand:
                 # What removes something by hand is this very --fix.
-                Planned(finding.node, action, "" if isinstance(action, Removal) else command)
-                for action, command in by_hand
-            ]
-    return [p for i, p in enumerate(planned) if p not in planned[:i]]
+                pasted = "" if isinstance(action, Removal) else command
+                planned.append(Planned(finding.node, action, pasted, finding.check))
+    return list(dict.fromkeys(planned))
+
+
+def carry_out(
+    session: Session, nodes: Sequence[Node], agreed: Sequence[Planned], *, passive: bool = False
+) -> list[Outcome]:
+    """Check these nodes again, and apply those of the agreed changes that are still planned.
+
+    Since the findings were read a cluster may have been started on what they call leftovers. A
+    change whose check can no longer be decided has failed. `session` has read no facts yet.
+    """
+    checks = choose_checks({change.check for change in agreed})
+    view = gather(session, nodes, sources(checks), passive=passive)
+    findings = evaluate(view, checks)
+    due = plan(findings)
+    errors = dict(apply(session, [change for change in agreed if change in due]))
+    return [
+        Outcome(change, error=errors[change] or "")
+        if change in errors
+        else _not_due(session, change, findings)
+        for change in agreed
+    ]
+
+
+def _not_due(session: Session, change: Planned, findings: Iterable[Finding]) -> Outcome:
+    if change.node not in session.facts:
+        return Outcome(change, error=str(_absence(session, change.node)))
+    now = [f for f in findings if f.check == change.check and change.node in (f.node, *f.about)]
+    undecided = [f.summary for f in now if f.severity in UNDECIDED]
+    if undecided:
+        return Outcome(change, error=f"{change.check} can no longer be decided: {undecided[0]}")
+    summaries = "; ".join(f.summary for f in now)
+    return Outcome(change, needless=summaries or f"{change.check} finds nothing")
 
 
 def apply(session: Session, planned: Sequence[Planned]) -> list[tuple[Planned, str | None]]:
@@ -50,6 +99,8 @@ def apply(session: Session, planned: Sequence[Planned]) -> list[tuple[Planned, s
 def _apply(session: Session, change: Planned) -> str | None:
     action, name = change.action, change.node
     try:
+        if name not in session.facts:
+            raise _absence(session, name)
         if isinstance(action, Removal):
             session.ask(session.node(name), action.target, action.request, title=action.title)
         else:
@@ -59,3 +110,9 @@ def _apply(session: Session, change: Planned) -> str | None:
     except SparkctlError as error:
         return str(error)
     return None
+
+
+def _absence(session: Session, name: str) -> SparkctlError:
+    """Why nothing can be changed on a node of which there are no facts."""
+    known = session.pool.errors.get(name) or session.unread.get(name)
+    return known or RemoteError("the node was not read", node=name)

@@ -7,6 +7,7 @@ import sys
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from io import BufferedReader
 from pathlib import Path
 from typing import IO, cast
@@ -21,12 +22,14 @@ GZIP = b"\x1f\x8b"
 
 
 def read_logs(names: Iterable[str]) -> LogVerdict:
-    """The verdict on these files together; `-` is stdin, gzip is told by its first bytes.
+    """The verdict on these files together, and which of them have no line that is known; `-` is
+    stdin, gzip is told by its first bytes.
 
     Raises UsageError for a file that cannot be read.
     """
     reader, vllm = Reader(), VllmLines()
-    for name in dict.fromkeys(names):
+    files = list(dict.fromkeys(names))
+    for name in files:
         try:
             with _opened(name) as file:
                 reader.feed_numbered(name, vllm.passing(name, pieces(file)))
@@ -36,7 +39,11 @@ def read_logs(names: Iterable[str]) -> LogVerdict:
                 f"--log wanted a readable file, found {name}: {found}",
                 hint="name a log of vLLM, Ray or NCCL_DEBUG_FILE, or - for stdin",
             ) from error
-    return reader.verdict(vllm.findings())
+    recognized = reader.recognized | vllm.recognized
+    return replace(
+        reader.verdict(vllm.findings()),
+        unrecognized=tuple(name for name in files if name not in recognized),
+    )
 
 
 @contextmanager

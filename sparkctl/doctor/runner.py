@@ -13,6 +13,8 @@ from sparkctl.doctor.finding import ORDER, Finding, Severity, unknown
 from sparkctl.doctor.view import View
 from sparkctl.errors import UsageError
 
+UNDECIDED = (Severity.UNKNOWN, Severity.CRASH)
+
 
 def choose_checks(only: Collection[str] = (), skip: Collection[str] = ()) -> list[Check]:
     """The checks of these ids (all when none is named) but for the skipped, in declared order.
@@ -50,13 +52,12 @@ def evaluate(view: View, checks: Sequence[Check]) -> list[Finding]:
             # What it lacks of such a node, as of the head, is told with the node.
             reasons = {(f.severity, f.summary) for f in absences}
             own = [f for f in own if f.node or (f.severity, f.summary) not in reasons]
-            own += [f.of(check.id, check.scope, f.node) for f in absences]
+            own += [f.of(check.id, check.scope) for f in absences]
         found += own
     return found
 
 
 def _run(check: Check, view: View, subject: tuple[str, ...]) -> Iterator[Finding]:
-    node = subject[-1] if subject else None
     found: list[Finding] = []
     try:
         # One by one: what was found before something is missing still counts.
@@ -67,7 +68,7 @@ def _run(check: Check, view: View, subject: tuple[str, ...]) -> Iterator[Finding
     except Exception as error:  # a bug in one check must not hide the others' findings
         what = f"the check has a bug: {type(error).__name__}: {error}"
         found.append(Finding(Severity.CRASH, what))
-    yield from (f.of(check.id, check.scope, node) for f in found)
+    yield from (f.of(check.id, check.scope, *subject) for f in found)
 
 
 def pasteable(view: View, findings: Iterable[Finding], inventory: str) -> list[Finding]:
@@ -90,3 +91,23 @@ def counts(findings: Iterable[Finding]) -> dict[str, int]:
 def failed(findings: Iterable[Finding]) -> list[Finding]:
     """Those that make `doctor` exit with 3 and keep `up` from starting."""
     return [f for f in findings if f.severity is Severity.FAIL]
+
+
+def undecided(view: View, checks: Iterable[Check], findings: Iterable[Finding]) -> dict[str, str]:
+    """The nodes asked about of which none of these checks could be decided, each with the reason
+    that is given most often.
+
+    That a node answers decides nothing, unless nothing else was to be checked.
+    """
+    checks = list(checks)
+    looking = {c.id for c in checks if not c.contact} or {c.id for c in checks}
+    told = [f for f in findings if f.check in looking]
+    found = {}
+    for name in view.names:
+        own = [f for f in told if name in (f.node, *f.about)]
+        # What a cluster check says of the head, or of no node, may hold for all.
+        own = own or [f for f in told if f.scope == "cluster"]
+        reasons = Counter(f.summary for f in own if f.severity in UNDECIDED)
+        if own and reasons.total() == len(own):
+            found[name] = reasons.most_common(1)[0][0]
+    return found

@@ -32,6 +32,12 @@ NEEDLES = (
 )
 # What tells without an exception's name before it (the dynamic linker, Ray's warning).
 BARE = re.compile(r"undefined symbol|Version mismatch")
+# vLLM's own form of a line, coloured or not, with the file in brackets or, in old releases, before
+# a closing one alone (vLLM's logger.py and logging_utils/formatter.py).
+FORM = re.compile(
+    rb"(?<![A-Z])(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)(?:\x1b\[[0-9;]*m)* (?:\x1b\[[0-9;]*m)*"
+    rb"\d\d-\d\d \d\d:\d\d:\d\d(?:\x1b\[[0-9;]*m)* (?:\x1b\[[0-9;]*m)*\[?[\w./]+:\d+\]"
+)
 OF_RAY = re.compile(r"\b[Rr]ay\b|\bGCS\b|Version mismatch")
 READ_ON = "read the log around this line, and the logs of the other ranks"
 LINE_LIMIT = 4096
@@ -77,9 +83,13 @@ def _remedy(said: str) -> str | None:
 
 
 class VllmLines:
-    """Hands NCCL's lines on, and keeps of vLLM's and Ray's own what tells of a failure."""
+    """Hands NCCL's lines on, and keeps of vLLM's and Ray's own what tells of a failure.
+
+    `recognized`: the files that have a line of vLLM, or an error with a known remedy.
+    """
 
     def __init__(self) -> None:
+        self.recognized: set[str] = set()
         self._starts: dict[str, Start] = {}
 
     def passing(self, file: str, lines: Iterable[Numbered]) -> Iterator[Numbered]:
@@ -87,6 +97,8 @@ class VllmLines:
         lines = iter(lines)
         while batch := list(islice(lines, BATCH)):
             text = b"\n".join(raw for _, raw in batch)
+            if file not in self.recognized and FORM.search(text):
+                self.recognized.add(file)
             if any(needle in text for needle in NEEDLES):
                 for number, raw in batch:
                     if any(needle in raw for needle in NEEDLES):
@@ -98,12 +110,15 @@ class VllmLines:
         start = self._starts.setdefault(file, Start())
         if raw.startswith(START) or READY in raw:
             self._starts[file] = Start(ready=READY in raw)
+            self.recognized.add(file)
         elif start.looked_at < MOST_LOOKED_AT:
             for part in raw.split(b"\r"):
                 # NCCL's and Gloo's are the log reader's.
                 if NEEDLE not in part and GLOO_NEEDLE not in part:
                     text = part[:LINE_LIMIT].decode("utf-8", "replace")
                     start.take(file, number, ANSI.sub("", text))
+            if start.fatal or start.remedies:
+                self.recognized.add(file)
 
     def findings(self) -> list[Finding]:
         """One finding where a start failed or waits, with the remedies that are known."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping
 
-from sparkctl.inventory.models import Inventory
+from sparkctl.inventory.models import Inventory, Node
 from sparkctl.inventory.problem import Path, Problem, short
 from sparkctl.node import modelpath
 from sparkctl.serving.environment import unknown_references
@@ -49,7 +49,7 @@ def _unique(inventory: Inventory) -> Iterator[Problem]:
     for index, node in enumerate(inventory.nodes or []):
         values: list[tuple[str, str | None, Path]] = [
             ("name", node.name, ("nodes", index, "name")),
-            ("host", node.host and node.host.lower(), ("nodes", index, "host")),
+            ("host", _where(inventory, node), ("nodes", index, "host")),
         ]
         values += [
             ("fabric address", str(a) if a else None, ("nodes", index, "fabric", "addresses", i))
@@ -62,6 +62,17 @@ def _unique(inventory: Inventory) -> Iterator[Problem]:
                 other = f"nodes[{first[kind, value]}]"
                 yield Problem(path, f"wanted a {kind} used once, found {value}, as in {other}")
             first.setdefault((kind, value), index)
+
+
+def _where(inventory: Inventory, node: Node) -> str | None:
+    """What SSH is given: the host, and the port where the inventory has one, else it is that of
+    ~/.ssh/config; None where either is not known.
+    """
+    host = node.host and node.host.lower()
+    for ssh in (node.ssh, inventory.ssh):
+        if ssh is not None and "port" in ssh.model_fields_set:
+            return f"{host} port {ssh.port}" if host and ssh.port else None
+    return host
 
 
 def _subnets(inventory: Inventory) -> Iterator[Problem]:

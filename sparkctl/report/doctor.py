@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.text import Text
@@ -37,6 +37,12 @@ def print_findings(
     console.print(Text(summary(findings)))
     for what in imitated:
         console.print(Text(f"imitated: {what}"))
+
+
+def print_undecided(nodes: Mapping[str, str]) -> None:
+    """Print on stdout the nodes of which no check could be decided, each with the reason."""
+    for name, reason in nodes.items():
+        wide_console().print(Text(f"{name}: no check could be decided: {reason}", "bold red"))
 
 
 def summary(findings: Sequence[Finding]) -> str:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from html import escape
-from pathlib import Path
 
 from sparkctl import __version__
 from sparkctl.doctor.finding import ORDER, Finding
@@ -14,6 +12,8 @@ from sparkctl.doctor.masking import Masking
 from sparkctl.doctor.view import View
 from sparkctl.inventory.models import Inventory
 from sparkctl.report.doctor import summary
+from sparkctl.report.pagefile import BEGINNING
+from sparkctl.report.withheld import accounts
 
 STYLE = """\
 body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
@@ -24,36 +24,36 @@ pre{background:#f5f5f5;padding:.5rem;overflow-x:auto;margin:.3rem 0}
 .UNKNOWN{color:#006a8a}.INFO{color:#2a4d9b}.OK{color:#1b6e2d}"""
 
 
-def write_report(
-    path: Path, inventory: Inventory, findings: Sequence[Finding], masking: Masking
-) -> None:
-    """Write the page to `path`, 0600, in place of what is there. Raises OSError."""
-    text = page(inventory, findings, masking)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(fd, "w", encoding="utf-8") as stream:
-        stream.write(text)
-    temporary.replace(path)
-
-
 def people(view: View) -> set[str]:
     """Whose names the page must not tell: the inventory's users, and all accounts of the nodes."""
     found = {view.inventory.ssh_of(node).user or "" for node in view.inventory.nodes}
     for facts in view.all_facts.values():
-        found |= {facts["user"], *facts.get("people", ())}
+        found |= accounts(facts) or set()
     return found
 
 
 def hosts(view: View) -> dict[str, set[str]]:
-    """What each node is called: in the inventory, and by itself."""
-    found = {n.name: {n.host} for n in view.inventory.nodes}
-    for name, facts in view.all_facts.items():
-        found[name].add(facts["hostname"])
+    """What each node is called: in the inventory, and by itself. What several are called, as a
+    gateway with a port for each, is under all their names.
+    """
+    called: dict[str, list[str]] = {}
+    for node in view.inventory.nodes:
+        hostname = view.all_facts.get(node.name, {}).get("hostname")
+        for host in {node.host, hostname if isinstance(hostname, str) else ""} - {""}:
+            called.setdefault(host, []).append(node.name)
+    found: dict[str, set[str]] = {}
+    for host, nodes in called.items():
+        found.setdefault("-and-".join(nodes), set()).add(host)
     return found
 
 
-def page(inventory: Inventory, findings: Sequence[Finding], masking: Masking) -> str:
-    """The page's HTML; `masking` is laid over every text in it."""
+def page(
+    inventory: Inventory,
+    findings: Sequence[Finding],
+    masking: Masking,
+    notes: Sequence[str] = (),
+) -> str:
+    """The page's HTML, with `notes` over the findings; `masking` is laid over every text in it."""
 
     def safe(text: str) -> str:
         return escape(masking.mask(text))
@@ -66,11 +66,12 @@ def page(inventory: Inventory, findings: Sequence[Finding], masking: Masking) ->
     ]
     when = time.strftime("%Y-%m-%d %H:%M %z")
     return (
-        '<!doctype html><html lang="en"><meta charset="utf-8">'
-        f"<title>sparkctl doctor: {safe(inventory.cluster)}</title><style>{STYLE}</style>"
+        f"{BEGINNING}<title>sparkctl doctor: {safe(inventory.cluster)}</title>"
+        f"<style>{STYLE}</style>"
         f"<h1>sparkctl doctor: {safe(inventory.cluster)}</h1>"
         f"<p>{escape(summary(findings))}. {when}, sparkctl {__version__}. Secrets, user names, host"
         " names and public addresses are masked.</p>"
+        f"{''.join(f'<p>{safe(note)}</p>' for note in notes)}"
         f"{''.join(f'<p>imitated: {safe(what)}</p>' for what in inventory.imitated)}"
         f"<table>{''.join(rows)}</table></html>\n"
     )

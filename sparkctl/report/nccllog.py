@@ -34,6 +34,9 @@ def print_verdict(verdict: LogVerdict) -> None:
         console.print()
         for line in _finding(finding):
             console.print(line)
+    for name in verdict.unrecognized:
+        told = "has no line of NCCL or vLLM that is known; expected a log of vLLM, or of NCCL under"
+        console.print(Text(f"{name} {told} NCCL_DEBUG=INFO"))
     if verdict.ranks:
         console.print()
         console.print(_table(verdict.ranks))

@@ -17,7 +17,7 @@ from sparkctl.cli.up import up
 from sparkctl.cluster.up import UpReport
 from sparkctl.doctor.catalog import CHECKS
 from sparkctl.doctor.view import View
-from sparkctl.errors import Interrupted
+from sparkctl.errors import UsageError
 from tests.cli.test_cli import ROOT, sparkctl
 from tests.unit.doctorview import healthy
 from tests.unit.nccllogs import REAL
@@ -73,18 +73,6 @@ def view(monkeypatch: pytest.MonkeyPatch) -> View:
     return captured
 
 
-@pytest.mark.usefixtures("view")
-def test_fix_without_a_terminal_says_why_it_does_nothing() -> None:
-    done = CliRunner().invoke(doctor, ["--fix", "--json"], input="y\n")
-    assert isinstance(done.exception, Interrupted)
-    assert done.exception.exit_code == 130
-    assert "asks on a terminal" in done.exception.message
-    assert "--yes" in str(done.exception.hint)
-    assert "would: spark-2: " in done.stderr
-    assert "done: " not in done.stderr
-    assert done.stdout == ""
-
-
 FINDING = {"check", "scope", "node", "severity", "summary", "evidence", "fix"}
 
 
@@ -101,7 +89,7 @@ def check_finding(found: dict[str, Any]) -> None:
 def test_the_json_has_exactly_these_keys() -> None:
     done = CliRunner().invoke(doctor, ["--json"])
     document = json.loads(done.stdout)
-    assert set(document) == {"cluster", "findings", "counts", "imitated"}
+    assert set(document) == {"cluster", "findings", "counts", "undecided", "imitated"}
     assert document["cluster"] == "lab"
     assert list(document["counts"]) == ["CRASH", "FAIL", "WARN", "UNKNOWN", "INFO", "OK"]
     assert sum(document["counts"].values()) == len(document["findings"])
@@ -136,7 +124,7 @@ def test_commands_of_sparkctl_have_the_inventory_that_the_user_named(
 @pytest.mark.usefixtures("view")
 def test_the_json_of_a_log_has_exactly_these_keys() -> None:
     log = ["--log", str(REAL / "ib-hca-missing.rank0.log"), "--json"]
-    keys = {"ranks", "transport", "cause", "findings"}
+    keys = {"ranks", "transport", "cause", "findings", "unrecognized"}
     alone = json.loads(CliRunner().invoke(doctor, log).stdout)
     assert set(alone) == keys
     assert set(alone["ranks"][0]["evidence"][0]) == {"file", "line", "text"}
@@ -170,6 +158,45 @@ def brought_up(monkeypatch: pytest.MonkeyPatch, *options: str) -> Result:
 
     monkeypatch.setattr("sparkctl.cluster.up.up", start)
     return CliRunner().invoke(up, options)
+
+
+def test_a_report_over_another_file_is_refused_before_a_node_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked(*_: Any, **__: Any) -> None:
+        raise AssertionError("a node was asked")
+
+    monkeypatch.setattr("sparkctl.cli.context.open_session", asked)
+    path = tmp_path / "inventory.yaml"
+    path.write_text("cluster: lab\n")
+    done = CliRunner().invoke(doctor, ["--report", str(path), "--json"])
+    assert isinstance(done.exception, UsageError)
+    assert f"{path}: the file exists and is no report" in done.exception.message
+    assert path.read_text() == "cluster: lab\n"
+
+
+def test_a_report_says_on_stderr_whose_texts_are_left_out(view: View, tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    del view.facts("spark-2")["people"]
+    done = CliRunner().invoke(doctor, ["--report", str(path), "--json"])
+    assert done.exit_code == 3
+    assert "spark-2: accounts could not be read" in done.stderr
+    assert f"written to {path}" in done.stderr
+    assert "spark-2: accounts could not be read" in path.read_text()
+    assert json.loads(done.stdout)["counts"]["FAIL"] == 1
+    again = CliRunner().invoke(doctor, ["--report", str(path)])
+    assert again.exit_code == 3, "a report replaces a report"
+
+
+def test_a_node_of_which_nothing_is_known_is_named_and_ends_with_3(view: View) -> None:
+    view.all_facts = {**view.all_facts, "spark-2": {}}
+    view.sources = {}
+    done = CliRunner().invoke(doctor, ["--check", "host"])
+    assert done.exit_code == 3
+    assert "spark-2: no check could be decided: " in done.stdout
+    document = json.loads(CliRunner().invoke(doctor, ["--check", "host", "--json"]).stdout)
+    assert document["undecided"] == ["spark-2"]
+    assert document["counts"]["FAIL"] == 0
 
 
 @pytest.mark.usefixtures("view")

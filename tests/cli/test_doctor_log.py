@@ -131,6 +131,44 @@ def test_stdin(packed: bool) -> None:
     assert json.loads(done.stdout)["findings"][0]["evidence"][0]["file"] == "-"
 
 
+VLLM = [
+    "(APIServer pid=176) INFO 11-21 03:30:20 [model.py:733] Resolved architecture: M\n",
+    "INFO 07-01 12:00:00 api_server.py:528] vLLM API server version 0.6\n",
+    "\x1b[32mINFO\x1b[0m \x1b[90m11-21 03:30:20\x1b[0m \x1b[90m[model.py:733]\x1b[0m x\n",
+    "INFO:     Application startup complete.\n",
+    "== sparkctl 1: vllm serve\n",
+]
+
+
+@pytest.mark.parametrize("line", VLLM)
+def test_a_log_of_vllm_without_nccl_is_known_and_no_failure(line: str, tmp_path: Path) -> None:
+    path = tmp_path / "vllm.log"
+    path.write_text(f"x\n{line}")
+    done = sparkctl("doctor", "--log", str(path), "--json")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["unrecognized"] == []
+
+
+@pytest.mark.parametrize("text", ["", "cluster: lab\n", "ValueError: 5\n", "NCCL is a library\n"])
+def test_a_file_without_a_line_that_is_known_is_no_success(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    path.write_text(text)
+    done = sparkctl("doctor", "--log", str(path))
+    assert done.returncode == 3
+    assert f"{path} has no line of NCCL or vLLM that is known" in done.stdout
+    done = sparkctl("doctor", "--log", str(path), "--log", str(path), "--json")
+    assert done.returncode == 3
+    assert json.loads(done.stdout)["unrecognized"] == [str(path)]
+
+
+def test_a_file_without_a_known_line_beside_one_that_has_some_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    path.touch()
+    done = sparkctl("doctor", *logs("p2p"), "--log", str(path))
+    assert done.returncode == 0
+    assert f"{path} has no line" in done.stdout
+
+
 def test_usage(tmp_path: Path) -> None:
     for path in (tmp_path / "none.log", tmp_path):
         done = sparkctl("doctor", "--log", str(path), "--json")

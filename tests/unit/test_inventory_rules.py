@@ -160,3 +160,41 @@ def test_a_model_without_a_definite_place_is_refused(model: str) -> None:
 )
 def test_what_vllm_loads_by_name_or_path_is_taken(model: str) -> None:
     assert parse(GOOD.replace("/models/m", f'"{model}"').encode(), "x").vllm.model == model
+
+
+GATE = """\
+cluster: sparks
+ssh: {{{cluster}}}
+nodes:
+  - {{name: a, host: gate, role: head, ssh: {{{first}}}}}
+  - {{name: b, host: Gate, role: worker, ssh: {{{second}}}}}
+vllm: {{model: /m}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("cluster", "first", "second", "twice"),
+    [
+        ("", "port: 2201", "port: 2202", ""),
+        ("port: 2201", "", "port: 2202", ""),
+        ("", "port: 2201", "", ""),  # the other's is that of ~/.ssh/config
+        ("", "port: 2201", "port: 2201", "gate port 2201"),
+        ("port: 2201", "", "port: 2201", "gate port 2201"),
+        ("port: 2201", "", "", "gate port 2201"),
+        ("", "", "user: x", "gate"),
+    ],
+)
+def test_two_nodes_on_one_host_need_ports_of_their_own(
+    cluster: str, first: str, second: str, twice: str
+) -> None:
+    text = GATE.format(cluster=cluster, first=first, second=second)
+    if twice:
+        (said,) = problems(text)
+        assert f"nodes[1].host: wanted a host used once, found {twice}, as in nodes[0]" in said
+    else:
+        assert len(parse(text.encode(), "x.yaml").nodes) == 2
+
+
+def test_a_port_that_is_wrong_makes_no_host_a_double() -> None:
+    (said,) = problems(GATE.format(cluster="", first="port: 2201", second="port: '2201'"))
+    assert "nodes[1].ssh.port: wanted a port" in said

@@ -93,7 +93,7 @@ def test_ranks_mixed_in_one_file_change_no_verdict(data: st.DataObject) -> None:
 
 def check_document(verdict: LogVerdict) -> None:
     document = verdict.document()
-    assert set(document) == {"ranks", "transport", "cause", "findings"}
+    assert set(document) == {"ranks", "transport", "cause", "findings", "unrecognized"}
     for rank in document["ranks"]:
         assert list(rank) == [
             "host", "pid", "rank", "nccl", "transport", "devices", "cause", "evidence",

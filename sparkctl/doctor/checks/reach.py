@@ -156,8 +156,8 @@ def _offset(view: View, name: str) -> Bounds:
 
 
 CHECKS = (
-    Check("reach.ssh", "node", ssh, preflight=True),
-    Check("reach.facts", "node", facts, preflight=True),
+    Check("reach.ssh", "node", ssh, preflight=True, contact=True),
+    Check("reach.facts", "node", facts, preflight=True, contact=True),
     Check("reach.sudo", "node", sudo),
     Check("host.platform", "node", platform),
     Check("host.clock", "cluster", clock, preflight=True),

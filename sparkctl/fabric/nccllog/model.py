@@ -102,12 +102,16 @@ class RankVerdict:
 
 @dataclass(frozen=True)
 class LogVerdict:
-    """All ranks joined; the findings come worst first."""
+    """All ranks joined; the findings come worst first.
+
+    `unrecognized` are the files that have no line of NCCL or vLLM that is known.
+    """
 
     ranks: tuple[RankVerdict, ...]
     transport: Transport
     cause: Cause | None
     findings: tuple[Finding, ...]
+    unrecognized: tuple[str, ...] = ()
 
     @property
     def failed(self) -> bool:

@@ -32,10 +32,12 @@ class FileHints:
 class Reader:
     """Feed it every file's lines, then ask for the verdict.
 
-    The same host:pid in several files is one process.
+    The same host:pid in several files is one process. `recognized`: the files that have a line of
+    NCCL or Gloo.
     """
 
     def __init__(self) -> None:
+        self.recognized: set[str] = set()
         self._states: dict[str, RankState] = {}
         self._hints: list[FileHints] = []
         self._gloo: list[Evidence] = []
@@ -60,6 +62,7 @@ class Reader:
                 for part in raw.decode("utf-8", "replace").rstrip("\r\n").split("\r"):
                     self._line(file, number, part, hints)
             elif GLOO_NEEDLE in raw and (said := GLOO.search(raw.decode("utf-8", "replace"))):
+                self.recognized.add(file)
                 self._gloo = [*self._gloo, Evidence(file, number, said[0])][:LINES_A_MARK]
 
     def _forget(self, file: str, hints: FileHints) -> None:
@@ -74,14 +77,17 @@ class Reader:
         record = parse(line)
         if record is None:
             if hints.version is None and (version := VERSION.search(line)):
+                self.recognized.add(file)
                 hints.version = version[1], Evidence(file, number, version[0])
             if error := program.error(line):
+                self.recognized.add(file)
                 kind, text = error
                 known = self._errors.setdefault(kind, [])
                 known += [Evidence(file, number, text)] if len(known) < LINES_A_MARK else []
             if (rank := TORCH_RANK.search(line)) and len(hints.ranks) < 2:
                 hints.ranks.add(int(rank[1]))
             return
+        self.recognized.add(file)
         state = RankState(record.host, record.pid)
         state = self._states.setdefault(state.name, state)
         hints.processes.add(state.name)

@@ -1,0 +1,86 @@
+"""The doctor over sshds of their own: two nodes on one host, and a node that answers with {}."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sparkctl.inventory.loader import load
+from sparkctl.remote.hostkeys import recorded
+from sparkctl.remote.pool import Pool
+from tests.lab.conftest import Sshd
+
+pytestmark = [pytest.mark.lab]
+
+
+def inventory(path: Path, *sshds: Sshd, **ssh: str) -> Path:
+    """An inventory of these, all on 127.0.0.1, each with its port and key."""
+    nodes = [
+        {"name": f"spark-{i}", "host": "127.0.0.1", "role": "worker" if i > 1 else "head",
+         "ssh": {"port": sshd.port, "identity_file": str(sshd.folder / "client")}}
+        for i, sshd in enumerate(sshds, 1)
+    ]  # fmt: skip
+    common = {"user": "root", "connect_timeout": 3.0, **ssh}
+    value = {"cluster": "ports", "ssh": common, "nodes": nodes,
+             "vllm": {"model": "/m", "tensor_parallel_size": len(nodes)}}  # fmt: skip
+    path.write_text(yaml.safe_dump(value))
+    return path
+
+
+def doctor(path: Path, *options: str) -> tuple[int, dict[str, Any]]:
+    argv = [sys.executable, "-m", "sparkctl", "doctor", "-i", str(path), "--json", *options]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_two_nodes_on_one_host_are_told_apart_by_their_ports(
+    make_sshd: Callable[..., Sshd], tmp_path: Path
+) -> None:
+    one, two = make_sshd("one"), make_sshd("two")
+    both = tmp_path / "known_hosts"
+    both.write_text(one.known_hosts.read_text() + two.known_hosts.read_text())
+    path = inventory(tmp_path / "i.yaml", one, two, known_hosts=str(both))
+    code, document = doctor(path, "--passive", "--check", "reach.ssh", "--check", "host.platform")
+    told = {(f["check"], f["node"]): f["severity"] for f in document["findings"]}
+    assert told == {(c, f"spark-{i}"): s for i in (1, 2)
+                    for c, s in (("reach.ssh", "OK"), ("host.platform", "INFO"))}  # fmt: skip
+    assert (code, document["undecided"]) == (0, [])
+
+
+def test_each_ports_key_is_checked_and_recorded_by_itself(
+    make_sshd: Callable[..., Sshd], tmp_path: Path
+) -> None:
+    one, two = make_sshd("one"), make_sshd("two")
+    known = tmp_path / "known_hosts"
+    accept = inventory(tmp_path / "a.yaml", one, two, known_hosts=str(known),
+                       host_keys="accept-new")  # fmt: skip
+    with Pool(load(accept), read_only=True) as pool:
+        assert pool.errors == {}
+    for sshd in (one, two):  # a system's ssh_config may have the names hashed
+        (line,) = recorded([str(known)], f"[127.0.0.1]:{sshd.port}")
+        assert line.key.get_base64() in sshd.known_hosts.read_text()
+    # The first's key under the second's port is a key that has changed.
+    key = one.known_hosts.read_text().split(" ", 1)[1]
+    known.write_text(one.known_hosts.read_text() + f"[127.0.0.1]:{two.port} {key}")
+    with Pool(load(accept), read_only=True) as pool:
+        assert [*pool.errors] == ["spark-2"]
+        assert "has changed" in str(pool.errors["spark-2"])
+
+
+@pytest.mark.parametrize("options", [("--passive",), ("--passive", "--check", "host")])
+def test_a_node_that_answers_with_an_empty_object_ends_with_3(
+    options: tuple[str, ...], sshd: Sshd, tmp_path: Path
+) -> None:
+    key = (sshd.folder / "authorized").read_text()
+    (sshd.folder / "authorized").write_text(f"command=\"cat >/dev/null; echo '{{}}'\" {key}")
+    path = inventory(tmp_path / "i.yaml", sshd, known_hosts=str(sshd.known_hosts))
+    code, document = doctor(path, *options)
+    assert code == 3
+    assert document["undecided"] == ["spark-1"]
