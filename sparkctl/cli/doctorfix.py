@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,16 +55,16 @@ def offer(
 def _carried_out(
     inventory: Path, names: Sequence[str], planned: Sequence[Planned], *, passive: bool
 ) -> list[Outcome]:
-    """The changes, as far as they are still planned in a session of their own.
-
-    Nothing is read before `carry_out`: a lock held around it covers reading and changing alike.
-    """
+    """The changes, as far as they are still planned in a session of their own, under the lease."""
     from sparkctl.cli.context import chosen, open_session
+    from sparkctl.cluster.lease import hold
     from sparkctl.doctor.fix import carry_out
 
     with open_session(inventory, partial=True, facts=False) as session:
         nodes = chosen(session.inventory, names)
-        return carry_out(session, nodes, planned, passive=passive)
+        reached = [n for n in session.inventory.nodes if n.name in session.pool.connections]
+        with hold(session, partial(click.echo, err=True), "doctor --fix", reached, partial=True):
+            return carry_out(session, nodes, planned, passive=passive)
 
 
 def _terminal() -> bool:

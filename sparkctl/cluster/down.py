@@ -42,7 +42,7 @@ def down(session: Session, reporter: Reporter, *, break_lock: bool = False) -> D
     report.failed.update({name: str(error) for name, error in session.pool.errors.items()})
     reached = [n for n in inventory.nodes if n.name in session.pool.connections]
     where = {"temp_dir": temp_dir(inventory.cluster), "grace": STOP_GRACE}
-    with hold(session, reporter, "down", reached, force=break_lock, partial=True) as failed:
+    with hold(session, reporter.note, "down", reached, force=break_lock, partial=True) as failed:
         report.failed.update({name: str(error) for name, error in failed.items()})
         for title, role, target, request in (
             ("stop vLLM", None, "ending.stop", {"roles": ["vllm"], "grace": STOP_GRACE}),

@@ -12,7 +12,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,7 +20,6 @@ from sparkctl.cluster.session import Session
 from sparkctl.errors import LeaseLostError, LockedError, RemoteError, SparkctlError
 from sparkctl.inventory.models import Node
 from sparkctl.remote.aside import aside
-from sparkctl.report.reporter import Reporter
 
 SECONDS = 30.0  # that a lease holds without being renewed: a laptop's hiccup, not its sleep
 INTERVAL = SECONDS / 3
@@ -91,7 +90,7 @@ class Lease:
 @contextmanager
 def hold(
     session: Session,
-    reporter: Reporter,
+    note: Callable[[str], object],
     why: str,
     nodes: Sequence[Node],
     *,
@@ -102,8 +101,8 @@ def hold(
 
     Gives the nodes where it could not be had for another reason than another holder; only with
     `partial`, else the first such error is raised. Then a node whose disk is full is changed
-    without, as long as nobody else holds it. `force` takes it from whoever has it. Raises
-    LockedError naming the holder.
+    without, as long as nobody else holds it. `force` takes it from whoever has it; `note` gets what
+    is worth a line. Raises LockedError naming the holder.
     """
     ordered = sorted(nodes, key=lambda n: n.name)
     lease = Lease(session, ordered, secrets.token_hex(16))
@@ -117,7 +116,7 @@ def hold(
     finally:
         session.lease = None
         for name, error in lease.close().items():
-            reporter.note(f"{name}: the lease expires in {SECONDS:g} s: {error.message}")
+            note(f"{name}: the lease expires in {SECONDS:g} s: {error.message}")
 
 
 def _take(

@@ -80,7 +80,7 @@ def up(
     Raises what they raise, LockedError when another command holds the lease, ServingError or
     RemoteError after what this run had started was undone (unless `keep`).
     """
-    with hold(session, reporter, "up", session.inventory.nodes, force=break_lock):
+    with hold(session, reporter.note, "up", session.inventory.nodes, force=break_lock):
         found = outlook(session, reporter, preflight=preflight)
         if found.ends is not None:
             consent(found)

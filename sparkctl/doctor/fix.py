@@ -12,7 +12,6 @@ from sparkctl.doctor.remedy import Action, Removal
 from sparkctl.doctor.runner import UNDECIDED, choose_checks, evaluate, sources
 from sparkctl.errors import RemoteError, SparkctlError
 from sparkctl.inventory.models import Node
-from sparkctl.remote.command import Command
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,8 @@ def _apply(session: Session, change: Planned) -> str | None:
         else:
             root = session.facts[name]["uid"] == 0
             argv = action.argv if root else ("sudo", "--non-interactive", *action.argv)
-            session.pool.connections[name].run(Command(argv, title=action.title)).check()
+            request = {"argv": list(argv)}
+            session.ask(session.node(name), "change.run", request, title=action.title)
     except SparkctlError as error:
         return str(error)
     return None

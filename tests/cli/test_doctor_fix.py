@@ -16,6 +16,7 @@ from sparkctl.cli.doctor import doctor
 from sparkctl.cluster.places import APPLIED
 from sparkctl.doctor.view import View
 from sparkctl.errors import ConnectError, SparkctlError
+from sparkctl.remote.fanout import GroupResult
 from tests.unit.doctorview import healthy
 
 ONE, TWO = "spark-1", "spark-2"
@@ -51,17 +52,14 @@ def gone(view: View, name: str) -> View:
 
 
 class Node:
-    """A connection that keeps what is run; `broken` fails it."""
+    """A node that keeps what is run there; `broken` fails it."""
 
     def __init__(self) -> None:
         self.ran: list[tuple[str, ...]] = []
         self.broken = False
 
-    def run(self, command: Any) -> Node:
-        self.ran.append(command.argv)
-        return self
-
-    def check(self) -> None:
+    def run(self, argv: tuple[str, ...]) -> None:
+        self.ran.append(argv)
         if self.broken:
             raise SparkctlError("no permission")
 
@@ -88,16 +86,20 @@ def run(monkeypatch: pytest.MonkeyPatch, nodes: dict[str, Node]) -> Run:
             session.facts, session.pool.errors = dict(view.all_facts), dict(view.errors)
             return view
 
-        def ask(node: Any, target: str, *_: Any, **__: Any) -> dict[str, Any]:
-            nodes[node.name].ran.append((target,))
+        def ask(node: Any, target: str, request: Any, **_: Any) -> dict[str, Any]:
+            nodes[node.name].run(tuple(request["argv"]) if target == "change.run" else (target,))
             return {}
+
+        def ask_all(asked: Any, target: str, *_: Any, **__: Any) -> GroupResult[Any]:
+            assert target.startswith("lease.")
+            return GroupResult({n.name: {"holder": None, "unwritten": None} for n in asked})
 
         @contextmanager
         def opened(*_: Any, **__: Any) -> Iterator[Any]:
             inventory = views[0].inventory
-            pool = SimpleNamespace(connections=nodes, errors={})
+            pool = SimpleNamespace(connections=nodes, errors={}, changing=list)
             yield SimpleNamespace(
-                inventory=inventory, pool=pool, facts={}, unread={}, ask=ask,
+                inventory=inventory, pool=pool, facts={}, unread={}, ask=ask, ask_all=ask_all,
                 node=lambda name: next(n for n in inventory.nodes if n.name == name),
             )  # fmt: skip
 

@@ -97,31 +97,26 @@ def test_ending_a_leftover_names_its_run_and_never_all() -> None:
     assert "ending.stop" not in targets
 
 
-class FakePool:
-    """Remembers what would be run, and fails on sudo."""
-
-    def __init__(self) -> None:
-        self.ran: list[tuple[str, ...]] = []
-        self.connections = {"n": self, "m": self}
-
-    def run(self, command: Any) -> FakePool:
-        self.ran.append(command.argv)
-        return self
-
-    def check(self) -> None:
-        if self.ran[-1][0] == "sudo":
-            raise SparkctlError("a password is required")
-
-
 def test_each_change_is_tried_and_its_error_kept() -> None:
-    pool = FakePool()
-    # Neither the inventory's folder nor the connections of a real pool are looked at.
-    session = Session(healthy().inventory, None, pool)  # type: ignore[arg-type]
-    session.facts = {"n": {"uid": 0}, "m": {"uid": 1000}}
+    ran: list[list[str]] = []
+
+    # It takes the options that the real one has and needs none; no connection is looked at.
+    class Changing(Session):
+        def ask(  # type: ignore[override]
+            self, _: Any, target: str, request: dict[str, Any], **__: Any
+        ) -> dict[str, Any]:
+            assert target == "change.run"
+            ran.append(request["argv"])
+            if ran[-1][0] == "sudo":
+                raise SparkctlError("a password is required")
+            return {}
+
+    session = Changing(healthy().inventory, None, None)  # type: ignore[arg-type]  # as above
+    session.facts = {"spark-1": {"uid": 0}, "spark-2": {"uid": 1000}}
     action = Action("bring x up", ("ip", "link", "set", "x", "up"))
-    done = apply(session, [Planned("m", action), Planned("n", action)])
+    done = apply(session, [Planned("spark-2", action), Planned("spark-1", action)])
     assert [error for _, error in done] == ["a password is required", None]
-    assert pool.ran == [("sudo", "--non-interactive", *action.argv), action.argv]
+    assert ran == [["sudo", "--non-interactive", *action.argv], [*action.argv]]
 
 
 def test_the_facts_are_asked_for_with_what_the_plan_sets(tmp_path: Path) -> None:
@@ -143,7 +138,7 @@ def test_the_facts_are_asked_for_with_what_the_plan_sets(tmp_path: Path) -> None
         "",
     ):
         inventory = healthy(INVENTORY + text).inventory
-        session = Asking(inventory, tmp_path, FakePool())  # type: ignore[arg-type]  # as above
+        session = Asking(inventory, tmp_path, None)  # type: ignore[arg-type]  # as above
         assert not session.probe(inventory.nodes[:1]).failed
     assert [r["conf_file"] for r in asked] == ["/opt/layer.conf", "/opt/set.conf", ""]
     assert [tuple(r["worker_ports"]) for r in asked] == [(21000, 22000), *[(10002, 19999)] * 2]

@@ -209,27 +209,27 @@ def write(session: Session, node: int = 0) -> None:
 def test_a_call_that_changes_a_node_needs_the_lease(session: Session) -> None:
     with pytest.raises(SparkctlError, match="without holding the lease"):
         write(session)
-    with held.hold(session, Told(), "up", session.inventory.nodes):
+    with held.hold(session, Told().note, "up", session.inventory.nodes):
         write(session)
 
 
 def test_two_commands_exclude_each_other_on_every_node(session: Session, tmp_path: Path) -> None:
     other = made(tmp_path)
-    with held.hold(session, Told(), "up", session.inventory.nodes):
+    with held.hold(session, Told().note, "up", session.inventory.nodes):
         for nodes in (session.inventory.nodes, session.inventory.nodes[1:]):
             with (
                 pytest.raises(LockedError, match=r"locked by \S+ \(pid \d+\) since .* \(up\)"),
-                held.hold(other, Told(), "down", nodes),
+                held.hold(other, Told().note, "down", nodes),
             ):
                 raise AssertionError("not reached")
-    with held.hold(other, Told(), "down", session.inventory.nodes):
+    with held.hold(other, Told().note, "down", session.inventory.nodes):
         write(other)
 
 
 def test_who_lost_it_changes_nothing_more(session: Session, tmp_path: Path) -> None:
     other, nodes = made(tmp_path), session.inventory.nodes
-    with held.hold(session, Told(), "up", nodes):
-        with held.hold(other, Told(), "up", nodes, force=True):
+    with held.hold(session, Told().note, "up", nodes):
+        with held.hold(other, Told().note, "up", nodes, force=True):
             write(other)
         with pytest.raises(LeaseLostError, match="lost the lease on cluster"):
             write(session)
@@ -242,9 +242,9 @@ def test_the_renewal_notices_that_it_is_lost(
 ) -> None:
     monkeypatch.setattr(held, "INTERVAL", 0.02)
     other = made(tmp_path)
-    with held.hold(session, Told(), "up", session.inventory.nodes):
+    with held.hold(session, Told().note, "up", session.inventory.nodes):
         assert session.lease is not None
-        with held.hold(other, Told(), "up", session.inventory.nodes, force=True):
+        with held.hold(other, Told().note, "up", session.inventory.nodes, force=True):
             session.lease._thread.join(30)
         with pytest.raises(LeaseLostError):
             session.lease.check()
@@ -259,7 +259,7 @@ def test_a_lease_that_cannot_be_given_back_hides_no_error(session: Session) -> N
         raise ValueError("the real one")
 
     with pytest.raises(ValueError, match="the real one"), held.hold(
-        session, told, "up", session.inventory.nodes
+        session, told.note, "up", session.inventory.nodes
     ):  # fmt: skip
         lose()
     assert [line.partition(":")[0] for line in told.said] == ["spark-1", "spark-2"]
@@ -274,8 +274,8 @@ def test_without_room_a_node_is_changed_only_where_that_is_wanted(
     blocked.rmdir()
     blocked.symlink_to("/dev/full")
     nodes = session.inventory.nodes
-    with pytest.raises(RemoteError), held.hold(session, Told(), "up", nodes):
+    with pytest.raises(RemoteError), held.hold(session, Told().note, "up", nodes):
         raise AssertionError("not reached")
-    with held.hold(session, Told(), "down", nodes, partial=True) as failed:
+    with held.hold(session, Told().note, "down", nodes, partial=True) as failed:
         assert list(failed) == ["spark-2"]
         write(session)

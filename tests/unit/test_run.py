@@ -131,7 +131,7 @@ def test_ctrl_c_while_the_lease_is_taken_gives_it_back() -> None:
 
     inventory = parse(GOOD.encode(), "x")
     session: Any = SimpleNamespace(pool=pool(), ask_all=ask_all, inventory=inventory)
-    with pytest.raises(KeyboardInterrupt), hold(session, Told(), "up", inventory.nodes):
+    with pytest.raises(KeyboardInterrupt), hold(session, Told().note, "up", inventory.nodes):
         raise AssertionError("not reached")
     assert asked == ["lease.take", "lease.release"]
 
