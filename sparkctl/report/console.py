@@ -1,13 +1,47 @@
-"""The terminal, or plain text that nothing cuts where stdout is none."""
+"""Where text goes: a terminal, broken between words, or plain lines that nothing cuts."""
 
 from __future__ import annotations
 
+import re
+
+from rich.cells import cell_len
 from rich.console import Console
+from rich.text import Text
 
 
 def wide_console() -> Console:
-    """A console on stdout; without a terminal wide enough for a table's row."""
-    console = Console(highlight=False, soft_wrap=True)
-    if console.is_terminal:
-        return console
-    return Console(highlight=False, soft_wrap=True, width=200)
+    """A console on stdout that breaks no line by itself."""
+    return Console(highlight=False, soft_wrap=True)
+
+
+def print_prose(console: Console, text: Text | str, hang: int = 0, *, margin: str = "") -> None:
+    """Print prose, on a terminal by `broken`, elsewhere line by line as it is.
+
+    Every line begins with `margin`.
+    """
+    width = console.width - cell_len(margin)
+    for line in Text.assemble(text).split("\n", allow_blank=True):
+        lines = broken(line, width, hang) if console.is_terminal else [line]
+        for part in lines:
+            console.print(Text(margin) + part, soft_wrap=True)
+
+
+def broken(text: Text, width: int, hang: int = 0) -> list[Text]:
+    """The lines of one line: at most `width` columns each, all but the first after `hang` spaces.
+
+    It is broken between words only: what is too long, such as a path, can still be copied.
+    """
+    offsets: list[int] = []
+    used = 0
+    for word in re.finditer(r"\s*\S+", text.plain):
+        length = cell_len(word[0])
+        if used and used + length > width:
+            start = word.end() - len(word[0].lstrip())
+            offsets.append(start)
+            used, length = hang, cell_len(text.plain[start : word.end()])
+        used += length
+    first, *rest = text.divide(offsets)
+    lines = [first, *(Text(" " * hang) + line for line in rest)]
+    for line in lines:
+        line.rstrip()
+    return lines
