@@ -7,7 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +21,7 @@ from sparkctl.cluster.watch import watch_start
 from sparkctl.errors import LeaseLostError, ServingError
 from sparkctl.inventory.loader import parse
 from sparkctl.remote.fanout import GroupResult
-from sparkctl.report.reporter import Surviving
+from sparkctl.report.reporter import Outcome, Surviving
 from tests.unit.test_inventory import GOOD
 
 
@@ -39,11 +39,8 @@ class Told:
 
     note = step
 
-    def paused(self) -> AbstractContextManager[None]:
-        return nullcontext()
-
-    def close(self) -> None:
-        pass
+    def end(self, outcome: Outcome = "done") -> None:
+        self.said.append(f"({outcome})")
 
 
 def pool(*under_way: threading.Event) -> SimpleNamespace:
