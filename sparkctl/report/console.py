@@ -8,6 +8,9 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+# A command in backticks is one word, so that it can be copied; a stray backtick binds no paragraph.
+WORD = re.compile(r"\s*(?:`[^`]{1,60}`|\S)+")
+
 
 def wide_console() -> Console:
     """A console on stdout that breaks no line by itself."""
@@ -29,11 +32,11 @@ def print_prose(console: Console, text: Text | str, hang: int = 0, *, margin: st
 def broken(text: Text, width: int, hang: int = 0) -> list[Text]:
     """The lines of one line: at most `width` columns each, all but the first after `hang` spaces.
 
-    It is broken between words only: what is too long, such as a path, can still be copied.
+    It is broken between words only, so that a path and a command in backticks stay whole.
     """
     offsets: list[int] = []
     used = 0
-    for word in re.finditer(r"\s*\S+", text.plain):
+    for word in WORD.finditer(text.plain):
         length = cell_len(word[0])
         if used and used + length > width:
             start = word.end() - len(word[0].lstrip())

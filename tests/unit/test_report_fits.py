@@ -115,6 +115,14 @@ def test_a_path_is_never_broken() -> None:
     assert lines == ["the log is kept in", f"  {path}:", "  read it"]
 
 
+def test_a_command_in_backticks_is_never_broken() -> None:
+    lines = [
+        part.plain for part in broken(Text("it is kept: `sparkctl doctor --log` reads it"), 30)
+    ]
+    assert lines == ["it is kept:", "`sparkctl doctor --log` reads", "it"]
+    assert len(broken(Text("a ` b " + "word " * 40), 30)) > 5  # one that nothing closes
+
+
 def test_where_there_is_no_terminal_nothing_is_broken() -> None:
     text = StringIO()
     print_prose(Console(file=text, width=20), "one two three four five six\nseven", 2)
