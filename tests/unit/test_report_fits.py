@@ -11,8 +11,11 @@ from rich.console import Console
 from rich.text import Text
 
 from sparkctl.cluster.status import NodeStatus, Status
+from sparkctl.doctor.finding import Evidence, Finding, Severity
+from sparkctl.doctor.remedy import Remedy
 from sparkctl.report import status as report
 from sparkctl.report.console import broken, print_prose
+from sparkctl.report.doctor import print_findings
 from sparkctl.report.spans import age, duration, elapsed
 from sparkctl.report.table import Column, fit, print_table, render
 
@@ -116,11 +119,33 @@ def test_a_path_is_never_broken() -> None:
 
 
 def test_a_command_in_backticks_is_never_broken() -> None:
-    lines = [
-        part.plain for part in broken(Text("it is kept: `sparkctl doctor --log` reads it"), 30)
-    ]
+    kept = Text("it is kept: `sparkctl doctor --log` reads it")
+    lines = [part.plain for part in broken(kept, 30)]
     assert lines == ["it is kept:", "`sparkctl doctor --log` reads", "it"]
     assert len(broken(Text("a ` b " + "word " * 40), 30)) > 5  # one that nothing closes
+
+
+COMMAND = "sudo ip link set dev enp1s0f0np0 mtu 9000 && echo " + "x" * 60
+
+
+def test_doctors_prose_fits_and_its_commands_stay_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = Finding(
+        Severity.FAIL,
+        "the MTU of a half differs from its peer's, " * 3,
+        (Evidence("9000 on both ends", "1500 here and 9000 there", "ip link on the node " * 4),),
+        Remedy("set it on both ends and in the file that keeps it " * 2, (COMMAND,)),
+        node="spark-1",
+        check="fabric.mtu",
+    )
+    text = StringIO()
+    console = Console(file=text, width=80, force_terminal=True, color_system=None, soft_wrap=True)
+    monkeypatch.setattr("sparkctl.report.doctor.wide_console", lambda: console)
+    print_findings([found], ["the GPU: " + "one of the lab's " * 8])
+    lines = text.getvalue().splitlines()
+    assert f"          {COMMAND}" in lines
+    assert all(len(line) <= 80 for line in lines if COMMAND not in line)
+    head = [line for line in lines if not line.startswith(" ")]
+    assert [line.split()[0] for line in head] == ["FAIL", "1", "imitated:"]
 
 
 def test_where_there_is_no_terminal_nothing_is_broken() -> None:
