@@ -23,7 +23,7 @@ def down(inventory: Path, as_json: bool, break_lock: bool) -> None:
 
     with reporting() as progress:
         progress.step("connect to the nodes")
-        with open_session(inventory, partial=True, facts=False) as session:
+        with open_session(inventory, partial=True, facts=False, waits="hidden") as session:
             if session.pool.errors:
                 progress.end("failed")
             report = take_down(session, progress, break_lock=break_lock)

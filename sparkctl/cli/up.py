@@ -57,7 +57,9 @@ def up(
 
     with reporting() as progress:
         progress.step("connect to the nodes")
-        opened = open_session(inventory, accept_new=accept_new, facts=False, read_only=dry_run)
+        opened = open_session(
+            inventory, accept_new=accept_new, facts=False, read_only=dry_run, waits="hidden"
+        )
         with opened as session:
             if dry_run:
                 found = cluster.outlook(session, progress)

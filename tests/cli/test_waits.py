@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -103,6 +104,20 @@ def test_ctrl_c_takes_the_line_away(
         terminal.process.send_signal(signal.SIGINT)
         assert terminal.ended() == ["", "interrupted"]  # click ends the line of the ^C
         assert terminal.process.returncode == 130
+
+
+@pytest.mark.parametrize("command", ["up", "down"])
+def test_a_command_with_progress_of_its_own_draws_one_line(
+    command: str, silent: Silent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, silent.port, 60)
+    with Terminal(sparkctl(command)) as terminal:
+        terminal.until(lambda lines: "connect to the nodes" in lines[-1] and "3 s" in lines[-1])
+        silent.release()
+        lines = terminal.ended()
+    assert b"connecting:" not in terminal.written
+    assert re.fullmatch(r"✗ connect to the nodes \d+\.\d s failed", lines[0])
 
 
 @pytest.mark.parametrize("terminal_name", ["dumb", None])

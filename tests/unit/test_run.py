@@ -328,7 +328,7 @@ def test_a_step_of_down_that_did_not_end_a_nodes_processes_is_marked(
 ) -> None:
     monkeypatch.setattr("sparkctl.cluster.down.hold", lambda *_, **__: nullcontext({}))
     inventory = parse(GOOD.encode(), "x.yaml")
-    ended = {"stopped": [], "remaining": []}
+    ended: dict[str, Any] = {"stopped": [], "remaining": []}
     stuck = {"stopped": [], "remaining": [{"pid": 7, "command": "vllm"}]}
 
     def ask_all(nodes: list[Node], *_: Any, **__: Any) -> GroupResult[dict[str, Any]]:
