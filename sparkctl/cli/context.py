@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -25,27 +25,36 @@ def open_session(
     accept_new: bool = False,
     facts: bool = True,
     meanwhile: Callable[[], object] | None = None,
+    waits: Literal["shown", "until opened", "hidden"] = "shown",
 ) -> Iterator[Session]:
     """Load the inventory, connect to its nodes, all at once, and read their `facts`.
 
-    `meanwhile` is called while they are waited for. Raises InventoryError, or RemoteError unless
-    `partial`.
+    `meanwhile` is called while they are waited for. What is waited for is shown on a terminal's
+    stderr: `until opened` is for a command that prints within the block, `hidden` for one that
+    shows its own progress. Raises InventoryError, or RemoteError unless `partial`.
     """
     from sparkctl.cluster.reach import session
     from sparkctl.inventory.loader import load
+    from sparkctl.report.waits import WaitLine
 
     loaded = load(inventory)
     if accept_new:
         ssh = loaded.ssh.model_copy(update={"host_keys": "accept-new"})
         loaded = loaded.model_copy(update={"ssh": ssh})
-    with session(
-        loaded,
-        inventory.parent,
-        read_only=read_only,
-        partial=partial,
-        facts=facts,
-        meanwhile=meanwhile,
-    ) as opened:
+    with (
+        WaitLine() as line,
+        session(
+            loaded,
+            inventory.parent,
+            read_only=read_only,
+            partial=partial,
+            facts=facts,
+            meanwhile=meanwhile,
+            watch=None if waits == "hidden" else line.watch,
+        ) as opened,
+    ):
+        if waits == "until opened":
+            line.stop()
         yield opened
 
 

@@ -19,15 +19,14 @@ def down(inventory: Path, as_json: bool, break_lock: bool) -> None:
 
     from sparkctl.cli.context import emit_json, open_session
     from sparkctl.cluster.down import down as take_down
-    from sparkctl.report.reporter import reporter
+    from sparkctl.report.reporter import reporting
 
-    progress = reporter()
-    try:
+    with reporting() as progress:
         progress.step("connect to the nodes")
-        with open_session(inventory, partial=True, facts=False) as session:
+        with open_session(inventory, partial=True, facts=False, waits="hidden") as session:
+            if session.pool.errors:
+                progress.end("failed")
             report = take_down(session, progress, break_lock=break_lock)
-    finally:
-        progress.close()
     if as_json:
         emit_json({"changed": bool(report.stopped or report.removed), **asdict(report)})
     else:

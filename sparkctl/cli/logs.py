@@ -24,7 +24,9 @@ def logs(inventory: Path, what: str, node: str | None, follow: bool, lines: int)
 
     loaded = load(inventory)
     chosen = named(loaded, node)[0] if node else loaded.head
-    with open_session(inventory, read_only=True, partial=True, facts=False) as session:
+    with open_session(
+        inventory, read_only=True, partial=True, facts=False, waits="until opened"
+    ) as session:
         if chosen.name in session.pool.errors:
             raise session.pool.errors[chosen.name]
         any_text = False

@@ -54,10 +54,13 @@ def plan(inventory: Path, as_json: bool) -> None:
             click.echo(f"export RAY_ADDRESS={wish.ray_address}")
             click.echo(shlex.join(part.vllm_argv))
         click.echo()
-    click.echo(f"# {wish.recipe}")
+    from sparkctl.report.console import print_prose, wide_console
+
+    console = wide_console()
+    print_prose(console, str(wish.recipe), hang=4, margin="# ")
     for text in doubtful(wish):
-        click.echo(f"# warning: {text}")
+        print_prose(console, f"warning: {text}", hang=4, margin="# ")
     for change in changes or ["no changes"]:
-        click.echo(f"# {change}")
+        print_prose(console, change, hang=4, margin="# ")
     for failure in failures:
         click.echo(f"# would stop up: {failure}", err=True)

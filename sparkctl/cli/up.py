@@ -48,17 +48,18 @@ def up(
     from sparkctl.cluster import up as cluster
     from sparkctl.doctor.preflight import preflight, refuse
     from sparkctl.doctor.runner import choose_checks
-    from sparkctl.report.reporter import reporter
+    from sparkctl.report.reporter import reporting
 
     choose_checks(skip=ignore)  # a typo is reported before any node is reached
 
     def check(session: Session) -> None:
         refuse(preflight(session, ignore=ignore))
 
-    progress = reporter()
-    try:
+    with reporting() as progress:
         progress.step("connect to the nodes")
-        opened = open_session(inventory, accept_new=accept_new, facts=False, read_only=dry_run)
+        opened = open_session(
+            inventory, accept_new=accept_new, facts=False, read_only=dry_run, waits="hidden"
+        )
         with opened as session:
             if dry_run:
                 found = cluster.outlook(session, progress)
@@ -71,8 +72,6 @@ def up(
                     keep=keep,
                     break_lock=break_lock,
                 )
-    finally:
-        progress.close()
     if dry_run:
         _print_outlook(found, as_json=as_json)
         return
@@ -98,9 +97,9 @@ def _ask(outlook: Outlook, progress: Reporter) -> None:
             f"{what}: {why}",
             hint="--yes restarts it without asking; --dry-run shows what would change",
         )
-    with progress.paused():
-        if not click.confirm(f"{what}. Restart it now?", err=True):
-            raise Interrupted("nothing was changed")
+    progress.end()  # nothing is drawn over the question
+    if not click.confirm(f"{what}. Restart it now?", err=True):
+        raise Interrupted("nothing was changed")
 
 
 def _print_outlook(found: Outlook, *, as_json: bool) -> None:

@@ -33,8 +33,10 @@ def validate(inventory: Path, as_json: bool, connect: bool) -> None:
     reached: list[tuple[str, str | None]] = []
     if connect:
         from sparkctl.cluster.reach import reach
+        from sparkctl.report.waits import WaitLine
 
-        reached = reach(loaded)
+        with WaitLine() as line:
+            reached = reach(loaded, line.watch)
     if as_json:
         emit_json(
             {

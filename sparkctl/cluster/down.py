@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,17 +52,19 @@ def down(session: Session, reporter: Reporter, *, break_lock: bool = False) -> D
             nodes = [n for n in reached if role in (None, n.role) and n.name not in report.failed]
             if nodes:
                 reporter.step(title)
-                _end(session, nodes, target, request, report)
+                if not _end(session, nodes, target, request, report):
+                    reporter.end("failed")
     return report
 
 
 def _end(
     session: Session,
-    nodes: Iterable[Node],
+    nodes: Sequence[Node],
     target: str,
     request: dict[str, Any],
     report: DownReport,
-) -> None:
+) -> bool:
+    """Whether all that was to end on these nodes has ended; `report` has what did not."""
     answers = session.ask_all(
         nodes, target, lambda _: request, timeout=2 * STOP_GRACE + 30, title="ending our processes"
     )
@@ -77,3 +79,4 @@ def _end(
         if answer["remaining"]:
             left = ", ".join(f"{p['pid']} ({p['command'][:60]})" for p in answer["remaining"])
             report.failed[name] = f"processes still running after SIGKILL: {left}"
+    return not any(node.name in report.failed for node in nodes)

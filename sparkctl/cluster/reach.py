@@ -11,6 +11,8 @@ from sparkctl.errors import RemoteError, SparkctlError
 from sparkctl.inventory.models import Inventory
 from sparkctl.remote.pool import Pool
 
+Watch = Callable[[Callable[[], list[tuple[str, str]]]], object]
+
 
 @contextmanager
 def session(
@@ -21,12 +23,13 @@ def session(
     partial: bool = False,
     facts: bool = True,
     meanwhile: Callable[[], object] | None = None,
+    watch: Watch | None = None,
 ) -> Iterator[Session]:
     """A session with every node connected, in parallel; closed at the end.
 
     With `facts` each node's are read as soon as it is connected. `meanwhile` is called while the
-    nodes are waited for. Raises RemoteError naming every node that cannot be reached, unless
-    `partial`.
+    nodes are waited for; `watch` is called before that with Pool.waiting. Raises RemoteError
+    naming every node that cannot be reached, unless `partial`.
     """
     pool = Pool(
         inventory,
@@ -35,6 +38,8 @@ def session(
         meanwhile=meanwhile,
     )
     opened = Session(inventory, base, pool)
+    if watch:
+        watch(pool.waiting)
     with pool:
         if pool.errors and not partial:
             raise unreachable(pool.errors)
@@ -50,8 +55,13 @@ def unreachable(errors: dict[str, SparkctlError]) -> SparkctlError:
     return RemoteError(f"{len(errors)} nodes cannot be reached:\n{text}")
 
 
-def reach(inventory: Inventory) -> list[tuple[str, str | None]]:
-    """Connect to every node once: its name and, where it failed, the error."""
-    with Pool(inventory, read_only=True) as pool:
+def reach(inventory: Inventory, watch: Watch) -> list[tuple[str, str | None]]:
+    """Connect to every node once: its name and, where it failed, the error.
+
+    `watch` is called as by `session`.
+    """
+    pool = Pool(inventory, read_only=True)
+    watch(pool.waiting)
+    with pool:
         errors = {n: str(e) + (f" ({e.hint})" if e.hint else "") for n, e in pool.errors.items()}
     return [(n.name, errors.get(n.name)) for n in inventory.nodes]

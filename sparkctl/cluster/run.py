@@ -13,7 +13,7 @@ from sparkctl.cluster.record import Record
 from sparkctl.cluster.session import Session
 from sparkctl.cluster.wish import Wish
 from sparkctl.errors import LeaseLostError, SparkctlError
-from sparkctl.report.reporter import Reporter
+from sparkctl.report.reporter import Reporter, outcome_of
 
 
 @dataclass
@@ -71,7 +71,8 @@ def perform(run: Run, steps: tuple[Step, ...], *, keep: bool) -> None:
                 run.seconds[step.title] = round(time.monotonic() - start, 2)
     except LeaseLostError:
         raise
-    except BaseException:
+    except BaseException as error:
+        run.reporter.end(outcome_of(error))
         try:
             if keep:
                 run.reporter.note("--keep: what this run started is left for inspection")
@@ -100,8 +101,10 @@ def undo(run: Run) -> None:
         if settle(late):
             _take_back(run, lambda _: None)
     except KeyboardInterrupt:
+        run.reporter.end("interrupted")
         run.reporter.note("Rollback interrupted. Run `sparkctl down` to clean up.")
         raise
+    run.reporter.end()
     run.reporter.note("Rolled back.")
     run.undo.clear()
 
@@ -112,4 +115,5 @@ def _take_back(run: Run, tell: Callable[[str], None]) -> None:
         try:
             action()
         except SparkctlError as error:
+            run.reporter.end("failed")
             run.reporter.note(f"could not {title}: {error}")

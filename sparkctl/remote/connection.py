@@ -42,6 +42,7 @@ class Connection:
         self._transports = transports
         self._channels = Channels(node, transports[-1])
         self._read_only = read_only
+        self._waited: list[str] = []  # the names of the commands that `run` waits for
 
     def __enter__(self) -> Connection:
         return self
@@ -67,6 +68,10 @@ class Connection:
         """An event for each command under way here that mutates, set when it has ended."""
         return list(self._channels.changing)
 
+    def waiting(self) -> list[str]:
+        """The names of the commands whose end somebody waits for here."""
+        return list(self._waited)
+
     def run(self, command: Command) -> Result:
         """Run a command to its end, both streams drained at once.
 
@@ -74,7 +79,11 @@ class Connection:
         when a signal ended it, ConnectError when the connection was lost or the node fell silent.
         """
         self._refuse_changes(command)
-        return aside(lambda: self._run(command))
+        self._waited.append(command.name)
+        try:
+            return aside(lambda: self._run(command))
+        finally:
+            self._waited.remove(command.name)
 
     def _run(self, command: Command) -> Result:
         with self._channels.session(command) as channel:

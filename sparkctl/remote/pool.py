@@ -35,6 +35,7 @@ class Pool:
         self.connections: dict[str, Connection] = {}
         self.errors: dict[str, SparkctlError] = {}
         self.seconds: dict[str, float] = {}  # from the first packet to the login
+        self._connecting: set[str] = set()
 
     def __enter__(self) -> Pool:
         inventory = self._inventory
@@ -42,13 +43,17 @@ class Pool:
         def log_in(node: Node) -> Connection:
             start = time.monotonic()
             ssh = inventory.ssh_of(node)
-            connection = connect(node.name, node.host, ssh, read_only=self._read_only)
+            try:
+                connection = connect(node.name, node.host, ssh, read_only=self._read_only)
+            finally:
+                self._connecting.discard(node.name)
             self.seconds[node.name] = time.monotonic() - start
             self.connections[node.name] = connection
             if self._then:
                 self._then(node)
             return connection
 
+        self._connecting.update(node.name for node in inventory.nodes)
         result = each(
             inventory.nodes,
             log_in,
@@ -71,3 +76,12 @@ class Pool:
     def changing(self) -> list[threading.Event]:
         """An event for each command under way that mutates a node, set when it has ended."""
         return [event for c in self.connections.values() for event in c.changing()]
+
+    def waiting(self) -> list[tuple[str, str]]:
+        """What is waited for now, and on which node, in the inventory's order."""
+        names = [node.name for node in self._inventory.nodes]
+        found = [("connecting", name) for name in names if name in self._connecting]
+        for name in names:
+            if connection := self.connections.get(name):
+                found += [(what, name) for what in connection.waiting()]
+        return found

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from sparkctl.doctor.finding import ORDER, Finding, Severity
 from sparkctl.doctor.runner import counts
-from sparkctl.report.console import wide_console
+from sparkctl.report.console import print_prose, wide_console
 
 STYLES = {
     Severity.CRASH: "bold magenta",
@@ -34,9 +34,9 @@ def print_findings(
         else:
             for finding in chosen:
                 _print(console, finding)
-    console.print(Text(summary(findings)))
+    print_prose(console, summary(findings), 4)
     for what in imitated:
-        console.print(Text(f"imitated: {what}"))
+        print_prose(console, f"imitated: {what}", 4)
 
 
 def print_undecided(nodes: Mapping[str, str]) -> None:
@@ -57,15 +57,15 @@ def _print(console: Console, finding: Finding) -> None:
     head = Text()
     head.append(f"{finding.severity.value:<8}", STYLES[finding.severity])
     head.append(str(finding))
-    console.print(head)
+    print_prose(console, head, 8)
     if finding.severity in (Severity.OK, Severity.INFO):
         return
     for evidence in finding.evidence:
         text = f"wanted {evidence.wanted}, found {evidence.found} ({evidence.where})"
-        console.print(Text(f"        {text}", "dim"))
+        print_prose(console, Text(f"        {text}", "dim"), 10)
     if finding.fix:
         how = "  (doctor --fix does it)" if finding.fix.actions else ""
-        console.print(Text(f"        {finding.fix.text}{how}"))
+        print_prose(console, f"        {finding.fix.text}{how}", 8)
         for command in finding.fix.to_paste:
             console.print(Text(f"          {command}"))
 
@@ -81,4 +81,4 @@ def _print_grouped(console: Console, findings: Sequence[Finding]) -> None:
         where = f"{node}: " if node else ""
         named = ", ".join(checks) if len(checks) <= 4 else f"{len(checks)} checks"
         line.append(f"{where}{named}: {reason}")
-        console.print(line)
+        print_prose(console, line, 8)

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from sparkctl.fabric.grammar import IB_HCA, SOCKET_IFNAME
 from sparkctl.fabric.matcher import ACTIVE, Selection
-from sparkctl.report.console import wide_console
+from sparkctl.report.console import print_prose, wide_console
 
 NOTHING = {
     IB_HCA: "NCCL goes on over TCP without an error",
@@ -33,11 +33,12 @@ def print_picture(document: dict[str, Any]) -> None:
         if not node["halves"] and not node["without_netdev"]:
             console.print(Text("  no RDMA device (is the cable in?)"))
     for link in _by_subnet(document):
-        console.print(Text(link))
+        print_prose(console, link, 4)
     for end in document["alone"]:
-        console.print(Text(f"{end['node']} {end['hca']} is in no other node's subnet", "yellow"))
+        alone = f"{end['node']} {end['hca']} is in no other node's subnet"
+        print_prose(console, Text(alone, "yellow"), 4)
     for name, error in document["errors"].items():
-        console.print(Text(f"{name}: {error.removeprefix(name + ': ')}", "red"))
+        print_prose(console, Text(f"{name}: {error.removeprefix(name + ': ')}", "red"), 4)
     print_imitated(document["imitated"])
 
 
@@ -45,7 +46,7 @@ def print_imitated(imitated: Sequence[str]) -> None:
     """Print what of a lab is imitated; nothing for real nodes."""
     console = wide_console()
     for what in imitated:
-        console.print(Text(f"imitated: {what}"))
+        print_prose(console, f"imitated: {what}", 4)
 
 
 def _print_half(console: Console, half: dict[str, Any]) -> None:
@@ -57,14 +58,15 @@ def _print_half(console: Console, half: dict[str, Any]) -> None:
         line.append(f", {half['speed'] / 1000:g} Gb/s")
     if half["pcie_width"]:
         line.append(f", PCIe x{half['pcie_width']} {half['pcie_speed']}")
-    console.print(line)
-    console.print(Text(f"      addresses {', '.join(half['ipv4'] + half['ipv6']) or 'none'}"))
+    print_prose(console, line, 6)
+    print_prose(console, f"      addresses {', '.join(half['ipv4'] + half['ipv6']) or 'none'}", 16)
     takes = half["state"] == ACTIVE  # NCCL skips any other port (src/transport/net_ib)
     for gid in half["gids"]:
         sign = "  <- NCCL takes it" if takes and gid["index"] == half["gid_index"] else ""
         shown = gid["ipv4"] or gid["gid"]
         netdev = gid["netdev"] or "no netdev"
-        console.print(Text(f"      GID {gid['index']}: {shown} ({gid['type']}, {netdev}){sign}"))
+        told = f"      GID {gid['index']}: {shown} ({gid['type']}, {netdev}){sign}"
+        print_prose(console, told, 8)
     if takes and all(gid["index"] != half["gid_index"] for gid in half["gids"]):
         empty = f"      GID {half['gid_index']}: empty  <- NCCL takes it"
         console.print(Text(empty, "red"))
@@ -92,9 +94,9 @@ def print_selection(selection: Selection) -> None:
     version = ".".join(map(str, selection.version))
     console.print(Text(f"{selection.variable} {value} (NCCL {version})", "bold"))
     nothing = f"nothing: {NOTHING[selection.variable]}"
-    console.print(Text(f"selected: {', '.join(selection.selected) or nothing}"))
+    print_prose(console, f"selected: {', '.join(selection.selected) or nothing}", 4)
     for verdict in selection.devices:
         sign = "+" if verdict.selected else "-"
-        console.print(Text(f"  {sign} {verdict.name}: {verdict.reason}"))
+        print_prose(console, f"  {sign} {verdict.name}: {verdict.reason}", 6)
     for warning in selection.warnings:
-        console.print(Text(f"warning: {warning}", "yellow"))
+        print_prose(console, Text(f"warning: {warning}", "yellow"), 4)

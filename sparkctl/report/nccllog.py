@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.table import Table
+from rich.console import Console
 from rich.text import Text
 
 from sparkctl.doctor.decide import Decision
 from sparkctl.fabric.nccllog.model import Finding, LogVerdict, RankVerdict
-from sparkctl.report.console import wide_console
+from sparkctl.report.console import print_prose, wide_console
+from sparkctl.report.table import Column, print_table
 
 MEANING = {
     "rdma": "NCCL runs over RDMA",
@@ -29,17 +30,16 @@ def print_verdict(verdict: LogVerdict) -> None:
         headline += ", and something else is wrong"
     elif verdict.cause:
         headline += f": {verdict.cause}"
-    console.print(Text(headline, style="bold"))
+    print_prose(console, Text(headline, style="bold"), 4)
     for finding in verdict.findings:
         console.print()
-        for line in _finding(finding):
-            console.print(line)
+        _print_finding(console, finding)
     for name in verdict.unrecognized:
         told = "has no line of NCCL or vLLM that is known; expected a log of vLLM, or of NCCL under"
-        console.print(Text(f"{name} {told} NCCL_DEBUG=INFO"))
+        print_prose(console, f"{name} {told} NCCL_DEBUG=INFO", 4)
     if verdict.ranks:
         console.print()
-        console.print(_table(verdict.ranks))
+        print_table(console, _columns(verdict.ranks))
 
 
 def print_decisions(decisions: Sequence[Decision]) -> None:
@@ -49,39 +49,33 @@ def print_decisions(decisions: Sequence[Decision]) -> None:
         if decision.state == "found":
             where = f" on {decision.node}" if decision.node else ""
             line = f"decided: {decision.cause}{where} ({', '.join(decision.checks)})"
-            console.print(Text(line, style="bold"))
+            print_prose(console, Text(line, style="bold"), 4)
     for state, words in (("not found", "not found on the nodes now"), ("open", "still open")):
         if causes := [d.cause for d in decisions if d.state == state]:
-            console.print(Text(f"{words}: {', '.join(causes)}"))
+            print_prose(console, f"{words}: {', '.join(causes)}", 4)
 
 
-def _finding(finding: Finding) -> list[Text]:
-    lines = [
-        Text.assemble(
-            (finding.severity, STYLE[finding.severity]), f" {finding.cause}: {finding.summary}"
-        )
+def _print_finding(console: Console, finding: Finding) -> None:
+    severity = (finding.severity, STYLE[finding.severity])
+    print_prose(console, Text.assemble(severity, f" {finding.cause}: {finding.summary}"), 2)
+    for evidence in finding.evidence:  # a log's line, as it is there
+        console.print(Text(f"  {evidence.file}:{evidence.line}: {evidence.text}"))
+    for cause in finding.candidates:
+        print_prose(console, f"  or {cause.cause}: decided by {cause.decided_by}", 4)
+    print_prose(console, f"  fix: {finding.fix.text}", 4)
+    for command in finding.fix.commands:
+        console.print(Text(f"    {command}"))
+
+
+def _columns(ranks: Sequence[RankVerdict]) -> list[Column]:
+    """The table's; the rank says how long a column stays where not all of them have room."""
+    channels = [", ".join(f"{name} {n}" for name, n in r.channels.items()) for r in ranks]
+    return [
+        Column("RANK", ["-" if r.rank is None else str(r.rank) for r in ranks], 6),
+        Column("HOST", [r.host for r in ranks], 5),
+        Column("PID", [str(r.pid) for r in ranks], 1),
+        Column("NCCL", [r.nccl or "-" for r in ranks], 2),
+        Column("TRANSPORT", [r.transport for r in ranks], 4),
+        Column("CHANNELS", [text or "-" for text in channels], 0),
+        Column("CAUSE", [r.cause or "-" for r in ranks], 3),
     ]
-    lines += [Text(f"  {e.file}:{e.line}: {e.text}") for e in finding.evidence]
-    lines += [Text(f"  or {c.cause}: decided by {c.decided_by}") for c in finding.candidates]
-    lines.append(Text(f"  fix: {finding.fix.text}"))
-    lines += [Text(f"    {command}") for command in finding.fix.commands]
-    return lines
-
-
-def _table(ranks: tuple[RankVerdict, ...]) -> Table:
-    table = Table(box=None)
-    for column in ("RANK", "HOST", "PID", "NCCL", "TRANSPORT", "CHANNELS", "CAUSE"):
-        table.add_column(column, no_wrap=True)
-    for rank in ranks:
-        channels = ", ".join(f"{name} {count}" for name, count in rank.channels.items())
-        cells = (
-            "-" if rank.rank is None else str(rank.rank),
-            rank.host,
-            str(rank.pid),
-            rank.nccl or "-",
-            rank.transport,
-            channels or "-",
-            rank.cause or "-",
-        )
-        table.add_row(*map(Text, cells))
-    return table

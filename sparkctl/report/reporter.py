@@ -1,19 +1,25 @@
-"""Progress of a run, on stderr: a spinner with the stage on a terminal, plain lines otherwise."""
+"""Progress of a run, on stderr: a live line on a terminal, plain lines otherwise."""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from typing import Protocol
+from contextlib import contextmanager, suppress
+from typing import Literal, Protocol
+
+from sparkctl.errors import Interrupted
+from sparkctl.report.spans import duration
+from sparkctl.report.terminal import live_stderr
+
+Outcome = Literal["done", "failed", "interrupted"]
 
 
 class Reporter(Protocol):
     """What a long operation tells while it runs."""
 
     def step(self, title: str) -> None:
-        """A step begins; the one before is over."""
+        """A step begins; the one before is done, unless it has ended."""
 
     def stage(self, title: str, percent: int | None) -> None:
         """Progress within the step."""
@@ -21,24 +27,23 @@ class Reporter(Protocol):
     def note(self, text: str) -> None:
         """A line that stays."""
 
-    def paused(self) -> AbstractContextManager[None]:
-        """Leave the terminal to a question."""
-
-    def close(self) -> None:
-        """The run is over."""
+    def end(self, outcome: Outcome = "done") -> None:
+        """The running step ends so; nothing happens when none runs."""
 
 
 class PlainReporter:
     """One line an event, with the seconds since the start."""
 
     def __init__(self) -> None:
-        self._start = time.monotonic()
+        self._start = self._began = time.monotonic()
+        self._title = ""
         self._last = ""
 
     def _line(self, text: str) -> None:
         print(f"[{time.monotonic() - self._start:6.1f}s] {text}", file=sys.stderr, flush=True)
 
     def step(self, title: str) -> None:
+        self._title, self._began, self._last = title, time.monotonic(), ""
         self._line(title)
 
     def stage(self, title: str, percent: int | None) -> None:
@@ -50,66 +55,10 @@ class PlainReporter:
     def note(self, text: str) -> None:
         self._line(text)
 
-    def paused(self) -> AbstractContextManager[None]:
-        return nullcontext()
-
-    def close(self) -> None:
-        pass
-
-
-class TerminalReporter:
-    """A live line with a spinner, the bar of the stage and the elapsed time."""
-
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-        self._console = Console(stderr=True, highlight=False)
-        self._progress = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TimeElapsedColumn(),
-            console=self._console,
-            transient=True,
-        )
-        self._task = self._progress.add_task("", total=None)
-        self._start = time.monotonic()
-        self._title = ""
-        self._progress.start()
-
-    def step(self, title: str) -> None:
-        self._finish()
-        self._title, self._start = title, time.monotonic()
-        self._progress.reset(self._task, description=title, total=None)
-
-    def _finish(self) -> None:
+    def end(self, outcome: Outcome = "done") -> None:
         if self._title:
-            seconds = time.monotonic() - self._start
-            self._console.print(f"[green]✓[/] {self._title} [dim]{seconds:.1f}s[/]")
+            self._line(f"{outcome}: {self._title} ({duration(time.monotonic() - self._began)})")
             self._title = ""
-
-    def stage(self, title: str, percent: int | None) -> None:
-        self._progress.update(
-            self._task,
-            description=f"{self._title}: {title}",
-            total=None if percent is None else 100,
-            completed=percent or 0,
-        )
-
-    def note(self, text: str) -> None:
-        self._console.print(text, markup=False)
-
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        self._progress.stop()
-        try:
-            yield
-        finally:
-            self._progress.start()
-
-    def close(self) -> None:
-        self._progress.stop()
 
 
 class Surviving:
@@ -131,13 +80,29 @@ class Surviving:
     def note(self, text: str) -> None:
         self._tell(lambda: self._inner.note(text))
 
-    def paused(self) -> AbstractContextManager[None]:
-        return self._inner.paused()
-
-    def close(self) -> None:
-        self._tell(self._inner.close)
+    def end(self, outcome: Outcome = "done") -> None:
+        self._tell(lambda: self._inner.end(outcome))
 
 
-def reporter() -> Reporter:
-    """The reporter that fits stderr."""
-    return Surviving(TerminalReporter() if sys.stderr.isatty() else PlainReporter())
+@contextmanager
+def reporting() -> Iterator[Reporter]:
+    """The reporter that fits stderr; the step that runs at the block's end ends as the block."""
+    inner: Reporter
+    if live_stderr():
+        from sparkctl.report.live import TerminalReporter
+
+        inner = TerminalReporter()
+    else:
+        inner = PlainReporter()
+    told = Surviving(inner)
+    try:
+        yield told
+    except BaseException as error:
+        told.end(outcome_of(error))
+        raise
+    told.end()
+
+
+def outcome_of(error: BaseException) -> Outcome:
+    """How a step ended that this error left."""
+    return "interrupted" if isinstance(error, (KeyboardInterrupt, Interrupted)) else "failed"

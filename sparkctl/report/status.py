@@ -3,47 +3,50 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
-from rich.table import Table
 from rich.text import Text
 
 from sparkctl.cluster.status import NodeStatus, Status
-from sparkctl.report.console import wide_console
+from sparkctl.report.console import print_prose, wide_console
+from sparkctl.report.spans import age
+from sparkctl.report.table import Column, print_table
 
 
 def print_status(status: Status) -> None:
     """Print it on stdout; plain where stdout is no terminal."""
     console = wide_console()
-    table = Table(title=f"cluster {status.cluster}", title_justify="left", box=None)
-    for column in ("NODE", "ROLE", "HOST", "FABRIC", "RAY", "RANKS", "GPU", "MEMORY FREE", "SINCE"):
-        table.add_column(column, no_wrap=True)
-    for node in status.nodes:
-        table.add_row(*(Text(cell) for cell in _row(node)))
-    console.print(table)
+    console.print(Text(f"cluster {status.cluster}", "italic"))
+    print_table(console, _columns(status.nodes, time.time()))
     for node in status.nodes:
         if node.error:
-            console.print(Text(f"{node.name}: {node.error.removeprefix(node.name + ': ')}"))
+            print_prose(console, f"{node.name}: {node.error.removeprefix(node.name + ': ')}", 4)
     if "error" in status.ray:
-        console.print(Text(f"ray: {status.ray['error']}"))
-    console.print(Text(f"vllm: {_vllm(status)}"))
+        print_prose(console, f"ray: {status.ray['error']}", 4)
+    print_prose(console, f"vllm: {_vllm(status)}", 4)
     for what in status.imitated:
-        console.print(Text(f"imitated: {what}"))
+        print_prose(console, f"imitated: {what}", 4)
 
 
-def _row(node: NodeStatus) -> list[str]:
-    memory = node.memory_available
-    since = min((p["since"] for p in node.processes), default=None)
+def _columns(nodes: Sequence[NodeStatus], now: float) -> list[Column]:
+    """The table's; the rank says how long a column stays where not all of them have room."""
+    since = [min((p["since"] for p in node.processes), default=None) for node in nodes]
+    ages = Column("AGE", ["-" if s is None else age(now - s) for s in since], 4)
     return [
-        node.name,
-        node.role,
-        node.host,
-        node.fabric_address or "-",
-        "unreachable" if node.error else node.ray,
-        str(node.ranks),
-        node.gpu or "-",
-        f"{memory / 2**30:.1f} GiB" if memory is not None else "-",
-        moment(since) if since else "-",
+        Column("NODE", [n.name for n in nodes], 8),
+        Column("ROLE", [n.role for n in nodes], 6),
+        Column("HOST", [n.host for n in nodes], 1),
+        Column("FABRIC", [n.fabric_address or "-" for n in nodes], 2),
+        Column("RAY", ["unreachable" if n.error else n.ray for n in nodes], 7),
+        Column("RANKS", [str(n.ranks) for n in nodes], 5),
+        Column("GPU", [n.gpu or "-" for n in nodes], 0),
+        Column("MEMORY FREE", [_memory(n.memory_available) for n in nodes], 3),
+        Column("SINCE", ["-" if s is None else moment(s) for s in since], 4, short=ages),
     ]
+
+
+def _memory(size: int | None) -> str:
+    return "-" if size is None else f"{size / 2**30:.1f} GiB"
 
 
 def moment(seconds: float) -> str:

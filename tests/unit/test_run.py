@@ -7,7 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,13 +15,15 @@ from typing import Any
 import pytest
 
 from sparkctl.cluster import watch
+from sparkctl.cluster.down import down
 from sparkctl.cluster.lease import hold
-from sparkctl.cluster.run import Run, Step, perform
+from sparkctl.cluster.run import Run, Step, perform, undo
 from sparkctl.cluster.watch import watch_start
 from sparkctl.errors import LeaseLostError, ServingError
 from sparkctl.inventory.loader import parse
+from sparkctl.inventory.models import Node
 from sparkctl.remote.fanout import GroupResult
-from sparkctl.report.reporter import Surviving
+from sparkctl.report.reporter import Outcome, Surviving
 from tests.unit.test_inventory import GOOD
 
 
@@ -39,11 +41,8 @@ class Told:
 
     note = step
 
-    def paused(self) -> AbstractContextManager[None]:
-        return nullcontext()
-
-    def close(self) -> None:
-        pass
+    def end(self, outcome: Outcome = "done") -> None:
+        self.said.append(f"({outcome})")
 
 
 def pool(*under_way: threading.Event) -> SimpleNamespace:
@@ -296,6 +295,56 @@ def test_the_log_of_a_failed_first_start_is_kept_here_for_the_undo_removes_it(
     path = Path(told.said[-1].removeprefix("vLLM's log is kept in ").partition(":")[0])
     assert path.read_text().splitlines() == [f"line {n}" for n in range(100)]
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("failure", "outcome"),
+    [(ServingError("x"), "failed"), (KeyboardInterrupt(), "interrupted")],
+)
+def test_the_step_that_failed_is_the_one_that_is_marked(
+    failure: BaseException, outcome: str
+) -> None:
+    run, told = make()
+    with pytest.raises(type(failure)):
+        perform(run, steps([], failure), keep=False)
+    assert told.said == [
+        "head", "worker", "vLLM", f"({outcome})", "undo: worker", "undo: head", "(done)",
+        "Rolled back.",
+    ]  # fmt: skip
+
+
+def test_a_part_of_the_undo_that_fails_is_marked() -> None:
+    def stuck() -> None:
+        raise ServingError("it hangs")
+
+    run, told = make()
+    run.undo += [("head", lambda: None), ("worker", stuck)]
+    undo(run)
+    assert told.said[:4] == ["undo: worker", "(failed)", "could not worker: it hangs", "undo: head"]
+
+
+def test_a_step_of_down_that_did_not_end_a_nodes_processes_is_marked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sparkctl.cluster.down.hold", lambda *_, **__: nullcontext({}))
+    inventory = parse(GOOD.encode(), "x.yaml")
+    ended: dict[str, Any] = {"stopped": [], "remaining": []}
+    stuck = {"stopped": [], "remaining": [{"pid": 7, "command": "vllm"}]}
+
+    def ask_all(nodes: list[Node], *_: Any, **__: Any) -> GroupResult[dict[str, Any]]:
+        return GroupResult({n.name: stuck if n.name == "spark-1" else ended for n in nodes})
+
+    names = [node.name for node in inventory.nodes]
+    session: Any = SimpleNamespace(
+        inventory=inventory,
+        lease=None,
+        pool=SimpleNamespace(connections=dict.fromkeys(names), errors={}),
+        ask_all=ask_all,
+    )
+    told = Told()
+    report = down(session, told)
+    assert list(report.failed) == ["spark-1"]
+    assert told.said == ["stop vLLM", "(failed)", "stop the Ray workers"]
 
 
 def test_an_undo_goes_on_when_nobody_reads_its_progress() -> None:

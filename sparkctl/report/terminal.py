@@ -1,0 +1,18 @@
+"""The terminal behind stderr, asked without the time that importing rich takes."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+USUAL = 80  # columns of a terminal that does not say
+
+
+def live_stderr() -> bool:
+    """Whether stderr is a terminal, and one whose line can be drawn again."""
+    return sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+
+
+def stderr_columns() -> int:
+    """How many columns that terminal has now. Raises OSError where there is none."""
+    return os.get_terminal_size(sys.stderr.fileno()).columns or USUAL
