@@ -13,7 +13,6 @@ from sparkctl.cli.options import inventory_option, json_option
 if TYPE_CHECKING:
     from sparkctl.cluster.session import Session
     from sparkctl.cluster.up import Outlook
-    from sparkctl.report.reporter import Reporter
 
 
 @click.command()
@@ -68,7 +67,7 @@ def up(
                     session,
                     progress,
                     preflight=check,
-                    consent=lambda outlook: None if yes else _ask(outlook, progress),
+                    consent=lambda outlook: None if yes else _ask(outlook),
                     keep=keep,
                     break_lock=break_lock,
                 )
@@ -83,7 +82,7 @@ def up(
         click.echo(f"no changes: {report.model} is served at {report.endpoint}")
 
 
-def _ask(outlook: Outlook, progress: Reporter) -> None:
+def _ask(outlook: Outlook) -> None:
     """Have somebody agree that the model that is served is stopped.
 
     Raises UsageError without a terminal, Interrupted when the answer is no.
@@ -97,7 +96,6 @@ def _ask(outlook: Outlook, progress: Reporter) -> None:
             f"{what}: {why}",
             hint="--yes restarts it without asking; --dry-run shows what would change",
         )
-    progress.end()  # nothing is drawn over the question
     if not click.confirm(f"{what}. Restart it now?", err=True):
         raise Interrupted("nothing was changed")
 

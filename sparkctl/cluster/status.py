@@ -42,6 +42,7 @@ class Status:
     imitated: list[str]
     ray: dict[str, Any] = field(default_factory=dict)
     vllm: dict[str, Any] = field(default_factory=dict)
+    lease: dict[str, Any] | None = None  # who changes the cluster now, see node/lease.py
 
     @property
     def healthy(self) -> bool:
@@ -62,6 +63,8 @@ def status(session: Session, *, deep: bool = False) -> Status:
          for n in inventory.nodes],
         list(inventory.imitated),
     )  # fmt: skip
+    states = (f["state"] for f in session.facts.values() if "state" in f)
+    found.lease = next((dict(s["lease"]) for s in states if s["lease"]), None)
     head = session.facts.get(inventory.head.name)
     if head is None:
         found.vllm["error"] = f"the head cannot be asked: {errors[inventory.head.name]}"

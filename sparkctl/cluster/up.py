@@ -83,6 +83,7 @@ def up(
     with hold(session, reporter.note, "up", session.inventory.nodes, force=break_lock):
         found = outlook(session, reporter, preflight=preflight)
         if found.ends is not None:
+            reporter.end()
             consent(found)
         run = Run(session, found.wish, found.difference, reporter)
         if found.difference:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
+from sparkctl.cluster.lease import described
 from sparkctl.cluster.status import NodeStatus, Status
 from sparkctl.report.console import print_prose, wide_console
 from sparkctl.report.spans import age
@@ -21,6 +22,8 @@ def print_status(status: Status) -> None:
     for node in status.nodes:
         if node.error:
             print_prose(console, f"{node.name}: {node.error.removeprefix(node.name + ': ')}", 4)
+    if status.lease:
+        print_prose(console, f"locked by {described(status.lease)}", 4)
     if "error" in status.ray:
         print_prose(console, f"ray: {status.ray['error']}", 4)
     print_prose(console, f"vllm: {_vllm(status)}", 4)

@@ -1,0 +1,118 @@
+"""Two commands on one cluster, as real processes: one changes it, the other is refused by name."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from sparkctl.cluster.lease import SECONDS
+from tests.lab.cluster import Cluster
+
+pytestmark = pytest.mark.lab
+
+
+@pytest.fixture(autouse=True)
+def clean(cluster: Cluster) -> Iterator[None]:
+    assert cluster.traces() == {}
+    yield
+    cluster.run("down", "--break-lock")
+    assert cluster.traces() == {}
+
+
+def until(cluster: Cluster, line: str, *command: str) -> subprocess.Popen[str]:
+    """A command that has come to this line of its progress."""
+    process = cluster.start(*command)
+    assert process.stderr is not None
+    for said in process.stderr:
+        if line in said:
+            return process
+    raise AssertionError(f"{command} ended before {line!r}")
+
+
+def unlocked(attempt: Callable[[], subprocess.CompletedProcess[str]]) -> None:
+    """Until an attempt is no longer refused; a lease that nobody renews is over in time."""
+    deadline = time.monotonic() + 2 * SECONDS
+    while (done := attempt()).returncode == 1 and time.monotonic() < deadline:
+        assert "is locked by" in done.stderr
+    assert done.returncode == 0, done.stderr
+
+
+def tried(cluster: Cluster, *command: str) -> subprocess.CompletedProcess[str]:
+    process = cluster.start(*command)
+    out, err = process.communicate(timeout=120)
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+def test_who_was_stopped_past_the_expiry_changes_nothing_more(cluster: Cluster) -> None:
+    first = until(cluster, "read the nodes' facts", "up")
+    try:
+        first.send_signal(signal.SIGSTOP)
+        for command in ("up", "down"):
+            refused = cluster.run(command, code=1)
+            assert f"(pid {first.pid}) since " in refused.stderr
+            assert "its lease expires in " in refused.stderr
+        found = json.loads(cluster.run("status", "--json", code=1).stdout)
+        assert f"(pid {first.pid})" in found["lease"]["who"]
+        assert f"(pid {first.pid})" in cluster.run("status", code=1).stdout
+        unlocked(lambda: tried(cluster, "down"))
+        first.send_signal(signal.SIGCONT)
+        _, err = first.communicate(timeout=120)
+    finally:
+        first.kill()
+    assert first.returncode == 1, err
+    assert "lost the lease on cluster lab" in err
+    assert cluster.traces() == {}
+
+
+def test_kill_9_leaves_a_lease_that_is_named_and_can_be_broken(cluster: Cluster) -> None:
+    first = until(cluster, "read the nodes' facts", "up")
+    first.kill()
+    first.wait()
+    for command in ("up", "down"):
+        assert f"(pid {first.pid})" in cluster.run(command, code=1).stderr
+    cluster.run("down", "--break-lock")
+    assert cluster.traces() == {}
+
+
+def test_fix_is_refused_while_another_command_changes_the_cluster(cluster: Cluster) -> None:
+    cluster.on("spark-2", "ip link set enp1s0f0np0 mtu 1500")
+    try:
+        first = until(cluster, "read the nodes' facts", "up")
+        first.send_signal(signal.SIGSTOP)
+        refused = cluster.run("doctor", "--fix", "--yes", "--check", "fabric.mtu", code=1)
+        assert f"(pid {first.pid})" in refused.stderr
+        assert "mtu 1500" in cluster.on("spark-2", "ip link show enp1s0f0np0")
+        first.kill()
+        first.wait()
+    finally:
+        cluster.on("spark-2", "ip link set enp1s0f0np0 mtu 9000")
+
+
+def test_two_downs_at_once_end_without_a_traceback(cluster: Cluster) -> None:
+    for node in ("spark-1", "spark-2"):
+        cluster.on(node, "mkdir -p ~/.sparkctl/lab/logs/r && touch ~/.sparkctl/lab/logs/r/x.log")
+    both = [cluster.start("down"), cluster.start("down")]
+    ended = [(*process.communicate(timeout=120), process.returncode) for process in both]
+    assert 0 in [code for *_, code in ended]
+    for _, err, code in ended:
+        assert code == 0 or "is locked by" in err, err
+
+
+def test_down_works_on_a_full_disk(cluster: Cluster) -> None:
+    """It makes room. The home is a file system of its own here, filled to the last byte."""
+    small = "mkdir -p ~/.sparkctl && mount -t tmpfs -o size=64k tmpfs ~/.sparkctl"
+    fill = "mkdir -p ~/.sparkctl/lab/logs/r; cat /dev/zero > ~/.sparkctl/lab/logs/r/x.log"
+    cluster.on("spark-2", f"{small}; {fill}; true", check=False)
+    try:
+        refused = cluster.run("up", code=1)
+        assert "spark-2: cannot write the lease: No space left on device" in refused.stderr
+        assert cluster.on("spark-1", "ls -A ~/.sparkctl 2>/dev/null; true") == ""
+        cluster.run("down")
+        assert "x.log" not in cluster.on("spark-2", "find ~/.sparkctl")
+    finally:
+        cluster.on("spark-2", "umount ~/.sparkctl; rmdir ~/.sparkctl; true")
