@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import shlex
 from collections.abc import Iterable
 from functools import partial
 from typing import TypeVar
@@ -17,6 +18,7 @@ from sparkctl.cluster.watch import watch_start
 from sparkctl.errors import ServingError
 from sparkctl.inventory.models import Node
 from sparkctl.remote.fanout import GroupResult
+from sparkctl.secret.value import revealed
 from sparkctl.serving.diagnosis import explain_ray
 
 T = TypeVar("T")
@@ -102,7 +104,7 @@ def write_files(run: Run) -> None:
             lambda node: {
                 "temp_dir": temp_dir(cluster),
                 "files": {
-                    ENVIRONMENT: json.dumps(run.wish.nodes[node.name].values),
+                    ENVIRONMENT: json.dumps(revealed(run.wish.nodes[node.name].values)),
                     TOKEN: run.token,
                     APPLIED: _recorded(run, node, "ray"),
                 },
@@ -128,7 +130,8 @@ def _start_ray(run: Run, nodes: list[Node]) -> None:
             nodes,
             "launch.run",
             lambda node: {
-                "argv": run.wish.nodes[node.name].ray_argv,
+                "argv": revealed(run.wish.nodes[node.name].ray_argv),
+                "shown": shlex.join(run.wish.nodes[node.name].ray_argv),
                 "env": run.mark("ray"),
                 "run": run.id,
                 "unit": "ray",
@@ -207,7 +210,8 @@ def start_vllm(run: Run) -> None:
         head,
         "launch.start",
         {
-            "argv": run.wish.head.vllm_argv,
+            "argv": revealed(run.wish.head.vllm_argv),
+            "shown": shlex.join(run.wish.head.vllm_argv),
             "env": {**run.mark("vllm"), "RAY_ADDRESS": run.wish.ray_address},
             "run": run.id,
             "unit": "vllm",
