@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from sparkctl.inventory.models import Inventory, Node
 from sparkctl.inventory.problem import Path, Problem, short
 from sparkctl.node import modelpath
-from sparkctl.secret.value import protected_text
+from sparkctl.secret.value import protected_text, revealed
 from sparkctl.serving import secretarguments, tls
 from sparkctl.serving.environment import unknown_references
 from sparkctl.serving.recipe import AUTO, FIELDS, NONE, RECIPES
@@ -163,3 +163,5 @@ def _references(path: Path, values: Mapping[str, str] | None) -> Iterator[Proble
     for name, value in (values or {}).items():
         for said in unknown_references(protected_text(value, name)):
             yield Problem((*path, name), said)
+        if name == secretarguments.API_KEY and not secretarguments.fits_a_header(revealed(value)):
+            yield Problem((*path, name), secretarguments.NO_HEADER)

@@ -108,6 +108,11 @@ def revealed(value: V) -> V:
     return cast(V, _revealed(value))
 
 
+def text_of(value: object) -> str:
+    """A scalar as a command line or a variable has it, a secret number too."""
+    return Secret(value.reveal(), str(value)) if isinstance(value, Secret) else str(value)
+
+
 def public(values: Mapping[str, str]) -> dict[str, str]:
     """The variables that are no secret, neither by their name nor by a part of their value."""
     return {

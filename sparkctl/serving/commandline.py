@@ -6,7 +6,7 @@ import json
 
 from sparkctl.inventory.models import Argument, Inventory
 from sparkctl.node import modelpath
-from sparkctl.secret.value import Secret, protected_text, revealed
+from sparkctl.secret.value import Secret, protected_text, revealed, text_of
 from sparkctl.serving.recipe import BASE, Choice
 from sparkctl.serving.secretarguments import by_environment
 
@@ -47,11 +47,11 @@ def _flag(name: str, value: Argument) -> list[str]:
     if value is True:
         return [f"--{name}"]
     if isinstance(value, list):
-        return [f"--{name}", *(v if isinstance(v, str) else str(v) for v in value)]
+        return [f"--{name}", *(text_of(v) for v in value)]
     if isinstance(value, dict):
         text, shown = (json.dumps(v, separators=(",", ":")) for v in (revealed(value), value))
         return [f"--{name}", text if text == shown else Secret(text, shown)]
-    return [f"--{name}", value if isinstance(value, str) else str(value)]
+    return [f"--{name}", text_of(value)]
 
 
 def ray_head_argv(inventory: Inventory, address: str, temp_dir: str) -> tuple[str, ...]:

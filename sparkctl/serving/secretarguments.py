@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from sparkctl.inventory.models import Argument
 from sparkctl.secret.names import MASK
-from sparkctl.secret.value import Secret, revealed
+from sparkctl.secret.value import Secret, revealed, text_of
 
 API_KEY = "VLLM_API_KEY"
 # The variable that vLLM and Hugging Face read where the flag is not given (vLLM 0.32,
@@ -18,6 +18,9 @@ API_KEY = "VLLM_API_KEY"
 VARIABLES = {"api-key": API_KEY, "hf-token": "HF_TOKEN"}
 # The same for keys of model-loader-extra-config (vllm/model_executor/model_loader/tensorizer.py).
 INNER = {"s3_access_key_id": "S3_ACCESS_KEY_ID", "s3_secret_access_key": "S3_SECRET_ACCESS_KEY"}
+
+
+NO_HEADER = "expected printable ASCII without spaces, which an HTTP header can carry"
 
 
 def by_environment(name: str, value: Argument) -> bool:
@@ -32,7 +35,7 @@ def variables(arguments: Mapping[str, Argument]) -> dict[str, str]:
         value = arguments.get(name)
         one = value[0] if isinstance(value, list) else value
         if by_environment(name, value) and isinstance(one, str):
-            found[variable] = one
+            found[variable] = text_of(one)
     return found
 
 
@@ -76,13 +79,14 @@ def _wrong(name: str, value: Argument) -> Iterator[str]:
         )
         return
     one = value[0] if isinstance(value, list) else value
-    if isinstance(one, (float, dict)) or (one is True and name == "api-key"):
-        yield "expected text; quote it"
-    elif isinstance(one, Secret) and not _fits_a_header(one.reveal()):
-        yield "expected printable ASCII without spaces, as HTTP headers can carry it"
+    if isinstance(revealed(one), (float, dict)) or (one is True and name == "api-key"):
+        yield "expected text; quote it"  # 1.50 would become 1.5
+    elif isinstance(one, Secret) and not fits_a_header(one.reveal()):
+        yield NO_HEADER
 
 
-def _fits_a_header(text: str) -> bool:
+def fits_a_header(text: str) -> bool:
+    """Whether clients can send a key."""
     return text.isascii() and text.isprintable() and " " not in text
 
 
@@ -103,7 +107,7 @@ def _keys(value: object) -> Iterator[str]:
     """Every key in an argument, also where its mapping is written as JSON."""
     if isinstance(value, str):
         with suppress(ValueError, RecursionError):
-            read = json.loads(revealed(value))
+            read = json.loads(value.reveal() if isinstance(value, Secret) else value)
             value = read if isinstance(read, dict) else None
     if isinstance(value, Mapping):
         for key, inner in value.items():
