@@ -92,8 +92,8 @@ def test_a_reference_in_a_secret_is_resolved() -> None:
          "every user of the node can read s3_access_key_id in vLLM's command line; set"
          " S3_ACCESS_KEY_ID in an env layer"),
         (f"model-loader-extra-config: '{{\"a\": {{\"s3_secret_access_key\": \"{PW}\"}}}}'",
-         "model-loader-extra-config", "every user of the node can read s3_secret_access_key in vLLM's command"
-         " line; set S3_SECRET_ACCESS_KEY in an env layer"),
+         "model-loader-extra-config", "every user of the node can read s3_secret_access_key in"
+         " vLLM's command line; set S3_SECRET_ACCESS_KEY in an env layer"),
     ],
 )  # fmt: skip
 def test_what_would_show_a_secret_is_refused(arguments: str, name: str, said: str) -> None:
