@@ -12,7 +12,7 @@ from sparkctl.cluster.session import Session
 from sparkctl.cluster.wish import Wish, make_wish
 from sparkctl.errors import SparkctlError
 from sparkctl.inventory.layers import load_layers
-from sparkctl.secret.text import secretless
+from sparkctl.secret.text import command_line
 from sparkctl.serving.recipe import NONE
 
 GENERATION = 60.0  # seconds for a few tokens of a running engine
@@ -83,7 +83,7 @@ def _node(
         node.memory_available = facts["memory"].get("MemAvailable")
         node.processes = [
             {k: p[k] for k in ("pid", "role", "since", "run")}
-            | {"command": secretless(p["command"])}
+            | {"command": command_line(p["command"], 1024)}
             for p in facts["ours"]
         ]
     return node

@@ -18,6 +18,7 @@ from sparkctl.cluster.watch import watch_start
 from sparkctl.errors import ServingError
 from sparkctl.inventory.models import Node
 from sparkctl.remote.fanout import GroupResult
+from sparkctl.secret.text import command_line
 from sparkctl.secret.value import revealed
 from sparkctl.serving.diagnosis import explain_ray
 
@@ -52,7 +53,9 @@ def stop(run: Run, nodes: Iterable[Node], roles: list[str], only: str | None = N
     )
     for name, answer in answers.items():
         if answer["remaining"]:
-            left = ", ".join(f"{p['pid']} ({p['command'][:60]})" for p in answer["remaining"])
+            left = ", ".join(
+                f"{p['pid']} ({command_line(p['command'], 60)})" for p in answer["remaining"]
+            )
             raise ServingError(
                 f"these processes of ours did not end, even on KILL: {left}",
                 node=name,

@@ -11,18 +11,10 @@ from sparkctl.doctor.addresses import without_public_addresses
 from sparkctl.secret.names import MASK
 from sparkctl.secret.text import EQUALS, VALUE, secretless
 
-LOOKED_AT = 2048  # characters of a command line, of which fewer are told
-
 HOME = re.compile(r"/(home|Users)/[^/\s:'\"]+")
 ACCOUNT = re.compile(r"(?<!\S)(-u|--user)[= ](?!root\b)[A-Za-z_][\w-]*(:\S+)?(?!\S)")
 OWNER = re.compile(rf"""(\b(?:USER|LOGNAME|USERNAME|SUDO_USER)(?:{EQUALS}))(?!root\b){VALUE}""")
 AT_HOST = re.compile(r"(?<![\w.@/*-])(?!root@)[A-Za-z_][\w.-]*@(?=[\w\[])")
-
-
-def command_line(text: str, limit: int = 160) -> str:
-    """Somebody's command line as it may be told: on one line, printable, without secrets."""
-    line = " ".join(secretless(text[:LOOKED_AT]).split())
-    return "".join(c if c.isprintable() else "?" for c in line)[:limit]
 
 
 def _anonymous(text: str) -> str:

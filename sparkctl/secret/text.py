@@ -44,6 +44,8 @@ LOGIN = re.compile(
     r"""(?<!\S)((?:-u|-U|--(?:proxy-)?user)[= ]?["']?[^\s:="']+):(?!\d+(?!\S))[^\s"']+"""
 )
 
+LOOKED_AT = 2048  # characters of a command line, of which fewer are told
+
 
 def secretless(text: str) -> str:
     """The text, most often somebody's command line, without passwords, keys and tokens."""
@@ -56,3 +58,9 @@ def secretless(text: str) -> str:
     text = LOGIN.sub(rf"\1:{MASK}", text)
     text = URL.sub(f"://{MASK}@", text)
     return TOKEN.sub(MASK, text)
+
+
+def command_line(text: str, limit: int = 160) -> str:
+    """Somebody's command line as it may be told: on one line, printable, without secrets."""
+    line = " ".join(secretless(text[:LOOKED_AT]).split())
+    return "".join(c if c.isprintable() else "?" for c in line)[:limit]

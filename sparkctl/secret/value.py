@@ -13,11 +13,11 @@ from contextlib import suppress
 from typing import Any, Self, TypeVar, cast
 
 from sparkctl.secret.names import MASK, is_secret
-from sparkctl.secret.text import secretless
+from sparkctl.secret.text import LOOKED_AT, secretless
 
 V = TypeVar("V")
 HASHED = "sha256:"
-LONGEST = 2048  # characters that are searched for secrets: the patterns are not linear in time
+LONGEST = LOOKED_AT  # characters that are searched: the patterns are not linear in time
 
 
 class Secret(str):

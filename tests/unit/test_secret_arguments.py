@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from sparkctl.cluster.record import digest, make, text
 from sparkctl.cluster.wish import Wish, make_wish
 from sparkctl.inventory.loader import parse
 from sparkctl.secret.value import Secret, revealed
@@ -35,13 +36,13 @@ def test_the_api_key_is_in_the_heads_environment_and_in_no_argv() -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "text"),
+    ("written", "key"),
     [("12345", "12345"), ("[12345]", "12345"), ("'1e5'", "1e5"), ("[one]", "one"),
      ("'${NODE}'", "${NODE}"), ("'${X}'", "${X}")],
 )  # fmt: skip
-def test_a_key_is_its_text(written: str, text: str) -> None:
+def test_a_key_is_its_text(written: str, key: str) -> None:
     made = wish(f"  arguments: {{api-key: {written}}}\n")
-    assert revealed(made.head.values)["VLLM_API_KEY"] == text
+    assert revealed(made.head.values)["VLLM_API_KEY"] == key
 
 
 def test_an_argument_wins_over_its_variable_as_in_vllm() -> None:
@@ -60,13 +61,15 @@ def test_without_the_argument_the_variable_stays_and_a_bare_flag_is_one() -> Non
     assert "HF_TOKEN" not in made.head.values
 
 
-def test_another_key_is_another_start() -> None:
-    one, two = (wish(f"  arguments: {{api-key: {k}}}\n").head for k in ("one", "two"))
-    assert one.vllm_digest != two.vllm_digest
-    header = "  arguments: {{otlp-traces-endpoint: 'http://bob:{}@h'}}\n"
-    three, four = (wish(header.format(k)).head for k in ("one", "two"))
-    assert three.vllm_digest != four.vllm_digest
-    assert three.ray_digest == four.ray_digest
+def test_another_secret_is_another_start_and_the_record_holds_none() -> None:
+    header = "  arguments: {{api-key: {0}1, otlp-traces-endpoint: 'http://bob:{0}2@h'}}\n"
+    one, two = (wish(header.format(k)).head for k in (PW, "other"))
+    record = make("r", one.vllm_argv, one.values)
+    assert record.changes(one.vllm_argv, one.values) == []
+    changed = record.changes(two.vllm_argv, two.values)
+    assert changed == ["--otlp-traces-endpoint changed", "VLLM_API_KEY changed"]
+    assert PW not in text({"vllm": record})
+    assert digest(one.vllm_argv, one.values) != digest(two.vllm_argv, two.values)
 
 
 def test_a_reference_in_a_secret_is_resolved() -> None:
@@ -129,12 +132,14 @@ def test_a_secret_without_a_variable_is_warned_of(arguments: str) -> None:
 
 
 def test_no_warning_without_a_secret() -> None:
-    text = "  arguments: {max-num-batched-tokens: 8, api-key: a, hf-overrides: {eos_token_id: 2}}\n"
-    assert warnings(parse((GOOD + text).encode(), "x"), {}) == []
+    given = (
+        "  arguments: {max-num-batched-tokens: 8, api-key: a, hf-overrides: {eos_token_id: 2}}\n"
+    )
+    assert warnings(parse((GOOD + given).encode(), "x"), {}) == []
 
 
 @pytest.mark.parametrize(
-    "text",
+    "planted",
     [
         f"env: {{set: {{MY_KEY: 0123{'4' * 9}}}}}\n",
         f"env: {{set: {{MY_KEY: {'4' * 12}}}}}\n",
@@ -152,8 +157,8 @@ def test_no_warning_without_a_secret() -> None:
         f"  arguments: {{api-key: 0123{'4' * 9}}}\n",
     ],
 )
-def test_messages_of_an_inventory_show_no_secret(text: str) -> None:
-    found = problems(GOOD + text)
+def test_messages_of_an_inventory_show_no_secret(planted: str) -> None:
+    found = problems(GOOD + planted)
     assert found
     assert not any(PW in line or "444" in line for line in found), found
 
