@@ -11,11 +11,13 @@ from sparkctl.cluster.wish import Wish, make_wish
 from sparkctl.inventory.loader import parse
 from sparkctl.secret.value import Secret, revealed
 from sparkctl.serving.environment import Layer, parse_layer
+from sparkctl.serving.recipe import Choice
 from sparkctl.serving.rules import warnings
 from tests.unit.test_cluster import facts
 from tests.unit.test_inventory import GOOD, problems
 
 PW = "Pw-Of-Theirs"
+NO_RECIPE = Choice(None, "none")
 
 
 def wish(extra: str, *layers: Layer) -> Wish:
@@ -124,7 +126,7 @@ def test_a_key_that_no_client_can_send_is_refused_in_the_environment_too() -> No
 )  # fmt: skip
 def test_a_secret_without_a_variable_is_warned_of(arguments: str) -> None:
     inventory = parse((GOOD + f"  arguments: {{{arguments}}}\n").encode(), "x")
-    (said,) = warnings(inventory, {})
+    (said,) = warnings(inventory, {}, NO_RECIPE)
     assert said.startswith(f"vllm.arguments.{arguments.partition(':')[0]}: holds a secret")
     assert PW not in said
     argv = wish(f"  arguments: {{{arguments}}}\n").head.vllm_argv
@@ -135,7 +137,7 @@ def test_no_warning_without_a_secret() -> None:
     given = (
         "  arguments: {max-num-batched-tokens: 8, api-key: a, hf-overrides: {eos_token_id: 2}}\n"
     )
-    assert warnings(parse((GOOD + given).encode(), "x"), {}) == []
+    assert warnings(parse((GOOD + given).encode(), "x"), {}, NO_RECIPE) == []
 
 
 @pytest.mark.parametrize(
