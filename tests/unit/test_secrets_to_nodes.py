@@ -12,12 +12,14 @@ import pytest
 from sparkctl.cluster import steps
 from sparkctl.cluster.difference import compare
 from sparkctl.cluster.run import Run
+from sparkctl.cluster.status import status
 from sparkctl.cluster.wish import make_wish
 from sparkctl.inventory.loader import parse
 from sparkctl.inventory.models import Node
 from sparkctl.node import launch
 from sparkctl.remote.fanout import each
 from tests.unit.test_cluster import facts
+from tests.unit.test_doctor_gather import Asked as Reached
 from tests.unit.test_inventory import GOOD
 
 PW = "Pw-Of-Theirs"
@@ -85,3 +87,14 @@ def test_the_logs_header_is_what_may_be_shown(
     header = next((tmp_path / ".sparkctl/c").rglob("x.log")).read_text()
     assert header.startswith("== sparkctl ")
     assert header.endswith(f": {shown or '/bin/sh'}\n")
+
+
+def test_status_shows_a_command_line_without_its_secrets() -> None:
+    session = Reached()
+    command = f"python vllm serve m --api-key {PW} --otlp http://bob:{PW}@h --port 1"
+    ours = [{"pid": 1, "role": "vllm", "command": command, "since": 1.0, "run": "r"}]
+    session.facts["spark-1"] = {**session.facts["spark-1"], "ours": ours}
+    (process,) = status(session).nodes[0].processes
+    assert process["command"] == (
+        "python vllm serve m --api-key **** --otlp http://****@h --port 1"
+    )
