@@ -21,6 +21,7 @@ def plan(inventory: Path, as_json: bool) -> None:
     from sparkctl.cluster.difference import compare
     from sparkctl.cluster.up import desire, doubtful
     from sparkctl.doctor.preflight import preflight
+    from sparkctl.report.console import print_prose, wide_console
     from sparkctl.report.plan import plan_document, plan_lines
 
     with open_session(inventory, read_only=True) as session:
@@ -37,8 +38,6 @@ def plan(inventory: Path, as_json: bool) -> None:
         return
     for line in plan_lines(wish):
         click.echo(line)
-    from sparkctl.report.console import print_prose, wide_console
-
     console = wide_console()
     print_prose(console, str(wish.recipe), hang=4, margin="# ")
     for text in doubtful(wish):
