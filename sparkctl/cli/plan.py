@@ -17,45 +17,27 @@ def plan(inventory: Path, as_json: bool) -> None:
 
     Reads the nodes' facts and changes nothing. Secrets are masked.
     """
-    import shlex
-
     from sparkctl.cli.context import emit_json, open_session
     from sparkctl.cluster.difference import compare
     from sparkctl.cluster.up import desire, doubtful
     from sparkctl.doctor.preflight import preflight
-    from sparkctl.serving.environment import masked
+    from sparkctl.report.console import print_prose, wide_console
+    from sparkctl.report.plan import plan_document, plan_lines
 
     with open_session(inventory, read_only=True) as session:
         wish = desire(session)
         changes = [str(c) for c in compare(wish, session.facts).changes]
         failures = preflight(session, passive=True)
-    nodes = {
-        name: {
-            "environment": {k: masked(k, s.value) for k, s in part.environment.items()},
-            "ray": part.ray_argv,
-            "vllm": part.vllm_argv,
-        }
-        for name, part in wish.nodes.items()
-    }
     if as_json:
         problems = [{"check": f.check, "node": f.node, "summary": f.summary} for f in failures]
         emit_json(
-            {"cluster": wish.inventory.cluster, "nodes": nodes, "changes": changes,
+            {"cluster": wish.inventory.cluster, "nodes": plan_document(wish), "changes": changes,
              "recipe": {"name": wish.recipe.name, "why": wish.recipe.why},
              "problems": problems, "warnings": doubtful(wish)}
         )  # fmt: skip
         return
-    for name, part in wish.nodes.items():
-        click.echo(f"# {name} ({part.node.role})")
-        for key, setting in part.environment.items():
-            click.echo(f"export {key}={shlex.quote(masked(key, setting.value))}")
-        click.echo(shlex.join(part.ray_argv))
-        if part.vllm_argv:
-            click.echo(f"export RAY_ADDRESS={wish.ray_address}")
-            click.echo(shlex.join(part.vllm_argv))
-        click.echo()
-    from sparkctl.report.console import print_prose, wide_console
-
+    for line in plan_lines(wish):
+        click.echo(line)
     console = wide_console()
     print_prose(console, str(wish.recipe), hang=4, margin="# ")
     for text in doubtful(wish):

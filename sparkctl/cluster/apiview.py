@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from sparkctl.cluster.session import Session
+from sparkctl.inventory.models import Inventory, Vllm
+from sparkctl.serving.tls import api_base
 
 TOKENS = 4  # enough to prove that it generates
 
@@ -18,14 +20,18 @@ def ask_api(session: Session, *, tokens: int, timeout: float, bound: float) -> d
     return session.ask(
         session.inventory.head,
         "completion.ask",
-        {"base": api_base(vllm.host, vllm.port), "tokens": tokens, "timeout": timeout},
+        {"base": base_on_head(vllm), "tokens": tokens, "timeout": timeout},
         timeout=bound,
         mutates=False,
         title="asking for a completion" if tokens else "asking vLLM",
     )
 
 
-def api_base(host: str, port: int) -> str:
+def base_on_head(vllm: Vllm) -> str:
     """The API's address for a client on the head itself."""
-    address = "127.0.0.1" if host in ("0.0.0.0", "", "::") else host
-    return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
+    return api_base(vllm, "127.0.0.1" if vllm.host in ("0.0.0.0", "", "::") else vllm.host)
+
+
+def endpoint(inventory: Inventory) -> str:
+    """The OpenAI API's address as this machine would reach it."""
+    return f"{api_base(inventory.vllm, inventory.head.host)}/v1"

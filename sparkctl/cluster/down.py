@@ -12,6 +12,7 @@ from sparkctl.cluster.session import Session
 from sparkctl.cluster.steps import STOP_GRACE
 from sparkctl.inventory.models import Node
 from sparkctl.report.reporter import Reporter
+from sparkctl.secret.text import command_line
 
 
 @dataclass
@@ -72,11 +73,13 @@ def _end(
         session.lease.check()
     report.failed.update({n: str(e) for n, e in answers.failed.items()})
     for name, answer in answers.ok.items():
-        if ended := [f"{p['pid']} {p['command'][:100]}" for p in answer["stopped"]]:
+        if ended := [f"{p['pid']} {command_line(p['command'], 100)}" for p in answer["stopped"]]:
             report.stopped.setdefault(name, []).extend(ended)
         if removed := answer.get("removed"):
             report.removed[name] = removed
         if answer["remaining"]:
-            left = ", ".join(f"{p['pid']} ({p['command'][:60]})" for p in answer["remaining"])
+            left = ", ".join(
+                f"{p['pid']} ({command_line(p['command'], 60)})" for p in answer["remaining"]
+            )
             report.failed[name] = f"processes still running after SIGKILL: {left}"
     return not any(node.name in report.failed for node in nodes)

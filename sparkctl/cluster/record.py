@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from sparkctl.cluster.places import APPLIED
-from sparkctl.serving.environment import SECRET
+from sparkctl.secret.value import HASHED, hashed, replaced, revealed
 
 SCHEMA = 1
 UNITS = ("ray", "vllm")
-HASHED = "sha256:"
 SHOWN = 60  # characters of a value
 
 
@@ -52,13 +51,13 @@ def make(
 ) -> Record:
     """The record of a start, with a new salt unless one is given."""
     salt = salt or secrets.token_hex(8)
-    hidden = {name: _hidden(name, value, salt) for name, value in environment.items()}
-    return Record(run, tuple(_hidden_argv(argv, salt)), hidden, salt)
+    hidden = {name: hashed(name, value, salt) for name, value in environment.items()}
+    return Record(run, replaced(argv, lambda secret: hashed("", secret, salt)), hidden, salt)
 
 
 def digest(argv: Sequence[str], environment: Mapping[str, str]) -> str:
     """What an older sparkctl wrote in place of a record."""
-    value = json.dumps([dict(environment), list(argv)], sort_keys=True)
+    value = json.dumps(revealed([dict(environment), list(argv)]), sort_keys=True)
     return hashlib.sha256(value.encode()).hexdigest()
 
 
@@ -92,17 +91,6 @@ def _older(value: Mapping[str, Any]) -> dict[str, Record]:
         for unit in UNITS
         if f"{unit}_run" in value
     }
-
-
-def _hidden(name: str, value: str, salt: str) -> str:
-    if not SECRET.match(name):
-        return value
-    return HASHED + hashlib.sha256(f"{salt}{value}".encode()).hexdigest()[:24]
-
-
-def _hidden_argv(argv: Sequence[str], salt: str) -> Iterator[str]:
-    for before, part in zip(("", *argv), argv, strict=False):
-        yield _hidden(before.removeprefix("--"), part, salt) if before.startswith("--") else part
 
 
 def _flags(argv: Sequence[str]) -> dict[str, str]:

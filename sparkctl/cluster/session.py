@@ -19,7 +19,8 @@ from sparkctl.inventory.rules import worker_range
 from sparkctl.remote import nodecall
 from sparkctl.remote.fanout import GroupResult, each
 from sparkctl.remote.pool import Pool
-from sparkctl.serving.environment import SECRET, Layer, merge
+from sparkctl.secret.value import public
+from sparkctl.serving.environment import Layer, merge
 
 if TYPE_CHECKING:
     from sparkctl.cluster.lease import Lease
@@ -163,7 +164,7 @@ class Session:
             "temp_dir": temp_dir(self.inventory.cluster),
             "names": [APPLIED],
             "lease": self.lease.token if self.lease else None,
-            "watch": [name for name in planned if not SECRET.match(name)],
+            "watch": list(public({name: s.value for name, s in planned.items()})),
             "conf_file": conf_file.value if conf_file else "",
         }
         before = time.time()

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from sparkctl.cluster.apiview import TOKENS, ask_api
+from sparkctl.cluster.apiview import TOKENS, ask_api, endpoint
 from sparkctl.cluster.difference import processes
 from sparkctl.cluster.rayview import ray_table
 from sparkctl.cluster.session import Session
 from sparkctl.cluster.wish import Wish, make_wish
 from sparkctl.errors import SparkctlError
 from sparkctl.inventory.layers import load_layers
+from sparkctl.secret.text import command_line
 from sparkctl.serving.recipe import NONE
 
 GENERATION = 60.0  # seconds for a few tokens of a running engine
@@ -84,7 +85,9 @@ def _node(
         node.gpu = ", ".join(g["name"] for g in facts["gpu"]["gpus"] or []) or None
         node.memory_available = facts["memory"].get("MemAvailable")
         node.processes = [
-            {k: p[k] for k in ("pid", "role", "command", "since", "run")} for p in facts["ours"]
+            {k: p[k] for k in ("pid", "role", "since", "run")}
+            | {"command": command_line(p["command"], 1024)}
+            for p in facts["ours"]
         ]
     return node
 
@@ -136,4 +139,4 @@ def _ask_vllm(session: Session, found: Status, deep: bool) -> None:
     bound = GENERATION + 30
     found.vllm = ask_api(session, tokens=tokens, timeout=GENERATION, bound=bound)
     found.vllm["since"] = min(p["since"] for p in running)
-    found.vllm["endpoint"] = f"http://{inventory.head.host}:{inventory.vllm.port}/v1"
+    found.vllm["endpoint"] = endpoint(inventory)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import shlex
 from collections.abc import Iterable
 from functools import partial
 from typing import TypeVar
@@ -17,6 +18,8 @@ from sparkctl.cluster.watch import watch_start
 from sparkctl.errors import ServingError
 from sparkctl.inventory.models import Node
 from sparkctl.remote.fanout import GroupResult
+from sparkctl.secret.text import command_line
+from sparkctl.secret.value import revealed
 from sparkctl.serving.diagnosis import explain_ray
 
 T = TypeVar("T")
@@ -50,7 +53,9 @@ def stop(run: Run, nodes: Iterable[Node], roles: list[str], only: str | None = N
     )
     for name, answer in answers.items():
         if answer["remaining"]:
-            left = ", ".join(f"{p['pid']} ({p['command'][:60]})" for p in answer["remaining"])
+            left = ", ".join(
+                f"{p['pid']} ({command_line(p['command'], 60)})" for p in answer["remaining"]
+            )
             raise ServingError(
                 f"these processes of ours did not end, even on KILL: {left}",
                 node=name,
@@ -102,7 +107,7 @@ def write_files(run: Run) -> None:
             lambda node: {
                 "temp_dir": temp_dir(cluster),
                 "files": {
-                    ENVIRONMENT: json.dumps(run.wish.nodes[node.name].values),
+                    ENVIRONMENT: json.dumps(revealed(run.wish.nodes[node.name].values)),
                     TOKEN: run.token,
                     APPLIED: _recorded(run, node, "ray"),
                 },
@@ -128,7 +133,8 @@ def _start_ray(run: Run, nodes: list[Node]) -> None:
             nodes,
             "launch.run",
             lambda node: {
-                "argv": run.wish.nodes[node.name].ray_argv,
+                "argv": revealed(run.wish.nodes[node.name].ray_argv),
+                "shown": shlex.join(run.wish.nodes[node.name].ray_argv),
                 "env": run.mark("ray"),
                 "run": run.id,
                 "unit": "ray",
@@ -207,7 +213,8 @@ def start_vllm(run: Run) -> None:
         head,
         "launch.start",
         {
-            "argv": run.wish.head.vllm_argv,
+            "argv": revealed(run.wish.head.vllm_argv),
+            "shown": shlex.join(run.wish.head.vllm_argv),
             "env": {**run.mark("vllm"), "RAY_ADDRESS": run.wish.ray_address},
             "run": run.id,
             "unit": "vllm",

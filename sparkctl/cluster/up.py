@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from sparkctl.cluster import steps
-from sparkctl.cluster.apiview import ask_api
+from sparkctl.cluster.apiview import ask_api, endpoint
 from sparkctl.cluster.difference import Difference, compare
 from sparkctl.cluster.lease import hold
 from sparkctl.cluster.rayview import ray_table
@@ -144,7 +144,7 @@ def report(session: Session, difference: Difference, seconds: dict[str, float]) 
     inventory = session.inventory
     return UpReport(
         cluster=inventory.cluster,
-        endpoint=f"http://{inventory.head.host}:{inventory.vllm.port}/v1",
+        endpoint=endpoint(inventory),
         model=_model(session),
         changes=tuple(str(c) for c in difference.changes),
         seconds=seconds,

@@ -19,7 +19,10 @@ OWN_LAYER = "sparkctl"
 
 @dataclass(frozen=True)
 class NodeWish:
-    """One node's environment and command lines; `vllm_argv` is empty on a worker."""
+    """One node's environment and command lines; `vllm_argv` is empty on a worker.
+
+    Secrets in them show a mask: what goes to the node is `revealed`.
+    """
 
     node: Node
     choice: FabricChoice

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 
-from sparkctl.serving.environment import MASK
+from sparkctl.secret.names import MASK
 
 # NCCL writes `enp1s0f0np0:8.8.8.8<0>` (its src/misc/socket.cc), logs `8.8.8.8:30000`, `[::1]:22`.
 # More than four numbers, or letters before them, are a version's.

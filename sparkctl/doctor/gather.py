@@ -22,6 +22,7 @@ from sparkctl.fabric.pairing import beside
 from sparkctl.inventory.layers import load_layers
 from sparkctl.inventory.models import Node
 from sparkctl.remote.fanout import each
+from sparkctl.serving.tls import api_base
 
 IMPORT_SECONDS = 120.0  # a cold import of vLLM takes a minute on a slow disk
 GENERATION_SECONDS = 30.0  # for a few tokens of a running engine
@@ -174,7 +175,7 @@ def _api(session: Session, view: View, node: Node) -> dict[str, Any]:
         raise Missing("no vLLM of ours runs")
     from sparkctl.doctor import health  # and urllib, http, ssl, likewise
 
-    return health.health(node.host, session.inventory.vllm.port)
+    return health.health(api_base(session.inventory.vllm, node.host))
 
 
 # Each further look, and where it is taken: on the nodes asked about, on all, on the head.

@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from sparkctl.inventory.models import Inventory
 from sparkctl.inventory.problem import Path, dotted, short, shown
-from sparkctl.serving.environment import masked
+from sparkctl.secret.names import MASK, is_secret
 
 # Where the type alone says too little, or a union has several: what is wanted at a path.
 PLACES = (
@@ -68,11 +68,10 @@ def message(error: ErrorDetails, path: Path) -> str:
     if kind == "string_pattern_mismatch" and path[:2] == ("vllm", "arguments"):
         return _argument(str(value))
     found = shown(value)
-    if "env" in path:
-        # A secret of the wrong type is a secret.
-        found = masked(str(path[-1]), found)
-        if kind == "string_type" and isinstance(value, (bool, int, float)):
-            found += "; quote it"
+    if any(is_secret(part, value) for part in path if isinstance(part, str)):
+        found = MASK  # a secret of the wrong type is a secret
+    if "env" in path and kind == "string_type" and isinstance(value, (bool, int, float)):
+        found += "; quote it"
     return f"wanted {_wanted(kind, error.get('ctx', {}), error['msg'], path)}, found {found}"
 
 

@@ -6,10 +6,12 @@ Defaults are the recipe's for GB10 (serving/recipe.py holds vLLM's own arguments
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv4Network
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
+
+from sparkctl.secret.value import protected
 
 
 def _no_number(value: object) -> object:
@@ -29,14 +31,24 @@ Seconds = Annotated[float, Field(gt=0, le=86_400, strict=True)]
 # Used in file names and in SPARKCTL_CLUSTER, so kept to what needs no quoting anywhere.
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$")]
 EnvName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
+
+def _protected(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: protected(name, value) for name, value in values.items()}
+
+
+# The values that may be secrets, which are Secret from here on.
+Variables = Annotated[dict[EnvName, str], AfterValidator(_protected)]
 Scalar = str | bool | int | float
 Argument = Scalar | list[Scalar] | dict[str, object] | None
+FlagName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
+Arguments = Annotated[dict[FlagName, Argument], AfterValidator(_protected)]
 
 
 class Model(BaseModel):
     """Frozen, and an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class Ssh(Model):
@@ -67,7 +79,7 @@ class Node(Model):
     role: Literal["head", "worker"]
     ssh: Ssh | None = None
     fabric: NodeFabric = NodeFabric()
-    env: dict[EnvName, str] = {}
+    env: Variables = {}
 
 
 class Fabric(Model):
@@ -88,7 +100,7 @@ class Env(Model):
     """Environment layers (files, beside the inventory unless absolute) and single values."""
 
     layers: list[Text] = []
-    set: dict[EnvName, str] = {}
+    set: Variables = {}
 
 
 class Ray(Model):
@@ -118,7 +130,7 @@ class Vllm(Model):
     host: Text = "0.0.0.0"
     port: Port = 30000
     tensor_parallel_size: Annotated[int, Field(ge=1, strict=True)] = 2
-    arguments: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")], Argument] = {}
+    arguments: Arguments = {}
     stall_timeout: Seconds = 1800.0
 
 

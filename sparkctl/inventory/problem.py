@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from sparkctl.secret.value import LONGEST as LONGEST_READ
+from sparkctl.secret.value import masked
+
 Path = tuple[str | int, ...]
-LONGEST = 60
+LONGEST = 60  # characters in a message
 
 
 class Problem(NamedTuple):
@@ -37,4 +40,9 @@ def shown(value: object) -> str:
         return "a mapping" if value else "an empty mapping"
     if isinstance(value, list):
         return "a list" if value else "an empty list"
-    return short(repr(value))
+    return short(repr(unsecret(value) if isinstance(value, str) else value))
+
+
+def unsecret(text: str) -> str:
+    """The beginning of a text, without secrets that show by themselves."""
+    return masked("", text[:LONGEST_READ])

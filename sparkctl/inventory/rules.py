@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from sparkctl.inventory.models import Inventory, Node
 from sparkctl.inventory.problem import Path, Problem, short
 from sparkctl.node import modelpath
+from sparkctl.secret.value import protected_text, revealed
+from sparkctl.serving import secretarguments, tls
 from sparkctl.serving.environment import unknown_references
 from sparkctl.serving.recipe import AUTO, FIELDS, NONE, RECIPES
 
@@ -145,16 +147,21 @@ def _model(inventory: Inventory) -> Iterator[Problem]:
 
 
 def _arguments(inventory: Inventory) -> Iterator[Problem]:
-    for name, value in (inventory.vllm.arguments or {}).items():
+    known = inventory.vllm.arguments or {}
+    for name, value in known.items():
         path = ("vllm", "arguments", name)
         if name in FIELDS:
             said = f"wanted {FIELDS[name]} for this flag, found it here"
             yield Problem(path, said, at_key=True)
         if value == []:
             yield Problem(path, "wanted null to drop the flag, found an empty list")
+    for name, said in (*secretarguments.problems(known), *tls.problems(known)):
+        yield Problem(("vllm", "arguments", name), said)
 
 
 def _references(path: Path, values: Mapping[str, str] | None) -> Iterator[Problem]:
     for name, value in (values or {}).items():
-        for said in unknown_references(value):
+        for said in unknown_references(protected_text(value, name)):
             yield Problem((*path, name), said)
+        if name == secretarguments.API_KEY and not secretarguments.fits_a_header(revealed(value)):
+            yield Problem((*path, name), secretarguments.NO_HEADER)

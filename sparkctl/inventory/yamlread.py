@@ -9,7 +9,8 @@ from typing import Any
 
 import yaml
 
-from sparkctl.inventory.problem import Path, dotted, short, shown
+from sparkctl.inventory.problem import Path, dotted, short, shown, unsecret
+from sparkctl.secret.names import MASK, is_secret
 
 MAX_BYTES = 128 * 1024  # a hundred times a large inventory; PyYAML needs a second for as much
 MAX_DEPTH = 30
@@ -83,6 +84,7 @@ def _compose(data: bytes) -> yaml.Node:
         mark = error.problem_mark or error.context_mark
         said = " ".join(x for x in (error.context, error.problem) if x)
         where = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        said = re.sub(r"(handle|anchor) '.*?'", r"\1", said)  # see _kept
         tab = " (indent with spaces, not with tabs)" if r"'\t'" in said else ""
         raise _Refused(*where, f"wanted YAML, found a syntax error: {said}{tab}") from None
     if root is None:
@@ -92,12 +94,12 @@ def _compose(data: bytes) -> yaml.Node:
 
 def _refuse_traps(text: str) -> None:
     """Refuse aliases, which multiply (billion laughs), and depth, which exhausts the stack."""
-    depth = documents = 0
+    depth, documents, scalar = 0, 0, ""
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         mark = event.start_mark
         where = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         if isinstance(event, yaml.AliasEvent):
-            name = short(str(event.anchor))
+            name = _kept(str(event.anchor), scalar)
             raise _Refused(*where, f"wanted the value itself, found the alias *{name}")
         if isinstance(event, yaml.DocumentStartEvent):
             documents += 1
@@ -111,8 +113,14 @@ def _refuse_traps(text: str) -> None:
             depth -= 1
         tag = getattr(event, "tag", None)
         if tag not in (None, "!", STR):
-            name = short(tag.replace("tag:yaml.org,2002:", "!!"))
+            name = _kept(tag.replace("tag:yaml.org,2002:", "!!"), scalar)
             raise _Refused(*where, f"wanted a plain value, found the tag {name}")
+        scalar = event.value if isinstance(event, yaml.ScalarEvent) else scalar
+
+
+def _kept(name: str, key: str) -> str:
+    """An alias or a tag, unless it is a password of * or ! and more, which nobody quoted."""
+    return MASK if is_secret(key) else short(name)
 
 
 def _plain(node: yaml.Node, path: Path, document: Document) -> Any:
@@ -122,7 +130,7 @@ def _plain(node: yaml.Node, path: Path, document: Document) -> Any:
     if isinstance(node, yaml.SequenceNode):
         return [_plain(n, (*path, i), document) for i, n in enumerate(node.value)]
     try:
-        return _scalar(node)
+        return _scalar(node, path)
     except ValueError as error:
         document.problems.append((*document.marks[path], f"{dotted(path)}: {error}"))
         return str(node.value)
@@ -150,24 +158,29 @@ def _items(node: yaml.MappingNode, path: Path, document: Document) -> Iterator[t
         document.problems.append((*where, said))
 
 
-def _scalar(node: yaml.Node) -> Any:
+def _scalar(node: yaml.Node, path: Path) -> Any:
     """The value as YAML 1.1 has it.
 
     Raises ValueError where only YAML 1.1 would read it so, and for what nobody can print.
     """
     text = str(node.value)
+    hidden = any(is_secret(name, text) for name in path if isinstance(name, str))
     if UNPRINTABLE.search(text):
-        raise ValueError(f"wanted printable text, found {shown(text)}")
+        said = MASK if hidden else shown(text)
+        raise ValueError(f"wanted printable text, found {said}")
     if node.tag in (STR, "!"):
         return text
     loader = yaml.SafeLoader("")
     try:
         value = loader.construct_object(node, deep=True)
     except (yaml.YAMLError, ValueError):
-        raise ValueError(f"wanted a plain value, found {short(text)}; quote it") from None
+        said = MASK if hidden else short(unsecret(text))
+        raise ValueError(f"wanted a plain value, found {said}; quote it") from None
     finally:
         loader.dispose()
     for pattern, kind in SURPRISES:
+        if hidden and pattern.match(text):
+            raise ValueError(f"wanted an unambiguous value, found {MASK}; quote it")
         if pattern.match(text):
             value = shown(value) if isinstance(value, bool) else value
             other = f", or write {value}" if kind.startswith("the truth") else " if it is text"

@@ -40,7 +40,10 @@ def start(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _spawn(request: dict[str, Any]) -> tuple[subprocess.Popen[bytes], Path, int]:
-    """The process in a new session, with the login's environment, ours, `env` over it."""
+    """The process in a new session, with the login's environment, ours, `env` over it.
+
+    The log's header is `shown`, in which secrets are masked; without it, the program alone.
+    """
     base = files.state_dir(request["cluster"])
     living = {p.run for p in processes.ours(request["cluster"])}
     log = logs.new(request["cluster"], request["run"], request["unit"], living)
@@ -49,7 +52,7 @@ def _spawn(request: dict[str, Any]) -> tuple[subprocess.Popen[bytes], Path, int]
     fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     with os.fdopen(fd, "ab") as stream:
         stamp = time.strftime("%Y-%m-%d %H:%M:%S")
-        stream.write(f"== sparkctl {stamp}: {' '.join(argv)}\n".encode())
+        stream.write(f"== sparkctl {stamp}: {request.get('shown', argv[0])}\n".encode())
         stream.flush()
         offset = stream.tell()
         try:

@@ -6,7 +6,9 @@ import json
 
 from sparkctl.inventory.models import Argument, Inventory
 from sparkctl.node import modelpath
+from sparkctl.secret.value import Secret, protected_text, revealed, text_of
 from sparkctl.serving.recipe import BASE, Choice
+from sparkctl.serving.secretarguments import by_environment
 
 DEFAULT_SHARE = 0.92  # vLLM's own from 0.20 on (vLLM 0.14 to 0.33, compared)
 
@@ -14,6 +16,8 @@ DEFAULT_SHARE = 0.92  # vLLM's own from 0.20 on (vLLM 0.14 to 0.33, compared)
 def vllm_argv(inventory: Inventory, recipe: Choice, home: str) -> tuple[str, ...]:
     """`vllm serve …` for the head, whose home ~/ in vllm.model is: the inventory's fields, then
     the defaults as it changes them.
+
+    A part with a secret in it is a Secret; the API key and the hub's token go by environment.
     """
     vllm = inventory.vllm
     argv = [f"{inventory.runtime.venv}/bin/vllm", "serve", modelpath.expanded(vllm.model, home)]
@@ -22,8 +26,9 @@ def vllm_argv(inventory: Inventory, recipe: Choice, home: str) -> tuple[str, ...
         argv += ["--served-model-name", vllm.served_model_name]
     argv += ["--tensor-parallel-size", str(vllm.tensor_parallel_size)]
     for name, value in {**recipe.defaults, **vllm.arguments}.items():
-        argv += _flag(name, value)
-    return tuple(argv)
+        if not by_environment(name, value):
+            argv += _flag(name, value)
+    return tuple(protected_text(part) for part in argv)
 
 
 def memory_share(inventory: Inventory) -> float:
@@ -42,10 +47,11 @@ def _flag(name: str, value: Argument) -> list[str]:
     if value is True:
         return [f"--{name}"]
     if isinstance(value, list):
-        return [f"--{name}", *(str(v) for v in value)]
+        return [f"--{name}", *(text_of(v) for v in value)]
     if isinstance(value, dict):
-        return [f"--{name}", json.dumps(value, separators=(",", ":"))]
-    return [f"--{name}", str(value)]
+        text, shown = (json.dumps(v, separators=(",", ":")) for v in (revealed(value), value))
+        return [f"--{name}", text if text == shown else Secret(text, shown)]
+    return [f"--{name}", text_of(value)]
 
 
 def ray_head_argv(inventory: Inventory, address: str, temp_dir: str) -> tuple[str, ...]:

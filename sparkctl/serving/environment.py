@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from sparkctl.errors import InventoryError, UsageError
 from sparkctl.fabric.choice import FabricChoice
 from sparkctl.inventory.models import Inventory, Node
+from sparkctl.secret.value import Secret, masked, protected_text, revealed
+from sparkctl.serving.secretarguments import API_KEY, variables
 
 # The recipe for a pair, so that a cluster serves without any layer. What the names mean to NCCL
 # and Gloo: fabric/matcher.py. From vLLM 0.22.1 what a node has set itself wins over what the
@@ -48,15 +50,13 @@ BUILT_IN: dict[str, str] = {
 REFERENCES = ("FABRIC_ADDRESS", "SOCKET_INTERFACE", "HCAS", "NODE")
 LINE = re.compile(r"(?:(-)\s*|export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*(?:=(.*))?$")
 REFERENCE = re.compile(r"\$\{([^}]*)\}")
-# TOKENIZERS_PARALLELISM holds no token, RAY_AUTH_TOKEN_PATH names a file.
-SECRET = re.compile(r"(?i)(?!.*_(path|file)$)(.*(token(?!iz)|secret|passw|credential)|.*key$)")
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-MASK = "****"
+ARGUMENTS_LAYER = "vllm.arguments"
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A value and the layer that it came from."""
+    """A value, a Secret if it is one, and the layer that it came from."""
 
     value: str
     layer: str
@@ -70,15 +70,12 @@ class Layer:
     values: dict[str, str | None]
 
 
-def masked(name: str, value: str) -> str:
-    """The value, or **** when the name says that it is a secret."""
-    return MASK if value and SECRET.match(name) else value
-
-
 def unknown_references(value: str) -> list[str]:
     """Each ${NAME} in a value that no node knows, as wanted and found."""
     wanted = ", ".join(f"${{{name}}}" for name in REFERENCES)
-    found = [m[0] for m in REFERENCE.finditer(value) if m[1] not in REFERENCES]
+    found = [m[0] for m in REFERENCE.finditer(revealed(value)) if m[1] not in REFERENCES]
+    if isinstance(value, Secret):
+        found = ["another" for _ in found[:1]]  # it is a part of the secret
     return [f"wanted one of {wanted}, found {reference}" for reference in found]
 
 
@@ -96,22 +93,25 @@ def parse_layer(name: str, text: str) -> Layer:
             continue
         match = LINE.match(stripped)
         if not match or bool(match[1]) == (match[3] is not None):
-            found = ascii(stripped.partition("=")[0])[:60]
+            name_part, sign, _ = stripped.partition("=")
+            # Without the sign a line that is no name may be the rest of a secret.
+            named = sign or LINE.fullmatch(masked("", stripped))
+            found = ascii(name_part)[:60] if named else "a line without ="
             problems.append(f"{name}:{number}: wanted KEY=VALUE, -KEY or # comment, found {found}")
             continue
         key, value = match[2], None if match[1] else match[3].strip()
-        said = [f"{key}: {text}" for text in _value_problems(value or "")]
+        said = [f"{key}: {text}" for text in _value_problems(key, value or "")]
         if key in values:
             said.append(f"{key}: wanted each name once, found it again")
         problems += [f"{name}:{number}: {text}" for text in said]
-        values[key] = value if value is None else _unquoted(value)
+        values[key] = value if value is None else protected_text(_unquoted(value), key)
     if problems:
         raise InventoryError(problems, hint="an env layer holds KEY=VALUE lines, as in env/*.env")
     return Layer(name, values)
 
 
-def _value_problems(value: str) -> list[str]:
-    problems = unknown_references(value)
+def _value_problems(name: str, value: str) -> list[str]:
+    problems = unknown_references(protected_text(value, name))
     if UNPRINTABLE.search(value):
         problems.append("wanted printable text, found a control character")
     quoted = value[:1] in ("'", '"')
@@ -130,7 +130,11 @@ def _unquoted(value: str) -> str:
 
 def merge(inventory: Inventory, node: Node, layers: list[Layer]) -> dict[str, Setting]:
     """A node's settings by name, each from the last layer that has it; references stand as they
-    are, and need no node."""
+    are, and need no node.
+
+    vLLM's secret arguments come last: as in vLLM itself (0.32,
+    vllm/entrypoints/serve/middleware/register.py), an argument wins over its variable.
+    """
     merged: dict[str, Setting] = {}
     for layer in (
         Layer("built-in", dict(BUILT_IN)),
@@ -142,8 +146,17 @@ def merge(inventory: Inventory, node: Node, layers: list[Layer]) -> dict[str, Se
             if value is None:
                 merged.pop(name, None)
             else:
-                merged[name] = Setting(value, layer.name)
-    return dict(sorted(merged.items()))
+                merged[name] = Setting(protected_text(value, name), layer.name)
+    return dict(sorted({**merged, **_by_argument(inventory, node)}.items()))
+
+
+def _by_argument(inventory: Inventory, node: Node) -> dict[str, Setting]:
+    """The variables that stand for arguments of vLLM; its API key is the head's alone."""
+    return {
+        name: Setting(value, ARGUMENTS_LAYER)
+        for name, value in variables(inventory.vllm.arguments).items()
+        if name != API_KEY or node.role == "head"
+    }
 
 
 def render(
@@ -164,21 +177,31 @@ def render(
     return {
         name: Setting(_resolve(name, setting, known), setting.layer)
         for name, setting in merge(inventory, node, layers).items()
-        if choice is not None or not _of_fabric(setting.value)
+        if choice is not None or not _of_fabric(setting)
         # Without HCAs the list is empty, and an empty list selects every device.
         if choice is None or choice.hcas or setting.value != "${HCAS}"
     }
 
 
-def _of_fabric(value: str) -> bool:
-    return any(m[1] in REFERENCES and m[1] != "NODE" for m in REFERENCE.finditer(value))
+def _references(setting: Setting) -> list[str]:
+    """The names that a value refers to; an argument of vLLM is its text, and refers to none."""
+    if setting.layer == ARGUMENTS_LAYER:
+        return []
+    return [m[1] for m in REFERENCE.finditer(revealed(setting.value))]
+
+
+def _of_fabric(setting: Setting) -> bool:
+    return any(name in REFERENCES and name != "NODE" for name in _references(setting))
 
 
 def _resolve(name: str, setting: Setting, known: Mapping[str, str]) -> str:
+    if not _references(setting):
+        return setting.value
     unknown = unknown_references(setting.value)
     if unknown:
         raise UsageError(
             f"{name} in layer {setting.layer}: {unknown[0]}",
             hint=f"correct {name} there, or drop it with a line -{name}",
         )
-    return REFERENCE.sub(lambda match: known[match[1]], setting.value)
+    text = REFERENCE.sub(lambda match: known[match[1]], revealed(setting.value))
+    return protected_text(text, name)

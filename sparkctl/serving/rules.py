@@ -9,6 +9,7 @@ from contextlib import suppress
 
 from sparkctl.inventory.models import Argument, Inventory
 from sparkctl.serving.recipe import MINIMAX_M2, Choice
+from sparkctl.serving.secretarguments import readable
 
 # Variables that nothing reads any more (vLLM 0.14 to 0.33, compared), and what does it now.
 GONE = {
@@ -27,7 +28,15 @@ def warnings(inventory: Inventory, environment: Mapping[str, str], recipe: Choic
 
     What depends on the model's architecture is left out where `recipe` does not know it.
     """
-    return [*_variables(environment), *_arguments(inventory, recipe)]
+    return [*_variables(environment), *_arguments(inventory, recipe), *_readable(inventory)]
+
+
+def _readable(inventory: Inventory) -> Iterator[str]:
+    for name in readable(inventory.vllm.arguments):
+        yield (
+            f"vllm.arguments.{name}: holds a secret that every user of the head can read in vLLM's"
+            " command line; use a file or an environment variable if vLLM has one for it"
+        )
 
 
 def _variables(environment: Mapping[str, str]) -> Iterator[str]:

@@ -14,13 +14,38 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from sparkctl.lab.faults import engine
+from sparkctl.lab.lab import Lab
+from sparkctl.node.completion import unverified
 from tests.lab.cluster import Cluster
 from tests.lab.examine import examine
 
 pytestmark = [pytest.mark.lab, pytest.mark.serving]
 FOREIGN = "/tmp/foreign-ray"
+KEY = "planted-key"
+CERTIFICATE = (
+    "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=elsewhere.example"
+    " -keyout ~/tls.key -out ~/tls.crt 2>/dev/null; echo ~"
+)
+
+
+@pytest.fixture(scope="module")
+def guarded(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Cluster:
+    """The lab through an inventory whose API has a key and speaks TLS."""
+    plain = Cluster(lab, lab.inventory)
+    home = plain.on("spark-1", CERTIFICATE).strip()
+    vllm = yaml.safe_load(lab.inventory.read_text())["vllm"]
+    arguments = {"ssl-keyfile": f"{home}/tls.key", "ssl-certfile": f"{home}/tls.crt"}
+    vllm["arguments"] = {**vllm.get("arguments", {}), "api-key": KEY, **arguments}
+    return plain.changed(tmp_path_factory.mktemp("guarded") / "inventory.yaml", vllm=vllm)
+
+
+@pytest.fixture
+def cluster(guarded: Cluster) -> Cluster:
+    """In place of the lab's own inventory."""
+    return guarded
 
 
 def status(cluster: Cluster, *, code: int = 0) -> dict[str, Any]:
@@ -49,9 +74,12 @@ def test_up_from_nothing_ends_with_a_completion(cluster: Cluster) -> None:
                 "max_tokens": 8,
             }
         ).encode(),
-        {"Content-Type": "application/json"},
+        {"Content-Type": "application/json", "Authorization": f"Bearer {KEY}"},
     )
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    assert report["endpoint"].startswith("https://")
+    opener = urllib.request.build_opener(
+        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=unverified())
+    )
     with opener.open(request, timeout=120) as reply:
         assert json.load(reply)["usage"]["completion_tokens"] >= 1
 
@@ -89,6 +117,17 @@ def test_the_token_and_environment_are_private(served: Cluster) -> None:
         token = served.on(node, "cat ~/.sparkctl/lab/ray-token").strip()
         assert token not in served.on(node, "cat /proc/*/cmdline | tr '\\0' ' '")
         assert token not in served.run("status", "--json").stdout
+
+
+def test_the_api_key_is_in_the_heads_environment_alone(served: Cluster) -> None:
+    assert KEY in served.on("spark-1", "cat ~/.sparkctl/lab/environment.json")
+    assert KEY not in served.on("spark-2", "cat ~/.sparkctl/lab/environment.json")
+    for node in ("spark-1", "spark-2"):
+        assert KEY not in served.on(node, "cat /proc/*/cmdline | tr '\\0' ' '")
+        assert KEY not in served.on(node, "cat ~/.sparkctl/lab/applied.json")
+        assert KEY not in served.on(node, "cat ~/.sparkctl/lab/logs/*/*")
+    for shown in (("status", "--deep", "--json"), ("plan",), ("env",), ("plan", "--json")):
+        assert KEY not in served.run(*shown).stdout
 
 
 def test_logs_of_both(served: Cluster) -> None:

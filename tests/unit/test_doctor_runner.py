@@ -13,7 +13,7 @@ from sparkctl.cluster.session import Session
 from sparkctl.doctor.check import Check, Source
 from sparkctl.doctor.finding import Finding, Severity, ok
 from sparkctl.doctor.fix import Planned, apply, plan
-from sparkctl.doctor.masking import command_line, masking, secretless
+from sparkctl.doctor.masking import masking
 from sparkctl.doctor.preflight import refuse
 from sparkctl.doctor.remedy import Action, Removal
 from sparkctl.doctor.runner import choose_checks, counts, evaluate, failed, sources
@@ -21,6 +21,7 @@ from sparkctl.doctor.view import View
 from sparkctl.errors import PreflightError, SparkctlError, UsageError
 from sparkctl.report.doctor import print_findings, summary
 from sparkctl.report.html import hosts, page, people
+from sparkctl.secret.text import command_line, secretless
 from tests.unit.doctorview import INVENTORY, examined, healthy
 
 

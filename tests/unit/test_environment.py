@@ -8,7 +8,8 @@ from sparkctl.errors import InventoryError, UsageError
 from sparkctl.fabric.choice import FabricChoice
 from sparkctl.inventory.loader import parse
 from sparkctl.inventory.models import Inventory
-from sparkctl.serving.environment import Setting, masked, parse_layer, render
+from sparkctl.secret.value import masked
+from sparkctl.serving.environment import Setting, parse_layer, render
 from tests.unit.test_inventory import GOOD
 
 CHOICE = FabricChoice(

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkctl.doctor.masking import command_line, masking
+from sparkctl.doctor.masking import masking
+from sparkctl.secret.text import command_line
 
 FORMS = [
     "docker run --env=HF_TOKEN={} img",

@@ -10,10 +10,10 @@ from sparkctl.cluster.places import APPLIED, temp_dir
 from sparkctl.cluster.record import records
 from sparkctl.doctor.check import Check
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
-from sparkctl.doctor.masking import command_line
 from sparkctl.doctor.remedy import Remedy, Removal
 from sparkctl.doctor.view import View
 from sparkctl.inventory.rules import worker_range
+from sparkctl.secret.text import command_line
 
 # Ray starts a worker for each of GB10's 20 cores before any is asked for, and more beside them
 # (Ray 2.60, src/ray/raylet/worker_pool.cc); each listens on a port of its own.

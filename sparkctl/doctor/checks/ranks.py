@@ -11,11 +11,11 @@ from sparkctl.doctor.checks.processes import strays
 from sparkctl.doctor.checks.running import idle
 from sparkctl.doctor.checks.verbs import CAP_IPC_LOCK, ENOUGH, UNLIMITED
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
-from sparkctl.doctor.masking import command_line
 from sparkctl.doctor.remedy import Remedy
 from sparkctl.doctor.view import Missing, View
 from sparkctl.node.settings import watched
-from sparkctl.serving.environment import SECRET
+from sparkctl.secret.text import command_line
+from sparkctl.secret.value import protected_text, public
 from sparkctl.serving.progress import Progress
 
 UNSET = "unset"
@@ -51,14 +51,14 @@ def environment(view: View, name: str) -> Iterator[Finding]:
             " titles were written over it"
         )
         return
-    planned = {k: v for k, v in view.environment(name).items() if not SECRET.match(k)}
+    planned = public(view.environment(name))
     different: dict[tuple[str, str], list[int]] = {}
     for process in shown:
         found = process["environment"]
         added = {k for k, v in found.items() if k not in planned and not _own(k, v)}
         for variable in planned.keys() | added:
             if found.get(variable) != planned.get(variable):
-                value = found.get(variable, UNSET)
+                value = protected_text(found.get(variable, UNSET), variable)
                 different.setdefault((variable, value), []).append(process["pid"])
     for (variable, value), pids in sorted(different.items()):
         yield _different(variable, planned.get(variable), value, pids)

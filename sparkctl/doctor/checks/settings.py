@@ -11,7 +11,7 @@ from sparkctl.doctor.finding import Evidence, Finding, fail, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy, command
 from sparkctl.doctor.view import View
 from sparkctl.fabric.ncclparam import number
-from sparkctl.serving.environment import masked
+from sparkctl.secret.value import masked, protected_text
 from sparkctl.serving.recipe import Choice, choose_recipe
 from sparkctl.serving.rules import warnings
 
@@ -52,7 +52,7 @@ def profiles(view: View, name: str) -> Iterator[Finding]:
     planned = view.environment(name)
     told = 0
     for entry in view.group(name, "settings")["profiles"]:
-        variable, value = entry["name"], entry["value"]
+        variable, value = entry["name"], protected_text(entry["value"], entry["name"])
         if variable in planned.why:
             told += 1
             yield unknown(

@@ -1,0 +1,66 @@
+"""A text, most often a command line, without the secrets in it; pure."""
+
+from __future__ import annotations
+
+import re
+
+from sparkctl.secret.names import COUNT, COUNTED, MASK, NAME, OTHER, TOKEN, URL
+
+# What follows a name: quoted, with a shell's or JSON's escapes; a list; else up to the next space.
+VALUE = (
+    r"""(?:\\+"[^"]*"?|"(?:\\.|[^"\\])*"?[^\s,;:&|)}\]"']*|'[^']*'?[^\s,;:&|)}\]"']*"""
+    r"""|\[[^\]]*\]?|[^\s\["']\S*)"""
+)
+START = rf"(?i)(?<![\w.-]){OTHER}"
+NO_COUNT = rf"""(?!["']?{COUNT}(?![\w.-]))"""
+EQUALS = r"""=(?=\S)|\s+=\s+|\\*["']\]?\s*[:=]\s*"""
+ASSIGNMENTS = (
+    re.compile(rf"{START}({NAME})({EQUALS}){VALUE}"),
+    re.compile(rf"{START}({COUNTED})({EQUALS}){NO_COUNT}{VALUE}"),
+    # A header or a line of YAML; but a `key:` by itself is also a word of ours.
+    re.compile(rf"{START}(?!key:)({NAME})(:\s*)(?!//|:){VALUE}"),
+    # A flag whose last word is a secret's: --hf-token X, -token X; not --max-batched-tokens 8.
+    re.compile(rf"{START}(?=-)({NAME})(\s+)(?!-){VALUE}"),
+    re.compile(rf"{START}(?=-)([\w.-]*tokens)(\s+)(?!-){NO_COUNT}{VALUE}"),
+    # csh's and fish's assignment.
+    re.compile(rf"{START}((?:setenv|set\s+(?:-\S+\s+)+)\s*{NAME})(\s+){VALUE}"),
+)
+# vLLM's takes several, up to the next flag (vLLM 0.32, vllm/entrypoints/launchers/cli_args.py).
+API_KEYS = re.compile(r"(?i)(?<![\w-])(--api[-_]keys?)[= ]\s*(?!-)\S+(?:\s+(?!-)\S+)*")
+# With a scheme that has one word, or two words: what another scheme has is not known.
+AUTHORIZATION = re.compile(
+    r"""(?i)\b(authorization\\*["']?\s*[:=]\s*\\*["']?(?:(?:basic|bearer|token|apikey)\s+)?)"""
+    r"""(?:(?:digest|aws4)[^'\n]*|(?<=\s)(?<!:\s)[^\s'"]+|[^\s'"]+(?:\s+[^\s'"-][^\s'"]*)?)"""
+)
+BEARER = re.compile(r"(?i)\b(bearer)\s+[^\s'\"]+")
+COOKIE = re.compile(r"""(?i)\b(cookie\\*["']?:\s*\\*["']?)[^'"\n]+""")
+# Programs that take a password by a flag of one letter.
+LETTER = re.compile(
+    r"(\bsshpass\s+(?:-v\s+|-P\s*\S+\s+)*-p|\bredis-cli\b[^|;&]*?\s-a"
+    rf"|\b(?:mysql\w*|mariadb\w*|(?:docker|podman|nerdctl)\s+login)\b[^|;&]*?\s-p)(\s*){VALUE}"
+)
+# curl's user and password; not docker's uid:gid.
+LOGIN = re.compile(
+    r"""(?<!\S)((?:-u|-U|--(?:proxy-)?user)[= ]?["']?[^\s:="']+):(?!\d+(?!\S))[^\s"']+"""
+)
+
+LOOKED_AT = 2048  # characters of a command line, of which fewer are told
+
+
+def secretless(text: str) -> str:
+    """The text, most often somebody's command line, without passwords, keys and tokens."""
+    text = API_KEYS.sub(rf"\1 {MASK}", text)
+    for pattern in (AUTHORIZATION, COOKIE):
+        text = pattern.sub(rf"\1{MASK}", text)
+    text = BEARER.sub(rf"\1 {MASK}", text)
+    for pattern in (*ASSIGNMENTS, LETTER):
+        text = pattern.sub(rf"\1\2{MASK}", text)
+    text = LOGIN.sub(rf"\1:{MASK}", text)
+    text = URL.sub(f"://{MASK}@", text)
+    return TOKEN.sub(MASK, text)
+
+
+def command_line(text: str, limit: int = 160) -> str:
+    """Somebody's command line as it may be told: on one line, printable, without secrets."""
+    line = " ".join(secretless(text[:LOOKED_AT]).split())
+    return "".join(c if c.isprintable() else "?" for c in line)[:limit]

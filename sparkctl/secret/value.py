@@ -1,0 +1,147 @@
+"""Values that show a mask wherever they are printed; pure.
+
+They are made where text enters (inventory/models.py, serving/environment.parse_layer), so a
+printer cannot forget to mask; what goes to a node asks for the text by `revealed`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Self, TypeVar, cast
+
+from sparkctl.secret.names import MASK, is_secret
+from sparkctl.secret.text import LOOKED_AT, secretless
+
+V = TypeVar("V")
+HASHED = "sha256:"
+LONGEST = LOOKED_AT  # characters that are searched: the patterns are not linear in time
+
+
+class Secret(str):
+    """A value of which at least a part is secret: as a str it is only what may be shown.
+
+    So whatever prints, formats, cuts or encodes it gets the mask. Equality and hash are those of
+    the real text.
+    """
+
+    __slots__ = ("_value",)
+    _value: object
+
+    def __new__(cls, value: object, shown: str = MASK) -> Self:
+        """`value` is text, or a number in a mapping; `shown` is what may be printed."""
+        made = super().__new__(cls, shown)
+        made._value = value
+        return made
+
+    def __getnewargs__(self) -> tuple[object, str]:  # type: ignore[override]
+        """For copies."""
+        return self._value, str(self)
+
+    def reveal(self) -> str:
+        """The real text."""
+        return str(self._value)
+
+    def __eq__(self, other: object) -> bool:
+        return self.reveal() == (other.reveal() if isinstance(other, Secret) else other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(self.reveal())
+
+
+def protected(name: str, value: Any) -> Any:
+    """The value of an argument or a variable, with a Secret for each secret in it.
+
+    Lists and mappings are gone through; in a mapping each key is a name, and below the name of a
+    secret everything is one.
+    """
+    if isinstance(value, Secret) or value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, dict):
+        return {k: protected(name if is_secret(name) else str(k), v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [protected(name, item) for item in value]
+    if is_secret(name, value):
+        return value if value == "" else Secret(value)
+    return protected_text(value, name) if isinstance(value, str) else value
+
+
+def protected_text(text: str, name: str = "") -> str:
+    """The text, or a Secret that shows it without the secrets in it, if there are any."""
+    if isinstance(text, Secret):
+        return text
+    shown = _shown(text, name)
+    return text if shown == text else Secret(text, shown)
+
+
+def _shown(text: str, name: str) -> str:
+    if not text:
+        return text
+    if is_secret(name, text):
+        return MASK
+    if len(text) > LONGEST:
+        return f"({len(text)} characters)"
+    if text[0] in "{[":
+        with suppress(ValueError, RecursionError):
+            read = json.loads(text)
+            kept = protected(name, read)
+            # Equality sees the real text, and JSON only what is shown.
+            if json.dumps(kept) != json.dumps(read):
+                return json.dumps(kept, separators=(",", ":"))
+    if name.lower().endswith("proxy") and "://" not in text and "@" in text:
+        return f"{MASK}@{text.rpartition('@')[2]}"
+    return secretless(text)
+
+
+def masked(name: str, value: str) -> str:
+    """What may be shown of a value: all of it, a part, or **** when the name is a secret's."""
+    return str(protected_text(value, name))
+
+
+def revealed(value: V) -> V:
+    """The same value with the real texts: for a node, by stdin or a 0600 file, and for digests."""
+    return cast(V, _revealed(value))
+
+
+def text_of(value: object) -> str:
+    """A scalar as a command line or a variable has it, a secret number too."""
+    return Secret(value.reveal(), str(value)) if isinstance(value, Secret) else str(value)
+
+
+def public(values: Mapping[str, str]) -> dict[str, str]:
+    """The variables that are no secret, neither by their name nor by a part of their value."""
+    return {
+        name: value
+        for name, value in values.items()
+        if not (isinstance(value, Secret) or is_secret(name))
+    }
+
+
+def replaced(argv: Sequence[str], by: Callable[[Secret], str]) -> tuple[str, ...]:
+    """The argv with `by(secret)` for each Secret in it."""
+    return tuple(by(part) if isinstance(part, Secret) else part for part in argv)
+
+
+def _revealed(value: Any) -> Any:
+    if isinstance(value, Secret):
+        return value._value
+    if isinstance(value, Mapping):
+        return {k: _revealed(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_revealed(item) for item in value)
+    return value
+
+
+def hashed(name: str, value: str, salt: str) -> str:
+    """For records: `sha256:…` of a secret, the same for the same name, text and salt; any other
+    value itself."""
+    kept = protected_text(value, name)
+    if not isinstance(kept, Secret):
+        return kept
+    data = json.dumps([salt, name, kept.reveal()]).encode()
+    return f"{HASHED}{hashlib.sha256(data).hexdigest()}"

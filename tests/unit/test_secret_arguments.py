@@ -1,0 +1,180 @@
+"""vLLM's secret arguments go by environment; what would stand in its command line is refused."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from sparkctl.cluster.record import digest, make, text
+from sparkctl.cluster.wish import Wish, make_wish
+from sparkctl.inventory.loader import parse
+from sparkctl.secret.value import Secret, revealed
+from sparkctl.serving.environment import Layer, parse_layer
+from sparkctl.serving.recipe import Choice
+from sparkctl.serving.rules import warnings
+from tests.unit.test_cluster import facts
+from tests.unit.test_inventory import GOOD, problems
+
+PW = "Pw-Of-Theirs"
+NO_RECIPE = Choice(None, "none")
+
+
+def wish(extra: str, *layers: Layer) -> Wish:
+    known = {"spark-1": facts(1), "spark-2": facts(2)}
+    return make_wish(parse((GOOD + extra).encode(), "x"), list(layers), known)
+
+
+def test_the_api_key_is_in_the_heads_environment_and_in_no_argv() -> None:
+    made = wish(f"  arguments: {{api-key: {PW}, hf-token: {PW}2}}\n")
+    assert "--api-key" not in made.head.vllm_argv
+    assert "--hf-token" not in made.head.vllm_argv
+    assert revealed(made.head.values)["VLLM_API_KEY"] == PW
+    assert "VLLM_API_KEY" not in made.nodes["spark-2"].values  # its server is the head's alone
+    assert all(revealed(n.values)["HF_TOKEN"] == f"{PW}2" for n in made.nodes.values())
+    assert PW in json.dumps(revealed(made.head.values))
+    assert PW not in json.dumps(made.head.values)
+    assert PW not in repr(made)
+
+
+@pytest.mark.parametrize(
+    ("written", "key"),
+    [("12345", "12345"), ("[12345]", "12345"), ("'1e5'", "1e5"), ("[one]", "one"),
+     ("'${NODE}'", "${NODE}"), ("'${X}'", "${X}")],
+)  # fmt: skip
+def test_a_key_is_its_text(written: str, key: str) -> None:
+    made = wish(f"  arguments: {{api-key: {written}}}\n")
+    assert revealed(made.head.values)["VLLM_API_KEY"] == key
+
+
+def test_an_argument_wins_over_its_variable_as_in_vllm() -> None:
+    layer = parse_layer("x.env", "VLLM_API_KEY=of-layer\nHF_TOKEN=of-layer")
+    made = wish(f"  arguments: {{api-key: {PW}}}\nenv: {{set: {{VLLM_API_KEY: of-set}}}}\n", layer)
+    assert made.head.environment["VLLM_API_KEY"].layer == "vllm.arguments"
+    assert revealed(made.head.values)["VLLM_API_KEY"] == PW
+    assert revealed(made.head.values)["HF_TOKEN"] == "of-layer"
+
+
+def test_without_the_argument_the_variable_stays_and_a_bare_flag_is_one() -> None:
+    layer = parse_layer("x.env", "VLLM_API_KEY=of-layer")
+    made = wish("  arguments: {api-key: null, hf-token: true}\n", layer)
+    assert revealed(made.head.values)["VLLM_API_KEY"] == "of-layer"
+    assert made.head.vllm_argv[-1] == "--hf-token"
+    assert "HF_TOKEN" not in made.head.values
+
+
+def test_another_secret_is_another_start_and_the_record_holds_none() -> None:
+    header = "  arguments: {{api-key: {0}1, otlp-traces-endpoint: 'http://bob:{0}2@h'}}\n"
+    one, two = (wish(header.format(k)).head for k in (PW, "other"))
+    record = make("r", one.vllm_argv, one.values)
+    assert record.changes(one.vllm_argv, one.values) == []
+    changed = record.changes(two.vllm_argv, two.values)
+    assert changed == ["--otlp-traces-endpoint changed", "VLLM_API_KEY changed"]
+    assert PW not in text({"vllm": record})
+    assert digest(one.vllm_argv, one.values) != digest(two.vllm_argv, two.values)
+
+
+def test_a_reference_in_a_secret_is_resolved() -> None:
+    made = wish("env: {set: {HTTP_PROXY: 'http://bob:PW@${NODE}', MY_TOKEN: 'a-${HCAS}'}}\n")
+    assert revealed(made.head.values)["HTTP_PROXY"] == "http://bob:PW@spark-1"
+    assert made.head.values["HTTP_PROXY"].encode() == b"http://****@spark-1"
+    assert revealed(made.head.values)["MY_TOKEN"] == "a-rocep1s0f0,roceP2p1s0f0"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name", "said"),
+    [
+        (f"api-key: [{PW}, b]", "api-key", "expected one value, got 2; VLLM_API_KEY carries one"),
+        ("api-key: 1.5", "api-key", "expected text; quote it"),
+        ("api-key: true", "api-key", "expected text; quote it"),
+        (f"hf-token: {{a: {PW}}}", "hf-token", "expected text; quote it"),
+        (f'api-key: "{PW}\\n"', "api-key", "expected printable ASCII"),
+        (f'api-key: "{PW}é"', "api-key", "expected printable ASCII"),
+        (f"api-ke: {PW}", "api-ke", "write api-key"),
+        (f"hf-tok: {PW}", "hf-tok", "write hf-token"),
+        (f"ssl-keyfile-password: {PW}", "ssl-keyfile-password", "vLLM has no such flag"),
+        (f"model-loader-extra-config: {{s3_access_key_id: {PW}}}", "model-loader-extra-config",
+         "every user of the node can read s3_access_key_id in vLLM's command line; set"
+         " S3_ACCESS_KEY_ID in an env layer"),
+        (f"model-loader-extra-config: '{{\"a\": {{\"s3_secret_access_key\": \"{PW}\"}}}}'",
+         "model-loader-extra-config", "every user of the node can read s3_secret_access_key in"
+         " vLLM's command line; set S3_SECRET_ACCESS_KEY in an env layer"),
+    ],
+)  # fmt: skip
+def test_what_would_show_a_secret_is_refused(arguments: str, name: str, said: str) -> None:
+    found = problems(GOOD + f"  arguments: {{{arguments}}}\n")
+    assert len(found) == 1
+    assert f": vllm.arguments.{name}: {said}" in found[0]
+    assert PW not in found[0]
+
+
+@pytest.mark.parametrize("name", ["api-server-count", "allow-credentials", "hf-overrides"])
+def test_flags_that_begin_alike_are_taken(name: str) -> None:
+    assert f"--{name}" in wish(f"  arguments: {{{name}: true}}\n").head.vllm_argv
+
+
+def test_a_key_that_no_client_can_send_is_refused_in_the_environment_too() -> None:
+    (found,) = problems(GOOD + f'env: {{set: {{VLLM_API_KEY: "{PW}\\n"}}}}\n')
+    assert "env.set.VLLM_API_KEY: expected printable ASCII" in found
+    assert PW not in found
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [f"otlp-traces-endpoint: 'http://bob:{PW}@h'", f"hf-overrides: {{auth_token: {PW}}}",
+     f"new-flag-password: {PW}", f"new-flag-key: 0{PW}", f"middleware: [a, 'https://x:{PW}@h']"],
+)  # fmt: skip
+def test_a_secret_without_a_variable_is_warned_of(arguments: str) -> None:
+    inventory = parse((GOOD + f"  arguments: {{{arguments}}}\n").encode(), "x")
+    (said,) = warnings(inventory, {}, NO_RECIPE)
+    assert said.startswith(f"vllm.arguments.{arguments.partition(':')[0]}: holds a secret")
+    assert PW not in said
+    argv = wish(f"  arguments: {{{arguments}}}\n").head.vllm_argv
+    assert any(isinstance(part, Secret) and PW in part.reveal() for part in argv)
+
+
+def test_no_warning_without_a_secret() -> None:
+    given = (
+        "  arguments: {max-num-batched-tokens: 8, api-key: a, hf-overrides: {eos_token_id: 2}}\n"
+    )
+    assert warnings(parse((GOOD + given).encode(), "x"), {}, NO_RECIPE) == []
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        f"env: {{set: {{MY_KEY: 0123{'4' * 9}}}}}\n",
+        f"env: {{set: {{MY_KEY: {'4' * 12}}}}}\n",
+        f"env: {{set: {{MY_KEY: *{PW}}}}}\n",
+        f"env: {{set: {{MY_KEY: !{PW}}}}}\n",
+        f"env: {{set: {{MY_KEY: !{PW}!x y}}}}\n",
+        f'env: {{set: {{MY_KEY: "{PW}\\0"}}}}\n',
+        f"env: {{set: {{MY_KEY: '${{{PW}}}'}}}}\n",
+        f"env: {{set: ['http://bob:{PW}@h']}}\n",
+        f"env: 'http://bob:{PW}@h{'x' * 99}'\n",
+        f"env: 'http://bob:{PW + 'x' * 99}@h'\n",
+        f"api_key: {PW}\n",
+        f"ray: {{port: 'sk-{PW}1'}}\n",
+        f"  arguments: {{api-key: [{{a: {PW}}}]}}\n",
+        f"  arguments: {{api-key: 0123{'4' * 9}}}\n",
+    ],
+)
+def test_messages_of_an_inventory_show_no_secret(planted: str) -> None:
+    found = problems(GOOD + planted)
+    assert found
+    assert not any(PW in line or "444" in line for line in found), found
+
+
+@pytest.mark.parametrize(
+    "line", [f"MY_TOKEN=${{{PW}}}", f"MY_TOKEN='{PW}", f"{PW}+/more", f"MY_TOKEN={PW} # x"]
+)
+def test_messages_of_a_layer_show_no_secret(line: str) -> None:
+    with pytest.raises(Exception, match="wanted") as caught:
+        parse_layer("x.env", line)
+    assert PW not in str(caught.value)
+
+
+def test_a_secret_number_is_text_in_argv() -> None:
+    argv = wish("  arguments: {new-flag-key: 1234}\n").head.vllm_argv
+    assert revealed(argv)[-2:] == ("--new-flag-key", "1234")
+    assert str(argv[-1]) == "****"

@@ -1,0 +1,100 @@
+"""What a node gets: the real text on stdin, and a log's header in which it is masked."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from sparkctl.cluster import steps
+from sparkctl.cluster.difference import compare
+from sparkctl.cluster.run import Run
+from sparkctl.cluster.status import status
+from sparkctl.cluster.wish import make_wish
+from sparkctl.inventory.loader import parse
+from sparkctl.inventory.models import Node
+from sparkctl.node import launch
+from sparkctl.remote.fanout import each
+from tests.unit.test_cluster import facts
+from tests.unit.test_doctor_gather import Asked as Reached
+from tests.unit.test_inventory import GOOD
+
+PW = "Pw-Of-Theirs"
+ARGUMENTS = f"  arguments: {{api-key: {PW}1, otlp-traces-endpoint: 'http://bob:{PW}2@h'}}\n"
+
+
+class Asked:
+    """A session that remembers each request as it would travel."""
+
+    def __init__(self) -> None:
+        self.inventory = parse((GOOD + ARGUMENTS).encode(), "x")
+        self.facts = {n.name: facts(i) for i, n in enumerate(self.inventory.nodes, 1)}
+        for found in self.facts.values():
+            found["state"]["exists"] = True
+        self.requests: dict[tuple[str, str], dict[str, Any]] = {}
+
+    def node(self, name: str) -> Node:
+        return next(n for n in self.inventory.nodes if n.name == name)
+
+    def ask(self, node: Node, target: str, request: dict[str, Any], **_: Any) -> dict[str, Any]:
+        self.requests[node.name, target] = json.loads(json.dumps(request))
+        return {"status": 0, "applied.json": None, "ray-token": "t"}
+
+    def ask_all(self, nodes: Any, target: str, request: Any, **_: Any) -> Any:
+        return each(list(nodes), lambda n: self.ask(n, target, request(n)), key=lambda n: n.name)
+
+
+def run() -> tuple[Run, Asked]:
+    session: Any = Asked()
+    wish = make_wish(session.inventory, [], session.facts)
+    reporter: Any = SimpleNamespace()
+    return Run(session, wish, compare(wish, session.facts), reporter), session
+
+
+def test_the_environment_file_holds_the_real_key() -> None:
+    made, session = run()
+    steps.write_files(made)
+    written = session.requests["spark-1", "files.write"]["files"]["environment.json"]
+    assert json.loads(written)["VLLM_API_KEY"] == f"{PW}1"
+    assert f"{PW}1" not in session.requests["spark-2", "files.write"]["files"]["environment.json"]
+
+
+def test_vllm_gets_its_argv_and_the_header_none_of_its_secrets(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made, session = run()
+    monkeypatch.setattr(steps, "watch_start", lambda *_: None)
+    steps.start_vllm(made)
+    request = session.requests["spark-1", "launch.start"]
+    assert request["argv"][-1] == f"http://bob:{PW}2@h"
+    assert "http://****@h" in request["shown"]
+    assert PW not in request["shown"]
+    assert f"{PW}1" not in json.dumps(request)
+
+
+@pytest.mark.parametrize("shown", ["sh -c ****", None])
+def test_the_logs_header_is_what_may_be_shown(
+    shown: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    request = {"cluster": "c", "argv": ["/bin/sh", "-c", f": {PW}"], "env": {}, "unit": "x",
+               "run": "r", "timeout": 10}  # fmt: skip
+    answer = launch.run(request if shown is None else {**request, "shown": shown})
+    assert answer["status"] == 0
+    header = next((tmp_path / ".sparkctl/c").rglob("x.log")).read_text()
+    assert header.startswith("== sparkctl ")
+    assert header.endswith(f": {shown or '/bin/sh'}\n")
+
+
+def test_status_shows_a_command_line_without_its_secrets() -> None:
+    session = Reached()
+    command = f"python vllm serve m --api-key {PW} --otlp http://bob:{PW}@h --port 1"
+    ours = [{"pid": 1, "role": "vllm", "command": command, "since": 1.0, "run": "r"}]
+    session.facts["spark-1"] = {**session.facts["spark-1"], "ours": ours}
+    (process,) = status(session).nodes[0].processes
+    assert process["command"] == (
+        "python vllm serve m --api-key **** --otlp http://****@h --port 1"
+    )

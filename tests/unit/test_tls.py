@@ -1,0 +1,152 @@
+"""vLLM's API over https and with a key: which arguments work, and that the probes do."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import subprocess
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sparkctl.cluster.apiview import base_on_head, endpoint
+from sparkctl.doctor.health import health
+from sparkctl.inventory.loader import parse
+from sparkctl.node import completion
+from tests.unit.test_inventory import GOOD, problems
+
+KEY = "of-theirs"
+CERTIFIED = "ssl-keyfile: /k.pem, ssl-certfile: /c.pem"
+
+
+class Api(BaseHTTPRequestHandler):
+    """What vLLM answers with --api-key: /v1 needs the key, /version and /health do not."""
+
+    def do_GET(self) -> None:
+        answers: dict[str, Any] = {
+            "/version": {"version": "0.32.0"},
+            "/v1/models": {"data": [{"id": "m"}]},
+        }
+        self._answer(answers.get(self.path, {}))
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self._answer({"choices": [{"text": "x"}], "usage": {"completion_tokens": 4}})
+
+    def _answer(self, answer: dict[str, Any]) -> None:
+        known = self.headers.get("Authorization") == f"Bearer {KEY}"
+        self.send_response(200 if known or not self.path.startswith("/v1") else 401)
+        self.end_headers()
+        self.wfile.write(json.dumps(answer).encode())
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("tls") / "both.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
+         "/CN=elsewhere.example", "-keyout", path, "-out", f"{path}.crt"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    path.write_text(path.read_text() + Path(f"{path}.crt").read_text())
+    return path
+
+
+@pytest.fixture(params=["http", "https"])
+def base(request: pytest.FixtureRequest, certificate: Path) -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Api)
+    if request.param == "https":
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"{request.param}://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("VLLM_API_KEY", raising=False)
+    (tmp_path / ".sparkctl" / "sparks").mkdir(parents=True)
+    return tmp_path / ".sparkctl" / "sparks" / "environment.json"
+
+
+def ask(base: str) -> dict[str, Any]:
+    return completion.ask({"cluster": "sparks", "base": base, "tokens": 4, "timeout": 10})
+
+
+def test_a_completion_comes_back_over_tls_and_with_the_key(base: str, home: Path) -> None:
+    home.write_text(json.dumps({"VLLM_API_KEY": KEY}))
+    answer = ask(base)
+    assert "error" not in answer
+    assert (answer["version"], answer["models"], answer["tokens"]) == ("0.32.0", ["m"], 4)
+
+
+def test_without_the_key_the_refusal_is_told(base: str, home: Path) -> None:
+    home.write_text("{}")
+    assert "HTTP 401" in ask(base)["error"]
+
+
+def test_a_key_of_the_login_is_vllms_too(
+    base: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VLLM_API_KEY", KEY)
+    home.write_text("{}")
+    assert ask(base)["tokens"] == 4
+
+
+def test_health_needs_no_key_and_no_known_certificate(base: str) -> None:
+    assert health(base) == {"url": f"{base}/health", "error": None}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "scheme"),
+    [
+        (CERTIFIED, "https"),
+        ("ssl-certfile: /both.pem", "https"),
+        ("ssl-certfile: null", "http"),
+        ("ssl-ca-certs: /ca.pem", "http"),
+        ("", "http"),
+    ],
+)
+def test_one_place_decides_by_what_the_api_is_reached(arguments: str, scheme: str) -> None:
+    inventory = parse((GOOD + f"  arguments: {{{arguments}}}\n").encode(), "x")
+    assert base_on_head(inventory.vllm) == f"{scheme}://127.0.0.1:30000"
+    assert endpoint(inventory) == f"{scheme}://a:30000/v1"
+
+
+def test_an_ipv6_host_is_bracketed() -> None:
+    inventory = parse((GOOD.replace("host: a", "host: 'fd00::1'")).encode(), "x")
+    assert endpoint(inventory) == "http://[fd00::1]:30000/v1"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name", "said"),
+    [
+        ("ssl-keyfile: /k.pem", "ssl-keyfile", "it needs ssl-certfile"),
+        (f"{CERTIFIED}, ssl-cert-reqs: 2", "ssl-cert-reqs", "expected 0 or 1, got 2"),
+        (f"{CERTIFIED}, ssl-cert-reqs: '2'", "ssl-cert-reqs", "expected 0 or 1, got 2"),
+        ("ssl-certfile: c.pem", "ssl-certfile", "expected an absolute path"),
+        ("ssl-certfile: ~/c.pem", "ssl-certfile", "expected an absolute path"),
+        (f"{CERTIFIED}, ssl-ca-certs: ./c.pem", "ssl-ca-certs", "expected an absolute path"),
+        ("ssl-certfile: true", "ssl-certfile", "expected an absolute path"),
+    ],
+)
+def test_tls_that_cannot_work_is_refused(arguments: str, name: str, said: str) -> None:
+    (found,) = problems(GOOD + f"  arguments: {{{arguments}}}\n")
+    assert f": vllm.arguments.{name}: {said}" in found
+
+
+def test_tls_that_works_is_taken() -> None:
+    parse((GOOD + f"  arguments: {{{CERTIFIED}, ssl-cert-reqs: 1}}\n").encode(), "x")
