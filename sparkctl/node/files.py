@@ -18,7 +18,8 @@ def home(cluster: str) -> Path:
 def state_dir(cluster: str) -> Path:
     """This cluster's directory on this node, made if it is not there."""
     path = home(cluster)
-    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for folder in (path.parent, path):  # what mkdir makes by the way has the umask's mode
+        folder.mkdir(exist_ok=True, mode=0o700)
     return path
 
 

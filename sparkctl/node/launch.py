@@ -35,19 +35,18 @@ def start(request: dict[str, Any]) -> dict[str, Any]:
     """Start `argv` and leave it running; gives its pid, start ticks and its log's offset."""
     process, log, offset = _spawn(request)
     stat = processes.identity(process.pid)
-    logs.keep_small(process.pid, log, request["env"])
+    logs.keep_small(process.pid, log, _environment(request))
     return {"pid": process.pid, "started": stat, "log": str(log), "offset": offset}
 
 
 def _spawn(request: dict[str, Any]) -> tuple[subprocess.Popen[bytes], Path, int]:
-    """The process in a new session, with the login's environment, ours, `env` over it.
+    """The process in a new session, its log, and where in it the process begins to write.
 
     The log's header is `shown`, in which secrets are masked; without it, the program alone.
     """
     base = files.state_dir(request["cluster"])
     living = {p.run for p in processes.ours(request["cluster"])}
     log = logs.new(request["cluster"], request["run"], request["unit"], living)
-    environment = {**files.over_login(request["cluster"]), **request["env"]}
     argv = [str(Path(request["argv"][0]).expanduser()), *request["argv"][1:]]
     fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     with os.fdopen(fd, "ab") as stream:
@@ -61,10 +60,15 @@ def _spawn(request: dict[str, Any]) -> tuple[subprocess.Popen[bytes], Path, int]
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
-                env=environment,
+                env=_environment(request),
                 cwd=str(base),
                 start_new_session=True,
             )
         except OSError as error:
             sys.exit(f"cannot start {argv[0]}: {error.strerror}")
     return process, log, offset
+
+
+def _environment(request: dict[str, Any]) -> dict[str, str]:
+    """The login's, the cluster's over it, the request's `env` over both."""
+    return {**files.over_login(request["cluster"]), **request["env"]}

@@ -46,7 +46,8 @@ def new(cluster: str, run: str, unit: str, living: Collection[str]) -> Path:
     """The path of a new log of a run; of older runs the last ones are kept, and `living` ones."""
     base = files.state_dir(cluster) / "logs"
     folder = base / run
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for path in (base, folder):  # of a parent that mkdir makes by the way the mode is the umask's
+        path.mkdir(exist_ok=True, mode=0o700)
     known = sorted((p for p in base.iterdir() if p.is_dir()), key=lambda p: p.stat().st_mtime)
     for old in known[:-RUNS]:
         if old.name not in living and old.name != run:

@@ -111,9 +111,9 @@ def test_a_second_up_says_no_changes(served: Cluster) -> None:
 
 def test_the_token_and_environment_are_private(served: Cluster) -> None:
     for node in ("spark-1", "spark-2"):
-        assert served.on(node, "stat -c %a ~/.sparkctl/lab/*").split() == ["600"] * int(
-            served.on(node, "ls ~/.sparkctl/lab | wc -l")
-        )
+        modes = "find ~/.sparkctl/lab -{} {} -printf '%m\\n' | sort -u"
+        assert served.on(node, modes.format("type", "f")).split() == ["600"]
+        assert served.on(node, modes.format("type", "d")).split() == ["700"]
         token = served.on(node, "cat ~/.sparkctl/lab/ray-token").strip()
         assert token not in served.on(node, "cat /proc/*/cmdline | tr '\\0' ' '")
         assert token not in served.run("status", "--json").stdout
