@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from sparkctl.cluster.session import Session
@@ -63,16 +63,22 @@ class Lease:
         )
         return self._lost
 
-    def _renew(self) -> None:
+    def confirm(self) -> None:
+        """Ask the nodes now; raises LeaseLostError when one says that the lease is not ours."""
         request = {"token": self.token, "seconds": SECONDS}
-        while not self._over.wait(INTERVAL):
-            asked = [n for n in self._nodes if n.name not in self.unwritten]
-            answers = self._session.ask_all(asked, "lease.renew", lambda _: request, leased=False,
-                                            title="renewing the lease")  # fmt: skip
-            for name, answer in answers.ok.items():
-                if not answer["held"]:
-                    self.refused(name, answer["holder"])
-                    return
+        asked = [n for n in self._nodes if n.name not in self.unwritten]
+        answers = self._session.ask_all(
+            asked, "lease.renew", lambda _: request, leased=False, title="renewing the lease"
+        )
+        for name, answer in answers.ok.items():
+            if not answer["held"]:
+                self.refused(name, answer["holder"])
+        self.check()
+
+    def _renew(self) -> None:
+        with suppress(LeaseLostError):  # `check` raises it where it is heard
+            while not self._over.wait(INTERVAL):
+                self.confirm()
 
     def close(self) -> dict[str, SparkctlError]:
         """Give it back; gives the errors of nodes that keep it until it expires. Raises none of

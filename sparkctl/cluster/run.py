@@ -41,6 +41,11 @@ class Run:
         if self.session.lease is not None:
             self.session.lease.check()
 
+    def confirm(self) -> None:
+        """The same, after asking the nodes."""
+        if self.session.lease is not None:
+            self.session.lease.confirm()
+
     def mark(self, role: str) -> dict[str, str]:
         """The environment that tells our processes from everybody else's."""
         return {"SPARKCTL_CLUSTER": f"{self.cluster}/{self.id}", "SPARKCTL_ROLE": role}
@@ -78,6 +83,9 @@ def perform(run: Run, steps: tuple[Step, ...], *, keep: bool) -> None:
                 run.reporter.note("--keep: what this run started is left for inspection")
             else:
                 undo(run)
+        except LeaseLostError:
+            run.ended = ""  # what runs now is another's
+            raise
         finally:
             if run.ended:
                 run.reporter.note(
@@ -90,12 +98,14 @@ def perform(run: Run, steps: tuple[Step, ...], *, keep: bool) -> None:
 def undo(run: Run) -> None:
     """Take back what this run did, the last first; a failing part does not stop the others.
 
-    Raises KeyboardInterrupt when it is interrupted itself, once it has told so.
+    Raises KeyboardInterrupt when it is interrupted itself, once it has told so, LeaseLostError
+    when another run has taken over: what failed may be its doing, and what runs is its own.
     """
     if not run.undo:
         return
     late = run.session.pool.changing()
     try:
+        run.confirm()
         _take_back(run, run.reporter.step)
         # A start that Ctrl-C met on its way to a node may have come after its end was looked for.
         if settle(late):

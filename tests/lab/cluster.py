@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from sparkctl.cluster.lease import SECONDS
 from sparkctl.lab.lab import Lab
 
 # Each of pytest-xdist's workers has a lab of its own.
@@ -89,3 +92,27 @@ class Cluster:
         )
         found = {n.name: self.on(n.name, look).splitlines() for n in self.lab.nodes}
         return {name: lines for name, lines in found.items() if lines}
+
+
+def until(cluster: Cluster, line: str, *command: str) -> subprocess.Popen[str]:
+    """A command that has come to this line of its progress."""
+    process = cluster.start(*command)
+    assert process.stderr is not None
+    for said in process.stderr:
+        if line in said:
+            return process
+    raise AssertionError(f"{command} ended before {line!r}")
+
+
+def unlocked(attempt: Callable[[], subprocess.CompletedProcess[str]]) -> None:
+    """Until an attempt is no longer refused; a lease that nobody renews is over in time."""
+    deadline = time.monotonic() + 2 * SECONDS
+    while (done := attempt()).returncode == 1 and time.monotonic() < deadline:
+        assert "is locked by" in done.stderr
+    assert done.returncode == 0, done.stderr
+
+
+def tried(cluster: Cluster, *command: str) -> subprocess.CompletedProcess[str]:
+    process = cluster.start(*command)
+    out, err = process.communicate(timeout=UP_TIMEOUT)
+    return subprocess.CompletedProcess(command, process.returncode, out, err)

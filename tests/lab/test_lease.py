@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
-from sparkctl.cluster.lease import SECONDS
-from tests.lab.cluster import Cluster
+from tests.lab.cluster import Cluster, tried, unlocked, until
 
 pytestmark = pytest.mark.lab
 
@@ -22,30 +19,6 @@ def clean(cluster: Cluster) -> Iterator[None]:
     yield
     cluster.run("down", "--break-lock")
     assert cluster.traces() == {}
-
-
-def until(cluster: Cluster, line: str, *command: str) -> subprocess.Popen[str]:
-    """A command that has come to this line of its progress."""
-    process = cluster.start(*command)
-    assert process.stderr is not None
-    for said in process.stderr:
-        if line in said:
-            return process
-    raise AssertionError(f"{command} ended before {line!r}")
-
-
-def unlocked(attempt: Callable[[], subprocess.CompletedProcess[str]]) -> None:
-    """Until an attempt is no longer refused; a lease that nobody renews is over in time."""
-    deadline = time.monotonic() + 2 * SECONDS
-    while (done := attempt()).returncode == 1 and time.monotonic() < deadline:
-        assert "is locked by" in done.stderr
-    assert done.returncode == 0, done.stderr
-
-
-def tried(cluster: Cluster, *command: str) -> subprocess.CompletedProcess[str]:
-    process = cluster.start(*command)
-    out, err = process.communicate(timeout=120)
-    return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
 def test_who_was_stopped_past_the_expiry_changes_nothing_more(cluster: Cluster) -> None:

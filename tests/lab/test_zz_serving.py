@@ -19,7 +19,7 @@ import yaml
 from sparkctl.lab.faults import engine
 from sparkctl.lab.lab import Lab
 from sparkctl.node.completion import unverified
-from tests.lab.cluster import Cluster
+from tests.lab.cluster import Cluster, tried, unlocked, until
 from tests.lab.examine import examine
 
 pytestmark = [pytest.mark.lab, pytest.mark.serving]
@@ -58,6 +58,13 @@ def served(cluster: Cluster) -> Cluster:
     """The cluster, up: started by the first test that wants it."""
     cluster.up()
     return cluster
+
+
+def changed(cluster: Cluster, tmp_path: Path) -> Cluster:
+    """The same cluster with another argument of vLLM's."""
+    vllm = yaml.safe_load(cluster.inventory.read_text())["vllm"]
+    arguments = {**vllm["arguments"], "max-num-seqs": 8}
+    return cluster.changed(tmp_path / "changed.yaml", vllm={"arguments": arguments})
 
 
 def test_up_from_nothing_ends_with_a_completion(cluster: Cluster) -> None:
@@ -106,6 +113,20 @@ def test_a_second_up_says_no_changes(served: Cluster) -> None:
     before = [p["pid"] for n in status(served)["nodes"] for p in n["processes"]]
     again = served.up()
     assert again.stdout.startswith("no changes")
+    assert [p["pid"] for n in status(served)["nodes"] for p in n["processes"]] == before
+
+
+def test_a_changed_argument_restarts_nothing_that_serves_without_consent(
+    served: Cluster, tmp_path: Path
+) -> None:
+    before = [p["pid"] for n in status(served)["nodes"] for p in n["processes"]]
+    other = changed(served, tmp_path)
+    why = "restart vLLM on spark-1: --max-num-seqs: 64 -> 8"
+    refused = other.up(code=2)
+    assert "is served and would be restarted" in refused.stderr
+    assert why in refused.stderr
+    assert "--yes" in refused.stderr
+    assert f"would {why}" in other.up("--dry-run").stdout
     assert [p["pid"] for n in status(served)["nodes"] for p in n["processes"]] == before
 
 
@@ -184,6 +205,34 @@ def test_up_recovers_after_vllm_was_killed(served: Cluster) -> None:
     raylets = [[p["pid"] for p in n["processes"] if "raylet/raylet" in p["command"]]
                for n in (*before, *after)]  # fmt: skip
     assert raylets[:2] == raylets[2:], "Ray was kept"
+
+
+def test_ctrl_c_in_a_restart_says_what_is_down(served: Cluster, tmp_path: Path) -> None:
+    restart = until(changed(served, tmp_path), "] start vLLM", "up", "--yes")
+    restart.send_signal(signal.SIGINT)
+    _, err = restart.communicate(timeout=120)
+    assert restart.returncode == 130, err
+    assert "MiniMax-M2-mini is down: it was stopped for the restart" in err
+    assert status(served, code=1)["vllm"]["error"] == "not running"
+
+
+def test_an_up_that_slept_while_another_took_over_changes_nothing_more(cluster: Cluster) -> None:
+    """The one before left Ray running, and no vLLM."""
+    first = until(cluster, "] start vLLM", "up")
+    try:
+        first.send_signal(signal.SIGSTOP)
+        unlocked(lambda: tried(cluster, "up"))
+        before = status(cluster)["nodes"]
+        first.send_signal(signal.SIGCONT)
+        _, err = first.communicate(timeout=120)
+    finally:
+        first.kill()
+    assert first.returncode == 1, err
+    assert "lost the lease on cluster lab" in err
+    assert "undo:" not in err
+    after = status(cluster)["nodes"]
+    pids = [[p["pid"] for node in nodes for p in node["processes"]] for nodes in (before, after)]
+    assert pids[0] == pids[1]
 
 
 def test_a_worker_that_joined_by_the_management_network(served: Cluster) -> None:
