@@ -65,7 +65,7 @@ def make_sshd(tmp_path: Path) -> Iterator[Callable[..., Sshd]]:
     Path("/run/sshd").mkdir(exist_ok=True)
     started: list[Sshd] = []
 
-    def make(name: str, kinds: tuple[str, ...] = ("ed25519",)) -> Sshd:
+    def make(name: str, kinds: tuple[str, ...] = ("ed25519",), more: str = "") -> Sshd:
         folder = tmp_path / name
         folder.mkdir()
         hosts = [keygen(folder / f"host_{kind}", kind) for kind in kinds]
@@ -75,7 +75,7 @@ def make_sshd(tmp_path: Path) -> Iterator[Callable[..., Sshd]]:
             f"Port {port}\nListenAddress 127.0.0.1\n"
             + "".join(f"HostKey {folder}/host_{kind}\n" for kind in kinds)
             + f"AuthorizedKeysFile {folder}/authorized\nStrictModes no\nUsePAM no\n"
-            f"PidFile none\nPasswordAuthentication no\n"
+            f"PidFile none\nPasswordAuthentication no\n{more}"
         )
         process = subprocess.Popen(
             ["/usr/sbin/sshd", "-D", "-e", "-f", str(folder / "config")], stderr=subprocess.PIPE
