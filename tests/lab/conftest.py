@@ -72,10 +72,10 @@ def make_sshd(tmp_path: Path) -> Iterator[Callable[..., Sshd]]:
         (folder / "authorized").write_text(keygen(folder / "client"))
         port = free_port()
         (folder / "config").write_text(
-            f"Port {port}\nListenAddress 127.0.0.1\n"
+            f"{more}Port {port}\nListenAddress 127.0.0.1\n"
             + "".join(f"HostKey {folder}/host_{kind}\n" for kind in kinds)
             + f"AuthorizedKeysFile {folder}/authorized\nStrictModes no\nUsePAM no\n"
-            f"PidFile none\nPasswordAuthentication no\n{more}"
+            f"PidFile none\nPasswordAuthentication no\n"
         )
         process = subprocess.Popen(
             ["/usr/sbin/sshd", "-D", "-e", "-f", str(folder / "config")], stderr=subprocess.PIPE
