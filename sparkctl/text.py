@@ -18,6 +18,12 @@ SEQUENCE = re.compile(
     r"|\x1b[ -/]*[0-~]"
 )
 
+# What no file of ours needs: control characters but for line ends and tabs, surrogates, and what
+# turns the writing around or separates lines. Joiners stay: emoji and scripts are made with them.
+UNPRINTABLE = re.compile(
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
 
 def unfit(character: str) -> bool:
     """Whether a terminal would act upon this character, or show nothing for it."""
@@ -29,6 +35,11 @@ def clean(text: str) -> str:
     if PLAIN.fullmatch(text):
         return text
     return "".join(_escaped(c) if unfit(c) else c for c in text)
+
+
+def one_line(text: str) -> str:
+    r"""The text cleaned, with \n and \t for its line feeds and tabs."""
+    return clean(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def plain(text: str) -> str:
