@@ -6,6 +6,7 @@ What is handed on is the plain object, as it was sent.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from functools import cache
 from typing import Any, NoReturn
@@ -19,6 +20,7 @@ from sparkctl.text import clean
 PROBE, FOLLOW = "probe.probe", "follow.follow"
 DEPTH = 32  # levels of an answer; a probe's has eight
 SHOWN = 200  # characters of an answer that an error shows
+SURROGATE = re.compile(r"(?i)\\ud[89a-f]")
 MISSING = "missing from the answer"
 # pydantic's kinds of error in our words; one that is not here is told in pydantic's.
 WORDS = {
@@ -92,8 +94,21 @@ def _parsed(text: str) -> dict[str, Any]:
     for _ in range(DEPTH):
         level = [inner for outer in level for inner in _inside(outer)]
         if not level:
-            return value
+            return _encodable(value) if SURROGATE.search(text) else value
     raise ValueError("it is nested too deeply")
+
+
+def _encodable(value: Any) -> Any:
+    """Python has lone surrogates for bytes that are no UTF-8, in names and variables; no file or
+    terminal takes them.
+    """
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_encodable(item) for item in value]
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(item) for key, item in value.items()}
+    return value
 
 
 def _refuse(constant: str) -> NoReturn:

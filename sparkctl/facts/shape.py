@@ -31,16 +31,17 @@ def _address(
     return AfterValidator(check)
 
 
-Whole = Annotated[int, Field(ge=-(2**63), lt=2**63)]
-Count = Annotated[int, Field(ge=0, lt=2**63)]
-Bits = Annotated[int, Field(ge=0, lt=2**64)]
-Limit = Annotated[int, Field(ge=-1, lt=2**63)]  # -1: none
-Pid = Annotated[int, Field(gt=0, lt=2**31)]
-Uid = Annotated[int, Field(ge=0, lt=2**32)]
-Port = Annotated[int, Field(ge=0, lt=2**16)]
-Number = Annotated[float, Field(allow_inf_nan=False)]
-Seconds = Annotated[float, Field(allow_inf_nan=False, ge=0)]
-Time = Annotated[float, Field(allow_inf_nan=False, ge=0, lt=LATEST)]
+Whole = Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63)]
+Count = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
+Bits = Annotated[int, Field(strict=True, ge=0, lt=2**64)]
+Limit = Annotated[int, Field(strict=True, ge=-1, lt=2**63)]  # -1: none
+Pid = Annotated[int, Field(strict=True, gt=0, lt=2**31)]
+Uid = Annotated[int, Field(strict=True, ge=0, lt=2**32)]
+Port = Annotated[int, Field(strict=True, ge=0, lt=2**16)]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Flag = Annotated[bool, Field(strict=True)]
+Seconds = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0)]
+Time = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, lt=LATEST)]
 Name = Annotated[str, Field(max_length=1024, pattern=PRINTABLE)]
 Digits = Annotated[str, Field(pattern=r"^[0-9]{1,3}$")]
 Text = Annotated[str, Field(max_length=2**16)]

@@ -136,7 +136,6 @@ HOSTILE = {
     "a huge exponent": b'{"time": 1e999999}',
     "cut": b'{"hostname": "a',
     "no UTF-8": b'{"hostname": "\xff\xfe"',
-    "a surrogate": json.dumps(changed("\ud800", "hostname")).encode(),
     "a lone greeting": b"Welcome to DGX",
     "megabytes": b'"' + b"x" * 5_000_000 + b'"',
     "a name of megabytes": json.dumps(changed("x" * 5_000_000, "hostname")).encode(),
@@ -166,6 +165,8 @@ MALFORMED = {
     "net.enp1s0f0np0.mtu: expected a whole number": ("9k", "net", "enp1s0f0np0", "mtu"),
     "net.enp1s0f0np0.ipv4.0": ("999.1.1.1/99", "net", "enp1s0f0np0", "ipv4", 0),
     "ib.rocep1s0f0.ports: expected an object": ([], "ib", "rocep1s0f0", "ports"),
+    "memory.SwapTotal: expected a whole number": ("1", "memory", "SwapTotal"),
+    "sudo: expected true or false": (1, "sudo"),
     "memory.MemTotal": (-1, "memory", "MemTotal"),
     "system.limits.memlock": (2**70, "system", "limits", "memlock"),
     "state.exists: expected true or false": (1, "state", "exists"),
@@ -199,6 +200,12 @@ def test_without_what_every_answer_has_there_are_no_facts(key: str) -> None:
     del facts[key]
     with pytest.raises(CommandError, match=f"the answer is malformed: {key}: it is missing"):
         answered(PROBE, facts)
+
+
+def test_bytes_that_are_no_text_are_replaced() -> None:
+    """Python on a node reads a variable in Latin-1 so."""
+    facts = answered(PROBE, changed({"NCCL_DEBUG": "gr\udcfc\udcdfe 🙂"}, "settings", "session"))
+    assert facts["settings"]["session"] == {"NCCL_DEBUG": "gr\ufffd\ufffde 🙂"}
 
 
 class Answering:
