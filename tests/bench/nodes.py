@@ -29,8 +29,8 @@ def healthy(*, serving: bool) -> dict[str, dict[str, Any]]:
     for name, known in facts.items() if serving else ():
         known["ours"] = list(_ours(known["time"], head=name == "spark-1"))
         journal = {"ray": "0", "vllm": "0", "ray_run": RUN, "vllm_run": RUN, "when": "today"}
-        known["state"] |= {"exists": True, "temp_dir": True,
-                           "files": {"applied.json": json.dumps(journal)}}  # fmt: skip
+        known["state"] |= {"exists": True, "temp_dir": True}
+        known["state"]["files"] = {"applied.json": json.dumps(journal)}
         known["ports"] = [{**known["ours"][0], "port": 6379, "user": "root"},
                           {"port": 8265, "uid": 1, "user": "", "pid": None, "command": None,
                            "cluster": ""}]  # fmt: skip
@@ -88,11 +88,13 @@ class Answers:
             "completion.ask": {"version": "0.32", "models": ["m2"], "text": "a", "tokens": 4,
                                "seconds": 0.5},
             "nccllines.lines": {"lines": [[1, "spark-1:1:1 [0] NCCL INFO Using network IB"]],
-                                "cut": 0, "tail": ["ready"]},
+                                "cut": 0, "tail": ["ready"], "path": "/root/a.log"},
             "files.read": dict.fromkeys(request.get("names", ())),
             "ending.stop": {"stopped": [], "remaining": []},
             "ending.remove": {"removed": ["/root/.sparkctl/lab"]},
-            "lock.take": {"owner": None},
+            "ending.clear": {"stopped": [], "remaining": [], "removed": ["/root/.sparkctl/lab"]},
+            "lease.take": {"holder": None, "unwritten": None},
+            "lease.renew": {"held": True, "holder": None},
             "follow.follow": {"text": "a line\n"},
         }  # fmt: skip
         return found.get(target, {})

@@ -6,6 +6,7 @@ import copy
 import json
 import re
 from importlib import import_module
+from inspect import isfunction
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from sparkctl.node import (
     files,
     imports,
     launch,
+    lease,
     nccllines,
     peers,
     sharedmemory,
@@ -84,13 +86,21 @@ def test_what_other_functions_give_has_the_declared_shape(
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     name = {"cluster": "no-such"}
-    run = {**name, "argv": ["/bin/sh", "-c", "echo a"], "env": {}, "log": "a.log", "timeout": 9}
+    run = {**name, "argv": ["/bin/sh", "-c", "echo a"], "env": {}, "unit": "a", "run": "1",
+           "timeout": 9}  # fmt: skip
+    owned = {**name, "token": "t", "seconds": 9, "owner": {"who": "a", "when": "b", "why": "c"}}
+    other = {**owned, "token": "u"}
     (tmp_path / "log").write_text("one NCCL\ntwo\n")
     answers = {
         "files.write": files.write({**name, "files": {"a": "b"}}),
         "files.read": files.read({**name, "names": ["a", "none"]}),
         "launch.run": launch.run(run),
         "launch.start": launch.start(run),
+        "lease.take": lease.take(owned),
+        "lease.renew": lease.renew(other),
+        "lease.stale": lease.stale(other),
+        "lease.release": lease.release(owned),
+        "ending.clear": ending.clear({**name, "temp_dir": str(tmp_path / "none")}),
         "ending.stop": ending.stop({**name, "roles": []}),
         "ending.remove": ending.remove({**name, "temp_dir": str(tmp_path / "none")}),
         "imports.imports": imports.imports({"modules": ["json", "no_such_module"]}),
@@ -116,7 +126,8 @@ def test_whatever_is_called_on_a_node_has_a_shape() -> None:
         f"{module}.{function}"
         for path in package.rglob("*.py")
         for module, function in TARGET.findall(path.read_text())
-        if module in modules and hasattr(import_module(f"sparkctl.node.{module}"), function)
+        if module in modules
+        and isfunction(getattr(import_module(f"sparkctl.node.{module}"), function, None))
     }
     assert named == {*SHAPES, PROBE}
 
@@ -229,16 +240,17 @@ def session(stdout: bytes) -> Session:
 def test_asking_a_node_that_is_not_connected_gives_its_error() -> None:
     asking = session(b"{}")
     with pytest.raises(AuthError, match="spark-2: refused"):
-        asking.ask(asking.node("spark-2"), "verbs.counters", {})
+        asking.ask(asking.node("spark-2"), "verbs.counters", {}, mutates=False)
     asking.pool.errors.clear()
     with pytest.raises(RemoteError, match="spark-2: not connected"):
-        asking.ask(asking.node("spark-2"), "verbs.counters", {})
+        asking.ask(asking.node("spark-2"), "verbs.counters", {}, mutates=False)
 
 
 def test_a_key_that_was_asked_for_and_is_not_there_is_an_error_of_its_node() -> None:
     asking = session(b"greeting\n{}\n")
+    answer = asking.ask(asking.node("spark-1"), "files.read", {"names": []}, mutates=False)
     with pytest.raises(Missing, match=r"spark-1: files\.read\.ray-token could not be read"):
-        asking.ask(asking.node("spark-1"), "files.read", {"names": ["ray-token"]})["ray-token"]
+        answer["ray-token"]
 
 
 def test_one_hostile_node_leaves_the_facts_of_the_other() -> None:
