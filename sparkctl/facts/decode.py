@@ -32,6 +32,7 @@ WORDS = {
     "string_unicode": "expected text",
     "string_pattern_mismatch": "expected printable text",
     "string_too_long": "the text is too long",
+    "too_short": "it is empty",
     "bool_type": "expected true or false",
     "list_type": "expected a list",
     "dict_type": "expected an object",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from pydantic import Field
+
 from sparkctl.facts.shape import (
     Bits,
     CommandLine,
@@ -62,7 +64,7 @@ class RdmaDevice(Shape):
     netdevs: list[Name]
     pci: Name | None
     guid: Name | None
-    ports: dict[Digits, RdmaPort]
+    ports: dict[Digits, RdmaPort] = Field(min_length=1)
 
 
 class Interface(Shape):

@@ -176,6 +176,7 @@ MALFORMED = {
     "net.enp1s0f0np0.mtu: expected a whole number": ("9k", "net", "enp1s0f0np0", "mtu"),
     "net.enp1s0f0np0.ipv4.0": ("999.1.1.1/99", "net", "enp1s0f0np0", "ipv4", 0),
     "ib.rocep1s0f0.ports: expected an object": ([], "ib", "rocep1s0f0", "ports"),
+    "ib.rocep1s0f0.ports: it is empty": ({}, "ib", "rocep1s0f0", "ports"),
     "memory.SwapTotal: expected a whole number": ("1", "memory", "SwapTotal"),
     "sudo: expected true or false": (1, "sudo"),
     "memory.MemTotal": (-1, "memory", "MemTotal"),
