@@ -159,6 +159,7 @@ class Followed(Shape):
 
 
 SHAPES: dict[str, Any] = {
+    "change.run": Nothing,
     "completion.ask": Completion,
     "ending.clear": Cleared,
     "ending.remove": Removed,

@@ -183,6 +183,13 @@ class Checkpoint(Shape):
     digest: Name
 
 
+class ModelConfig(Shape):
+    path: Name | None
+    architectures: list[Name] | None
+    model_type: Name | None
+    error: Text | None
+
+
 class Process(Shape):
     pid: Pid
     ppid: Count
@@ -269,6 +276,7 @@ GROUPS: dict[str, Any] = {
     "people": list[Name],
     "runtime": Runtime,
     "model": HubModel | Checkpoint,
+    "model_config": ModelConfig,
     "ports": list[Listener],
     "ours": list[OurProcess],
     "foreign_rays": list[ForeignRay],

@@ -73,6 +73,12 @@ class Answers:
             self._kept[node, target] = text
         return self._kept[node, target]
 
+    def failure(self, node: str) -> bytes:
+        """What a command that fails says on stderr; empty for one that does not."""
+        if node not in self._harmed or self._random.random() > 0.1:
+            return b""
+        return f"{self._random.choice(mutate.BAD)}no\nsuch thing".encode()
+
     def _good(self, node: str, target: str, request: dict[str, Any]) -> Any:
         captured = json.loads(CAPTURED.read_text())
         nodes = [{"id": n, "address": a, "hostname": n, "alive": True, "gpus": 1}
@@ -113,7 +119,12 @@ class Node:
     def run(self, command: Command) -> Result:
         """The answer; a command that changes the node is written down."""
         stdout = self._stdout(command)
-        return Result(self.node, command, 0, stdout, b"", 0.1)
+        stderr = self._answers.failure(self.node)
+        return Result(self.node, command, 1 if stderr else 0, stdout, stderr, 0.1)
+
+    def waiting(self) -> list[str]:
+        """Nothing is waited for."""
+        return []
 
     @contextmanager
     def stream(self, command: Command, *, timeout: float = 1.0) -> Iterator[Iterator[str | None]]:

@@ -18,7 +18,7 @@ from sparkctl.cluster.session import Session
 from sparkctl.errors import AuthError, CommandError, RemoteError
 from sparkctl.facts.answers import SHAPES
 from sparkctl.facts.decode import MISSING, PROBE, decode
-from sparkctl.facts.probe import GROUPS
+from sparkctl.facts.probe import GROUPS, Scalars
 from sparkctl.inventory.loader import parse
 from sparkctl.node import (
     checkpoint,
@@ -70,12 +70,13 @@ def test_captured_answers_have_the_declared_shape() -> None:
 
 
 def test_this_machines_own_answer_has_the_declared_shape() -> None:
-    request = {
+    request: dict[str, Any] = {
         "cluster": "no-such", "venv": "/nowhere", "model": "/nowhere", "ports": [22],
         "worker_ports": [1, 65535], "temp_dir": "/nowhere", "names": ["applied.json"],
-        "watch": [], "conf_file": "",
+        "watch": [], "conf_file": "", "revision": None, "hub": {},
     }  # fmt: skip
     answer = probing.probe(request)
+    assert set(answer) <= {*GROUPS, *Scalars.model_fields}, "what has no shape is not checked"
     checked = answered(PROBE, answer)
     assert {g: why for g, why in checked["unread"].items() if g not in answer["unread"]} == {}
     assert set(checked) - {"unread"} >= set(GROUPS) - set(answer["unread"])
