@@ -3,7 +3,8 @@
 Run as `python -m tests.bench.hostile [--seed N] [--answers N] [--inventories N] [--layers N]`.
 Prints each fault with the seed that repeats it, and exits 1 when there is one. A fault: an
 exception that nobody expects, "a bug in sparkctl", a finding CRASH, a control character in what is
-printed, a command that changes a node from one that only reads, or a run of many seconds.
+printed, a command that changes a node from one that only reads, a status without every node, or a
+run of many seconds.
 """
 
 from __future__ import annotations
@@ -85,6 +86,8 @@ def faults(argv: list[str]) -> Iterator[str]:
         yield text[at : at + 300]
     if found := UNFIT.search(out) or UNFIT.search(err):
         yield f"the control character {found[0]!r} is printed"
+    if argv[0] == "status" and not ("spark-1" in out and "spark-2" in out):
+        yield f"not every node has its row: {out[:200]!r} {err[:200]!r}"
     if "--json" in argv:
         try:
             json.loads(out)
