@@ -20,6 +20,8 @@ Each one carries what was wanted and found (the message) and what to do next (th
 
 from __future__ import annotations
 
+from sparkctl.text import one_line
+
 
 class SparkctlError(Exception):
     """An error with a remedy; `exit_code` is part of the documented contract."""
@@ -43,11 +45,14 @@ class UsageError(SparkctlError):
 
 
 class InventoryError(UsageError):
-    """The inventory cannot be used; `problems` holds every one, as file:line:column: text."""
+    """The inventory cannot be used; `problems` holds every one, as file:line:column: text.
+
+    Each is one line, whatever the file has in its keys.
+    """
 
     def __init__(self, problems: list[str], *, hint: str | None = None) -> None:
-        super().__init__("\n".join(problems), hint=hint)
-        self.problems = problems
+        self.problems = [one_line(problem) for problem in problems]
+        super().__init__("\n".join(self.problems), hint=hint)
 
 
 class PreflightError(SparkctlError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -16,12 +17,18 @@ from sparkctl.cli.options import inventory_option
 @click.option("-f", "--follow", is_flag=True, help="Go on as the log grows, until Ctrl-C.")
 @click.option("-n", "--lines", type=click.IntRange(0), default=200, show_default=True)
 def logs(inventory: Path, what: str, node: str | None, follow: bool, lines: int) -> None:
-    """Show Ray's or vLLM's log on NODE (the head when none is named)."""
+    """Show Ray's or vLLM's log on NODE (the head when none is named).
+
+    Leaves out colours and other escape sequences on a terminal; a file or pipe gets them.
+    """
     from sparkctl.cli.context import named, open_session
     from sparkctl.cluster.logs import read_log
     from sparkctl.errors import SparkctlError
     from sparkctl.inventory.loader import load
+    from sparkctl.report.clean import raw
+    from sparkctl.text import plain
 
+    out = raw(sys.stdout)
     loaded = load(inventory)
     chosen = named(loaded, node)[0] if node else loaded.head
     with open_session(
@@ -32,7 +39,8 @@ def logs(inventory: Path, what: str, node: str | None, follow: bool, lines: int)
         any_text = False
         for text in read_log(session, chosen, what, lines=lines, follow=follow):
             any_text = True
-            click.echo(text, nl=False)
+            out.write(plain(text) if out.isatty() else text)
+            out.flush()
     if not any_text and not follow:
         raise SparkctlError(
             f"there is no {what} log of cluster {loaded.cluster}",

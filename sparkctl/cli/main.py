@@ -14,6 +14,7 @@ import click
 
 from sparkctl import __version__
 from sparkctl.errors import Interrupted, SparkctlError, UsageError
+from sparkctl.report.clean import cleaned
 
 # Name, where it is, and its line in --help: a command's module is imported when it is called.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -82,9 +83,10 @@ def cli(debug: bool) -> None:
 def run(argv: Sequence[str]) -> int:
     """Run one command; gives the exit code (see the contract in --help)."""
     try:
-        code = _run(argv)
-        print(end="", flush=True)  # else what is buffered would be at the interpreter's end
-        return code
+        with cleaned():
+            code = _run(argv)
+            print(end="", flush=True)  # else what is buffered would be at the interpreter's end
+            return code
     except BrokenPipeError:
         # The reader of our stdout (head, less) has had enough.
         _discard(1, 2)

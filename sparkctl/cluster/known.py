@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sparkctl.errors import RemoteError
@@ -17,8 +18,11 @@ class Known(dict[str, Any]):
     `get` is for what may well be absent.
     """
 
-    def __init__(self, values: dict[str, Any], path: str) -> None:
-        super().__init__({k: guarded(v, f"{path}.{k}") for k, v in values.items()})
+    def __init__(
+        self, values: Mapping[str, Any] | Iterable[tuple[str, Any]], path: str = "an answer"
+    ) -> None:
+        # Pairs without a path come from dataclasses.asdict, which copies each kind of dict so.
+        super().__init__({k: guarded(v, f"{path}.{k}") for k, v in dict(values).items()})
         self._path = path
 
     def __missing__(self, key: str) -> Any:

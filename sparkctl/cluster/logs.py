@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 from sparkctl.cluster.session import Session
 from sparkctl.cluster.watch import DAY
+from sparkctl.facts.decode import FOLLOW, decode
 from sparkctl.inventory.models import Node
 from sparkctl.remote import nodecall
 
@@ -14,7 +14,7 @@ from sparkctl.remote import nodecall
 def read_log(session: Session, node: Node, what: str, *, lines: int, follow: bool) -> Iterator[str]:
     """Pieces of the log's text: its last `lines` lines, then, with `follow`, what comes."""
     command = nodecall.call(
-        "follow.follow",
+        FOLLOW,
         {
             "cluster": session.inventory.cluster,
             "unit": what,
@@ -27,6 +27,6 @@ def read_log(session: Session, node: Node, what: str, *, lines: int, follow: boo
     )
     with session.pool.connections[node.name].stream(command) as stream:
         for line in stream:
-            event = json.loads(line) if line is not None else {}
-            if "text" in event:
+            event = decode(FOLLOW, line.encode(), node.name, command.title) if line else {}
+            if event.get("text"):
                 yield event["text"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -12,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from sparkctl.cluster.known import guarded
 from sparkctl.cluster.places import APPLIED, temp_dir
-from sparkctl.errors import CommandError, InventoryError, SparkctlError
+from sparkctl.errors import ConnectError, InventoryError, SparkctlError
+from sparkctl.facts.decode import PROBE, decode
 from sparkctl.inventory.layers import load_layers
 from sparkctl.inventory.models import Inventory, Node
 from sparkctl.inventory.rules import worker_range
 from sparkctl.remote import nodecall
+from sparkctl.remote.command import LIMIT
+from sparkctl.remote.connection import Connection
 from sparkctl.remote.fanout import GroupResult, each
 from sparkctl.remote.pool import Pool
 from sparkctl.secret.value import public
@@ -58,12 +60,14 @@ class Session:
         title: str = "",
         python: str = "python3",
         leased: bool = True,
+        limit: int = LIMIT,
     ) -> dict[str, Any]:
         """Call `module.function` of sparkctl/node on a node and give its answer.
 
         A call that `mutates` goes with the lease, which the node checks first (not `leased`: the
-        lease's own calls). Raises RemoteError when the node cannot be reached or the call fails,
-        LeaseLostError when the node knows that lease no more.
+        lease's own calls). Raises RemoteError when the node cannot be reached, the call fails or
+        the answer has another shape than facts/ declares, LeaseLostError when the node knows that
+        lease no more. A key that the answer lacks raises Missing.
         """
         lease = self._guard() if mutates and leased else None
         command = nodecall.call(
@@ -74,24 +78,23 @@ class Session:
             title=title,
             python=python,
             lease=lease.guard(node) if lease else None,
+            limit=limit,
         )
-        result = self.pool.connections[node.name].run(command)
-        stale = lease is not None and result.status == nodecall.STALE
-        if not stale:
-            result.check()
-        # A login shell may print a greeting first; the answer is the last line.
-        last = result.stdout.decode(errors="replace").strip().rpartition("\n")[2]
-        try:
-            answer: dict[str, Any] = json.loads(last)
-        except ValueError:
-            raise CommandError(
-                f"{command.title} should answer with JSON, it printed {result.stdout[:200]!r}",
-                node=node.name,
-                hint="does the login shell of this account print something at its end?",
-            ) from None
-        if stale and lease:
-            raise lease.refused(node.name, answer["holder"])
-        return answer
+        result = self._connection(node).run(command)
+        if lease is not None and result.status == nodecall.STALE:
+            stale = decode("lease.stale", result.stdout, node.name, command.title)
+            raise lease.refused(node.name, stale["holder"])
+        answer = decode(target, result.check().stdout, node.name, command.title)
+        path = node.name if target == PROBE else f"{node.name}: {target}"
+        known: dict[str, Any] = guarded(answer, path)
+        return known
+
+    def _connection(self, node: Node) -> Connection:
+        """Raises why there is none."""
+        if node.name not in self.pool.connections:
+            lost = ConnectError("not connected", node=node.name, hint="run the same command again")
+            raise self.pool.errors.get(node.name, lost)
+        return self.pool.connections[node.name]
 
     def _guard(self) -> Lease:
         if self.lease is None:
@@ -169,7 +172,6 @@ class Session:
         }
         before = time.time()
         title = "reading the node's facts"
-        facts = self.ask(node, "probe.probe", request, mutates=False, title=title)
+        facts = self.ask(node, PROBE, request, mutates=False, title=title)
         self.asked[node.name] = (before, time.time())
-        known: Facts = guarded(facts, node.name)
-        return known
+        return facts

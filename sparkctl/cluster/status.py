@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,11 +17,17 @@ from sparkctl.secret.text import command_line
 from sparkctl.serving.recipe import NONE
 
 GENERATION = 60.0  # seconds for a few tokens of a running engine
+SHOWN = ("ours", "gpu", "memory")  # the groups of a node's facts that make its row
+FABRIC = {"net", "ib"}  # those that its place in Ray's table is known by
 
 
 @dataclass
 class NodeStatus:
-    """One node: how it is reached, its fabric address, what runs there."""
+    """One node: how it is reached, its fabric address, what runs there.
+
+    `unread`: why a group of its facts (node/probe.py) could not be read. What is known by it is
+    None then, or "unknown", and `processes` is empty.
+    """
 
     name: str
     role: str
@@ -28,10 +35,16 @@ class NodeStatus:
     error: str | None = None
     fabric_address: str | None = None
     ray: str = "unknown"
-    ranks: int = 0
+    ranks: int | None = None
     gpu: str | None = None
     memory_available: int | None = None  # bytes
     processes: list[dict[str, Any]] = field(default_factory=list)
+    unread: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def gaps(self) -> dict[str, str]:
+        """What of its row is not known, and why."""
+        return {group: why for group, why in self.unread.items() if group in SHOWN}
 
 
 @dataclass
@@ -47,8 +60,8 @@ class Status:
 
     @property
     def healthy(self) -> bool:
-        """Every node reached, alive in Ray, and vLLM answering."""
-        nodes = all(n.error is None and n.ray == "alive" for n in self.nodes)
+        """Every node reached and read, alive in Ray, and vLLM answering."""
+        nodes = all(n.error is None and not n.gaps and n.ray == "alive" for n in self.nodes)
         return nodes and not self.vllm.get("error") and bool(self.vllm.get("models"))
 
 
@@ -79,25 +92,31 @@ def _node(
     name: str, role: str, host: str, error: str | None, facts: dict[str, Any] | None
 ) -> NodeStatus:
     node = NodeStatus(name, role, host, error)
-    if facts:
+    if facts is None:
+        return node
+    node.unread = {str(group): str(why) for group, why in facts["unread"].items()}
+    if "ours" in facts:
         node.ray = "started" if processes(facts, "ray") else "not running"
         node.ranks = sum("RayWorkerProc" in p["command"] for p in facts["ours"])
-        node.gpu = ", ".join(g["name"] for g in facts["gpu"]["gpus"] or []) or None
-        node.memory_available = facts["memory"].get("MemAvailable")
         node.processes = [
             {k: p[k] for k in ("pid", "role", "since", "run")}
             | {"command": command_line(p["command"], 1024)}
             for p in facts["ours"]
         ]
+    if "gpu" in facts:
+        node.gpu = ", ".join(g["name"] for g in facts["gpu"]["gpus"] or []) or None
+    if "memory" in facts:
+        node.memory_available = facts["memory"].get("MemAvailable")
     return node
 
 
 def _ask_ray(session: Session, found: Status, errors: dict[str, str]) -> None:
     """Ray's node table, matched to ours by the fabric address."""
-    if not any(n.ray == "started" for n in found.nodes if n.role == "head"):
+    if any(n.ray == "not running" for n in found.nodes if n.role == "head"):
         return
+    hidden = {n.name for n in found.nodes if n.role != "head" and FABRIC & n.unread.keys()}
     try:
-        wish = _wish(session, errors)
+        wish = _wish(session, errors.keys() | hidden)
         table = ray_table(session, wish)
     except SparkctlError as error:
         found.ray["error"] = str(error)
@@ -117,11 +136,11 @@ def _ask_ray(session: Session, found: Status, errors: dict[str, str]) -> None:
                 node.ray = "not in Ray's table"
 
 
-def _wish(session: Session, errors: dict[str, str]) -> Wish:
+def _wish(session: Session, without: Set[str]) -> Wish:
     inventory = session.inventory
     known = inventory.model_copy(
         update={
-            "nodes": [n for n in inventory.nodes if n.name not in errors],
+            "nodes": [n for n in inventory.nodes if n.name not in without],
             # vLLM's argv is not looked at: a model's disk that hangs must not hide Ray.
             "vllm": inventory.vllm.model_copy(update={"recipe": NONE}),
         }
@@ -131,12 +150,17 @@ def _wish(session: Session, errors: dict[str, str]) -> Wish:
 
 def _ask_vllm(session: Session, found: Status, deep: bool) -> None:
     inventory = session.inventory
-    running = processes(session.facts[inventory.head.name], "vllm")
-    if not running:
+    head = session.facts[inventory.head.name]
+    running = processes(head, "vllm") if "ours" in head else None
+    if running == []:
         found.vllm = {"error": "not running"}
         return
     tokens = TOKENS if deep else 0
     bound = GENERATION + 30
-    found.vllm = ask_api(session, tokens=tokens, timeout=GENERATION, bound=bound)
-    found.vllm["since"] = min(p["since"] for p in running)
+    try:
+        found.vllm = dict(ask_api(session, tokens=tokens, timeout=GENERATION, bound=bound))
+    except SparkctlError as error:
+        found.vllm = {"error": str(error)}
+    if running:
+        found.vllm["since"] = min(p["since"] for p in running)
     found.vllm["endpoint"] = endpoint(inventory)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,6 +12,7 @@ from sparkctl.cluster.apiview import TOKENS, ask_api
 from sparkctl.cluster.run import Run
 from sparkctl.cluster.session import Session
 from sparkctl.errors import RemoteError, ServingError
+from sparkctl.facts.decode import FOLLOW, decode
 from sparkctl.node.follow import INTERVAL
 from sparkctl.remote import nodecall
 from sparkctl.serving.diagnosis import explain_vllm
@@ -58,10 +58,11 @@ def _log(run: Run, started: dict[str, Any]) -> Iterator[Iterator[Event | None]]:
         "pid": started["pid"],
         "started": started["started"],
     }
-    command = nodecall.call("follow.follow", request, timeout=DAY, mutates=False, title="vLLM log")
-    head = run.session.pool.connections[run.session.inventory.head.name]
+    command = nodecall.call(FOLLOW, request, timeout=DAY, mutates=False, title="vLLM log")
+    name = run.session.inventory.head.name
+    head = run.session.pool.connections[name]
     with head.stream(command, timeout=5 * INTERVAL) as lines:
-        yield (None if line is None else json.loads(line) for line in lines)
+        yield (decode(FOLLOW, t.encode(), name, command.title) if t else None for t in lines)
 
 
 def _until_ready(run: Run, events: Iterator[Event | None], progress: Progress) -> None:

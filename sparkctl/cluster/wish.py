@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sparkctl.cluster.places import TOKEN, temp_dir
+from sparkctl.cluster.places import TOKEN, ray_dir, temp_dir
 from sparkctl.fabric.choice import FabricChoice
 from sparkctl.fabric.select import choose
 from sparkctl.inventory.models import Inventory, Node
@@ -84,7 +84,7 @@ def make_wish(
             node=node,
             choice=choice,
             environment=environment,
-            ray_argv=ray_head_argv(inventory, choice.address, temp_dir(inventory.cluster))
+            ray_argv=ray_head_argv(inventory, choice.address, ray_dir(inventory.cluster))
             if is_head
             else ray_worker_argv(inventory, choice.address, head_address),
             vllm_argv=vllm_argv(inventory, recipe, str(known["home"])) if is_head else (),

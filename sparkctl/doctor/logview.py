@@ -8,13 +8,22 @@ from sparkctl.cluster.session import Session
 from sparkctl.fabric.nccllog.reader import Reader
 from sparkctl.inventory.models import Node
 
+# node/nccllines.py gives at most 20,000 lines of 4096 bytes, and 400 more; a byte that is no ASCII
+# takes more in JSON, which no log is full of.
+LINES_LIMIT = 96 * 2**20
+
 
 def read(session: Session, node: Node) -> dict[str, Any]:
     """`verdict` on the log of the vLLM that was started last, the log's `path`, `cut`: the last
     line that was read when there are too many, else 0, and `tail`: its last 400 lines.
     """
     answer = session.ask(
-        node, "nccllines.lines", {"unit": "vllm"}, mutates=False, title="reading vLLM's log"
+        node,
+        "nccllines.lines",
+        {"unit": "vllm"},
+        mutates=False,
+        title="reading vLLM's log",
+        limit=LINES_LIMIT,
     )
     path = answer["path"]
     reader = Reader()

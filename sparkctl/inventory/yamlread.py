@@ -11,6 +11,7 @@ import yaml
 
 from sparkctl.inventory.problem import Path, dotted, short, shown, unsecret
 from sparkctl.secret.names import MASK, is_secret
+from sparkctl.text import UNPRINTABLE, one_line
 
 MAX_BYTES = 128 * 1024  # a hundred times a large inventory; PyYAML needs a second for as much
 MAX_DEPTH = 30
@@ -22,7 +23,6 @@ SURPRISES = (
     (re.compile(r"^[-+]?0[0-7_]+$"), "an octal number,"),
     (re.compile(r"^\d{4}-\d\d?-\d\d?"), "a date,"),
 )
-UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 
 @dataclass
@@ -146,7 +146,7 @@ def _items(node: yaml.MappingNode, path: Path, document: Document) -> Iterator[t
             said = f"{dotted(path)}: wanted a plain key, found a collection"
         elif key.tag.endswith(":merge"):
             said = f"{dotted(path)}: wanted the keys themselves, found the merge key <<"
-        elif UNPRINTABLE.search(name):
+        elif one_line(name) != name:
             said = f"{dotted(path)}: wanted a printable key, found {shown(name)}"
         elif here in document.keys:
             line = document.keys[here][0]

@@ -72,6 +72,7 @@ def _private(path: Path) -> None:
     path.mkdir(mode=0o700, exist_ok=True)
     if path.is_symlink() or path.stat().st_uid != os.getuid():
         sys.exit(f"{path} should be a directory of ours, it belongs to another user or is a link")
+    path.chmod(0o700)  # an older sparkctl gave it to Ray, which opens its own to everybody
 
 
 def read(request: dict[str, Any]) -> dict[str, Any]:

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
+
+PREFIX = "sparkctl-import-"
+STALE_AFTER = 3600.0  # seconds; a call has minutes
 
 CACHES = ("TMPDIR", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "VLLM_CACHE_ROOT",
           "VLLM_CONFIG_ROOT", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")  # fmt: skip
@@ -29,7 +38,7 @@ def imports(request: dict[str, Any]) -> dict[str, Any]:
     What the packages write while they are imported goes with the call.
     """
     names: list[str] = request["modules"]
-    with tempfile.TemporaryDirectory(prefix="sparkctl-import-") as scratch:
+    with _scratch() as scratch:
         caches = dict.fromkeys(CACHES, scratch)
         done = subprocess.run(
             [sys.executable, "-I", "-B", "-c", PROGRAM, *names],
@@ -44,3 +53,26 @@ def imports(request: dict[str, Any]) -> dict[str, Any]:
     last = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
     ended = {"version": None, "error": f"python ended while importing: {last}"}
     return {name: found.get(name, ended) for name in names}
+
+
+@contextmanager
+def _scratch() -> Iterator[str]:
+    """A folder that goes with the call, also when timeout(1) ends it by TERM.
+
+    One that a KILL has left goes with a later call.
+    """
+
+    def end(_number: int, _frame: object) -> None:
+        sys.exit(124)
+
+    for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with suppress(OSError):
+            status = path.lstat()
+            if status.st_uid == os.getuid() and status.st_mtime < time.time() - STALE_AFTER:
+                shutil.rmtree(path)
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        with tempfile.TemporaryDirectory(prefix=PREFIX) as scratch:
+            yield scratch
+    finally:
+        signal.signal(signal.SIGTERM, before)

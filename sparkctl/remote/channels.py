@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator
@@ -10,7 +11,9 @@ from contextlib import contextmanager
 import paramiko
 
 from sparkctl.errors import CommandError, ConnectError, RemoteError
+from sparkctl.remote.aside import aside
 from sparkctl.remote.command import Command
+from sparkctl.remote.streams import NotStarted, Output, TooMuch
 
 OPEN_TIMEOUT = 20.0  # seconds for the server to open a channel and to start a command
 STATUS_TIMEOUT = 5.0  # seconds from the end of the streams to the exit status
@@ -21,9 +24,13 @@ MAX_SESSIONS = 10  # sshd's own default for one connection (sshd_config(5), MaxS
 class Channels:
     """Channels with a command in each, on a logged-in transport; for several threads at once."""
 
-    def __init__(self, node: str, transport: paramiko.Transport) -> None:
+    def __init__(
+        self, node: str, transport: paramiko.Transport, start_timeout: float = OPEN_TIMEOUT
+    ) -> None:
         self._node = node
         self._transport = transport
+        self._start_timeout = start_timeout
+        self._answered = threading.Event()
         self._free = threading.BoundedSemaphore(MAX_SESSIONS)
         # An event for each command under way that mutates, set when it has ended.
         self.changing: list[threading.Event] = []
@@ -54,6 +61,13 @@ class Channels:
             if command.mutates:
                 self.changing.remove(ended)
                 ended.set()
+
+    def output(self, deadline: float) -> Output:
+        """A reader of stdout; the first command's has `start_timeout` seconds to start, any later
+        one until `deadline` (a time.monotonic()): a busy node is slow, its login shell works.
+        """
+        by = deadline if self._answered.is_set() else time.monotonic() + self._start_timeout
+        return Output(by, self._answered.set)
 
     def usable(self, channel: paramiko.Channel) -> bool:
         """Whether anything can still be sent in it."""
@@ -96,6 +110,52 @@ class Channels:
                 ) from error
             except (paramiko.SSHException, OSError, EOFError) as error:
                 raise self.lost(command, error) from error
+
+    def kill(self, channel: paramiko.Channel) -> None:
+        """End what runs in a channel: closing it leaves the process on the node.
+
+        A request for a signal (RFC 4254, 6.9) reaches the whole process group. OpenSSH takes it
+        since 7.9, from root since 9.8 [run with 9.2: refused for root]; where it does not, the
+        command's own timeout(1) ends it, or nothing if the login shell hangs before that.
+        """
+        request = paramiko.Message()
+        request.add_byte(paramiko.common.cMSG_CHANNEL_REQUEST)
+        request.add_int(channel.remote_chanid)
+        request.add_string("signal")
+        request.add_boolean(False)
+        request.add_string("KILL")
+        with contextlib.suppress(paramiko.SSHException, OSError, EOFError):
+            if self.usable(channel):
+                self._transport._send_user_message(request)  # type: ignore[attr-defined]
+        channel.close()
+
+    @contextmanager
+    def bounded(self, channel: paramiko.Channel, command: Command) -> Iterator[None]:
+        """Reading within bounds: what passes one is ended, and an error of this node.
+
+        Raises CommandError for too much output, ConnectError for a login shell that hangs.
+        """
+        try:
+            yield
+        except TooMuch as error:
+            aside(lambda: self.kill(channel))
+            who = command.name if error.started else "the login shell"
+            hint = "a login shell's start-up files (such as ~/.bashrc) must print nothing"
+            raise CommandError(
+                f"{who} printed more than {error.allowed / 2**20:g} MiB",
+                node=self._node,
+                hint=None if error.started else hint,
+            ) from error
+        except NotStarted as error:
+            aside(lambda: self.kill(channel))
+            user = self._transport.get_username() or "the user"
+            raise ConnectError(
+                f"the login shell of {user} did not start a command within"
+                f" {self._start_timeout:g} s",
+                node=self._node,
+                hint="a start-up file such as ~/.bashrc hangs or waits for input; try"
+                " `ssh NODE true`; the shell may still run there",
+            ) from error
 
     def status(self, channel: paramiko.Channel, command: Command) -> int:
         """The exit status of a command whose streams have ended.

@@ -8,6 +8,11 @@ from dataclasses import dataclass, field
 from sparkctl.errors import CommandError
 
 KILL_GRACE = 5  # seconds between TERM and KILL on the node
+LIMIT = 8 * 2**20  # bytes of stdout; a probe's answer has some ten thousand
+# What the node prints once timeout(1) bounds the command: whatever comes before is the login
+# shell's. Written with octal digits, so that a shell that prints its commands does not print it.
+STARTED = b"\x1esparkctl\x1e\n"
+BEGIN = r'printf "\036sparkctl\036\n"; exec "$@"'
 
 
 @dataclass(frozen=True)
@@ -16,7 +21,8 @@ class Command:
 
     `timeout` (seconds) holds on the node itself: coreutils' timeout(1) ends the whole process
     group there, because closing an SSH channel does not. `mutates` says whether it changes
-    anything, for the gate that read-only commands pass through.
+    anything, for the gate that read-only commands pass through. `limit` is the most that it may
+    print on stdout (bytes); more is an error of the node.
     """
 
     argv: tuple[str, ...]
@@ -24,6 +30,7 @@ class Command:
     timeout: float = 60.0
     mutates: bool = True
     title: str = ""
+    limit: int = LIMIT
 
     @property
     def name(self) -> str:
@@ -33,12 +40,12 @@ class Command:
     def shell(self) -> str:
         """The one string that sshd hands to the login shell."""
         bound = ("timeout", f"--kill-after={KILL_GRACE}", f"{self.timeout:g}")
-        return shlex.join((*bound, *self.argv))
+        return shlex.join((*bound, "sh", "-c", BEGIN, "sh", *self.argv))
 
 
 @dataclass(frozen=True)
 class Result:
-    """How a command ended: exit status and both streams."""
+    """How a command ended: exit status and both streams, of a long stderr its two ends."""
 
     node: str
     command: Command

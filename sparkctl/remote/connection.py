@@ -25,7 +25,12 @@ def connect(node: str, host: str, ssh: Ssh, *, read_only: bool = False) -> Conne
 
     Raises ConnectError, HostKeyError or AuthError.
     """
-    return Connection(node, login.open_transport(node, host, ssh), read_only=read_only)
+    return Connection(
+        node,
+        login.open_transport(node, host, ssh),
+        read_only=read_only,
+        start_timeout=ssh.connect_timeout,
+    )
 
 
 class Connection:
@@ -36,11 +41,16 @@ class Connection:
     """
 
     def __init__(
-        self, node: str, transports: list[paramiko.Transport], *, read_only: bool = False
+        self,
+        node: str,
+        transports: list[paramiko.Transport],
+        *,
+        read_only: bool = False,
+        start_timeout: float = OPEN_TIMEOUT,
     ) -> None:
         self.node = node
         self._transports = transports
-        self._channels = Channels(node, transports[-1])
+        self._channels = Channels(node, transports[-1], start_timeout)
         self._read_only = read_only
         self._waited: list[str] = []  # the names of the commands that `run` waits for
 
@@ -76,7 +86,8 @@ class Connection:
         """Run a command to its end, both streams drained at once.
 
         Raises RemoteTimeout when it outlived its bound (it was ended on the node), CommandError
-        when a signal ended it, ConnectError when the connection was lost or the node fell silent.
+        when a signal ended it or it printed more than its limit, ConnectError when the connection
+        was lost, the node fell silent or the login shell did not start the command.
         """
         self._refuse_changes(command)
         self._waited.append(command.name)
@@ -89,8 +100,13 @@ class Connection:
         with self._channels.session(command) as channel:
             start = time.monotonic()
             deadline = start + command.timeout + KILL_GRACE + OPEN_TIMEOUT
-            stdout, stderr = streams.exchange(channel, command.stdin, deadline)
+            output = self._channels.output(deadline)
+            with self._channels.bounded(channel, command):
+                stdout, stderr = streams.exchange(
+                    channel, command.stdin, output, deadline, command.limit
+                )
             if time.monotonic() > deadline and not channel.exit_status_ready():
+                self._channels.kill(channel)
                 waited = f"no answer for {deadline - start:g} s"
                 raise self._channels.lost(command, waited)
             return self._result(channel, command, start, stdout, stderr)
@@ -101,7 +117,8 @@ class Connection:
 
         The command's stdin stays open until the block is left; its end tells it to stop. The
         iterator ends with the command. It raises ConnectError when the connection is lost,
-        RemoteTimeout or CommandError when the command ended with a status other than 0.
+        RemoteTimeout or CommandError when the command ended with a status other than 0,
+        CommandError too at a line without an end.
         """
         self._refuse_changes(command)
         fed = self._fed(command)
@@ -126,11 +143,13 @@ class Connection:
     def _lines(
         self, channel: paramiko.Channel, command: Command, timeout: float
     ) -> Iterator[str | None]:
-        start, errors = time.monotonic(), bytearray()
-        batches = streams.lines(channel, timeout, errors)
-        while (batch := aside(lambda: next(batches, None))) is not None:
-            yield from batch
-        aside(lambda: self._result(channel, command, start, b"", bytes(errors)).check())
+        start, errors = time.monotonic(), streams.Ends()
+        output = self._channels.output(start + command.timeout)
+        batches = streams.lines(channel, timeout, output, errors)
+        with self._channels.bounded(channel, command):
+            while (batch := aside(lambda: next(batches, None))) is not None:
+                yield from batch
+        aside(lambda: self._result(channel, command, start, b"", errors.value()).check())
 
     def _result(
         self, channel: paramiko.Channel, command: Command, start: float, out: bytes, err: bytes

@@ -16,7 +16,7 @@ from importlib import resources
 from importlib.util import MAGIC_NUMBER
 from typing import Any
 
-from sparkctl.remote.command import Command
+from sparkctl.remote.command import LIMIT, Command
 
 SYSTEM = "python3"  # on the node's PATH, 3.9 or later
 STALE = 75  # exit status of a call whose lease is no longer in force; EX_TEMPFAIL of sysexits.h
@@ -90,6 +90,7 @@ def call(
     title: str = "",
     python: str = SYSTEM,
     lease: dict[str, str] | None = None,
+    limit: int = LIMIT,
 ) -> Command:
     """The command that runs `module.function` of sparkctl/node with this request on a node.
 
@@ -116,4 +117,5 @@ def call(
         timeout=timeout,
         mutates=mutates,
         title=title or target,
+        limit=limit,
     )

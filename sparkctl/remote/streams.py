@@ -1,4 +1,4 @@
-"""The bytes of one channel: three streams moved at once, none waiting for another."""
+"""The bytes of one channel: three streams moved at once, none waiting for another, all bounded."""
 
 from __future__ import annotations
 
@@ -9,19 +9,100 @@ from collections.abc import Callable, Iterator
 
 import paramiko
 
+from sparkctl.remote.command import STARTED
+
 CHUNK = 1 << 16
 TICK = 1.0  # seconds between looks at the deadline
 LINGER = 5.0  # seconds of silence after the command's end, for a child that keeps its streams open
-TAIL = 4096  # bytes kept of a followed command's stderr
+ENDS = 1 << 16  # bytes kept of stderr's beginning, and as many of its end
+GREETING = 1 << 20  # bytes that a login shell may print before the command starts
+LINE = 1 << 20  # bytes of one line of a followed command
 
 
-def exchange(channel: paramiko.Channel, stdin: bytes, deadline: float) -> tuple[bytes, bytes]:
+class TooMuch(Exception):
+    """More came than was allowed: `allowed` bytes; `started` once the command itself runs."""
+
+    def __init__(self, allowed: int, *, started: bool) -> None:
+        super().__init__()
+        self.allowed, self.started = allowed, started
+
+
+class NotStarted(Exception):
+    """The login shell did not start the command in time."""
+
+
+class Output:
+    """Takes a channel's stdout: drops what the login shell printed before the command started.
+
+    `on_start` is called when it starts. Raises NotStarted after `start_by` (a time.monotonic()).
+    """
+
+    def __init__(self, start_by: float, on_start: Callable[[], None]) -> None:
+        self.started = False
+        self._start_by = start_by
+        self._on_start = on_start
+        self._greeting = bytearray()
+
+    def feed(self, data: bytes) -> bytes:
+        """The command's part of what came."""
+        if self.started:
+            return data
+        searched = max(0, len(self._greeting) - len(STARTED))
+        self._greeting += data
+        at = self._greeting.find(STARTED, searched)
+        if at >= 0:
+            self.started = True
+            self._on_start()
+            rest = bytes(self._greeting[at + len(STARTED) :])
+            self._greeting.clear()
+            return rest
+        if len(self._greeting) > GREETING:
+            raise TooMuch(GREETING, started=False)
+        self.wait()
+        return b""
+
+    def wait(self) -> None:
+        """Nothing came, or nothing of the command."""
+        if not self.started and time.monotonic() > self._start_by:
+            raise NotStarted
+
+    def rest(self) -> bytes:
+        """At the end: what came instead, where no command started."""
+        return bytes(self._greeting)
+
+
+class Ends:
+    """The beginning and the end of a stream of any length."""
+
+    def __init__(self) -> None:
+        self._head, self._tail = bytearray(), bytearray()
+        self._left_out = 0
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes."""
+        room = ENDS - len(self._head)
+        self._head += data[:room]
+        self._tail += data[room:] if room < len(data) else b""
+        if (excess := len(self._tail) - ENDS) > 0:
+            self._left_out += excess
+            del self._tail[:excess]
+
+    def value(self) -> bytes:
+        """All of it, or both ends with a line between them that says how much is left out."""
+        between = f"\n[{self._left_out} bytes left out]\n".encode() if self._left_out else b""
+        return bytes(self._head) + between + bytes(self._tail)
+
+
+def exchange(
+    channel: paramiko.Channel, stdin: bytes, output: Output, deadline: float, limit: int
+) -> tuple[bytes, bytes]:
     """Write stdin, then its end, and read both streams to theirs (design.md, Paramiko).
 
-    `deadline` is a time.monotonic(); what was read by then is given.
+    `deadline` is a time.monotonic(); what was read by then is given. Raises TooMuch after `limit`
+    bytes of stdout, NotStarted.
     """
     channel.settimeout(TICK)
-    out, err = bytearray(), bytearray()
+    errors = Ends()
 
     def write() -> None:
         sent = 0
@@ -32,19 +113,26 @@ def exchange(channel: paramiko.Channel, stdin: bytes, deadline: float) -> tuple[
             channel.shutdown_write()
 
     def read_errors() -> None:
-        _read(channel, channel.recv_stderr, err, deadline)
+        for data in _pieces(channel, channel.recv_stderr, deadline):
+            errors.feed(data)
 
     threads = [threading.Thread(target=t, daemon=True) for t in (write, read_errors)]
     for thread in threads:
         thread.start()
-    _read(channel, channel.recv, out, deadline)
+    out = bytearray()
+    for data in _pieces(channel, channel.recv, deadline):
+        out += output.feed(data) if data else b""
+        output.wait()
+        if len(out) > limit:
+            raise TooMuch(limit, started=True)
     threads[1].join(max(0.0, deadline - time.monotonic()) + TICK)
-    return bytes(out), bytes(err)
+    return bytes(out) if output.started else output.rest(), errors.value()
 
 
-def _read(
-    channel: paramiko.Channel, receive: Callable[[int], bytes], into: bytearray, deadline: float
-) -> None:
+def _pieces(
+    channel: paramiko.Channel, receive: Callable[[int], bytes], deadline: float
+) -> Iterator[bytes]:
+    """What is received to the end of the stream; an empty piece for each silent tick."""
     heard = time.monotonic()
     while (now := time.monotonic()) < deadline:
         try:
@@ -52,20 +140,21 @@ def _read(
         except TimeoutError:
             if channel.exit_status_ready() and now - heard > LINGER:
                 return
+            yield b""
             continue
         if not data:
             return
-        into += data
+        yield data
         heard = now
 
 
 def lines(
-    channel: paramiko.Channel, timeout: float, errors: bytearray
+    channel: paramiko.Channel, timeout: float, output: Output, errors: Ends
 ) -> Iterator[list[str | None]]:
     """stdout's lines to its end, those that came together at once.
 
-    [None] stands for each silent `timeout` (seconds). `errors` gets the last bytes of stderr,
-    which is drained beside.
+    [None] stands for each silent `timeout` (seconds). `errors` gets stderr, which is drained
+    beside. Raises TooMuch at a line without an end, NotStarted.
     """
 
     def read_errors() -> None:
@@ -73,7 +162,7 @@ def lines(
         while data:
             with contextlib.suppress(TimeoutError):
                 data = channel.recv_stderr(CHUNK)
-                errors[:] = (errors + data)[-TAIL:]
+                errors.feed(data)
 
     channel.settimeout(timeout)
     thread = threading.Thread(target=read_errors, daemon=True)
@@ -83,12 +172,16 @@ def lines(
         try:
             data = channel.recv(CHUNK)
         except TimeoutError:
+            output.wait()
             yield [None]
             continue
         if not data:
             break
-        *complete, rest = (rest + data).split(b"\n")
+        *complete, rest = (rest + output.feed(data)).split(b"\n")
+        if len(rest) > LINE:
+            raise TooMuch(LINE, started=True)
         yield [line.decode(errors="replace") for line in complete]
     thread.join(TICK)
+    rest = rest or output.rest()
     if rest:
         yield [rest.decode(errors="replace")]

@@ -3,18 +3,42 @@
 from __future__ import annotations
 
 import re
+import sys
+from collections.abc import Iterable
+from typing import Any
 
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.text import Text
+
+from sparkctl.report.clean import raw
+from sparkctl.text import clean
 
 # A command in backticks is one word, so that it can be copied; a stray backtick binds no paragraph.
 WORD = re.compile(r"\s*(?:`[^`]{1,60}`|\S)+")
 
 
+class CleanConsole(Console):
+    """A console whose control characters are rich's own; those in a text are escaped."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """As Console.render."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=clean(segment.text))
+
+
+def console(*, stderr: bool = False, **options: Any) -> Console:
+    """A console on stdout or stderr; the one way to make one."""
+    stream = raw(sys.stderr if stderr else sys.stdout)
+    return CleanConsole(file=stream, highlight=False, **options)
+
+
 def wide_console() -> Console:
     """A console on stdout that breaks no line by itself."""
-    return Console(highlight=False, soft_wrap=True)
+    return console(soft_wrap=True)
 
 
 def print_prose(console: Console, text: Text | str, hang: int = 0, *, margin: str = "") -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from sparkctl.report.console import print_prose
+from sparkctl.report.console import console, print_prose
 from sparkctl.report.reporter import Outcome
 from sparkctl.report.spans import duration, elapsed
 
@@ -31,7 +31,7 @@ class TerminalReporter:
     """
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False)
+        self._console = console(stderr=True)
         self._spinner = Spinner("dots", style="progress.spinner")
         self._live: Live | None = None
         self._start = 0.0

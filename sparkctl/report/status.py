@@ -22,6 +22,8 @@ def print_status(status: Status) -> None:
     for node in status.nodes:
         if node.error:
             print_prose(console, f"{node.name}: {node.error.removeprefix(node.name + ': ')}", 4)
+        for group, why in node.gaps.items():
+            print_prose(console, f"{node.name}: {group} could not be read: {why}", 4)
     if status.lease:
         print_prose(console, f"locked by {described(status.lease)}", 4)
     if "error" in status.ray:
@@ -41,7 +43,7 @@ def _columns(nodes: Sequence[NodeStatus], now: float) -> list[Column]:
         Column("HOST", [n.host for n in nodes], 1),
         Column("FABRIC", [n.fabric_address or "-" for n in nodes], 2),
         Column("RAY", ["unreachable" if n.error else n.ray for n in nodes], 7),
-        Column("RANKS", [str(n.ranks) for n in nodes], 5),
+        Column("RANKS", ["-" if n.ranks is None else str(n.ranks) for n in nodes], 5),
         Column("GPU", [n.gpu or "-" for n in nodes], 0),
         Column("MEMORY FREE", [_memory(n.memory_available) for n in nodes], 3),
         Column("SINCE", ["-" if s is None else moment(s) for s in since], 4, short=ages),
@@ -64,4 +66,4 @@ def _vllm(status: Status) -> str:
     text = f"{vllm.get('version')} serves {', '.join(vllm['models'])} at {vllm['endpoint']}"
     if "tokens" in vllm:
         text += f"; generated {vllm['tokens']} tokens in {vllm['seconds']:.2f} s"
-    return text + f", since {moment(vllm['since'])}"
+    return text + (f", since {moment(vllm['since'])}" if "since" in vllm else "")

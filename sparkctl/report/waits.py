@@ -9,8 +9,10 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
+from sparkctl.report.clean import raw
 from sparkctl.report.spans import elapsed
 from sparkctl.report.terminal import live_stderr, stderr_columns
+from sparkctl.text import clean
 
 PATIENCE = 1.0  # seconds: what is faster shows nothing
 EVERY = 0.25  # seconds between two looks
@@ -52,9 +54,9 @@ class WaitLine:
             while not self._over.wait(pause):
                 pause = EVERY
                 text = fitted(described(waits()), time.monotonic() - start, stderr_columns())
-                print(CLEAR + text, end="", file=sys.stderr, flush=True)
+                print(CLEAR + clean(text), end="", file=raw(sys.stderr), flush=True)
             if pause == EVERY:  # something was drawn
-                print(CLEAR, end="", file=sys.stderr, flush=True)
+                print(CLEAR, end="", file=raw(sys.stderr), flush=True)
 
 
 def described(waits: Waits) -> str:

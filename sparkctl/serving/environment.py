@@ -50,7 +50,7 @@ BUILT_IN: dict[str, str] = {
 REFERENCES = ("FABRIC_ADDRESS", "SOCKET_INTERFACE", "HCAS", "NODE")
 LINE = re.compile(r"(?:(-)\s*|export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*(?:=(.*))?$")
 REFERENCE = re.compile(r"\$\{([^}]*)\}")
-UNPRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+UNPRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 ARGUMENTS_LAYER = "vllm.arguments"
 
 

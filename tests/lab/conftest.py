@@ -65,14 +65,14 @@ def make_sshd(tmp_path: Path) -> Iterator[Callable[..., Sshd]]:
     Path("/run/sshd").mkdir(exist_ok=True)
     started: list[Sshd] = []
 
-    def make(name: str, kinds: tuple[str, ...] = ("ed25519",)) -> Sshd:
+    def make(name: str, kinds: tuple[str, ...] = ("ed25519",), more: str = "") -> Sshd:
         folder = tmp_path / name
         folder.mkdir()
         hosts = [keygen(folder / f"host_{kind}", kind) for kind in kinds]
         (folder / "authorized").write_text(keygen(folder / "client"))
         port = free_port()
         (folder / "config").write_text(
-            f"Port {port}\nListenAddress 127.0.0.1\n"
+            f"{more}Port {port}\nListenAddress 127.0.0.1\n"
             + "".join(f"HostKey {folder}/host_{kind}\n" for kind in kinds)
             + f"AuthorizedKeysFile {folder}/authorized\nStrictModes no\nUsePAM no\n"
             f"PidFile none\nPasswordAuthentication no\n"

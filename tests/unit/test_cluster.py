@@ -227,7 +227,7 @@ def test_a_models_disk_that_hangs_does_not_hide_ray_from_status(known: dict[str,
     del known["spark-1"]["model_config"]
     facts = {name: guarded(found, name) for name, found in known.items()}
     session = Session(CLUSTER, Path(), Pool(CLUSTER), facts=facts)
-    assert status._wish(session, {}).ray_address == "192.168.100.11:6379"
+    assert status._wish(session, set()).ray_address == "192.168.100.11:6379"
 
 
 @pytest.mark.parametrize(("auth", "mode"), [("token", "token"), ("off", "disabled")])

@@ -10,7 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparkctl.errors import CommandError
-from sparkctl.remote.command import Command, Result
+from sparkctl.remote.command import STARTED, Command, Result
+
+# What timeout(1) runs: a line that says that the command is bounded now, then the command.
+BEGIN = """sh -c 'printf "\\036sparkctl\\036\\n"; exec "$@"' sh"""
 
 
 @pytest.mark.parametrize(
@@ -28,24 +31,26 @@ from sparkctl.remote.command import Command, Result
     ],
 )
 def test_the_exact_string(argv: tuple[str, ...], text: str) -> None:
-    assert Command(argv, timeout=5).shell() == f"timeout --kill-after=5 5 {text}"
+    assert Command(argv, timeout=5).shell() == f"timeout --kill-after=5 5 {BEGIN} {text}"
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(60.0, "60"), (0.5, "0.5"), (86_400.0, "86400")])
 def test_the_bound_is_in_the_string(seconds: float, text: str) -> None:
-    assert Command(("x",), timeout=seconds).shell() == f"timeout --kill-after=5 {text} x"
+    assert Command(("x",), timeout=seconds).shell() == f"timeout --kill-after=5 {text} {BEGIN} x"
 
 
 @given(st.lists(st.text(st.characters(exclude_characters="\0", codec="utf-8"))))
 def test_whatever_the_arguments_a_shell_splits_them_the_same(arguments: list[str]) -> None:
-    assert shlex.split(Command(("x", *arguments)).shell())[4:] == arguments
+    assert shlex.split(Command(("x", *arguments)).shell())[8:] == arguments
 
 
 def test_a_real_shell_takes_them_as_they_are() -> None:
     awkward = ["a b", "$HOME", "`id`", "'", '"', "; rm", "*", "", "\\", "new\nline", "ü", "-n", "~"]
     text = Command(("printf", "%s\\0", *awkward)).shell()
     done = subprocess.run(["sh", "-c", text], capture_output=True, check=True)
-    assert done.stdout.decode().split("\0")[:-1] == awkward
+    greeting, _, printed = done.stdout.partition(STARTED)
+    assert greeting == b""
+    assert printed.decode().split("\0")[:-1] == awkward
 
 
 def test_stdin_is_not_shown() -> None:

@@ -92,7 +92,8 @@ def test_ray_head_and_worker() -> None:
 def test_a_command_is_quoted_in_one_place() -> None:
     command = Command(("printf", "%s", "a b", "$(rm -rf /)", "it's"), timeout=1.5)
     assert command.shell() == (
-        "timeout --kill-after=5 1.5 printf %s 'a b' '$(rm -rf /)' 'it'\"'\"'s'"
+        'timeout --kill-after=5 1.5 sh -c \'printf "\\036sparkctl\\036\\n"; exec "$@"\' sh'
+        " printf %s 'a b' '$(rm -rf /)' 'it'\"'\"'s'"
     )
 
 

@@ -146,3 +146,34 @@ def test_any_tree_in_place_of_anything_ends_in_problems(tree: dict[str, object])
     except InventoryError as error:
         lines = error.problems
     assert [x for x in lines if not x.startswith("x:1:") or "Input should" in x] == []
+
+
+@pytest.mark.parametrize("unfit", ["\\u202e", "\\n", "\\u2028", "\\t", "\\u2066", "\\x9b", "\\e"])
+def test_a_key_is_one_printable_line(unfit: str) -> None:
+    """Each would change what the message about it looks like."""
+    found = problems(GOOD + f'"a{unfit}b": 1\n')
+    assert len(found) == 1
+    assert found[0].startswith("x.yaml:7:1: (top): wanted a printable key, found 'a\\")
+    assert found[0].isprintable()
+
+
+@pytest.mark.parametrize("unfit", ["\\u202e", "\\u2028", "\\u2069", "\\x9b", "\\e"])
+def test_a_value_without_what_turns_the_writing_around(unfit: str) -> None:
+    found = problems(GOOD + f'env: {{set: {{A: "a{unfit}b"}}}}\n')
+    assert len(found) == 1
+    assert found[0].startswith("x.yaml:7:16: env.set.A: wanted printable text, found 'a\\")
+    assert found[0].isprintable()
+
+
+def test_a_value_of_several_lines_is_taken_and_shown_in_one() -> None:
+    text = GOOD + 'env: {set: {A: "a\\nb 👩\\u200d🚀"}}\n'
+    assert parse(text.encode(), "x").env.set["A"] == "a\nb 👩\u200d🚀"
+    found = problems(GOOD + 'ssh: {port: "a\\nb"}\n"c\\td\\r": {}\n')
+    assert len(found) == 2
+    assert all(line.isprintable() for line in found)
+
+
+def test_a_files_name_is_shown_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(InventoryError) as caught:
+        load(tmp_path / "a\n\x1b[2J.yaml")
+    assert caught.value.message.isprintable()

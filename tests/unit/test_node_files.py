@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from sparkctl.cluster import places
 from sparkctl.node import ending, files, follow
 
 
@@ -56,3 +57,26 @@ def test_the_last_lines_of_a_log(home: Path, capsys: pytest.CaptureFixture[str])
     follow.follow({"path": str(log), "lines": 2, "follow": False})
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert "".join(e["text"] for e in events) == "line 99999\nno end"
+
+
+def test_a_directory_that_ray_opened_to_everybody_is_private_again(home: Path) -> None:
+    temp = home / "temp"
+    temp.mkdir()
+    temp.chmod(0o777)
+    files.write({"cluster": "c", "files": {}, "temp_dir": str(temp)})
+    assert [p.stat().st_mode & 0o777 for p in (temp, temp / "tmp")] == [0o700, 0o700]
+
+
+@pytest.mark.parametrize("length", [1, 25, 26, 32])
+def test_rays_sockets_fit_below_a_private_directory(length: int) -> None:
+    """unix(7) has room for 107 bytes; the session's name as Ray 2.60 makes it."""
+    cluster = "c" * length
+    path = Path(places.ray_dir(cluster))
+    socket = path / "session_2026-11-21_12-00-00_123456_4194304/sockets/plasma_store"
+    assert len(str(socket)) <= 107
+    assert path.parent == Path(places.temp_dir(cluster))
+
+
+def test_long_names_of_clusters_have_directories_of_their_own() -> None:
+    names = ["c" * 26, "c" * 27, "c" * 25 + "d"]
+    assert len({places.temp_dir(name) for name in names}) == 3

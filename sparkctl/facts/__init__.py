@@ -1,0 +1,1 @@
+"""What nodes answer: data from a stranger until it was checked here against a declared shape."""

@@ -1,0 +1,113 @@
+"""`status` of nodes that answer in part, or with what is no answer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from random import Random
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from sparkctl.remote import pool
+from tests.bench.hostile import run
+from tests.bench.nodes import Answers, Node, healthy
+
+
+class Given(Answers):
+    """The answers as they are, but for those that a test has by node and function."""
+
+    def __init__(self, changed: dict[tuple[str, str], bytes]) -> None:
+        super().__init__(Random(0), healthy(serving=True), harmed=())
+        self.changed = changed
+
+    def give(self, node: str, target: str, request: dict[str, Any]) -> bytes:
+        return self.changed.get((node, target)) or super().give(node, target, request)
+
+
+def without(*groups: str) -> bytes:
+    """The head's facts with these groups unread."""
+    facts = healthy(serving=True)["spark-1"]
+    for group in groups:
+        del facts[group]
+        facts["unread"][group] = "TimeoutError: no answer within 6 s"
+    return json.dumps(facts).encode()
+
+
+def asked(
+    tmp_path: Path, words: list[str], changed: dict[tuple[str, str], bytes]
+) -> tuple[int, str, str]:
+    inventory = tmp_path / "inventory.yaml"
+    inventory.write_text(Node.INVENTORY)
+    given = Given(changed)
+    with mock.patch.object(pool, "connect", lambda name, *_, **__: Node(name, given, [])):
+        return run([*words, "-i", str(inventory)])
+
+
+def status(tmp_path: Path, changed: dict[tuple[str, str], bytes]) -> tuple[int, dict[str, Any]]:
+    code, out, _ = asked(tmp_path, ["status", "--json"], changed)
+    document: dict[str, Any] = json.loads(out)
+    return code, document
+
+
+def test_all_that_is_read_is_healthy(tmp_path: Path) -> None:
+    code, document = status(tmp_path, {})
+    assert (code, document["healthy"]) == (0, True)
+    assert [n["ray"] for n in document["nodes"]] == ["alive", "alive"]
+    assert [n["unread"] for n in document["nodes"]] == [{}, {}]
+
+
+@pytest.mark.parametrize("group", ["ours", "gpu", "memory"])
+def test_an_unread_group_leaves_the_rest_of_its_row(tmp_path: Path, group: str) -> None:
+    changed = {("spark-1", "probe.probe"): without(group)}
+    code, document = status(tmp_path, changed)
+    head, worker = document["nodes"]
+    assert (code, document["healthy"]) == (1, False)
+    assert head["unread"] == {group: "TimeoutError: no answer within 6 s"}
+    assert (head["ranks"] is None) == (group == "ours")
+    assert (head["gpu"] is None) == (group == "gpu")
+    assert (head["memory_available"] is None) == (group == "memory")
+    assert head["ray"] == worker["ray"] == "alive"  # Ray's own table says so
+    _, out, _ = asked(tmp_path, ["status"], changed)
+    assert f"spark-1: {group} could not be read: TimeoutError" in out
+
+
+def test_without_its_processes_and_rays_table_nothing_is_said_not_to_run(tmp_path: Path) -> None:
+    changed = {
+        ("spark-1", "probe.probe"): without("ours"),
+        ("spark-1", "raytable.table"): b"[1,2]",
+        ("spark-1", "completion.ask"): b"{}",
+    }
+    code, document = status(tmp_path, changed)
+    assert code == 1
+    assert document["nodes"][0]["ray"] == "unknown"
+    assert "not running" not in json.dumps(document)
+    assert "expected an object" in document["ray"]["error"]
+    assert "malformed" in document["vllm"]["error"]
+
+
+def test_a_workers_unread_fabric_leaves_rays_view_of_the_others(tmp_path: Path) -> None:
+    facts = healthy(serving=True)["spark-2"]
+    del facts["net"]
+    code, document = status(tmp_path, {("spark-2", "probe.probe"): json.dumps(facts).encode()})
+    assert code == 1
+    assert [n["ray"] for n in document["nodes"]] == ["alive", "started"]
+    assert document["nodes"][1]["unread"] == {"net": "missing from the answer"}
+
+
+@pytest.mark.parametrize("answer", [b"[1,2]", b"{}", b"[" * 100_000])
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [(["status"], 1), (["plan"], 1), (["env"], 1), (["fabric", "show"], 1), (["down"], 0)],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_a_hostile_answer_is_no_bug_of_ours(
+    tmp_path: Path, words: list[str], code: int, answer: bytes
+) -> None:
+    """`down` needs no facts: each node finds what is ours there."""
+    found, out, err = asked(tmp_path, words, {("spark-2", "probe.probe"): answer})
+    assert found == code
+    assert "a bug in sparkctl" not in out + err
+    if words[0] != "down":
+        assert "spark-2" in out + err
