@@ -20,6 +20,8 @@ Each one carries what was wanted and found (the message) and what to do next (th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sparkctl.text import one_line
 
 
@@ -36,6 +38,15 @@ class SparkctlError(Exception):
 
     def __str__(self) -> str:
         return f"{self.node}: {self.message}" if self.node else self.message
+
+
+def combined(errors: Mapping[str, SparkctlError], what: str = "failed") -> SparkctlError:
+    """One error that has every node's, with its hint; the only one is given as it is."""
+    if len(errors) == 1:
+        return next(iter(errors.values()))
+    lines = [f"{e}" + (f"\n    {e.hint}" if e.hint else "") for e in errors.values()]
+    lost = next((e for e in errors.values() if isinstance(e, LeaseLostError)), None)
+    return lost or RemoteError(f"{len(errors)} nodes {what}:\n" + "\n".join(lines))
 
 
 class UsageError(SparkctlError):

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from sparkctl.cluster.session import Session
-from sparkctl.errors import LeaseLostError, LockedError, RemoteError, SparkctlError
+from sparkctl.errors import LeaseLostError, LockedError, RemoteError, SparkctlError, combined
 from sparkctl.inventory.models import Node
 from sparkctl.remote.aside import aside
 
@@ -146,9 +146,8 @@ def _take(
                 raise error
             lease.unwritten.add(name)
         lease.taken.add(name)
-    if not partial:
-        for failure in answers.failed.values():
-            raise failure
+    if answers.failed and not partial:
+        raise combined(answers.failed)
     return answers.failed
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sparkctl.cluster.session import Session
-from sparkctl.errors import RemoteError, SparkctlError
+from sparkctl.errors import combined
 from sparkctl.inventory.models import Inventory
 from sparkctl.remote.pool import Pool
 
@@ -42,17 +42,9 @@ def session(
         watch(pool.waiting)
     with pool:
         if pool.errors and not partial:
-            raise unreachable(pool.errors)
+            raise combined(pool.errors, "cannot be reached")
         opened.facts = {n: opened.facts[n] for n in pool.connections if n in opened.facts}
         yield opened
-
-
-def unreachable(errors: dict[str, SparkctlError]) -> SparkctlError:
-    """One error out of those of all nodes; the only one is given as it is."""
-    if len(errors) == 1:
-        return next(iter(errors.values()))
-    text = "\n".join(f"{e}" + (f"\n    {e.hint}" if e.hint else "") for e in errors.values())
-    return RemoteError(f"{len(errors)} nodes cannot be reached:\n{text}")
 
 
 def reach(inventory: Inventory, watch: Watch) -> list[tuple[str, str | None]]:

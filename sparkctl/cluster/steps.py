@@ -15,7 +15,7 @@ from sparkctl.cluster.rayview import ray_table
 from sparkctl.cluster.record import make, records, text
 from sparkctl.cluster.run import Run
 from sparkctl.cluster.watch import watch_start
-from sparkctl.errors import ServingError
+from sparkctl.errors import ServingError, combined
 from sparkctl.inventory.models import Node
 from sparkctl.remote.fanout import GroupResult
 from sparkctl.secret.text import command_line
@@ -31,9 +31,9 @@ def _ray_nodes(run: Run) -> list[Node]:
 
 
 def check_all(result: GroupResult[T]) -> dict[str, T]:
-    """Every node's answer; raises the first node's error when one failed."""
-    for error in result.failed.values():
-        raise error
+    """Every node's answer; raises an error with those of all nodes that failed."""
+    if result.failed:
+        raise combined(result.failed)
     return result.ok
 
 

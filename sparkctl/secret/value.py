@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Self, TypeVar, cast
@@ -17,6 +18,7 @@ from sparkctl.secret.text import LOOKED_AT, secretless
 
 V = TypeVar("V")
 HASHED = "sha256:"
+SCHEME = re.compile(r"(?i)[a-z][a-z0-9+.-]*://")  # RFC 3986, 3.1
 LONGEST = LOOKED_AT  # characters that are searched: the patterns are not linear in time
 
 
@@ -93,8 +95,9 @@ def _shown(text: str, name: str) -> str:
             # Equality sees the real text, and JSON only what is shown.
             if json.dumps(kept) != json.dumps(read):
                 return json.dumps(kept, separators=(",", ":"))
-    if name.lower().endswith("proxy") and "://" not in text and "@" in text:
-        return f"{MASK}@{text.rpartition('@')[2]}"
+    if name.lower().endswith("proxy") and "@" in text:
+        scheme = SCHEME.match(text)
+        return f"{scheme[0] if scheme else ''}{MASK}@{text.rpartition('@')[2]}"
     return secretless(text)
 
 

@@ -49,6 +49,7 @@ def wish(text: str, url: str, key: str) -> Wish:
 
 
 @given(ANY, URL, KEY)
+@example(f"{MARK}{MARK}", f"{MARK}://{MARK}", f"{MARK}{MARK}")
 @example(f"{MARK} a {MARK}", f"{MARK}/b:{MARK}", f"{MARK}${{NODE}}{MARK}")
 def test_no_secret_is_shown(text: str, url: str, key: str) -> None:
     made = wish(text, url, key)

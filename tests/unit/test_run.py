@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 
+from sparkctl.cluster import steps as launching
 from sparkctl.cluster import watch
 from sparkctl.cluster.down import down
 from sparkctl.cluster.lease import hold
 from sparkctl.cluster.run import Run, Step, perform, undo
 from sparkctl.cluster.watch import watch_start
-from sparkctl.errors import LeaseLostError, ServingError
+from sparkctl.errors import LeaseLostError, RemoteError, ServingError
 from sparkctl.inventory.loader import parse
 from sparkctl.inventory.models import Node
 from sparkctl.remote.fanout import GroupResult
@@ -360,3 +361,24 @@ def test_an_undo_goes_on_when_nobody_reads_its_progress() -> None:
     with pytest.raises(ServingError):
         perform(run, steps(done, ServingError("x")), keep=False)
     assert done == ["head", "worker", "undo worker", "undo head"]
+
+
+def test_shared_memory_that_cannot_be_recorded_undoes_no_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The model is served by then."""
+
+    def ask_all(_nodes: Any, target: str, *_: Any, **__: Any) -> GroupResult[Any]:
+        assert target == "sharedmemory.note"
+        return GroupResult(failed={"spark-2": RemoteError("connection lost", node="spark-2")})
+
+    monkeypatch.setattr(launching, "watch_start", lambda *_: None)
+    monkeypatch.setattr(launching, "_recorded", lambda *_: "{}")
+    inventory = parse(GOOD.encode(), "x")
+    session = SimpleNamespace(
+        inventory=inventory, lease=None, ask_all=ask_all, ask=lambda *_, **__: {}, pool=pool()
+    )
+    run, told = make(session)
+    run.wish = SimpleNamespace(head=SimpleNamespace(vllm_argv=()), ray_address="a:1")  # type: ignore[assignment]
+    perform(run, (Step("start vLLM", launching.start_vllm),), keep=False)
+    assert told.said[-1].startswith("warning: spark-2: shared memory is not recorded")
