@@ -11,16 +11,18 @@ from sparkctl.serving.tls import api_base
 TOKENS = 4  # enough to prove that it generates
 
 
-def ask_api(session: Session, *, tokens: int, timeout: float, bound: float) -> dict[str, Any]:
+def ask_api(
+    session: Session, *, tokens: int, timeout: float, bound: float, **limits: float
+) -> dict[str, Any]:
     """Version, models and, with `tokens`, a real completion; see node/completion.py.
 
-    The completion has `timeout` seconds, the whole call `bound`.
+    The completion has `timeout` seconds, the whole call `bound`; `limits` end the wait earlier.
     """
     vllm = session.inventory.vllm
     return session.ask(
         session.inventory.head,
         "completion.ask",
-        {"base": base_on_head(vllm), "tokens": tokens, "timeout": timeout},
+        {"base": base_on_head(vllm), "tokens": tokens, "timeout": timeout, **limits},
         timeout=bound,
         mutates=False,
         title="asking for a completion" if tokens else "asking vLLM",

@@ -6,7 +6,8 @@ from collections.abc import Set
 from dataclasses import dataclass, field
 from typing import Any
 
-from sparkctl.cluster.apiview import TOKENS, ask_api, endpoint
+from sparkctl.cluster import health
+from sparkctl.cluster.apiview import ask_api, endpoint
 from sparkctl.cluster.difference import processes
 from sparkctl.cluster.rayview import ray_table
 from sparkctl.cluster.session import Session
@@ -16,7 +17,7 @@ from sparkctl.inventory.layers import load_layers
 from sparkctl.secret.text import command_line
 from sparkctl.serving.recipe import NONE
 
-GENERATION = 60.0  # seconds for a few tokens of a running engine
+ANSWER = 30.0  # seconds for /version and /v1/models
 SHOWN = ("ours", "gpu", "memory")  # the groups of a node's facts that make its row
 FABRIC = {"net", "ib"}  # those that its place in Ray's table is known by
 
@@ -155,10 +156,9 @@ def _ask_vllm(session: Session, found: Status, deep: bool) -> None:
     if running == []:
         found.vllm = {"error": "not running"}
         return
-    tokens = TOKENS if deep else 0
-    bound = GENERATION + 30
     try:
-        found.vllm = dict(ask_api(session, tokens=tokens, timeout=GENERATION, bound=bound))
+        asked = ask_api(session, tokens=0, timeout=0, bound=ANSWER) if not deep else None
+        found.vllm = dict(asked or health.report(session))
     except SparkctlError as error:
         found.vllm = {"error": str(error)}
     if running:

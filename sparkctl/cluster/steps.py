@@ -10,6 +10,7 @@ from functools import partial
 from typing import TypeVar
 
 from sparkctl.cluster.difference import processes
+from sparkctl.cluster.placement import check_ranks
 from sparkctl.cluster.places import APPLIED, ENVIRONMENT, TOKEN, temp_dir
 from sparkctl.cluster.rayview import ray_table
 from sparkctl.cluster.record import make, records, text
@@ -221,7 +222,7 @@ def start_vllm(run: Run) -> None:
         },
         title="starting vLLM",
     )
-    watch_start(run, started)
+    watch_start(run, started, placed=lambda: check_ranks(run))
     noted = session.ask_all(session.inventory.nodes, "sharedmemory.note", lambda _: {})
     # The model is served all the same; a `down` after a KILL has less to go by.
     for name, error in noted.failed.items():

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from sparkctl.cluster import steps
+from sparkctl.cluster import health, steps
 from sparkctl.cluster.apiview import ask_api, endpoint
 from sparkctl.cluster.difference import Difference, compare
 from sparkctl.cluster.lease import hold
+from sparkctl.cluster.placement import misplaced
 from sparkctl.cluster.rayview import ray_table
 from sparkctl.cluster.run import Run, Step, perform
 from sparkctl.cluster.session import Session
-from sparkctl.cluster.watch import complete
 from sparkctl.cluster.wish import Wish, make_wish
 from sparkctl.errors import PreflightError
 from sparkctl.inventory.layers import load_layers
@@ -118,7 +118,7 @@ def outlook(
     ends = None
     if not difference:
         reporter.step("check that it really serves")
-        unsound, vllm, serves = _unsound(session, wish)
+        unsound, vllm, serves = _unsound(session, wish, reporter)
         difference = compare(wish, session.facts, unsound=unsound, vllm=vllm)
     else:
         serves = difference.ends_vllm and _answers(session)
@@ -161,22 +161,30 @@ def _model(session: Session) -> str:
 
 def _answers(session: Session) -> bool:
     """Whether the vLLM that runs has ever become ready: its API answers then."""
-    return "models" in ask_api(session, tokens=0, timeout=QUICK, bound=2 * QUICK)
+    found = ask_api(session, tokens=0, timeout=QUICK, bound=3 * QUICK, answer=QUICK)
+    return "models" in found
 
 
-def _unsound(session: Session, wish: Wish) -> tuple[dict[str, str], str | None, bool]:
+def _unsound(
+    session: Session, wish: Wish, reporter: Reporter
+) -> tuple[dict[str, str], str | None, bool]:
     """What only a look at the running cluster shows: why nodes and why vLLM cannot be kept, and
     whether vLLM serves all the same.
+
+    Raises ServingError where the ranks are on other nodes than planned, or nothing is generated:
+    where a restart is not known to help.
     """
     table = ray_table(session, wish)
-    names = {w.choice.address: n for n, w in wish.nodes.items()}
+    names = wish.ray_names
     if "error" in table:
         why = f"Ray does not answer: {table['error']}"
         return {session.inventory.head.name: why}, None, _answers(session)
     found = {names[a]: f"Ray does not list {a} alive with its GPU" for a in table["missing"]}
     if found:
         return found, None, _answers(session)
-    answer = complete(session)
-    if "error" in answer:
-        return {}, f"no completion comes back: {answer['error']}", False
-    return {}, None, True
+    if error := misplaced(session.inventory, names, table):
+        raise error
+    why, said = health.unsound(session, wish.head.vllm_argv)
+    if said:
+        reporter.note(said)
+    return {}, why, why is None

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from sparkctl import kept
-from sparkctl.cluster.apiview import TOKENS, ask_api
+from sparkctl.cluster import health
 from sparkctl.cluster.run import Run
-from sparkctl.cluster.session import Session
 from sparkctl.errors import RemoteError, ServingError
 from sparkctl.facts.decode import FOLLOW, decode
 from sparkctl.node.follow import INTERVAL
@@ -19,33 +18,31 @@ from sparkctl.serving.diagnosis import explain_vllm
 from sparkctl.serving.progress import Progress
 
 DAY = 86_400.0  # bound of the follower on the node; it ends with the connection
-FIRST_COMPLETION = 600.0  # seconds for the first tokens: kernels may still be compiled
 LAST_WORDS = 10.0  # seconds for what a dying vLLM still logs
 
 Event = dict[str, Any]
 
 
-def watch_start(run: Run, started: dict[str, Any]) -> None:
+def watch_start(
+    run: Run, started: dict[str, Any], *, placed: Callable[[], bool] = lambda: True
+) -> None:
     """Follow the log until vLLM is ready, then ask for a completion of a few tokens.
 
-    Raises ServingError with the cause and the log's tail on a fatal line, a dead process, no
-    completion, or when the log tells nothing new for longer than vllm.stall_timeout.
+    `placed` is called once the ranks have their nodes, and again when vLLM is ready unless it gave
+    True: it raises when one is on another node than planned. Raises ServingError with the cause and
+    the log's tail on a fatal line, a dead process, no completion, or when the log tells nothing new
+    for longer than vllm.stall_timeout.
     """
     progress = Progress()
     with _log(run, started) as events:
-        _until_ready(run, events, progress)
+        _until_ready(run, events, progress, placed)
         run.reporter.stage("asking for a completion", None)
-        answer = complete(run.session)
+        answer = health.first(run.session)
         if "error" in answer:
             _read_on(events, progress)
             what = f"vLLM is ready, but generates nothing: {answer['error']}"
-            raise _failure(run, what, progress, waited="timed out" in answer["error"])
-
-
-def complete(session: Session) -> dict[str, Any]:
-    """A real completion, the first of a start or one that proves that it still serves."""
-    bound = FIRST_COMPLETION + 30
-    return ask_api(session, tokens=TOKENS, timeout=FIRST_COMPLETION, bound=bound)
+            waited = answer["health"]["state"] in ("wedged", "unclear")
+            raise _failure(run, what, progress, waited=waited)
 
 
 @contextmanager
@@ -65,9 +62,12 @@ def _log(run: Run, started: dict[str, Any]) -> Iterator[Iterator[Event | None]]:
         yield (decode(FOLLOW, t.encode(), name, command.title) if t else None for t in lines)
 
 
-def _until_ready(run: Run, events: Iterator[Event | None], progress: Progress) -> None:
+def _until_ready(
+    run: Run, events: Iterator[Event | None], progress: Progress, placed: Callable[[], bool]
+) -> None:
     stall = run.session.inventory.vllm.stall_timeout
     heard, known = time.monotonic(), progress.news
+    looked = seen = False
     for event in events:
         run.check()
         if event is not None:
@@ -75,7 +75,11 @@ def _until_ready(run: Run, events: Iterator[Event | None], progress: Progress) -
                 raise _failure(run, "vLLM ended during its start", progress)
             if progress.feed(event.get("text", "")):
                 run.reporter.stage(progress.title, progress.percent)
+            if progress.joined and not seen and (progress.ready or not looked):
+                looked, seen = True, placed()
             if progress.ready:
+                if not seen:
+                    run.reporter.note("warning: Ray does not show on which nodes the ranks run")
                 return
             if progress.fatal:
                 _read_on(events, progress)  # the trace, with the cause at its end

@@ -56,6 +56,11 @@ class Wish:
         return f"{self.head.choice.address}:{self.inventory.ray.port}"
 
     @property
+    def ray_names(self) -> dict[str, str]:
+        """Each fabric address, to the name of its node."""
+        return {w.choice.address: name for name, w in self.nodes.items()}
+
+    @property
     def ray_nodes(self) -> dict[str, float]:
         """Each fabric address that Ray must list alive, and the GPUs it must bring."""
         return {

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from sparkctl.cluster.apiview import TOKENS, ask_api
+from sparkctl.cluster import health as engine
 from sparkctl.cluster.known import Missing
 from sparkctl.cluster.rayview import ask_ray
 from sparkctl.cluster.session import Session
@@ -25,7 +25,6 @@ from sparkctl.remote.fanout import each
 from sparkctl.serving.tls import api_base
 
 IMPORT_SECONDS = 120.0  # a cold import of vLLM takes a minute on a slow disk
-GENERATION_SECONDS = 30.0  # for a few tokens of a running engine
 HEADERS = 28  # bytes of IPv4 and ICMP headers in a ping, ping(8)
 
 
@@ -161,8 +160,7 @@ def _generation(session: Session, view: View, node: Node) -> dict[str, Any]:
         raise Missing("no vLLM of ours runs")
     nodes = [view.node(name) for name in view.reached]
     before = _counters(session, nodes)
-    bound = GENERATION_SECONDS + 15
-    answer = ask_api(session, tokens=TOKENS, timeout=GENERATION_SECONDS, bound=bound)
+    answer = engine.report(session)
     return {**answer, "before": before, "after": _counters(session, nodes)}
 
 

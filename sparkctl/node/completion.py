@@ -2,48 +2,124 @@
 
 from __future__ import annotations
 
+import http.client
 import json
+import queue
 import ssl
+import threading
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from typing import Any
 
-from sparkctl.node import files
+from sparkctl.node import files, vitals
+
+LOOK = 0.5  # seconds between looks at /metrics
+READ = 5.0  # seconds for one: an API with hundreds of streams answers late
+LIMIT = 4 << 20  # bytes of an answer that are read; /metrics has some 100 kB an engine
+# Of an answer that is no vLLM's: another shape, no JSON, or one nested without end.
+STRANGE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
+FAILED = (OSError, http.client.HTTPException, *STRANGE)
 
 
 def ask(request: dict[str, Any]) -> dict[str, Any]:
     """Read /version and /v1/models at `base`, and with `tokens` > 0 generate that many.
 
-    Gives `version`, `models`, `text`, `tokens` generated, `seconds`, or `error` with what failed.
-    The API key is read from the cluster's environment file, never from an argv.
+    Gives `version`, `models`, `text`, `tokens` generated, `seconds`, `health` (see vitals.py), or
+    `error` with what failed, and `status` if that is an HTTP status. The API has `answer` seconds
+    for the first two, the completion `timeout`; `still`, `patience` and `first` say when the wait
+    ends earlier, see vitals.Watch. The API key is read from the cluster's environment file, never
+    from an argv.
     """
-    base, timeout = request["base"], float(request.get("timeout", 60))
+    base, bound = request["base"], float(request.get("answer", 5.0))
     answer: dict[str, Any] = {}
     try:
-        answer["version"] = _get(request, base + "/version", None, 5.0).get("version")
-        models = _get(request, base + "/v1/models", None, 5.0)
+        answer["version"] = _get(request, base + "/version", None, bound).get("version")
+        models = _get(request, base + "/v1/models", None, bound)
         answer["models"] = [m["id"] for m in models["data"]]
-        if request.get("tokens"):
-            body = {
-                "model": answer["models"][0],
-                "prompt": "Hello",
-                "max_tokens": request["tokens"],
-                "temperature": 0,
+        model = answer["models"][0]
+    except FAILED as error:
+        failed = _error(base, error)
+        return {
+            **answer,
+            **failed,
+            "health": {"state": "failing" if failed["status"] else "silent"},
+        }
+    return {**answer, **_generate(request, model)} if request.get("tokens") else answer
+
+
+def _generate(request: dict[str, Any], model: str) -> dict[str, Any]:
+    """Ask for a completion and watch the engine until it is back or the engine's state is clear.
+
+    A request that is not waited for is closed with this process, and vLLM drops it.
+    """
+    start, timeout = time.monotonic(), float(request.get("timeout", 60))
+    watch = vitals.Watch(
+        start,
+        still=float(request.get("still", timeout)),
+        patience=float(request.get("patience", timeout)),
+        first=bool(request.get("first")),
+    )
+    watch.look(start, _metrics(request))
+    back: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+
+    def complete() -> None:
+        back.put(_complete(request, model, timeout))
+
+    threading.Thread(target=complete, daemon=True).start()
+    while True:
+        with suppress(queue.Empty):
+            reply = back.get(timeout=LOOK)
+            watch.look(time.monotonic(), _metrics(request))
+            state = "failing" if "error" in reply else "generating"
+            return {**reply, "health": watch.health(state)}
+        now = time.monotonic()
+        watch.look(now, _metrics(request))
+        state = watch.state() or ("unclear" if now - start > timeout else "")
+        if state:
+            health = watch.health(state)
+            error = {
+                "busy": {},
+                "wedged": {"error": vitals.describe(health)},
+                "unclear": {"error": f"no completion within {timeout:g} s"},
             }
-            start = time.monotonic()
-            reply = _get(request, base + "/v1/completions", body, timeout)
-            answer["text"] = reply["choices"][0]["text"]
-            answer["tokens"] = reply["usage"]["completion_tokens"]
-            answer["seconds"] = round(time.monotonic() - start, 3)
-            if not answer["tokens"]:
-                answer["error"] = "the completion came back without a token"
-    except urllib.error.HTTPError as error:
+            return {**error[state], "health": health}
+
+
+def _complete(request: dict[str, Any], model: str, timeout: float) -> dict[str, Any]:
+    """The completion's `text`, `tokens` and `seconds`, or `error`."""
+    body = {"model": model, "prompt": "Hello", "max_tokens": request["tokens"], "temperature": 0}
+    base, start = request["base"], time.monotonic()
+    try:
+        # The wait ends by the caller's clock; this bound is for a thread that nobody waits for.
+        reply = _get(request, base + "/v1/completions", body, timeout + READ)
+        found = {
+            "text": reply["choices"][0]["text"],
+            "tokens": reply["usage"]["completion_tokens"],
+            "seconds": round(time.monotonic() - start, 3),
+        }
+    except FAILED as error:
+        return _error(base, error)
+    return found if found["tokens"] else {"error": "the completion came back without a token"}
+
+
+def _error(base: str, error: BaseException) -> dict[str, Any]:
+    """`error` in words, and the HTTP `status`, null where the API did not answer with one."""
+    if isinstance(error, urllib.error.HTTPError):
         detail = error.read(600).decode(errors="replace")
-        answer["error"] = f"{error.url}: HTTP {error.code}: {detail}"
-    except (OSError, ValueError, KeyError, IndexError) as error:
-        answer["error"] = f"{base}: {getattr(error, 'reason', error)}"
-    return answer
+        return {"error": f"{error.url}: HTTP {error.code}: {detail}", "status": error.code}
+    why = str(getattr(error, "reason", error)) or type(error).__name__
+    return {"error": f"{base}: {why}", "status": None}
+
+
+def _metrics(request: dict[str, Any]) -> vitals.Look | None:
+    """A look at /metrics; None when it is not there, cannot be read, or is larger than LIMIT."""
+    try:
+        text = _read(request, request["base"] + "/metrics", None, READ)
+    except FAILED:
+        return None
+    return vitals.parse(text.decode(errors="replace"))
 
 
 def unverified() -> ssl.SSLContext:
@@ -59,6 +135,11 @@ def unverified() -> ssl.SSLContext:
 
 
 def _get(request: dict[str, Any], url: str, body: object, timeout: float) -> Any:
+    return json.loads(_read(request, url, body, timeout))
+
+
+def _read(request: dict[str, Any], url: str, body: object, timeout: float) -> bytes:
+    """What the API answers; raises ValueError when that is more than LIMIT."""
     headers = {"Content-Type": "application/json"}
     # As vLLM has it, which inherits a login's own key where the inventory sets none.
     key = files.over_login(request["cluster"]).get("VLLM_API_KEY")
@@ -70,4 +151,7 @@ def _get(request: dict[str, Any], url: str, body: object, timeout: float) -> Any
         urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=unverified())
     )
     with opener.open(urllib.request.Request(url, data, headers), timeout=timeout) as reply:
-        return json.load(reply)
+        found: bytes = reply.read(LIMIT + 1)
+    if len(found) > LIMIT:
+        raise ValueError(f"{url} answers with more than {LIMIT} bytes")
+    return found

@@ -17,8 +17,8 @@ def table(request: dict[str, Any]) -> dict[str, Any]:
     """Ray's nodes and placement groups, once `wanted` holds or `timeout` seconds are over.
 
     `wanted` maps an address to the GPUs it should bring; empty means: look once. Gives `nodes`
-    (id, address, hostname, alive, gpus), `groups` (state, and bundle to node id), `missing`
-    (wanted and not there) and `ray` (its version), or `error`.
+    (id, address, hostname, alive, gpus), `groups` (state, bundle to node id, bundle to GPUs),
+    `missing` (wanted and not there) and `ray` (its version), or `error`.
     """
     environment = files.over_login(request["cluster"])
     os.environ.clear()
@@ -43,7 +43,11 @@ def table(request: dict[str, Any]) -> dict[str, Any]:
             break
         time.sleep(0.2)  # the interval between looks at the table, bounded by the deadline
     groups = [
-        {"state": g["state"], "bundles": g["bundles_to_node_id"]}
+        {
+            "state": g["state"],
+            "bundles": g["bundles_to_node_id"],
+            "gpus": {index: b.get("GPU", 0) for index, b in g["bundles"].items()},
+        }
         for g in placement_group_table().values()
     ]
     answer = {"nodes": nodes, "groups": groups, "missing": missing, "ray": ray.__version__}

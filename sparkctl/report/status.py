@@ -9,6 +9,7 @@ from rich.text import Text
 
 from sparkctl.cluster.lease import described
 from sparkctl.cluster.status import NodeStatus, Status
+from sparkctl.node.vitals import describe
 from sparkctl.report.console import print_prose, wide_console
 from sparkctl.report.spans import age
 from sparkctl.report.table import Column, print_table
@@ -66,4 +67,6 @@ def _vllm(status: Status) -> str:
     text = f"{vllm.get('version')} serves {', '.join(vllm['models'])} at {vllm['endpoint']}"
     if "tokens" in vllm:
         text += f"; generated {vllm['tokens']} tokens in {vllm['seconds']:.2f} s"
+    elif "health" in vllm:
+        text += f"; {describe(vllm['health'])}"
     return text + (f", since {moment(vllm['since'])}" if "since" in vllm else "")

@@ -35,6 +35,7 @@ STAGES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("opening the API", re.compile(r"init engine \(.*took|Starting vLLM server on")),
     ("ready", re.compile(r"Application startup complete\.")),
 )
+JOINED = next(i for i, (title, _) in enumerate(STAGES) if title == "joining the ranks")
 FATAL = re.compile(
     r"EngineCore failed to start\.|EngineCore encountered a fatal error\."
     r"|Engine core initialization failed\.|Free memory on device .* is less than desired"
@@ -81,6 +82,11 @@ class Progress:
     def ready(self) -> bool:
         """Whether the API says that it is up (a real completion is still to come)."""
         return self.stage == len(STAGES) - 1
+
+    @property
+    def joined(self) -> bool:
+        """Whether the ranks have joined, and so have their nodes."""
+        return self.stage >= JOINED
 
     def feed(self, text: str) -> bool:
         """Take more of the log, cut anywhere; True when stage or percentage moved on."""

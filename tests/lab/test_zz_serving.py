@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import signal
 import threading
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +20,12 @@ import pytest
 import yaml
 
 from sparkctl.lab.faults import engine
+from sparkctl.lab.inventory import MODEL_NAME
 from sparkctl.lab.lab import Lab
 from sparkctl.node.completion import unverified
 from tests.lab.cluster import Cluster, tried, unlocked, until
 from tests.lab.examine import examine
+from tests.lab.streams import streams
 
 pytestmark = [pytest.mark.lab, pytest.mark.serving]
 FOREIGN = "/tmp/foreign-ray"
@@ -65,6 +70,19 @@ def changed(cluster: Cluster, tmp_path: Path) -> Cluster:
     vllm = yaml.safe_load(cluster.inventory.read_text())["vllm"]
     arguments = {**vllm["arguments"], "max-num-seqs": 8}
     return cluster.changed(tmp_path / "changed.yaml", vllm={"arguments": arguments})
+
+
+def test_ranks_that_ray_puts_on_one_node_end_the_start(cluster: Cluster, tmp_path: Path) -> None:
+    # What Ray detects on two nodes, of which the head shows two GPUs.
+    nodes = yaml.safe_load(cluster.inventory.read_text())["nodes"]
+    for node, gpus in zip(nodes, (2, 1), strict=True):
+        node["env"] = {"RAY_OVERRIDE_RESOURCES": json.dumps({"GPU": gpus})}
+    other = cluster.changed(tmp_path / "i.yaml", nodes=nodes, ray={"num_gpus": "auto"})
+    failed = other.up(code=1)
+    assert "spark-1 has 2, expected 1, spark-2 has 0, expected 1" in failed.stderr
+    assert "set `ray.num_gpus: 1` in the inventory" in failed.stderr
+    assert "asking for a completion" not in failed.stderr, "it was seen while vLLM started"
+    assert cluster.traces() == {}
 
 
 def test_up_from_nothing_ends_with_a_completion(cluster: Cluster) -> None:
@@ -188,10 +206,49 @@ def test_the_doctor_reads_the_environment_of_what_runs(served: Cluster, tmp_path
 def test_a_wedged_engine_is_told_although_the_api_answers(served: Cluster) -> None:
     engine.inject(served.lab.base, "api-wedged")
     try:
-        assert examine(served.inventory)[0] == {("running.generation", "spark-1", "FAIL")}
+        wrong, view = examine(served.inventory)
+        assert wrong == {("running.generation", "spark-1", "FAIL")}
+        health = view.sources["generation"]["spark-1"]["health"]
+        assert health["state"] == "wedged"
+        assert health["still_for"] < 10
     finally:
         engine.heal(served.lab.base)
     assert examine(served.inventory)[0] == set()
+
+
+@contextmanager
+def load(cluster: Cluster, count: int) -> Iterator[None]:
+    """So many streams of the model's longest answers."""
+    host = cluster.lab.nodes[0].address
+    with streams(host, 30000, MODEL_NAME, count, tokens=1900):
+        yield
+
+
+def test_a_saturated_engine_is_busy_and_left_alone(served: Cluster) -> None:
+    before = [p["pid"] for n in status(served)["nodes"] for p in n["processes"]]
+    with load(served, 200):
+        again = served.up()
+        assert again.stdout.startswith("no changes")
+        assert re.search(r"busy: 64 running, \d+ waiting, [\d.]+ tokens/s", again.stderr)
+        wrong, view = examine(served.inventory)
+        assert wrong == set()
+        assert view.sources["generation"]["spark-1"]["health"]["state"] == "busy"
+    assert [p["pid"] for n in status(served)["nodes"] for p in n["processes"]] == before
+
+
+def test_a_rank_that_hangs_under_load_is_reported_and_up_restarts_vllm(served: Cluster) -> None:
+    (rank,) = served.on("spark-2", "pgrep -f '[r]ay::RayWorkerProc'").split()
+    with load(served, 8):
+        served.on("spark-2", f"kill -STOP {rank}")
+        wrong, view = examine(served.inventory)
+        assert wrong == {("running.generation", "spark-1", "FAIL")}
+        health = view.sources["generation"]["spark-1"]["health"]
+        assert health["state"] == "wedged"
+        assert health["running"] > 0
+        assert status(served, code=1)["vllm"]["health"]["state"] == "wedged"
+        (change,) = json.loads(served.up("--json").stdout)["changes"]
+    assert "restart vLLM on spark-1: no completion comes back: wedged: " in change
+    assert status(served)["healthy"] is True
 
 
 def test_up_recovers_after_vllm_was_killed(served: Cluster) -> None:

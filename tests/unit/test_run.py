@@ -172,10 +172,13 @@ def printed(event: Event) -> str | None:
 
 
 def watching(
-    *events: Event, forever: Callable[[int], Event] = lambda _: None, answer: str | None = None
+    *events: Event,
+    forever: Callable[[int], Event] = lambda _: None,
+    answer: str | None = None,
+    state: str = "failing",
 ) -> tuple[Run, Told]:
     """A run whose vLLM logs these events and then `forever`, a few seconds; a completion comes back
-    with the error `answer`.
+    with the error `answer` of an engine in this state.
     """
 
     @contextmanager
@@ -196,7 +199,9 @@ def watching(
         lease=None,
         facts={head: {"state": {"exists": True}}},
         pool=SimpleNamespace(connections={head: SimpleNamespace(stream=stream)}),
-        ask=lambda *_, **__: {} if answer is None else {"error": answer},
+        ask=lambda *_, **__: (
+            {} if answer is None else {"error": answer, "health": {"state": state}}
+        ),
     )
     return make(session)
 
@@ -269,8 +274,10 @@ def test_what_dies_at_the_first_completion_is_told_by_what_was_logged_since() ->
 
 def test_a_completion_that_times_out_tells_that_a_rank_hangs() -> None:
     hangs = {"text": HANGS.format(1)}
-    error = failure(watching(READY, hangs, answer="http://127.0.0.1:30000: timed out")[0])
+    error = failure(watching(READY, hangs, answer="no step", state="wedged")[0])
     assert "a rank hangs" in (error.hint or "")
+    error = failure(watching(READY, hangs, answer="HTTP 500: timed out")[0])
+    assert error.hint is None, "it did not wait"
 
 
 def test_what_is_logged_for_ever_after_a_failed_completion_is_not_read_for_ever(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from sparkctl.cluster.health import generates
 from sparkctl.doctor.check import Check, Source, per_node
 from sparkctl.doctor.checks.ranks import every_gpu
 from sparkctl.doctor.checks.running import idle
@@ -177,7 +178,7 @@ def traffic(view: View) -> Iterator[Finding]:
         yield nothing
         return
     found = view.source("generation", view.inventory.head.name)
-    if not found.get("tokens"):
+    if not generates(found):
         yield unknown("nothing was generated, see running.generation")
         return
     yield from per_node(view, lambda name: _carried(view, name, found))

@@ -11,6 +11,7 @@ from sparkctl.doctor.checks.processes import strays
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
 from sparkctl.doctor.view import View
+from sparkctl.node.vitals import describe, figures
 
 WAITING = ("PENDING", "RESCHEDULING")  # states of placement groups, Ray 2.60
 AGAIN = Remedy("start it again", ("sparkctl down", "sparkctl up"))
@@ -137,15 +138,38 @@ def generation(view: View) -> Iterator[Finding]:
         return
     head = view.inventory.head.name
     found = view.source("generation", head)
+    health = found.get("health", {"state": ""})
     if found.get("tokens"):
         yield ok(f"{found['tokens']} tokens in {found['seconds']:.2f} s", node=head)
     elif "models" not in found:
         yield unknown("the API does not answer, see running.api", node=head)
+    elif health["state"] == "busy":
+        yield info(
+            f"{describe(health)}; a completion waits its turn",
+            Evidence("engine steps that end", figures(health), "/metrics"),
+            node=head,
+        )
+    elif health["state"] == "unclear":
+        yield unknown(
+            f"busy or wedged: {found['error']}, and /metrics does not say",
+            fix=Remedy("drop disable-log-stats from vllm.arguments: vLLM then counts its steps",
+                       ("sparkctl logs vllm",)),
+            node=head,
+        )  # fmt: skip
+    elif health["state"] == "wedged":
+        yield fail(
+            f"the API answers and nothing is generated: {describe(health)}",
+            Evidence("engine steps that end", figures(health), "/metrics, each half second"),
+            Remedy("the engine is wedged, or reads a very long prompt in one step; `sparkctl up`"
+                   " restarts it if no step ends for a minute",
+                   ("sparkctl logs vllm", "sparkctl up")),
+            node=head,
+        )  # fmt: skip
     else:
         yield fail(
             f"the API answers and nothing is generated: {found.get('error', 'no token')}",
             Evidence("a few tokens", str(found.get("error", "none")), "/v1/completions"),
-            Remedy("the engine is wedged: the whole group has to be started again",
+            Remedy("a completion fails: the log has the cause",
                    ("sparkctl logs vllm", "sparkctl down", "sparkctl up")),
             node=head,
         )  # fmt: skip

@@ -1,0 +1,86 @@
+"""An engine's health and what follows from it: what is reported at once, what is restarted.
+
+The states are those of node/vitals.py. A restart costs the user up to 40 minutes of loading, so it
+needs a bound that no healthy engine reaches; what is only reported may be said sooner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sparkctl.cluster.apiview import TOKENS, ask_api
+from sparkctl.cluster.session import Session
+from sparkctl.errors import ServingError
+from sparkctl.node.vitals import describe
+
+PATIENCE = 3.0  # seconds until a completion that waits among others is not waited for
+REPORT = 5.0  # seconds without an engine step that `status` and `doctor` report
+# Seconds without an engine step before `up` restarts: kernels that are compiled on the way for a
+# shape not seen before take tens of seconds; vLLM itself gives a step up after 300 (0.32, read).
+RESTART = 60.0
+PREFILL = 300.0  # tokens per second that the slowest prefill of a long prompt still reads
+FIRST = 600.0  # seconds for the first tokens after a start: kernels may still be compiled
+UNANSWERED = 20.0  # seconds for a completion where the metrics say nothing
+ALLOWANCE = 30.0  # seconds for the call itself: SSH, a python's start, /version and /v1/models
+
+
+def report(session: Session) -> dict[str, Any]:
+    """Ask a running engine for a completion; a wedged one is known after REPORT seconds."""
+    return _ask(session, still=REPORT, timeout=UNANSWERED)
+
+
+def first(session: Session) -> dict[str, Any]:
+    """Ask for the first completion after a start, which may take FIRST seconds."""
+    return _ask(session, still=FIRST, timeout=FIRST, first=True)
+
+
+def _ask(
+    session: Session, *, still: float, timeout: float, answer: float = 5.0, first: bool = False
+) -> dict[str, Any]:
+    bound = timeout + 2 * answer + ALLOWANCE
+    limits = {"still": still, "patience": PATIENCE, "answer": answer, "first": first}
+    return ask_api(session, tokens=TOKENS, timeout=timeout, bound=bound, **limits)
+
+
+def still_bound(argv: Sequence[str]) -> float:
+    """Seconds without an engine step that no healthy vLLM with this command line reaches.
+
+    One step reads at most max-num-batched-tokens of a prompt, and ends only then.
+    """
+    flag = "--max-num-batched-tokens"
+    after = argv[argv.index(flag) + 1 :] if flag in argv else ()
+    tokens = int(after[0]) if after and after[0].isdigit() else 0
+    return max(RESTART, tokens / PREFILL)
+
+
+def unsound(session: Session, argv: Sequence[str]) -> tuple[str | None, str | None]:
+    """Why a vLLM that has served has to be restarted, if so, and what is worth saying if not.
+
+    Raises ServingError where it does not serve and a restart is not known to help.
+    """
+    still = still_bound(argv)
+    # A completion that the metrics say nothing of may wait among others: no reason to restart.
+    found = _ask(session, still=still, timeout=still + UNANSWERED, answer=still)
+    health, error = found["health"], str(found.get("error"))
+    state = health["state"]
+    if state == "generating":
+        return None, None
+    if state == "busy":
+        return None, describe(health)
+    if state in ("wedged", "silent") or (state == "failing" and found.get("status") in (None, 500)):
+        return f"no completion comes back: {error}", None
+    raise ServingError(
+        f"vLLM runs and gives no completion: {error}",
+        node=session.inventory.head.name,
+        hint="/metrics does not say whether the engine is busy or wedged, so it was not restarted;"
+        " drop disable-log-stats from vllm.arguments, or restart it: `sparkctl down`, `sparkctl up`"
+        if state == "unclear"
+        else "it was not restarted, as that may not help; see `sparkctl logs vllm`",
+    )
+
+
+def generates(answer: Mapping[str, Any]) -> bool:
+    """Whether tokens were generated while it was asked: its own completion's, or others'."""
+    health = answer.get("health", {})
+    return bool(answer.get("tokens") or health.get("tokens_per_second"))

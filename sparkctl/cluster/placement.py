@@ -1,0 +1,89 @@
+"""Where the ranks are, by Ray's own placement, against where the plan has them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from sparkctl.cluster.rayview import ray_table
+from sparkctl.cluster.run import Run
+from sparkctl.errors import RemoteError, ServingError
+from sparkctl.inventory.models import Inventory
+
+
+def planned_ranks(inventory: Inventory) -> dict[str, int]:
+    """The ranks of each node: the head's GPUs first, then the workers' in the inventory's order.
+
+    With fewer ranks than GPUs Ray may take another worker, which is as good.
+    """
+    left = inventory.vllm.tensor_parallel_size
+    for flag in ("pipeline-parallel-size", "data-parallel-size"):
+        value = inventory.vllm.arguments.get(flag)
+        left *= value if isinstance(value, int) else 1
+    planned = {}
+    for node in (inventory.head, *inventory.workers):
+        planned[node.name] = min(left, inventory.gpus_of(node))
+        left -= planned[node.name]
+    return planned
+
+
+def placements(table: Mapping[str, Any]) -> list[Counter[str]]:
+    """The ranks at each address, for each placement group that Ray has made; a rank has a GPU."""
+    address = {n["id"]: n["address"] for n in table.get("nodes", ())}
+    return [
+        found
+        for group in table.get("groups", ())
+        if group["state"] == "CREATED"
+        and (
+            found := Counter(
+                address.get(node, node)
+                for bundle, node in group["bundles"].items()
+                if group.get("gpus", {}).get(bundle, 1)
+            )
+        )
+    ]
+
+
+def misplaced(
+    inventory: Inventory, names: Mapping[str, str], table: Mapping[str, Any]
+) -> ServingError | None:
+    """The error that names each node and its ranks; None when no node has too many.
+
+    `names` maps the fabric addresses to the nodes. An address without a node may have no rank.
+    """
+    most = {n.name: inventory.gpus_of(n) for n in inventory.nodes}
+    for found in placements(table):
+        ranks = Counter({names.get(address, address): n for address, n in found.items()})
+        over = [name for name, count in ranks.items() if count > most.get(name, 0)]
+        if over:
+            nodes = list(dict.fromkeys([*most, *ranks]))
+            planned = planned_ranks(inventory)
+            each = ", ".join(
+                f"{name} has {ranks[name]}, expected {planned.get(name, 0)}" for name in nodes
+            )
+            unknown = [name for name in over if name not in most]
+            return ServingError(
+                f"the ranks are not where the plan has them: {each}",
+                node=over[0] if not unknown else inventory.head.name,
+                hint=f"stop what else joined this Ray: {', '.join(unknown)}"
+                if unknown
+                else f"set `ray.num_gpus: {most[over[0]]}` in the inventory: Ray counts more GPUs"
+                f" on {over[0]} and fills a node before it takes the next",
+            )
+    return None
+
+
+def check_ranks(run: Run) -> bool:
+    """Compare Ray's placement with the plan; False when Ray does not show one (yet).
+
+    Raises ServingError when a rank is on another node.
+    """
+    try:
+        table = ray_table(run.session, run.wish)
+    except RemoteError:
+        return False
+    error = misplaced(run.session.inventory, run.wish.ray_names, table)
+    if error:
+        raise error
+    return bool(placements(table))

@@ -1,0 +1,129 @@
+"""An engine's health, from successive looks at vLLM's /metrics and a request under way; pure.
+
+`generating`  a completion came back with tokens
+`busy`        engine steps end, and ours waits for its turn
+`wedged`      no engine step ended for a bound, with a request under way
+`failing`     the request was refused, or came back without a token
+`silent`      the API does not answer
+`unclear`     nothing came back in time, and the metrics do not say why
+
+vLLM writes all values of SIGNS as an engine step ends (v1/metrics/loggers.py and
+v1/core/sched/scheduler.py of 0.32, read). While a prompt is read in chunks neither tokens nor
+iterations are counted: there the usage of the KV cache alone grows. A request that reaches a wedged
+engine is in none of them.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+SIGNS = (
+    "num_requests_running",
+    "num_requests_waiting",
+    "generation_tokens_total",
+    "prompt_tokens_total",
+    "iteration_tokens_total_count",
+    "kv_cache_usage_perc",
+    "gpu_cache_usage_perc",  # its name before vLLM 0.12
+)
+Look = dict[str, float]
+
+
+def parse(text: str) -> Look | None:
+    """The values of SIGNS in Prometheus' text, each summed over its label sets.
+
+    None when there is none of them: with --disable-log-stats vLLM counts nothing.
+    """
+    found: Look = {}
+    for line in text.splitlines():
+        if not line.startswith("vllm:"):
+            continue
+        name = line[5:].partition("{")[0].partition(" ")[0]
+        if name not in SIGNS:
+            continue
+        # A label's value may hold braces and blanks; what follows the last brace cannot.
+        value = _number(line.rpartition("}")[2] if "{" in line else line.partition(" ")[2])
+        if value is not None:
+            found[name] = found.get(name, 0.0) + value
+    return found or None
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text.split(maxsplit=1)[0])
+    except (ValueError, IndexError):
+        return None
+    return value if math.isfinite(value) else None
+
+
+class Watch:
+    """Looks at one engine while a request is under way; all times are seconds of one clock.
+
+    `still` is how long no step may end before it is wedged, `patience` how long to wait for the
+    request of an engine whose steps end. `first` is for the first request after a start: generated
+    tokens alone prove that it will ever be answered.
+    """
+
+    def __init__(self, start: float, *, still: float, patience: float, first: bool = False) -> None:
+        self.start, self.still, self.patience, self.proof = start, still, patience, first
+        self.first: Look | None = None
+        self.last: Look | None = None
+        self.began = self.moved = self.seen = start
+        self._moves = False
+
+    def look(self, now: float, found: Look | None) -> None:
+        """Take a look; one that could not be taken (None) is neither life nor stillness."""
+        self._moves = False
+        if found is None:
+            return
+        if self.first is None or self.last is None:
+            self.first, self.began, self.moved = found, now, now
+        elif found != self.last:
+            self.moved, self._moves = now, True
+        self.last, self.seen = found, now
+
+    def state(self) -> str | None:
+        """`busy` or `wedged` as of the last look; None while it is not decided."""
+        if self._moves and self.seen - self.start >= self.patience:
+            return "busy" if self._tokens() or not self.proof else None
+        return "wedged" if self.last and self.seen - self.moved >= self.still else None
+
+    def health(self, state: str) -> dict[str, Any]:
+        """The state with its evidence; null for what the metrics do not say.
+
+        `running` and `waiting` requests, generated `tokens_per_second` while it was looked at, and
+        `still_for`: seconds without an end of an engine step.
+        """
+        seconds = self.seen - self.began
+        return {
+            "state": state,
+            "running": self._count("num_requests_running"),
+            "waiting": self._count("num_requests_waiting"),
+            "tokens_per_second": round(self._tokens() / seconds, 1) if seconds else None,
+            "still_for": round(self.seen - self.moved, 1) if self.last else None,
+        }
+
+    def _tokens(self) -> float:
+        name = "generation_tokens_total"
+        return max(0.0, (self.last or {}).get(name, 0.0) - (self.first or {}).get(name, 0.0))
+
+    def _count(self, name: str) -> int | None:
+        return int(self.last[name]) if self.last and name in self.last else None
+
+
+def describe(health: dict[str, Any]) -> str:
+    """The state with its figures, as `busy: 64 running, 136 waiting, 420 tokens/s`."""
+    shown = figures(health)
+    return f"{health['state']}: {shown}" if shown else str(health["state"])
+
+
+def figures(health: dict[str, Any]) -> str:
+    """What of a health is known, in words."""
+    known = {key: value for key, value in health.items() if value is not None}
+    found = [f"{known[key]} {key}" for key in ("running", "waiting") if key in known]
+    if known["state"] == "wedged":
+        found.append(f"no engine step ended for {known['still_for']:g} s while a completion waited")
+    elif "tokens_per_second" in known:
+        found.append(f"{known['tokens_per_second']:g} tokens/s")
+    return ", ".join(found)
