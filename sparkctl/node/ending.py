@@ -43,7 +43,7 @@ def stop(request: dict[str, Any]) -> dict[str, Any]:
         memory |= sharedmemory.mapped(found)
         stopped.update({(p.pid, p.started): p for p in found})
         _end(found, number, bound)
-    sharedmemory.release(memory)
+    sharedmemory.release_or_note(cluster, memory)
     return {
         "stopped": [p._asdict() for p in stopped.values()],
         "remaining": [p._asdict() for p in ours(cluster, roles, run)],

@@ -25,12 +25,24 @@ def mapped(found: list[processes.Process]) -> set[str]:
     return paths
 
 
-def release(paths: set[str]) -> None:
-    """Remove these /dev/shm files of this user, but for those that a process still maps."""
-    for name in paths - mapped(processes.table()):
+def release(paths: set[str]) -> set[str]:
+    """Remove these /dev/shm files of this user; gives those that a process still maps."""
+    kept = paths & mapped(processes.table())
+    for name in paths - kept:
         path = Path(name)
         if path.parent == Path("/dev/shm") and path.is_file() and path.stat().st_uid == os.getuid():
             path.unlink()
+    return kept
+
+
+def release_or_note(cluster: str, paths: set[str]) -> None:
+    """Remove these files, and write down for `remove` what somebody maps yet.
+
+    A rank is a process of Ray: it maps what it shares with vLLM a moment longer than vLLM lives.
+    """
+    if kept := release(paths):
+        names = sorted(kept | noted(cluster))
+        files.write({"cluster": cluster, "files": {NOTED: json.dumps(names)}})
 
 
 def note(request: dict[str, Any]) -> dict[str, Any]:

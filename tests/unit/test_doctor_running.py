@@ -418,6 +418,48 @@ def test_the_api_down_wedged_and_behind_a_firewall_are_told_apart() -> None:
     assert wrong(view) == {("running.api", ONE, "WARN")}
 
 
+WEDGED = {"state": "wedged", "running": 3, "waiting": 1, "tokens_per_second": 0.0,
+          "still_for": 5.2}  # fmt: skip
+BUSY = {"state": "busy", "running": 64, "waiting": 136, "tokens_per_second": 420.3,
+        "still_for": 0.0}  # fmt: skip
+UNCLEAR = {"state": "unclear", "running": None, "waiting": None, "tokens_per_second": None,
+           "still_for": None}  # fmt: skip
+
+
+def engine(health: dict[str, Any], **answer: Any) -> View:
+    """A running cluster whose completion did not come back."""
+    view = running()
+    found = view.sources["generation"][ONE]
+    del found["tokens"], found["seconds"]
+    found.update(health=health, **answer)
+    return view
+
+
+def test_a_busy_engine_is_told_with_its_figures_and_is_no_fault() -> None:
+    view = engine(BUSY)
+    assert wrong(view) == set()
+    (found,) = examined(view, "running.generation")
+    assert (found.severity.value, found.summary) == (
+        "INFO",
+        "busy: 64 running, 136 waiting, 420.3 tokens/s; a completion waits its turn",
+    )
+    # The tokens of others prove the network as well.
+    assert {f.severity.value for f in examined(view) if f.check == "running.traffic"} == {"OK"}
+
+
+def test_a_wedged_engine_fails_with_its_evidence() -> None:
+    view = engine(WEDGED, error="wedged")
+    assert ("running.generation", ONE, "FAIL") in wrong(view)
+    found = only(view, "running.generation")
+    assert "3 running, 1 waiting, no engine step ended for 5.2 s" in found.evidence[0].found
+
+
+def test_without_metrics_busy_and_wedged_cannot_be_told_apart() -> None:
+    found = only(engine(UNCLEAR, error="no completion within 20 s"), "running.generation")
+    assert found.severity.value == "UNKNOWN"
+    assert "no completion within 20 s" in found.summary
+
+
 def test_what_was_not_gathered_is_unknown() -> None:
     view = running()
     view.sources = {}

@@ -280,6 +280,44 @@ def test_a_completion_that_times_out_tells_that_a_rank_hangs() -> None:
     assert error.hint is None, "it did not wait"
 
 
+JOINED = {"text": "INFO world_size=2 rank=0 local_rank=0\n"}
+
+
+def test_the_ranks_nodes_are_looked_at_when_they_have_joined_and_again_when_ready() -> None:
+    asked: list[str] = []
+
+    def placed(*answers: bool) -> Callable[[], bool]:
+        asked.clear()
+        left = iter(answers)
+
+        def look() -> bool:
+            asked.append("")
+            return next(left)
+
+        return look
+
+    loading = {"text": "INFO Starting to load model /m...\n"}
+    run, told = watching(JOINED, loading, READY)
+    watch_start(run, STARTED, "vllm.log", placed=placed(True))
+    assert len(asked) == 1
+    run, told = watching(JOINED, loading, READY)
+    watch_start(run, STARTED, "vllm.log", placed=placed(False, True))
+    assert len(asked) == 2
+    assert not any("warning" in said for said in told.said)
+    run, told = watching(JOINED, READY)
+    watch_start(run, STARTED, "vllm.log", placed=placed(False, False))
+    assert "warning: Ray does not show on which nodes the ranks run" in told.said
+
+
+def test_a_rank_on_another_node_ends_the_start_before_the_model_is_loaded() -> None:
+    def placed() -> bool:
+        raise ServingError("the ranks are not where the plan has them")
+
+    run, _ = watching(JOINED, READY)
+    with pytest.raises(ServingError, match="not where the plan has them"):
+        watch_start(run, STARTED, "vllm.log", placed=placed)
+
+
 def test_what_is_logged_for_ever_after_a_failed_completion_is_not_read_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -1,0 +1,144 @@
+"""What follows from an engine's health: restart, leave alone, or say that nobody knows."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from sparkctl.cluster import health
+from sparkctl.errors import ServingError
+from sparkctl.inventory.loader import parse
+from sparkctl.node.vitals import Look, Watch, describe
+from sparkctl.node.vitals import parse as samples
+from tests.unit.openai import metrics
+from tests.unit.test_inventory import GOOD
+
+WEDGED = {"state": "wedged", "running": 3, "waiting": 1, "tokens_per_second": 0.0,
+          "still_for": 60.4}  # fmt: skip
+BUSY = {"state": "busy", "running": 64, "waiting": 136, "tokens_per_second": 420.3,
+        "still_for": 0.0}  # fmt: skip
+
+
+def session(answer: dict[str, Any]) -> tuple[Any, list[dict[str, Any]]]:
+    """A session whose head answers so, and the requests and bounds that it gets."""
+    asked: list[dict[str, Any]] = []
+
+    def ask(_node: Any, _target: str, request: dict[str, Any], **options: Any) -> dict[str, Any]:
+        asked.append({**request, "bound": options["timeout"]})
+        return answer
+
+    return SimpleNamespace(inventory=parse(GOOD.encode(), "x"), ask=ask), asked
+
+
+def watched(looks: list[tuple[float, Look | None]], **limits: Any) -> list[str | None]:
+    """The state after each look."""
+    watch = Watch(0.0, **{"still": 6.0, "patience": 3.0} | limits)
+    states = []
+    for now, look in looks:
+        watch.look(now, look)
+        states.append(watch.state())
+    return states
+
+
+def test_values_are_summed_over_their_labels_and_others_are_not_read() -> None:
+    text = metrics(num_requests_running=4, kv_cache_usage_perc=0.5)
+    text += (
+        'vllm:num_requests_waiting_by_reason{reason="capacity"} 9\nvllm:num_requests_waiting 2\n'
+    )
+    assert samples(text) == {
+        "num_requests_running": 4.0, "kv_cache_usage_perc": 0.5, "num_requests_waiting": 2.0,
+    }  # fmt: skip
+    assert samples("# nothing\nvllm:num_requests_running{} x\n") is None
+
+
+def test_stillness_counts_between_looks_that_were_taken() -> None:
+    same = {"generation_tokens_total": 8.0}
+    assert watched([(0, same), (5.9, same), (6, same)])[-2:] == [None, "wedged"]
+    unread: list[tuple[float, Look | None]] = [(0, same), (30, None), (60, None)]
+    assert watched(unread) == [None, None, None]
+    assert watched([(0, None), (60, None), (61, same)]) == [None, None, None]
+
+
+def test_a_move_starts_the_bound_again_and_after_patience_means_busy() -> None:
+    looks: list[tuple[float, Look | None]] = [
+        (0.0, {"n": 1.0}), (2.9, {"n": 2.0}), (3.5, {"n": 2.0}), (8.8, {"n": 2.0}),
+    ]  # fmt: skip
+    assert watched(looks) == [None, None, None, None]
+    assert watched([*looks, (8.9, {"n": 2.0})])[-1] == "wedged"
+    assert watched([*looks, (8.9, {"n": 3.0})])[-1] == "busy"
+
+
+def test_figures_in_words() -> None:
+    assert describe(BUSY) == "busy: 64 running, 136 waiting, 420.3 tokens/s"
+    assert describe(WEDGED) == (
+        "wedged: 3 running, 1 waiting, no engine step ended for 60.4 s while a completion waited"
+    )
+    assert describe({"state": "silent"}) == "silent"
+
+
+def test_a_serving_or_busy_engine_is_left_alone() -> None:
+    assert health.unsound(session({"health": {"state": "generating"}})[0], ()) == (None, None)
+    why, said = health.unsound(session({"health": BUSY})[0], ())
+    assert (why, said) == (None, describe(BUSY))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"health": WEDGED, "error": "wedged"},
+        {"health": {"state": "silent"}, "error": "refused", "status": None},
+        {"health": {"state": "failing"}, "error": "reset", "status": None},
+        {"health": {"state": "failing"}, "error": "no token"},
+        {"health": {"state": "failing"}, "error": "HTTP 500", "status": 500},
+    ],
+)
+def test_what_does_not_serve_is_restarted(answer: dict[str, Any]) -> None:
+    why, said = health.unsound(session(answer)[0], ())
+    assert why == f"no completion comes back: {answer['error']}"
+    assert said is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "hint"),
+    [
+        ({"health": {"state": "unclear"}, "error": "no completion within 80 s"}, "log-stats"),
+        ({"health": {"state": "failing"}, "error": "HTTP 401", "status": 401}, "logs vllm"),
+        ({"health": {"state": "failing"}, "error": "HTTP 503", "status": 503}, "logs vllm"),
+    ],
+)
+def test_what_a_restart_may_not_cure_is_not_restarted(answer: dict[str, Any], hint: str) -> None:
+    with pytest.raises(ServingError, match=answer["error"]) as caught:
+        health.unsound(session(answer)[0], ())
+    assert hint in (caught.value.hint or "")
+    assert caught.value.node == "spark-1"
+
+
+def test_no_engine_is_restarted_within_the_longest_step_of_its_prompts() -> None:
+    assert health.still_bound(()) == health.RESTART
+    assert health.still_bound(("serve", "--max-num-batched-tokens", "8192")) == health.RESTART
+    longest = health.still_bound(("serve", "--max-num-batched-tokens", "196608"))
+    assert longest == pytest.approx(196608 / health.PREFILL)
+    assert health.still_bound(("--max-num-batched-tokens",)) == health.RESTART
+
+
+def test_each_asks_with_its_own_bounds() -> None:
+    busy = {"health": BUSY}
+    for call, still, first in (
+        (health.report, health.REPORT, False),
+        (health.first, health.FIRST, True),
+        (lambda s: health.unsound(s, ()), health.RESTART, False),
+    ):
+        known, asked = session(busy)
+        call(known)
+        (request,) = asked
+        assert (request["still"], request["first"]) == (still, first)
+        assert request["bound"] > request["timeout"] + 2 * request["answer"]
+
+
+def test_tokens_of_others_count_as_generated() -> None:
+    assert health.generates({"tokens": 4})
+    assert health.generates({"health": BUSY})
+    assert not health.generates({"health": WEDGED})
+    assert not health.generates({"error": "refused"})
