@@ -184,7 +184,7 @@ def _unsound(
         return found, None, _answers(session)
     if error := misplaced(session.inventory, names, table):
         raise error
-    why, said = health.unsound(session, wish.head.vllm_argv)
+    unserved, said = health.unsound(session, wish.head.vllm_argv)
     if said:
         reporter.note(said)
-    return {}, why, why is None
+    return {}, unserved, unserved is None

@@ -298,14 +298,14 @@ def test_the_ranks_nodes_are_looked_at_when_they_have_joined_and_again_when_read
 
     loading = {"text": "INFO Starting to load model /m...\n"}
     run, told = watching(JOINED, loading, READY)
-    watch_start(run, STARTED, "vllm.log", placed=placed(True))
+    watch_start(run, STARTED, placed=placed(True))
     assert len(asked) == 1
     run, told = watching(JOINED, loading, READY)
-    watch_start(run, STARTED, "vllm.log", placed=placed(False, True))
+    watch_start(run, STARTED, placed=placed(False, True))
     assert len(asked) == 2
     assert not any("warning" in said for said in told.said)
     run, told = watching(JOINED, READY)
-    watch_start(run, STARTED, "vllm.log", placed=placed(False, False))
+    watch_start(run, STARTED, placed=placed(False, False))
     assert "warning: Ray does not show on which nodes the ranks run" in told.said
 
 
@@ -315,7 +315,7 @@ def test_a_rank_on_another_node_ends_the_start_before_the_model_is_loaded() -> N
 
     run, _ = watching(JOINED, READY)
     with pytest.raises(ServingError, match="not where the plan has them"):
-        watch_start(run, STARTED, "vllm.log", placed=placed)
+        watch_start(run, STARTED, placed=placed)
 
 
 def test_what_is_logged_for_ever_after_a_failed_completion_is_not_read_for_ever(
