@@ -40,7 +40,8 @@ def stop(request: dict[str, Any]) -> dict[str, Any]:
         (signal.SIGKILL, 5.0, True),
     ):
         found = [p for p in ours(cluster, roles, run) if last or _program(p) != GCS]
-        memory |= sharedmemory.mapped(found)
+        # Of all that is ours: with vLLM Ray ends the ranks, whoever was asked to be ended here.
+        memory |= sharedmemory.mapped(ours(cluster))
         stopped.update({(p.pid, p.started): p for p in found})
         _end(found, number, bound)
     sharedmemory.release_or_note(cluster, memory)
