@@ -19,6 +19,8 @@ from sparkctl.node.processes import Process, alive, ours
 
 GCS = "gcs_server"
 GRACE = 10.0  # seconds to leave on TERM
+RANK = "RayWorkerProc"  # in a rank's command: it runs under Ray, vLLM 0.22 and later
+RANKS = 5.0  # seconds for Ray to end the ranks after vLLM; it takes one (2.60, run)
 
 
 def stop(request: dict[str, Any]) -> dict[str, Any]:
@@ -44,11 +46,26 @@ def stop(request: dict[str, Any]) -> dict[str, Any]:
         memory |= sharedmemory.mapped(ours(cluster))
         stopped.update({(p.pid, p.started): p for p in found})
         _end(found, number, bound)
+    if roles == ["vllm"]:
+        memory |= _ranks_end(cluster)
     sharedmemory.release_or_note(cluster, memory)
     return {
         "stopped": [p._asdict() for p in stopped.values()],
         "remaining": [p._asdict() for p in ours(cluster, roles, run)],
     }
+
+
+def _ranks_end(cluster: str) -> set[str]:
+    """Wait until Ray has ended the ranks of a vLLM that is gone; gives what they mapped until then.
+
+    In a start that is given up a rank makes its own shared memory even now, and Ray KILLs it.
+    """
+    memory: set[str] = set()
+    deadline = time.monotonic() + RANKS
+    while any(RANK in p.command for p in ours(cluster)) and time.monotonic() < deadline:
+        memory |= sharedmemory.mapped(ours(cluster))
+        time.sleep(0.02)
+    return memory
 
 
 def clear(request: dict[str, Any]) -> dict[str, Any]:
