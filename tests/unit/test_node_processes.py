@@ -119,3 +119,25 @@ def test_the_gcs_goes_last_and_helpers_hold_nothing_up(
     assert (tmp_path / "order").read_text().split() == ["raylet", "gcs_server"]
     assert running[2].wait(5) == -9
     assert time.monotonic() - begun < 30, "the helper was not waited for"
+
+
+def test_what_a_rank_shares_before_ray_ends_it_goes_with_vllm(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As Ray does it, a moment after vLLM is gone: the rank has shared something of its own by then.
+    shared, vllm = Path(f"/dev/shm/sparkctl-test-{os.getpid()}"), start(SLEEP, role="vllm")
+    rank = (
+        "import mmap, os, sys, time\n"
+        f"while os.path.exists('/proc/{vllm.pid}/exe'): time.sleep(0.01) or print(flush=True)\n"
+        f"file = open({str(shared)!r}, 'w+b'); file.truncate(4096)\n"
+        "shared = mmap.mmap(file.fileno(), 0)\n"
+        "time.sleep(0.5)\n"
+    )
+    monkeypatch.setenv("HOME", str(tmp_path))
+    try:
+        ray = start([sys.executable, "-c", rank, "RayWorkerProc"])
+        ending.stop({"cluster": CLUSTER, "roles": ["vllm"], "grace": 5})
+        assert ray.wait(10) == 0
+        assert not shared.exists()
+    finally:
+        shared.unlink(missing_ok=True)
