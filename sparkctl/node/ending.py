@@ -11,6 +11,7 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from sparkctl.node.processes import Process, alive, ours
 GCS = "gcs_server"
 GRACE = 10.0  # seconds to leave on TERM
 RANK = "RayWorkerProc"  # in a rank's command: it runs under Ray, vLLM 0.22 and later
+LOOK = 0.05  # seconds between looks at what is mapped
 RANKS = 5.0  # seconds for Ray to end the ranks after vLLM; it takes one (2.60, run)
 
 
@@ -34,6 +36,11 @@ def stop(request: dict[str, Any]) -> dict[str, Any]:
     grace = float(request.get("grace", GRACE))
     memory: set[str] = set()
     stopped: dict[tuple[int, int], Process] = {}
+
+    def look() -> None:
+        # Of all that is ours: with vLLM Ray ends the ranks too, which share memory of their own.
+        memory.update(sharedmemory.mapped(ours(cluster)))
+
     # A raylet takes its leave of the GCS, and waits ten seconds for one that went before it.
     for number, bound, last in (
         (signal.SIGTERM, grace, False),
@@ -42,12 +49,10 @@ def stop(request: dict[str, Any]) -> dict[str, Any]:
         (signal.SIGKILL, 5.0, True),
     ):
         found = [p for p in ours(cluster, roles, run) if last or _program(p) != GCS]
-        # Of all that is ours: with vLLM Ray ends the ranks, whoever was asked to be ended here.
-        memory |= sharedmemory.mapped(ours(cluster))
         stopped.update({(p.pid, p.started): p for p in found})
-        _end(found, number, bound)
+        _end(found, number, bound, look)
     if roles == ["vllm"]:
-        memory |= _ranks_end(cluster)
+        _ranks_end(cluster, look)
     sharedmemory.release_or_note(cluster, memory)
     return {
         "stopped": [p._asdict() for p in stopped.values()],
@@ -55,17 +60,15 @@ def stop(request: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _ranks_end(cluster: str) -> set[str]:
-    """Wait until Ray has ended the ranks of a vLLM that is gone; gives what they mapped until then.
+def _ranks_end(cluster: str, look: Callable[[], None]) -> None:
+    """Wait until Ray has ended the ranks of a vLLM that is gone.
 
     In a start that is given up a rank makes its own shared memory even now, and Ray KILLs it.
     """
-    memory: set[str] = set()
     deadline = time.monotonic() + RANKS
     while any(RANK in p.command for p in ours(cluster)) and time.monotonic() < deadline:
-        memory |= sharedmemory.mapped(ours(cluster))
-        time.sleep(0.02)
-    return memory
+        look()
+        time.sleep(LOOK)
 
 
 def clear(request: dict[str, Any]) -> dict[str, Any]:
@@ -128,18 +131,20 @@ def _signal(process: Process, number: int) -> int | None:
     return fd
 
 
-def _end(processes: list[Process], number: int, grace: float) -> None:
+def _end(processes: list[Process], number: int, grace: float, look: Callable[[], None]) -> None:
     """Signal all of them, and wait until they are gone, `grace` seconds at most.
 
-    On TERM Ray's helpers are not waited for.
+    `look` is called before, and while they end. On TERM Ray's helpers are not waited for.
     """
+    look()
     signalled = {p: fd for p in processes if (fd := _signal(p, number)) is not None}
     waiting = {fd for p, fd in signalled.items() if number == signal.SIGKILL or not _helper(p)}
     deadline = time.monotonic() + grace
     try:
         while waiting and (left := deadline - time.monotonic()) > 0:
-            ready, _, _ = select.select(list(waiting), [], [], left)
+            ready, _, _ = select.select(list(waiting), [], [], min(left, LOOK))
             waiting.difference_update(ready)
+            look()
     finally:
         for fd in signalled.values():
             os.close(fd)
