@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sparkctl.node import completion
-from tests.unit.openai import metrics, server
+from tests.unit.openai import REPLY, metrics, server
 
 
 @pytest.fixture(autouse=True)
@@ -115,6 +115,8 @@ def test_metrics_without_end_are_not_read(monkeypatch: pytest.MonkeyPatch) -> No
     large = metrics(num_requests_running=1) + "x" * 1000
     with server(lambda _: large, after=None) as base:
         assert ask(base, timeout=0.5)["health"]["running"] is None
+    with server(lambda _: None, completion={**REPLY, "more": "x" * 1000}) as base:
+        assert "answers with more than 1000 bytes" in ask(base)["error"]
 
 
 def test_a_refused_completion_and_one_without_a_token_fail() -> None:

@@ -66,7 +66,7 @@ def test_vllm_gets_its_argv_and_the_header_none_of_its_secrets(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made, session = run()
-    monkeypatch.setattr(steps, "watch_start", lambda *_: None)
+    monkeypatch.setattr(steps, "watch_start", lambda *_, **__: None)
     steps.start_vllm(made)
     request = session.requests["spark-1", "launch.start"]
     assert request["argv"][-1] == f"http://bob:{PW}2@h"
