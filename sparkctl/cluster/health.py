@@ -11,7 +11,7 @@ from typing import Any
 
 from sparkctl.cluster.apiview import TOKENS, ask_api
 from sparkctl.cluster.session import Session
-from sparkctl.errors import ServingError
+from sparkctl.errors import CommandError, ServingError
 from sparkctl.node.vitals import describe
 
 PATIENCE = 3.0  # seconds until a completion that waits among others is not waited for
@@ -40,7 +40,11 @@ def _ask(
 ) -> dict[str, Any]:
     bound = timeout + 2 * answer + ALLOWANCE
     limits = {"still": still, "patience": PATIENCE, "answer": answer, "first": first}
-    return ask_api(session, tokens=TOKENS, timeout=timeout, bound=bound, **limits)
+    found = ask_api(session, tokens=TOKENS, timeout=timeout, bound=bound, **limits)
+    if not found.get("health"):
+        head = session.inventory.head.name
+        raise CommandError("the answer lacks the engine's health", node=head)
+    return found
 
 
 def still_bound(argv: Sequence[str]) -> float:

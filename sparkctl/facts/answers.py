@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -35,6 +35,7 @@ class RayNode(Shape):
 class RayGroup(Shape):
     state: Name
     bundles: dict[Digits, Text | None]
+    gpus: dict[Digits, Number]
 
 
 class RayTable(Shape):
@@ -44,6 +45,20 @@ class RayTable(Shape):
     ray: Name
 
 
+class Health(Shape):
+    state: Literal["generating", "busy", "wedged", "failing", "silent", "unclear"]
+    running: Count | None = None
+    waiting: Count | None = None
+    tokens_per_second: Seconds | None = None
+    still_for: Seconds | None = None
+
+    @model_validator(mode="after")
+    def _tells(self) -> Self:
+        if self.state == "wedged" and self.still_for is None:
+            raise ValueError("wedged, and not for how long")
+        return self
+
+
 class Completion(Shape):
     version: Text | None = None
     models: list[Name] | None = None
@@ -51,6 +66,8 @@ class Completion(Shape):
     tokens: Count | None = None
     seconds: Seconds | None = None
     error: Text | None = None
+    status: Count | None = None
+    health: Health | None = None
 
     @model_validator(mode="after")
     def _tells(self) -> Self:

@@ -90,9 +90,12 @@ class Answers:
             "imports.imports": {m: {"version": "1", "error": None}
                                 for m in request.get("modules", ())},
             "raytable.table": {"nodes": nodes, "missing": [], "ray": "2.60.0", "groups": [
-                {"state": "CREATED", "bundles": {"0": "spark-1", "1": "spark-2"}}]},
+                {"state": "CREATED", "bundles": {"0": "spark-1", "1": "spark-2"},
+                 "gpus": {"0": 1.0, "1": 1.0}}]},
             "completion.ask": {"version": "0.32", "models": ["m2"], "text": "a", "tokens": 4,
-                               "seconds": 0.5},
+                               "seconds": 0.5,
+                               "health": {"state": "generating", "running": 0, "waiting": 0,
+                                          "tokens_per_second": 8.0, "still_for": 0.0}},
             "nccllines.lines": {"lines": [[1, "spark-1:1:1 [0] NCCL INFO Using network IB"]],
                                 "cut": 0, "tail": ["ready"], "path": "/root/a.log"},
             "files.read": dict.fromkeys(request.get("names", ())),

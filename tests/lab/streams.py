@@ -6,36 +6,39 @@ import http.client
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+
+from sparkctl.node.completion import unverified
 
 
 @contextmanager
-def streams(host: str, port: int, model: str, count: int, tokens: int) -> Iterator[None]:
-    """`count` streams of `tokens` tokens each, under way once the body runs."""
+def streams(host: str, key: str, model: str, count: int, tokens: int) -> Iterator[None]:
+    """`count` streams of `tokens` tokens each over TLS; the first gives tokens as the body runs."""
     body = {
         "model": model, "prompt": "Hello", "max_tokens": tokens, "ignore_eos": True, "stream": True,
     }  # fmt: skip
-    connections = [http.client.HTTPConnection(host, port, timeout=600) for _ in range(count)]
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
+    open_ = [
+        http.client.HTTPSConnection(host, 30000, timeout=600, context=unverified())
+        for _ in range(count)
+    ]
+    begun = threading.Event()
+
+    def drain(connection: http.client.HTTPSConnection) -> None:
+        """Read until the stream ends or the test closes the connection."""
+        with suppress(OSError, ValueError, AttributeError, http.client.HTTPException):
+            reply = connection.getresponse()
+            while reply.read1():
+                if reply.status == 200:
+                    begun.set()
+
     try:
-        for connection in connections:
-            connection.request(
-                "POST", "/v1/completions", json.dumps(body), {"Content-Type": "application/json"}
-            )
-        readers = [threading.Thread(target=_drain, args=(c,), daemon=True) for c in connections]
-        for reader in readers:
-            reader.start()
+        for connection in open_:
+            connection.request("POST", "/v1/completions", json.dumps(body), headers)
+            threading.Thread(target=drain, args=(connection,), daemon=True).start()
+        assert begun.wait(60), "no stream gives tokens"
         yield
     finally:
-        for connection in connections:
+        for connection in open_:
             if connection.sock:
                 connection.sock.close()
-
-
-def _drain(connection: http.client.HTTPConnection) -> None:
-    """Read until the stream or the connection ends."""
-    try:
-        reply = connection.getresponse()
-        while reply.read1():
-            pass
-    except (OSError, ValueError, AttributeError, http.client.HTTPException):
-        pass  # closed by the test

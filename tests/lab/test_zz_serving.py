@@ -220,7 +220,7 @@ def test_a_wedged_engine_is_told_although_the_api_answers(served: Cluster) -> No
 def load(cluster: Cluster, count: int) -> Iterator[None]:
     """So many streams of the model's longest answers."""
     host = cluster.lab.nodes[0].address
-    with streams(host, 30000, MODEL_NAME, count, tokens=1900):
+    with streams(host, KEY, MODEL_NAME, count, tokens=1900):
         yield
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sparkctl.cluster import health
-from sparkctl.errors import ServingError
+from sparkctl.errors import CommandError, ServingError
 from sparkctl.inventory.loader import parse
 from sparkctl.node.vitals import Look, Watch, describe
 from sparkctl.node.vitals import parse as samples
@@ -142,3 +142,8 @@ def test_tokens_of_others_count_as_generated() -> None:
     assert health.generates({"health": BUSY})
     assert not health.generates({"health": WEDGED})
     assert not health.generates({"error": "refused"})
+
+
+def test_an_answer_without_the_engines_health_is_no_health() -> None:
+    with pytest.raises(CommandError, match="lacks the engine's health"):
+        health.report(session({"models": ["m"]})[0])
