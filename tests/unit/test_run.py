@@ -200,7 +200,9 @@ def watching(
         facts={head: {"state": {"exists": True}}},
         pool=SimpleNamespace(connections={head: SimpleNamespace(stream=stream)}),
         ask=lambda *_, **__: (
-            {} if answer is None else {"error": answer, "health": {"state": state}}
+            {"health": {"state": "generating"}}
+            if answer is None
+            else {"error": answer, "health": {"state": state}}
         ),
     )
     return make(session)
