@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -41,4 +42,6 @@ def streams(host: str, key: str, model: str, count: int, tokens: int) -> Iterato
     finally:
         for connection in open_:
             if connection.sock:
-                connection.sock.close()
+                with suppress(OSError):  # it has ended by itself
+                    # A socket that somebody reads from is not closed by close().
+                    connection.sock.shutdown(socket.SHUT_RDWR)

@@ -419,7 +419,7 @@ def test_shared_memory_that_cannot_be_recorded_undoes_no_start(
         assert target == "sharedmemory.note"
         return GroupResult(failed={"spark-2": RemoteError("connection lost", node="spark-2")})
 
-    monkeypatch.setattr(launching, "watch_start", lambda *_: None)
+    monkeypatch.setattr(launching, "watch_start", lambda *_, **__: None)
     monkeypatch.setattr(launching, "_recorded", lambda *_: "{}")
     inventory = parse(GOOD.encode(), "x")
     session = SimpleNamespace(
