@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from sparkctl.cluster.session import Session
 from sparkctl.inventory.models import Inventory, Vllm
-from sparkctl.serving.tls import api_base
+from sparkctl.serving.tls import address, api_base
 
 TOKENS = 4  # enough to prove that it generates
+OWN_PORT = "8000"  # vLLM's default
 
 
 def ask_api(
-    session: Session, *, tokens: int, timeout: float, bound: float, **limits: float
+    session: Session,
+    *,
+    tokens: int,
+    timeout: float,
+    bound: float,
+    base: str | None = None,
+    **limits: float,
 ) -> dict[str, Any]:
     """Version, models and, with `tokens`, a real completion; see node/completion.py.
 
-    The completion has `timeout` seconds, the whole call `bound`; `limits` end the wait earlier.
+    The completion has `timeout` seconds, the whole call `bound`; `limits` end the wait earlier. The
+    API is where the inventory has it, or at `base`.
     """
-    vllm = session.inventory.vllm
+    base = base or base_on_head(session.inventory.vllm)
     return session.ask(
         session.inventory.head,
         "completion.ask",
-        {"base": base_on_head(vllm), "tokens": tokens, "timeout": timeout, **limits},
+        {"base": base, "tokens": tokens, "timeout": timeout, **limits},
         timeout=bound,
         mutates=False,
         title="asking for a completion" if tokens else "asking vLLM",
@@ -31,7 +41,19 @@ def ask_api(
 
 def base_on_head(vllm: Vllm) -> str:
     """The API's address for a client on the head itself."""
-    return api_base(vllm, "127.0.0.1" if vllm.host in ("0.0.0.0", "", "::") else vllm.host)
+    return api_base(vllm, _reachable(vllm.host))
+
+
+def recorded_base(argv: Sequence[str]) -> str:
+    """The same for the command line that a vLLM was started with."""
+    given = dict(pairwise(argv))
+    secure = "--ssl-certfile" in given or "--ssl-keyfile" in given
+    host = _reachable(given.get("--host", ""))
+    return address(host, given.get("--port", OWN_PORT), secure=secure)
+
+
+def _reachable(host: str) -> str:
+    return "127.0.0.1" if host in ("0.0.0.0", "", "::") else host
 
 
 def endpoint(inventory: Inventory) -> str:

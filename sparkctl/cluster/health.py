@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sparkctl.cluster.apiview import TOKENS, ask_api
+from sparkctl.cluster.apiview import TOKENS, ask_api, recorded_base
 from sparkctl.cluster.session import Session
 from sparkctl.errors import CommandError, ServingError
 from sparkctl.node.vitals import describe
@@ -36,11 +36,17 @@ def first(session: Session) -> dict[str, Any]:
 
 
 def _ask(
-    session: Session, *, still: float, timeout: float, answer: float = 5.0, first: bool = False
+    session: Session,
+    *,
+    still: float,
+    timeout: float,
+    answer: float = 5.0,
+    first: bool = False,
+    base: str | None = None,
 ) -> dict[str, Any]:
     bound = timeout + 2 * answer + ALLOWANCE
     limits = {"still": still, "patience": PATIENCE, "answer": answer, "first": first}
-    found = ask_api(session, tokens=TOKENS, timeout=timeout, bound=bound, **limits)
+    found = ask_api(session, tokens=TOKENS, timeout=timeout, bound=bound, base=base, **limits)
     if not found.get("health"):
         head = session.inventory.head.name
         raise CommandError("the answer lacks the engine's health", node=head)
@@ -72,7 +78,7 @@ def unsound(session: Session, argv: Sequence[str]) -> tuple[str | None, str | No
         return None, None
     if state == "busy":
         return None, describe(health)
-    if state in ("wedged", "silent") or (state == "failing" and found.get("status") in (None, 500)):
+    if _dead(found):
         return f"no completion comes back: {error}", None
     raise ServingError(
         f"vLLM runs and gives no completion: {error}",
@@ -82,6 +88,25 @@ def unsound(session: Session, argv: Sequence[str]) -> tuple[str | None, str | No
         if state == "unclear"
         else "it was not restarted, as that may not help; see `sparkctl logs vllm`",
     )
+
+
+def serves(session: Session, argv: Sequence[str]) -> bool:
+    """Whether the vLLM that was started with this command line may be serving.
+
+    It is asked where it was started, which the inventory may no longer say. Only one that is known
+    not to serve is none: its API does not answer, as before it is ready, or its engine is dead or
+    wedged.
+    """
+    still = still_bound(argv)
+    base = recorded_base(argv)
+    found = _ask(session, still=still, timeout=still + UNANSWERED, answer=still, base=base)
+    return not _dead(found)
+
+
+def _dead(found: Mapping[str, Any]) -> bool:
+    state = found["health"]["state"]
+    failed = state == "failing" and found.get("status") in (None, 500)
+    return state in ("wedged", "silent") or failed
 
 
 def generates(answer: Mapping[str, Any]) -> bool:

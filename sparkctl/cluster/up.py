@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from sparkctl.cluster import health, steps
-from sparkctl.cluster.apiview import ask_api, endpoint
+from sparkctl.cluster.apiview import endpoint
 from sparkctl.cluster.difference import Difference, compare
 from sparkctl.cluster.lease import hold
 from sparkctl.cluster.placement import misplaced
 from sparkctl.cluster.rayview import ray_table
+from sparkctl.cluster.record import records
 from sparkctl.cluster.run import Run, Step, perform
 from sparkctl.cluster.session import Session
 from sparkctl.cluster.wish import Wish, make_wish
@@ -29,7 +30,6 @@ STEPS = (
     Step("wait for Ray's node table", steps.wait_for_ray),
     Step("start vLLM", steps.start_vllm, lambda r: r.difference.vllm),
 )
-QUICK = 10.0  # seconds for an API that is only asked whether it answers
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def outlook(
         unsound, vllm, serves = _unsound(session, wish, reporter)
         difference = compare(wish, session.facts, unsound=unsound, vllm=vllm)
     else:
-        serves = difference.ends_vllm and _answers(session)
+        serves = difference.ends_vllm and _serves(session)
     for change in difference.changes:
         reporter.note(str(change))
     if difference.ends_vllm and serves:
@@ -159,10 +159,10 @@ def _model(session: Session) -> str:
     return modelpath.expanded(inventory.vllm.model, session.facts[inventory.head.name]["home"])
 
 
-def _answers(session: Session) -> bool:
-    """Whether the vLLM that runs has ever become ready: its API answers then."""
-    found = ask_api(session, tokens=0, timeout=QUICK, bound=3 * QUICK, answer=QUICK)
-    return "models" in found
+def _serves(session: Session) -> bool:
+    """Whether the vLLM that runs may be serving; where nothing says how it was started, it may."""
+    record = records(session.facts[session.inventory.head.name]).get("vllm")
+    return record is None or not record.argv or health.serves(session, record.argv)
 
 
 def _unsound(
@@ -178,10 +178,10 @@ def _unsound(
     names = wish.ray_names
     if "error" in table:
         why = f"Ray does not answer: {table['error']}"
-        return {session.inventory.head.name: why}, None, _answers(session)
+        return {session.inventory.head.name: why}, None, _serves(session)
     found = {names[a]: f"Ray does not list {a} alive with its GPU" for a in table["missing"]}
     if found:
-        return found, None, _answers(session)
+        return found, None, _serves(session)
     if error := misplaced(session.inventory, names, table):
         raise error
     unserved, said = health.unsound(session, wish.head.vllm_argv)

@@ -16,8 +16,13 @@ def api_base(vllm: Vllm, host: str) -> str:
     It is https with a key or a certificate (uvicorn's config.py, is_ssl, which vLLM serves by).
     """
     secure = vllm.arguments.get("ssl-certfile") or vllm.arguments.get("ssl-keyfile")
-    address = f"[{host}]" if ":" in host else host
-    return f"{'https' if secure else 'http'}://{address}:{vllm.port}"
+    return address(host, vllm.port, secure=bool(secure))
+
+
+def address(host: str, port: int | str, *, secure: bool) -> str:
+    """The URL of a host and port, without a path."""
+    name = f"[{host}]" if ":" in host else host
+    return f"{'https' if secure else 'http'}://{name}:{port}"
 
 
 def problems(arguments: Mapping[str, Argument]) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,97 @@
+"""What `up` would end: a model that may be served is not stopped without consent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sparkctl.cluster import up as cluster
+from sparkctl.cluster.apiview import recorded_base
+from sparkctl.cluster.session import Session
+from sparkctl.cluster.wish import make_wish
+from sparkctl.inventory.loader import parse
+from tests.unit.test_cluster import CLUSTER, facts, running
+from tests.unit.test_inventory import GOOD
+from tests.unit.test_run import Told
+
+OTHER = parse((GOOD + "  port: 31000\n").encode(), "x")
+SERVES = {"models": ["m"], "tokens": 4, "health": {"state": "generating"}}
+
+
+def outlook(answer: dict[str, Any], known: dict[str, Any]) -> tuple[cluster.Outlook, list[str]]:
+    """Of an inventory with another port than the cluster was started with, and what was asked."""
+    asked: list[str] = []
+
+    # It takes the options that the real one has and needs none; no connection is looked at.
+    class Asking(Session):
+        def ask(  # type: ignore[override]
+            self, _: Any, target: str, request: dict[str, Any], **__: Any
+        ) -> dict[str, Any]:
+            assert target == "completion.ask"
+            asked.append(request["base"])
+            return answer
+
+    session = Asking(OTHER, Path(), None)  # type: ignore[arg-type]  # as above
+    session.facts = known
+    return cluster.outlook(session, Told()), asked
+
+
+@pytest.fixture
+def known() -> dict[str, Any]:
+    both = {"spark-1": facts(1), "spark-2": facts(2)}
+    return running(make_wish(CLUSTER, [], both), both)
+
+
+def test_a_changed_port_asks_the_model_where_it_was_started(known: dict[str, Any]) -> None:
+    found, asked = outlook(SERVES, known)
+    assert str(found.difference.changes[0]).endswith("vLLM on spark-1: --port: 30000 -> 31000")
+    assert found.ends == "/models/m"
+    assert asked == ["http://127.0.0.1:30000"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "ends"),
+    [
+        ({"health": {"state": "busy"}}, True),
+        ({"health": {"state": "unclear"}, "error": "no metrics"}, True),
+        ({"health": {"state": "failing"}, "status": 401, "error": "the key"}, True),
+        ({"health": {"state": "wedged"}, "error": "no step"}, False),
+        ({"health": {"state": "silent"}, "status": None, "error": "refused"}, False),
+        ({"health": {"state": "failing"}, "status": 500, "error": "EngineDead"}, False),
+    ],
+)
+def test_only_one_that_is_known_not_to_serve_goes_unasked(
+    answer: dict[str, Any], ends: bool, known: dict[str, Any]
+) -> None:
+    assert (outlook(answer, known)[0].ends is not None) is ends
+
+
+@pytest.mark.parametrize("written", [None, "{", '{"vllm": "digest", "vllm_run": "r"}'])
+def test_where_nothing_says_how_it_was_started_it_may_serve(
+    written: str | None, known: dict[str, Any]
+) -> None:
+    known["spark-1"]["state"]["files"]["applied.json"] = written
+    found, asked = outlook({}, known)
+    assert found.ends is not None
+    assert asked == []
+
+
+def test_a_vllm_that_is_gone_ends_nothing(known: dict[str, Any]) -> None:
+    known["spark-1"]["ours"] = [p for p in known["spark-1"]["ours"] if p["role"] == "ray"]
+    found, asked = outlook({}, known)
+    assert (found.ends, asked) == (None, [])
+
+
+@pytest.mark.parametrize(
+    ("argv", "base"),
+    [
+        (("vllm", "serve", "m", "--host", "0.0.0.0", "--port", "1234"), "http://127.0.0.1:1234"),
+        (("vllm", "serve", "m", "--host", "fd00::1", "--port", "1"), "http://[fd00::1]:1"),
+        (("v", "--port", "2", "--ssl-certfile", "/c", "--ssl-keyfile", "/k"), "https://127.0.0.1:2"),
+        (("vllm", "serve", "m"), "http://127.0.0.1:8000"),
+    ],
+)  # fmt: skip
+def test_the_address_of_a_command_line(argv: tuple[str, ...], base: str) -> None:
+    assert recorded_base(argv) == base
