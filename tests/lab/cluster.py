@@ -94,14 +94,15 @@ class Cluster:
         return {name: lines for name, lines in found.items() if lines}
 
 
-def until(cluster: Cluster, line: str, *command: str) -> subprocess.Popen[str]:
-    """A command that has come to this line of its progress."""
-    process = cluster.start(*command)
+def until(cluster: Cluster, line: str, *command: str) -> tuple[subprocess.Popen[str], str]:
+    """A command that has come to this line of its progress, and the progress to there."""
+    process, seen = cluster.start(*command), ""
     assert process.stderr is not None
     for said in process.stderr:
+        seen += said
         if line in said:
-            return process
-    raise AssertionError(f"{command} ended before {line!r}")
+            return process, seen
+    raise AssertionError(f"{command} ended before {line!r}: {seen}")
 
 
 def unlocked(attempt: Callable[[], subprocess.CompletedProcess[str]]) -> None:

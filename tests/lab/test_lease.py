@@ -22,7 +22,7 @@ def clean(cluster: Cluster) -> Iterator[None]:
 
 
 def test_who_was_stopped_past_the_expiry_changes_nothing_more(cluster: Cluster) -> None:
-    first = until(cluster, "read the nodes' facts", "up")
+    first, _ = until(cluster, "read the nodes' facts", "up")
     try:
         first.send_signal(signal.SIGSTOP)
         for command in ("up", "down"):
@@ -43,7 +43,7 @@ def test_who_was_stopped_past_the_expiry_changes_nothing_more(cluster: Cluster) 
 
 
 def test_kill_9_leaves_a_lease_that_is_named_and_can_be_broken(cluster: Cluster) -> None:
-    first = until(cluster, "read the nodes' facts", "up")
+    first, _ = until(cluster, "read the nodes' facts", "up")
     first.kill()
     first.wait()
     for command in ("up", "down"):
@@ -55,7 +55,7 @@ def test_kill_9_leaves_a_lease_that_is_named_and_can_be_broken(cluster: Cluster)
 def test_fix_is_refused_while_another_command_changes_the_cluster(cluster: Cluster) -> None:
     cluster.on("spark-2", "ip link set enp1s0f0np0 mtu 1500")
     try:
-        first = until(cluster, "read the nodes' facts", "up")
+        first, _ = until(cluster, "read the nodes' facts", "up")
         first.send_signal(signal.SIGSTOP)
         refused = cluster.run("doctor", "--fix", "--yes", "--check", "fabric.mtu", code=1)
         assert f"(pid {first.pid})" in refused.stderr
