@@ -17,6 +17,7 @@ from sparkctl.remote.aside import aside
 from sparkctl.remote.channels import OPEN_TIMEOUT, Channels
 from sparkctl.remote.command import KILL_GRACE, Command, Result
 
+LEAST_START = 5.0  # seconds that a login shell has to start a command: a busy node needs some
 TIMED_OUT = (124, 137)  # timeout(1): after TERM, and after KILL
 
 
@@ -29,7 +30,7 @@ def connect(node: str, host: str, ssh: Ssh, *, read_only: bool = False) -> Conne
         node,
         login.open_transport(node, host, ssh),
         read_only=read_only,
-        start_timeout=ssh.connect_timeout,
+        start_timeout=max(ssh.connect_timeout, LEAST_START),
     )
 
 

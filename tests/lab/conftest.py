@@ -40,7 +40,7 @@ class Sshd:
             "port": self.port,
             "identity_file": str(self.folder / "client"),
             "known_hosts": str(self.known_hosts),
-            "connect_timeout": 3.0,
+            "connect_timeout": 10.0,
         }
         return Ssh.model_validate(values | changes)
 
