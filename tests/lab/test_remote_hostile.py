@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -145,12 +145,12 @@ def test_a_login_shell_that_hangs_is_named_within_the_connects_bound(
     login: Login, ask: Callable[[Connection], object]
 ) -> None:
     seconds = f"{3000 + os.getpid() / 1e6:.6f}"
-    message = r"n: the login shell of root did not start a command within 1 s"
+    message = r"n: the login shell of root did not start a command within 5 s"
     with connect("n", HOST, login(f"sleep {seconds}\n").ssh(connect_timeout=1.0)) as node:
         start = time.monotonic()
         with pytest.raises(ConnectError, match=message):
             ask(node)
-        assert time.monotonic() - start < 20
+        assert time.monotonic() - start < 25
     for pid in children(f"sleep {seconds}"):  # root's, before OpenSSH 9.8: see Channels.kill
         os.kill(pid, signal.SIGKILL)
 
@@ -167,12 +167,15 @@ def test_once_a_command_has_started_a_later_one_may_start_slowly(
 
 
 @pytest.fixture
-def other_user() -> str:
-    """An account that is not root's and may log in by key."""
-    for entry in pwd.getpwall():
-        if entry.pw_uid and entry.pw_shell.endswith("/bash"):
-            return entry.pw_name
-    pytest.skip("no account but root's has bash")
+def other_user() -> Iterator[str]:
+    """An account that is not root's and may log in by key; made where there is none."""
+    able = [e.pw_name for e in pwd.getpwall() if e.pw_uid and e.pw_shell.endswith("/bash")]
+    name = able[0] if able else f"sparkctl-test-{os.getpid()}"
+    if not able:
+        subprocess.run(["useradd", "--no-create-home", "--shell", "/bin/bash", name], check=True)
+    yield name
+    if not able:
+        subprocess.run(["userdel", name], check=True)
 
 
 @pytest.mark.parametrize("lines", ["sleep {}\n", ""], ids=["its login shell", "a command"])
