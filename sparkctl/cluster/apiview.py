@@ -52,6 +52,12 @@ def recorded_base(argv: Sequence[str]) -> str:
     return address(host, given.get("--port", OWN_PORT), secure=secure)
 
 
+def recorded_model(argv: Sequence[str]) -> str:
+    """The name that the API gives the model of this command line; empty where it has none."""
+    named = dict(pairwise(argv)).get("--served-model-name", "")
+    return named or next((part for before, part in pairwise(argv) if before == "serve"), "")
+
+
 def _reachable(host: str) -> str:
     return "127.0.0.1" if host in ("0.0.0.0", "", "::") else host
 

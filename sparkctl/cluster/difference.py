@@ -40,11 +40,6 @@ class Difference:
     def __bool__(self) -> bool:
         return bool(self.changes)
 
-    @property
-    def ends_vllm(self) -> bool:
-        """Whether a vLLM that runs would be ended."""
-        return any(c.what == "vLLM" and c.action == "restart" for c in self.changes)
-
 
 def processes(facts: Mapping[str, Any], role: str) -> list[dict[str, Any]]:
     """Our living processes of one role ("ray" or "vllm") on a node."""

@@ -9,7 +9,7 @@ from typing import Any
 from sparkctl.cluster.lease import hold
 from sparkctl.cluster.places import temp_dir
 from sparkctl.cluster.session import Session
-from sparkctl.cluster.steps import STOP_GRACE
+from sparkctl.cluster.steps import STOP_GRACE, remaining
 from sparkctl.inventory.models import Node
 from sparkctl.report.reporter import Reporter
 from sparkctl.secret.text import command_line
@@ -77,9 +77,6 @@ def _end(
             report.stopped.setdefault(name, []).extend(ended)
         if removed := answer.get("removed"):
             report.removed[name] = removed
-        if answer["remaining"]:
-            left = ", ".join(
-                f"{p['pid']} ({command_line(p['command'], 60)})" for p in answer["remaining"]
-            )
-            report.failed[name] = f"processes still running after SIGKILL: {left}"
+        if left := remaining(answer):
+            report.failed[name] = left
     return not any(node.name in report.failed for node in nodes)

@@ -20,28 +20,38 @@ from sparkctl.cluster.session import Session
 from sparkctl.errors import LeaseLostError, LockedError, RemoteError, SparkctlError, combined
 from sparkctl.inventory.models import Node
 from sparkctl.remote.aside import aside
+from sparkctl.remote.fanout import each
 
 SECONDS = 30.0  # that a lease holds without being renewed: a laptop's hiccup, not its sleep
 INTERVAL = SECONDS / 3
+CALL = 10.0  # seconds that one call has on a node; it takes some tenths
 SETTLE = 20.0  # seconds for calls that were interrupted to end; starts answer within one
 
 
 class Lease:
-    """A lease that is held; renewed in a thread of its own until `close`."""
+    """A lease that is held; renewed until `close`, each node's by itself: one that is slow or gone
+    must not let it expire on the others.
+    """
 
     def __init__(self, session: Session, nodes: Sequence[Node], token: str) -> None:
         self.token = token
         self.taken: set[str] = set()
+        self.untaken: set[str] = set()  # nodes that failed: nothing is to be given back there
         self.unwritten: set[str] = set()  # nodes that have no room for it, see `hold`
         self._session = session
         self._nodes = nodes
         self._lost: LeaseLostError | None = None
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
+        self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
-        """Renew it from now on."""
-        self._thread.start()
+        """Renew it from now on, where it was taken."""
+        for node in self._held():
+            thread = threading.Thread(
+                target=self._keep, args=(node,), name=f"lease on {node.name}", daemon=True
+            )
+            self._threads.append(thread)
+            thread.start()
 
     def guard(self, node: Node) -> dict[str, str]:
         """What a call that changes this node carries, so that the node can refuse it."""
@@ -65,20 +75,24 @@ class Lease:
 
     def confirm(self) -> None:
         """Ask the nodes now; raises LeaseLostError when one says that the lease is not ours."""
-        request = {"token": self.token, "seconds": SECONDS}
-        asked = [n for n in self._nodes if n.name not in self.unwritten]
-        answers = self._session.ask_all(
-            asked, "lease.renew", lambda _: request, leased=False, title="renewing the lease"
-        )
-        for name, answer in answers.ok.items():
-            if not answer["held"]:
-                self.refused(name, answer["holder"])
+        each(self._held(), self._renew, key=lambda node: node.name)
         self.check()
 
-    def _renew(self) -> None:
-        with suppress(LeaseLostError):  # `check` raises it where it is heard
-            while not self._over.wait(INTERVAL):
-                self.confirm()
+    def _held(self) -> list[Node]:
+        return [n for n in self._nodes if n.name in self.taken - self.unwritten]
+
+    def _keep(self, node: Node) -> None:
+        while self._lost is None and not self._over.wait(INTERVAL):
+            with suppress(SparkctlError):  # a node that is gone for a moment is asked again
+                self._renew(node)
+
+    def _renew(self, node: Node) -> None:
+        request = {"token": self.token, "seconds": SECONDS}
+        answer = self._session.ask(
+            node, "lease.renew", request, leased=False, timeout=CALL, title="renewing the lease"
+        )
+        if not answer["held"]:
+            self.refused(node.name, answer["holder"])
 
     def close(self) -> dict[str, SparkctlError]:
         """Give it back; gives the errors of nodes that keep it until it expires. Raises none of
@@ -87,9 +101,13 @@ class Lease:
         self._over.set()
         settle(self._session.pool.changing())
         answers = self._session.ask_all(
-            self._nodes, "lease.release", lambda _: {"token": self.token}, leased=False,
+            [n for n in self._nodes if n.name not in self.untaken],
+            "lease.release",
+            lambda _: {"token": self.token},
+            leased=False,
+            timeout=CALL,
             title="giving the lease back",
-        )  # fmt: skip
+        )
         return {name: error for name, error in answers.failed.items() if name in self.taken}
 
 
@@ -135,8 +153,14 @@ def _take(
     }
     request = {"owner": owner, "token": lease.token, "seconds": SECONDS, "force": force}
     answers = session.ask_all(
-        nodes, "lease.take", lambda _: request, leased=False, title="taking the lease"
+        nodes,
+        "lease.take",
+        lambda _: request,
+        leased=False,
+        timeout=CALL,
+        title="taking the lease",
     )
+    lease.untaken |= set(answers.failed)
     for name, answer in answers.ok.items():
         if answer["holder"] is not None:
             raise locked(session.inventory.cluster, name, answer["holder"])

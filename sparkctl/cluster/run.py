@@ -28,7 +28,8 @@ class Run:
     token: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
     records: dict[str, dict[str, Record]] = field(default_factory=dict)  # by node and unit
-    ended: str = ""  # the model that was served when this run stopped its vLLM
+    stops: str = ""  # the model whose vLLM it stops, if one runs
+    ended: str = ""  # the same once it was stopped
     undo: list[tuple[str, Callable[[], object]]] = field(default_factory=list)
 
     @property

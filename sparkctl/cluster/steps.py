@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import secrets
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sparkctl.cluster.difference import processes
 from sparkctl.cluster.placement import check_ranks
@@ -53,15 +53,18 @@ def stop(run: Run, nodes: Iterable[Node], roles: list[str], only: str | None = N
         )
     )
     for name, answer in answers.items():
-        if answer["remaining"]:
-            left = ", ".join(
-                f"{p['pid']} ({command_line(p['command'], 60)})" for p in answer["remaining"]
-            )
+        if left := remaining(answer):
             raise ServingError(
-                f"these processes of ours did not end, even on KILL: {left}",
+                left,
                 node=name,
                 hint="they hang in the kernel; look at `dmesg`, a reboot of the node clears them",
             )
+
+
+def remaining(answer: Mapping[str, Any]) -> str:
+    """What a node's `ending` could not end, in words; empty when nothing is left."""
+    left = [f"{p['pid']} ({command_line(p['command'], 60)})" for p in answer["remaining"]]
+    return f"processes still running after SIGKILL: {', '.join(left)}" if left else ""
 
 
 def has_vllm_to_stop(run: Run) -> bool:
@@ -77,13 +80,13 @@ def has_ray_to_stop(run: Run) -> bool:
 
 def stop_vllm(run: Run) -> None:
     """vLLM goes before the Ray under it."""
-    vllm = run.session.inventory.vllm
-    run.ended = vllm.served_model_name or vllm.model
+    run.ended = run.stops
     stop(run, [run.session.inventory.head], ["vllm"])
 
 
 def stop_ray(run: Run) -> None:
-    """What is left of ours on the nodes that get Ray anew."""
+    """What is left of ours on the nodes whose Ray is restarted."""
+    run.ended = run.stops
     stop(run, _ray_nodes(run), [])
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from sparkctl.cluster import health, steps
-from sparkctl.cluster.apiview import endpoint
-from sparkctl.cluster.difference import Difference, compare
+from sparkctl.cluster.apiview import endpoint, recorded_model
+from sparkctl.cluster.difference import Difference, compare, processes
 from sparkctl.cluster.lease import hold
 from sparkctl.cluster.placement import misplaced
 from sparkctl.cluster.rayview import ray_table
@@ -30,6 +30,7 @@ STEPS = (
     Step("wait for Ray's node table", steps.wait_for_ray),
     Step("start vLLM", steps.start_vllm, lambda r: r.difference.vllm),
 )
+RANK = "RayWorkerProc"  # in the command of each rank (vLLM 0.22.1 to 0.33)
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ class Outlook:
     wish: Wish
     difference: Difference
     warnings: tuple[str, ...]
-    ends: str | None = None  # the model that is served now and would be stopped
+    stops: str | None = None  # the model of a vLLM that runs, served or not, and would be stopped
+    ends: str | None = None  # the same where it may be served now
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def up(
         if found.ends is not None:
             reporter.end()
             consent(found)
-        run = Run(session, found.wish, found.difference, reporter)
+        run = Run(session, found.wish, found.difference, reporter, stops=found.stops or "")
         if found.difference:
             reporter.step("check the nodes")
             preflight(session)
@@ -115,18 +117,17 @@ def outlook(
     for text in (doubts := doubtful(wish)):
         reporter.note(f"warning: {text}")
     difference = compare(wish, session.facts)
-    ends = None
+    serves: bool | None = None
     if not difference:
         reporter.step("check that it really serves")
         unsound, vllm, serves = _unsound(session, wish, reporter)
         difference = compare(wish, session.facts, unsound=unsound, vllm=vllm)
-    else:
-        serves = difference.ends_vllm and _serves(session)
+    stops, ends = _stopped(session, difference), None
+    if stops:
+        ends = stops if serves or (serves is None and _serves(session)) else None
     for change in difference.changes:
         reporter.note(str(change))
-    if difference.ends_vllm and serves:
-        ends = _model(session)
-    return Outlook(wish, difference, tuple(doubts), ends)
+    return Outlook(wish, difference, tuple(doubts), stops, ends)
 
 
 def doubtful(wish: Wish) -> list[str]:
@@ -159,10 +160,38 @@ def _model(session: Session) -> str:
     return modelpath.expanded(inventory.vllm.model, session.facts[inventory.head.name]["home"])
 
 
-def _serves(session: Session) -> bool:
-    """Whether the vLLM that runs may be serving; where nothing says how it was started, it may."""
+def _stopped(session: Session, difference: Difference) -> str | None:
+    """The model that these changes would stop, by what it was started with; None if there is none.
+
+    It runs where a process of vLLM is ended: on the head, or where Ray goes with all that is on it,
+    as with an inventory that has another head.
+    """
+    head = session.inventory.head.name
+    for name in dict.fromkeys([head, *difference.ray_nodes]):
+        facts = session.facts[name]
+        ended = processes(facts, "vllm")
+        if name in difference.ray_nodes:
+            ended = ended or [p for p in facts["ours"] if RANK in p["command"]]
+        elif not difference.vllm:
+            ended = []
+        if ended:
+            return recorded_model(_recorded(session)) or _model(session)
+    return None
+
+
+def _recorded(session: Session) -> tuple[str, ...]:
+    """The command line that the head's vLLM was started with; empty where nothing says so."""
     record = records(session.facts[session.inventory.head.name]).get("vllm")
-    return record is None or not record.argv or health.serves(session, record.argv)
+    return record.argv if record else ()
+
+
+def _serves(session: Session) -> bool:
+    """Whether the vLLM that runs may be serving: one that was not started on this head, or that
+    nothing says how it was started, may.
+    """
+    here = processes(session.facts[session.inventory.head.name], "vllm")
+    argv = _recorded(session)
+    return not here or not argv or health.serves(session, argv)
 
 
 def _unsound(

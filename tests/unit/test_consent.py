@@ -12,6 +12,7 @@ from sparkctl.cluster.apiview import recorded_base
 from sparkctl.cluster.session import Session
 from sparkctl.cluster.wish import make_wish
 from sparkctl.inventory.loader import parse
+from sparkctl.inventory.models import Inventory
 from tests.unit.test_cluster import CLUSTER, facts, running
 from tests.unit.test_inventory import GOOD
 from tests.unit.test_run import Told
@@ -20,7 +21,9 @@ OTHER = parse((GOOD + "  port: 31000\n").encode(), "x")
 SERVES = {"models": ["m"], "tokens": 4, "health": {"state": "generating"}}
 
 
-def outlook(answer: dict[str, Any], known: dict[str, Any]) -> tuple[cluster.Outlook, list[str]]:
+def outlook(
+    answer: dict[str, Any], known: dict[str, Any], inventory: Inventory = OTHER
+) -> tuple[cluster.Outlook, list[str]]:
     """Of an inventory with another port than the cluster was started with, and what was asked."""
     asked: list[str] = []
 
@@ -33,7 +36,7 @@ def outlook(answer: dict[str, Any], known: dict[str, Any]) -> tuple[cluster.Outl
             asked.append(request["base"])
             return answer
 
-    session = Asking(OTHER, Path(), None)  # type: ignore[arg-type]  # as above
+    session = Asking(inventory, Path(), None)  # type: ignore[arg-type]  # as above
     session.facts = known
     return cluster.outlook(session, Told()), asked
 
@@ -95,3 +98,27 @@ def test_a_vllm_that_is_gone_ends_nothing(known: dict[str, Any]) -> None:
 )  # fmt: skip
 def test_the_address_of_a_command_line(argv: tuple[str, ...], base: str) -> None:
     assert recorded_base(argv) == base
+
+
+SWAPPED = GOOD.replace("role: head", "role: x").replace("role: worker", "role: head")
+SWAPPED = SWAPPED.replace("role: x", "role: worker")
+ALONE = "\n".join(line for line in SWAPPED.splitlines() if "spark-1" not in line)
+
+
+@pytest.mark.parametrize("text", [SWAPPED, ALONE], ids=["swapped", "another's worker alone"])
+def test_an_inventory_with_another_head_ends_no_model_unasked(
+    text: str, known: dict[str, Any]
+) -> None:
+    """Its vLLM runs on a node that is no head here, or a rank of it."""
+    rank = {"role": "ray", "command": "ray::RayWorkerProc", "pid": 7, "run": "r1"}
+    known["spark-2"]["ours"].append(rank)
+    text = text.replace("model: /models/m", "model: /models/m\n  tensor_parallel_size: 1")
+    found, asked = outlook({}, known, parse(text.encode(), "x"))
+    assert found.ends is not None
+    assert asked == []
+
+
+def test_what_is_down_has_the_name_that_it_was_served_by(known: dict[str, Any]) -> None:
+    renamed = parse((GOOD + "  served_model_name: other\n").encode(), "x")
+    found, _ = outlook(SERVES, known, renamed)
+    assert found.ends == found.stops == "/models/m"

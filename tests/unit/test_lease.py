@@ -16,7 +16,7 @@ import pytest
 
 from sparkctl.cluster import lease as held
 from sparkctl.cluster.session import Session
-from sparkctl.errors import LeaseLostError, LockedError, RemoteError, SparkctlError
+from sparkctl.errors import LeaseLostError, LockedError, RemoteError, SparkctlError, combined
 from sparkctl.inventory.loader import parse
 from sparkctl.node import ending, files, lease
 from sparkctl.remote.command import Command, Result
@@ -245,7 +245,8 @@ def test_the_renewal_notices_that_it_is_lost(
     with held.hold(session, Told().note, "up", session.inventory.nodes):
         assert session.lease is not None
         with held.hold(other, Told().note, "up", session.inventory.nodes, force=True):
-            session.lease._thread.join(30)
+            for thread in session.lease._threads:
+                thread.join(30)
         with pytest.raises(LeaseLostError):
             session.lease.check()
 
@@ -279,3 +280,36 @@ def test_without_room_a_node_is_changed_only_where_that_is_wanted(
     with held.hold(session, Told().note, "down", nodes, partial=True) as failed:
         assert list(failed) == ["spark-2"]
         write(session)
+
+
+def test_a_node_that_is_slow_lets_the_lease_of_no_other_expire(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held, "INTERVAL", 0.02)
+    first, second = session.inventory.nodes
+    go_on, renewed = threading.Event(), threading.Semaphore(0)
+    ask = session.ask
+
+    def slow(node: Any, target: str, request: dict[str, Any], **options: Any) -> dict[str, Any]:
+        if target == "lease.renew" and node.name == second.name:
+            assert go_on.wait(60)
+        answer = ask(node, target, request, **options)
+        if target == "lease.renew" and node.name == first.name:
+            renewed.release()
+        return answer
+
+    monkeypatch.setattr(session, "ask", slow)
+    with held.hold(session, Told().note, "up", [first, second]):
+        for _ in range(3):
+            assert renewed.acquire(timeout=30)
+        go_on.set()
+
+
+def test_every_node_that_fails_is_named(session: Session) -> None:
+    for connection in session.pool.connections.values():
+        connection.down = True  # type: ignore[attr-defined]  # Here, see above
+    result = session.ask_all(session.inventory.nodes, "lease.take", lambda _: {}, leased=False)
+    said = str(combined(result.failed))
+    assert said.startswith("2 nodes failed:")
+    assert "spark-1: connection lost" in said
+    assert "spark-2: connection lost" in said
