@@ -20,7 +20,11 @@ REPORT = 5.0  # seconds without an engine step that `status` and `doctor` report
 # shape not seen before take tens of seconds; vLLM itself gives a step up after 300 (0.32, read).
 RESTART = 60.0
 PREFILL = 300.0  # tokens per second that the slowest prefill of a long prompt still reads
-FIRST = 600.0  # seconds for the first tokens after a start: kernels may still be compiled
+# Seconds after a start for the API's first answers, and again for the first tokens, as kernels may
+# still be compiled. Less would roll back a load of up to 40 minutes.
+FIRST = 600.0
+FIRST_ANSWER = 60.0  # seconds for one of these answers, before it is asked again
+CONSENT = 10.0  # seconds for /version and /v1/models until the user is asked
 UNANSWERED = 20.0  # seconds for a completion where the metrics say nothing
 ALLOWANCE = 30.0  # seconds for the call itself: SSH, a python's start, /version and /v1/models
 
@@ -30,9 +34,16 @@ def report(session: Session) -> dict[str, Any]:
     return _ask(session, still=REPORT, timeout=UNANSWERED)
 
 
-def first(session: Session) -> dict[str, Any]:
-    """Ask for the first completion after a start, which may take FIRST seconds."""
-    return _ask(session, still=FIRST, timeout=FIRST, first=True)
+def first(session: Session, started: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Ask for the first completion after a start, which may take FIRST seconds.
+
+    Before it the API itself may take FIRST seconds to answer, while the process lives that was
+    `started` (as by launch.start).
+    """
+    process = {key: started[key] for key in ("pid", "started")} if started else {}
+    return _ask(
+        session, still=FIRST, timeout=FIRST, answer=FIRST_ANSWER, first=True, process=process
+    )
 
 
 def _ask(
@@ -43,9 +54,11 @@ def _ask(
     answer: float = 5.0,
     first: bool = False,
     base: str | None = None,
+    process: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
-    bound = timeout + 2 * answer + ALLOWANCE
+    bound = (2 if first else 1) * timeout + 2 * answer + ALLOWANCE
     limits = {"still": still, "patience": PATIENCE, "answer": answer, "first": first}
+    limits |= process or {}
     found = ask_api(session, tokens=TOKENS, timeout=timeout, bound=bound, base=base, **limits)
     if not found.get("health"):
         head = session.inventory.head.name
@@ -78,7 +91,7 @@ def unsound(session: Session, argv: Sequence[str]) -> tuple[str | None, str | No
         return None, None
     if state == "busy":
         return None, describe(health)
-    if _dead(found):
+    if _ended(found) or state == "silent" or found.get("dropped"):
         return f"no completion comes back: {error}", None
     raise ServingError(
         f"vLLM runs and gives no completion: {error}",
@@ -94,19 +107,20 @@ def serves(session: Session, argv: Sequence[str]) -> bool:
     """Whether the vLLM that was started with this command line may be serving.
 
     It is asked where it was started, which the inventory may no longer say. Only one that is known
-    not to serve is none: its API does not answer, as before it is ready, or its engine is dead or
-    wedged.
+    not to serve is none: its port refuses, as before it is ready, or its engine is dead or wedged.
+    One that times out or answers otherwise may be serving.
     """
     still = still_bound(argv)
     base = recorded_base(argv)
-    found = _ask(session, still=still, timeout=still + UNANSWERED, answer=still, base=base)
-    return not _dead(found)
+    return not _ended(
+        _ask(session, still=still, timeout=still + UNANSWERED, answer=CONSENT, base=base)
+    )
 
 
-def _dead(found: Mapping[str, Any]) -> bool:
-    state = found["health"]["state"]
-    failed = state == "failing" and found.get("status") in (None, 500)
-    return state in ("wedged", "silent") or failed
+def _ended(found: Mapping[str, Any]) -> bool:
+    """Whether it is proved that nobody is served: no API server, or an engine dead or wedged."""
+    wedged = found["health"]["state"] == "wedged"
+    return wedged or bool(found.get("refused")) or found.get("status") == 500
 
 
 def generates(answer: Mapping[str, Any]) -> bool:

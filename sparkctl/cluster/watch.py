@@ -37,7 +37,7 @@ def watch_start(
     with _log(run, started) as events:
         _until_ready(run, events, progress, placed)
         run.reporter.stage("asking for a completion", None)
-        answer = health.first(run.session)
+        answer = health.first(run.session, started)
         if "error" in answer:
             _read_on(events, progress)
             what = f"vLLM is ready, but generates nothing: {answer['error']}"

@@ -67,6 +67,8 @@ class Completion(Shape):
     seconds: Seconds | None = None
     error: Text | None = None
     status: Count | None = None
+    refused: bool | None = None
+    dropped: bool | None = None
     health: Health | None = None
 
     @model_validator(mode="after")

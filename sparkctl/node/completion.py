@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import queue
+import socket
 import ssl
 import threading
 import time
@@ -13,40 +14,64 @@ import urllib.request
 from contextlib import suppress
 from typing import Any
 
-from sparkctl.node import files, vitals
+from sparkctl.node import files, processes, vitals
 
 LOOK = 0.5  # seconds between looks at /metrics
+AGAIN = 0.5  # seconds between questions to an API that has just started
 READ = 5.0  # seconds for one: an API with hundreds of streams answers late
 LIMIT = 4 << 20  # bytes of an answer that are read; /metrics has some 100 kB an engine
 # Of an answer that is no vLLM's: another shape, no JSON, or one nested without end.
 STRANGE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 FAILED = (OSError, http.client.HTTPException, *STRANGE)
+TIMED_OUT = (TimeoutError, socket.timeout)  # two types before Python 3.10
+# The API server ended: it does not listen, or what it was sending is cut.
+DROPPED = (ConnectionError, http.client.IncompleteRead)
 
 
 def ask(request: dict[str, Any]) -> dict[str, Any]:
     """Read /version and /v1/models at `base`, and with `tokens` > 0 generate that many.
 
     Gives `version`, `models`, `text`, `tokens` generated, `seconds`, `health` (see vitals.py), or
-    `error` with what failed, and `status` if that is an HTTP status. The API has `answer` seconds
-    for the first two, the completion `timeout`; `still`, `patience` and `first` say when the wait
-    ends earlier, see vitals.Watch. The API key is read from the cluster's environment file, never
-    from an argv.
+    `error` with what failed, see _error. The API has `answer` seconds for each of the first two,
+    the completion `timeout`; `still`, `patience` and `first` say when the wait ends earlier, see
+    vitals.Watch. With `first` the first two are asked again for `timeout` seconds, while the
+    process `pid` that `started` then is alive. The API key is read from the cluster's environment
+    file, never from an argv.
     """
+    answer = _introduced(request)
+    until = time.monotonic() + (float(request.get("timeout", 60)) if request.get("first") else 0.0)
+    while _passing(answer) and time.monotonic() < until and not _gone(request):
+        time.sleep(AGAIN)
+        answer = _introduced(request)
+    if "error" in answer or not request.get("tokens"):
+        return answer
+    return {**answer, **_generate(request, answer["models"][0])}
+
+
+def _introduced(request: dict[str, Any]) -> dict[str, Any]:
+    """The API's `version` and `models`, or the `error` with the `health` that it means."""
     base, bound = request["base"], float(request.get("answer", 5.0))
     answer: dict[str, Any] = {}
     try:
         answer["version"] = _get(request, base + "/version", None, bound).get("version")
         models = _get(request, base + "/v1/models", None, bound)
         answer["models"] = [m["id"] for m in models["data"]]
-        model = answer["models"][0]
+        if not answer["models"]:
+            raise ValueError("/v1/models lists no model")
     except FAILED as error:
         failed = _error(base, error)
-        return {
-            **answer,
-            **failed,
-            "health": {"state": "failing" if failed["status"] else "silent"},
-        }
-    return {**answer, **_generate(request, model)} if request.get("tokens") else answer
+        silent = failed["refused"] or isinstance(_reason(error), TIMED_OUT)
+        return {**answer, **failed, "health": {"state": "silent" if silent else "failing"}}
+    return answer
+
+
+def _passing(answer: dict[str, Any]) -> bool:
+    """Whether it failed as an API may that has just started; a 4xx is the same the next time."""
+    return "error" in answer and not 400 <= (answer["status"] or 0) < 500
+
+
+def _gone(request: dict[str, Any]) -> bool:
+    return "pid" in request and not processes.alive(request["pid"], request["started"])
 
 
 def _generate(request: dict[str, Any], model: str) -> dict[str, Any]:
@@ -88,7 +113,10 @@ def _generate(request: dict[str, Any], model: str) -> dict[str, Any]:
 
 
 def _complete(request: dict[str, Any], model: str, timeout: float) -> dict[str, Any]:
-    """The completion's `text`, `tokens` and `seconds`, or `error`."""
+    """The completion's `text`, `tokens` and `seconds`, or `error`.
+
+    `dropped` is whether the connection ended while it was waited for.
+    """
     body = {"model": model, "prompt": "Hello", "max_tokens": request["tokens"], "temperature": 0}
     base, start = request["base"], time.monotonic()
     try:
@@ -100,17 +128,31 @@ def _complete(request: dict[str, Any], model: str, timeout: float) -> dict[str, 
             "seconds": round(time.monotonic() - start, 3),
         }
     except FAILED as error:
-        return _error(base, error)
+        return {**_error(base, error), "dropped": isinstance(_reason(error), DROPPED)}
     return found if found["tokens"] else {"error": "the completion came back without a token"}
 
 
 def _error(base: str, error: BaseException) -> dict[str, Any]:
-    """`error` in words, and the HTTP `status`, null where the API did not answer with one."""
+    """`error` in words, the HTTP `status` (null where the API did not answer with one), and
+    `refused`: whether nobody listens there.
+    """
     if isinstance(error, urllib.error.HTTPError):
-        detail = error.read(600).decode(errors="replace")
-        return {"error": f"{error.url}: HTTP {error.code}: {detail}", "status": error.code}
-    why = str(getattr(error, "reason", error)) or type(error).__name__
-    return {"error": f"{base}: {why}", "status": None}
+        detail = b""
+        with suppress(OSError, http.client.HTTPException):  # the status alone is an answer
+            detail = error.read(600)
+        said = f"{error.url}: HTTP {error.code}: {detail.decode(errors='replace')}"
+        return {"error": said, "status": error.code, "refused": False}
+    reason = _reason(error)
+    return {
+        "error": f"{base}: {str(reason) or type(error).__name__}",
+        "status": None,
+        "refused": isinstance(reason, ConnectionRefusedError),
+    }
+
+
+def _reason(error: BaseException) -> Any:
+    """What urllib.request has wrapped: an exception, or a text."""
+    return getattr(error, "reason", error)
 
 
 def _metrics(request: dict[str, Any]) -> vitals.Look | None:

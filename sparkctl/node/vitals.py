@@ -3,8 +3,8 @@
 `generating`  a completion came back with tokens
 `busy`        engine steps end, and ours waits for its turn
 `wedged`      no engine step ended for a bound, with a request under way
-`failing`     the request was refused, or came back without a token
-`silent`      the API does not answer
+`failing`     the request failed, or its answer is an error, without a token or of a strange shape
+`silent`      the API refuses the connection, or /version or /v1/models timed out
 `unclear`     nothing came back in time, and the metrics do not say why
 
 vLLM writes all values of SIGNS as an engine step ends (v1/metrics/loggers.py and

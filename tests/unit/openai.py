@@ -31,12 +31,15 @@ def server(
     status: int = 200,
     after: int | None = 0,
     models: Any = None,
+    versions: Callable[[int], int | None] = lambda _: 200,
 ) -> Iterator[str]:
     """Its base URL; `look` gives the n-th /metrics, None for 404.
 
-    The completion comes back once /metrics was read `after` times, None for never.
+    The completion comes back once /metrics was read `after` times, None for never; as status 0 the
+    connection is dropped instead. `versions` gives the status of the n-th /version, None for one
+    that is not answered.
     """
-    looks = itertools.count(1)
+    looks, versions_asked = itertools.count(1), itertools.count(1)
     enough, over = threading.Event(), threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
@@ -48,7 +51,11 @@ def server(
                     enough.set()
                 self.send(404 if found is None else 200, found or "")
             elif self.path == "/version":
-                self.send(200, json.dumps({"version": "0.32.0"}))
+                code = versions(next(versions_asked))
+                if code is None:
+                    over.wait(30)
+                    return
+                self.send(code, json.dumps({"version": "0.32.0"}))
             else:
                 listed = {"data": [{"id": "m"}]} if models is None else models
                 self.send(200, json.dumps(listed))
@@ -57,7 +64,8 @@ def server(
             waited = enough if after else over
             if after != 0:
                 waited.wait(30)
-            self.send(status, json.dumps(completion))
+            if status:
+                self.send(status, json.dumps(completion))
 
         def send(self, code: int, text: str | bytes) -> None:
             body = text if isinstance(text, bytes) else text.encode()

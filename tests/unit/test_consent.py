@@ -61,7 +61,10 @@ def test_a_changed_port_asks_the_model_where_it_was_started(known: dict[str, Any
         ({"health": {"state": "unclear"}, "error": "no metrics"}, True),
         ({"health": {"state": "failing"}, "status": 401, "error": "the key"}, True),
         ({"health": {"state": "wedged"}, "error": "no step"}, False),
-        ({"health": {"state": "silent"}, "status": None, "error": "refused"}, False),
+        ({"health": {"state": "failing"}, "status": 503, "error": "overloaded"}, True),
+        ({"health": {"state": "failing"}, "status": None, "error": "no JSON"}, True),
+        ({"health": {"state": "silent"}, "status": None, "error": "timed out"}, True),
+        ({"health": {"state": "silent"}, "refused": True, "error": "refused"}, False),
         ({"health": {"state": "failing"}, "status": 500, "error": "EngineDead"}, False),
     ],
 )

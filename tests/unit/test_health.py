@@ -88,9 +88,10 @@ def test_a_serving_or_busy_engine_is_left_alone() -> None:
     "answer",
     [
         {"health": WEDGED, "error": "wedged"},
-        {"health": {"state": "silent"}, "error": "refused", "status": None},
-        {"health": {"state": "failing"}, "error": "reset", "status": None},
-        {"health": {"state": "failing"}, "error": "no token"},
+        {"health": {"state": "silent"}, "error": "timed out", "status": None},
+        {"health": {"state": "silent"}, "error": "refused", "refused": True},
+        {"health": {"state": "failing"}, "error": "refused", "refused": True},
+        {"health": {"state": "failing"}, "error": "reset", "dropped": True},
         {"health": {"state": "failing"}, "error": "HTTP 500", "status": 500},
     ],
 )
@@ -106,6 +107,8 @@ def test_what_does_not_serve_is_restarted(answer: dict[str, Any]) -> None:
         ({"health": {"state": "unclear"}, "error": "no completion within 80 s"}, "log-stats"),
         ({"health": {"state": "failing"}, "error": "HTTP 401", "status": 401}, "logs vllm"),
         ({"health": {"state": "failing"}, "error": "HTTP 503", "status": 503}, "logs vllm"),
+        ({"health": {"state": "failing"}, "error": "no JSON", "status": None}, "logs vllm"),
+        ({"health": {"state": "failing"}, "error": "no token"}, "logs vllm"),
     ],
 )
 def test_what_a_restart_may_not_cure_is_not_restarted(answer: dict[str, Any], hint: str) -> None:
@@ -135,6 +138,23 @@ def test_each_asks_with_its_own_bounds() -> None:
         (request,) = asked
         assert (request["still"], request["first"]) == (still, first)
         assert request["bound"] > request["timeout"] + 2 * request["answer"]
+
+
+def test_a_first_completion_names_the_process_that_was_started() -> None:
+    known, asked = session({"health": BUSY})
+    health.first(known, {"pid": 7, "started": 99, "log": "x"})
+    (request,) = asked
+    assert (request["pid"], request["started"]) == (7, 99)
+    # The API's answers have `timeout`, and the completion has it after them.
+    assert request["bound"] > 2 * request["timeout"] + 2 * request["answer"]
+
+
+def test_a_look_for_consent_waits_for_a_wedge_and_not_for_an_answer() -> None:
+    known, asked = session({"health": {"state": "silent"}, "error": "timed out"})
+    assert health.serves(known, ())
+    (request,) = asked
+    assert (request["still"], request["answer"]) == (health.RESTART, health.CONSENT)
+    assert health.CONSENT <= 10
 
 
 def test_tokens_of_others_count_as_generated() -> None:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sparkctl.node import completion
+from sparkctl.node import completion, processes
 from tests.unit.openai import REPLY, metrics, server
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(completion, "LOOK", 0.02)
+    monkeypatch.setattr(completion, "AGAIN", 0.02)
     monkeypatch.setenv("HOME", str(tmp_path))
 
 
@@ -130,14 +133,88 @@ def test_a_refused_completion_and_one_without_a_token_fail() -> None:
             answer = ask(base)
         assert answer["health"]["state"] == "failing"
         assert answer["error"]
+        assert not answer.get("dropped")
+
+
+def test_a_completion_whose_connection_is_dropped_says_so() -> None:
+    with server(lambda _: None, status=0) as base:
+        answer = ask(base)
+    assert (answer["health"]["state"], answer["status"]) == ("failing", None)
+    assert (answer["dropped"], answer["refused"]) == (True, False)
 
 
 @pytest.mark.parametrize("models", [[1, 2], {"data": []}, {"data": {}}, {"data": [3]}, 7])
 def test_another_program_on_the_port_is_no_api(models: Any) -> None:
     with server(lambda _: None, models=models) as base:
         answer = ask(base)
-    assert answer["health"] == {"state": "silent"}
+    assert answer["health"] == {"state": "failing"}
+    assert (answer["status"], answer["refused"]) == (None, False)
     assert answer["error"]
+
+
+def test_what_speaks_no_tls_and_a_name_that_is_none_are_not_silent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def unresolved(*_: Any, **__: Any) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    with server(lambda _: None) as base:
+        answer = ask(base.replace("http:", "https:"))
+    assert (answer["health"], answer["refused"]) == ({"state": "failing"}, False)
+    monkeypatch.setattr(socket, "getaddrinfo", unresolved)
+    answer = ask("http://name.invalid:1")
+    assert (answer["health"], answer["refused"]) == ({"state": "failing"}, False)
+
+
+def test_an_api_that_times_out_is_silent_and_not_refused() -> None:
+    with server(lambda _: None, versions=lambda _: None) as base:
+        answer = ask(base, answer=0.1)
+    assert (answer["health"], answer["refused"]) == ({"state": "silent"}, False)
+
+
+@pytest.mark.parametrize("early", [503, 500, None])
+def test_a_first_answer_is_asked_for_again(early: int | None) -> None:
+    with server(lambda _: None, versions=lambda n: early if n < 3 else 200) as base:
+        answer = ask(base, first=True, answer=0.5)
+        assert (answer["tokens"], answer["health"]["state"]) == (4, "generating")
+    with server(lambda _: None, versions=lambda n: early if n < 3 else 200) as base:
+        assert "error" in ask(base, answer=0.5), "only after a start"
+
+
+def test_a_refusal_by_status_is_not_asked_again() -> None:
+    with server(lambda _: None, versions=lambda n: 401 if n == 1 else 200) as base:
+        answer = ask(base, first=True)
+    assert (answer["health"]["state"], answer["status"]) == ("failing", 401)
+
+
+def test_a_first_answer_is_waited_for_until_the_server_listens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with socket.socket() as bound, server(lambda _: None) as base:
+        bound.bind(("127.0.0.1", 0))
+        refusing = f"http://127.0.0.1:{bound.getsockname()[1]}"
+        request = {"base": refusing, "cluster": "c", "tokens": 4, "timeout": 20, "first": True}
+        # As a server that begins to listen between two tries.
+        monkeypatch.setattr("time.sleep", lambda _: request.update(base=base))
+        assert completion.ask(request)["tokens"] == 4
+
+
+def test_nobody_waits_for_the_first_answer_of_a_process_that_is_gone() -> None:
+    gone = subprocess.Popen(["true"])
+    request = {"pid": gone.pid, "started": processes.identity(gone.pid), "timeout": 3600}
+    gone.wait()
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        answer = ask(f"http://127.0.0.1:{bound.getsockname()[1]}", first=True, **request)
+    assert answer["refused"]
+
+
+def test_the_wait_for_a_first_answer_ends() -> None:
+    mine = {"pid": os.getpid(), "started": processes.identity(os.getpid())}
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        answer = ask(f"http://127.0.0.1:{bound.getsockname()[1]}", first=True, timeout=0.3, **mine)
+    assert answer["health"] == {"state": "silent"}
 
 
 def test_a_port_where_nobody_listens_is_silent() -> None:
@@ -145,4 +222,5 @@ def test_a_port_where_nobody_listens_is_silent() -> None:
         bound.bind(("127.0.0.1", 0))
         answer = ask(f"http://127.0.0.1:{bound.getsockname()[1]}")
     assert answer["health"] == {"state": "silent"}
+    assert answer["refused"]
     assert "Connection refused" in answer["error"]
