@@ -282,6 +282,19 @@ def test_a_completion_that_times_out_tells_that_a_rank_hangs() -> None:
     assert error.hint is None, "it did not wait"
 
 
+def test_the_first_completion_is_waited_for_while_that_vllm_lives() -> None:
+    run, _ = watching(READY)
+    asked: list[dict[str, Any]] = []
+
+    def ask(_node: Any, _target: str, request: dict[str, Any], **_: Any) -> dict[str, Any]:
+        asked.append(request)
+        return {"health": {"state": "generating"}}
+
+    run.session.ask = ask  # type: ignore[method-assign, assignment]  # no node is there
+    watch_start(run, {**STARTED, "pid": 7, "started": 99})
+    assert [(request["pid"], request["started"]) for request in asked] == [(7, 99)]
+
+
 JOINED = {"text": "INFO world_size=2 rank=0 local_rank=0\n"}
 
 
