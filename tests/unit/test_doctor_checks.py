@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from sparkctl.cluster.record import make, text
 from sparkctl.doctor.catalog import CHECKS
 from sparkctl.doctor.explain import entries
 from sparkctl.doctor.finding import Finding, Severity
@@ -626,3 +627,28 @@ def test_without_a_record_nothing_that_runs_is_called_a_leftover(written: str | 
     (found,) = [f for f in examined(view, "host.leftovers") if f.node == "spark-2"]
     assert found.severity is Severity.UNKNOWN
     assert found.fix is None
+
+
+@pytest.mark.parametrize("written", [None, "{", '{"schema": 1, "units": {}}'])
+def test_without_the_heads_record_no_rank_is_called_a_leftover(written: str | None) -> None:
+    """A worker's own record does not have the run of a vLLM that was started later."""
+    view = healthy()
+    stray(view)
+    recorded = text({"ray": make("r1", (), {})})
+    view.facts(TWO)["state"].update(exists=True, files={"applied.json": recorded})
+    view.facts("spark-1")["state"].update(exists=True, files={"applied.json": written})
+    (found,) = [f for f in examined(view, "host.leftovers") if f.node == TWO]
+    assert (found.severity, found.fix) == (Severity.UNKNOWN, None)
+    assert found.summary.endswith("on spark-1")
+
+
+def test_a_vllm_on_the_head_that_is_not_recorded_leaves_every_run_unknown() -> None:
+    view = healthy()
+    stray(view)
+    view.facts("spark-1")["ours"] = [{**two(view)["ours"][0], "command": "python vllm serve m"}]
+    recorded = text({"ray": make("r1", (), {})})
+    for name in ("spark-1", TWO):
+        view.facts(name)["state"].update(exists=True, files={"applied.json": recorded})
+    found = examined(view, "host.leftovers")
+    assert [f.severity for f in found] == [Severity.UNKNOWN] * 2
+    assert not any(f.fix for f in found)

@@ -98,16 +98,25 @@ def foreign_ray(view: View, name: str) -> Iterator[Finding]:
 
 
 def strays(view: View, name: str) -> list[dict[str, Any]]:
-    """Our processes on a node that the last recorded runs did not start; none while the node's or
-    the head's record is not known: ranks carry the run of the vLLM that the head started.
+    """Our processes on a node that the last recorded runs did not start; none where the runs are
+    not known: ranks carry the run of the vLLM that the head started.
     """
     head = view.all_facts.get(view.inventory.head.name)
-    if head is None or _unrecorded(view, name):
+    if head is None or _without_record(view, name) is not None:
         return []
     known = [*records(view.facts(name)).values()]
     if (vllm := records(head).get("vllm")) is not None:
         known.append(vllm)
     return [p for p in view.running(name) if p["run"] not in {r.run for r in known}]
+
+
+def _without_record(view: View, name: str) -> str | None:
+    """The node whose record is required to name the runs here and cannot be understood."""
+    head = view.inventory.head.name
+    serves = any("serve" in p["command"].split() for p in view.running(head, "vllm"))
+    if _unrecorded(view, head) or (serves and "vllm" not in records(view.facts(head))):
+        return head
+    return name if _unrecorded(view, name) else None
 
 
 def _unrecorded(view: View, name: str) -> bool:
@@ -123,9 +132,10 @@ def leftovers(view: View, name: str) -> Iterator[Finding]:
         yield info(f"the cluster is locked by {described(holder)}: what is there may be its own")
         return
     running, stray = view.running(name), strays(view, name)
-    if running and _unrecorded(view, name):
+    if running and (source := _without_record(view, name)) is not None:
+        path = view.group(source, "state")["path"]
         yield unknown(f"which run started the {len(running)} processes here is not recorded in"
-                      f" {state['path']}/{APPLIED}")  # fmt: skip
+                      f" {path}/{APPLIED} on {source}")  # fmt: skip
         return
     for process in stray:
         run = process["run"]
