@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from sparkctl.cli.terminal import interactive
 
 if TYPE_CHECKING:
     from sparkctl.doctor.finding import Finding
@@ -34,7 +35,7 @@ def offer(
     for change in planned:
         click.echo(f"would: {change}", err=True)
     if not yes:
-        if not _terminal():
+        if not interactive():
             return False, UsageError(
                 "--fix asks on a terminal before it changes anything, and stdin is not a terminal",
                 hint="--yes does what is listed above without asking",
@@ -65,7 +66,3 @@ def _carried_out(
         reached = [n for n in session.inventory.nodes if n.name in session.pool.connections]
         with hold(session, partial(click.echo, err=True), "doctor --fix", reached, partial=True):
             return carry_out(session, nodes, planned, passive=passive)
-
-
-def _terminal() -> bool:
-    return sys.stdin.isatty()

@@ -82,6 +82,7 @@ def cli(debug: bool) -> None:
 
 def run(argv: Sequence[str]) -> int:
     """Run one command; gives the exit code (see the contract in --help)."""
+    _open_closed()
     try:
         with cleaned():
             code = _run(argv)
@@ -91,6 +92,16 @@ def run(argv: Sequence[str]) -> int:
         # The reader of our stdout (head, less) has had enough.
         _discard(1, 2)
         return 1
+
+
+def _open_closed() -> None:
+    """Put os.devnull in place of each standard stream that was closed (`<&-`), which is None.
+
+    In their order, so that each takes its own number and no socket does.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
 
 
 def _run(argv: Sequence[str]) -> int:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from sparkctl.cli.options import inventory_option, json_option
+from sparkctl.cli.terminal import interactive
 
 if TYPE_CHECKING:
     from sparkctl.cluster.session import Session
@@ -90,7 +90,7 @@ def _ask(outlook: Outlook) -> None:
     from sparkctl.errors import Interrupted, UsageError
 
     what = f"{outlook.ends} is served and would be restarted"
-    if not sys.stdin.isatty():
+    if not interactive():
         why = "; ".join(str(change) for change in outlook.difference.changes)
         raise UsageError(
             f"{what}: {why}",

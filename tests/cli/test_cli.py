@@ -209,3 +209,17 @@ def test_a_wheel_carries_everything_that_is_needed(tmp_path: Path) -> None:
         "sparkctl/lab/runtime/vllm/pyproject.toml",
     ]
     assert [n for n in wanted if n not in names] == []
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("words", ["validate", "env --json", "plan", "doctor --log -"])
+def test_a_closed_stream_is_no_bug(words: str, closed: str, tmp_path: Path) -> None:
+    nobody = GOOD.replace("host: a", "host: 127.0.0.1").replace("host: b", "host: 127.0.0.2")
+    (tmp_path / "inventory.yaml").write_text(nobody + "ssh: {port: 1}\n")
+    usual = sparkctl(*words.split(), cwd=tmp_path)
+    done = subprocess.run(
+        ["sh", "-c", f'"$0" -m sparkctl {words} {closed}', sys.executable],
+        capture_output=True, text=True, cwd=tmp_path, check=False,
+    )  # fmt: skip
+    assert done.returncode == usual.returncode
+    assert "a bug in sparkctl" not in done.stdout + done.stderr

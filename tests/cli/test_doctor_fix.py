@@ -106,7 +106,7 @@ def run(monkeypatch: pytest.MonkeyPatch, nodes: dict[str, Node]) -> Run:
         monkeypatch.setattr("sparkctl.cli.context.open_session", opened)
         for module in ("gather", "fix"):
             monkeypatch.setattr(f"sparkctl.doctor.{module}.gather", gather)
-        monkeypatch.setattr("sparkctl.cli.doctorfix._terminal", lambda: terminal)
+        monkeypatch.setattr("sparkctl.cli.doctorfix.interactive", lambda: terminal)
         done = CliRunner().invoke(doctor, ["--fix", *options], input=answer, standalone_mode=False)
         assert not left or not nodes[TWO].ran, "the findings are read again after a change"
         return done

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from sparkctl.cli.up import _ask
 from sparkctl.cluster import up as cluster
 from sparkctl.cluster.apiview import recorded_base
 from sparkctl.cluster.session import Session
 from sparkctl.cluster.wish import make_wish
+from sparkctl.errors import UsageError
 from sparkctl.inventory.loader import parse
 from sparkctl.inventory.models import Inventory
 from tests.unit.test_cluster import CLUSTER, facts, running
@@ -88,6 +92,14 @@ def test_a_vllm_that_is_gone_ends_nothing(known: dict[str, Any]) -> None:
     known["spark-1"]["ours"] = [p for p in known["spark-1"]["ours"] if p["role"] == "ray"]
     found, asked = outlook({}, known)
     assert (found.ends, asked) == (None, [])
+
+
+def test_nobody_is_asked_on_a_stdin_that_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    known: Any = SimpleNamespace(ends="m", difference=SimpleNamespace(changes=["restart vLLM"]))
+    with pytest.raises(UsageError, match="m is served and would be restarted") as caught:
+        _ask(known)
+    assert "--yes" in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize(
