@@ -142,7 +142,8 @@ class Channels:
             who = command.name if error.started else "the login shell"
             hint = "a login shell's start-up files (such as ~/.bashrc) must print nothing"
             raise CommandError(
-                f"{who} printed more than {error.allowed / 2**20:g} MiB",
+                f"{who} printed more than {error.allowed / 2**20:g} MiB"
+                + (" on stderr" if error.stream == "stderr" else ""),
                 node=self._node,
                 hint=None if error.started else hint,
             ) from error

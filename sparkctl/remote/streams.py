@@ -17,14 +17,17 @@ LINGER = 5.0  # seconds of silence after the command's end, for a child that kee
 ENDS = 1 << 16  # bytes kept of stderr's beginning, and as many of its end
 GREETING = 1 << 20  # bytes that a login shell may print before the command starts
 LINE = 1 << 20  # bytes of one line of a followed command
+ERRORS = 8 << 20  # bytes of stderr, of which both ends are kept
 
 
 class TooMuch(Exception):
-    """More came than was allowed: `allowed` bytes; `started` once the command itself runs."""
+    """More came on `stream` than was allowed: `allowed` bytes; `started` once the command itself
+    runs.
+    """
 
-    def __init__(self, allowed: int, *, started: bool) -> None:
+    def __init__(self, allowed: int, *, started: bool, stream: str = "stdout") -> None:
         super().__init__()
-        self.allowed, self.started = allowed, started
+        self.allowed, self.started, self.stream = allowed, started, stream
 
 
 class NotStarted(Exception):
@@ -77,15 +80,22 @@ class Ends:
     def __init__(self) -> None:
         self._head, self._tail = bytearray(), bytearray()
         self._left_out = 0
+        self._size = 0
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes."""
+        self._size += len(data)
         room = ENDS - len(self._head)
         self._head += data[:room]
         self._tail += data[room:] if room < len(data) else b""
         if (excess := len(self._tail) - ENDS) > 0:
             self._left_out += excess
             del self._tail[:excess]
+
+    def check(self, *, started: bool) -> None:
+        """Raises TooMuch after ERRORS bytes; `feed` does not: it is called in a thread."""
+        if self._size > ERRORS:
+            raise TooMuch(ERRORS, started=started, stream="stderr")
 
     def value(self) -> bytes:
         """All of it, or both ends with a line between them that says how much is left out."""
@@ -99,7 +109,7 @@ def exchange(
     """Write stdin, then its end, and read both streams to theirs (design.md, Paramiko).
 
     `deadline` is a time.monotonic(); what was read by then is given. Raises TooMuch after `limit`
-    bytes of stdout, NotStarted.
+    bytes of stdout or ERRORS of stderr, NotStarted.
     """
     channel.settimeout(TICK)
     errors = Ends()
@@ -123,9 +133,13 @@ def exchange(
     for data in _pieces(channel, channel.recv, deadline):
         out += output.feed(data) if data else b""
         output.wait()
+        errors.check(started=output.started)
         if len(out) > limit:
             raise TooMuch(limit, started=True)
-    threads[1].join(max(0.0, deadline - time.monotonic()) + TICK)
+    while threads[1].is_alive() and time.monotonic() < deadline + TICK:
+        threads[1].join(TICK)
+        errors.check(started=output.started)
+    errors.check(started=output.started)
     return bytes(out) if output.started else output.rest(), errors.value()
 
 
@@ -154,7 +168,7 @@ def lines(
     """stdout's lines to its end, those that came together at once.
 
     [None] stands for each silent `timeout` (seconds). `errors` gets stderr, which is drained
-    beside. Raises TooMuch at a line without an end, NotStarted.
+    beside. Raises TooMuch at a line without an end or after ERRORS bytes of stderr, NotStarted.
     """
 
     def read_errors() -> None:
@@ -173,8 +187,10 @@ def lines(
             data = channel.recv(CHUNK)
         except TimeoutError:
             output.wait()
+            errors.check(started=output.started)
             yield [None]
             continue
+        errors.check(started=output.started)
         if not data:
             break
         *complete, rest = (rest + output.feed(data)).split(b"\n")
@@ -182,6 +198,7 @@ def lines(
             raise TooMuch(LINE, started=True)
         yield [line.decode(errors="replace") for line in complete]
     thread.join(TICK)
+    errors.check(started=output.started)
     rest = rest or output.rest()
     if rest:
         yield [rest.decode(errors="replace")]

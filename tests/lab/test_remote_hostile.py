@@ -82,7 +82,8 @@ def children(text: str) -> list[int]:
 def test_a_hundred_megabytes_cost_a_small_multiple_of_the_bound(sshd: Sshd, stream: str) -> None:
     used, said = peak(sshd, f"import sys\nfor _ in range(100): sys.{stream}.write('x' * 1_000_000)")
     assert used < 4 * LIMIT
-    assert ("asking printed more than 8 MiB" in said) == (stream == "stdout")
+    where = " on stderr" if stream == "stderr" else ""
+    assert said == f"n: asking printed more than 8 MiB{where}\n"
 
 
 def test_a_command_that_prints_without_end_is_ended_and_an_error_of_its_node(sshd: Sshd) -> None:
@@ -129,6 +130,38 @@ def test_a_line_without_an_end_is_an_error_of_its_node(sshd: Sshd) -> None:
         pytest.raises(CommandError, match="following printed more than 1 MiB"),
     ):
         list(lines)
+
+
+ENDLESS = f"import sys\nwhile True: sys.stderr.write('x' * 65536)  # {os.getpid()}"
+
+
+def ask_it(node: Connection, program: str) -> None:
+    node.run(Command(("python3", "-c", program), timeout=600, title="asking"))
+
+
+def follow_it(node: Connection, program: str) -> None:
+    with node.stream(Command(("python3", "-c", program), timeout=600, title="asking")) as lines:
+        list(lines)
+
+
+@pytest.mark.parametrize("before", ["", "import os; os.close(1)\n"], ids=["", "stdout closed"])
+@pytest.mark.parametrize("ask", [ask_it, follow_it], ids=["a command", "a stream"])
+def test_an_endless_stderr_is_ended_before_the_commands_bound(
+    sshd: Sshd, ask: Callable[[Connection, str], None], before: str
+) -> None:
+    with connect("n", HOST, sshd.ssh()) as node:
+        start = time.monotonic()
+        with pytest.raises(CommandError, match=r"^n: asking printed more than 8 MiB on stderr$"):
+            ask(node, before + ENDLESS)
+        assert time.monotonic() - start < 60
+
+
+def test_a_login_shell_with_an_endless_stderr_is_named(login: Login) -> None:
+    with (
+        connect("n", HOST, login("yes no-end >&2\n").ssh(connect_timeout=60)) as node,
+        pytest.raises(CommandError, match="login shell printed more than 8 MiB on stderr"),
+    ):
+        node.run(Command(("true",), timeout=60))
 
 
 def follow_all(node: Connection) -> None:
