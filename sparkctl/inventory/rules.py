@@ -7,6 +7,7 @@ is None, and no rule speaks of it.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping
 
 from sparkctl.inventory.models import Inventory, Node
@@ -20,6 +21,9 @@ from sparkctl.serving.recipe import AUTO, FIELDS, NONE, RECIPES
 # Ray's own (Ray 2.60, read and run); the first is its client server's.
 RAY_CLIENT_PORT = 10001
 WORKER_PORTS = (10002, 19999)
+# As huggingface_hub's validate_repo_id has it: one `/` at most, and no part begins with a dot. For
+# GGUF vLLM takes a quantization after a colon.
+HUB_NAME = re.compile(r"(?:[A-Za-z0-9_][\w.-]*/)?[A-Za-z0-9_][\w.-]*(?::[\w.-]+)?", re.ASCII)
 
 
 def check(inventory: Inventory) -> Iterator[Problem]:
@@ -136,7 +140,7 @@ def _gpus(inventory: Inventory) -> Iterator[Problem]:
 def _model(inventory: Inventory) -> Iterator[Problem]:
     model, recipe = inventory.vllm.model, inventory.vllm.recipe
     # A relative path would start at another directory for each program that reads it.
-    if model and model.startswith((".", "~")) and not modelpath.is_path(model):
+    if model and not (modelpath.is_path(model) or "://" in model or HUB_NAME.fullmatch(model)):
         expected = "an absolute path, ~/… or a name on the hub"
         yield Problem(("vllm", "model"), f"expected {expected}, got {short(repr(model))}")
     if recipe and recipe not in (AUTO, NONE, *RECIPES):

@@ -147,16 +147,34 @@ def test_more_gpus_a_node_allow_more_ranks() -> None:
     assert parse(text.encode(), "x").vllm.tensor_parallel_size == 4
 
 
-@pytest.mark.parametrize("model", ["./m", "../m", ".", ".m", "~", "~other/m"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        "./m", "../m", ".", ".m", "~", "~other/m", "models/a/b", "x/../y", "x/..", "x/.", "a/b/",
+        "a/", "a//b", "C:\\x", "a b/m", "a/b:", "a/b:Q4/c", "a:b/c",
+    ],
+)  # fmt: skip
 def test_a_model_without_a_definite_place_is_refused(model: str) -> None:
-    assert problems(GOOD.replace("/models/m", f'"{model}"')) == [
+    assert problems(GOOD.replace("/models/m", f"'{model}'")) == [
         "x.yaml:6:10: vllm.model: expected an absolute path, ~/… or a name on the hub,"
-        f" got '{model}'"
+        f" got {model!r}"
     ]
 
 
 @pytest.mark.parametrize(
-    "model", ["/m", "~/m", "m", "org/name", "models/x", "s3://bucket/m", "org/name:Q4_K_M"]
+    "model",
+    [
+        "/m",
+        "~/m",
+        "m",
+        "org/name",
+        "models/x",
+        "s3://bucket/a/m",
+        "org/name:Q4_K_M",
+        "Qwen/Qwen2.5-7B_x.y",
+        "gs://b/a b",
+        "name:Q8_0",
+    ],
 )
 def test_what_vllm_loads_by_name_or_path_is_taken(model: str) -> None:
     assert parse(GOOD.replace("/models/m", f'"{model}"').encode(), "x").vllm.model == model
