@@ -11,13 +11,14 @@ MASK = "****"
 
 # No secret's: what names a file, NCCL_IB_PKEY (a fabric's partition), a shell's PWD.
 OTHER = r"(?![\w.-]*(?:path|file|dir|stdin|pkey)(?![\w.-])|-*(?:old)?pwd(?![\w.-]))"
-# `bypass` and `compass` hold no pass, PATH no personal access token.
+# `bypass` and `compass` hold no pass, PATH no personal access token, `sacred` no cred.
 PASS = r"(?<!by)(?<!com)(?<!sur)(?<!over)(?<!tres)pass"
 NAME = (
     r"(?:[\w.-]*(?:secret|passw|passphrase|credential|connection[_-]?string"
     r"|(?:api|access|auth|private)[_-]?key)[\w.-]*"
-    rf"|[\w.-]*(?:token|key|{PASS}|pwd|cookie|jwt|sig(?:nature)?|bearer|_auth|authorization"
-    r"|(?<![a-z0-9])pat)(?:[_-]?\d+)?)"
+    r"|[\w.-]*key[\w.-]*(?:b64|base64|pem|hex)"
+    rf"|[\w.-]*(?:token|key|{PASS}|pwd|cookies?|jwt|sig(?:nature)?|bearer|_auth|authorization"
+    r"|hmac|(?<!sa)creds?|(?<=[_-])private|(?<![a-z0-9])(?:pat|pw|keys))(?:[_-]?\d+)?)"
 )
 # Elsewhere in a name `token` counts things as well, as in max_tokens=16: a plain number stays.
 # TOKENIZERS_PARALLELISM holds none.
@@ -27,10 +28,16 @@ COUNT = r"(?:\d[\d._]*[kmg]?|true|false|none|null)"
 # A user and a password, which may itself have a slash; http://host:8000/a@b has neither.
 URL = re.compile(r"://(?:[^/\s]+|[^/\s:@]*:(?!\d+/)\S+)@")
 # Tokens that show what they are: of OpenAI's kind, Hugging Face, NGC, GitHub, GitLab, Slack,
-# Docker, AWS, JWT.
+# Docker, AWS, JWT; and what follows the address of a webhook of Slack.
 TOKEN = re.compile(
     r"\b(?:sk-|hf_|nvapi-|gh[oprsu]_|github_pat_|glpat-|xox[a-z]-|dckr_pat_)(?=[\w-]*\d)[\w-]{6,}"
     r"|\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\beyJ[\w-]{8,}(?:\.[\w-]+)+"
+    r"|(?<=\bhooks\.slack\.com/services/)[^\s\"'<>]+"
+)
+# Also one that was cut before its end.
+PRIVATE_KEY = re.compile(
+    r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----.*?(?:-----END (?:[A-Z0-9]+ )*PRIVATE KEY-----|\Z)",
+    re.DOTALL,
 )
 
 _SECRET = re.compile(rf"(?i){OTHER}{NAME}")

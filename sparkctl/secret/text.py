@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from sparkctl.secret.names import COUNT, COUNTED, MASK, NAME, OTHER, TOKEN, URL
+from sparkctl.secret.names import COUNT, COUNTED, MASK, NAME, OTHER, PRIVATE_KEY, TOKEN, URL
 
 # What follows a name: quoted, with a shell's or JSON's escapes; a list; else up to the next space.
 VALUE = (
@@ -18,7 +18,7 @@ ASSIGNMENTS = (
     re.compile(rf"{START}({NAME})({EQUALS}){VALUE}"),
     re.compile(rf"{START}({COUNTED})({EQUALS}){NO_COUNT}{VALUE}"),
     # A header or a line of YAML; but a `key:` by itself is also a word of ours.
-    re.compile(rf"{START}(?!key:)({NAME})(:\s*)(?!//|:){VALUE}"),
+    re.compile(rf"{START}(?!keys?:)({NAME})(:\s*)(?!//|:){VALUE}"),
     # A flag whose last word is a secret's: --hf-token X, -token X; not --max-batched-tokens 8.
     re.compile(rf"{START}(?=-)({NAME})(\s+)(?!-){VALUE}"),
     re.compile(rf"{START}(?=-)([\w.-]*tokens)(\s+)(?!-){NO_COUNT}{VALUE}"),
@@ -43,18 +43,24 @@ LETTER = re.compile(
 LOGIN = re.compile(
     r"""(?<!\S)((?:-u|-U|--(?:proxy-)?user)[= ]?["']?[^\s:="']+):(?!\d+(?!\S))[^\s"']+"""
 )
+# netrc(5): after the other words of its machine, or on a line of its own.
+NETRC = re.compile(
+    r"(?m)(\b(?:machine|login|account)\s+\S+\s+password\s+|^[ \t]*password[ \t]+(?=\S+[ \t]*$))\S+"
+)
 
 LOOKED_AT = 2048  # characters of a command line, of which fewer are told
 
 
 def secretless(text: str) -> str:
     """The text, most often somebody's command line, without passwords, keys and tokens."""
+    text = PRIVATE_KEY.sub(MASK, text)
     text = API_KEYS.sub(rf"\1 {MASK}", text)
     for pattern in (AUTHORIZATION, COOKIE):
         text = pattern.sub(rf"\1{MASK}", text)
     text = BEARER.sub(rf"\1 {MASK}", text)
     for pattern in (*ASSIGNMENTS, LETTER):
         text = pattern.sub(rf"\1\2{MASK}", text)
+    text = NETRC.sub(rf"\1{MASK}", text)
     text = LOGIN.sub(rf"\1:{MASK}", text)
     text = URL.sub(f"://{MASK}@", text)
     return TOKEN.sub(MASK, text)

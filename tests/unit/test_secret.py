@@ -21,7 +21,10 @@ MARK = "Zq7"
     ["HF_TOKEN", "VLLM_API_KEY", "DB_PASS", "DB_PASS2", "DB_PASSWORD", "PGPASSWORD", "MY_PWD",
      "MYSQL_PWD", "MY_JWT", "GITHUB_PAT", "AUTH_BEARER", "AWS_ACCESS_KEY_ID", "REDISCLI_AUTH",
      "AWS_SECRET_ACCESS_KEY", "MY_SECRET_ID", "AZURE_STORAGE_CONNECTION_STRING", "api-key",
-     "hf-token", "ssl-keyfile-password", "apiKey", "Authorization", "x-api-key", "pat"],
+     "hf-token", "ssl-keyfile-password", "apiKey", "Authorization", "x-api-key", "pat",
+     "MYSQL_ROOT_PW", "pw", "GCP_CREDS", "DB_CRED", "dbCreds", "SESSION_COOKIES", "SSH_KEYS",
+     "SIGNING_KEY_B64", "TLS_KEY_PEM", "KEY_2_BASE64", "AES_KEY_HEX", "REQUEST_HMAC",
+     "SSH_PRIVATE"],
 )  # fmt: skip
 def test_names_of_secrets(name: str) -> None:
     assert is_secret(name)
@@ -34,7 +37,8 @@ def test_names_of_secrets(name: str) -> None:
     ["TOKENIZERS_PARALLELISM", "max_tokens", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE", "PWD",
      "OLDPWD", "NCCL_IB_PKEY", "HF_TOKEN_FILE", "KEY_PATH", "max-num-batched-tokens", "PATH",
      "chat-template-content-format", "tool-call-parser", "tokenizer-mode", "bypass", "passthrough",
-     "compass", "COMPAT", "LD_LIBRARY_PATH", "NCCL_DEBUG", "SSH_AUTH_SOCK", "ssl-keyfile"],
+     "compass", "COMPAT", "LD_LIBRARY_PATH", "NCCL_DEBUG", "SSH_AUTH_SOCK", "ssl-keyfile",
+     "monkeys", "sacred", "private", "KEY_PEM_FILE", "tls-cert-pem", "POWER_W", "HTTPW_MODE"],
 )  # fmt: skip
 def test_names_that_only_look_like_it(name: str) -> None:
     assert not is_secret(name)
@@ -65,6 +69,18 @@ def test_where_a_name_counts_tokens_its_value_decides(
         ("X", "--hf-token abc --port 1", "--hf-token **** --port 1"),
         ("X", '{"token": {"a": "PW"}, "x": 1}', '{"token":{"a":"****"},"x":1}'),
         ("X", '{"token": "PW", "token": 1, "x": 1}', '{"token":"****","x":1}'),
+        ("X", "-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----\n", "****\n"),
+        ("X", "a -----BEGIN RSA PRIVATE KEY-----\\nMIIE key=1 b", "a ****"),
+        ("X", "-----BEGIN PUBLIC KEY-----\nMIIE", "-----BEGIN PUBLIC KEY-----\nMIIE"),
+        (
+            "X",
+            "https://hooks.slack.com/services/T0/B0/abc",
+            "https://hooks.slack.com/services/****",
+        ),
+        ("X", "machine h login u password PW", "machine h login u password ****"),
+        ("X", "machine h\n login u\n password PW\n", "machine h\n login u\n password ****\n"),
+        ("X", "password PW", "password ****"),
+        ("X", "the password is not the key", "the password is not the key"),
         ("X", "[" * 2000, "[" * 2000),
         ("X", "a" * 3000, "(3000 characters)"),
         ("NCCL_IB_HCA", "=rocep1s0f0:1,roceP2p1s0f0:1", "=rocep1s0f0:1,roceP2p1s0f0:1"),
