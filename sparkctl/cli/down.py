@@ -37,7 +37,7 @@ def down(inventory: Path, as_json: bool, break_lock: bool) -> None:
         if report.nothing:
             click.echo("nothing to do")
     for name, error in report.failed.items():
-        click.echo(f"error: not done on {name}: {error.removeprefix(name + ': ')}", err=True)
+        click.echo(f"error: {name}: cleanup failed: {error.removeprefix(name + ': ')}", err=True)
     if report.failed:
-        click.echo("hint: make these nodes reachable and run `sparkctl down` again", err=True)
+        click.echo("hint: correct what is named above and run `sparkctl down` again", err=True)
         raise click.exceptions.Exit(1)

@@ -26,6 +26,7 @@ FABRIC = {"net", "ib"}  # those that its place in Ray's table is known by
 class NodeStatus:
     """One node: how it is reached, its fabric address, what runs there.
 
+    `error`: why it was not `reached`, or why no facts could be read there.
     `unread`: why a group of its facts (node/probe.py) could not be read. What is known by it is
     None then, or "unknown", and `processes` is empty.
     """
@@ -34,6 +35,7 @@ class NodeStatus:
     role: str
     host: str
     error: str | None = None
+    reached: bool = True
     fabric_address: str | None = None
     ray: str = "unknown"
     ranks: int | None = None
@@ -74,7 +76,8 @@ def status(session: Session, *, deep: bool = False) -> Status:
     errors = {n: str(e) for n, e in {**session.pool.errors, **probed.failed}.items()}
     found = Status(
         inventory.cluster,
-        [_node(n.name, n.role, n.host, errors.get(n.name), session.facts.get(n.name))
+        [_node(n.name, n.role, n.host, error=errors.get(n.name),
+               reached=n.name not in session.pool.errors, facts=session.facts.get(n.name))
          for n in inventory.nodes],
         list(inventory.imitated),
     )  # fmt: skip
@@ -90,9 +93,15 @@ def status(session: Session, *, deep: bool = False) -> Status:
 
 
 def _node(
-    name: str, role: str, host: str, error: str | None, facts: dict[str, Any] | None
+    name: str,
+    role: str,
+    host: str,
+    *,
+    error: str | None,
+    reached: bool,
+    facts: dict[str, Any] | None,
 ) -> NodeStatus:
-    node = NodeStatus(name, role, host, error)
+    node = NodeStatus(name, role, host, error, reached)
     if facts is None:
         return node
     node.unread = {str(group): str(why) for group, why in facts["unread"].items()}

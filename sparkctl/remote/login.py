@@ -85,14 +85,30 @@ def _begin(
         return
     what, said = f"{where} accepts TCP but", str(error or "")
     hint = "the node may be frozen or out of memory, or the port is not sshd's"
+    fault = f"no SSH session begins within {timeout:g} s"
+    if _closed(error):
+        fault, said = "the connection was closed before an SSH session began", ""
+        hint = (
+            "its sshd may be overloaded (MaxStartups) or refuse this address: `journalctl -u ssh`"
+            " there; or the port is not sshd's"
+        )
     if isinstance(connection, ProxySocket):
         what, said = f"the ProxyCommand to {where} runs but", connection.complaint() or said
         hint = "try the ProxyCommand of ~/.ssh/config by hand"
     raise ConnectError(
-        f"{what} no SSH session begins within {timeout:g} s" + (f": {said}" if said else ""),
+        f"{what} {fault}" + (f": {said}" if said else ""),
         node=node,
         hint=hint,
     ) from error
+
+
+def _closed(error: BaseException | None) -> bool:
+    """Whether the other side closed the connection; paramiko has another error around that one."""
+    while error is not None:
+        if isinstance(error, (EOFError, ConnectionResetError)):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _socket(

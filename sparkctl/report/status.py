@@ -43,12 +43,18 @@ def _columns(nodes: Sequence[NodeStatus], now: float) -> list[Column]:
         Column("ROLE", [n.role for n in nodes], 6),
         Column("HOST", [n.host for n in nodes], 1),
         Column("FABRIC", [n.fabric_address or "-" for n in nodes], 2),
-        Column("RAY", ["unreachable" if n.error else n.ray for n in nodes], 7),
+        Column("RAY", [_ray(n) for n in nodes], 7),
         Column("RANKS", ["-" if n.ranks is None else str(n.ranks) for n in nodes], 5),
         Column("GPU", [n.gpu or "-" for n in nodes], 0),
         Column("MEMORY FREE", [_memory(n.memory_available) for n in nodes], 3),
         Column("SINCE", ["-" if s is None else moment(s) for s in since], 4, short=ages),
     ]
+
+
+def _ray(node: NodeStatus) -> str:
+    if node.error is None:
+        return node.ray
+    return "unreadable" if node.reached else "unreachable"
 
 
 def _memory(size: int | None) -> str:

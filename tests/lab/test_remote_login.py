@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -155,6 +156,21 @@ def test_a_frozen_node_accepts_and_sends_no_banner(sshd: Sshd) -> None:
         port = server.getsockname()[1]
         with pytest.raises(ConnectError, match=r"no SSH session begins within 0\.5 s"):
             connect("n", HOST, sshd.ssh(port=port, connect_timeout=0.5))
+
+
+@pytest.mark.parametrize("sent", [b"", b"SSH-2.0-x\r\n", b"Not allowed at this time\r\n"])
+def test_a_connection_that_is_closed_at_once_is_no_time_out(sshd: Sshd, sent: bytes) -> None:
+    with socket.create_server((HOST, 0)) as server:
+
+        def refuse() -> None:
+            client, _ = server.accept()
+            client.sendall(sent)
+            client.close()
+
+        threading.Thread(target=refuse, daemon=True).start()
+        with pytest.raises(ConnectError, match="the connection was closed before") as caught:
+            connect("n", HOST, sshd.ssh(port=server.getsockname()[1]))
+    assert "within" not in caught.value.message
 
 
 def test_a_name_that_nobody_knows(sshd: Sshd) -> None:

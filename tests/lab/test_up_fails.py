@@ -77,7 +77,7 @@ def test_a_node_that_is_down_is_told_and_nothing_starts(cluster: Cluster, tmp_pa
     failed = other.run("up", code=1)
     assert "spark-2: no connection to" in failed.stderr
     down = other.run("down", code=1)
-    assert "not done on spark-2" in down.stderr
+    assert "spark-2: cleanup failed: no connection to" in down.stderr
     status = other.run("status", "--json", code=1)
     found = {n["name"]: n["error"] for n in json.loads(status.stdout)["nodes"]}
     assert found["spark-1"] is None

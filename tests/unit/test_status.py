@@ -96,6 +96,18 @@ def test_a_workers_unread_fabric_leaves_rays_view_of_the_others(tmp_path: Path) 
     assert document["nodes"][1]["unread"] == {"net": "missing from the answer"}
 
 
+def test_a_node_that_answers_rubbish_is_unreadable_and_not_unreachable(tmp_path: Path) -> None:
+    changed = {("spark-2", "probe.probe"): b"rubbish", ("spark-2", "ending.clear"): b"rubbish"}
+    assert [n["reached"] for n in status(tmp_path, changed)[1]["nodes"]] == [True, True]
+    _, out, _ = asked(tmp_path, ["status"], changed)
+    assert "unreadable" in out
+    assert "unreachable" not in out
+    code, _, err = asked(tmp_path, ["down"], changed)
+    assert code == 1
+    assert "error: spark-2: cleanup failed: " in err
+    assert "hint: correct what is named above and run `sparkctl down` again" in err
+
+
 @pytest.mark.parametrize("answer", [b"[1,2]", b"{}", b"[" * 100_000])
 @pytest.mark.parametrize(
     ("words", "code"),
