@@ -14,7 +14,7 @@ from sparkctl.cluster import up as cluster
 from sparkctl.cluster.apiview import recorded_base
 from sparkctl.cluster.session import Session
 from sparkctl.cluster.wish import make_wish
-from sparkctl.errors import UsageError
+from sparkctl.errors import ServingError, UsageError
 from sparkctl.inventory.loader import parse
 from sparkctl.inventory.models import Inventory
 from tests.unit.test_cluster import CLUSTER, facts, running
@@ -86,6 +86,31 @@ def test_where_nothing_says_how_it_was_started_it_may_serve(
     found, asked = outlook({}, known)
     assert found.ends is not None
     assert asked == []
+
+
+def test_ranks_on_other_nodes_than_planned_are_an_error_and_end_nothing(
+    known: dict[str, Any],
+) -> None:
+    """A restart is not known to help, so nothing is to be agreed to."""
+    asked: list[str] = []
+    nodes = [
+        {"id": i, "address": f"192.168.100.{n}", "alive": True, "gpus": 1.0, "hostname": f"h{n}"}
+        for i, n in (("a", 11), ("b", 12))
+    ]
+    group = {"state": "CREATED", "bundles": {"0": "a", "1": "a"}, "gpus": {"0": 1.0, "1": 1.0}}
+    table = {"nodes": nodes, "groups": [group], "missing": [], "ray": "2.60.0"}
+
+    class Misplaced(Session):
+        def ask(self, _: Any, target: str, *__: Any, **___: Any) -> dict[str, Any]:  # type: ignore[override]
+            asked.append(target)
+            return {"raytable.table": table}[target]
+
+    session = Misplaced(CLUSTER, Path(), None)  # type: ignore[arg-type]  # see above
+    session.facts = known
+    with pytest.raises(ServingError, match="the ranks are not where the plan has them") as caught:
+        cluster.outlook(session, Told())
+    assert caught.value.node == "spark-1"
+    assert asked == ["raytable.table"]
 
 
 def test_a_vllm_that_is_gone_ends_nothing(known: dict[str, Any]) -> None:

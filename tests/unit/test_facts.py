@@ -17,7 +17,7 @@ from sparkctl.cluster.known import Missing
 from sparkctl.cluster.session import Session
 from sparkctl.errors import AuthError, CommandError, RemoteError
 from sparkctl.facts.answers import SHAPES
-from sparkctl.facts.decode import MISSING, PROBE, decode
+from sparkctl.facts.decode import DEPTH, MISSING, PROBE, decode
 from sparkctl.facts.probe import GROUPS, Scalars
 from sparkctl.inventory.loader import parse
 from sparkctl.node import (
@@ -164,6 +164,17 @@ def refused(target: str, stdout: bytes) -> None:
 @pytest.mark.parametrize("stdout", HOSTILE.values(), ids=HOSTILE)
 def test_a_hostile_answer_is_an_error_of_its_node(stdout: bytes) -> None:
     refused(PROBE, stdout)
+
+
+def test_an_answer_is_as_deep_as_allowed_and_no_deeper() -> None:
+    def nested(levels: int) -> bytes:
+        return json.dumps(changed(None, "more")).replace(
+            '"more": null', f'"more": {"[" * levels}{"]" * levels}'
+        ).encode()  # fmt: skip
+
+    assert "more" in decode(PROBE, nested(DEPTH - 1), "n", TITLE)  # within the answer itself
+    with pytest.raises(CommandError, match="it is nested too deeply"):
+        decode(PROBE, nested(DEPTH), "n", TITLE)
 
 
 @pytest.mark.parametrize("target", SHAPES)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sparkctl.node import ending, processes
+from sparkctl.node import ending, files, processes
 
 CLUSTER = f"test-{os.getpid()}"
 SLEEP = [sys.executable, "-c", "import time; print(flush=True); time.sleep(300)"]
@@ -79,6 +79,25 @@ def test_a_daemon_that_left_its_parent_is_found(start: Start) -> None:
     (found,) = processes.ours(CLUSTER)
     assert found.pid != parent.pid
     assert ending.stop({"cluster": CLUSTER, "grace": 5})["remaining"] == []
+
+
+def test_where_a_process_remains_its_files_do_too(
+    start: Start, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    temp = tmp_path / "temp"
+    files.write({"cluster": CLUSTER, "files": {"applied.json": "{}"}, "temp_dir": str(temp)})
+    process = start(SLEEP)
+    request = {"cluster": CLUSTER, "temp_dir": str(temp), "grace": 5}
+    with monkeypatch.context() as patched:
+        patched.setattr(ending, "_end", lambda *_: None)  # as a process in an unbroken sleep
+        answer = ending.clear(request)
+    assert [p["pid"] for p in answer["remaining"]] == [process.pid]
+    assert answer["removed"] == []
+    assert (files.home(CLUSTER) / "applied.json").exists()
+    assert temp.is_dir()
+    answer = ending.clear(request)
+    assert (answer["remaining"], len(answer["removed"])) == ([], 2)
 
 
 def test_nothing_to_stop_is_no_error() -> None:

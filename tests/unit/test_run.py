@@ -145,6 +145,24 @@ def test_who_lost_the_lease_undoes_nothing() -> None:
     assert told.said[-1] == "vLLM"
 
 
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_lease_that_was_lost_before_the_undo_is_found_by_asking(lost: bool) -> None:
+    """What failed may be the other run's doing, and what runs now its own."""
+    done: list[str] = []
+
+    def confirm() -> None:
+        done.append("confirm")
+        if lost:
+            raise LeaseLostError("x")
+
+    lease = SimpleNamespace(check=lambda: None, confirm=confirm)
+    run, told = make(SimpleNamespace(pool=pool(), lease=lease))
+    with pytest.raises(LeaseLostError if lost else ServingError):
+        perform(run, steps(done, ServingError("x")), keep=False)
+    assert done == ["head", "worker", "confirm", *([] if lost else ["undo worker", "undo head"])]
+    assert ("Rolled back." in told.said) is not lost
+
+
 def test_a_model_that_was_stopped_for_a_restart_is_said_to_be_down() -> None:
     run, told = make()
     run.ended = "m"
