@@ -92,7 +92,8 @@ def run(monkeypatch: pytest.MonkeyPatch, nodes: dict[str, Node]) -> Run:
 
         def ask_all(asked: Any, target: str, *_: Any, **__: Any) -> GroupResult[Any]:
             assert target.startswith("lease.")
-            return GroupResult({n.name: {"holder": None, "unwritten": None} for n in asked})
+            taken = {"holder": None, "unwritten": None, "shared": False}
+            return GroupResult({n.name: taken for n in asked})
 
         @contextmanager
         def opened(*_: Any, **__: Any) -> Iterator[Any]:
