@@ -64,5 +64,6 @@ def _carried_out(
     with open_session(inventory, partial=True, facts=False) as session:
         nodes = chosen(session.inventory, names)
         reached = [n for n in session.inventory.nodes if n.name in session.pool.connections]
-        with hold(session, partial(click.echo, err=True), "doctor --fix", reached, partial=True):
-            return carry_out(session, nodes, planned, passive=passive)
+        note = partial(click.echo, err=True)
+        with hold(session, note, "doctor --fix", reached, partial=True) as barred:
+            return carry_out(session, nodes, planned, passive=passive, barred=barred)

@@ -161,6 +161,7 @@ def _take(
         title="taking the lease",
     )
     lease.untaken |= set(answers.failed)
+    failed = dict(answers.failed)
     for name, answer in answers.ok.items():
         if answer["holder"] is not None:
             raise locked(session.inventory.cluster, name, answer["holder"])
@@ -169,10 +170,18 @@ def _take(
             if not partial:
                 raise error
             lease.unwritten.add(name)
+        if answer["shared"]:
+            lease.untaken.add(name)  # a renewal from here would void that of the node that has it
+            failed[name] = RemoteError(
+                "the node shares its home directory with another node of the cluster",
+                node=name,
+                hint="each node's ~/.sparkctl must be its own: a local directory, or a link to one",
+            )
+            continue
         lease.taken.add(name)
-    if answers.failed and not partial:
-        raise combined(answers.failed)
-    return answers.failed
+    if failed and not partial:
+        raise combined(failed)
+    return failed
 
 
 def _account() -> str:

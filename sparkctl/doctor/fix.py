@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sparkctl.cluster.session import Session
@@ -56,18 +56,26 @@ def plan(findings: Iterable[Finding]) -> list[Planned]:
 
 
 def carry_out(
-    session: Session, nodes: Sequence[Node], agreed: Sequence[Planned], *, passive: bool = False
+    session: Session,
+    nodes: Sequence[Node],
+    agreed: Sequence[Planned],
+    *,
+    passive: bool = False,
+    barred: Mapping[str, SparkctlError] | None = None,
 ) -> list[Outcome]:
     """Check these nodes again, and apply those of the agreed changes that are still planned.
 
     Since the findings were read a cluster may have been started on what they call leftovers. A
-    change whose check can no longer be decided has failed. `session` has read no facts yet.
+    change whose check can no longer be decided has failed, and so has one on a `barred` node, for
+    that reason. `session` has read no facts yet.
     """
     checks = choose_checks({change.check for change in agreed})
     view = gather(session, nodes, sources(checks), passive=passive)
     findings = evaluate(view, checks)
     due = plan(findings)
-    errors = dict(apply(session, [change for change in agreed if change in due]))
+    stopped = {c: str(barred[c.node]) for c in agreed if barred and c.node in barred}
+    free = [change for change in agreed if change in due and change not in stopped]
+    errors = {**dict(apply(session, free)), **stopped}
     return [
         Outcome(change, error=errors[change] or "")
         if change in errors

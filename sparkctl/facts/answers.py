@@ -124,6 +124,7 @@ class Lines(Shape):
 class LeaseTaken(Shape):
     holder: Holder | None
     unwritten: Text | None
+    shared: bool
 
 
 class LeaseRenewed(Shape):

@@ -91,9 +91,17 @@ def over_login(cluster: str) -> dict[str, str]:
 
 
 def environment(cluster: str) -> dict[str, str]:
-    """The cluster's environment as rendered for this node; empty when none was written."""
+    """The cluster's environment as rendered for this node; empty when none was written.
+
+    Ends the call with a message when the file is no JSON object of texts.
+    """
     path = home(cluster) / "environment.json"
     try:
-        return dict(json.loads(path.read_text()))
+        found = json.loads(path.read_text())
     except FileNotFoundError:
         return {}
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(v, str) for v in found.values()):
+        sys.exit(f"{path} is damaged; run `sparkctl down`, then `sparkctl up`, to write it again")
+    return found

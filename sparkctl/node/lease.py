@@ -3,6 +3,7 @@
 It expires by this node's own clock since boot (CLOCK_BOOTTIME, which goes on in suspend, and
 boot_id), so clocks that differ and reboots do not matter. A holder whose lease expired may renew it
 as long as nobody else has taken it: each change needs the lease, so nothing has changed meanwhile.
+What is there and cannot be read or understood is held, by "unknown"; it is never free.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import json
+import math
 import os
 import shutil
 import time
@@ -25,57 +27,85 @@ NAME, GUARD = "lease.json", "lease.lock"  # what is in force; the flock of who l
 OLD = "lock"  # the directory that sparkctl made before there were leases; it never expires
 OWN = {NAME, GUARD, OLD}
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+OPEN = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+BROKEN = (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError)
+LONGEST = 3600.0  # seconds; no lease is taken for that long
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class _Damaged(Exception):
+    """What is at the guard's place is no file of ours: nobody can be kept from the lease."""
 
 
 def take(request: dict[str, Any]) -> dict[str, Any]:
     """Take the lease for `seconds`, as `token`, unless another holds it; `force` takes it anyway.
 
     `owner` has who, when and why. Gives `holder`: null when it is ours now, else who has it (who,
-    when, why and expires_in in seconds, null where it does not expire); and `unwritten`: why
-    there is no room for it, else null.
+    when, why and expires_in in seconds, null where it does not expire); `unwritten`: why there is
+    no room for it, else null; `shared`: whether another node has taken it here with this token,
+    which is then left as it is: a home on NFS, where no node can rely on its own lease.
     """
+    cluster, force = request["cluster"], request.get("force")
     unwritten = None
     try:
-        with _guarded(request["cluster"]) as base:
-            found = _holder(base)
-            if found and not request.get("force") and found["token"] != request["token"]:
-                return {"holder": _shown(found), "unwritten": None}
-            shutil.rmtree(base / OLD, ignore_errors=True)
+        base = files.state_dir(cluster)
+        if force and _damaged(base / GUARD):
+            _remove(base / GUARD)
+        with _guarded(base):
+            found = _read(base)
+            if found and found["token"] == request["token"] and found["boot_id"] != _boot_id():
+                return {"holder": None, "unwritten": None, "shared": True}
+            other = _holder(base)
+            if other and not force and other["token"] != request["token"]:
+                return {"holder": _shown(other), "unwritten": None, "shared": False}
+            _remove(base / OLD)
+            if (base / NAME).is_dir():
+                _remove(base / NAME)
             _write(base, {**request["owner"], "token": request["token"]}, request["seconds"])
+    except _Damaged:
+        other = _unknown(base / GUARD)
+        return {"holder": _shown(other), "unwritten": None, "shared": False}
     except OSError as error:
         if error.errno not in NO_ROOM:
             raise
         unwritten = error.strerror
-    other = held(request["cluster"]) if unwritten and not request.get("force") else None
-    return {"holder": other, "unwritten": unwritten}
+    return {
+        "holder": held(cluster) if unwritten and not force else None,
+        "unwritten": unwritten,
+        "shared": False,
+    }
 
 
 def renew(request: dict[str, Any]) -> dict[str, Any]:
     """Keep the lease of `token` for `seconds` from now; `holder` as of `take`, `held`: whether it
-    is still ours.
+    is still ours. Where there is none nothing is made.
     """
-    with _guarded(request["cluster"]) as base:
-        found = _read(base)
-        if found is None or found["token"] != request["token"]:
-            other = _holder(base)
-            return {"held": False, "holder": _shown(other) if other else None}
-        _write(base, found, request["seconds"])
-    return {"held": True, "holder": None}
+    base = files.home(request["cluster"])
+    with suppress(_Damaged, FileNotFoundError, NotADirectoryError):  # given back meanwhile
+        if _is_of(request["token"], _read(base)):
+            with _guarded(base):
+                found = _read(base)
+                if found is not None and _is_of(request["token"], found):
+                    _write(base, found, request["seconds"])
+                    return {"held": True, "holder": None}
+    return {"held": False, "holder": held(request["cluster"])}
 
 
 def release(request: dict[str, Any]) -> dict[str, Any]:
     """Give the lease of `token` back; another's is left. A directory made for it goes with it."""
     base = files.home(request["cluster"])
     if base.is_dir():
-        with _guarded(request["cluster"]):
-            found = _read(base)
-            if found is not None and found["token"] == request["token"]:
-                (base / NAME).unlink()
-            if os.listdir(base) == [GUARD]:
-                (base / GUARD).unlink()
-        files.remove_empty(base)
+        try:
+            with _guarded(base):
+                _give_back(base, request["token"])
+        except (_Damaged, FileNotFoundError):  # nobody takes it meanwhile, but by force; or is gone
+            _give_back(base, request["token"])
     return {}
+
+
+def _give_back(base: Path, token: str) -> None:
+    if _is_of(token, _read(base)):
+        (base / NAME).unlink(missing_ok=True)
 
 
 def stale(request: dict[str, Any]) -> dict[str, Any] | None:
@@ -102,24 +132,31 @@ def held(cluster: str, *, but: str | None = None) -> dict[str, Any] | None:
 
 
 @contextmanager
-def _guarded(cluster: str) -> Iterator[Path]:
-    """The state directory, with everybody else kept from its lease meanwhile."""
-    base = files.state_dir(cluster)
+def _guarded(base: Path) -> Iterator[None]:
+    """Everybody else is kept from the lease in this directory meanwhile; a directory that has
+    nothing else then is removed. Raises _Damaged.
+    """
     guard = None
     try:
         guard = _locked(base / GUARD)
-        yield base
+        yield
     finally:
         if guard is not None:
+            if os.listdir(base) == [GUARD]:
+                (base / GUARD).unlink()
             os.close(guard)
-        else:
-            files.remove_empty(base)
+        files.remove_empty(base)
 
 
 def _locked(path: Path) -> int:
     """A descriptor of this file with its flock; of the file that is there, not of a removed one."""
     while True:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fd = os.open(path, OPEN | os.O_CREAT, 0o600)
+        except OSError:
+            if _damaged(path):
+                raise _Damaged from None
+            raise
         fcntl.flock(fd, fcntl.LOCK_EX)
         with suppress(FileNotFoundError):
             if path.stat().st_ino == os.fstat(fd).st_ino:
@@ -127,44 +164,105 @@ def _locked(path: Path) -> int:
         os.close(fd)
 
 
-def _read(base: Path) -> dict[str, Any] | None:
-    """The lease as written, expired or not; null when there is none that can be read."""
+def _damaged(guard: Path) -> bool:
+    """Whether something is there that cannot be opened as ours: a directory, a link."""
     try:
-        found = json.loads((base / NAME).read_text())
-        return {**found, "token": str(found["token"]), "expires": float(found["expires"])}
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return None
+        os.close(os.open(guard, OPEN))
+    except OSError as error:
+        return error.errno not in NO_ROOM and _is_there(guard)
+    return False
+
+
+def _is_there(path: Path) -> bool:
+    """Whatever it is, a link without a target too. Raises OSError where that cannot be known."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+def _remove(path: Path) -> None:
+    """Remove whatever is there; the target of a link stays."""
+    with suppress(FileNotFoundError):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _is_of(token: str, found: dict[str, Any] | None) -> bool:
+    return found is not None and found["token"] == token
+
+
+def _read(base: Path) -> dict[str, Any] | None:
+    """The lease as written, expired or not; null when there is none, `_unknown` when it cannot be
+    understood.
+    """
+    path, boot_id = base / NAME, _boot_id()
+    try:
+        found = _loaded(path)
+        expires = float(found["expires"])
+        texts = isinstance(found["token"], str) and isinstance(found["boot_id"], str)
+        latest = _now() + LONGEST if found["boot_id"] == boot_id else math.inf
+        if not (texts and math.isfinite(expires) and expires <= latest):
+            raise ValueError(path)
+    except BROKEN:
+        return _unknown(path) if _is_there(path) else None
+    return {**found, "expires": expires}
+
+
+def _loaded(path: Path) -> dict[str, Any]:
+    """The JSON object in a file. Raises one of BROKEN."""
+    if path.exists() and not path.is_file():  # reading a pipe would wait for ever
+        raise ValueError(path)
+    return dict(json.loads(path.read_text()))
+
+
+def _unknown(path: Path) -> dict[str, Any]:
+    """The holder that is assumed where what is there does not say who."""
+    try:
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(path.lstat().st_mtime))
+    except BROKEN:  # gone meanwhile, or a year that no calendar has
+        since = "unknown"
+    who = {"who": "unknown", "when": since, "why": "unknown"}
+    return {**who, "token": "", "expires": None, "boot_id": ""}
 
 
 def _holder(base: Path) -> dict[str, Any] | None:
-    """The lease in force, or the lock of an older sparkctl."""
-    if (base / OLD).is_dir():
+    """The lease in force, the lock of an older sparkctl, or `_unknown`."""
+    if _is_there(base / OLD):
         return _older(base / OLD)
+    if _damaged(base / GUARD):
+        return _unknown(base / GUARD)
     found = _read(base)
-    if found is None or found.get("boot_id") != _boot_id() or found["expires"] <= _now():
-        return None
-    return found
+    if found is None or found["expires"] is None:
+        return found
+    return found if found["boot_id"] == _boot_id() and found["expires"] > _now() else None
 
 
 def _older(path: Path) -> dict[str, Any]:
     try:
-        owner = dict(json.loads((path / "owner.json").read_text()))
-    except (OSError, ValueError, TypeError):
-        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(path.stat().st_mtime))
-        owner = {"who": "unknown", "when": since, "why": "unknown"}
-    return {**owner, "token": "", "expires": None}
+        return {**_unknown(path), **_owner(_loaded(path / "owner.json"))}
+    except BROKEN:
+        return _unknown(path)
+
+
+def _owner(found: dict[str, Any]) -> dict[str, str]:
+    values = {key: found.get(key) for key in ("who", "when", "why")}
+    return {key: v if isinstance(v, str) else "unknown" for key, v in values.items()}
 
 
 def _shown(found: dict[str, Any]) -> dict[str, Any]:
     """What others may know of a lease: not its token."""
     left = None if found["expires"] is None else max(0.0, round(found["expires"] - _now(), 1))
-    return {**{k: str(found.get(k, "unknown")) for k in ("who", "when", "why")}, "expires_in": left}
+    return {**_owner(found), "expires_in": left}
 
 
 def _write(base: Path, lease: dict[str, Any], seconds: float) -> None:
     """Replaced atomically: a full disk leaves the one that was there, or none."""
-    text = {**lease, "schema": SCHEMA, "expires": _now() + seconds, "boot_id": _boot_id()}
-    files.replace(base / NAME, json.dumps(text))
+    text = {"schema": SCHEMA, "expires": _now() + seconds, "boot_id": _boot_id()}
+    files.replace(base / NAME, json.dumps({**_owner(lease), "token": lease["token"], **text}))
 
 
 def _now() -> float:

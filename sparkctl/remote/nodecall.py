@@ -43,11 +43,16 @@ for name, source in load["modules"]:
     module = sys.modules["sparkctl.node." + name] = types.ModuleType("sparkctl.node." + name)
     setattr(sys.modules["sparkctl.node"], name, module)
     exec(code.get(name) or compile(source, name + ".py", "exec"), module.__dict__)
-stale = load["lease"] and sys.modules["sparkctl.node.lease"].stale(load["lease"])
-if stale:
-    print(json.dumps(stale), flush=True)
-    sys.exit(75)
-answer = getattr(sys.modules["sparkctl.node." + load["module"]], load["function"])(load["request"])
+function = getattr(sys.modules["sparkctl.node." + load["module"]], load["function"])
+try:
+    stale = load["lease"] and sys.modules["sparkctl.node.lease"].stale(load["lease"])
+    if stale:
+        print(json.dumps(stale), flush=True)
+        sys.exit(75)
+    answer = function(load["request"])
+except OSError as error:
+    named = error.filename is not None and error.strerror
+    sys.exit(f"{error.filename}: {error.strerror}" if named else str(error))
 print(json.dumps(answer), flush=True)
 """
 

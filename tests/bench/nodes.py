@@ -102,7 +102,7 @@ class Answers:
             "ending.stop": {"stopped": [], "remaining": []},
             "ending.remove": {"removed": ["/root/.sparkctl/lab"]},
             "ending.clear": {"stopped": [], "remaining": [], "removed": ["/root/.sparkctl/lab"]},
-            "lease.take": {"holder": None, "unwritten": None},
+            "lease.take": {"holder": None, "unwritten": None, "shared": False},
             "lease.renew": {"held": True, "holder": None},
             "follow.follow": {"text": "a line\n"},
         }  # fmt: skip

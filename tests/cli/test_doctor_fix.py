@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import click
 import pytest
@@ -14,8 +15,10 @@ from click.testing import CliRunner, Result
 
 from sparkctl.cli.doctor import doctor
 from sparkctl.cluster.places import APPLIED
+from sparkctl.doctor.fix import carry_out, plan
+from sparkctl.doctor.runner import choose_checks, evaluate
 from sparkctl.doctor.view import View
-from sparkctl.errors import ConnectError, SparkctlError
+from sparkctl.errors import ConnectError, RemoteError, SparkctlError
 from sparkctl.remote.fanout import GroupResult
 from tests.unit.doctorview import healthy
 
@@ -92,7 +95,8 @@ def run(monkeypatch: pytest.MonkeyPatch, nodes: dict[str, Node]) -> Run:
 
         def ask_all(asked: Any, target: str, *_: Any, **__: Any) -> GroupResult[Any]:
             assert target.startswith("lease.")
-            return GroupResult({n.name: {"holder": None, "unwritten": None} for n in asked})
+            taken = {"holder": None, "unwritten": None, "shared": False}
+            return GroupResult({n.name: taken for n in asked})
 
         @contextmanager
         def opened(*_: Any, **__: Any) -> Iterator[Any]:
@@ -209,3 +213,21 @@ def test_a_change_whose_check_can_no_longer_be_decided_has_failed(
     assert nodes[TWO].ran == []
     assert "FAILED: fabric.mtu can no longer be decided: net could not be read" in done.stderr
     assert done.return_value == 1
+
+
+def test_a_node_without_the_lease_is_not_changed(nodes: dict[str, Node]) -> None:
+    both = small_mtu(ONE, TWO)
+
+    def gather(*_: Any, **__: Any) -> View:
+        return both
+
+    session: Any = SimpleNamespace(
+        facts=both.all_facts, node=both.node,
+        ask=lambda node, _target, request, **_: nodes[node.name].run(tuple(request["argv"])),
+    )  # fmt: skip
+    agreed = plan(evaluate(both, choose_checks(["fabric.mtu"])))
+    shared = RemoteError("the node shares its home directory", node=TWO)
+    with mock.patch("sparkctl.doctor.fix.gather", gather):
+        done = carry_out(session, both.nodes, agreed, barred={TWO: shared})
+    assert [bool(outcome.error) for outcome in done] == [False, True]
+    assert (nodes[ONE].ran, nodes[TWO].ran) == ([MEND], [])

@@ -8,6 +8,8 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -115,6 +117,139 @@ def test_the_lock_of_an_older_sparkctl_counts_until_it_is_broken(home: Path) -> 
     assert not folder.exists()
 
 
+def _written(**changes: Any) -> Callable[[Path], object]:
+    """Leaves a lease.json of this boot, in force, with these changes."""
+    whole = {**ANNA, "token": "x", "schema": 1, "expires": 1010.0, "boot_id": lease._boot_id()}
+    return lambda base: (base / lease.NAME).write_text(json.dumps({**whole, **changes}))
+
+
+def _text(text: str) -> Callable[[Path], object]:
+    return lambda base: (base / lease.NAME).write_text(text)
+
+
+def _loop(base: Path) -> None:
+    (base / lease.NAME).symlink_to(lease.NAME)
+
+
+def _full_folder(base: Path, name: str) -> None:
+    (base / name).mkdir()
+    (base / name / "a").write_text("1")
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "nested": _text("[" * 100_000),
+    "nothing": _text(""),
+    "list": _text("[]"),
+    "no text": lambda base: (base / lease.NAME).write_bytes(b"\xff"),
+    "folder": lambda base: _full_folder(base, lease.NAME),
+    "pipe": lambda base: os.mkfifo(base / lease.NAME),
+    "loop": _loop,
+    "dangling": lambda base: (base / lease.NAME).symlink_to("none"),
+    "huge": _written(expires=10**399),
+    "nan": _written(expires=float("nan")),
+    "infinite": _written(expires=float("inf")),
+    "far": _written(expires=1000.0 + lease.LONGEST + 1),
+    "token": _written(token=1),
+    "boot_id": _written(boot_id=None),
+    "guard a folder": lambda base: _full_folder(base, lease.GUARD),
+    "guard a link": lambda base: (base / lease.GUARD).symlink_to("none"),
+    "old a file": lambda base: (base / lease.OLD).write_text(""),
+    "old a link": lambda base: (base / lease.OLD).symlink_to("none"),
+}
+
+
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
+def test_what_cannot_be_understood_is_held_until_it_is_broken(
+    home: Path, damage: Callable[[Path], object]
+) -> None:
+    base = home / ".sparkctl/c"
+    base.mkdir(parents=True)
+    damage(base)
+    before = sorted(base.iterdir())
+    unknown = lease.held("c")
+    assert unknown is not None
+    when = unknown.pop("when")
+    assert when[:2] == "20"
+    assert unknown == {"who": "unknown", "why": "unknown", "expires_in": None}
+    found = {**unknown, "when": when}
+    assert take("t1") == found
+    assert renew("t1") == {"held": False, "holder": found}
+    assert stale("t1") == stale("") == {"holder": found}
+    lease.release({"cluster": "c", "token": "t1"})
+    assert set(before) <= set(base.iterdir())
+    assert take("t1", force=True) is None
+    assert renew("t1") == {"held": True, "holder": None}
+    assert take("t2") == {**ANNA, "expires_in": 30.0}
+    lease.release({"cluster": "c", "token": "t1"})
+    assert list(home.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", [lease.GUARD, lease.OLD])
+def test_a_lease_is_given_back_whatever_came_to_lie_next_to_it(home: Path, name: str) -> None:
+    take("t")
+    (home / ".sparkctl/c" / name).unlink(missing_ok=True)
+    _full_folder(home / ".sparkctl/c", name)
+    lease.release({"cluster": "c", "token": "t"})
+    assert not (home / ".sparkctl/c" / lease.NAME).exists()
+    assert (take("t2") or {})["who"] == "unknown"
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_lease_of_another_boot_is_expired_whenever_it_ends(home: Path) -> None:
+    (home / ".sparkctl/c").mkdir(parents=True)
+    _written(boot_id="another", expires=1e7)(home / ".sparkctl/c")
+    assert lease.held("c") is None
+    assert take("t") is None
+
+
+def test_force_leaves_the_target_of_a_link(home: Path) -> None:
+    base = home / ".sparkctl/c"
+    base.mkdir(parents=True)
+    for name in (lease.NAME, lease.GUARD, lease.OLD):
+        _full_folder(home, f"{name}.target")
+        (base / name).symlink_to(home / f"{name}.target")
+    assert take("t", force=True) is None
+    lease.release({"cluster": "c", "token": "t"})
+    assert len(list(home.glob("*.target/a"))) == 3
+
+
+def test_a_renewal_makes_nothing(home: Path) -> None:
+    assert renew("t") == {"held": False, "holder": None}
+    assert list(home.iterdir()) == []
+    files.write({"cluster": "c", "files": {"a": "1"}})
+    assert renew("t") == {"held": False, "holder": None}
+    assert [p.name for p in (home / ".sparkctl/c").iterdir()] == ["a"]
+
+
+def test_a_renewal_that_a_release_overtakes_makes_nothing(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take("t")
+    read = lease._read
+
+    def overtaken(base: Path) -> dict[str, Any] | None:
+        found = read(base)
+        monkeypatch.setattr(lease, "_read", read)
+        lease.release({"cluster": "c", "token": "t"})
+        return found
+
+    monkeypatch.setattr(lease, "_read", overtaken)
+    assert renew("t") == {"held": False, "holder": None}
+    assert list(home.iterdir()) == []
+
+
+def test_a_lease_that_another_node_took_here_is_left(home: Path) -> None:
+    take("t")
+    path = home / ".sparkctl/c" / lease.NAME
+    path.write_text(path.read_text().replace(lease._boot_id(), "another"))
+    text = path.read_text()
+    for force in (False, True):
+        request = {"cluster": "c", "owner": ANNA, "token": "t", "seconds": 30.0, "force": force}
+        assert lease.take(request) == {"holder": None, "unwritten": None, "shared": True}
+    assert path.read_text() == text
+
+
 def test_nothing_is_left_when_it_is_given_back(home: Path) -> None:
     take("t")
     lease.release({"cluster": "c", "token": "t"})
@@ -140,7 +275,8 @@ def test_a_full_disk_leaves_no_lease_and_hides_no_holder(monkeypatch: pytest.Mon
     with monkeypatch.context() as patched:
         patched.setattr(files, "replace", full)
         request = {"cluster": "c", "owner": ANNA, "token": "t1", "seconds": 30.0}
-        assert lease.take(request) == {"holder": None, "unwritten": "No space left on device"}
+        full_disk = "No space left on device"
+        assert lease.take(request) == {"holder": None, "unwritten": full_disk, "shared": False}
     assert stale("") is None, "who could not write it may go on while nobody has it"
     take("t2")
     assert (stale("") or {})["holder"]["who"] == "anna@desk"
@@ -313,3 +449,47 @@ def test_every_node_that_fails_is_named(session: Session) -> None:
     assert said.startswith("2 nodes failed:")
     assert "spark-1: connection lost" in said
     assert "spark-2: connection lost" in said
+
+
+@pytest.fixture
+def shared(session: Session, tmp_path: Path) -> Session:
+    """A session whose second node has the first one's home, and a boot of its own."""
+    here, boot_id = Here(tmp_path / "spark-1"), tmp_path / "boot_id"
+    boot_id.write_text("another\n")
+
+    def run(command: Command) -> Result:
+        load = json.loads(command.stdin)
+        sources = [[m, s.replace(str(lease.BOOT_ID), str(boot_id))] for m, s in load["modules"]]
+        load |= {"modules": sources, "magic": "", "code": ""}
+        return here.run(replace(command, stdin=json.dumps(load).encode() + b"\n"))
+
+    session.pool.connections["spark-2"] = SimpleNamespace(run=run)  # type: ignore[assignment]
+    return session
+
+
+def test_a_home_that_nodes_share_is_an_error(shared: Session, tmp_path: Path) -> None:
+    nodes = shared.inventory.nodes
+    with (
+        pytest.raises(RemoteError, match="the node shares its home directory") as error,
+        held.hold(shared, Told().note, "up", nodes, force=True),
+    ):
+        raise AssertionError("not reached")
+    assert error.value.node == "spark-2"
+    assert "must be its own" in (error.value.hint or "")
+    with held.hold(shared, Told().note, "down", nodes, partial=True) as failed:
+        assert list(failed) == ["spark-2"]
+        assert shared.lease is not None
+        shared.lease.confirm()
+        with pytest.raises(LockedError), held.hold(made(tmp_path), Told().note, "up", nodes[:1]):
+            raise AssertionError("not reached")
+
+
+def test_a_file_in_place_of_the_directory_is_named(session: Session, tmp_path: Path) -> None:
+    path = tmp_path / "spark-1/.sparkctl"
+    path.write_text("")
+    with (
+        pytest.raises(RemoteError) as error,
+        held.hold(session, Told().note, "up", session.inventory.nodes),
+    ):
+        raise AssertionError("not reached")
+    assert error.value.message == f"taking the lease ended with status 1: {path}: File exists"

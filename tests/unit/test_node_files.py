@@ -39,6 +39,15 @@ def test_a_token_of_the_login_does_not_win_over_our_file(
     assert (found["EDITOR"], found["RAY_AUTH_MODE"]) == ("vi", "token")
 
 
+@pytest.mark.parametrize("text", ["", "[]", '{"A": 1}', '["ab"]', "[" * 100_000, "\udcff"])
+def test_a_damaged_environment_is_named(home: Path, text: str) -> None:
+    path = home / ".sparkctl/c/environment.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(text, errors="surrogateescape")
+    with pytest.raises(SystemExit, match=r"environment\.json is damaged; run `sparkctl down`"):
+        files.over_login("c")
+
+
 def test_remove_leaves_no_trace_and_touches_no_link(home: Path) -> None:
     temp, users = home / "temp", home / "users"
     users.mkdir()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,3 +37,13 @@ def test_another_python_compiles_the_sources() -> None:
 def test_sources_that_are_broken_are_seen_there(magic: str | None) -> None:
     broken = answer(magic=magic, modules=[(name, "1 +") for name, _ in sources("files")])
     assert "SyntaxError" in broken.stderr
+
+
+def test_a_file_that_fails_is_named_without_a_traceback(tmp_path: Path) -> None:
+    (tmp_path / ".sparkctl").write_text("")
+    command = call("files.write", {"cluster": "c", "files": {"a": "1"}})
+    done = subprocess.run(
+        [sys.executable, *command.argv[1:]], input=command.stdin, capture_output=True, check=False,
+        env={"HOME": str(tmp_path)},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr.decode()) == (1, f"{tmp_path}/.sparkctl: File exists\n")
