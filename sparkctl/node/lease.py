@@ -8,33 +8,23 @@ What is there and cannot be read or understood is held, by "unknown"; it is neve
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import json
 import math
-import os
-import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from sparkctl.node import files
+from sparkctl.node import files, guard
+from sparkctl.node.guard import Damaged
 
 SCHEMA = 1
 NAME, GUARD = "lease.json", "lease.lock"  # what is in force; the flock of who looks or writes
 OLD = "lock"  # the directory that sparkctl made before there were leases; it never expires
 OWN = {NAME, GUARD, OLD}
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-OPEN = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
 BROKEN = (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError)
 LONGEST = 3600.0  # seconds; no lease is taken for that long
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-
-
-class _Damaged(Exception):
-    """What is at the guard's place is no file of ours: nobody can be kept from the lease."""
 
 
 def take(request: dict[str, Any]) -> dict[str, Any]:
@@ -49,24 +39,24 @@ def take(request: dict[str, Any]) -> dict[str, Any]:
     unwritten = None
     try:
         base = files.state_dir(cluster)
-        if force and _damaged(base / GUARD):
-            _remove(base / GUARD)
-        with _guarded(base):
+        if force and guard.damaged(base / GUARD):
+            guard.remove(base / GUARD)
+        with guard.hold(base, GUARD):
             found = _read(base)
             if found and found["token"] == request["token"] and found["boot_id"] != _boot_id():
                 return {"holder": None, "unwritten": None, "shared": True}
             other = _holder(base)
             if other and not force and other["token"] != request["token"]:
                 return {"holder": _shown(other), "unwritten": None, "shared": False}
-            _remove(base / OLD)
+            guard.remove(base / OLD)
             if (base / NAME).is_dir():
-                _remove(base / NAME)
+                guard.remove(base / NAME)
             _write(base, {**request["owner"], "token": request["token"]}, request["seconds"])
-    except _Damaged:
+    except Damaged:
         other = _unknown(base / GUARD)
         return {"holder": _shown(other), "unwritten": None, "shared": False}
     except OSError as error:
-        if error.errno not in NO_ROOM:
+        if error.errno not in guard.NO_ROOM:
             raise
         unwritten = error.strerror
     return {
@@ -81,9 +71,9 @@ def renew(request: dict[str, Any]) -> dict[str, Any]:
     is still ours. Where there is none nothing is made.
     """
     base = files.home(request["cluster"])
-    with suppress(_Damaged, FileNotFoundError, NotADirectoryError):  # given back meanwhile
+    with suppress(Damaged, FileNotFoundError, NotADirectoryError):  # given back meanwhile
         if _is_of(request["token"], _read(base)):
-            with _guarded(base):
+            with guard.hold(base, GUARD):
                 found = _read(base)
                 if found is not None and _is_of(request["token"], found):
                     _write(base, found, request["seconds"])
@@ -96,9 +86,9 @@ def release(request: dict[str, Any]) -> dict[str, Any]:
     base = files.home(request["cluster"])
     if base.is_dir():
         try:
-            with _guarded(base):
+            with guard.hold(base, GUARD):
                 _give_back(base, request["token"])
-        except (_Damaged, FileNotFoundError):  # nobody takes it meanwhile, but by force; or is gone
+        except (Damaged, FileNotFoundError):  # nobody takes it meanwhile, but by force; or is gone
             _give_back(base, request["token"])
     return {}
 
@@ -131,66 +121,6 @@ def held(cluster: str, *, but: str | None = None) -> dict[str, Any] | None:
     return _shown(found) if found and found["token"] != (but or None) else None
 
 
-@contextmanager
-def _guarded(base: Path) -> Iterator[None]:
-    """Everybody else is kept from the lease in this directory meanwhile; a directory that has
-    nothing else then is removed. Raises _Damaged.
-    """
-    guard = None
-    try:
-        guard = _locked(base / GUARD)
-        yield
-    finally:
-        if guard is not None:
-            if os.listdir(base) == [GUARD]:
-                (base / GUARD).unlink()
-            os.close(guard)
-        files.remove_empty(base)
-
-
-def _locked(path: Path) -> int:
-    """A descriptor of this file with its flock; of the file that is there, not of a removed one."""
-    while True:
-        try:
-            fd = os.open(path, OPEN | os.O_CREAT, 0o600)
-        except OSError:
-            if _damaged(path):
-                raise _Damaged from None
-            raise
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        with suppress(FileNotFoundError):
-            if path.stat().st_ino == os.fstat(fd).st_ino:
-                return fd
-        os.close(fd)
-
-
-def _damaged(guard: Path) -> bool:
-    """Whether something is there that cannot be opened as ours: a directory, a link."""
-    try:
-        os.close(os.open(guard, OPEN))
-    except OSError as error:
-        return error.errno not in NO_ROOM and _is_there(guard)
-    return False
-
-
-def _is_there(path: Path) -> bool:
-    """Whatever it is, a link without a target too. Raises OSError where that cannot be known."""
-    try:
-        path.lstat()
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    return True
-
-
-def _remove(path: Path) -> None:
-    """Remove whatever is there; the target of a link stays."""
-    with suppress(FileNotFoundError):
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
-
-
 def _is_of(token: str, found: dict[str, Any] | None) -> bool:
     return found is not None and found["token"] == token
 
@@ -208,7 +138,7 @@ def _read(base: Path) -> dict[str, Any] | None:
         if not (texts and math.isfinite(expires) and expires <= latest):
             raise ValueError(path)
     except BROKEN:
-        return _unknown(path) if _is_there(path) else None
+        return _unknown(path) if guard.is_there(path) else None
     return {**found, "expires": expires}
 
 
@@ -231,9 +161,9 @@ def _unknown(path: Path) -> dict[str, Any]:
 
 def _holder(base: Path) -> dict[str, Any] | None:
     """The lease in force, the lock of an older sparkctl, or `_unknown`."""
-    if _is_there(base / OLD):
+    if guard.is_there(base / OLD):
         return _older(base / OLD)
-    if _damaged(base / GUARD):
+    if guard.damaged(base / GUARD):
         return _unknown(base / GUARD)
     found = _read(base)
     if found is None or found["expires"] is None:
