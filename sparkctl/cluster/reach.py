@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sparkctl.cluster.session import Session
 from sparkctl.errors import combined
+from sparkctl.facts.decode import load
 from sparkctl.inventory.models import Inventory
 from sparkctl.remote.pool import Pool
 
@@ -31,11 +32,17 @@ def session(
     nodes are waited for; `watch` is called before that with Pool.waiting. Raises RemoteError
     naming every node that cannot be reached, unless `partial`.
     """
+
+    def ready() -> None:
+        load()
+        if meanwhile:
+            meanwhile()
+
     pool = Pool(
         inventory,
         read_only=read_only,
         then=(lambda node: opened.probe([node])) if facts else None,
-        meanwhile=meanwhile,
+        meanwhile=ready,
     )
     opened = Session(inventory, base, pool)
     if watch:

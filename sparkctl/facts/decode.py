@@ -14,7 +14,6 @@ from typing import Any, NoReturn
 from pydantic import TypeAdapter, ValidationError
 
 from sparkctl.errors import CommandError
-from sparkctl.facts import answers, probe
 from sparkctl.text import clean
 
 PROBE, FOLLOW = "probe.probe", "follow.follow"
@@ -39,6 +38,14 @@ WORDS = {
     "model_type": "expected an object",
     "model_attributes_type": "expected an object",
 }
+
+
+def load() -> None:
+    """Make the shapes ready, which takes as long as a login: for while a node is waited for."""
+    from sparkctl.facts import probe
+
+    for group in (PROBE, *(f"{PROBE}.{name}" for name in probe.GROUPS)):
+        _adapter(group)
 
 
 def decode(target: str, stdout: bytes, node: str, title: str) -> dict[str, Any]:
@@ -77,6 +84,8 @@ def checked(target: str, answer: dict[str, Any], node: str, title: str) -> dict[
 @cache
 def _adapter(target: str) -> TypeAdapter[Any]:
     """The shape of a function's answer; of a probe's, `group` after the name. Made once."""
+    from sparkctl.facts import answers, probe
+
     if target == PROBE:
         return TypeAdapter(probe.Scalars)
     group = target.removeprefix(f"{PROBE}.")
@@ -124,6 +133,8 @@ def _inside(value: Any) -> Iterable[Any]:
 
 def _groups(answer: dict[str, Any]) -> dict[str, Any]:
     """A probe's answer, whose rest counts when one group of it is malformed."""
+    from sparkctl.facts import probe
+
     _adapter(PROBE).validate_python(answer)
     unread = dict(answer["unread"])
     facts = {key: value for key, value in answer.items() if key not in probe.GROUPS}
