@@ -114,7 +114,7 @@ def _same(existing: Lab, count: int, running: set[str]) -> Lab:
 
 def _make(count: int, base: Path, runtime: Path, cache: Path, *, model: bool) -> Lab:
     with in_turn():  # another lab that is made now must not find the same subnet free
-        subnet = network.free_subnet()
+        subnet = network.free_subnet(base)
         (base / STATE).write_text(json.dumps({"nodes": count, "subnet": subnet}))
         lab = Lab(base, [NodeSpec(n, base, subnet) for n in range(1, count + 1)])
         network.make(lab.nodes)

@@ -11,6 +11,8 @@ from typing import Any
 from sparkctl.errors import SparkctlError
 from sparkctl.lab.spec import CABLED, HALVES, MANAGEMENT, MTU, HalfSpec, NodeSpec, prefix
 
+SUBNETS = 179  # from 10.77 to 10.255
+
 
 def _ip(*argv: str, text: str = "") -> str:
     done = subprocess.run(["ip", *argv], input=text, text=True, capture_output=True, check=False)
@@ -33,19 +35,28 @@ def _json(*argv: str) -> list[dict[str, Any]]:
     return listed
 
 
-def free_subnet() -> str:
-    """The first three octets of a /24 that no route of this machine touches."""
+def free_subnet(base: Path) -> str:
+    """The first three octets of a /24 that no route of this machine touches.
+
+    A lab that is made again in the same folder gets the same one: what still has its inventory
+    must not send to another lab, or out of this machine.
+    """
     taken = [
         ipaddress.ip_network(r["dst"], strict=False)
         for r in _json("-4", "route", "show")
         if r["dst"] != "default"
     ]
-    return choose_subnet(taken)
+    return choose_subnet(taken, int(prefix(base)[3:], 16))
 
 
-def choose_subnet(taken: list[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> str:
-    """The first of 10.77.0.0/24, 10.78.0.0/24, … that overlaps none; its first three octets."""
-    for number in range(77, 256):
+def choose_subnet(
+    taken: list[ipaddress.IPv4Network | ipaddress.IPv6Network], start: int = 0
+) -> str:
+    """The first of 10.77.0.0/24, 10.78.0.0/24, … that overlaps none; its first three octets.
+
+    The search begins at the one with the number `start`, and goes round.
+    """
+    for number in (77 + (start + step) % SUBNETS for step in range(SUBNETS)):
         subnet = f"10.{number}.0"
         if not any(ipaddress.ip_network(f"{subnet}.0/24").overlaps(t) for t in taken):
             return subnet

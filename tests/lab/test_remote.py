@@ -26,7 +26,7 @@ from tests.lab.conftest import Sshd, free_port
 pytestmark = pytest.mark.lab
 HOST = "127.0.0.1"
 MAIN = threading.get_ident()
-MEGABYTES = 10
+MEGABYTES = 6  # more than an SSH window, less than what ends a command
 BOTH = (
     f"import sys; sys.stderr.write('e'*{MEGABYTES}000000); sys.stdout.write('o'*{MEGABYTES}000000)"
 )

@@ -44,6 +44,8 @@ def test_every_node_has_addresses_of_its_own() -> None:
 def test_a_subnet_that_a_route_touches_is_left_alone() -> None:
     assert choose_subnet(networks("192.0.2.0/24")) == "10.77.0"
     assert choose_subnet(networks("10.64.0.0/12", "10.80.0.7/32")) == "10.81.0"
+    assert choose_subnet(networks("192.0.2.0/24"), 178) == "10.255.0"
+    assert choose_subnet(networks("10.255.0.0/16"), 178) == "10.77.0", "it goes round"
     with pytest.raises(SparkctlError, match="no free"):
         choose_subnet(networks("10.0.0.0/8"))
 

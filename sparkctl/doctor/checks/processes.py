@@ -45,7 +45,7 @@ def ports(view: View, name: str) -> Iterator[Finding]:
 
 def _owner(owner: dict[str, Any]) -> str:
     whose = f"{owner['user']} (uid {owner['uid']})" if owner["user"] else f"uid {owner['uid']}"
-    if owner["pid"] is None:
+    if owner["pid"] is None or owner["command"] is None:
         return f"a process of {whose}"
     return f"pid {owner['pid']} of {whose}: {command_line(owner['command'], 120)}"
 
