@@ -10,6 +10,7 @@ import json
 import re
 import signal
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -292,9 +293,12 @@ def test_up_recovers_after_vllm_was_killed(served: Cluster) -> None:
 def test_a_worker_that_joined_by_the_management_network(served: Cluster) -> None:
     engine.inject(served.lab.base, "ray-on-management")
     try:
+        # The rank on that node is gone with its raylet, and vLLM ends, which takes it some seconds.
+        deadline = time.monotonic() + 120
+        while status(served, code=1)["vllm"].get("error") != "not running":
+            assert time.monotonic() < deadline, "vLLM outlives its rank"
         wrong, _ = examine(served.inventory)
         assert ("running.ray", "spark-2", "FAIL") in wrong
-        # What follows: the rank on that node is gone with its raylet.
         assert {check for check, _, _ in wrong} <= {
             "running.ray", "running.generation", "running.ranks",
         }  # fmt: skip
