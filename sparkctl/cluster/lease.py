@@ -29,8 +29,8 @@ SETTLE = 20.0  # seconds for calls that were interrupted to end; starts answer w
 
 
 class Lease:
-    """A lease that is held; renewed until `close`, each node's by itself: one that is slow or gone
-    must not let it expire on the others.
+    """A lease that is held; renewed until `close`, on each node separately: one that is slow or
+    gone must not let it expire on the others.
     """
 
     def __init__(self, session: Session, nodes: Sequence[Node], token: str) -> None:
@@ -195,7 +195,7 @@ def locked(cluster: str, node: str, holder: dict[str, Any]) -> LockedError:
     """The refusal that names who holds the lease, and what to do."""
     left = holder["expires_in"]
     until = (
-        "it does not expire by itself; if that run is dead, --break-lock takes the lock over"
+        "it does not expire; if that run is dead, --break-lock takes the lock over"
         if left is None
         else f"wait for it; if that run is dead, its lease expires in {left:.0f} s"
         " (--break-lock takes it over now)"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 
+from sparkctl.node import logs
+
 ENVIRONMENT = "environment.json"  # rendered for the node; holds secrets
 TOKEN = "ray-token"
-APPLIED = "applied.json"  # what `up` last started here, and how (cluster/record.py)
+APPLIED = logs.RECORD  # what `up` last started here, and how (cluster/record.py)
 
 
 # A socket of Ray's is 64 bytes longer than its directory: /session_ with the time and a pid, and

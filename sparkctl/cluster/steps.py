@@ -85,7 +85,7 @@ def stop_vllm(run: Run) -> None:
 
 
 def stop_ray(run: Run) -> None:
-    """What is left of ours on the nodes whose Ray is restarted."""
+    """End all that sparkctl started on the nodes whose Ray is restarted."""
     run.ended = run.stops
     stop(run, _ray_nodes(run), [])
 

@@ -18,7 +18,7 @@ from sparkctl.node import files
 
 RUNS = 10  # whose logs are kept
 BYTES = 32 * 2**20  # of one log until it is set aside; the first and the last set aside are kept
-RECORD = "applied.json"
+RECORD = "applied.json"  # what was started last, written by cluster/record.py
 RUN = re.compile(r"[\w-]+")
 # Runs as long as the process whose log it is. What writes a log has it open for appending, so it
 # goes on at the beginning of the emptied file; what comes between copy and truncate is lost, as
