@@ -35,7 +35,7 @@ def open_session(
     """
     from sparkctl.cluster.reach import session
     from sparkctl.inventory.loader import load
-    from sparkctl.report.waits import WaitLine
+    from sparkctl.output.waits import WaitLine
 
     loaded = load(inventory)
     if accept_new:

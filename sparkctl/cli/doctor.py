@@ -17,7 +17,7 @@ from sparkctl.cli.options import inventory_option, json_option
 if TYPE_CHECKING:
     from sparkctl.doctor.check import Check
     from sparkctl.doctor.finding import Finding
-    from sparkctl.doctor.view import View
+    from sparkctl.doctor.snapshot import View
     from sparkctl.errors import SparkctlError
 
 
@@ -89,7 +89,7 @@ def doctor(
         )
         return
     if report:
-        from sparkctl.report.pagefile import check_target
+        from sparkctl.output.pagefile import check_target
 
         check_target(report)
     view, findings = _examine(inventory, names, only, skip, passive=passive)
@@ -117,17 +117,17 @@ def doctor(
             "imitated": view.inventory.imitated,
         }
         if error:
-            from sparkctl.report.failure import document as of_error
+            from sparkctl.output.failure import document as of_error
 
             document["error"] = {**of_error(error), "exit_code": code}
         emit_json(document)
     else:
-        from sparkctl.report.doctor import print_findings, print_undecided
+        from sparkctl.output.doctor import print_findings, print_undecided
 
         print_findings(findings, view.inventory.imitated, verbose=verbose)
         print_undecided(open_nodes)
     if error:
-        from sparkctl.report.failure import show
+        from sparkctl.output.failure import show
 
         show(error, as_json=False)
     raise click.exceptions.Exit(code)
@@ -188,7 +188,7 @@ def _examine(
     if only or skip:  # a typo is told before any node is asked
         _chosen(only, skip)
     with open_session(inventory, read_only=True, partial=True, meanwhile=_load) as session:
-        from sparkctl.doctor.gather import gather
+        from sparkctl.doctor.collect import gather
         from sparkctl.doctor.runner import evaluate, pasteable, sources
 
         checks = _chosen(only, skip)
@@ -212,5 +212,5 @@ def _chosen(only: Sequence[str], skip: Sequence[str]) -> list[Check]:
 
 def _load() -> None:
     """Import the checks, which takes as long as a login."""
-    import_module("sparkctl.doctor.gather")
+    import_module("sparkctl.doctor.collect")
     import_module("sparkctl.doctor.runner")

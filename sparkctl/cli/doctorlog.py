@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from sparkctl.doctor.decide import Decision
     from sparkctl.doctor.finding import Finding
-    from sparkctl.doctor.view import View
+    from sparkctl.doctor.log_causes import Decision
+    from sparkctl.doctor.snapshot import View
     from sparkctl.fabric.nccllog.model import LogVerdict
 
 Examine = Callable[[Sequence[str]], "tuple[View, list[Finding]]"]
@@ -31,7 +31,7 @@ def diagnose(
 
     verdict = read_logs(logs)
     if not as_json:
-        from sparkctl.report.nccllog import print_verdict
+        from sparkctl.output.nccllog import print_verdict
 
         print_verdict(verdict)
     decided = _decided(verdict, examine, optional=optional) if examine else None
@@ -42,8 +42,8 @@ def diagnose(
             document["decisions"] = [asdict(d) for d in decided[1]]
         emit_json(document)
     elif decided is not None:
-        from sparkctl.report.doctor import print_findings
-        from sparkctl.report.nccllog import print_decisions
+        from sparkctl.output.doctor import print_findings
+        from sparkctl.output.nccllog import print_decisions
 
         click.echo("\nthe checks that decide, on the nodes now:")
         print_findings(decided[0], [], verbose=True)
@@ -58,7 +58,7 @@ def _decided(
 ) -> tuple[list[Finding], list[Decision]] | None:
     """What the deciding checks find, and what that says of the log's causes; None where nothing
     is open, or nobody could be asked."""
-    from sparkctl.doctor.decide import decide, deciding
+    from sparkctl.doctor.log_causes import decide, deciding
     from sparkctl.errors import SparkctlError
 
     checks = deciding(verdict)

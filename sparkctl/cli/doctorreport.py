@@ -10,7 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from sparkctl.doctor.finding import Finding
-    from sparkctl.doctor.view import View
+    from sparkctl.doctor.snapshot import View
 
 
 def report(path: Path, view: View, findings: list[Finding]) -> None:
@@ -20,9 +20,9 @@ def report(path: Path, view: View, findings: list[Finding]) -> None:
     """
     from sparkctl.doctor.masking import masking
     from sparkctl.errors import SparkctlError
-    from sparkctl.report.html import hosts, page, people
-    from sparkctl.report.pagefile import write_page
-    from sparkctl.report.withheld import note, unmaskable, withhold
+    from sparkctl.output.html import hosts, page, people
+    from sparkctl.output.pagefile import write_page
+    from sparkctl.output.withheld import note, unmaskable, withhold
 
     left_out = unmaskable(view)
     hidden = masking({*people(view), getpass.getuser()}, hosts(view))

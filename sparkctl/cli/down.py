@@ -19,7 +19,7 @@ def down(inventory: Path, as_json: bool, break_lock: bool) -> None:
 
     from sparkctl.cli.context import emit_json, open_session
     from sparkctl.cluster.down import down as take_down
-    from sparkctl.report.reporter import reporting
+    from sparkctl.output.reporter import reporting
 
     with reporting() as progress:
         progress.step("connect to the nodes")

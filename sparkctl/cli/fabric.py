@@ -10,9 +10,9 @@ import click
 from sparkctl.cli.options import inventory_option, json_option
 
 if TYPE_CHECKING:
-    from sparkctl.doctor.view import View
+    from sparkctl.doctor.snapshot import View
+    from sparkctl.fabric.hca import Device, Selection
     from sparkctl.fabric.ifname import Interface
-    from sparkctl.fabric.matcher import Device, Selection
     from sparkctl.fabric.version import Version
 
 STATES = {"up": "ACTIVE", "active": "ACTIVE", "down": "DOWN", "init": "INIT", "armed": "ARMED"}
@@ -34,8 +34,8 @@ def show(inventory: Path, as_json: bool, name: str | None) -> None:
     """
     from sparkctl.cli.context import emit_json, named, open_session
     from sparkctl.doctor.checks.gid import pinned_index
-    from sparkctl.doctor.gather import gather
-    from sparkctl.fabric.picture import picture
+    from sparkctl.doctor.collect import gather
+    from sparkctl.fabric.diagram import picture
 
     with open_session(inventory, read_only=True, partial=True) as session:
         view = gather(session, named(session.inventory, name), (), passive=True)
@@ -51,7 +51,7 @@ def show(inventory: Path, as_json: bool, name: str | None) -> None:
     if as_json:
         emit_json(document)
     else:
-        from sparkctl.report.fabric import print_picture
+        from sparkctl.output.fabric import print_picture
 
         print_picture(document)
     if errors:
@@ -87,10 +87,10 @@ def match(
     are told then, with --json NCCL_IB_HCA alone.
     """
     from sparkctl.cli.context import emit_json
+    from sparkctl.fabric.hca import select_hcas
     from sparkctl.fabric.ifname import select_interfaces
-    from sparkctl.fabric.matcher import select_hcas
     from sparkctl.fabric.version import NEWEST, parse_version
-    from sparkctl.report.fabric import print_imitated, print_selection
+    from sparkctl.output.fabric import print_imitated, print_selection
 
     version = parse_version(nccl_version) if nccl_version is not None else None
     _check_question(hca, devices, ifname, interfaces, node)
@@ -145,7 +145,7 @@ def _on_node(
     """On a node's real devices; by the values that `up` would set where none is given."""
     from sparkctl.cli.context import named, open_session
     from sparkctl.doctor.checks import selection
-    from sparkctl.doctor.gather import gather
+    from sparkctl.doctor.collect import gather
     from sparkctl.errors import RemoteError
     from sparkctl.fabric.grammar import IB_HCA, SOCKET_IFNAME
 
@@ -171,7 +171,7 @@ def _on_node(
 
 def _unread(view: View, name: str) -> str | None:
     """Why a node's fabric could not be read; None when it was."""
-    from sparkctl.doctor.view import Missing
+    from sparkctl.doctor.snapshot import Missing
 
     try:
         view.halves(name)
@@ -181,7 +181,7 @@ def _unread(view: View, name: str) -> str | None:
 
 
 def _device(text: str) -> Device:
-    from sparkctl.fabric.matcher import Device
+    from sparkctl.fabric.hca import Device
 
     name, *words = text.split(":")
     numbered = words and words[0].isascii() and words[0].isdecimal() and len(words[0]) < 4

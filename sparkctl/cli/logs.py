@@ -25,7 +25,7 @@ def logs(inventory: Path, what: str, node: str | None, follow: bool, lines: int)
     from sparkctl.cluster.logs import read_log
     from sparkctl.errors import SparkctlError
     from sparkctl.inventory.loader import load
-    from sparkctl.report.clean import raw
+    from sparkctl.output.clean import raw
     from sparkctl.text import plain
 
     out = raw(sys.stdout)

@@ -14,7 +14,7 @@ import click
 
 from sparkctl import __version__
 from sparkctl.errors import Interrupted, SparkctlError, UsageError
-from sparkctl.report.clean import cleaned
+from sparkctl.output.clean import cleaned
 
 # Name, where it is, and its line in --help: a command's module is imported when it is called.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -124,14 +124,14 @@ def _run(argv: Sequence[str]) -> int:
     except BrokenPipeError:
         raise
     except SparkctlError as error:
-        from sparkctl.report.failure import show
+        from sparkctl.output.failure import show
 
         if debug:
             traceback.print_exc()
         show(error, as_json=as_json)
         return error.exit_code
     except Exception as error:
-        from sparkctl.report.failure import show_internal
+        from sparkctl.output.failure import show_internal
 
         if debug:
             traceback.print_exc()
@@ -149,7 +149,7 @@ def interrupted(*, as_json: bool) -> int:
 
 
 def _emit(error: SparkctlError) -> None:
-    from sparkctl.report.failure import emit
+    from sparkctl.output.failure import emit
 
     emit(error)
 

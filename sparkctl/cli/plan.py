@@ -21,8 +21,8 @@ def plan(inventory: Path, as_json: bool) -> None:
     from sparkctl.cluster.difference import compare
     from sparkctl.cluster.up import desire, doubtful
     from sparkctl.doctor.preflight import preflight
-    from sparkctl.report.console import print_prose, wide_console
-    from sparkctl.report.plan import plan_document, plan_lines
+    from sparkctl.output.console import print_prose, wide_console
+    from sparkctl.output.plan import plan_document, plan_lines
 
     with open_session(inventory, read_only=True) as session:
         wish = desire(session)

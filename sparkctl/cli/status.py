@@ -28,7 +28,7 @@ def status(inventory: Path, as_json: bool, deep: bool) -> None:
     if as_json:
         emit_json({"healthy": found.healthy, **asdict(found)})
     else:
-        from sparkctl.report.status import print_status
+        from sparkctl.output.status import print_status
 
         print_status(found)
     if not found.healthy:

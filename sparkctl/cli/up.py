@@ -47,7 +47,7 @@ def up(
     from sparkctl.cluster import up as cluster
     from sparkctl.doctor.preflight import preflight, refuse
     from sparkctl.doctor.runner import choose_checks
-    from sparkctl.report.reporter import reporting
+    from sparkctl.output.reporter import reporting
 
     choose_checks(skip=ignore)  # a typo is reported before any node is reached
 

@@ -33,7 +33,7 @@ def validate(inventory: Path, as_json: bool, connect: bool) -> None:
     reached: list[tuple[str, str | None]] = []
     if connect:
         from sparkctl.cluster.reach import reach
-        from sparkctl.report.waits import WaitLine
+        from sparkctl.output.waits import WaitLine
 
         with WaitLine() as line:
             reached = reach(loaded, line.watch)

@@ -11,7 +11,7 @@ from sparkctl.cluster.places import temp_dir
 from sparkctl.cluster.session import Session
 from sparkctl.cluster.steps import STOP_GRACE, remaining
 from sparkctl.inventory.models import Node
-from sparkctl.report.reporter import Reporter
+from sparkctl.output.reporter import Reporter
 from sparkctl.secret.text import command_line
 
 
@@ -46,9 +46,9 @@ def down(session: Session, reporter: Reporter, *, break_lock: bool = False) -> D
     with hold(session, reporter.note, "down", reached, force=break_lock, partial=True) as failed:
         report.failed.update({name: str(error) for name, error in failed.items()})
         for title, role, target, request in (
-            ("stop vLLM", None, "ending.stop", {"roles": ["vllm"], "grace": STOP_GRACE}),
-            ("stop the Ray workers", "worker", "ending.clear", where),
-            ("stop the Ray head", "head", "ending.clear", where),
+            ("stop vLLM", None, "stop.stop", {"roles": ["vllm"], "grace": STOP_GRACE}),
+            ("stop the Ray workers", "worker", "stop.clear", where),
+            ("stop the Ray head", "head", "stop.clear", where),
         ):
             nodes = [n for n in reached if role in (None, n.role) and n.name not in report.failed]
             if nodes:

@@ -19,8 +19,8 @@ from typing import Any
 from sparkctl.cluster.session import Session
 from sparkctl.errors import LeaseLostError, LockedError, RemoteError, SparkctlError, combined
 from sparkctl.inventory.models import Node
-from sparkctl.remote.aside import aside
 from sparkctl.remote.fanout import each
+from sparkctl.remote.interruptible import aside
 
 SECONDS = 30.0  # that a lease holds without being renewed: a laptop's hiccup, not its sleep
 INTERVAL = SECONDS / 3

@@ -8,12 +8,12 @@ from sparkctl.cluster.session import Session
 from sparkctl.cluster.watch import DAY
 from sparkctl.facts.decode import FOLLOW, decode
 from sparkctl.inventory.models import Node
-from sparkctl.remote import nodecall
+from sparkctl.remote import node_rpc
 
 
 def read_log(session: Session, node: Node, what: str, *, lines: int, follow: bool) -> Iterator[str]:
     """Pieces of the log's text: its last `lines` lines, then, with `follow`, what comes."""
-    command = nodecall.call(
+    command = node_rpc.call(
         FOLLOW,
         {
             "cluster": session.inventory.cluster,

@@ -15,8 +15,8 @@ from sparkctl.errors import ConnectError, InventoryError, SparkctlError
 from sparkctl.facts.decode import PROBE, decode
 from sparkctl.inventory.layers import load_layers
 from sparkctl.inventory.models import Inventory, Node
-from sparkctl.inventory.rules import worker_range
-from sparkctl.remote import nodecall
+from sparkctl.inventory.validate import worker_range
+from sparkctl.remote import node_rpc
 from sparkctl.remote.command import LIMIT
 from sparkctl.remote.connection import Connection
 from sparkctl.remote.fanout import GroupResult, each
@@ -70,7 +70,7 @@ class Session:
         lease no more. A key that the answer lacks raises Missing.
         """
         lease = self._guard() if mutates and leased else None
-        command = nodecall.call(
+        command = node_rpc.call(
             target,
             {"cluster": self.inventory.cluster, **request},
             timeout=timeout,
@@ -81,7 +81,7 @@ class Session:
             limit=limit,
         )
         result = self._connection(node).run(command)
-        if lease is not None and result.status == nodecall.STALE:
+        if lease is not None and result.status == node_rpc.STALE:
             stale = decode("lease.stale", result.stdout, node.name, command.title)
             raise lease.refused(node.name, stale["holder"])
         answer = decode(target, result.check().stdout, node.name, command.title)

@@ -46,7 +46,7 @@ def stop(run: Run, nodes: Iterable[Node], roles: list[str], only: str | None = N
     answers = check_all(
         run.session.ask_all(
             nodes,
-            "ending.stop",
+            "stop.stop",
             lambda _: {"roles": roles, "grace": STOP_GRACE, "run": only},
             timeout=STOP_GRACE + 30,
             title=f"ending {' and '.join(roles)}",
@@ -123,7 +123,7 @@ def write_files(run: Run) -> None:
 
 def _remove_files(run: Run, node: Node) -> None:
     where = {"temp_dir": temp_dir(run.cluster)}
-    run.session.ask(node, "ending.remove", where, title="removing our files")
+    run.session.ask(node, "stop.remove", where, title="removing our files")
 
 
 def _start_ray(run: Run, nodes: list[Node]) -> None:

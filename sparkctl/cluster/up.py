@@ -18,7 +18,7 @@ from sparkctl.cluster.wish import Wish, make_wish
 from sparkctl.errors import PreflightError
 from sparkctl.inventory.layers import load_layers
 from sparkctl.node import modelpath
-from sparkctl.report.reporter import Reporter
+from sparkctl.output.reporter import Reporter
 from sparkctl.serving.rules import warnings
 
 STEPS = (

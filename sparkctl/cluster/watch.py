@@ -13,7 +13,7 @@ from sparkctl.cluster.run import Run
 from sparkctl.errors import RemoteError, ServingError
 from sparkctl.facts.decode import FOLLOW, decode
 from sparkctl.node.follow import INTERVAL
-from sparkctl.remote import nodecall
+from sparkctl.remote import node_rpc
 from sparkctl.serving.diagnosis import explain_vllm
 from sparkctl.serving.progress import Progress
 
@@ -55,7 +55,7 @@ def _log(run: Run, started: dict[str, Any]) -> Iterator[Iterator[Event | None]]:
         "pid": started["pid"],
         "started": started["started"],
     }
-    command = nodecall.call(FOLLOW, request, timeout=DAY, mutates=False, title="vLLM log")
+    command = node_rpc.call(FOLLOW, request, timeout=DAY, mutates=False, title="vLLM log")
     name = run.session.inventory.head.name
     head = run.session.pool.connections[name]
     with head.stream(command, timeout=5 * INTERVAL) as lines:

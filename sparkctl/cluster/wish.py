@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sparkctl.cluster.places import TOKEN, ray_dir, temp_dir
-from sparkctl.fabric.choice import FabricChoice
-from sparkctl.fabric.select import choose
+from sparkctl.fabric.port_selection import choose
+from sparkctl.fabric.selection import FabricChoice
 from sparkctl.inventory.models import Inventory, Node
 from sparkctl.serving.commandline import ray_head_argv, ray_worker_argv, vllm_argv
 from sparkctl.serving.environment import Layer, Setting, render

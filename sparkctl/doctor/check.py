@@ -9,11 +9,11 @@ from itertools import combinations
 
 from sparkctl.cluster.known import Missing
 from sparkctl.doctor.finding import Finding, unknown
-from sparkctl.doctor.view import View
+from sparkctl.doctor.snapshot import View
 
 
 class Source(Enum):
-    """What has to be gathered for a check, beside the nodes' facts (doctor/gather.py)."""
+    """What has to be gathered for a check, beside the nodes' facts (doctor/collect.py)."""
 
     PEERS = "peers"  # pings and connections between the nodes
     IMPORTS = "imports"  # importing the runtime's packages

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sparkctl.cluster.session import Session
+from sparkctl.doctor.collect import gather
 from sparkctl.doctor.finding import Finding, Severity
-from sparkctl.doctor.gather import gather
 from sparkctl.doctor.remedy import Action, Removal
 from sparkctl.doctor.runner import UNDECIDED, choose_checks, evaluate, sources
 from sparkctl.errors import RemoteError, SparkctlError

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from sparkctl.cluster.session import Session
-from sparkctl.doctor.catalog import CHECKS
+from sparkctl.doctor.collect import gather
 from sparkctl.doctor.finding import Finding
-from sparkctl.doctor.gather import gather
 from sparkctl.doctor.runner import choose_checks, evaluate, failed, sources
+from sparkctl.doctor.table import CHECKS
 from sparkctl.errors import PreflightError
 
 

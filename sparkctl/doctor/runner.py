@@ -7,10 +7,10 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from sparkctl.cluster.known import Missing
-from sparkctl.doctor.catalog import CHECKS
 from sparkctl.doctor.check import Check, Source, subjects
 from sparkctl.doctor.finding import ORDER, Finding, Severity, unknown
-from sparkctl.doctor.view import View
+from sparkctl.doctor.snapshot import View
+from sparkctl.doctor.table import CHECKS
 from sparkctl.errors import UsageError
 
 UNDECIDED = (Severity.UNKNOWN, Severity.CRASH)

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv6Address, ip_address, ip_interface
 
 from sparkctl.fabric.grammar import ANY, LIMITS, SOCKET_IFNAME, parse
-from sparkctl.fabric.matcher import Selection, Verdict, judge
-from sparkctl.fabric.suspects import suspects
+from sparkctl.fabric.hca import Selection, Verdict, judge
+from sparkctl.fabric.lint import suspects
 from sparkctl.fabric.version import NEWEST, RUNNING_ONLY, VIRBR_LAST, Version
 
 MOST = LIMITS[SOCKET_IFNAME]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
 
-from sparkctl.fabric.pairing import Link, beside, links
+from sparkctl.fabric.cabling import Link, beside, links
 from sparkctl.fabric.topology import Half
 
 

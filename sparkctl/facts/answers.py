@@ -181,9 +181,9 @@ class Followed(Shape):
 SHAPES: dict[str, Any] = {
     "change.run": Nothing,
     "completion.ask": Completion,
-    "ending.clear": Cleared,
-    "ending.remove": Removed,
-    "ending.stop": Stopped,
+    "stop.clear": Cleared,
+    "stop.remove": Removed,
+    "stop.stop": Stopped,
     "files.read": dict[Name, str | None],
     "files.write": Changed,
     "follow.follow": Followed,

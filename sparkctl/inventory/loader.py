@@ -8,11 +8,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from sparkctl.errors import InventoryError
-from sparkctl.inventory import problem, rules, yamlread
-from sparkctl.inventory.known import known, prefixes
-from sparkctl.inventory.messages import message
+from sparkctl.inventory import paths, validate, yamlread
+from sparkctl.inventory.error_text import message
 from sparkctl.inventory.models import Inventory
-from sparkctl.inventory.problem import Problem, dotted, shown
+from sparkctl.inventory.partial import known, prefixes
+from sparkctl.inventory.paths import Problem, dotted, shown
 
 _NOWHERE = object()
 HINT = "`sparkctl init` writes a commented example; README.md has the reference"
@@ -68,7 +68,7 @@ def _validate(value: Any) -> tuple[Inventory | None, list[Problem]]:
     try:
         inventory = Inventory.model_validate(value)
     except ValidationError as error:
-        problems: dict[problem.Path, Problem] = {}
+        problems: dict[paths.Path, Problem] = {}
         for detail in error.errors():
             path = _known_part(detail["loc"], value, detail["type"])
             at_key = detail["type"] == "extra_forbidden" or detail["loc"][-1] == "[key]"
@@ -77,11 +77,11 @@ def _validate(value: Any) -> tuple[Inventory | None, list[Problem]]:
         above = {path[:n] for path in problems for n in range(len(path))}
         found = [p for path, p in problems.items() if path not in above or p.at_key]
         rest = known(Inventory, value, prefixes(problems.keys()))
-        return None, [*found, *rules.check(rest)]
-    return inventory, list(rules.check(inventory))
+        return None, [*found, *validate.check(rest)]
+    return inventory, list(validate.check(inventory))
 
 
-def _known_part(loc: problem.Path, value: Any, kind: str) -> problem.Path:
+def _known_part(loc: paths.Path, value: Any, kind: str) -> paths.Path:
     """The part of pydantic's loc that stands in the file: union branches are no keys."""
     path: list[str | int] = []
     for part in loc:

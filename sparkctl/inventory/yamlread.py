@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from sparkctl.inventory.problem import Path, dotted, short, shown, unsecret
+from sparkctl.inventory.paths import Path, dotted, short, shown, unsecret
 from sparkctl.secret.names import MASK, is_secret
 from sparkctl.text import UNPRINTABLE, one_line
 

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sparkctl.node import accounts, modelpath
+from sparkctl.node import modelpath, users
 
 DESCRIPTIONS = ("config.json", "model.safetensors.index.json")
 HEADER_LIMIT = 100 * 2**20  # safetensors' own bound for the JSON header
@@ -55,7 +55,7 @@ def checkpoint(request: dict[str, Any]) -> dict[str, Any]:
 def _owned(path: Path) -> dict[str, Any]:
     """Whose a file is that may not be read."""
     status = path.stat()
-    return {"name": path.name, "uid": status.st_uid, "user": accounts.name(status.st_uid),
+    return {"name": path.name, "uid": status.st_uid, "user": users.name(status.st_uid),
             "mode": f"{status.st_mode & 0o7777:04o}"}  # fmt: skip
 
 

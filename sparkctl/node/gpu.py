@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sparkctl.node.programs import Started, start
+from sparkctl.node.subprocesses import Started, start
 
 TIMEOUT = 5.0  # seconds: a healthy one takes 0.1; a wedged driver never answers
 

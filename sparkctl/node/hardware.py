@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from sparkctl.node.programs import Started
+from sparkctl.node.subprocesses import Started
 
 TIMEOUT = 5.0  # seconds for ip(8), which takes some milliseconds
 NET = Path("/sys/class/net")

@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from sparkctl.node import verbs
-from sparkctl.node.programs import start
+from sparkctl.node.subprocesses import start
 
 PING_SECONDS = 2
 CONNECT_SECONDS = 2.0

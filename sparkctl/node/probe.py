@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from sparkctl.node import (
-    accounts,
     checkpoint,
     files,
     gpu,
@@ -25,10 +24,11 @@ from sparkctl.node import (
     running,
     settings,
     system,
+    users,
     verbs,
 )
-from sparkctl.node.bounded import bounded
-from sparkctl.node.programs import start
+from sparkctl.node.subprocesses import start
+from sparkctl.node.timeout import bounded
 
 # A whole probe stays within the 60 s of its call even when every group hangs.
 GROUP_SECONDS, ALL_SECONDS, LEAST_SECONDS = 6.0, 40.0, 1.0
@@ -70,7 +70,7 @@ def probe(request: dict[str, Any]) -> dict[str, Any]:
         "counters": lambda: verbs.counters(request),
         "settings": lambda: settings.settings(request),
         "persistence": lambda: persistence.persistence(request),
-        "people": lambda: accounts.people(p.uid for p in table()),
+        "people": lambda: users.people(p.uid for p in table()),
         "runtime": lambda: _runtime(Path(request["venv"]).expanduser()),
         "model_config": lambda: modelconfig.modelconfig(request),
         "model": lambda: checkpoint.checkpoint(request),
@@ -153,7 +153,7 @@ def _listeners(request: dict[str, Any], table: list[processes.Process]) -> list[
                 sockets[f"socket:[{fields[9]}]"] = {
                     "port": port,
                     "uid": uid,
-                    "user": accounts.name(uid),
+                    "user": users.name(uid),
                 }
     found = []
     for process in table if sockets else []:

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from sparkctl.node.bounded import bounded
+from sparkctl.node.timeout import bounded
 
 FILE_SECONDS = 4.0  # less than the whole group has (node/probe.py): then the file is named
 # What changes the fabric; no name among them can hold a secret.

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from sparkctl.node import modelpath, processes
-from sparkctl.node.bounded import bounded
-from sparkctl.node.programs import start
+from sparkctl.node.subprocesses import start
+from sparkctl.node.timeout import bounded
 
 UNLIMITED = -1
 DISK_SECONDS = 1.5  # for each; a network's that hangs does not answer at all

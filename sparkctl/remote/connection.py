@@ -12,10 +12,10 @@ import paramiko
 
 from sparkctl.errors import RemoteTimeout, SparkctlError
 from sparkctl.inventory.models import Ssh
-from sparkctl.remote import login, streams
-from sparkctl.remote.aside import aside
-from sparkctl.remote.channels import OPEN_TIMEOUT, Channels
+from sparkctl.remote import login, ssh_io
 from sparkctl.remote.command import KILL_GRACE, Command, Result
+from sparkctl.remote.interruptible import aside
+from sparkctl.remote.ssh_sessions import OPEN_TIMEOUT, Channels
 
 LEAST_START = 5.0  # seconds that a login shell has to start a command: a busy node needs some
 TIMED_OUT = (124, 137)  # timeout(1): after TERM, and after KILL
@@ -103,7 +103,7 @@ class Connection:
             deadline = start + command.timeout + KILL_GRACE + OPEN_TIMEOUT
             output = self._channels.output(deadline)
             with self._channels.bounded(channel, command):
-                stdout, stderr = streams.exchange(
+                stdout, stderr = ssh_io.exchange(
                     channel, command.stdin, output, deadline, command.limit
                 )
             if time.monotonic() > deadline and not channel.exit_status_ready():
@@ -144,9 +144,9 @@ class Connection:
     def _lines(
         self, channel: paramiko.Channel, command: Command, timeout: float
     ) -> Iterator[str | None]:
-        start, errors = time.monotonic(), streams.Ends()
+        start, errors = time.monotonic(), ssh_io.Ends()
         output = self._channels.output(start + command.timeout)
-        batches = streams.lines(channel, timeout, output, errors)
+        batches = ssh_io.lines(channel, timeout, output, errors)
         with self._channels.bounded(channel, command):
             while (batch := aside(lambda: next(batches, None))) is not None:
                 yield from batch

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from sparkctl.fabric.nccllog.advice import ADVICE
-from sparkctl.fabric.nccllog.faults import fault
+from sparkctl.fabric.nccllog.errors import fault
 from sparkctl.fabric.nccllog.lines import parse
 from sparkctl.fabric.nccllog.reader import Reader
 from sparkctl.serving.progress import is_cause

@@ -12,13 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sparkctl.errors import InventoryError, UsageError
-from sparkctl.fabric.choice import FabricChoice
+from sparkctl.fabric.selection import FabricChoice
 from sparkctl.inventory.models import Inventory, Node
 from sparkctl.secret.value import Secret, masked, protected_text, revealed
 from sparkctl.serving.secretarguments import API_KEY, variables
 
 # The recipe for a pair, so that a cluster serves without any layer. What the names mean to NCCL
-# and Gloo: fabric/matcher.py. From vLLM 0.22.1 what a node has set itself wins over what the
+# and Gloo: fabric/hca.py. From vLLM 0.22.1 what a node has set itself wins over what the
 # driver carries over to Ray's workers, so each node may have its own NCCL_IB_HCA.
 BUILT_IN: dict[str, str] = {
     # One literal interface for Gloo and vLLM's own TCP, the same for NCCL's bootstrap and UCX.

@@ -15,8 +15,8 @@ from click.testing import CliRunner, Result
 from sparkctl.cli.doctor import doctor
 from sparkctl.cli.up import up
 from sparkctl.cluster.up import UpReport
-from sparkctl.doctor.catalog import CHECKS
-from sparkctl.doctor.view import View
+from sparkctl.doctor.snapshot import View
+from sparkctl.doctor.table import CHECKS
 from sparkctl.errors import UsageError
 from tests.cli.test_cli import ROOT, sparkctl
 from tests.unit.doctorview import healthy
@@ -68,7 +68,7 @@ def view(monkeypatch: pytest.MonkeyPatch) -> View:
         yield SimpleNamespace(inventory=captured.inventory)
 
     monkeypatch.setattr("sparkctl.cli.context.open_session", opened)
-    for module in ("sparkctl.doctor.gather", "sparkctl.doctor.preflight"):
+    for module in ("sparkctl.doctor.collect", "sparkctl.doctor.preflight"):
         monkeypatch.setattr(f"{module}.gather", lambda *_, **__: captured)
     return captured
 

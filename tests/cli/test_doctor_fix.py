@@ -17,7 +17,7 @@ from sparkctl.cli.doctor import doctor
 from sparkctl.cluster.places import APPLIED
 from sparkctl.doctor.fix import carry_out, plan
 from sparkctl.doctor.runner import choose_checks, evaluate
-from sparkctl.doctor.view import View
+from sparkctl.doctor.snapshot import View
 from sparkctl.errors import ConnectError, RemoteError, SparkctlError
 from sparkctl.remote.fanout import GroupResult
 from tests.unit.doctorview import healthy

@@ -15,7 +15,7 @@ import pytest
 from sparkctl.cli.doctorlog import diagnose
 from sparkctl.doctor.finding import Finding
 from sparkctl.doctor.runner import choose_checks, evaluate
-from sparkctl.doctor.view import View
+from sparkctl.doctor.snapshot import View
 from tests.cli.test_cli import sparkctl
 from tests.unit.doctorview import healthy
 from tests.unit.nccllogs import CASES, HEALTHY, REAL, process

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from sparkctl.fabric.picture import picture
-from sparkctl.report.fabric import print_picture
+from sparkctl.fabric.diagram import picture
+from sparkctl.output.fabric import print_picture
 from tests.cli.test_cli import sparkctl
 from tests.unit.doctorview import healthy
 

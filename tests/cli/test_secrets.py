@@ -18,7 +18,7 @@ from sparkctl.cluster.session import Session
 from sparkctl.inventory.loader import load
 from tests.cli.test_cli import sparkctl
 from tests.unit.doctorview import INVENTORY, healthy
-from tests.unit.test_doctor_gather import Pool
+from tests.unit.test_doctor_collect import Pool
 
 PW = "Pw-Of-Theirs"
 PLANTED = INVENTORY.replace(

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from sparkctl.cli.context import open_session
-from sparkctl.doctor.gather import gather
+from sparkctl.doctor.collect import gather
 from sparkctl.doctor.runner import choose_checks, evaluate, sources
-from sparkctl.doctor.view import View
+from sparkctl.doctor.snapshot import View
 
 Wrong = set[tuple[str, str | None, str]]
 # Of the facts, what changes by itself.

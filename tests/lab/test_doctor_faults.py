@@ -143,7 +143,7 @@ def test_fix_asks_and_takes_no_for_an_answer(cluster: Cluster) -> None:
 
 def test_the_doctor_cannot_change_a_node(cluster: Cluster) -> None:
     from sparkctl.cli.context import open_session
-    from sparkctl.doctor.gather import gather
+    from sparkctl.doctor.collect import gather
 
     engine.inject(cluster.lab.base, "mtu-1500")
     with open_session(cluster.inventory, read_only=True) as session:

@@ -20,7 +20,7 @@ from sparkctl.inventory.models import Inventory
 from sparkctl.remote.command import Command
 from sparkctl.remote.connection import Connection, connect
 from sparkctl.remote.pool import Pool
-from sparkctl.remote.streams import ENDS
+from sparkctl.remote.ssh_io import ENDS
 from tests.lab.conftest import Sshd, free_port
 
 pytestmark = pytest.mark.lab

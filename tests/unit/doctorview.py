@@ -7,10 +7,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sparkctl.doctor.catalog import CHECKS
 from sparkctl.doctor.finding import Finding
 from sparkctl.doctor.runner import evaluate
-from sparkctl.doctor.view import View
+from sparkctl.doctor.snapshot import View
+from sparkctl.doctor.table import CHECKS
 from sparkctl.inventory.loader import parse
 from sparkctl.inventory.models import Inventory
 

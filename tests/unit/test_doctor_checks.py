@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from sparkctl.cluster.record import make, text
-from sparkctl.doctor.catalog import CHECKS
 from sparkctl.doctor.explain import entries
 from sparkctl.doctor.finding import Finding, Severity
-from sparkctl.doctor.view import View
+from sparkctl.doctor.snapshot import View
+from sparkctl.doctor.table import CHECKS
 from sparkctl.serving.environment import Layer
 from tests.unit.doctorview import INVENTORY, examined, healthy, wrong
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sparkctl.doctor.finding import Finding
-from sparkctl.doctor.view import View
+from sparkctl.doctor.snapshot import View
 from tests.unit.doctorview import INVENTORY, examined, healthy
 
 LINE = "\n  - {{name: spark-{n}, host: 10.77.0.1{n}, role: worker}}"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sparkctl.doctor.finding import Finding
-from sparkctl.doctor.view import View
+from sparkctl.doctor.snapshot import View
 from tests.unit.doctorview import INVENTORY, examined, healthy, wrong
 
 ONE, TWO, THREE = "spark-1", "spark-2", "spark-3"
@@ -222,7 +222,7 @@ def three(subnets: Mapping[str, tuple[int, ...]], fabric: str = "{}", more: str 
 
 
 def pinged(view: View) -> View:
-    from sparkctl.doctor.gather import _pings
+    from sparkctl.doctor.collect import _pings
 
     names = [n.name for n in view.inventory.nodes]
     sent = {a: [p for b in names if b != a for p in _pings(view, a, b)] for a in names}

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from sparkctl.doctor.catalog import CHECKS
 from sparkctl.doctor.finding import Finding, Severity
 from sparkctl.doctor.runner import evaluate
-from sparkctl.doctor.view import View
+from sparkctl.doctor.snapshot import View
+from sparkctl.doctor.table import CHECKS
 from tests.unit.doctorview import healthy
 
 TWO = "spark-2"

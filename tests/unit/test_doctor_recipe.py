@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sparkctl.doctor.finding import Finding
-from sparkctl.doctor.view import View
+from sparkctl.doctor.snapshot import View
 from tests.unit.doctorview import INVENTORY, examined, healthy, wrong
 
 ONE, TWO = "spark-1", "spark-2"

@@ -11,7 +11,7 @@ from sparkctl.doctor.finding import Finding
 from sparkctl.doctor.fix import plan
 from sparkctl.doctor.remedy import Action, Remedy
 from sparkctl.doctor.runner import pasteable
-from sparkctl.doctor.view import View
+from sparkctl.doctor.snapshot import View
 from tests.unit.doctorview import INVENTORY, examined, healthy
 
 TWO = "spark-2"

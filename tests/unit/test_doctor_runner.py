@@ -17,10 +17,10 @@ from sparkctl.doctor.masking import masking
 from sparkctl.doctor.preflight import refuse
 from sparkctl.doctor.remedy import Action, Removal
 from sparkctl.doctor.runner import choose_checks, counts, evaluate, failed, sources
-from sparkctl.doctor.view import View
+from sparkctl.doctor.snapshot import View
 from sparkctl.errors import PreflightError, SparkctlError, UsageError
-from sparkctl.report.doctor import print_findings, summary
-from sparkctl.report.html import hosts, page, people
+from sparkctl.output.doctor import print_findings, summary
+from sparkctl.output.html import hosts, page, people
 from sparkctl.secret.text import command_line, secretless
 from tests.unit.doctorview import INVENTORY, examined, healthy
 
@@ -90,12 +90,12 @@ def test_low_memory_with_nothing_running_drops_the_page_cache() -> None:
 
 def test_ending_a_leftover_names_its_run_and_never_all() -> None:
     removals = [p.action for p in plan(examined(faulty())) if isinstance(p.action, Removal)]
-    assert [r.target for r in removals] == ["ending.stop", "ending.remove"]
+    assert [r.target for r in removals] == ["stop.stop", "stop.remove"]
     assert removals[0].request["run"] == "old"
     view = faulty()
     view.facts("spark-2")["ours"][0]["run"] = ""  # a mark without a run: whose it is is not known
     targets = [p.action.target for p in plan(examined(view)) if isinstance(p.action, Removal)]
-    assert "ending.stop" not in targets
+    assert "stop.stop" not in targets
 
 
 def test_each_change_is_tried_and_its_error_kept() -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from sparkctl.doctor.decide import deciding
 from sparkctl.doctor.finding import Finding
-from sparkctl.doctor.view import View
+from sparkctl.doctor.log_causes import deciding
+from sparkctl.doctor.snapshot import View
 from tests.unit.doctorview import INVENTORY, examined, healthy, wrong
 from tests.unit.nccllogs import (
     CONNECTED,

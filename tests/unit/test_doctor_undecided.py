@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sparkctl.doctor.runner import choose_checks, evaluate, undecided
-from sparkctl.doctor.view import View
+from sparkctl.doctor.snapshot import View
 from sparkctl.errors import ConnectError
 from tests.unit.doctorview import healthy
 

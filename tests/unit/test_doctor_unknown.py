@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from sparkctl.doctor.catalog import CHECKS
 from sparkctl.doctor.finding import Finding
-from sparkctl.doctor.view import Missing, View
+from sparkctl.doctor.snapshot import Missing, View
+from sparkctl.doctor.table import CHECKS
 from sparkctl.errors import AuthError, RemoteTimeout
 from sparkctl.fabric.version import NEWEST
 from sparkctl.serving.environment import Layer

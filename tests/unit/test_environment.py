@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sparkctl.errors import InventoryError, UsageError
-from sparkctl.fabric.choice import FabricChoice
+from sparkctl.fabric.selection import FabricChoice
 from sparkctl.inventory.loader import parse
 from sparkctl.inventory.models import Inventory
 from sparkctl.secret.value import masked

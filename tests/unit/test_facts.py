@@ -22,7 +22,6 @@ from sparkctl.facts.probe import GROUPS, Scalars
 from sparkctl.inventory.loader import parse
 from sparkctl.node import (
     checkpoint,
-    ending,
     files,
     imports,
     launch,
@@ -30,6 +29,7 @@ from sparkctl.node import (
     nccllines,
     peers,
     sharedmemory,
+    stop,
     verbs,
 )
 from sparkctl.node import follow as following
@@ -101,9 +101,9 @@ def test_what_other_functions_give_has_the_declared_shape(
         "lease.renew": lease.renew(other),
         "lease.stale": lease.stale(other),
         "lease.release": lease.release(owned),
-        "ending.clear": ending.clear({**name, "temp_dir": str(tmp_path / "none")}),
-        "ending.stop": ending.stop({**name, "roles": []}),
-        "ending.remove": ending.remove({**name, "temp_dir": str(tmp_path / "none")}),
+        "stop.clear": stop.clear({**name, "temp_dir": str(tmp_path / "none")}),
+        "stop.stop": stop.stop({**name, "roles": []}),
+        "stop.remove": stop.remove({**name, "temp_dir": str(tmp_path / "none")}),
         "imports.imports": imports.imports({"modules": ["json", "no_such_module"]}),
         "nccllines.lines": nccllines.lines({"path": str(tmp_path / "log")}),
         "peers.peers": peers.peers({"pings": [], "connects": [

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from sparkctl.fabric.hca import Selection
 from sparkctl.fabric.ifname import Interface, select_interfaces
-from sparkctl.fabric.matcher import Selection
 from sparkctl.fabric.version import NEWEST, Version
 
 LINKS = ("enP7s7", "enp1s0f0np0", "enp1s0f1np1", "enP2p1s0f0np0", "lo", "docker0", "virbr0")

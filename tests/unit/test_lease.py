@@ -20,7 +20,7 @@ from sparkctl.cluster import lease as held
 from sparkctl.cluster.session import Session
 from sparkctl.errors import LeaseLostError, LockedError, RemoteError, SparkctlError, combined
 from sparkctl.inventory.loader import parse
-from sparkctl.node import ending, files, lease
+from sparkctl.node import files, lease, stop
 from sparkctl.remote.command import Command, Result
 from tests.unit.test_inventory import GOOD
 from tests.unit.test_run import Told
@@ -262,7 +262,7 @@ def test_what_else_is_there_stays(home: Path) -> None:
     lease.release({"cluster": "c", "token": "t"})
     assert {p.name for p in (home / ".sparkctl/c").iterdir()} == {"a", lease.GUARD}
     take("t")
-    assert ending.remove({"cluster": "c", "temp_dir": "/nonexistent"})["removed"] != []
+    assert stop.remove({"cluster": "c", "temp_dir": "/nonexistent"})["removed"] != []
     assert stale("t") is None, "`down` keeps its lease to the end"
     lease.release({"cluster": "c", "token": "t"})
     assert list(home.iterdir()) == []

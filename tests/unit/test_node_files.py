@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sparkctl.cluster import places
-from sparkctl.node import ending, files, follow
+from sparkctl.node import files, follow, stop
 
 
 @pytest.fixture(autouse=True)
@@ -53,10 +53,10 @@ def test_remove_leaves_no_trace_and_touches_no_link(home: Path) -> None:
     users.mkdir()
     files.write({"cluster": "c", "files": {"a": "1"}, "temp_dir": str(temp)})
     assert (temp / "tmp").is_dir()
-    assert len(ending.remove({"cluster": "c", "temp_dir": str(temp)})["removed"]) == 2
+    assert len(stop.remove({"cluster": "c", "temp_dir": str(temp)})["removed"]) == 2
     assert sorted(p.name for p in home.iterdir()) == ["users"]
     (home / "link").symlink_to(users)
-    assert ending.remove({"cluster": "c", "temp_dir": str(home / "link")}) == {"removed": []}
+    assert stop.remove({"cluster": "c", "temp_dir": str(home / "link")}) == {"removed": []}
     assert users.is_dir()
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sparkctl.node import bounded, hardware, peers, probe, processes, programs, settings, system
+from sparkctl.node import hardware, peers, probe, processes, settings, subprocesses, system, timeout
 
 REQUEST = {"cluster": "c", "venv": "/nowhere", "model": "/", "ports": [], "temp_dir": "/nowhere",
            "names": []}  # fmt: skip
@@ -33,11 +33,11 @@ def stub(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_bounded_read_gives_its_answer_or_its_error(hang: threading.Event) -> None:
-    assert bounded.bounded(lambda: None, 5) is None
+    assert timeout.bounded(lambda: None, 5) is None
     with pytest.raises(KeyError):
-        bounded.bounded(lambda: REQUEST["x"], 5)
+        timeout.bounded(lambda: REQUEST["x"], 5)
     with pytest.raises(TimeoutError, match=r"no answer within 0\.1 s"):
-        bounded.bounded(hang.wait, 0.1)
+        timeout.bounded(hang.wait, 0.1)
 
 
 def test_a_group_that_hangs_loses_no_other(
@@ -95,10 +95,10 @@ def test_a_sudo_that_hangs_is_ended_and_unknown(
     stub(tmp_path, "sudo", monkeypatch)
     monkeypatch.setattr(system, "SUDO_SECONDS", 0.2)
     monkeypatch.setattr(os, "getuid", lambda: 1000)
-    started: list[programs.Started] = []
+    started: list[subprocesses.Started] = []
 
-    def start(argv: list[str]) -> programs.Started:
-        started.append(programs.start(argv))
+    def start(argv: list[str]) -> subprocesses.Started:
+        started.append(subprocesses.start(argv))
         return started[-1]
 
     monkeypatch.setattr(system, "start", start)
@@ -111,7 +111,7 @@ def test_a_sudo_that_hangs_is_ended_and_unknown(
 def test_no_ip_is_no_node_without_interfaces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(OSError, match="ip: No such file"):
-        hardware.interfaces(programs.start(["ip", "-json", "address", "show"]))
+        hardware.interfaces(subprocesses.start(["ip", "-json", "address", "show"]))
 
 
 def test_a_ping_that_cannot_be_started_has_that_as_its_problem(

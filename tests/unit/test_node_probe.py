@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from sparkctl.node import accounts, checkpoint, modelconfig, probe, processes, system
+from sparkctl.node import checkpoint, modelconfig, probe, processes, system, users
 
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  …"
 REQUEST = {"ports": [6379, 30000], "worker_ports": [10002, 10009]}
@@ -83,9 +83,9 @@ def test_people_are_the_accounts_that_are_no_service(
 ) -> None:
     passwd = tmp_path / "passwd"
     passwd.write_text("root:x:0:0::/root:/bin/sh\nbob:x:1000:1000::/:\nnobody:x:65534:1::/:\n+::\n")
-    monkeypatch.setattr(accounts, "PASSWD", passwd)
-    monkeypatch.setattr(accounts, "name", {1001: "anna", 4242: "", 33: "www"}.get)
-    assert accounts.people([0, 1000, 1001, 4242, 33]) == ["anna", "bob"]
+    monkeypatch.setattr(users, "PASSWD", passwd)
+    monkeypatch.setattr(users, "name", {1001: "anna", 4242: "", 33: "www"}.get)
+    assert users.people([0, 1000, 1001, 4242, 33]) == ["anna", "bob"]
 
 
 def shard(path: Path, size: int = 4) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sparkctl.node import ending, files, processes
+from sparkctl.node import files, processes, stop
 
 CLUSTER = f"test-{os.getpid()}"
 SLEEP = [sys.executable, "-c", "import time; print(flush=True); time.sleep(300)"]
@@ -41,7 +41,7 @@ def start() -> Iterator[Start]:
         return process
 
     yield run
-    ending.stop({"cluster": CLUSTER, "grace": 0.1})
+    stop.stop({"cluster": CLUSTER, "grace": 0.1})
     for process in begun:
         process.kill()
         process.wait()
@@ -49,7 +49,7 @@ def start() -> Iterator[Start]:
 
 def test_only_the_marked_cluster_is_ended(start: Start) -> None:
     mine, other = start(SLEEP), start(SLEEP, cluster=CLUSTER + "x")
-    answer = ending.stop({"cluster": CLUSTER, "grace": 5})
+    answer = stop.stop({"cluster": CLUSTER, "grace": 5})
     assert [p["pid"] for p in answer["stopped"]] == [mine.pid]
     assert answer["remaining"] == []
     assert mine.wait(5) == -15
@@ -58,7 +58,7 @@ def test_only_the_marked_cluster_is_ended(start: Start) -> None:
 
 def test_roles_and_runs_limit_what_is_ended(start: Start) -> None:
     ray, vllm, older = start(SLEEP), start(SLEEP, role="vllm"), start(SLEEP, "vllm", "r0")
-    answer = ending.stop({"cluster": CLUSTER, "roles": ["vllm"], "run": "r1", "grace": 5})
+    answer = stop.stop({"cluster": CLUSTER, "roles": ["vllm"], "run": "r1", "grace": 5})
     assert [p["pid"] for p in answer["stopped"]] == [vllm.pid]
     assert ray.poll() is None
     assert older.poll() is None
@@ -67,7 +67,7 @@ def test_roles_and_runs_limit_what_is_ended(start: Start) -> None:
 def test_a_process_that_ignores_term_is_killed(start: Start) -> None:
     stubborn = start(STUBBORN)
     begun = time.monotonic()
-    answer = ending.stop({"cluster": CLUSTER, "grace": 0.3})
+    answer = stop.stop({"cluster": CLUSTER, "grace": 0.3})
     assert answer["remaining"] == []
     assert stubborn.wait(5) == -9
     assert time.monotonic() - begun < 5
@@ -78,7 +78,7 @@ def test_a_daemon_that_left_its_parent_is_found(start: Start) -> None:
     parent.wait(5)
     (found,) = processes.ours(CLUSTER)
     assert found.pid != parent.pid
-    assert ending.stop({"cluster": CLUSTER, "grace": 5})["remaining"] == []
+    assert stop.stop({"cluster": CLUSTER, "grace": 5})["remaining"] == []
 
 
 def test_where_a_process_remains_its_files_do_too(
@@ -90,18 +90,18 @@ def test_where_a_process_remains_its_files_do_too(
     process = start(SLEEP)
     request = {"cluster": CLUSTER, "temp_dir": str(temp), "grace": 5}
     with monkeypatch.context() as patched:
-        patched.setattr(ending, "_end", lambda *_: None)  # as a process in an unbroken sleep
-        answer = ending.clear(request)
+        patched.setattr(stop, "_end", lambda *_: None)  # as a process in an unbroken sleep
+        answer = stop.clear(request)
     assert [p["pid"] for p in answer["remaining"]] == [process.pid]
     assert answer["removed"] == []
     assert (files.home(CLUSTER) / "applied.json").exists()
     assert temp.is_dir()
-    answer = ending.clear(request)
+    answer = stop.clear(request)
     assert (answer["remaining"], len(answer["removed"])) == ([], 2)
 
 
 def test_nothing_to_stop_is_no_error() -> None:
-    assert ending.stop({"cluster": CLUSTER + "none"}) == {"stopped": [], "remaining": []}
+    assert stop.stop({"cluster": CLUSTER + "none"}) == {"stopped": [], "remaining": []}
 
 
 def test_a_later_process_with_the_same_pid_is_not_ours(start: Start) -> None:
@@ -131,9 +131,9 @@ def test_the_gcs_goes_last_and_helpers_hold_nothing_up(
         (tmp_path / name).chmod(0o755)
         # As Ray's own programs: the first word of the command line is the program.
         running.append(start([str(tmp_path / name)]))
-    monkeypatch.setattr(ending, "_program", lambda p: p.command.split("/")[-1])
+    monkeypatch.setattr(stop, "_program", lambda p: p.command.split("/")[-1])
     begun = time.monotonic()
-    answer = ending.stop({"cluster": CLUSTER, "grace": 30})
+    answer = stop.stop({"cluster": CLUSTER, "grace": 30})
     assert answer["remaining"] == []
     assert (tmp_path / "order").read_text().split() == ["raylet", "gcs_server"]
     assert running[2].wait(5) == -9
@@ -155,7 +155,7 @@ def test_what_a_rank_shares_before_ray_ends_it_goes_with_vllm(
     monkeypatch.setenv("HOME", str(tmp_path))
     try:
         ray = start([sys.executable, "-c", rank, "RayWorkerProc"])
-        ending.stop({"cluster": CLUSTER, "roles": ["vllm"], "grace": 5})
+        stop.stop({"cluster": CLUSTER, "roles": ["vllm"], "grace": 5})
         assert ray.wait(10) == 0
         assert not shared.exists()
     finally:

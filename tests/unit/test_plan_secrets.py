@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sparkctl.cluster.wish import Wish, make_wish
 from sparkctl.inventory.loader import parse
-from sparkctl.report.plan import env_document, env_lines, plan_document, plan_lines
+from sparkctl.output.plan import env_document, env_lines, plan_document, plan_lines
 from sparkctl.secret.value import revealed
 from sparkctl.serving.environment import parse_layer
 from tests.unit.test_cluster import facts

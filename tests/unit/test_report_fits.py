@@ -13,11 +13,11 @@ from rich.text import Text
 from sparkctl.cluster.status import NodeStatus, Status
 from sparkctl.doctor.finding import Evidence, Finding, Severity
 from sparkctl.doctor.remedy import Remedy
-from sparkctl.report import status as report
-from sparkctl.report.console import broken, print_prose
-from sparkctl.report.doctor import print_findings
-from sparkctl.report.spans import age, duration, elapsed
-from sparkctl.report.table import Column, fit, print_table, render
+from sparkctl.output import status as report
+from sparkctl.output.console import broken, print_prose
+from sparkctl.output.doctor import print_findings
+from sparkctl.output.spans import age, duration, elapsed
+from sparkctl.output.table import Column, fit, print_table, render
 
 LONG = "spark-" + "x" * 25 + "9"  # the longest name that an inventory may have
 SINCE = 1_700_000_000.0
@@ -139,7 +139,7 @@ def test_doctors_prose_fits_and_its_commands_stay_whole(monkeypatch: pytest.Monk
     )
     text = StringIO()
     console = Console(file=text, width=80, force_terminal=True, color_system=None, soft_wrap=True)
-    monkeypatch.setattr("sparkctl.report.doctor.wide_console", lambda: console)
+    monkeypatch.setattr("sparkctl.output.doctor.wide_console", lambda: console)
     print_findings([found], ["the GPU: " + "one of the lab's " * 8])
     lines = text.getvalue().splitlines()
     assert f"          {COMMAND}" in lines

@@ -9,11 +9,11 @@ import pytest
 
 from sparkctl.doctor.finding import info
 from sparkctl.doctor.masking import masking
-from sparkctl.doctor.view import View
+from sparkctl.doctor.snapshot import View
 from sparkctl.errors import ConnectError, RemoteError, UsageError
-from sparkctl.report.html import hosts, page, people
-from sparkctl.report.pagefile import UNMARKED, check_target, write_page
-from sparkctl.report.withheld import note, unmaskable, withhold
+from sparkctl.output.html import hosts, page, people
+from sparkctl.output.pagefile import UNMARKED, check_target, write_page
+from sparkctl.output.withheld import note, unmaskable, withhold
 from tests.unit.doctorview import INVENTORY, examined, healthy
 
 TWO = "spark-2"

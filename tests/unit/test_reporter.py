@@ -9,13 +9,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from sparkctl.report.reporter import PlainReporter
+from sparkctl.output.reporter import PlainReporter
 from tests.screen import Terminal
 
 # A run in a child: each line on its stdin is one statement of it.
 CHILD = """
 import sys
-from sparkctl.report.reporter import reporting
+from sparkctl.output.reporter import reporting
 from sparkctl.errors import SparkctlError
 with reporting() as r:
     for line in sys.stdin:

@@ -23,8 +23,8 @@ from sparkctl.cluster.watch import watch_start
 from sparkctl.errors import LeaseLostError, RemoteError, ServingError
 from sparkctl.inventory.loader import parse
 from sparkctl.inventory.models import Node
+from sparkctl.output.reporter import Outcome, Surviving
 from sparkctl.remote.fanout import GroupResult
-from sparkctl.report.reporter import Outcome, Surviving
 from tests.unit.test_inventory import GOOD
 
 

@@ -19,7 +19,7 @@ from sparkctl.inventory.models import Node
 from sparkctl.node import launch
 from sparkctl.remote.fanout import each
 from tests.unit.test_cluster import facts
-from tests.unit.test_doctor_gather import Asked as Reached
+from tests.unit.test_doctor_collect import Asked as Reached
 from tests.unit.test_inventory import GOOD
 
 PW = "Pw-Of-Theirs"

@@ -9,7 +9,7 @@ import pytest
 
 from sparkctl.errors import ConnectError
 from sparkctl.inventory.models import Ssh
-from sparkctl.remote import route as routes
+from sparkctl.remote import jump_hosts as routes
 from sparkctl.remote.sshconfig import Target, make_target, parse, resolve
 
 PRINTED = """\

@@ -97,7 +97,7 @@ def test_a_workers_unread_fabric_leaves_rays_view_of_the_others(tmp_path: Path) 
 
 
 def test_a_node_that_answers_rubbish_is_unreadable_and_not_unreachable(tmp_path: Path) -> None:
-    changed = {("spark-2", "probe.probe"): b"rubbish", ("spark-2", "ending.clear"): b"rubbish"}
+    changed = {("spark-2", "probe.probe"): b"rubbish", ("spark-2", "stop.clear"): b"rubbish"}
     assert [n["reached"] for n in status(tmp_path, changed)[1]["nodes"]] == [True, True]
     _, out, _ = asked(tmp_path, ["status"], changed)
     assert "unreadable" in out

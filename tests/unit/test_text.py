@@ -14,8 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 import sparkctl
-from sparkctl.report.clean import Cleaning, cleaned, raw
-from sparkctl.report.console import CleanConsole
+from sparkctl.output.clean import Cleaning, cleaned, raw
+from sparkctl.output.console import CleanConsole
 from sparkctl.text import clean, plain, unfit
 
 SHOWN = {

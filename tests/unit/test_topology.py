@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from sparkctl.errors import PreflightError
-from sparkctl.fabric.choice import FabricChoice
-from sparkctl.fabric.select import check_pairing, choose, unused
+from sparkctl.fabric.port_selection import check_pairing, choose, unused
+from sparkctl.fabric.selection import FabricChoice
 from sparkctl.fabric.topology import halves
 from sparkctl.inventory.models import Inventory
 

@@ -7,7 +7,7 @@ from io import StringIO
 
 import pytest
 
-from sparkctl.report.waits import WaitLine, described, fitted
+from sparkctl.output.waits import WaitLine, described, fitted
 
 
 class Tty(StringIO):
@@ -42,7 +42,7 @@ def test_what_is_fast_writes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     stderr = Tty()
     monkeypatch.setattr(sys, "stderr", stderr)
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr("sparkctl.report.waits.PATIENCE", 60.0)
+    monkeypatch.setattr("sparkctl.output.waits.PATIENCE", 60.0)
     with WaitLine() as line:
         line.watch(lambda: [("connecting", "spark-1")])
     assert stderr.getvalue() == ""

@@ -9,9 +9,9 @@ from sparkctl.doctor.check import Check
 from sparkctl.doctor.checks.subnets import subnets
 from sparkctl.doctor.finding import Evidence, Finding, fail, ok, unknown, warn
 from sparkctl.doctor.remedy import Action, Remedy
-from sparkctl.doctor.view import View
+from sparkctl.doctor.snapshot import View
 from sparkctl.errors import PreflightError
-from sparkctl.fabric.select import unused
+from sparkctl.fabric.port_selection import unused
 from sparkctl.fabric.topology import Half
 
 CABLE = "is the QSFP cable in at both ends? With no cable recent DGX OS takes the NIC off the bus"

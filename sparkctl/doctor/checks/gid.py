@@ -11,10 +11,10 @@ from sparkctl.doctor.check import Check
 from sparkctl.doctor.checks.subnets import addressed
 from sparkctl.doctor.finding import Evidence, Finding, fail, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
-from sparkctl.doctor.view import View
+from sparkctl.doctor.snapshot import View
+from sparkctl.fabric.cabling import beside
 from sparkctl.fabric.gid import UNREAD, Gid, address_range, table, taken
 from sparkctl.fabric.ncclparam import number
-from sparkctl.fabric.pairing import beside
 from sparkctl.fabric.topology import Half
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from sparkctl.doctor.check import Check
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Action, Remedy, command
-from sparkctl.doctor.view import View
+from sparkctl.doctor.snapshot import View
 from sparkctl.secret.text import command_line
 from sparkctl.serving.commandline import memory_share
 

@@ -8,7 +8,7 @@ from ipaddress import IPv4Interface
 from sparkctl.doctor.check import Check
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Action, Remedy
-from sparkctl.doctor.view import View
+from sparkctl.doctor.snapshot import View
 from sparkctl.fabric.topology import Half
 
 SPEED = 200_000  # Mb/s on each half (Documentation/ABI/stable/sysfs-class-infiniband)

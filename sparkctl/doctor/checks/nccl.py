@@ -11,7 +11,7 @@ from sparkctl.doctor.checks.ranks import every_gpu
 from sparkctl.doctor.checks.running import idle
 from sparkctl.doctor.finding import Evidence, Finding, Severity, fail, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
-from sparkctl.doctor.view import View
+from sparkctl.doctor.snapshot import View
 from sparkctl.fabric.nccllog.model import LogVerdict, RankVerdict
 
 # The least that a few tokens leave on a half, in units of 4 bytes over both directions.

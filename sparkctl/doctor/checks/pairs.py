@@ -7,12 +7,12 @@ from ipaddress import IPv4Interface
 from typing import Any
 
 from sparkctl.doctor.check import Check, Source
+from sparkctl.doctor.checks.cabling import elsewhere, facing, wiring
 from sparkctl.doctor.checks.processes import wanted_ports
-from sparkctl.doctor.checks.wiring import elsewhere, facing, wiring
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown
 from sparkctl.doctor.remedy import Remedy
-from sparkctl.doctor.view import View
-from sparkctl.fabric.pairing import beside, check_pairing
+from sparkctl.doctor.snapshot import View
+from sparkctl.fabric.cabling import beside, check_pairing
 from sparkctl.fabric.topology import Half
 from sparkctl.node.peers import REFUSED
 
@@ -100,7 +100,7 @@ def _usable(view: View, name: str) -> bool:
 
 
 def _why_not(view: View, half: Half, target: str) -> str:
-    """Why doctor/gather.py had nothing to send from a half."""
+    """Why doctor/collect.py had nothing to send from a half."""
     if not half.usable:
         return "it is not ACTIVE" if not half.active else "it has no IPv4 address"
     found = [h for h in view.halves(target) if beside(half, h)]

@@ -10,7 +10,7 @@ from sparkctl.doctor.check import Check
 from sparkctl.doctor.checks.subnets import addressed
 from sparkctl.doctor.finding import Evidence, Finding, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
-from sparkctl.doctor.view import View
+from sparkctl.doctor.snapshot import View
 
 PLACES = "netplan, NetworkManager, systemd-networkd, ifupdown"
 NETPLAN = "/etc/netplan/60-fabric.yaml"

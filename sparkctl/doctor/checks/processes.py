@@ -11,8 +11,8 @@ from sparkctl.cluster.record import records
 from sparkctl.doctor.check import Check
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy, Removal
-from sparkctl.doctor.view import View
-from sparkctl.inventory.rules import worker_range
+from sparkctl.doctor.snapshot import View
+from sparkctl.inventory.validate import worker_range
 from sparkctl.secret.text import command_line
 
 # Ray starts a worker for each of GB10's 20 cores before any is asked for, and more beside them
@@ -153,7 +153,7 @@ def leftovers(view: View, name: str) -> Iterator[Finding]:
             Evidence("nothing, or a running cluster", "files alone", state["path"]),
             Remedy(
                 "`sparkctl up` starts anew, `sparkctl down` removes them",
-                actions=(Removal("remove the files of an older run", "ending.remove", where),),
+                actions=(Removal("remove the files of an older run", "stop.remove", where),),
             ),
         )
     elif not stray:
@@ -162,7 +162,7 @@ def leftovers(view: View, name: str) -> Iterator[Finding]:
 
 def _ending(run: str) -> Removal:
     """By our mark and that run alone: what runs beside it is left alone."""
-    return Removal(f"end what run {run} left", "ending.stop", {"roles": [], "run": run})
+    return Removal(f"end what run {run} left", "stop.stop", {"roles": [], "run": run})
 
 
 CHECKS = (

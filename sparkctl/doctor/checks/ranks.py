@@ -12,7 +12,7 @@ from sparkctl.doctor.checks.running import idle
 from sparkctl.doctor.checks.verbs import CAP_IPC_LOCK, ENOUGH, UNLIMITED
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
-from sparkctl.doctor.view import Missing, View
+from sparkctl.doctor.snapshot import Missing, View
 from sparkctl.node.settings import watched
 from sparkctl.secret.text import command_line
 from sparkctl.secret.value import protected_text, public

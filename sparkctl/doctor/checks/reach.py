@@ -9,7 +9,7 @@ from sparkctl.cluster.known import Missing
 from sparkctl.doctor.check import Check, per_node
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
-from sparkctl.doctor.view import View
+from sparkctl.doctor.snapshot import View
 
 SLOW_LOGIN = 3.0  # seconds; a login on a healthy LAN takes some tenths
 SKEW_WARN, SKEW_FAIL = 2.0, 60.0  # seconds between two clocks

@@ -8,7 +8,7 @@ from sparkctl.cluster.wish import head_recipe
 from sparkctl.doctor.check import Check, per_node
 from sparkctl.doctor.finding import Evidence, Finding, info, ok, warn
 from sparkctl.doctor.remedy import Remedy
-from sparkctl.doctor.view import View
+from sparkctl.doctor.snapshot import View
 from sparkctl.node import modelpath
 from sparkctl.serving.recipe import printable
 

@@ -10,7 +10,7 @@ from sparkctl.doctor.check import Check, Source, per_node
 from sparkctl.doctor.checks.processes import strays
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
-from sparkctl.doctor.view import View
+from sparkctl.doctor.snapshot import View
 from sparkctl.node.vitals import describe, figures
 
 WAITING = ("PENDING", "RESCHEDULING")  # states of placement groups, Ray 2.60

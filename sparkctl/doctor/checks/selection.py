@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from sparkctl.doctor.check import Check
 from sparkctl.doctor.finding import Evidence, Finding, fail, ok, warn
 from sparkctl.doctor.remedy import Remedy
-from sparkctl.doctor.view import View
+from sparkctl.doctor.snapshot import View
 from sparkctl.fabric.grammar import IB_HCA, SOCKET_IFNAME
+from sparkctl.fabric.hca import ACTIVE, Device, Selection, select_hcas
 from sparkctl.fabric.ifname import SOCKET_FAMILY, Interface, select_interfaces
-from sparkctl.fabric.matcher import ACTIVE, Device, Selection, select_hcas
 from sparkctl.fabric.version import Version
 
 HOST_IP = "VLLM_HOST_IP"

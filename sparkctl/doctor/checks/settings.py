@@ -9,7 +9,7 @@ from sparkctl.cluster.wish import head_recipe
 from sparkctl.doctor.check import Check
 from sparkctl.doctor.finding import Evidence, Finding, fail, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy, command
-from sparkctl.doctor.view import View
+from sparkctl.doctor.snapshot import View
 from sparkctl.fabric.ncclparam import number
 from sparkctl.secret.value import masked, protected_text
 from sparkctl.serving.recipe import Choice, choose_recipe

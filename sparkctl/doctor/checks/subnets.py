@@ -8,7 +8,7 @@ from itertools import product
 
 from sparkctl.doctor.finding import Evidence, Finding, fail, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
-from sparkctl.doctor.view import View
+from sparkctl.doctor.snapshot import View
 
 ALONE = 32  # the prefix length of one address
 

@@ -10,7 +10,7 @@ from sparkctl.cluster.known import Missing
 from sparkctl.doctor.check import Check, Source
 from sparkctl.doctor.finding import Evidence, Finding, fail, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
-from sparkctl.doctor.view import View
+from sparkctl.doctor.snapshot import View
 from sparkctl.node.verbs import LOSS
 
 CAP_IPC_LOCK = 14  # linux/capability.h: RLIMIT_MEMLOCK does not bind its holder

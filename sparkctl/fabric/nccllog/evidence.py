@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sparkctl.fabric.nccllog import warned
+from sparkctl.fabric.nccllog import warnings
 from sparkctl.fabric.nccllog.model import Cause, Evidence
 from sparkctl.fabric.nccllog.rank import RankState
 
@@ -29,7 +29,7 @@ CAUSE_MARKS: dict[Cause, tuple[str, ...]] = {
     "gid-family-mismatch": ("gid-family-mismatch", "NCCL_IB_GID_INDEX"),
     "plugin-only": ("net-ib-unavailable", "NCCL_NET_PLUGIN"),
     "one-half-only": ("devices", "NCCL_IB_HCA"),
-    "unknown": (*warned.MARKS, "unknown"),
+    "unknown": (*warnings.MARKS, "unknown"),
 }
 
 

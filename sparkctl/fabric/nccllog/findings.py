@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from sparkctl.fabric.nccllog import advice, hca, warned
-from sparkctl.fabric.nccllog.evidence import evidence
-from sparkctl.fabric.nccllog.faults import BAD_DETAIL
-from sparkctl.fabric.nccllog.model import Candidate, Cause, Evidence, Finding, Severity
-from sparkctl.fabric.nccllog.peers import LoneHalf
-from sparkctl.fabric.nccllog.rank import RankState
-from sparkctl.fabric.nccllog.verdict import (
+from sparkctl.fabric.nccllog import advice, hca, warnings
+from sparkctl.fabric.nccllog.classify import (
     broken,
     disabled,
     network,
     not_rdma,
     transport,
 )
+from sparkctl.fabric.nccllog.errors import BAD_DETAIL
+from sparkctl.fabric.nccllog.evidence import evidence
+from sparkctl.fabric.nccllog.model import Candidate, Cause, Evidence, Finding, Severity
+from sparkctl.fabric.nccllog.peers import LoneHalf
+from sparkctl.fabric.nccllog.rank import RankState
 
 EVIDENCE_LIMIT = 6
 
@@ -52,8 +52,8 @@ def _advice(because: Cause, states: list[RankState], halves: dict[str, LoneHalf]
 
 def _meaning(state: RankState) -> advice.Advice | None:
     """What a rank's warnings mean, where nothing else tells more of it."""
-    kind, told = transport(state), warned.meaning(state.marks)
-    if kind == "socket" or (told is warned.WARNED and kind not in ("rdma", "local")):
+    kind, told = transport(state), warnings.meaning(state.marks)
+    if kind == "socket" or (told is warnings.WARNED and kind not in ("rdma", "local")):
         return None
     return told
 
@@ -117,7 +117,7 @@ def _set_to(state: RankState, name: str) -> str:
 
 
 def _unknown(state: RankState) -> str:
-    if said := warned.lines(state.marks) or state.marks.get("unknown"):
+    if said := warnings.lines(state.marks) or state.marks.get("unknown"):
         return said[0].text.partition(" NCCL WARN ")[2] or said[0].text
     if network(state) == "socket":
         return f"{state.name} took Socket"

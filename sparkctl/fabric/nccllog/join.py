@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from sparkctl.fabric.nccllog import warned
-from sparkctl.fabric.nccllog.beside import (
+from sparkctl.fabric.nccllog import warnings
+from sparkctl.fabric.nccllog.classify import (
+    carried,
+    cause,
+    network,
+    not_rdma,
+    opened,
+    transport,
+)
+from sparkctl.fabric.nccllog.evidence import evidence
+from sparkctl.fabric.nccllog.extra_findings import (
     nothing_read,
     program_failed,
     unlike_versions,
     without_address,
 )
-from sparkctl.fabric.nccllog.evidence import evidence
 from sparkctl.fabric.nccllog.findings import finding
 from sparkctl.fabric.nccllog.model import (
     Cause,
@@ -24,14 +32,6 @@ from sparkctl.fabric.nccllog.model import (
 )
 from sparkctl.fabric.nccllog.peers import LoneHalf, lone_halves, mixed, overall
 from sparkctl.fabric.nccllog.rank import RankState
-from sparkctl.fabric.nccllog.verdict import (
-    carried,
-    cause,
-    network,
-    not_rdma,
-    opened,
-    transport,
-)
 
 ORDER: tuple[Severity, ...] = ("FAIL", "WARN", "UNKNOWN", "INFO")
 
@@ -86,7 +86,7 @@ def _ranks(
     if kind != "unknown" and "unknown" in grouped:
         # What never joined a communicator tells nothing beside ranks that did.
         grouped["unknown"] = [
-            s for s in grouped["unknown"] if s.size or s.faults or warned.meaning(s.marks)
+            s for s in grouped["unknown"] if s.size or s.faults or warnings.meaning(s.marks)
         ]
     findings = [finding(name, members, halves) for name, members in grouped.items() if members]
     return kind, tuple(ranks), findings

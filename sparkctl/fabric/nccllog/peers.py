@@ -7,9 +7,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from sparkctl.fabric.nccllog.classify import carried, network, opened
 from sparkctl.fabric.nccllog.model import Transport
 from sparkctl.fabric.nccllog.rank import RankState
-from sparkctl.fabric.nccllog.verdict import carried, network, opened
 
 # The DGX Spark's own names: the two halves of cage 0 or 1 (the wiring of a DGX Spark).
 HALF = re.compile(r"roce(P2)?p1s0f([01])$")

@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from sparkctl.fabric.nccllog import warned
-from sparkctl.fabric.nccllog.faults import Fault, fault
+from sparkctl.fabric.nccllog import warnings
+from sparkctl.fabric.nccllog.errors import Fault, fault
 from sparkctl.fabric.nccllog.lines import Record
 from sparkctl.fabric.nccllog.model import Evidence
 
@@ -109,7 +109,7 @@ class RankState:
             self.retrying = None
         elif found := fault(record.level, message):
             self._fault(found, evidence)
-        elif record.level == "WARN" and (mark := warned.mark(message)):
+        elif record.level == "WARN" and (mark := warnings.mark(message)):
             self.mark(mark, evidence)
 
     @property

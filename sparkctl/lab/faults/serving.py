@@ -7,7 +7,7 @@ from sparkctl.inventory.loader import load
 from sparkctl.lab.faults.fault import HEAD, Fault
 from sparkctl.lab.faults.target import Target, until
 from sparkctl.lab.spec import CABLED
-from sparkctl.remote import nodecall
+from sparkctl.remote import node_rpc
 from sparkctl.remote.command import Command
 from sparkctl.serving.commandline import ray_worker_argv
 
@@ -40,14 +40,14 @@ def _ray_on_management(target: Target) -> None:
             "run": mark.partition("/")[2],
             "timeout": RAY_SECONDS,
         }
-        return nodecall.call("launch.run", request)
+        return node_rpc.call("launch.run", request)
 
     def joined(address: str) -> str:
         # In brackets, so that the shell that looks does not find itself.
         return f"pgrep -f '[r]aylet.*--node_ip_address={address}' >/dev/null"
 
-    stop = nodecall.call(
-        "ending.stop", {"cluster": inventory.cluster, "roles": ["ray"], "grace": GRACE}
+    stop = node_rpc.call(
+        "stop.stop", {"cluster": inventory.cluster, "roles": ["ray"], "grace": GRACE}
     )
     own = node.fabric_address(fabric)
     target.when_healed(*until(joined(own)))

@@ -1,0 +1,236 @@
+"""All that the checks look at: the inventory and what was gathered from the nodes; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sparkctl.cluster.known import Missing, guarded
+from sparkctl.doctor.environment import Environment
+from sparkctl.errors import PreflightError, RemoteError, SparkctlError
+from sparkctl.fabric.port_selection import choose
+from sparkctl.fabric.selection import FabricChoice
+from sparkctl.fabric.topology import Half, halves
+from sparkctl.fabric.version import NEWEST, Version
+from sparkctl.inventory.models import Inventory, Node
+from sparkctl.serving.environment import Layer, Setting, merge, render
+
+__all__ = ["Facts", "Missing", "View"]
+
+Facts = dict[str, Any]
+
+
+@dataclass
+class View:
+    """The cluster as gathered; `nodes` are those asked about, the others are known as their peers.
+
+    `errors`: why a node was not reached; `unreadable`: why one that was gave no facts. Every
+    accessor raises Missing with the reason where there is nothing to look at, which the runner
+    turns into UNKNOWN: missing data is never OK.
+    """
+
+    inventory: Inventory
+    nodes: tuple[Node, ...]
+    layers: list[Layer]
+    login: Mapping[str, float] = field(default_factory=dict)  # seconds from TCP to logged in
+    errors: Mapping[str, SparkctlError] = field(default_factory=dict)
+    unreadable: Mapping[str, SparkctlError] = field(default_factory=dict)
+    all_facts: Mapping[str, Facts] = field(default_factory=dict)
+    asked: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    sources: dict[str, dict[str, Any]] = field(default_factory=dict)
+    unread: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    passive: bool = False
+    # Many checks look at the same; facts do not change below a view.
+    _halves: dict[str, tuple[Half, ...]] = field(default_factory=dict, init=False)
+    _planned: dict[str, tuple[dict[str, Setting], dict[str, str]]] = field(
+        default_factory=dict, init=False
+    )
+    _choices: dict[str, FabricChoice | SparkctlError] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        self.all_facts = {n: guarded(facts, n) for n, facts in self.all_facts.items()}
+
+    def node(self, name: str) -> Node:
+        """The inventory's node of that name."""
+        return next(n for n in self.inventory.nodes if n.name == name)
+
+    @property
+    def names(self) -> list[str]:
+        """The nodes asked about, in the inventory's order."""
+        return [n.name for n in self.nodes]
+
+    @property
+    def known(self) -> list[str]:
+        """Those of which there are facts."""
+        return [name for name in self.names if name in self.all_facts]
+
+    @property
+    def reached(self) -> list[str]:
+        """The nodes of which there are facts, also those that were not asked about."""
+        return [n.name for n in self.inventory.nodes if n.name in self.all_facts]
+
+    @property
+    def hosts(self) -> dict[str, str]:
+        """The known nodes by what NCCL calls them: it cuts a name at the first dot (its
+        src/misc/utils.cc).
+        """
+        return {self.facts(n)["hostname"].partition(".")[0]: n for n in self.known}
+
+    def absence(self, name: str) -> str:
+        """Why there are no facts of a node."""
+        if name in self.errors:
+            return f"{name} was not reached"
+        if name in self.unreadable:
+            return f"the facts of {name} could not be read, see reach.facts"
+        return "no facts"
+
+    def facts(self, name: str) -> Facts:
+        """All facts of a node."""
+        if name not in self.all_facts:
+            raise Missing(self.absence(name))
+        return self.all_facts[name]
+
+    def group(self, name: str, group: str) -> Any:
+        """One group of a node's facts, see node/probe.py."""
+        facts = self.facts(name)
+        if group not in facts:
+            why = facts.get("unread", {}).get(group, "it was not asked for")
+            raise Missing(f"{group} could not be read: {why}")
+        return facts[group]
+
+    def fact(self, name: str, group: str, *path: str) -> Any:
+        """One fact of a group that is never null but where it could not be read."""
+        found = self.group(name, group)
+        for key in path:
+            found = found[key]
+        if found is None:
+            raise Missing(f"{'.'.join((group, *path))} could not be read")
+        return found
+
+    def source(self, source: str, name: str) -> Any:
+        """What a later look (doctor/collect.py) gave for a node."""
+        found = self.sources.get(source, {})
+        if name in found:
+            found[name] = guarded(found[name], source)  # once: many checks look at it
+            return found[name]
+        if name not in self.all_facts:
+            raise Missing(self.absence(name))
+        default = "left out with --passive" if self.passive else "nothing was gathered"
+        raise Missing(self.unread.get(source, {}).get(name, default))
+
+    def halves(self, name: str) -> tuple[Half, ...]:
+        """A node's halves, whatever their cage."""
+        if name not in self._halves:
+            self.group(name, "net")
+            self.group(name, "ib")
+            self._halves[name] = halves(self.facts(name))
+        return self._halves[name]
+
+    def _choose(self, name: str) -> FabricChoice | SparkctlError:
+        self.halves(name)
+        if name not in self._choices:
+            try:
+                self._every_state(name)
+                found = choose(self.inventory, self.node(name), self.facts(name))
+                self._choices[name] = found
+            except SparkctlError as error:
+                self._choices[name] = error
+        return self._choices[name]
+
+    def _every_state(self, name: str) -> None:
+        for hca, device in self.group(name, "ib").items():
+            if any(port["state"] is None for port in device["ports"].values()):
+                raise RemoteError(f"whether {hca} is ACTIVE could not be read", node=name)
+
+    def choice_error(self, name: str) -> SparkctlError | None:
+        """Why the fabric of a node cannot be derived; None when it can."""
+        found = self._choose(name)
+        return found if isinstance(found, SparkctlError) else None
+
+    def choice(self, name: str) -> FabricChoice:
+        """The part of the fabric that `up` would use on a node."""
+        found = self._choose(name)
+        if isinstance(found, SparkctlError):
+            raise Missing(f"the fabric of {name} is not known, see fabric.choice")
+        return found
+
+    def cage(self, name: str) -> list[Half]:
+        """All halves of the chosen cage, also those that are not used.
+
+        Where none can be chosen, those with an address: what keeps them from being chosen counts.
+        """
+        found = self.halves(name)
+        if isinstance(self.choice_error(name), PreflightError) and any(h.ipv4 for h in found):
+            addressed = {h.cage for h in found if h.ipv4}
+            return [h for h in found if h.cage in addressed]
+        choice = self.choice(name)
+        cages = {h.cage for h in found if h.interface in choice.interfaces or h.hca in choice.hcas}
+        if not cages:
+            raise Missing(f"no RDMA device belongs to {', '.join(choice.interfaces)}")
+        return [h for h in found if h.cage in cages]
+
+    def environment(self, name: str) -> Environment:
+        """What a process that `up` starts would have: the session's watched names, ours over."""
+        return self.planned(name).over(self.group(name, "settings")["session"])
+
+    def planned(self, name: str) -> Environment:
+        """What layers and inventory set on a node; what follows from its fabric is unknown where
+        that is."""
+        settings, why = self._plan(name)
+        return Environment({k: s.value for k, s in settings.items()}, why)
+
+    def effective(self, name: str) -> Environment:
+        """What NCCL has in such a process: that environment, and what its own files add to it."""
+        found: dict[str, str] = {}
+        for file in reversed(self.group(name, "settings")["conf"]):
+            found.update(file["values"])
+        return self.environment(name).over(found)
+
+    def _plan(self, name: str) -> tuple[dict[str, Setting], dict[str, str]]:
+        """The settings that are known, and why the others are not."""
+        if name not in self._planned:
+            self.facts(name)
+            node, choice, reason = self.node(name), None, ""
+            try:
+                choice = self.choice(name)
+            except Missing as error:
+                reason = str(error)
+            settings = render(self.inventory, node, choice, self.layers)
+            names = merge(self.inventory, node, self.layers) if choice is None else {}
+            why = {n: reason for n in names if n not in settings}
+            self._planned[name] = settings, why
+        return self._planned[name]
+
+    def nccl_version(self, name: str) -> Version:
+        """The version of the runtime's NCCL wheel; the newest known where there is none, or none
+        can be read."""
+        self.facts(name)
+        try:
+            versions = self.group(name, "runtime")["versions"]
+        except Missing:
+            return NEWEST
+        for package, text in versions.items():
+            if package.startswith("nvidia_nccl") and all(p.isdigit() for p in text.split(".")):
+                return tuple(int(p) for p in text.split("."))
+        return NEWEST
+
+    def origin(self, name: str, variable: str) -> str:
+        """Where a variable that NCCL has comes from."""
+        planned, settings = self._plan(name)[0], self.group(name, "settings")
+        if variable in planned:
+            return f"layer {planned[variable].layer}"
+        if variable in settings["session"]:
+            return f"the login environment of {name}"
+        files = (f["path"] for f in settings["conf"] if variable in f["values"])
+        return next(files, "nowhere")
+
+    def serves(self, name: str) -> bool:
+        """Whether vLLM or one of its ranks runs on a node."""
+        ours = self.running(name)
+        return any(p["role"] == "vllm" or "RayWorkerProc" in p["command"] for p in ours)
+
+    def running(self, name: str, role: str = "") -> list[dict[str, Any]]:
+        """Our processes on a node, of one role ("ray", "vllm") or of all."""
+        ours: list[dict[str, Any]] = self.group(name, "ours")
+        return [p for p in ours if not role or p["role"] == role]

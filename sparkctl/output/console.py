@@ -1,0 +1,74 @@
+"""Where text goes: a terminal, broken between words, or plain lines that nothing cuts."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+from rich.text import Text
+
+from sparkctl.output.clean import raw
+from sparkctl.text import clean
+
+# A command in backticks is one word, so that it can be copied; a stray backtick binds no paragraph.
+WORD = re.compile(r"\s*(?:`[^`]{1,60}`|\S)+")
+
+
+class CleanConsole(Console):
+    """A console whose control characters are rich's own; those in a text are escaped."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """As Console.render."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=clean(segment.text))
+
+
+def console(*, stderr: bool = False, **options: Any) -> Console:
+    """A console on stdout or stderr; the one way to make one."""
+    stream = raw(sys.stderr if stderr else sys.stdout)
+    return CleanConsole(file=stream, highlight=False, **options)
+
+
+def wide_console() -> Console:
+    """A console on stdout that breaks no line by itself."""
+    return console(soft_wrap=True)
+
+
+def print_prose(console: Console, text: Text | str, hang: int = 0, *, margin: str = "") -> None:
+    """Print prose, on a terminal by `broken`, elsewhere line by line as it is.
+
+    Every line begins with `margin`.
+    """
+    width = console.width - cell_len(margin)
+    for line in Text.assemble(text).split("\n", allow_blank=True):
+        lines = broken(line, width, hang) if console.is_terminal else [line]
+        for part in lines:
+            console.print(Text(margin) + part, soft_wrap=True)
+
+
+def broken(text: Text, width: int, hang: int = 0) -> list[Text]:
+    """The lines of one line: at most `width` columns each, all but the first after `hang` spaces.
+
+    It is broken between words only, so that a path and a command in backticks stay whole.
+    """
+    offsets: list[int] = []
+    used = 0
+    for word in WORD.finditer(text.plain):
+        length = cell_len(word[0])
+        if used and used + length > width:
+            start = word.end() - len(word[0].lstrip())
+            offsets.append(start)
+            used, length = hang, cell_len(text.plain[start : word.end()])
+        used += length
+    first, *rest = text.divide(offsets)
+    lines = [first, *(Text(" " * hang) + line for line in rest)]
+    for line in lines:
+        line.rstrip()
+    return lines

@@ -1,0 +1,84 @@
+"""A run's progress on a terminal: a live line while a step runs, a line that stays at its end."""
+
+from __future__ import annotations
+
+import time
+
+from rich.console import RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from sparkctl.output.console import console, print_prose
+from sparkctl.output.reporter import Outcome
+from sparkctl.output.spans import duration, elapsed
+
+BAR = 24  # columns
+NARROW = 60  # columns below which there is no room for a bar
+MARKS: dict[Outcome, Text] = {
+    "done": Text("✓", "green"),
+    "failed": Text("✗", "bold red"),
+    "interrupted": Text("✗", "bold yellow"),
+}
+
+
+class TerminalReporter:
+    """A spinner, the step and its stage, a bar and the step's own time.
+
+    Nothing is drawn between two steps: after `end` the terminal is free, also for a question.
+    """
+
+    def __init__(self) -> None:
+        self._console = console(stderr=True)
+        self._spinner = Spinner("dots", style="progress.spinner")
+        self._live: Live | None = None
+        self._start = 0.0
+        self._title = self._stage = ""
+        self._percent: int | None = None
+
+    def step(self, title: str) -> None:
+        self.end()
+        self._title, self._start = title, time.monotonic()
+        self.stage("", None)
+        self._live = Live(
+            get_renderable=self._draw,
+            console=self._console,
+            refresh_per_second=10,
+            transient=True,
+            redirect_stdout=False,  # which may be a file
+        )
+        self._live.start(refresh=True)
+
+    def stage(self, title: str, percent: int | None) -> None:
+        self._stage, self._percent = title, percent
+
+    def note(self, text: str) -> None:
+        print_prose(self._console, text, hang=2)
+
+    def end(self, outcome: Outcome = "done") -> None:
+        if self._live is None:
+            return
+        live, self._live = self._live, None
+        live.stop()
+        took = duration(time.monotonic() - self._start)
+        line = Text.assemble(MARKS[outcome], f" {self._title} ", (took, "dim"))
+        if outcome != "done":
+            line.append(f" {outcome}", MARKS[outcome].style)
+        print_prose(self._console, line, hang=2)
+
+    def _draw(self) -> Table:
+        """One line; the clock is the step's and goes on whatever the bar says."""
+        bar = self._console.width >= NARROW
+        clock = elapsed(time.monotonic() - self._start)
+        title = Text(f"{self._title}: {self._stage}" if self._stage else self._title)
+        room = self._console.width - len(clock) - 4 - (BAR + 1 if bar else 0)
+        title.truncate(max(1, room), overflow="ellipsis")
+        cells: list[RenderableType] = [self._spinner, title]
+        if bar:
+            total = None if self._percent is None else 100.0
+            cells.append(ProgressBar(total, self._percent or 0, width=BAR))
+        line = Table.grid(padding=(0, 1))
+        line.add_row(*cells, Text(clock, "progress.elapsed"))
+        return line

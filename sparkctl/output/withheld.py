@@ -1,0 +1,52 @@
+"""Findings that a page cannot show: what names somebody in them is not known, so not masked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from sparkctl.doctor.finding import Finding
+from sparkctl.doctor.snapshot import View
+
+
+def accounts(facts: Mapping[str, Any]) -> set[str] | None:
+    """The names of a node's accounts, None where they were not read."""
+    people, user = facts.get("people"), facts.get("user")
+    if not isinstance(people, list) or not isinstance(user, str) or not user:
+        return None
+    return {user, *people} if all(isinstance(name, str) for name in people) else None
+
+
+def unmaskable(view: View) -> list[str]:
+    """The nodes whose texts may hold names that are not known.
+
+    A node that was not reached is none of them: it has said nothing.
+    """
+    nameless = {
+        name
+        for name, facts in view.all_facts.items()
+        if accounts(facts) is None or not isinstance(facts.get("hostname"), str)
+    }
+    return [n.name for n in view.inventory.nodes if n.name in nameless | {*view.unreadable}]
+
+
+def note(node: str) -> str:
+    """What the page and the command say of such a node."""
+    return f"{node}: accounts could not be read, so its findings are shown without their texts"
+
+
+def withhold(findings: Iterable[Finding], nodes: Iterable[str]) -> list[Finding]:
+    """The findings, without the texts of those that may speak of these nodes: their own, their
+    pairs', and the cluster's.
+    """
+    unnamed = set(nodes)
+    return [_withheld(f, unnamed) for f in findings]
+
+
+def _withheld(finding: Finding, unnamed: set[str]) -> Finding:
+    whose = unnamed if finding.scope == "cluster" else unnamed & {finding.node, *finding.about}
+    if not whose:
+        return finding
+    told = f"(left out: the accounts of {', '.join(sorted(whose))} could not be read)"
+    return replace(finding, summary=told, evidence=(), fix=None)

@@ -1,0 +1,171 @@
+"""Which of the causes that a log leaves open the nodes show."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sparkctl.doctor.log_causes import DECIDING, MEANING, decide, deciding
+from sparkctl.doctor.runner import choose_checks, evaluate
+from sparkctl.doctor.snapshot import View
+from sparkctl.fabric.nccllog import advice
+from tests.unit.doctorview import healthy
+from tests.unit.nccllogs import (
+    CASES,
+    CONNECTED,
+    NO_DEVICE,
+    ON_IB,
+    ON_SOCKET,
+    USING_NONE,
+    VIA_IB,
+    VIA_SOCKET,
+    Files,
+    pair,
+    read,
+)
+
+ONE, TWO = "spark-1", "spark-2"
+SILENT = pair(NO_DEVICE, USING_NONE, *ON_SOCKET, *VIA_SOCKET)
+BOTH = "rocep1s0f0,roceP2p1s0f0"
+ONE_HALF = (
+    "NET/IB : Using [0]rocep1s0f0:1/RoCE [RO]; OOB enp1s0f0np0:1.2.3.4<0>",
+    *ON_IB, *VIA_IB[::2], CONNECTED,
+)  # fmt: skip
+NO_REASON = pair(*ON_SOCKET, *VIA_SOCKET, version="2.20.5")
+
+
+def states(view: View, files: Files) -> dict[str, list[tuple[str, str | None]]]:
+    """By state, the causes and nodes."""
+    verdict = read(files)
+    findings = evaluate(view, choose_checks(deciding(verdict)))
+    told: dict[str, list[tuple[str, str | None]]] = {}
+    for decision in decide(verdict, findings, view):
+        told.setdefault(decision.state, []).append((decision.cause, decision.node))
+        assert decision.state == "open" or decision.checks
+    return told
+
+
+def no_uverbs(facts: dict[str, Any]) -> None:
+    facts["verbs"]["uverbs"]["rocep1s0f0"]["error"] = "ENOENT"
+
+
+def no_provider(facts: dict[str, Any]) -> None:
+    facts["verbs"]["providers"] = []
+
+
+def no_device(facts: dict[str, Any]) -> None:
+    facts["ib"] = {}
+
+
+def half_down(facts: dict[str, Any], hca: str) -> None:
+    facts["ib"][hca]["ports"]["1"].update(state="DOWN", phys_state="Polling")
+
+
+@pytest.mark.parametrize(
+    ("break_it", "cause"), [(no_uverbs, "uverbs-missing"), (no_provider, "provider-missing")]
+)
+def test_the_candidate_that_a_node_shows_is_decided_with_the_node(
+    break_it: Any, cause: str
+) -> None:
+    view = healthy()
+    break_it(view.facts(TWO))
+    told = states(view, SILENT)
+    assert told["found"] == [(cause, TWO)]
+    others = {c for c, _ in told["not found"] + told.get("open", [])}
+    assert others == {c.cause for c in advice.NO_DEVICE} - {cause}
+
+
+@pytest.mark.parametrize(
+    ("value", "state", "nodes"),
+    [
+        ("mlx5_0", "found", [ONE, TWO]),
+        ("rocep1s0f1,roceP2p1s0f1", "found", [ONE, TWO]),  # the cage without a cable
+        ("=rocep1s0f0", "not found", [None]),  # what `up` sets has nothing to do with it
+    ],
+)
+def test_the_filter_of_the_log_is_tried_on_the_nodes_devices(
+    value: str, state: str, nodes: list[str | None]
+) -> None:
+    files = pair(f"NCCL_IB_HCA set to {value}", NO_DEVICE, USING_NONE, *ON_SOCKET, *VIA_SOCKET)
+    told = states(healthy(), files)
+    assert [n for c, n in told[state] if c == "hca-filter-no-match"] == nodes
+    unreadable = healthy()
+    for name in unreadable.names:
+        del unreadable.facts(name)["ib"]
+    assert ("hca-filter-no-match", None) in states(unreadable, files)["open"]
+
+
+def test_a_port_that_is_down_explains_no_device_only_where_none_that_is_named_is_active() -> None:
+    files = pair(f"NCCL_IB_HCA set to {BOTH}", NO_DEVICE, USING_NONE, *ON_SOCKET, *VIA_SOCKET)
+    view = healthy()
+    half_down(view.facts(TWO), "roceP2p1s0f0")
+    assert ("port-down", None) in states(view, files)["not found"]
+    half_down(view.facts(TWO), "rocep1s0f0")
+    assert ("port-down", TWO) in states(view, files)["found"]
+
+
+def test_what_one_end_tells_may_be_the_others() -> None:
+    files = {name: text for name, text in CASES["retry-exceeded"][0].items() if "spark-2" in text}
+    assert [f.ranks for f in read(files).findings] == [("spark-2:101",)]
+    view = healthy()
+    view.facts(ONE)["net"]["enp1s0f0np0"]["mtu"] = 1500
+    assert states(view, files)["found"] == [("mtu-mismatch", ONE)]
+
+
+def test_a_filter_for_one_half_is_told_from_a_half_that_is_down() -> None:
+    one = pair("NCCL_IB_HCA set to rocep1s0f0", *ONE_HALF)
+    assert ("hca-filter", ONE) in states(healthy(), one)["found"]
+    both = pair(f"NCCL_IB_HCA set to {BOTH}", *ONE_HALF)
+    assert ("hca-filter", None) in states(healthy(), both)["not found"]
+
+
+def test_what_the_nodes_do_not_show_is_said_and_what_could_not_be_read_is_open() -> None:
+    view = healthy()
+    told = states(view, SILENT)
+    assert told["open"] == [("uverbs-missing", None)], "a container may have no /dev/infiniband"
+    assert set(told) == {"open", "not found"}
+    for name in view.names:
+        del view.facts(name)["verbs"]
+    told = states(view, SILENT)
+    assert {c for c, _ in told["open"]} == {"uverbs-missing", "provider-missing"}
+    assert {c for c, _ in told["not found"]} == {"port-down", "no-hardware"}
+
+
+def test_only_the_nodes_of_the_log_count_when_they_are_known() -> None:
+    view = healthy()
+    no_uverbs(view.facts(TWO))
+    alone = {"rank0.log": SILENT["rank0.log"]}
+    assert "found" not in states(view, alone)
+    elsewhere = {"rank0.log": SILENT["rank0.log"].replace("spark-1:", "c0ffee:")}
+    assert states(view, elsewhere)["found"] == [("uverbs-missing", TWO)]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "found"),
+    [
+        ("NCCL_NET", "Socket", ["net-forced-socket", "plugin-only"]),
+        ("NCCL_NET_PLUGIN", "libmesh.so", ["plugin-only"]),
+        ("NCCL_IB_DISABLE", "1", []),  # wrong as well, and not what the log leaves open
+    ],
+)
+def test_a_forced_setting_is_told_from_another(variable: str, value: str, found: list[str]) -> None:
+    view = healthy()
+    view.facts(ONE)["settings"]["profiles"] = [
+        {"path": "/etc/environment", "line": 3, "name": variable, "value": value}
+    ]
+    assert {"net-forced-socket", "plugin-only"} <= {
+        c.cause for f in read(NO_REASON).findings for c in f.candidates
+    }
+    told = states(view, NO_REASON)
+    assert [c for c, _ in told.get("found", [])] == found
+
+
+def test_every_candidate_that_a_node_can_show_has_its_checks() -> None:
+    elsewhere = {"net-forced-by-program", "folded-by-ray"}
+    tables = [a.candidates for a in advice.ADVICE.values()]
+    tables += [advice.NO_REASON, advice.SKIPPED_IB, advice.SILENT_DISABLE, advice.SILENT_HALF]
+    causes = {c.cause for table in tables for c in table} | set(advice.ADVICE)
+    assert causes - elsewhere <= set(DECIDING)
+    assert set(MEANING) <= set(DECIDING)
+    choose_checks([check for checks in DECIDING.values() for check in checks])  # all are there
