@@ -34,8 +34,8 @@ def open_session(
     shows its own progress. Raises InventoryError, or RemoteError unless `partial`.
     """
     from sparkctl.cluster.reach import session
-    from sparkctl.inventory.loader import load
     from sparkctl.output.waits import WaitLine
+    from sparkctl.serving.inventory import load
 
     loaded = load(inventory)
     if accept_new:

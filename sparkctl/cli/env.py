@@ -20,8 +20,8 @@ def env(inventory: Path, as_json: bool, node: str | None) -> None:
     """
     from sparkctl.cli.context import emit_json, named, open_session
     from sparkctl.cluster.up import desire
-    from sparkctl.inventory.loader import load
     from sparkctl.output.plan import env_document, env_lines
+    from sparkctl.serving.inventory import load
 
     chosen = {n.name for n in named(load(inventory), node)}
     with open_session(inventory, read_only=True) as session:

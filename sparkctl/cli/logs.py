@@ -24,8 +24,8 @@ def logs(inventory: Path, what: str, node: str | None, follow: bool, lines: int)
     from sparkctl.cli.context import named, open_session
     from sparkctl.cluster.logs import read_log
     from sparkctl.errors import SparkctlError
-    from sparkctl.inventory.loader import load
     from sparkctl.output.clean import raw
+    from sparkctl.serving.inventory import load
     from sparkctl.text import plain
 
     out = raw(sys.stdout)

@@ -10,8 +10,8 @@ import click
 from sparkctl.cli.options import inventory_option, json_option
 
 if TYPE_CHECKING:
+    from sparkctl.inventory.layers import Layer
     from sparkctl.inventory.models import Inventory
-    from sparkctl.serving.environment import Layer
 
 
 @click.command()
@@ -26,7 +26,7 @@ def validate(inventory: Path, as_json: bool, connect: bool) -> None:
     """
     from sparkctl.cli.context import emit_json
     from sparkctl.inventory.layers import load_layers
-    from sparkctl.inventory.loader import load
+    from sparkctl.serving.inventory import load
 
     loaded = load(inventory)
     doubts = _doubts(loaded, load_layers(loaded, inventory.parent))

@@ -10,8 +10,8 @@ from sparkctl.cluster.lease import hold
 from sparkctl.cluster.places import temp_dir
 from sparkctl.cluster.session import Session
 from sparkctl.cluster.steps import STOP_GRACE, remaining
+from sparkctl.events import Reporter
 from sparkctl.inventory.models import Node
-from sparkctl.output.reporter import Reporter
 from sparkctl.secret.text import command_line
 
 

@@ -13,7 +13,7 @@ from sparkctl.cluster.record import Record
 from sparkctl.cluster.session import Session
 from sparkctl.cluster.wish import Wish
 from sparkctl.errors import LeaseLostError, SparkctlError
-from sparkctl.output.reporter import Reporter, outcome_of
+from sparkctl.events import Reporter, outcome_of
 
 
 @dataclass

@@ -13,7 +13,7 @@ from sparkctl.cluster.known import guarded
 from sparkctl.cluster.places import APPLIED, temp_dir
 from sparkctl.errors import ConnectError, InventoryError, SparkctlError
 from sparkctl.facts.decode import PROBE, decode
-from sparkctl.inventory.layers import load_layers
+from sparkctl.inventory.layers import Layer, load_layers
 from sparkctl.inventory.models import Inventory, Node
 from sparkctl.inventory.validate import worker_range
 from sparkctl.remote import node_rpc
@@ -22,7 +22,7 @@ from sparkctl.remote.connection import Connection
 from sparkctl.remote.fanout import GroupResult, each
 from sparkctl.remote.pool import Pool
 from sparkctl.secret.value import public
-from sparkctl.serving.environment import Layer, merge
+from sparkctl.serving.environment import merge
 
 if TYPE_CHECKING:
     from sparkctl.cluster.lease import Lease

@@ -16,9 +16,9 @@ from sparkctl.cluster.run import Run, Step, perform
 from sparkctl.cluster.session import Session
 from sparkctl.cluster.wish import Wish, make_wish
 from sparkctl.errors import PreflightError
+from sparkctl.events import Reporter
 from sparkctl.inventory.layers import load_layers
 from sparkctl.node import modelpath
-from sparkctl.output.reporter import Reporter
 from sparkctl.serving.rules import warnings
 
 STEPS = (

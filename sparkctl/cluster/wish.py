@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sparkctl.cluster.fabric import fabric_spec
 from sparkctl.cluster.places import TOKEN, ray_dir, temp_dir
 from sparkctl.fabric.port_selection import choose
 from sparkctl.fabric.selection import FabricChoice
+from sparkctl.inventory.layers import Layer
 from sparkctl.inventory.models import Inventory, Node
 from sparkctl.serving.commandline import ray_head_argv, ray_worker_argv, vllm_argv
-from sparkctl.serving.environment import Layer, Setting, render
+from sparkctl.serving.environment import Setting, render
 from sparkctl.serving.recipe import AUTO, Choice, choose_recipe
 
 OWN_LAYER = "sparkctl"
@@ -77,7 +79,7 @@ def make_wish(
     whether there is a config.json on the head could not be read.
     """
     recipe = head_recipe(inventory, facts[inventory.head.name])
-    choices = {n.name: choose(inventory, n, facts[n.name]) for n in inventory.nodes}
+    choices = {n.name: choose(fabric_spec(inventory, n), facts[n.name]) for n in inventory.nodes}
     head_address = choices[inventory.head.name].address
     nodes = {}
     for node in inventory.nodes:

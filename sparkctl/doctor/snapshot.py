@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sparkctl.cluster.fabric import fabric_spec
 from sparkctl.cluster.known import Missing, guarded
 from sparkctl.doctor.environment import Environment
 from sparkctl.errors import PreflightError, RemoteError, SparkctlError
@@ -13,8 +14,9 @@ from sparkctl.fabric.port_selection import choose
 from sparkctl.fabric.selection import FabricChoice
 from sparkctl.fabric.topology import Half, halves
 from sparkctl.fabric.version import NEWEST, Version
+from sparkctl.inventory.layers import Layer
 from sparkctl.inventory.models import Inventory, Node
-from sparkctl.serving.environment import Layer, Setting, merge, render
+from sparkctl.serving.environment import Setting, merge, render
 
 __all__ = ["Facts", "Missing", "View"]
 
@@ -132,7 +134,7 @@ class View:
         if name not in self._choices:
             try:
                 self._every_state(name)
-                found = choose(self.inventory, self.node(name), self.facts(name))
+                found = choose(fabric_spec(self.inventory, self.node(name)), self.facts(name))
                 self._choices[name] = found
             except SparkctlError as error:
                 self._choices[name] = error

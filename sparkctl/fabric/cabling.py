@@ -1,17 +1,20 @@
-"""Which halves of two nodes face each other, and whether the chosen ones can talk; pure.
+"""Which halves of the nodes face each other, and those that RDMA runs over among them; pure.
 
-the wiring of a DGX Spark: pair by what the nodes say, never by names.
+Halves are paired by what the nodes say, never by names.
+
+Ranks join the first HCA of one with the first of the other, the second with the second, whatever
+subnets these are in, unless NCCL_IB_SUBNET_AWARE_ROUTING is set (from NCCL 2.30.7, its
+src/transport/net_ib/connect.cc). HCAs that do not face each other end in errno 110, or hang.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from ipaddress import IPv4Address, IPv4Interface
 from itertools import combinations
 
-from sparkctl.fabric.selection import FabricChoice
 from sparkctl.fabric.topology import Half
 
 
@@ -49,80 +52,123 @@ def facing(among: Sequence[Link], node: str, half: Half) -> bool:
 
 def beside(mine: Half, theirs: Half) -> list[IPv4Address]:
     """The addresses of another node's half that are in a subnet of this one."""
-    networks = [_parsed(own).network for own in mine.ipv4]
-    found = (_parsed(address).ip for address in theirs.ipv4)
+    networks = [parsed(own).network for own in mine.ipv4]
+    found = (parsed(address).ip for address in theirs.ipv4)
     return [ip for ip in found if any(ip in network for network in networks)]
 
 
 def _common_subnet(one: Half, two: Half) -> str | None:
-    for a in map(_parsed, one.ipv4):
-        for b in map(_parsed, two.ipv4):
-            if _see_each_other(a, b):
+    for a in map(parsed, one.ipv4):
+        for b in map(parsed, two.ipv4):
+            if in_common(a, b):
                 return str(a.network)
     return None
 
 
 @cache
-def _parsed(address: str) -> IPv4Interface:
+def parsed(address: str) -> IPv4Interface:
     """Every address is looked at with every other node's."""
     return IPv4Interface(address)
 
 
-def _see_each_other(a: IPv4Interface, b: IPv4Interface) -> bool:
+def in_common(a: IPv4Interface, b: IPv4Interface) -> bool:
     return a.ip in b.network and b.ip in a.network
 
 
-def check_pairing(choices: Mapping[str, FabricChoice]) -> list[tuple[str, str]]:
-    """(node, problem) for every node whose choice does not fit the first one's or most nodes'.
+@dataclass(frozen=True)
+class Wiring:
+    """The halves with an address that each node uses for RDMA, by node.
 
-    The socket interfaces belong in one subnet, the two halves of a node in two; every node uses
-    as many RDMA devices as the others, and at least one. Which halves face each other is in
-    wiring.py.
+    `complete`: no node of the cluster is missing. Two nodes share a cable or a switch. Of three
+    or more without a switch, a half has one neighbour, whichever that is.
     """
-    problems = []
-    for name, choice in choices.items():
-        problems += [(name, text) for text in _alone(choice)]
-    first = next(iter(choices), "")
-    for name, choice in choices.items():
-        if name != first:
-            problems += [(name, text) for text in _beside(first, choices[first], choice)]
-    return problems + list(_uneven({n: c.hcas for n, c in choices.items() if c.hcas}))
+
+    used: tuple[tuple[str, tuple[Half, ...]], ...]
+    complete: bool = True
+
+    @cached_property
+    def links(self) -> tuple[Link, ...]:
+        """Every two halves that face each other."""
+        return tuple(links(self._nodes))
+
+    @cached_property
+    def _nodes(self) -> dict[str, tuple[Half, ...]]:
+        return dict(self.used)
+
+    @cached_property
+    def _faced(self) -> dict[tuple[str, Half], set[str]]:
+        found: dict[tuple[str, Half], set[str]] = {}
+        for link in self.links:
+            (a, one), (b, two) = link.ends
+            found.setdefault((a, one), set()).add(b)
+            found.setdefault((b, two), set()).add(a)
+        return found
+
+    @cached_property
+    def _ends(self) -> set[tuple[tuple[str, Half], tuple[str, Half]]]:
+        both = ((link.ends, link.ends[::-1]) for link in self.links)
+        return {(a, b) for ends in both for a, b in ends}
+
+    def halves(self, node: str) -> tuple[Half, ...]:
+        """Those of one node."""
+        return self._nodes.get(node, ())
+
+    def faced(self, node: str, half: Half) -> set[str]:
+        """The nodes that a half faces: one on a cable, any number on a switch."""
+        return self._faced.get((node, half), set())
+
+    @cached_property
+    def free(self) -> bool:
+        """Whether a half may face any node: there are three or more, and no switch is seen."""
+        several = len(self.used) > 2 or not self.complete
+        return several and all(len(nodes) == 1 for nodes in self._faced.values())
+
+    def astray(self, one: str, two: str) -> list[tuple[str, Half]]:
+        """The halves that face nobody they must, the second node's before the first's.
+
+        One end is enough to tell: where the second node's are well, the first's may still be more.
+        """
+
+        def lost(node: str, other: str) -> list[tuple[str, Half]]:
+            faced = ((half, self.faced(node, half)) for half in self.halves(node))
+            return [(node, h) for h, nodes in faced if not (nodes if self.free else other in nodes)]
+
+        return lost(two, one) or lost(one, two)
+
+    def apart(self, one: str, two: str) -> bool:
+        """Whether no half of one node faces any of the other."""
+        return not any(two in self.faced(one, half) for half in self.halves(one))
+
+    def joined(self, one: str, two: str) -> bool:
+        """Whether a way leads from one node to the other, over other nodes where need be."""
+        seen, ahead = {one}, [one]
+        while ahead:
+            node = ahead.pop()
+            near = {n for half in self.halves(node) for n in self.faced(node, half)} - seen
+            seen |= near
+            ahead += near
+        return two in seen
+
+    def crossed(self, one: str, two: str) -> list[tuple[Half, Half]]:
+        """The HCAs that ranks of two nodes join, by their order, that do not face each other."""
+        pairs = zip(_by_pci(self.halves(one)), _by_pci(self.halves(two)), strict=False)
+        return [(a, b) for a, b in pairs if ((one, a), (two, b)) not in self._ends]
+
+    def twins(self, one: str, two: str) -> Iterator[tuple[Half, str]]:
+        """The second node's halves with an address that the first has too."""
+        theirs = {_ip(a) for half in self.halves(one) for a in half.ipv4}
+        for half in self.halves(two):
+            yield from ((half, _ip(a)) for a in half.ipv4 if _ip(a) in theirs)
+
+    def doubled(self, node: str) -> bool:
+        """Whether two halves of a node share a subnet: then who faces whom tells nothing."""
+        return any(beside(a, b) or beside(b, a) for a, b in combinations(self.halves(node), 2))
 
 
-def _alone(choice: FabricChoice) -> Iterator[str]:
-    named = list(zip(choice.interfaces, map(_parsed, choice.addresses), strict=False))
-    for (one, a), (two, b) in combinations(named, 2):
-        if a.network.overlaps(b.network):
-            yield f"both halves are in one subnet: {one} has {a}, {two} has {b}"
-    if not choice.hcas:
-        interfaces = ", ".join(choice.interfaces)
-        yield f"no RDMA device belongs to {interfaces}: NCCL would use sockets, at a tenth"
+def _by_pci(halves: tuple[Half, ...]) -> list[Half]:
+    """The order of NCCL's devices: PCI-sorted from 2.29.7, before it the verbs list's."""
+    return sorted(halves, key=lambda h: (h.pci or "", h.hca))
 
 
-def _beside(first: str, one: FabricChoice, two: FabricChoice) -> Iterator[str]:
-    a, b = _parsed(one.addresses[0]), _parsed(two.addresses[0])
-    theirs = {_parsed(address).ip for address in one.addresses}
-    for address in map(_parsed, two.addresses):
-        if address.ip in theirs:
-            yield f"its address {address.ip} is also {first}'s: copied with its network settings?"
-    if not _see_each_other(a, b):
-        yield (
-            f"its socket interface {two.interfaces[0]} ({b}) and {first}'s {one.interfaces[0]}"
-            f" ({a}) are not in one subnet"
-        )
-
-
-def _uneven(hcas: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:
-    """The nodes with another number of RDMA devices than most; of two the one with fewer."""
-    numbers = [len(names) for names in hcas.values()]
-    usual = max(numbers, key=lambda n: (numbers.count(n), n), default=0)
-    for name, names in hcas.items():
-        if len(names) != usual:
-            like, others = next((n, h) for n, h in hcas.items() if len(h) == usual)
-            yield (
-                name,
-                (
-                    f"it uses {len(names)} RDMA device{'s' if len(names) > 1 else ''}"
-                    f" ({', '.join(names)}), {like} uses {usual} ({', '.join(others)})"
-                ),
-            )
+def _ip(address: str) -> str:
+    return address.partition("/")[0]

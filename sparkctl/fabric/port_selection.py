@@ -7,39 +7,35 @@ from ipaddress import IPv4Interface
 from typing import Any
 
 from sparkctl.errors import PreflightError
-from sparkctl.fabric.cabling import check_pairing
-from sparkctl.fabric.selection import FabricChoice
+from sparkctl.fabric.selection import FabricChoice, FabricSpec
 from sparkctl.fabric.topology import Half, halves
-from sparkctl.inventory.models import Inventory, Node
-
-__all__ = ["check_pairing", "choose", "unused"]
 
 
-def choose(inventory: Inventory, node: Node, facts: Mapping[str, Any]) -> FabricChoice:
+def choose(spec: FabricSpec, facts: Mapping[str, Any]) -> FabricChoice:
     """The fabric that a node uses.
 
-    The node's explicit values win over the cluster's, and these over what is derived: the cage
-    with most halves that are ACTIVE and have IPv4 (in fabric.subnets, if given), the lowest of
-    equals. Interfaces left out follow from the addresses or HCAs that are given.
+    Explicit values win over what is derived: the cage with most halves that are ACTIVE and have
+    IPv4 (in the subnets, if given), the lowest of equals. Interfaces left out follow from the
+    addresses or HCAs that are given.
     Raises PreflightError naming what was wanted, what the node has, and what to do.
     """
-    found, own = halves(facts), node.fabric
-    if own.interfaces:
-        interfaces = tuple(own.interfaces)
+    found = halves(facts)
+    if spec.interfaces:
+        interfaces = spec.interfaces
         for name in interfaces:
-            _check_interface(node, facts, name)
-    elif own.cage is None and own.addresses and all(carriers := _carriers(node, facts)):
+            _check_interface(spec, facts, name)
+    elif spec.cage is None and spec.addresses and all(carriers := _carriers(spec, facts)):
         interfaces = tuple(carriers)
-    elif own.cage is None and own.hcas:
-        interfaces = tuple(_half(node, found, facts, name).interface for name in own.hcas)
+    elif spec.cage is None and spec.hcas:
+        interfaces = tuple(_half(spec, found, facts, name).interface for name in spec.hcas)
     else:
-        interfaces = tuple(h.interface for h in _cage_members(inventory, node, found))
-    if own.hcas:
-        hcas = tuple(_half(node, found, facts, name).hca for name in own.hcas)
+        interfaces = tuple(h.interface for h in _cage_members(spec, found))
+    if spec.hcas:
+        hcas = tuple(_half(spec, found, facts, name).hca for name in spec.hcas)
     else:
         hcas = tuple(h.hca for name in interfaces for h in found if h.interface == name)
-    _check_alive(node, found, hcas)
-    addresses = _addresses(inventory, node, facts, interfaces)
+    _check_alive(spec, found, hcas)
+    addresses = _addresses(spec, facts, interfaces)
     return FabricChoice(addresses[0].partition("/")[0], interfaces, hcas, addresses)
 
 
@@ -52,7 +48,7 @@ def unused(choice: FabricChoice, found: Iterable[Half]) -> list[Half]:
     return [h for h in every if h.cage in cages and h.hca not in choice.hcas and h.usable]
 
 
-def _check_interface(node: Node, facts: Mapping[str, Any], name: str) -> None:
+def _check_interface(spec: FabricSpec, facts: Mapping[str, Any], name: str) -> None:
     net = facts["net"]
     if name in net:
         return
@@ -60,16 +56,16 @@ def _check_interface(node: Node, facts: Mapping[str, Any], name: str) -> None:
     if name in facts["ib"]:
         device = next((h.interface for h in halves(facts) if h.hca == name), "none")
         have += f"; {name} is an RDMA device, its interface is {device}"
-    raise _wrong(node, "fabric.interfaces", f"the interface {name}", have)
+    raise _wrong(spec, "fabric.interfaces", f"the interface {name}", have)
 
 
-def _carriers(node: Node, facts: Mapping[str, Any]) -> list[str]:
+def _carriers(spec: FabricSpec, facts: Mapping[str, Any]) -> list[str]:
     """The interface that has each of the node's explicit addresses; empty where none has it."""
     names = {a.partition("/")[0]: n for n, net in facts["net"].items() for a in net["ipv4"]}
-    return [names.get(str(a), "") for a in node.fabric.addresses or []]
+    return [names.get(str(a), "") for a in spec.addresses or []]
 
 
-def _half(node: Node, found: tuple[Half, ...], facts: Mapping[str, Any], name: str) -> Half:
+def _half(spec: FabricSpec, found: tuple[Half, ...], facts: Mapping[str, Any], name: str) -> Half:
     for half in found:
         if half.hca == name:
             return half
@@ -78,22 +74,21 @@ def _half(node: Node, found: tuple[Half, ...], facts: Mapping[str, Any], name: s
         have += f"; {name} has no netdev"
     elif other := next((h.hca for h in found if h.interface == name), None):
         have += f"; {name} is a netdev, its RDMA device is {other}"
-    raise _wrong(node, "fabric.hcas", f"the RDMA device {name}", have)
+    raise _wrong(spec, "fabric.hcas", f"the RDMA device {name}", have)
 
 
-def _cage_members(inventory: Inventory, node: Node, found: tuple[Half, ...]) -> list[Half]:
-    common = inventory.fabric.cage
-    wanted = node.fabric.cage if node.fabric.cage is not None or common == "auto" else common
+def _cage_members(spec: FabricSpec, found: tuple[Half, ...]) -> list[Half]:
+    wanted = spec.common_cage if spec.cage is None else spec.cage
     if wanted is not None:
         members = [h for h in found if h.cage == wanted]
         if not members:
             have = _joined(sorted({str(h.cage) for h in found}))
             text = f"cages {have}" if have else "no RDMA device (is the cable in?)"
-            raise _wrong(node, "fabric.cage", f"cage {wanted}", text)
+            raise _wrong(spec, "fabric.cage", f"cage {wanted}", text)
         return [h for h in members if h.usable] or members
-    usable = [h for h in found if h.usable and _in_subnets(inventory, h.ipv4)]
+    usable = [h for h in found if h.usable and _in_subnets(spec, h.ipv4)]
     if not usable:
-        subnets = _in_which(inventory)
+        subnets = _in_which(spec)
         down = [h.interface for h in found if h.ipv4 and not h.active]
         hint = "plug the QSFP cable, give each half an address"
         if down:
@@ -104,7 +99,7 @@ def _cage_members(inventory: Inventory, node: Node, found: tuple[Half, ...]) -> 
         raise PreflightError(
             f"fabric.cage auto wants a cage whose RDMA ports are ACTIVE with IPv4{subnets}; the"
             f" node has {'; '.join(map(str, found)) or 'no RDMA device (is the cable in?)'}",
-            node=node.name,
+            node=spec.node,
             hint=f"{hint}, or name this node's fabric.interfaces in the inventory",
         )
     cages = [h.cage for h in usable]
@@ -112,7 +107,7 @@ def _cage_members(inventory: Inventory, node: Node, found: tuple[Half, ...]) -> 
     return [h for h in usable if h.cage == best]
 
 
-def _check_alive(node: Node, found: Iterable[Half], hcas: Collection[str]) -> None:
+def _check_alive(spec: FabricSpec, found: Iterable[Half], hcas: Collection[str]) -> None:
     dead = [h for h in found if h.hca in hcas and not h.active]
     if not dead:
         return
@@ -130,26 +125,26 @@ def _check_alive(node: Node, found: Iterable[Half], hcas: Collection[str]) -> No
     raise PreflightError(
         f"the inventory's fabric wants RDMA ports that are ACTIVE; the node has"
         f" {'; '.join(map(str, dead))}",
-        node=node.name,
+        node=spec.node,
         hint=hint,
     )
 
 
-def _in_subnets(inventory: Inventory, ipv4: Iterable[str]) -> bool:
-    subnets = inventory.fabric.subnets
-    return subnets == "auto" or any(IPv4Interface(a).ip in s for a in ipv4 for s in subnets)
+def _in_subnets(spec: FabricSpec, ipv4: Iterable[str]) -> bool:
+    subnets = spec.subnets
+    return subnets is None or any(IPv4Interface(a).ip in s for a in ipv4 for s in subnets)
 
 
-def _in_which(inventory: Inventory) -> str:
-    subnets = inventory.fabric.subnets
-    return "" if subnets == "auto" else f" in {_joined(map(str, subnets))} (fabric.subnets)"
+def _in_which(spec: FabricSpec) -> str:
+    subnets = spec.subnets
+    return "" if subnets is None else f" in {_joined(map(str, subnets))} (fabric.subnets)"
 
 
 def _addresses(
-    inventory: Inventory, node: Node, facts: Mapping[str, Any], interfaces: tuple[str, ...]
+    spec: FabricSpec, facts: Mapping[str, Any], interfaces: tuple[str, ...]
 ) -> tuple[str, ...]:
     """Each interface's IPv4 with prefix length: the inventory's where given, and checked."""
-    wanted = [str(a) for a in node.fabric.addresses or []]
+    wanted = [str(a) for a in spec.addresses or []]
     result = []
     for index, name in enumerate(interfaces):
         has = facts["net"][name]["ipv4"]
@@ -158,14 +153,14 @@ def _addresses(
             if not fitting:
                 what = f"the address {wanted[index]} on {name}"
                 have = _joined(f"{a} on {n}" for n, v in facts["net"].items() for a in v["ipv4"])
-                raise _wrong(node, "fabric.addresses", what, have or "no IPv4 at all")
+                raise _wrong(spec, "fabric.addresses", what, have or "no IPv4 at all")
         else:
-            fitting = [a for a in has if _in_subnets(inventory, [a])]
+            fitting = [a for a in has if _in_subnets(spec, [a])]
             if not fitting:
                 raise PreflightError(
-                    f"the fabric wants an IPv4 address on {name}{_in_which(inventory)}; the node"
+                    f"the fabric wants an IPv4 address on {name}{_in_which(spec)}; the node"
                     f" has {_joined(has) or 'no IPv4'} there",
-                    node=node.name,
+                    node=spec.node,
                     hint=f"give it one (netplan, or `ip address add … dev {name}`): each half of"
                     " the cable in a subnet of its own",
                 )
@@ -173,11 +168,11 @@ def _addresses(
     return tuple(result)
 
 
-def _wrong(node: Node, path: str, wanted: str, found: str) -> PreflightError:
+def _wrong(spec: FabricSpec, path: str, wanted: str, found: str) -> PreflightError:
     return PreflightError(
         f"{path} wants {wanted}; the node has {found}",
-        node=node.name,
-        hint=f"correct {path} of {node.name} in the inventory, or leave it out to have it derived",
+        node=spec.node,
+        hint=f"correct {path} of {spec.node} in the inventory, or leave it out to have it derived",
     )
 
 

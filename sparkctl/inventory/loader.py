@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,15 @@ from sparkctl.inventory.models import Inventory
 from sparkctl.inventory.partial import known, prefixes
 from sparkctl.inventory.paths import Problem, dotted, shown
 
+# Gives each problem of an inventory; what is not valid in it is None, see partial.py.
+Rule = Callable[[Inventory], Iterable[Problem]]
+
 _NOWHERE = object()
 HINT = "`sparkctl init` writes a commented example; README.md has the reference"
 
 
-def load(path: Path) -> Inventory:
-    """Read an inventory; no node is contacted.
+def load(path: Path, rules: Sequence[Rule] = ()) -> Inventory:
+    """Read an inventory, checked by `rules` as well as by its own; no node is contacted.
 
     Raises InventoryError with every problem that the file has.
     """
@@ -37,10 +41,10 @@ def load(path: Path) -> Inventory:
         reason = getattr(error, "strerror", None) or error
         said = f"{str(path)!r}: wanted an inventory, it cannot be read: {reason}"
         raise InventoryError([said], hint=HINT) from error
-    return parse(data, str(path))
+    return parse(data, str(path), rules)
 
 
-def parse(data: bytes, name: str) -> Inventory:
+def parse(data: bytes, name: str, rules: Sequence[Rule] = ()) -> Inventory:
     """The inventory in `data`; `name` stands before each problem.
 
     Raises InventoryError with every problem, in the order of the file.
@@ -49,7 +53,7 @@ def parse(data: bytes, name: str) -> Inventory:
     problems = set(document.problems)
     inventory: Inventory | None = None
     if document.marks:  # else nothing could be built, and there is nothing more to say
-        inventory, found = _validate(document.value)
+        inventory, found = _validate(document.value, (validate.check, *rules))
         told = {(line, column) for line, column, _ in problems}
         for path, text, at_key in found:
             place = document.place(path, at_key=at_key)
@@ -61,7 +65,7 @@ def parse(data: bytes, name: str) -> Inventory:
     return inventory
 
 
-def _validate(value: Any) -> tuple[Inventory | None, list[Problem]]:
+def _validate(value: Any, rules: Sequence[Rule]) -> tuple[Inventory | None, list[Problem]]:
     if not isinstance(value, dict):
         said = f"wanted a mapping with cluster, nodes and vllm, found {shown(value)}"
         return None, [Problem((), said)]
@@ -77,8 +81,12 @@ def _validate(value: Any) -> tuple[Inventory | None, list[Problem]]:
         above = {path[:n] for path in problems for n in range(len(path))}
         found = [p for path, p in problems.items() if path not in above or p.at_key]
         rest = known(Inventory, value, prefixes(problems.keys()))
-        return None, [*found, *validate.check(rest)]
-    return inventory, list(validate.check(inventory))
+        return None, [*found, *_broken(rules, rest)]
+    return inventory, _broken(rules, inventory)
+
+
+def _broken(rules: Sequence[Rule], inventory: Inventory) -> list[Problem]:
+    return [problem for rule in rules for problem in rule(inventory)]
 
 
 def _known_part(loc: paths.Path, value: Any, kind: str) -> paths.Path:

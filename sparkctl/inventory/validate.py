@@ -6,17 +6,14 @@ is None, and no rule speaks of it.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping
 
+from sparkctl.inventory.layers import unknown_references
 from sparkctl.inventory.models import Inventory, Node
 from sparkctl.inventory.paths import Path, Problem, short
 from sparkctl.node import modelpath
-from sparkctl.secret.value import protected_text, revealed
-from sparkctl.serving import secretarguments, tls
-from sparkctl.serving.environment import unknown_references
-from sparkctl.serving.recipe import AUTO, FIELDS, NONE, RECIPES
+from sparkctl.secret.value import protected_text
 
 # Ray's own (Ray 2.60, read and run); the first is its client server's.
 RAY_CLIENT_PORT = 10001
@@ -34,7 +31,6 @@ def check(inventory: Inventory) -> Iterator[Problem]:
     yield from _ports(inventory)
     yield from _gpus(inventory)
     yield from _model(inventory)
-    yield from _arguments(inventory)
     yield from _references(("env", "set"), inventory.env.set)
     for index, node in enumerate(inventory.nodes or []):
         yield from _references(("nodes", index, "env"), node.env)
@@ -138,34 +134,14 @@ def _gpus(inventory: Inventory) -> Iterator[Problem]:
 
 
 def _model(inventory: Inventory) -> Iterator[Problem]:
-    model, recipe = inventory.vllm.model, inventory.vllm.recipe
+    model = inventory.vllm.model
     # A relative path would start at another directory for each program that reads it.
     if model and not (modelpath.is_path(model) or "://" in model or HUB_NAME.fullmatch(model)):
         expected = "an absolute path, ~/… or a name on the hub"
         yield Problem(("vllm", "model"), f"expected {expected}, got {short(repr(model))}")
-    if recipe and recipe not in (AUTO, NONE, *RECIPES):
-        expected = f"auto, none or a recipe ({', '.join(RECIPES)})"
-        near = difflib.get_close_matches(short(recipe), (AUTO, NONE, *RECIPES), 1, 0.6)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        yield Problem(("vllm", "recipe"), f"expected {expected}, got {short(repr(recipe))}{hint}")
-
-
-def _arguments(inventory: Inventory) -> Iterator[Problem]:
-    known = inventory.vllm.arguments or {}
-    for name, value in known.items():
-        path = ("vllm", "arguments", name)
-        if name in FIELDS:
-            said = f"wanted {FIELDS[name]} for this flag, found it here"
-            yield Problem(path, said, at_key=True)
-        if value == []:
-            yield Problem(path, "wanted null to drop the flag, found an empty list")
-    for name, said in (*secretarguments.problems(known), *tls.problems(known)):
-        yield Problem(("vllm", "arguments", name), said)
 
 
 def _references(path: Path, values: Mapping[str, str] | None) -> Iterator[Problem]:
     for name, value in (values or {}).items():
         for said in unknown_references(protected_text(value, name)):
             yield Problem((*path, name), said)
-        if name == secretarguments.API_KEY and not secretarguments.fits_a_header(revealed(value)):
-            yield Problem((*path, name), secretarguments.NO_HEADER)

@@ -11,8 +11,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from sparkctl.events import Outcome
 from sparkctl.output.console import console, print_prose
-from sparkctl.output.reporter import Outcome
 from sparkctl.output.spans import duration, elapsed
 
 BAR = 24  # columns

@@ -6,29 +6,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Literal, Protocol
 
-from sparkctl.errors import Interrupted
+from sparkctl.events import Outcome, Reporter, outcome_of
 from sparkctl.output.spans import duration
 from sparkctl.output.terminal import live_stderr
-
-Outcome = Literal["done", "failed", "interrupted"]
-
-
-class Reporter(Protocol):
-    """What a long operation tells while it runs."""
-
-    def step(self, title: str) -> None:
-        """A step begins; the one before is done, unless it has ended."""
-
-    def stage(self, title: str, percent: int | None) -> None:
-        """Progress within the step."""
-
-    def note(self, text: str) -> None:
-        """A line that stays."""
-
-    def end(self, outcome: Outcome = "done") -> None:
-        """The running step ends so; nothing happens when none runs."""
 
 
 class PlainReporter:
@@ -101,8 +82,3 @@ def reporting() -> Iterator[Reporter]:
         told.end(outcome_of(error))
         raise
     told.end()
-
-
-def outcome_of(error: BaseException) -> Outcome:
-    """How a step ended that this error left."""
-    return "interrupted" if isinstance(error, (KeyboardInterrupt, Interrupted)) else "failed"

@@ -108,7 +108,7 @@ def run(monkeypatch: pytest.MonkeyPatch, nodes: dict[str, Node]) -> Run:
             )  # fmt: skip
 
         monkeypatch.setattr("sparkctl.cli.context.open_session", opened)
-        for module in ("gather", "fix"):
+        for module in ("collect", "fix"):
             monkeypatch.setattr(f"sparkctl.doctor.{module}.gather", gather)
         monkeypatch.setattr("sparkctl.cli.doctorfix.interactive", lambda: terminal)
         done = CliRunner().invoke(doctor, ["--fix", *options], input=answer, standalone_mode=False)

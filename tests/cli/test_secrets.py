@@ -15,7 +15,7 @@ from sparkctl.cli import context
 from sparkctl.cli.env import env
 from sparkctl.cli.plan import plan
 from sparkctl.cluster.session import Session
-from sparkctl.inventory.loader import load
+from sparkctl.serving.inventory import load
 from tests.cli.test_cli import sparkctl
 from tests.unit.doctorview import INVENTORY, healthy
 from tests.unit.test_doctor_collect import Pool

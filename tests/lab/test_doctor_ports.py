@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
-from sparkctl.inventory.loader import load
 from sparkctl.remote.hostkeys import recorded
 from sparkctl.remote.pool import Pool
+from sparkctl.serving.inventory import load
 from tests.lab.conftest import Sshd
 
 pytestmark = [pytest.mark.lab]

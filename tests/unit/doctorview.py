@@ -11,8 +11,8 @@ from sparkctl.doctor.finding import Finding
 from sparkctl.doctor.runner import evaluate
 from sparkctl.doctor.snapshot import View
 from sparkctl.doctor.table import CHECKS
-from sparkctl.inventory.loader import parse
 from sparkctl.inventory.models import Inventory
+from sparkctl.serving.inventory import parse
 
 CAPTURED = Path(__file__).parents[1] / "fixtures/facts/lab-pair.json"
 INVENTORY = """\

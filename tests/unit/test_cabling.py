@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from sparkctl.fabric.cabling import Wiring
 from sparkctl.fabric.topology import Half
-from sparkctl.fabric.wiring import Wiring
 
 PCI = ("0000:01:00.0", "0000:01:00.1", "0002:01:00.0", "0002:01:00.1")
 

@@ -15,9 +15,9 @@ from sparkctl.cluster.session import Session
 from sparkctl.cluster.up import doubtful, report
 from sparkctl.cluster.wish import Wish, make_wish
 from sparkctl.errors import PreflightError
-from sparkctl.inventory.loader import parse
 from sparkctl.inventory.models import Inventory
 from sparkctl.remote.pool import Pool
+from sparkctl.serving.inventory import parse
 from tests.unit.test_inventory import GOOD
 
 CLUSTER = parse(GOOD.encode(), "x")

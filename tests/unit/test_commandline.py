@@ -6,7 +6,6 @@ import shlex
 
 import pytest
 
-from sparkctl.inventory.loader import parse
 from sparkctl.inventory.models import Inventory
 from sparkctl.remote.command import Command
 from sparkctl.serving.commandline import (
@@ -15,6 +14,7 @@ from sparkctl.serving.commandline import (
     ray_worker_argv,
     vllm_argv,
 )
+from sparkctl.serving.inventory import parse
 from sparkctl.serving.recipe import choose_recipe
 from tests.unit.test_inventory import GOOD
 

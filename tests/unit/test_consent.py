@@ -15,8 +15,8 @@ from sparkctl.cluster.apiview import recorded_base
 from sparkctl.cluster.session import Session
 from sparkctl.cluster.wish import make_wish
 from sparkctl.errors import ServingError, UsageError
-from sparkctl.inventory.loader import parse
 from sparkctl.inventory.models import Inventory
+from sparkctl.serving.inventory import parse
 from tests.unit.test_cluster import CLUSTER, facts, running
 from tests.unit.test_inventory import GOOD
 from tests.unit.test_run import Told

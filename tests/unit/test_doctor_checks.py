@@ -12,7 +12,7 @@ from sparkctl.doctor.explain import entries
 from sparkctl.doctor.finding import Finding, Severity
 from sparkctl.doctor.snapshot import View
 from sparkctl.doctor.table import CHECKS
-from sparkctl.serving.environment import Layer
+from sparkctl.inventory.layers import Layer
 from tests.unit.doctorview import INVENTORY, examined, healthy, wrong
 
 TWO = "spark-2"

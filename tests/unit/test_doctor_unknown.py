@@ -11,7 +11,7 @@ from sparkctl.doctor.snapshot import Missing, View
 from sparkctl.doctor.table import CHECKS
 from sparkctl.errors import AuthError, RemoteTimeout
 from sparkctl.fabric.version import NEWEST
-from sparkctl.serving.environment import Layer
+from sparkctl.inventory.layers import Layer
 from tests.unit.doctorview import INVENTORY, examined, healthy, wrong
 
 ONE, TWO, THREE = "spark-1", "spark-2", "spark-3"

@@ -6,10 +6,11 @@ import pytest
 
 from sparkctl.errors import InventoryError, UsageError
 from sparkctl.fabric.selection import FabricChoice
-from sparkctl.inventory.loader import parse
+from sparkctl.inventory.layers import parse_layer
 from sparkctl.inventory.models import Inventory
 from sparkctl.secret.value import masked
-from sparkctl.serving.environment import Setting, parse_layer, render
+from sparkctl.serving.environment import Setting, render
+from sparkctl.serving.inventory import parse
 from tests.unit.test_inventory import GOOD
 
 CHOICE = FabricChoice(

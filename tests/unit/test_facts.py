@@ -19,7 +19,6 @@ from sparkctl.errors import AuthError, CommandError, RemoteError
 from sparkctl.facts.answers import SHAPES
 from sparkctl.facts.decode import DEPTH, MISSING, PROBE, decode
 from sparkctl.facts.probe import GROUPS, Scalars
-from sparkctl.inventory.loader import parse
 from sparkctl.node import (
     checkpoint,
     files,
@@ -36,6 +35,7 @@ from sparkctl.node import follow as following
 from sparkctl.node import probe as probing
 from sparkctl.remote.command import Command, Result
 from sparkctl.remote.pool import Pool
+from sparkctl.serving.inventory import parse
 from tests.unit.doctorview import CAPTURED, INVENTORY
 
 TITLE = "asking"

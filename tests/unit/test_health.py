@@ -9,9 +9,9 @@ import pytest
 
 from sparkctl.cluster import health
 from sparkctl.errors import CommandError, ServingError
-from sparkctl.inventory.loader import parse
 from sparkctl.node.vitals import Look, Watch, describe
 from sparkctl.node.vitals import parse as samples
+from sparkctl.serving.inventory import parse
 from tests.unit.openai import metrics
 from tests.unit.test_inventory import GOOD
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from sparkctl.errors import InventoryError
 from sparkctl.inventory.layers import load_layers
-from sparkctl.inventory.loader import load, parse
 from sparkctl.inventory.models import Inventory
+from sparkctl.serving.inventory import load, parse
 
 ROOT = Path(__file__).parents[2]
 GOOD = """\

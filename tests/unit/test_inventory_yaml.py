@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from sparkctl.errors import InventoryError
 from sparkctl.inventory import yamlread
-from sparkctl.inventory.loader import load, parse
 from sparkctl.inventory.models import Inventory
+from sparkctl.serving.inventory import load, parse
 from tests.unit.test_inventory import GOOD, problems
 
 

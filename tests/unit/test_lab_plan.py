@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from sparkctl.errors import SparkctlError
-from sparkctl.inventory.loader import parse
 from sparkctl.lab import inventory
 from sparkctl.lab.network import choose_subnet
 from sparkctl.lab.runtime.make_model import config
 from sparkctl.lab.spec import IMITATED, MAX_NODES, NodeSpec, prefix
 from sparkctl.serving.commandline import vllm_argv
+from sparkctl.serving.inventory import parse
 from sparkctl.serving.recipe import choose_recipe
 
 

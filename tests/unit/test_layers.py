@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from sparkctl.errors import InventoryError
-from sparkctl.inventory.layers import load_layers
-from sparkctl.inventory.loader import load, parse
+from sparkctl.inventory.layers import load_layers, parse_layer
 from sparkctl.inventory.models import Inventory
-from sparkctl.serving.environment import BUILT_IN, merge, parse_layer
+from sparkctl.serving.environment import BUILT_IN, merge
+from sparkctl.serving.inventory import load, parse
 from tests.unit.test_inventory import GOOD
 
 ROOT = Path(__file__).parents[2]

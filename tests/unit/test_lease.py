@@ -19,9 +19,9 @@ import pytest
 from sparkctl.cluster import lease as held
 from sparkctl.cluster.session import Session
 from sparkctl.errors import LeaseLostError, LockedError, RemoteError, SparkctlError, combined
-from sparkctl.inventory.loader import parse
 from sparkctl.node import files, lease, stop
 from sparkctl.remote.command import Command, Result
+from sparkctl.serving.inventory import parse
 from tests.unit.test_inventory import GOOD
 from tests.unit.test_run import Told
 

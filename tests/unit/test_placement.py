@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from sparkctl.cluster.placement import misplaced, placements, planned_ranks
-from sparkctl.inventory.loader import parse
 from sparkctl.inventory.models import Inventory
+from sparkctl.serving.inventory import parse
 from tests.unit.test_inventory import GOOD
 
 ONE, TWO = "192.168.100.11", "192.168.100.12"

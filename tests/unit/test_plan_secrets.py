@@ -8,10 +8,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sparkctl.cluster.wish import Wish, make_wish
-from sparkctl.inventory.loader import parse
+from sparkctl.inventory.layers import parse_layer
 from sparkctl.output.plan import env_document, env_lines, plan_document, plan_lines
 from sparkctl.secret.value import revealed
-from sparkctl.serving.environment import parse_layer
+from sparkctl.serving.inventory import parse
 from tests.unit.test_cluster import facts
 
 MARK = "Zq7"  # at both ends of a secret, so that no part of one may be left

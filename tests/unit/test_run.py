@@ -21,10 +21,11 @@ from sparkctl.cluster.lease import hold
 from sparkctl.cluster.run import Run, Step, perform, undo
 from sparkctl.cluster.watch import watch_start
 from sparkctl.errors import LeaseLostError, RemoteError, ServingError
-from sparkctl.inventory.loader import parse
+from sparkctl.events import Outcome
 from sparkctl.inventory.models import Node
-from sparkctl.output.reporter import Outcome, Surviving
+from sparkctl.output.reporter import Surviving
 from sparkctl.remote.fanout import GroupResult
+from sparkctl.serving.inventory import parse
 from tests.unit.test_inventory import GOOD
 
 

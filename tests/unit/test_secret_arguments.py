@@ -8,9 +8,9 @@ import pytest
 
 from sparkctl.cluster.record import digest, make, text
 from sparkctl.cluster.wish import Wish, make_wish
-from sparkctl.inventory.loader import parse
+from sparkctl.inventory.layers import Layer, parse_layer
 from sparkctl.secret.value import Secret, revealed
-from sparkctl.serving.environment import Layer, parse_layer
+from sparkctl.serving.inventory import parse
 from sparkctl.serving.recipe import Choice
 from sparkctl.serving.rules import warnings
 from tests.unit.test_cluster import facts

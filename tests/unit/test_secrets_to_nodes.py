@@ -14,10 +14,10 @@ from sparkctl.cluster.difference import compare
 from sparkctl.cluster.run import Run
 from sparkctl.cluster.status import status
 from sparkctl.cluster.wish import make_wish
-from sparkctl.inventory.loader import parse
 from sparkctl.inventory.models import Node
 from sparkctl.node import launch
 from sparkctl.remote.fanout import each
+from sparkctl.serving.inventory import parse
 from tests.unit.test_cluster import facts
 from tests.unit.test_doctor_collect import Asked as Reached
 from tests.unit.test_inventory import GOOD

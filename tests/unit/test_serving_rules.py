@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from sparkctl.inventory.loader import parse
 from sparkctl.serving import rules
 from sparkctl.serving.environment import BUILT_IN
+from sparkctl.serving.inventory import parse
 from sparkctl.serving.recipe import choose_recipe
 from tests.unit.test_inventory import GOOD
 

@@ -15,8 +15,8 @@ import pytest
 
 from sparkctl.cluster.apiview import base_on_head, endpoint
 from sparkctl.doctor.health import health
-from sparkctl.inventory.loader import parse
 from sparkctl.node import completion
+from sparkctl.serving.inventory import parse
 from tests.unit.test_inventory import GOOD, problems
 
 KEY = "of-theirs"

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from sparkctl.cluster.fabric import fabric_spec
 from sparkctl.errors import PreflightError
-from sparkctl.fabric.port_selection import check_pairing, choose, unused
-from sparkctl.fabric.selection import FabricChoice
+from sparkctl.fabric.port_selection import choose, unused
+from sparkctl.fabric.selection import FabricChoice, check_pairing
 from sparkctl.fabric.topology import halves
 from sparkctl.inventory.models import Inventory
 
@@ -79,7 +80,7 @@ def inventory(fabric: Facts | None = None, **node: Any) -> Inventory:
 
 def chosen(facts: Facts, fabric: Facts | None = None, **node: Any) -> FabricChoice:
     made = inventory(fabric, **node)
-    return choose(made, made.head, facts)
+    return choose(fabric_spec(made, made.head), facts)
 
 
 def refused(facts: Facts, fabric: Facts | None = None, **node: Any) -> PreflightError:

@@ -9,10 +9,9 @@ from sparkctl.cluster.known import Missing
 from sparkctl.doctor.finding import Evidence, Finding, fail, unknown, warn
 from sparkctl.doctor.remedy import Remedy
 from sparkctl.doctor.snapshot import View
-from sparkctl.fabric.cabling import beside
+from sparkctl.fabric.cabling import Wiring, beside
 from sparkctl.fabric.ncclparam import number
 from sparkctl.fabric.topology import Half
-from sparkctl.fabric.wiring import Wiring
 
 BY_SUBNET = "NCCL_IB_SUBNET_AWARE_ROUTING"
 

@@ -12,7 +12,8 @@ from sparkctl.doctor.checks.processes import wanted_ports
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown
 from sparkctl.doctor.remedy import Remedy
 from sparkctl.doctor.snapshot import View
-from sparkctl.fabric.cabling import beside, check_pairing
+from sparkctl.fabric.cabling import beside
+from sparkctl.fabric.selection import check_pairing
 from sparkctl.fabric.topology import Half
 from sparkctl.node.peers import REFUSED
 

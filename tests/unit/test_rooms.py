@@ -1,0 +1,88 @@
+"""Which rooms of the house may use which, and what only one of them may: read from the imports."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import sparkctl
+
+HOUSE = Path(sparkctl.__file__).parent
+BASE = {"errors", "events", "kept", "secret", "text"}
+# A room, and the rooms below it that it may use. There is no way back, so there are no cycles.
+USES: dict[str, set[str]] = {
+    "node": set(),
+    "facts": BASE,
+    "inventory": BASE | {"node"},
+    "fabric": BASE | {"facts", "node"},
+    "serving": BASE | {"facts", "fabric", "inventory", "node"},
+    "remote": BASE | {"facts", "inventory"},
+    "cluster": BASE | {"facts", "fabric", "inventory", "node", "remote", "serving"},
+    "doctor": BASE | {"cluster", "facts", "fabric", "inventory", "node", "remote", "serving"},
+    "lab": BASE | {"facts", "remote", "serving"},
+    "output": BASE | {"cluster", "doctor", "facts", "fabric", "inventory", "node", "serving"},
+}
+USES["cli"] = BASE | {*USES}
+USES |= {"secret": {"text"}, "errors": {"text"}, "events": {"errors"}, "text": set(), "kept": set()}
+# A library that only these rooms may use.
+OWNED = {
+    "click": {"cli"},
+    "paramiko": {"remote"},
+    "rich": {"output"},
+    "jinja2": {"output"},
+    "pydantic": {"facts", "inventory"},
+}
+ELSEWHERE = {"ray", "vllm", "torch", "sglang"}  # only nodes have these
+FOREIGN = HOUSE / "lab" / "runtime"  # what runs inside a node's vLLM
+
+
+def sources() -> list[Path]:
+    return sorted(p for p in HOUSE.rglob("*.py") if not p.is_relative_to(FOREIGN))
+
+
+def room(path: Path) -> str:
+    return path.relative_to(HOUSE).with_suffix("").parts[0]
+
+
+def imported(path: Path) -> Iterator[tuple[str, ...]]:
+    """The names that a file imports, also within functions and for types, in their parts."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (tuple(alias.name.split(".")) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports are not used here"
+            for alias in node.names:
+                yield (*(node.module or "").split("."), alias.name)
+
+
+def test_every_room_has_its_line() -> None:
+    rooms = {room(p) for p in sources()} - {"__init__", "__main__"}
+    assert rooms == {*USES}
+
+
+def test_the_rooms_have_no_cycle() -> None:
+    order: list[str] = []
+    while left := {r: {u for u in used if u not in order} for r, used in USES.items()
+                   if r not in order}:  # fmt: skip
+        free = [r for r, used in left.items() if not used]
+        assert free, f"a cycle among {', '.join(left)}"
+        order += free
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda p: str(p.relative_to(HOUSE)))
+def test_imports_run_one_way(path: Path) -> None:
+    mine = room(path)
+    if mine in ("__init__", "__main__"):
+        return
+    for parts in imported(path):
+        if parts[0] == "sparkctl" and parts[1] != "__version__":
+            assert parts[1] == mine or parts[1] in USES[mine], ".".join(parts)
+        assert mine in OWNED.get(parts[0], {mine}), f"{parts[0]} is another room's"
+        assert parts[0] not in ELSEWHERE or mine == "node", f"{parts[0]} is only on nodes"
+        if mine == "node":
+            known = parts[0] in ("sparkctl", *sys.stdlib_module_names) or parts[0] in ELSEWHERE
+            assert known, f"{parts[0]} is not of the standard library"
