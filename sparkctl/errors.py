@@ -20,9 +20,12 @@ Each one carries what was wanted and found (the message) and what to do next (th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from sparkctl.text import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class SparkctlError(Exception):

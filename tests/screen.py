@@ -10,10 +10,12 @@ import struct
 import subprocess
 import termios
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import pyte
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
 
 BOUND = 30.0  # seconds for anything to appear
 

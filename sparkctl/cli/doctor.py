@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from importlib import import_module
@@ -15,6 +14,8 @@ from click.core import ParameterSource
 from sparkctl.cli.options import inventory_option, json_option
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from sparkctl.doctor.check import Check
     from sparkctl.doctor.finding import Finding
     from sparkctl.doctor.snapshot import View

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -12,6 +10,9 @@ import click
 from sparkctl.cli.terminal import interactive
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from sparkctl.doctor.finding import Finding
     from sparkctl.doctor.fix import Outcome, Planned
     from sparkctl.errors import SparkctlError

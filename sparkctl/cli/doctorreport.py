@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import getpass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sparkctl.doctor.finding import Finding
     from sparkctl.doctor.snapshot import View
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from sparkctl.errors import SparkctlError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 INVENTORY = "inventory.yaml"
 HINT = "name another folder, or move these away"

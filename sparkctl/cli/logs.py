@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from sparkctl.cli.options import inventory_option
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @click.command()

@@ -8,13 +8,16 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from sparkctl import __version__
 from sparkctl.errors import Interrupted, SparkctlError, UsageError
 from sparkctl.output.clean import cleaned
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # Name, where it is, and its line in --help: a command's module is imported when it is called.
 COMMANDS: dict[str, tuple[str, str]] = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -11,6 +10,8 @@ from sparkctl.cli.options import inventory_option, json_option
 from sparkctl.cli.terminal import interactive
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sparkctl.cluster.session import Session
     from sparkctl.cluster.up import Outlook
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -10,6 +9,8 @@ import click
 from sparkctl.cli.options import inventory_option, json_option
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sparkctl.inventory.layers import Layer
     from sparkctl.inventory.models import Inventory
 

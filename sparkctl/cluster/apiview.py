@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sparkctl.cluster.session import Session
-from sparkctl.inventory.models import Inventory, Vllm
 from sparkctl.serving.tls import address, api_base
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sparkctl.cluster.session import Session
+    from sparkctl.inventory.models import Inventory, Vllm
 
 TOKENS = 4  # enough to prove that it generates
 OWN_PORT = "8000"  # vLLM's default

@@ -6,12 +6,15 @@ node's Ray, a worker's Ray rests on the head's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sparkctl.cluster.record import records
-from sparkctl.cluster.wish import NodeWish, Wish
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sparkctl.cluster.wish import NodeWish, Wish
 
 SHOWN = 5  # changed settings in one line
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sparkctl.cluster.lease import hold
 from sparkctl.cluster.places import temp_dir
-from sparkctl.cluster.session import Session
 from sparkctl.cluster.steps import STOP_GRACE, remaining
-from sparkctl.events import Reporter
-from sparkctl.inventory.models import Node
 from sparkctl.secret.text import command_line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sparkctl.cluster.session import Session
+    from sparkctl.events import Reporter
+    from sparkctl.inventory.models import Node
 
 
 @dataclass

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sparkctl.fabric.selection import FabricSpec
-from sparkctl.inventory.models import Inventory, Node
+
+if TYPE_CHECKING:
+    from sparkctl.inventory.models import Inventory, Node
 
 
 def fabric_spec(inventory: Inventory, node: Node) -> FabricSpec:

@@ -6,13 +6,16 @@ needs a bound that no healthy engine reaches; what is only reported may be said 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sparkctl.cluster.apiview import TOKENS, ask_api, recorded_base
-from sparkctl.cluster.session import Session
 from sparkctl.errors import CommandError, ServingError
 from sparkctl.node.vitals import describe
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sparkctl.cluster.session import Session
 
 PATIENCE = 3.0  # seconds until a completion that waits among others is not waited for
 REPORT = 5.0  # seconds without an engine step that `status` and `doctor` report

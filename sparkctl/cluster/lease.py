@@ -12,15 +12,18 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sparkctl.cluster.session import Session
 from sparkctl.errors import LeaseLostError, LockedError, RemoteError, SparkctlError, combined
-from sparkctl.inventory.models import Node
 from sparkctl.remote.fanout import each
 from sparkctl.remote.interruptible import aside
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from sparkctl.cluster.session import Session
+    from sparkctl.inventory.models import Node
 
 SECONDS = 30.0  # that a lease holds without being renewed: a laptop's hiccup, not its sleep
 INTERVAL = SECONDS / 3

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from sparkctl.cluster.session import Session
 from sparkctl.cluster.watch import DAY
 from sparkctl.facts.decode import FOLLOW, decode
-from sparkctl.inventory.models import Node
 from sparkctl.remote import node_rpc
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sparkctl.cluster.session import Session
+    from sparkctl.inventory.models import Node
 
 
 def read_log(session: Session, node: Node, what: str, *, lines: int, follow: bool) -> Iterator[str]:

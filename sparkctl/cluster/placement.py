@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sparkctl.cluster.rayview import ray_table
-from sparkctl.cluster.run import Run
 from sparkctl.errors import RemoteError, ServingError
-from sparkctl.inventory.models import Inventory
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sparkctl.cluster.run import Run
+    from sparkctl.inventory.models import Inventory
 
 
 def planned_ranks(inventory: Inventory) -> dict[str, int]:

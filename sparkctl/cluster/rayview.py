@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sparkctl.cluster.session import Session
-from sparkctl.cluster.wish import Wish
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sparkctl.cluster.session import Session
+    from sparkctl.cluster.wish import Wish
 
 IMPORT_ALLOWANCE = 60.0  # seconds for importing ray on a busy node, beside the wait itself
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sparkctl.cluster.session import Session
 from sparkctl.errors import combined
 from sparkctl.facts.decode import load
-from sparkctl.inventory.models import Inventory
 from sparkctl.remote.pool import Pool
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sparkctl.inventory.models import Inventory
 
 Watch = Callable[[Callable[[], list[tuple[str, str]]]], object]
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sparkctl.cluster.places import APPLIED
 from sparkctl.secret.value import HASHED, hashed, replaced, revealed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
 
 SCHEMA = 1
 UNITS = ("ray", "vllm")

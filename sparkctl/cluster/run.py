@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from sparkctl.cluster.difference import Difference
 from sparkctl.cluster.lease import settle
-from sparkctl.cluster.record import Record
-from sparkctl.cluster.session import Session
-from sparkctl.cluster.wish import Wish
 from sparkctl.errors import LeaseLostError, SparkctlError
 from sparkctl.events import Reporter, outcome_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sparkctl.cluster.difference import Difference
+    from sparkctl.cluster.record import Record
+    from sparkctl.cluster.session import Session
+    from sparkctl.cluster.wish import Wish
 
 
 @dataclass

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sparkctl.cluster.known import guarded
@@ -14,18 +12,21 @@ from sparkctl.cluster.places import APPLIED, temp_dir
 from sparkctl.errors import ConnectError, InventoryError, SparkctlError
 from sparkctl.facts.decode import PROBE, decode
 from sparkctl.inventory.layers import Layer, load_layers
-from sparkctl.inventory.models import Inventory, Node
 from sparkctl.inventory.validate import worker_range
 from sparkctl.remote import node_rpc
 from sparkctl.remote.command import LIMIT
-from sparkctl.remote.connection import Connection
 from sparkctl.remote.fanout import GroupResult, each
-from sparkctl.remote.pool import Pool
 from sparkctl.secret.value import public
 from sparkctl.serving.environment import merge
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
     from sparkctl.cluster.lease import Lease
+    from sparkctl.inventory.models import Inventory, Node
+    from sparkctl.remote.connection import Connection
+    from sparkctl.remote.pool import Pool
 
 Facts = dict[str, Any]
 # Where huggingface_hub looks for its cache (2.4.0, constants.py).

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sparkctl.cluster import health
 from sparkctl.cluster.apiview import ask_api, endpoint
 from sparkctl.cluster.difference import processes
 from sparkctl.cluster.rayview import ray_table
-from sparkctl.cluster.session import Session
 from sparkctl.cluster.wish import Wish, make_wish
 from sparkctl.errors import SparkctlError
 from sparkctl.inventory.layers import load_layers
 from sparkctl.secret.text import command_line
 from sparkctl.serving.recipe import NONE
+
+if TYPE_CHECKING:
+    from collections.abc import Set
+
+    from sparkctl.cluster.session import Session
 
 ANSWER = 30.0  # seconds for /version and /v1/models
 SHOWN = ("ours", "gpu", "memory")  # the groups of a node's facts that make its row

@@ -5,23 +5,26 @@ from __future__ import annotations
 import json
 import secrets
 import shlex
-from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sparkctl.cluster.difference import processes
 from sparkctl.cluster.placement import check_ranks
 from sparkctl.cluster.places import APPLIED, ENVIRONMENT, TOKEN, temp_dir
 from sparkctl.cluster.rayview import ray_table
 from sparkctl.cluster.record import make, records, text
-from sparkctl.cluster.run import Run
 from sparkctl.cluster.watch import watch_start
 from sparkctl.errors import ServingError, combined
-from sparkctl.inventory.models import Node
-from sparkctl.remote.fanout import GroupResult
 from sparkctl.secret.text import command_line
 from sparkctl.secret.value import revealed
 from sparkctl.serving.diagnosis import explain_ray
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from sparkctl.cluster.run import Run
+    from sparkctl.inventory.models import Node
+    from sparkctl.remote.fanout import GroupResult
 
 T = TypeVar("T")
 STOP_GRACE = 10.0  # seconds that vLLM and raylet get to leave on TERM

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from sparkctl.cluster import health, steps
 from sparkctl.cluster.apiview import endpoint, recorded_model
@@ -13,13 +13,17 @@ from sparkctl.cluster.placement import misplaced
 from sparkctl.cluster.rayview import ray_table
 from sparkctl.cluster.record import records
 from sparkctl.cluster.run import Run, Step, perform
-from sparkctl.cluster.session import Session
 from sparkctl.cluster.wish import Wish, make_wish
 from sparkctl.errors import PreflightError
-from sparkctl.events import Reporter
 from sparkctl.inventory.layers import load_layers
 from sparkctl.node import modelpath
 from sparkctl.serving.rules import warnings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sparkctl.cluster.session import Session
+    from sparkctl.events import Reporter
 
 STEPS = (
     Step("stop vLLM", steps.stop_vllm, steps.has_vllm_to_stop),

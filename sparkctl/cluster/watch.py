@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sparkctl import kept
 from sparkctl.cluster import health
-from sparkctl.cluster.run import Run
 from sparkctl.errors import RemoteError, ServingError
 from sparkctl.facts.decode import FOLLOW, decode
 from sparkctl.node.follow import INTERVAL
 from sparkctl.remote import node_rpc
 from sparkctl.serving.diagnosis import explain_vllm
 from sparkctl.serving.progress import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sparkctl.cluster.run import Run
 
 DAY = 86_400.0  # bound of the follower on the node; it ends with the connection
 LAST_WORDS = 10.0  # seconds for what a dying vLLM still logs

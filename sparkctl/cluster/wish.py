@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sparkctl.cluster.fabric import fabric_spec
 from sparkctl.cluster.places import TOKEN, ray_dir, temp_dir
 from sparkctl.fabric.port_selection import choose
-from sparkctl.fabric.selection import FabricChoice
-from sparkctl.inventory.layers import Layer
-from sparkctl.inventory.models import Inventory, Node
 from sparkctl.serving.commandline import ray_head_argv, ray_worker_argv, vllm_argv
 from sparkctl.serving.environment import Setting, render
 from sparkctl.serving.recipe import AUTO, Choice, choose_recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sparkctl.fabric.selection import FabricChoice
+    from sparkctl.inventory.layers import Layer
+    from sparkctl.inventory.models import Inventory, Node
 
 OWN_LAYER = "sparkctl"
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 from sparkctl.cluster.known import Missing
 from sparkctl.doctor.finding import Finding, unknown
-from sparkctl.doctor.snapshot import View
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from sparkctl.doctor.snapshot import View
 
 
 class Source(Enum):

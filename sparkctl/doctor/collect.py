@@ -6,13 +6,11 @@ say UNKNOWN with that reason.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sparkctl.cluster import health as engine
 from sparkctl.cluster.known import Missing
 from sparkctl.cluster.rayview import ask_ray
-from sparkctl.cluster.session import Session
 from sparkctl.doctor.check import Source
 from sparkctl.doctor.checks.pairs import open_ports
 from sparkctl.doctor.checks.ranks import died
@@ -20,9 +18,14 @@ from sparkctl.doctor.checks.runtime import MODULES
 from sparkctl.doctor.snapshot import View
 from sparkctl.fabric.cabling import beside
 from sparkctl.inventory.layers import load_layers
-from sparkctl.inventory.models import Node
 from sparkctl.remote.fanout import each
 from sparkctl.serving.tls import api_base
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from sparkctl.cluster.session import Session
+    from sparkctl.inventory.models import Node
 
 IMPORT_SECONDS = 120.0  # a cold import of vLLM takes a minute on a slow disk
 HEADERS = 28  # bytes of IPv4 and ICMP headers in a ping, ping(8)

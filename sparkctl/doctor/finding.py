@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sparkctl.doctor.remedy import Remedy
+if TYPE_CHECKING:
+    from sparkctl.doctor.remedy import Remedy
 
 
 class Severity(Enum):

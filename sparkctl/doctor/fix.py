@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from sparkctl.cluster.session import Session
 from sparkctl.doctor.collect import gather
 from sparkctl.doctor.finding import Finding, Severity
 from sparkctl.doctor.remedy import Action, Removal
 from sparkctl.doctor.runner import UNDECIDED, choose_checks, evaluate, sources
 from sparkctl.errors import RemoteError, SparkctlError
-from sparkctl.inventory.models import Node
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from sparkctl.cluster.session import Session
+    from sparkctl.inventory.models import Node
 
 
 @dataclass(frozen=True)

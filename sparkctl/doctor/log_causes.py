@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from sparkctl.doctor.checks.selection import devices
 from sparkctl.doctor.finding import Finding, Severity
 from sparkctl.doctor.snapshot import Missing, View
 from sparkctl.fabric.grammar import IB_HCA
 from sparkctl.fabric.hca import Device, select_hcas
-from sparkctl.fabric.nccllog.model import Finding as LogFinding
-from sparkctl.fabric.nccllog.model import LogVerdict
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+
+    from sparkctl.fabric.nccllog.model import Finding as LogFinding
+    from sparkctl.fabric.nccllog.model import LogVerdict
 
 NO_DEVICE = ("fabric.devices", "fabric.halves", "fabric.uverbs", "fabric.libraries", "fabric.hca")
 ADDRESSES = ("fabric.addresses", "fabric.gid", "fabric.gid-index", "fabric.pairing")

@@ -5,18 +5,21 @@ from __future__ import annotations
 import gzip
 import sys
 import zlib
-from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
-from io import BufferedReader
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, TYPE_CHECKING, cast
 
 from sparkctl.doctor.vllmlines import VllmLines
 from sparkctl.errors import UsageError
-from sparkctl.fabric.nccllog.model import LogVerdict
 from sparkctl.fabric.nccllog.reader import Reader
 from sparkctl.node.nccllines import pieces
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from io import BufferedReader
+
+    from sparkctl.fabric.nccllog.model import LogVerdict
 
 GZIP = b"\x1f\x8b"
 
@@ -50,7 +53,7 @@ def read_logs(names: Iterable[str]) -> LogVerdict:
 def _opened(name: str) -> Iterator[IO[bytes]]:
     """The file's bytes, unpacked where they are packed."""
     if name == "-":
-        with _unpacked(cast(BufferedReader, sys.stdin.buffer)) as plain:
+        with _unpacked(cast("BufferedReader", sys.stdin.buffer)) as plain:
             yield plain
     else:
         with Path(name).open("rb") as file, _unpacked(file) as plain:
@@ -59,5 +62,5 @@ def _opened(name: str) -> Iterator[IO[bytes]]:
 
 def _unpacked(file: BufferedReader) -> AbstractContextManager[IO[bytes]]:
     if file.peek(len(GZIP))[: len(GZIP)] == GZIP:
-        return cast(AbstractContextManager[IO[bytes]], gzip.open(file))
+        return cast("AbstractContextManager[IO[bytes]]", gzip.open(file))
     return nullcontext(file)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sparkctl.cluster.session import Session
 from sparkctl.fabric.nccllog.reader import Reader
-from sparkctl.inventory.models import Node
+
+if TYPE_CHECKING:
+    from sparkctl.cluster.session import Session
+    from sparkctl.inventory.models import Node
 
 # node/nccllines.py gives at most 20,000 lines of 4096 bytes, and 400 more; a byte that is no ASCII
 # takes more in JSON, which no log is full of.

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from typing import TYPE_CHECKING
 
 from sparkctl.doctor.addresses import without_public_addresses
 from sparkctl.secret.names import MASK
 from sparkctl.secret.text import EQUALS, VALUE, secretless
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 HOME = re.compile(r"/(home|Users)/[^/\s:'\"]+")
 ACCOUNT = re.compile(r"(?<!\S)(-u|--user)[= ](?!root\b)[A-Za-z_][\w-]*(:\S+)?(?!\S)")

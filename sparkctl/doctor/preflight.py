@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from typing import TYPE_CHECKING
 
-from sparkctl.cluster.session import Session
 from sparkctl.doctor.collect import gather
-from sparkctl.doctor.finding import Finding
 from sparkctl.doctor.runner import choose_checks, evaluate, failed, sources
 from sparkctl.doctor.table import CHECKS
 from sparkctl.errors import PreflightError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from sparkctl.cluster.session import Session
+    from sparkctl.doctor.finding import Finding
 
 
 def preflight(

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from sparkctl.cluster.known import Missing
 from sparkctl.doctor.check import Check, Source, subjects
 from sparkctl.doctor.finding import ORDER, Finding, Severity, unknown
-from sparkctl.doctor.snapshot import View
 from sparkctl.doctor.table import CHECKS
 from sparkctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Sequence
+
+    from sparkctl.doctor.snapshot import View
 
 UNDECIDED = (Severity.UNKNOWN, Severity.CRASH)
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sparkctl.cluster.fabric import fabric_spec
 from sparkctl.cluster.known import Missing, guarded
 from sparkctl.doctor.environment import Environment
 from sparkctl.errors import PreflightError, RemoteError, SparkctlError
 from sparkctl.fabric.port_selection import choose
-from sparkctl.fabric.selection import FabricChoice
 from sparkctl.fabric.topology import Half, halves
 from sparkctl.fabric.version import NEWEST, Version
-from sparkctl.inventory.layers import Layer
-from sparkctl.inventory.models import Inventory, Node
 from sparkctl.serving.environment import Setting, merge, render
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sparkctl.fabric.selection import FabricChoice
+    from sparkctl.inventory.layers import Layer
+    from sparkctl.inventory.models import Inventory, Node
 
 __all__ = ["Facts", "Missing", "View"]
 

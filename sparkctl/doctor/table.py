@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from sparkctl.doctor.check import Check
+from typing import TYPE_CHECKING
+
 from sparkctl.doctor.checks import (
     devices,
     gid,
@@ -21,6 +22,9 @@ from sparkctl.doctor.checks import (
     settings,
     verbs,
 )
+
+if TYPE_CHECKING:
+    from sparkctl.doctor.check import Check
 
 CHECKS: tuple[Check, ...] = (
     *reach.CHECKS,

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from sparkctl.fabric.nccllog.lines import GLOO_NEEDLE, NEEDLE, TEXT_LIMIT, shown
 from sparkctl.fabric.nccllog.model import Evidence, Finding, Fix
 from sparkctl.node.nccllines import START
 from sparkctl.serving.diagnosis import RAY, VLLM, WAITING, remedy
 from sparkctl.serving.progress import ANSI, FATAL, Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 Numbered = tuple[int, bytes]
 

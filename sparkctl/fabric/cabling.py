@@ -9,13 +9,16 @@ src/transport/net_ib/connect.cc). HCAs that do not face each other end in errno 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from ipaddress import IPv4Address, IPv4Interface
 from itertools import combinations
+from typing import TYPE_CHECKING
 
-from sparkctl.fabric.topology import Half
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from sparkctl.fabric.topology import Half
 
 
 @dataclass(frozen=True)

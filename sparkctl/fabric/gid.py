@@ -8,11 +8,13 @@ src/transport/net_ib*, ncclIbGetGidIndex).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 ROCE_V2 = "RoCE v2"
 UNREAD = "unknown"  # the type of a slot whose gid_attrs/types could not be read

@@ -7,13 +7,15 @@ interfaces of NCCL_SOCKET_IFNAME are in ifname.py.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sparkctl.fabric.grammar import IB_HCA, LIMITS, Filter, parse
 from sparkctl.fabric.lint import suspects
 from sparkctl.fabric.version import NEWEST, Version
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
 
 ACTIVE = "ACTIVE"
 

@@ -7,14 +7,17 @@ ncclFindInterfaceMatchSubnet (src/misc/socket.cc).
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address, ip_address, ip_interface
+from typing import TYPE_CHECKING
 
 from sparkctl.fabric.grammar import ANY, LIMITS, SOCKET_IFNAME, parse
 from sparkctl.fabric.hca import Selection, Verdict, judge
 from sparkctl.fabric.lint import suspects
 from sparkctl.fabric.version import NEWEST, RUNNING_ONLY, VIRBR_LAST, Version
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
 
 MOST = LIMITS[SOCKET_IFNAME]
 SOCKET_FAMILY = "NCCL_SOCKET_FAMILY"

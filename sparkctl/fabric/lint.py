@@ -6,10 +6,13 @@ NCCL takes each of them without a word (NCCL's src/misc/utils.cc and socket.cc).
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING
 
 from sparkctl.fabric.grammar import IB_HCA, LIMITS, SOCKET_IFNAME, Entry, Filter, parse
 from sparkctl.fabric.version import NEWEST, Version
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
 
 # What each variable does not name, how such a name looks, and what the variable names.
 OTHER_KIND = {

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
 from ipaddress import IPv4Interface
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sparkctl.errors import PreflightError
 from sparkctl.fabric.selection import FabricChoice, FabricSpec
 from sparkctl.fabric.topology import Half, halves
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
 
 
 def choose(spec: FabricSpec, facts: Mapping[str, Any]) -> FabricChoice:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 from sparkctl.fabric.cabling import in_common, parsed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from ipaddress import IPv4Address, IPv4Network
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
 from functools import cache
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from pydantic import TypeAdapter, ValidationError
 
 from sparkctl.errors import CommandError
 from sparkctl.text import clean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 PROBE, FOLLOW = "probe.probe", "follow.follow"
 DEPTH = 32  # levels of an answer; a probe's has eight

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
-from pydantic_core import ErrorDetails
 
 from sparkctl.inventory.models import Inventory
 from sparkctl.inventory.paths import Path, dotted, short, shown
 from sparkctl.secret.names import MASK, is_secret
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic_core import ErrorDetails
 
 # Where the type alone says too little, or a union has several: what is wanted at a path.
 PLACES = (

@@ -9,10 +9,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sparkctl.errors import InventoryError
-from sparkctl.inventory.models import Inventory
 from sparkctl.secret.value import Secret, masked, protected_text, revealed
+
+if TYPE_CHECKING:
+    from sparkctl.inventory.models import Inventory
 
 REFERENCES = ("FABRIC_ADDRESS", "SOCKET_INTERFACE", "HCAS", "NODE")
 LINE = re.compile(r"(?:(-)\s*|export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*(?:=(.*))?$")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -14,6 +13,9 @@ from sparkctl.inventory.error_text import message
 from sparkctl.inventory.models import Inventory
 from sparkctl.inventory.partial import known, prefixes
 from sparkctl.inventory.paths import Problem, dotted, shown
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # Gives each problem of an inventory; what is not valid in it is None, see partial.py.
 Rule = Callable[[Inventory], Iterable[Problem]]

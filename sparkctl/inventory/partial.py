@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
 from types import NoneType
-from typing import Any, get_args, get_origin
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter
 
-from sparkctl.inventory.paths import Path
+if TYPE_CHECKING:
+    from collections.abc import Set
+
+    from sparkctl.inventory.paths import Path
 
 
 def prefixes(paths: Set[Path]) -> set[Path]:

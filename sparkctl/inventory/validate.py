@@ -7,13 +7,17 @@ is None, and no rule speaks of it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from sparkctl.inventory.layers import unknown_references
-from sparkctl.inventory.models import Inventory, Node
 from sparkctl.inventory.paths import Path, Problem, short
 from sparkctl.node import modelpath
 from sparkctl.secret.value import protected_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from sparkctl.inventory.models import Inventory, Node
 
 # Ray's own (Ray 2.60, read and run); the first is its client server's.
 RAY_CLIENT_PORT = 10001

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from sparkctl.inventory.paths import Path, dotted, short, shown, unsecret
 from sparkctl.secret.names import MASK, is_secret
 from sparkctl.text import UNPRINTABLE, one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MAX_BYTES = 128 * 1024  # a hundred times a large inventory; PyYAML needs a second for as much
 MAX_DEPTH = 30

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sparkctl.errors import SparkctlError
 from sparkctl.lab.node import PATH
 from sparkctl.lab.spec import MARK, NodeSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 SPACES = ("--mount", "--uts", "--ipc", "--net", "--pid")
 TIMEOUT = 120.0  # seconds; the slowest, `ray start`, takes ten

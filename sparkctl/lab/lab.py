@@ -8,8 +8,7 @@ import shutil
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sparkctl.errors import SparkctlError, UsageError
 from sparkctl.lab import inventory, network, node
@@ -18,6 +17,9 @@ from sparkctl.lab.lock import exclusive, in_turn
 from sparkctl.lab.model import INSTALLER, ensure_model
 from sparkctl.lab.processes import end, inits, processes
 from sparkctl.lab.spec import CABLED, IMITATED, MAX_NODES, NodeSpec
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["Lab", "down", "find", "processes", "status", "up"]
 STATE = "lab.json"

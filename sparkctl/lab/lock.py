@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sparkctl.errors import SparkctlError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 NETWORK_LOCK = Path("/run/sparkctl-lab.lock")
 

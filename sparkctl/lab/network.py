@@ -5,11 +5,13 @@ from __future__ import annotations
 import ipaddress
 import json
 import subprocess
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sparkctl.errors import SparkctlError
 from sparkctl.lab.spec import CABLED, HALVES, MANAGEMENT, MTU, HalfSpec, NodeSpec, prefix
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SUBNETS = 179  # from 10.77 to 10.255
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
 from sparkctl.errors import SparkctlError
 from sparkctl.lab.spec import MARK, NodeSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 GRACE = 15.0  # seconds for killed processes to be gone; 0.2 s were measured
 

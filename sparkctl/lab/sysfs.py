@@ -7,11 +7,14 @@ own. Paths and forms: Documentation/ABI/stable/sysfs-class-infiniband.
 from __future__ import annotations
 
 import os.path
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sparkctl.lab.spec import CABLED, HALVES, HalfSpec, NodeSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 GID_SLOTS = 256  # as mlx5 has
 EMPTY = "0000:0000:0000:0000:0000:0000:0000:0000"

@@ -7,10 +7,12 @@ import json
 import os
 import select
 import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sparkctl.node import logs, processes
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 INTERVAL = 0.2  # seconds between looks at the file
 

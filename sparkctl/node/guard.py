@@ -6,11 +6,14 @@ import errno
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sparkctl.node import files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 OPEN = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC

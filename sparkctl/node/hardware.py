@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sparkctl.node.subprocesses import Started
+if TYPE_CHECKING:
+    from sparkctl.node.subprocesses import Started
 
 TIMEOUT = 5.0  # seconds for ip(8), which takes some milliseconds
 NET = Path("/sys/class/net")

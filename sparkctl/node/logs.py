@@ -9,12 +9,14 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sparkctl.node import files
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
 
 RUNS = 10  # whose logs are kept
 BYTES = 32 * 2**20  # of one log until it is set aside; the first and the last set aside are kept

@@ -6,11 +6,13 @@ import json
 import os
 import re
 import stat
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sparkctl.node import modelpath
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 LIMIT = 16 * 2**20  # bytes; a config.json that lists every quantized layer has 2 MB
 REFERENCE_LIMIT = 200  # bytes; a commit's hash has 40

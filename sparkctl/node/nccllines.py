@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from sparkctl.node import logs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 NEEDLES = (b"NCCL", b"Unable to find address for")  # the second is Gloo's
 START = b"== sparkctl "  # launch.py writes it before each start

@@ -7,10 +7,9 @@ import pwd
 import re
 import sys
 import time
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sparkctl.node import (
     checkpoint,
@@ -29,6 +28,9 @@ from sparkctl.node import (
 )
 from sparkctl.node.subprocesses import start
 from sparkctl.node.timeout import bounded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # A whole probe stays within the 60 s of its call even when every group hangs.
 GROUP_SECONDS, ALL_SECONDS, LEAST_SECONDS = 6.0, 40.0, 1.0

@@ -5,11 +5,13 @@ from __future__ import annotations
 import mmap
 import os
 import re
-from collections.abc import Collection
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sparkctl.node import hardware, processes, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
 
 # proc(5): the path is the last field, and tells of a file that is no longer what was mapped.
 # libnccl-net.so and libnccl-tuner.so are plugins.

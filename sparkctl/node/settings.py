@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sparkctl.node.timeout import bounded
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 FILE_SECONDS = 4.0  # less than the whole group has (node/probe.py): then the file is named
 # What changes the fabric; no name among them can hold a secret.

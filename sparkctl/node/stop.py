@@ -11,12 +11,14 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sparkctl.node import files, lease, sharedmemory
 from sparkctl.node.processes import Process, alive, ours
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 GCS = "gcs_server"
 GRACE = 10.0  # seconds to leave on TERM

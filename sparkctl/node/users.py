@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pwd
-from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 PASSWD = Path("/etc/passwd")
 PEOPLE = range(1000, 65534)  # login.defs(5), UID_MIN; below is the system, above is nobody

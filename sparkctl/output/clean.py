@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from sparkctl.text import clean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 
 class Cleaning:
@@ -42,7 +44,7 @@ def cleaned() -> Iterator[None]:
     That what a node said is printed somewhere cannot be forgotten here.
     """
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (cast(TextIO, Cleaning(raw(stream))) for stream in before)
+    sys.stdout, sys.stderr = (cast("TextIO", Cleaning(raw(stream))) for stream in before)
     try:
         yield
     finally:

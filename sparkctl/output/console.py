@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType
-from rich.segment import Segment
 from rich.text import Text
 
 from sparkctl.output.clean import raw
 from sparkctl.text import clean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rich.segment import Segment
 
 # A command in backticks is one word, so that it can be copied; a stray backtick binds no paragraph.
 WORD = re.compile(r"\s*(?:`[^`]{1,60}`|\S)+")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.text import Text
 
 from sparkctl.doctor.finding import ORDER, Finding, Severity
 from sparkctl.doctor.runner import counts
 from sparkctl.output.console import print_prose, wide_console
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rich.console import Console
 
 STYLES = {
     Severity.CRASH: "bold magenta",

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.text import Text
 
 from sparkctl.fabric.grammar import IB_HCA, SOCKET_IFNAME
 from sparkctl.fabric.hca import ACTIVE, Selection
 from sparkctl.output.console import print_prose, wide_console
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
 
 NOTHING = {
     IB_HCA: "NCCL goes on over TCP without an error",

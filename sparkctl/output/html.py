@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
 from html import escape
+from typing import TYPE_CHECKING
 
 from sparkctl import __version__
 from sparkctl.doctor.finding import ORDER, Finding
-from sparkctl.doctor.masking import Masking
-from sparkctl.doctor.snapshot import View
-from sparkctl.inventory.models import Inventory
 from sparkctl.output.doctor import summary
 from sparkctl.output.pagefile import BEGINNING
 from sparkctl.output.withheld import accounts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sparkctl.doctor.masking import Masking
+    from sparkctl.doctor.snapshot import View
+    from sparkctl.inventory.models import Inventory
 
 STYLE = """\
 body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}

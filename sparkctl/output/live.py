@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
-from rich.console import RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from sparkctl.events import Outcome
 from sparkctl.output.console import console, print_prose
 from sparkctl.output.spans import duration, elapsed
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from sparkctl.events import Outcome
 
 BAR = 24  # columns
 NARROW = 60  # columns below which there is no room for a bar

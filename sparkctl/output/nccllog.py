@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.text import Text
 
-from sparkctl.doctor.log_causes import Decision
-from sparkctl.fabric.nccllog.model import Finding, LogVerdict, RankVerdict
 from sparkctl.output.console import print_prose, wide_console
 from sparkctl.output.table import Column, print_table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from sparkctl.doctor.log_causes import Decision
+    from sparkctl.fabric.nccllog.model import Finding, LogVerdict, RankVerdict
 
 MEANING = {
     "rdma": "NCCL runs over RDMA",

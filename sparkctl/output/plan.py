@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sparkctl.cluster.wish import NodeWish, Wish
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from sparkctl.cluster.wish import NodeWish, Wish
 
 
 def plan_document(wish: Wish) -> dict[str, Any]:

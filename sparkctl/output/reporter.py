@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
 from sparkctl.events import Outcome, Reporter, outcome_of
 from sparkctl.output.spans import duration
 from sparkctl.output.terminal import live_stderr
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 
 class PlainReporter:

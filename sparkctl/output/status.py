@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
 from sparkctl.cluster.lease import described
-from sparkctl.cluster.status import NodeStatus, Status
 from sparkctl.node.vitals import describe
 from sparkctl.output.console import print_prose, wide_console
 from sparkctl.output.spans import age
 from sparkctl.output.table import Column, print_table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sparkctl.cluster.status import NodeStatus, Status
 
 
 def print_status(status: Status) -> None:

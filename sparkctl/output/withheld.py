@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sparkctl.doctor.finding import Finding
-from sparkctl.doctor.snapshot import View
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from sparkctl.doctor.finding import Finding
+    from sparkctl.doctor.snapshot import View
 
 
 def accounts(facts: Mapping[str, Any]) -> set[str] | None:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from types import TracebackType
-
-import paramiko
+from typing import TYPE_CHECKING
 
 from sparkctl.errors import RemoteTimeout, SparkctlError
-from sparkctl.inventory.models import Ssh
 from sparkctl.remote import login, ssh_io
 from sparkctl.remote.command import KILL_GRACE, Command, Result
 from sparkctl.remote.interruptible import aside
 from sparkctl.remote.ssh_sessions import OPEN_TIMEOUT, Channels
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Iterator
+    from types import TracebackType
+
+    import paramiko
+
+    from sparkctl.inventory.models import Ssh
 
 LEAST_START = 5.0  # seconds that a login shell has to start a command: a busy node needs some
 TIMED_OUT = (124, 137)  # timeout(1): after TERM, and after KILL

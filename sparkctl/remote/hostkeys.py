@@ -5,16 +5,20 @@ from __future__ import annotations
 import base64
 import hashlib
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-import paramiko
 from paramiko.hostkeys import HostKeyEntry, HostKeys
 
 from sparkctl.errors import HostKeyError
 from sparkctl.remote.sshconfig import Target, expand
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import paramiko
 
 _recording = threading.Lock()  # the nodes of a pool are met at the same time
 

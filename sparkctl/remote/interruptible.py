@@ -8,10 +8,12 @@ _send_user_message takes clear_to_send_lock just before the `try` that gives it 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from sparkctl.remote.fanout import each
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 T = TypeVar("T")
 NAME = "a call of its own"

@@ -6,13 +6,16 @@ import base64
 import contextlib
 import os
 import socket
-from collections.abc import Generator, Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import paramiko
 from paramiko.agent import AgentKey, AgentSSH
 
 from sparkctl.remote.sshconfig import Target, expand
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+    from pathlib import Path
 
 MAGIC = b"openssh-key-v1\0"
 

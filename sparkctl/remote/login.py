@@ -6,16 +6,19 @@ import contextlib
 import errno
 import logging
 import socket
+from typing import TYPE_CHECKING
 
 import paramiko
 
 from sparkctl.errors import AuthError, ConnectError, SparkctlError
-from sparkctl.inventory.models import Ssh
 from sparkctl.remote import hostkeys, tcp
 from sparkctl.remote.jump_hosts import route
 from sparkctl.remote.keys import offers
 from sparkctl.remote.proxy import ProxySocket
-from sparkctl.remote.sshconfig import Target
+
+if TYPE_CHECKING:
+    from sparkctl.inventory.models import Ssh
+    from sparkctl.remote.sshconfig import Target
 
 KEEPALIVE = 15  # seconds
 

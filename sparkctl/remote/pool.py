@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable
-from types import TracebackType
+from typing import TYPE_CHECKING
 
-from sparkctl.errors import SparkctlError
-from sparkctl.inventory.models import Inventory, Node
 from sparkctl.remote.connection import Connection, connect
 from sparkctl.remote.fanout import each
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from sparkctl.errors import SparkctlError
+    from sparkctl.inventory.models import Inventory, Node
 
 
 class Pool:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
-
-import paramiko
+from typing import TYPE_CHECKING
 
 from sparkctl.remote.command import STARTED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import paramiko
 
 CHUNK = 1 << 16
 TICK = 1.0  # seconds between looks at the deadline

@@ -5,15 +5,19 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import paramiko
 
 from sparkctl.errors import CommandError, ConnectError, RemoteError
-from sparkctl.remote.command import Command
 from sparkctl.remote.interruptible import aside
 from sparkctl.remote.ssh_io import NotStarted, Output, TooMuch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sparkctl.remote.command import Command
 
 OPEN_TIMEOUT = 20.0  # seconds for the server to open a channel and to start a command
 STATUS_TIMEOUT = 5.0  # seconds from the end of the streams to the exit status

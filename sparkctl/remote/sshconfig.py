@@ -10,12 +10,16 @@ import getpass
 import os
 import re
 import subprocess
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sparkctl.errors import ConnectError
-from sparkctl.inventory.models import Ssh
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sparkctl.inventory.models import Ssh
 
 ASK_TIMEOUT = 20  # seconds for `ssh -G`; a `Match exec` may take its time
 DEFAULT_KEYS = ("~/.ssh/id_rsa", "~/.ssh/id_ecdsa", "~/.ssh/id_ed25519")

@@ -108,7 +108,7 @@ def masked(name: str, value: str) -> str:
 
 def revealed(value: V) -> V:
     """The same value with the real texts: for a node, by stdin or a 0600 file, and for digests."""
-    return cast(V, _revealed(value))
+    return cast("V", _revealed(value))
 
 
 def text_of(value: object) -> str:

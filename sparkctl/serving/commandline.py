@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
-from sparkctl.inventory.models import Argument, Inventory
 from sparkctl.node import modelpath
 from sparkctl.secret.value import Secret, protected_text, revealed, text_of
 from sparkctl.serving.recipe import BASE, Choice
 from sparkctl.serving.secretarguments import by_environment
+
+if TYPE_CHECKING:
+    from sparkctl.inventory.models import Argument, Inventory
 
 DEFAULT_SHARE = 0.92  # vLLM's own from 0.20 on (vLLM 0.14 to 0.33, compared)
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from sparkctl.fabric.nccllog.advice import ADVICE
 from sparkctl.fabric.nccllog.errors import fault
 from sparkctl.fabric.nccllog.lines import parse
 from sparkctl.fabric.nccllog.reader import Reader
 from sparkctl.serving.progress import is_cause
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 Table = tuple[tuple[str, str], ...]  # pattern of one line, remedy
 

@@ -7,15 +7,19 @@ ${HCAS}, ${NODE}.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sparkctl.errors import UsageError
-from sparkctl.fabric.selection import FabricChoice
 from sparkctl.inventory.layers import REFERENCE, REFERENCES, Layer, unknown_references
-from sparkctl.inventory.models import Inventory, Node
 from sparkctl.secret.value import protected_text, revealed
 from sparkctl.serving.secretarguments import API_KEY, variables
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sparkctl.fabric.selection import FabricChoice
+    from sparkctl.inventory.models import Inventory, Node
 
 # The recipe for a pair, so that a cluster serves without any layer. What the names mean to NCCL
 # and Gloo: fabric/hca.py. From vLLM 0.22.1 what a node has set itself wins over what the

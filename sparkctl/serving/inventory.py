@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sparkctl.inventory import loader
-from sparkctl.inventory.models import Inventory
 from sparkctl.inventory.paths import Path as Place
 from sparkctl.inventory.paths import Problem, short
 from sparkctl.secret.value import revealed
 from sparkctl.serving import secretarguments, tls
 from sparkctl.serving.recipe import AUTO, FIELDS, NONE, RECIPES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from sparkctl.inventory.models import Inventory
 
 
 def load(path: Path) -> Inventory:

@@ -5,12 +5,15 @@ Each argument can be changed or dropped in vllm.arguments, the recipe chosen in 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sparkctl.inventory.models import Argument, Vllm
 from sparkctl.node import modelpath
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sparkctl.inventory.models import Argument, Vllm
 
 # Flags that have a field of their own in the inventory; vllm.arguments may not repeat them.
 FIELDS: dict[str, str] = {

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
-from sparkctl.inventory.models import Argument, Inventory
 from sparkctl.serving.recipe import MINIMAX_M2, Choice
 from sparkctl.serving.secretarguments import readable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from sparkctl.inventory.models import Argument, Inventory
 
 # Variables that nothing reads any more (vLLM 0.14 to 0.33, compared), and what does it now.
 GONE = {

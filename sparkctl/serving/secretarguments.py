@@ -7,10 +7,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
-from sparkctl.inventory.models import Argument
 from sparkctl.secret.names import MASK
 from sparkctl.secret.value import Secret, revealed, text_of
+
+if TYPE_CHECKING:
+    from sparkctl.inventory.models import Argument
 
 API_KEY = "VLLM_API_KEY"
 # The variable that vLLM and Hugging Face read where the flag is not given (vLLM 0.32,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
-from sparkctl.inventory.models import Argument, Vllm
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from sparkctl.inventory.models import Argument, Vllm
 
 FILES = ("ssl-keyfile", "ssl-certfile", "ssl-ca-certs")
 CLIENT_CERTIFICATE = "2"  # ssl.CERT_REQUIRED

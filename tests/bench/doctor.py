@@ -13,11 +13,14 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sparkctl.cli.lab import cache_folder
 from sparkctl.lab import lab as labs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 BASE = Path("/var/lib/sparkctl-lab-bench")
 ROUNDS = 5

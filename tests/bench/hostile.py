@@ -19,10 +19,9 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import yaml
@@ -31,6 +30,9 @@ from sparkctl.cli import main as cli
 from sparkctl.remote import pool
 from tests.bench import mutate
 from tests.bench.nodes import READING, Answers, Node, healthy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SLOW = 8.0  # seconds for one command, on a machine with much else to do
 CODES = {0, 1, 2, 3}

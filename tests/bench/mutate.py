@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator
-from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from random import Random
 
 BAD = ["\x1b[2J\x1b[31m", "\u202egnp", "a\nb", "\r", "\x9b5m", "\x00", "\u2028", "\t", "\u200b"]
 VALUES: list[Any] = [

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator
 from contextlib import contextmanager
-from random import Random
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sparkctl.errors import SparkctlError
 from sparkctl.remote.command import Command, Result
 from tests.bench import mutate
 from tests.unit.doctorview import CAPTURED, INVENTORY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from random import Random
 
 READING = ("status", "doctor", "plan", "env", "fabric", "logs", "validate")
 RUN = "20261121-120000"

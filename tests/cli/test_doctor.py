@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -15,12 +13,17 @@ from click.testing import CliRunner, Result
 from sparkctl.cli.doctor import doctor
 from sparkctl.cli.up import up
 from sparkctl.cluster.up import UpReport
-from sparkctl.doctor.snapshot import View
 from sparkctl.doctor.table import CHECKS
 from sparkctl.errors import UsageError
 from tests.cli.test_cli import ROOT, sparkctl
 from tests.unit.doctorview import healthy
 from tests.unit.nccllogs import REAL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sparkctl.doctor.snapshot import View
 
 
 def test_the_checks_are_listed_and_explained() -> None:

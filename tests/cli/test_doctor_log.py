@@ -6,19 +6,23 @@ import gzip
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import pytest
 
 from sparkctl.cli.doctorlog import diagnose
-from sparkctl.doctor.finding import Finding
 from sparkctl.doctor.runner import choose_checks, evaluate
-from sparkctl.doctor.snapshot import View
 from tests.cli.test_cli import sparkctl
 from tests.unit.doctorview import healthy
 from tests.unit.nccllogs import CASES, HEALTHY, REAL, process
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from sparkctl.doctor.finding import Finding
+    from sparkctl.doctor.snapshot import View
 
 
 def logs(name: str) -> list[str]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,6 +11,9 @@ from sparkctl.fabric.diagram import picture
 from sparkctl.output.fabric import print_picture
 from tests.cli.test_cli import sparkctl
 from tests.unit.doctorview import healthy
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def match(*args: str) -> dict[str, Any]:

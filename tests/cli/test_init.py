@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from sparkctl.cli import init
 from sparkctl.errors import SparkctlError
 from tests.cli.test_cli import sparkctl
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FILES = ["env/gb10-vllm.env", "env/nccl-roce.env", "env/ray.env", "inventory.yaml"]
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner
@@ -19,6 +17,10 @@ from sparkctl.serving.inventory import load
 from tests.cli.test_cli import sparkctl
 from tests.unit.doctorview import INVENTORY, healthy
 from tests.unit.test_doctor_collect import Pool
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 PW = "Pw-Of-Theirs"
 PLANTED = INVENTORY.replace(

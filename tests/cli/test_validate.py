@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import socket
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.cli.test_cli import sparkctl
 from tests.unit.test_inventory import GOOD
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture

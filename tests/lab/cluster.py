@@ -6,15 +6,18 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from sparkctl.cluster.lease import SECONDS
-from sparkctl.lab.lab import Lab
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sparkctl.lab.lab import Lab
 
 # Each of pytest-xdist's workers has a lab of its own.
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,9 +15,13 @@ from sparkctl.cli.lab import cache_folder
 from sparkctl.inventory.models import Ssh
 from sparkctl.lab import lab as labs
 from sparkctl.lab.faults import engine, settled
-from sparkctl.lab.lab import Lab
 from tests.lab.cluster import BASE, Cluster
 from tests.lab.nodestate import insides, state
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sparkctl.lab.lab import Lab
 
 
 @dataclass

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sparkctl.cli.context import open_session
 from sparkctl.doctor.collect import gather
 from sparkctl.doctor.runner import choose_checks, evaluate, sources
-from sparkctl.doctor.snapshot import View
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from sparkctl.doctor.snapshot import View
 
 Wrong = set[tuple[str, str | None, str]]
 # Of the facts, what changes by itself.

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sparkctl.cli.context import open_session
 from sparkctl.lab.inside import Inside
-from sparkctl.lab.lab import Lab
 from sparkctl.lab.processes import inits
+
+if TYPE_CHECKING:
+    from sparkctl.lab.lab import Lab
 
 # Names, modes and contents, without sizes of folders and times.
 LOOK = r"""

@@ -6,10 +6,13 @@ import http.client
 import json
 import socket
 import threading
-from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
 from sparkctl.node.completion import unverified
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,10 +12,12 @@ from sparkctl.doctor.runner import choose_checks, evaluate
 from sparkctl.errors import UsageError
 from sparkctl.lab.faults import engine
 from sparkctl.lab.faults.table import FAULTS
-from sparkctl.lab.lab import Lab
-from tests.lab.cluster import Cluster
 from tests.lab.examine import Wrong, examine, lasting
 from tests.lab.nodestate import insides
+
+if TYPE_CHECKING:
+    from sparkctl.lab.lab import Lab
+    from tests.lab.cluster import Cluster
 
 pytestmark = [pytest.mark.lab, pytest.mark.faults, pytest.mark.usefixtures("healed")]
 ONE, TWO = "spark-1", "spark-2"

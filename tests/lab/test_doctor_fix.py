@@ -6,12 +6,15 @@ import os
 import pty
 import subprocess
 import sys
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pytest
 
 from sparkctl.lab.faults import engine
 from tests.lab.cluster import Cluster, environment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 pytestmark = [pytest.mark.lab, pytest.mark.faults, pytest.mark.usefixtures("healed")]
 ONE, TWO = "spark-1", "spark-2"

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
@@ -15,7 +13,12 @@ import yaml
 from sparkctl.remote.hostkeys import recorded
 from sparkctl.remote.pool import Pool
 from sparkctl.serving.inventory import load
-from tests.lab.conftest import Sshd
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.lab.conftest import Sshd
 
 pytestmark = [pytest.mark.lab]
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,10 +12,14 @@ from sparkctl.lab import lab as labs
 from sparkctl.lab.faults import engine, journal
 from sparkctl.lab.faults.fault import HEAD, WORKER, Fault
 from sparkctl.lab.faults.table import FAULTS
-from sparkctl.lab.faults.target import Target
-from sparkctl.lab.lab import Lab
 from tests.lab.cluster import BASE, Cluster
 from tests.lab.nodestate import difference, on
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sparkctl.lab.faults.target import Target
+    from sparkctl.lab.lab import Lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.faults, pytest.mark.usefixtures("healed")]
 SECOND = "enP2p1s0f0np0"

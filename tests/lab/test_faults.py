@@ -6,7 +6,7 @@ import json
 import re
 import socket
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,9 +15,11 @@ from sparkctl.lab import node as lab_node
 from sparkctl.lab.faults import engine
 from sparkctl.lab.faults.fault import HEAD, WORKER
 from sparkctl.lab.faults.table import FAULTS
-from sparkctl.lab.lab import Lab
 from tests.lab.cluster import BASE, Cluster
 from tests.lab.nodestate import difference, on
+
+if TYPE_CHECKING:
+    from sparkctl.lab.lab import Lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.faults, pytest.mark.usefixtures("healed")]
 

@@ -8,8 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,6 +18,9 @@ from sparkctl.errors import SparkctlError, UsageError
 from sparkctl.lab import lab as labs
 from sparkctl.lab.faults import engine
 from sparkctl.lab.spec import prefix
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 pytestmark = pytest.mark.lab
 JUMBO = "ping -q -c 1 -W 2 -M do -s 8972"

@@ -8,10 +8,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import FrameType
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -22,6 +21,10 @@ from sparkctl.remote.connection import Connection, connect
 from sparkctl.remote.pool import Pool
 from sparkctl.remote.ssh_io import ENDS
 from tests.lab.conftest import Sshd, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
 
 pytestmark = pytest.mark.lab
 HOST = "127.0.0.1"

@@ -9,8 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,6 +18,9 @@ from sparkctl.errors import AuthError, ConnectError, HostKeyError
 from sparkctl.remote.command import Command
 from sparkctl.remote.connection import connect
 from tests.lab.conftest import Sshd, free_port, keygen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 pytestmark = pytest.mark.lab
 HOST = "127.0.0.1"

@@ -9,12 +9,15 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.lab.cluster import Cluster, environment
 from tests.lab.conftest import keygen
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.lab
 

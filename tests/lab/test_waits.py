@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.lab.conftest import Sshd
 from tests.screen import Terminal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.lab.conftest import Sshd
 
 pytestmark = pytest.mark.lab
 

@@ -12,21 +12,24 @@ import signal
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
 from sparkctl.lab.faults import engine
 from sparkctl.lab.inventory import MODEL_NAME
-from sparkctl.lab.lab import Lab
 from sparkctl.node.completion import unverified
 from tests.lab.cluster import Cluster, tried, unlocked, until
 from tests.lab.examine import examine
 from tests.lab.streams import streams
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sparkctl.lab.lab import Lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.serving]
 FOREIGN = "/tmp/foreign-ray"

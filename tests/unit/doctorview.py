@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sparkctl.doctor.finding import Finding
 from sparkctl.doctor.runner import evaluate
 from sparkctl.doctor.snapshot import View
 from sparkctl.doctor.table import CHECKS
-from sparkctl.inventory.models import Inventory
 from sparkctl.serving.inventory import parse
+
+if TYPE_CHECKING:
+    from sparkctl.doctor.finding import Finding
+    from sparkctl.inventory.models import Inventory
 
 CAPTURED = Path(__file__).parents[1] / "fixtures/facts/lab-pair.json"
 INVENTORY = """\

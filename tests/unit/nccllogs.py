@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from sparkctl.fabric.nccllog.model import LogVerdict
 from sparkctl.fabric.nccllog.reader import Reader
+
+if TYPE_CHECKING:
+    from sparkctl.fabric.nccllog.model import LogVerdict
 
 REAL = Path(__file__).parents[1] / "fixtures/nccl"
 Files = dict[str, str]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,10 +15,12 @@ from sparkctl.cluster.session import Session
 from sparkctl.cluster.up import doubtful, report
 from sparkctl.cluster.wish import Wish, make_wish
 from sparkctl.errors import PreflightError
-from sparkctl.inventory.models import Inventory
 from sparkctl.remote.pool import Pool
 from sparkctl.serving.inventory import parse
 from tests.unit.test_inventory import GOOD
+
+if TYPE_CHECKING:
+    from sparkctl.inventory.models import Inventory
 
 CLUSTER = parse(GOOD.encode(), "x")
 PAIRS = (

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shlex
+from typing import TYPE_CHECKING
 
 import pytest
 
-from sparkctl.inventory.models import Inventory
 from sparkctl.remote.command import Command
 from sparkctl.serving.commandline import (
     memory_share,
@@ -17,6 +17,9 @@ from sparkctl.serving.commandline import (
 from sparkctl.serving.inventory import parse
 from sparkctl.serving.recipe import choose_recipe
 from tests.unit.test_inventory import GOOD
+
+if TYPE_CHECKING:
+    from sparkctl.inventory.models import Inventory
 
 
 def inventory(extra: str = "") -> Inventory:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,11 +15,13 @@ from sparkctl.cluster.apiview import recorded_base
 from sparkctl.cluster.session import Session
 from sparkctl.cluster.wish import make_wish
 from sparkctl.errors import ServingError, UsageError
-from sparkctl.inventory.models import Inventory
 from sparkctl.serving.inventory import parse
 from tests.unit.test_cluster import CLUSTER, facts, running
 from tests.unit.test_inventory import GOOD
 from tests.unit.test_run import Told
+
+if TYPE_CHECKING:
+    from sparkctl.inventory.models import Inventory
 
 OTHER = parse((GOOD + "  port: 31000\n").encode(), "x")
 SERVES = {"models": ["m"], "tokens": 4, "health": {"state": "generating"}}

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,6 +12,9 @@ from sparkctl.fabric.cabling import facing, links
 from sparkctl.fabric.diagram import picture
 from sparkctl.fabric.topology import Half
 from sparkctl.output.fabric import print_picture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Facts = dict[str, Any]
 CAPTURED = Path(__file__).parents[1] / "fixtures/facts/lab-pair.json"

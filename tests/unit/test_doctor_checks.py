@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sparkctl.cluster.record import make, text
 from sparkctl.doctor.explain import entries
 from sparkctl.doctor.finding import Finding, Severity
-from sparkctl.doctor.snapshot import View
 from sparkctl.doctor.table import CHECKS
 from sparkctl.inventory.layers import Layer
 from tests.unit.doctorview import INVENTORY, examined, healthy, wrong
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sparkctl.doctor.snapshot import View
 
 TWO = "spark-2"
 GIB = 2**30

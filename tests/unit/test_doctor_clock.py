@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from sparkctl.doctor.finding import Finding
-from sparkctl.doctor.snapshot import View
 from tests.unit.doctorview import INVENTORY, examined, healthy
+
+if TYPE_CHECKING:
+    from sparkctl.doctor.finding import Finding
+    from sparkctl.doctor.snapshot import View
 
 LINE = "\n  - {{name: spark-{n}, host: 10.77.0.1{n}, role: worker}}"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,8 +12,10 @@ from sparkctl.cluster.session import Session
 from sparkctl.doctor.check import Source
 from sparkctl.doctor.collect import gather
 from sparkctl.errors import RemoteTimeout
-from sparkctl.inventory.models import Node
 from tests.unit.doctorview import healthy
+
+if TYPE_CHECKING:
+    from sparkctl.inventory.models import Node
 
 ONE, TWO = "spark-1", "spark-2"
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sparkctl.doctor.finding import Finding
 from sparkctl.doctor.snapshot import View
 from tests.unit.doctorview import INVENTORY, examined, healthy, wrong
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sparkctl.doctor.finding import Finding
 
 ONE, TWO, THREE = "spark-1", "spark-2", "spark-3"
 FIRST, SECOND = "enp1s0f0np0", "enP2p1s0f0np0"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sparkctl.doctor.log_causes import DECIDING, MEANING, decide, deciding
 from sparkctl.doctor.runner import choose_checks, evaluate
-from sparkctl.doctor.snapshot import View
 from sparkctl.fabric.nccllog import advice
 from tests.unit.doctorview import healthy
 from tests.unit.nccllogs import (
@@ -24,6 +23,9 @@ from tests.unit.nccllogs import (
     pair,
     read,
 )
+
+if TYPE_CHECKING:
+    from sparkctl.doctor.snapshot import View
 
 ONE, TWO = "spark-1", "spark-2"
 SILENT = pair(NO_DEVICE, USING_NONE, *ON_SOCKET, *VIA_SOCKET)

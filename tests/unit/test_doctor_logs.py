@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,6 +13,9 @@ from sparkctl.errors import UsageError
 from sparkctl.node import nccllines
 from sparkctl.node.nccllines import LINE_LIMIT, pieces
 from tests.unit.nccllogs import HEALTHY
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Endless(io.BytesIO):

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sparkctl.doctor.finding import Finding, Severity
 from sparkctl.doctor.runner import evaluate
-from sparkctl.doctor.snapshot import View
 from sparkctl.doctor.table import CHECKS
 from tests.unit.doctorview import healthy
+
+if TYPE_CHECKING:
+    from sparkctl.doctor.snapshot import View
 
 TWO = "spark-2"
 Keys = tuple[Any, ...]  # the way to a value inside facts

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sparkctl.doctor.finding import Finding
-from sparkctl.doctor.snapshot import View
 from tests.unit.doctorview import INVENTORY, examined, healthy, wrong
+
+if TYPE_CHECKING:
+    from sparkctl.doctor.finding import Finding
+    from sparkctl.doctor.snapshot import View
 
 ONE, TWO = "spark-1", "spark-2"
 HUB = INVENTORY.replace("/models/m2", "MiniMaxAI/MiniMax-M2")

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import shlex
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sparkctl.doctor.finding import Finding
 from sparkctl.doctor.fix import plan
 from sparkctl.doctor.remedy import Action, Remedy
 from sparkctl.doctor.runner import pasteable
-from sparkctl.doctor.snapshot import View
 from tests.unit.doctorview import INVENTORY, examined, healthy
+
+if TYPE_CHECKING:
+    from sparkctl.doctor.finding import Finding
+    from sparkctl.doctor.snapshot import View
 
 TWO = "spark-2"
 ODD = "/models/Mini Max; M2 'x' $(y)"

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,12 +15,17 @@ from sparkctl.doctor.masking import masking
 from sparkctl.doctor.preflight import refuse
 from sparkctl.doctor.remedy import Action, Removal
 from sparkctl.doctor.runner import choose_checks, counts, evaluate, failed, sources
-from sparkctl.doctor.snapshot import View
 from sparkctl.errors import PreflightError, SparkctlError, UsageError
 from sparkctl.output.doctor import print_findings, summary
 from sparkctl.output.html import hosts, page, people
 from sparkctl.secret.text import command_line, secretless
 from tests.unit.doctorview import INVENTORY, examined, healthy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sparkctl.doctor.snapshot import View
 
 
 def test_checks_are_chosen_by_id_or_family_in_declared_order() -> None:

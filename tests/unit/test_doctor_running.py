@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sparkctl.doctor.finding import Finding
 from sparkctl.doctor.log_causes import deciding
-from sparkctl.doctor.snapshot import View
 from tests.unit.doctorview import INVENTORY, examined, healthy, wrong
 from tests.unit.nccllogs import (
     CONNECTED,
@@ -23,6 +21,10 @@ from tests.unit.nccllogs import (
     read,
     real,
 )
+
+if TYPE_CHECKING:
+    from sparkctl.doctor.finding import Finding
+    from sparkctl.doctor.snapshot import View
 
 ONE, TWO = "spark-1", "spark-2"
 NCCL = "/opt/vllm/lib/python3.12/site-packages/nvidia/nccl/lib/libnccl.so.2"

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sparkctl.doctor.finding import Finding
 from sparkctl.doctor.snapshot import Missing, View
 from sparkctl.doctor.table import CHECKS
 from sparkctl.errors import AuthError, RemoteTimeout
 from sparkctl.fabric.version import NEWEST
 from sparkctl.inventory.layers import Layer
 from tests.unit.doctorview import INVENTORY, examined, healthy, wrong
+
+if TYPE_CHECKING:
+    from sparkctl.doctor.finding import Finding
 
 ONE, TWO, THREE = "spark-1", "spark-2", "spark-3"
 CLUSTER = {c.id for c in CHECKS if c.scope == "cluster"}

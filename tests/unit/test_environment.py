@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from sparkctl.errors import InventoryError, UsageError
 from sparkctl.fabric.selection import FabricChoice
 from sparkctl.inventory.layers import parse_layer
-from sparkctl.inventory.models import Inventory
 from sparkctl.secret.value import masked
 from sparkctl.serving.environment import Setting, render
 from sparkctl.serving.inventory import parse
 from tests.unit.test_inventory import GOOD
+
+if TYPE_CHECKING:
+    from sparkctl.inventory.models import Inventory
 
 CHOICE = FabricChoice(
     "192.168.100.11",

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner
 
 from sparkctl.cli.fabric import match
 from tests.unit.doctorview import INVENTORY, healthy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 FORCED = INVENTORY.replace("role: worker", "role: worker, env: {NCCL_SOCKET_FAMILY: AF_INET6}")
 

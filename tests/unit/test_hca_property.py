@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import string
+from typing import TYPE_CHECKING
 
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sparkctl.fabric.hca import Device, select_hcas
 from sparkctl.fabric.ifname import Interface, select_interfaces
-from sparkctl.fabric.version import Version
 from tests.unit.ncclsource import MAX_IB_DEVS, Search, c_nccl_find_interfaces, getifaddrs
+
+if TYPE_CHECKING:
+    from sparkctl.fabric.version import Version
 
 PARTS = st.sampled_from(
     ["^", "=", ",", ":", " ", '"', ";", "1", "2", "0", "-1", "4294967297", "9" * 20, "0x1", "\t",

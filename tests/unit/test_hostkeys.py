@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import paramiko
 import pytest
@@ -13,6 +13,9 @@ from sparkctl.errors import HostKeyError
 from sparkctl.inventory.models import Ssh
 from sparkctl.remote.hostkeys import check, fingerprint, known_types, recorded
 from sparkctl.remote.sshconfig import Target, make_target
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 KEY = paramiko.ECDSAKey.generate()
 OTHER = paramiko.ECDSAKey.generate()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from sparkctl.fabric.hca import Selection
 from sparkctl.fabric.ifname import Interface, select_interfaces
 from sparkctl.fabric.version import NEWEST, Version
+
+if TYPE_CHECKING:
+    from sparkctl.fabric.hca import Selection
 
 LINKS = ("enP7s7", "enp1s0f0np0", "enp1s0f1np1", "enP2p1s0f0np0", "lo", "docker0", "virbr0")
 UP = [Interface(name) for name in LINKS]

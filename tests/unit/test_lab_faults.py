@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,6 +13,9 @@ from sparkctl.lab.faults.journal import LAB, Active, Undo
 from sparkctl.lab.faults.settled import unsettled
 from sparkctl.lab.faults.table import FAULTS
 from sparkctl.lab.spec import HALVES
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # The names that scripts and the doctor's own test use.
 NAMES = """

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from sparkctl.errors import InventoryError
 from sparkctl.inventory.layers import load_layers, parse_layer
-from sparkctl.inventory.models import Inventory
 from sparkctl.serving.environment import BUILT_IN, merge
 from sparkctl.serving.inventory import load, parse
 from tests.unit.test_inventory import GOOD
+
+if TYPE_CHECKING:
+    from sparkctl.inventory.models import Inventory
 
 ROOT = Path(__file__).parents[2]
 STARTER = ROOT / "sparkctl/inventory/starter"

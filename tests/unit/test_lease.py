@@ -8,11 +8,10 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -24,6 +23,9 @@ from sparkctl.remote.command import Command, Result
 from sparkctl.serving.inventory import parse
 from tests.unit.test_inventory import GOOD
 from tests.unit.test_run import Told
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ANNA = {"who": "anna@desk", "when": "noon", "why": "up"}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -10,6 +10,9 @@ from hypothesis import strategies as st
 
 from sparkctl.doctor.masking import masking
 from sparkctl.secret.text import command_line
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Address, IPv6Address
 
 FORMS = [
     "docker run --env=HF_TOKEN={} img",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from sparkctl.fabric.nccllog.model import RankVerdict
 from tests.unit.nccllogs import (
     CASES,
     CONNECTED,
@@ -19,6 +20,9 @@ from tests.unit.nccllogs import (
     process,
     read,
 )
+
+if TYPE_CHECKING:
+    from sparkctl.fabric.nccllog.model import RankVerdict
 
 
 def test_mixed_transports_come_with_what_keeps_the_one_from_rdma() -> None:

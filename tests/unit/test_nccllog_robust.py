@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 import tracemalloc
-from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkctl.fabric.nccllog.model import LogVerdict
 from sparkctl.fabric.nccllog.reader import Reader
 from sparkctl.node.nccllines import LINE_LIMIT
 from tests.unit.nccllogs import CASES, Files, Warn, process, read
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sparkctl.fabric.nccllog.model import LogVerdict
 
 HEAD = re.compile(r"(?=(?:\[2026-\S+ \S+\] )?[\w-]+:\d+:\d+ \[\d\] .*NCCL )")
 

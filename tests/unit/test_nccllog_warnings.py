@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from sparkctl.fabric.nccllog import warnings
-from sparkctl.fabric.nccllog.model import Finding
 from tests.unit.nccllogs import IB, ON_IB, USING, VIA_IB, Warn, pair, process, read
+
+if TYPE_CHECKING:
+    from sparkctl.fabric.nccllog.model import Finding
 
 CLOSED = "socketProgress: Connection closed by remote peer spark-2<40554>"
 REGISTER = "Call to ibv_reg_mr_iova2 failed with error Bad address"

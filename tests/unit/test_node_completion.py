@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sparkctl.node import completion, processes
 from tests.unit.openai import REPLY, metrics, server
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture(autouse=True)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sparkctl.node import hardware, peers, probe, processes, settings, subprocesses, system, timeout
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 REQUEST = {"cluster": "c", "venv": "/nowhere", "model": "/", "ports": [], "temp_dir": "/nowhere",
            "names": []}  # fmt: skip

@@ -8,11 +8,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
-
-import pytest
+from typing import TYPE_CHECKING
 
 from sparkctl.node import imports
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
 
 HANGING = """
 from sparkctl.node import imports

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sparkctl.node import persistence
 from sparkctl.node.persistence import named
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HERE = {"enp1s0f0np0": "4c:bb:47:00:01:00", "enP7s7": "4c:bb:47:00:01:09"}
 NETPLAN = """\

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sparkctl.remote.node_rpc import LOADER, call, sources
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 REQUEST = {"cluster": "no-such-cluster", "names": ["a"]}
 

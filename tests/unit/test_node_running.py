@@ -6,12 +6,15 @@ import mmap
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from sparkctl.node import processes, running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 STRINGS = b"NCCL version mismatch with remote peer %s\0NCCL version 2.18.5+cuda12.2\0"
 

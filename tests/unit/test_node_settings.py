@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from sparkctl.node import settings
 from sparkctl.node.settings import assignments, conf_values
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 LINES = [
     ("NCCL_NET=Socket", [("NCCL_NET", "Socket")]),

@@ -5,10 +5,12 @@ from __future__ import annotations
 import mmap
 import os
 from pathlib import Path
-
-import pytest
+from typing import TYPE_CHECKING
 
 from sparkctl.node import sharedmemory
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def test_what_a_rank_maps_a_moment_longer_is_noted_and_removed_later(

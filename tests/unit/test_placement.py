@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sparkctl.cluster.placement import misplaced, placements, planned_ranks
-from sparkctl.inventory.models import Inventory
 from sparkctl.serving.inventory import parse
 from tests.unit.test_inventory import GOOD
+
+if TYPE_CHECKING:
+    from sparkctl.inventory.models import Inventory
 
 ONE, TWO = "192.168.100.11", "192.168.100.12"
 NAMES = {ONE: "spark-1", TWO: "spark-2"}

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
 from sparkctl.output.reporter import PlainReporter
 from tests.screen import Terminal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # A run in a child: each line on its stdin is one statement of it.
 CHILD = """

@@ -6,11 +6,10 @@ import itertools
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -21,12 +20,16 @@ from sparkctl.cluster.lease import hold
 from sparkctl.cluster.run import Run, Step, perform, undo
 from sparkctl.cluster.watch import watch_start
 from sparkctl.errors import LeaseLostError, RemoteError, ServingError
-from sparkctl.events import Outcome
-from sparkctl.inventory.models import Node
 from sparkctl.output.reporter import Surviving
 from sparkctl.remote.fanout import GroupResult
 from sparkctl.serving.inventory import parse
 from tests.unit.test_inventory import GOOD
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sparkctl.events import Outcome
+    from sparkctl.inventory.models import Node
 
 
 class Told:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,13 +13,17 @@ from sparkctl.cluster.difference import compare
 from sparkctl.cluster.run import Run
 from sparkctl.cluster.status import status
 from sparkctl.cluster.wish import make_wish
-from sparkctl.inventory.models import Node
 from sparkctl.node import launch
 from sparkctl.remote.fanout import each
 from sparkctl.serving.inventory import parse
 from tests.unit.test_cluster import facts
 from tests.unit.test_doctor_collect import Asked as Reached
 from tests.unit.test_inventory import GOOD
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sparkctl.inventory.models import Node
 
 PW = "Pw-Of-Theirs"
 ARGUMENTS = f"  arguments: {{api-key: {PW}1, otlp-traces-endpoint: 'http://bob:{PW}2@h'}}\n"

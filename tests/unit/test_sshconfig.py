@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,6 +11,9 @@ from sparkctl.errors import ConnectError
 from sparkctl.inventory.models import Ssh
 from sparkctl.remote import jump_hosts as routes
 from sparkctl.remote.sshconfig import Target, make_target, parse, resolve
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PRINTED = """\
 host spark-a

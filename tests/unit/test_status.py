@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import pytest
@@ -13,6 +12,9 @@ import pytest
 from sparkctl.remote import pool
 from tests.bench.hostile import run
 from tests.bench.nodes import Answers, Node, healthy
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Given(Answers):

@@ -6,10 +6,9 @@ import json
 import ssl
 import subprocess
 import threading
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -18,6 +17,9 @@ from sparkctl.doctor.health import health
 from sparkctl.node import completion
 from sparkctl.serving.inventory import parse
 from tests.unit.test_inventory import GOOD, problems
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 KEY = "of-theirs"
 CERTIFIED = "ssl-keyfile: /k.pem, ssl-certfile: /c.pem"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from io import StringIO
-
-import pytest
+from typing import TYPE_CHECKING
 
 from sparkctl.output.waits import WaitLine, described, fitted
+
+if TYPE_CHECKING:
+    import pytest
 
 
 class Tty(StringIO):

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from sparkctl.cluster.known import Missing
 from sparkctl.doctor.finding import Evidence, Finding, fail, unknown, warn
 from sparkctl.doctor.remedy import Remedy
-from sparkctl.doctor.snapshot import View
 from sparkctl.fabric.cabling import Wiring, beside
 from sparkctl.fabric.ncclparam import number
-from sparkctl.fabric.topology import Half
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sparkctl.doctor.snapshot import View
+    from sparkctl.fabric.topology import Half
 
 BY_SUBNET = "NCCL_IB_SUBNET_AWARE_ROUTING"
 

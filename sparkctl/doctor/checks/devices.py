@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sparkctl.doctor.check import Check
 from sparkctl.doctor.checks.subnets import subnets
 from sparkctl.doctor.finding import Evidence, Finding, fail, ok, unknown, warn
 from sparkctl.doctor.remedy import Action, Remedy
-from sparkctl.doctor.snapshot import View
 from sparkctl.errors import PreflightError
 from sparkctl.fabric.port_selection import unused
-from sparkctl.fabric.topology import Half
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sparkctl.doctor.snapshot import View
+    from sparkctl.fabric.topology import Half
 
 CABLE = "is the QSFP cable in at both ends? With no cable recent DGX OS takes the NIC off the bus"
 

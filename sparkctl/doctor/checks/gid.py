@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Interface
+from typing import TYPE_CHECKING
 
 from sparkctl.cluster.known import Missing
 from sparkctl.doctor.check import Check
 from sparkctl.doctor.checks.subnets import addressed
 from sparkctl.doctor.finding import Evidence, Finding, fail, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
-from sparkctl.doctor.snapshot import View
 from sparkctl.fabric.cabling import beside
 from sparkctl.fabric.gid import UNREAD, Gid, address_range, table, taken
 from sparkctl.fabric.ncclparam import number
-from sparkctl.fabric.topology import Half
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from sparkctl.doctor.snapshot import View
+    from sparkctl.fabric.topology import Half
 
 
 def _gids(view: View, name: str, hca: str) -> list[Gid]:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from sparkctl.doctor.check import Check
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Action, Remedy, command
-from sparkctl.doctor.snapshot import View
 from sparkctl.secret.text import command_line
 from sparkctl.serving.commandline import memory_share
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sparkctl.doctor.snapshot import View
 
 GIB = 2**30
 # Logs and Ray's session files grow with hours of serving.

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from ipaddress import IPv4Interface
+from typing import TYPE_CHECKING
 
 from sparkctl.doctor.check import Check
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Action, Remedy
-from sparkctl.doctor.snapshot import View
-from sparkctl.fabric.topology import Half
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sparkctl.doctor.snapshot import View
+    from sparkctl.fabric.topology import Half
 
 SPEED = 200_000  # Mb/s on each half (Documentation/ABI/stable/sysfs-class-infiniband)
 PCIE_WIDTH, PCIE_SPEED = "4", "32.0 GT/s"  # Gen5 x4 for each half

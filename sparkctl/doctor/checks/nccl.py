@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sparkctl.cluster.health import generates
 from sparkctl.doctor.check import Check, Source, per_node
@@ -11,8 +10,12 @@ from sparkctl.doctor.checks.ranks import every_gpu
 from sparkctl.doctor.checks.running import idle
 from sparkctl.doctor.finding import Evidence, Finding, Severity, fail, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
-from sparkctl.doctor.snapshot import View
-from sparkctl.fabric.nccllog.model import LogVerdict, RankVerdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sparkctl.doctor.snapshot import View
+    from sparkctl.fabric.nccllog.model import LogVerdict, RankVerdict
 
 # The least that a few tokens leave on a half, in units of 4 bytes over both directions.
 TRAFFIC = 1000

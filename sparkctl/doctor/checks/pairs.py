@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from ipaddress import IPv4Interface
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sparkctl.doctor.check import Check, Source
 from sparkctl.doctor.checks.cabling import elsewhere, facing, wiring
 from sparkctl.doctor.checks.processes import wanted_ports
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown
 from sparkctl.doctor.remedy import Remedy
-from sparkctl.doctor.snapshot import View
 from sparkctl.fabric.cabling import beside
 from sparkctl.fabric.selection import check_pairing
-from sparkctl.fabric.topology import Half
 from sparkctl.node.peers import REFUSED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sparkctl.doctor.snapshot import View
+    from sparkctl.fabric.topology import Half
 
 WORKER_PORT = 10002  # the first that Ray gives its workers (Ray 2.60, read and run)
 

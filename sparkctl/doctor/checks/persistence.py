@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from ipaddress import IPv4Interface
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sparkctl.doctor.check import Check
 from sparkctl.doctor.checks.subnets import addressed
 from sparkctl.doctor.finding import Evidence, Finding, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
-from sparkctl.doctor.snapshot import View
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sparkctl.doctor.snapshot import View
 
 PLACES = "netplan, NetworkManager, systemd-networkd, ifupdown"
 NETPLAN = "/etc/netplan/60-fabric.yaml"

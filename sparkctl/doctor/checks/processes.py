@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sparkctl.cluster.lease import described
 from sparkctl.cluster.places import APPLIED, temp_dir
@@ -11,9 +10,13 @@ from sparkctl.cluster.record import records
 from sparkctl.doctor.check import Check
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy, Removal
-from sparkctl.doctor.snapshot import View
 from sparkctl.inventory.validate import worker_range
 from sparkctl.secret.text import command_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sparkctl.doctor.snapshot import View
 
 # Ray starts a worker for each of GB10's 20 cores before any is asked for, and more beside them
 # (Ray 2.60, src/ray/raylet/worker_pool.cc); each listens on a port of its own.

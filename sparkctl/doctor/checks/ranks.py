@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from sparkctl.cluster.record import records
 from sparkctl.doctor.check import Check, Source
@@ -17,6 +17,9 @@ from sparkctl.node.settings import watched
 from sparkctl.secret.text import command_line
 from sparkctl.secret.value import protected_text, public
 from sparkctl.serving.progress import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 UNSET = "unset"
 # What Ray 2.60, vLLM 0.14 to 0.33 and NVIDIA's images set by themselves.

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from sparkctl.cluster.known import Missing
 from sparkctl.doctor.check import Check, per_node
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
-from sparkctl.doctor.snapshot import View
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sparkctl.doctor.snapshot import View
 
 SLOW_LOGIN = 3.0  # seconds; a login on a healthy LAN takes some tenths
 SKEW_WARN, SKEW_FAIL = 2.0, 60.0  # seconds between two clocks

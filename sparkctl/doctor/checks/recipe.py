@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from sparkctl.cluster.wish import head_recipe
 from sparkctl.doctor.check import Check, per_node
 from sparkctl.doctor.finding import Evidence, Finding, info, ok, warn
 from sparkctl.doctor.remedy import Remedy
-from sparkctl.doctor.snapshot import View
 from sparkctl.node import modelpath
 from sparkctl.serving.recipe import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sparkctl.doctor.snapshot import View
 
 
 def recipe(view: View) -> Iterator[Finding]:

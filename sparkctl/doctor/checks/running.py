@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sparkctl.cluster.known import Missing
 from sparkctl.doctor.check import Check, Source, per_node
 from sparkctl.doctor.checks.processes import strays
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
-from sparkctl.doctor.snapshot import View
 from sparkctl.node.vitals import describe, figures
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sparkctl.doctor.snapshot import View
 
 WAITING = ("PENDING", "RESCHEDULING")  # states of placement groups, Ray 2.60
 AGAIN = Remedy("start it again", ("sparkctl down", "sparkctl up"))

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from sparkctl.cluster.known import Missing
 from sparkctl.doctor.check import Check, Source, per_node
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy, command
-from sparkctl.doctor.snapshot import View
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sparkctl.doctor.snapshot import View
 
 PACKAGE = "dgx-sparkctl[node]"  # what brings Ray and vLLM to a node
 MODULES = ("torch", "ray", "vllm")  # what the runtime must be able to import

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from sparkctl.doctor.check import Check
 from sparkctl.doctor.finding import Evidence, Finding, fail, ok, warn
 from sparkctl.doctor.remedy import Remedy
-from sparkctl.doctor.snapshot import View
 from sparkctl.fabric.grammar import IB_HCA, SOCKET_IFNAME
 from sparkctl.fabric.hca import ACTIVE, Device, Selection, select_hcas
 from sparkctl.fabric.ifname import SOCKET_FAMILY, Interface, select_interfaces
-from sparkctl.fabric.version import Version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from sparkctl.doctor.snapshot import View
+    from sparkctl.fabric.version import Version
 
 HOST_IP = "VLLM_HOST_IP"
 # UCX takes a list of interfaces and of HCAs with their port; "all" is its default (openucx's

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from sparkctl.cluster.known import Missing
 from sparkctl.cluster.wish import head_recipe
 from sparkctl.doctor.check import Check
 from sparkctl.doctor.finding import Evidence, Finding, fail, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy, command
-from sparkctl.doctor.snapshot import View
 from sparkctl.fabric.ncclparam import number
 from sparkctl.secret.value import masked, protected_text
 from sparkctl.serving.recipe import Choice, choose_recipe
 from sparkctl.serving.rules import warnings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sparkctl.doctor.snapshot import View
 
 MONITOR = "RAY_memory_monitor_refresh_ms"
 # Of the values that NCCL_NET may have, those that mean RDMA: IB, and HPC-X's plugin, IBext_v10.

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Interface, IPv4Network
 from itertools import product
+from typing import TYPE_CHECKING
 
 from sparkctl.doctor.finding import Evidence, Finding, fail, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
-from sparkctl.doctor.snapshot import View
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from sparkctl.doctor.snapshot import View
 
 ALONE = 32  # the prefix length of one address
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sparkctl.cluster.known import Missing
 from sparkctl.doctor.check import Check, Source
 from sparkctl.doctor.finding import Evidence, Finding, fail, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
-from sparkctl.doctor.snapshot import View
 from sparkctl.node.verbs import LOSS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from sparkctl.doctor.snapshot import View
 
 CAP_IPC_LOCK = 14  # linux/capability.h: RLIMIT_MEMLOCK does not bind its holder
 UNLIMITED = -1

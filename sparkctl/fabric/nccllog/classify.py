@@ -7,11 +7,14 @@ opened (NCCL 2.8 to 2.30.7).
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from sparkctl.fabric.nccllog import hca, warnings
-from sparkctl.fabric.nccllog.errors import Fault
-from sparkctl.fabric.nccllog.model import Cause, Transport
-from sparkctl.fabric.nccllog.rank import RankState
+
+if TYPE_CHECKING:
+    from sparkctl.fabric.nccllog.errors import Fault
+    from sparkctl.fabric.nccllog.model import Cause, Transport
+    from sparkctl.fabric.nccllog.rank import RankState
 
 # A rank's first that applies is its cause: what ends a start comes before what a lost peer shows.
 FAULTS: tuple[Cause, ...] = (

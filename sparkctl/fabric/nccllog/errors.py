@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from sparkctl.fabric.nccllog.model import Cause
+if TYPE_CHECKING:
+    from sparkctl.fabric.nccllog.model import Cause
 
 NO_INTERFACE = re.compile(r"no (?:socket |IP )?interface found", re.IGNORECASE)
 NO_NETWORK = re.compile(r"Failed to initialize any NET plugin|Error: network (.{1,80}) not found")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sparkctl.fabric.nccllog import warnings
-from sparkctl.fabric.nccllog.model import Cause, Evidence
-from sparkctl.fabric.nccllog.rank import RankState
+
+if TYPE_CHECKING:
+    from sparkctl.fabric.nccllog.model import Cause, Evidence
+    from sparkctl.fabric.nccllog.rank import RankState
 
 EVIDENCE_LIMIT = 8
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from sparkctl.fabric.nccllog import advice
 from sparkctl.fabric.nccllog.model import Candidate, Evidence, Finding, Fix
 from sparkctl.fabric.nccllog.peers import communicators
 from sparkctl.fabric.nccllog.program import INVALID_USAGE, LOST
-from sparkctl.fabric.nccllog.rank import RankState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from sparkctl.fabric.nccllog.rank import RankState
 
 # Torch's Gloo takes one literal interface name.
 GLOO = advice.Advice(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sparkctl.fabric.nccllog import advice, hca, warnings
 from sparkctl.fabric.nccllog.classify import (
     broken,
@@ -13,8 +15,10 @@ from sparkctl.fabric.nccllog.classify import (
 from sparkctl.fabric.nccllog.errors import BAD_DETAIL
 from sparkctl.fabric.nccllog.evidence import evidence
 from sparkctl.fabric.nccllog.model import Candidate, Cause, Evidence, Finding, Severity
-from sparkctl.fabric.nccllog.peers import LoneHalf
-from sparkctl.fabric.nccllog.rank import RankState
+
+if TYPE_CHECKING:
+    from sparkctl.fabric.nccllog.peers import LoneHalf
+    from sparkctl.fabric.nccllog.rank import RankState
 
 EVIDENCE_LIMIT = 6
 

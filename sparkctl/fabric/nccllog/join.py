@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from sparkctl.fabric.nccllog import warnings
 from sparkctl.fabric.nccllog.classify import (
@@ -31,7 +31,11 @@ from sparkctl.fabric.nccllog.model import (
     Transport,
 )
 from sparkctl.fabric.nccllog.peers import LoneHalf, lone_halves, mixed, overall
-from sparkctl.fabric.nccllog.rank import RankState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from sparkctl.fabric.nccllog.rank import RankState
 
 ORDER: tuple[Severity, ...] = ("FAIL", "WARN", "UNKNOWN", "INFO")
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 Transport = Literal["rdma", "socket", "local", "failed", "unknown"]
 Severity = Literal["FAIL", "WARN", "UNKNOWN", "INFO"]

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sparkctl.fabric.nccllog.classify import carried, network, opened
-from sparkctl.fabric.nccllog.model import Transport
-from sparkctl.fabric.nccllog.rank import RankState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from sparkctl.fabric.nccllog.model import Transport
+    from sparkctl.fabric.nccllog.rank import RankState
 
 # The DGX Spark's own names: the two halves of cage 0 or 1 (the wiring of a DGX Spark).
 HALF = re.compile(r"roce(P2)?p1s0f([01])$")

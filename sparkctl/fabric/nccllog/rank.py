@@ -7,13 +7,17 @@ src/plugin/net.cc and src/transport/net_ib.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from sparkctl.fabric.nccllog import warnings
 from sparkctl.fabric.nccllog.errors import Fault, fault
-from sparkctl.fabric.nccllog.lines import Record
 from sparkctl.fabric.nccllog.model import Evidence
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sparkctl.fabric.nccllog.lines import Record
 
 LINES_A_MARK = 3
 KEYS = 64  # communicators, networks, channels' devices: as many as are told apart

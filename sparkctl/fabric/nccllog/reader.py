@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from sparkctl.fabric.nccllog import program
 from sparkctl.fabric.nccllog.join import join
@@ -12,6 +12,9 @@ from sparkctl.fabric.nccllog.lines import GLOO, GLOO_NEEDLE, NEEDLE, parse
 from sparkctl.fabric.nccllog.model import Evidence, Finding, LogVerdict
 from sparkctl.fabric.nccllog.rank import LINES_A_MARK, VERSION, RankState
 from sparkctl.node.nccllines import START
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 # torchrun's prefix; it tells the rank of a process that failed before it had a communicator.
 TORCH_RANK = re.compile(r"\[rank([0-9]{1,6})\]:")

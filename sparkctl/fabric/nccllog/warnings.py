@@ -6,11 +6,14 @@ NCCL 2.8 to 2.30.7: src/misc/socket.cc, src/transport/net_ib; event names: libib
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sparkctl.fabric.nccllog.advice import LIST_STATES, PEER_DIED, Advice
 from sparkctl.fabric.nccllog.model import Candidate, Evidence, Fix
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 OTHER = "warning"  # the mark of those without a meaning of their own
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sparkctl.lab.faults.fault import INVENTORY, Fault
 from sparkctl.lab.faults.inventory import DEVICES, HCA, set_everywhere
-from sparkctl.lab.faults.target import Target
 from sparkctl.lab.spec import CABLED, HALVES, HalfSpec
+
+if TYPE_CHECKING:
+    from sparkctl.lab.faults.target import Target
 
 FIRST, SECOND = CABLED
 RATE, PORT = "ports/1/rate", "ports/1"

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sparkctl.errors import SparkctlError, UsageError
 from sparkctl.lab.faults import journal, settled
-from sparkctl.lab.faults.fault import Fault
 from sparkctl.lab.faults.journal import Active, Undo
 from sparkctl.lab.faults.needs import require
 from sparkctl.lab.faults.table import FAULTS
@@ -20,6 +17,12 @@ from sparkctl.lab.inside import Inside
 from sparkctl.lab.lab import Lab, find
 from sparkctl.lab.lock import exclusive
 from sparkctl.lab.processes import inits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from sparkctl.lab.faults.fault import Fault
 
 
 def inject(base: Path, name: str, node: str | None = None) -> Active:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from sparkctl.lab.faults.target import Target
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sparkctl.lab.faults.target import Target
 
 HEAD, WORKER = "spark-1", "spark-2"
 # What must be there: the runtime with ray and vLLM, the model, a cluster that serves.

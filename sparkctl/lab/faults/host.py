@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sparkctl.lab.faults.fault import Fault
-from sparkctl.lab.faults.target import Target
+
+if TYPE_CHECKING:
+    from sparkctl.lab.faults.target import Target
 
 CLOCK = Path(__file__).with_name("clock.c")
 SKEW = 120  # seconds

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from sparkctl.lab.faults.fault import INVENTORY, Fault
-from sparkctl.lab.faults.target import Target
-from sparkctl.lab.lab import Lab
 from sparkctl.lab.spec import CABLED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sparkctl.lab.faults.target import Target
+    from sparkctl.lab.lab import Lab
 
 HCA = "NCCL_IB_HCA"
 DEVICES = [half.hca for half in CABLED]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sparkctl.errors import SparkctlError
-from sparkctl.lab.faults.fault import Need
 from sparkctl.lab.faults.inventory import load
-from sparkctl.lab.faults.target import Target
 from sparkctl.lab.model import INSTALLER
+
+if TYPE_CHECKING:
+    from sparkctl.lab.faults.fault import Need
+    from sparkctl.lab.faults.target import Target
 
 
 def runtime(target: Target) -> str:

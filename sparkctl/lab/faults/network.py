@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sparkctl.lab.faults.devices import RATE, rewrite_rate
 from sparkctl.lab.faults.fault import HEAD, INVENTORY, Fault
 from sparkctl.lab.faults.inventory import edit
-from sparkctl.lab.faults.target import Target
 from sparkctl.lab.node import NETPLAN
 from sparkctl.lab.spec import CABLED, HALVES, MTU, NodeSpec
+
+if TYPE_CHECKING:
+    from sparkctl.lab.faults.target import Target
 
 FIRST, SECOND = CABLED
 LINK = SECOND.interface

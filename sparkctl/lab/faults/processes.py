@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sparkctl.lab.faults.fault import HEAD, Fault
 from sparkctl.lab.faults.needs import runtime
 from sparkctl.lab.faults.network import RAY_PORT
-from sparkctl.lab.faults.target import Target
+
+if TYPE_CHECKING:
+    from sparkctl.lab.faults.target import Target
 
 FOREIGN_PORT, FOREIGN_FOLDER = 6399, "/tmp/foreign-ray"
 DEAD, LAST = "20260101-000000-dead", "20260102-000000-beef"  # runs of long ago

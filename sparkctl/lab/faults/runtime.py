@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sparkctl.errors import SparkctlError
 from sparkctl.lab.faults.fault import Fault
 from sparkctl.lab.faults.needs import runtime
-from sparkctl.lab.faults.target import Target
+
+if TYPE_CHECKING:
+    from sparkctl.lab.faults.target import Target
 
 # Ray $2 in the folder $1 becomes $3: its metadata, and what it says of itself to other nodes.
 RELEASE = """\

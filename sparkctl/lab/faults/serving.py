@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sparkctl.errors import SparkctlError
 from sparkctl.lab.faults.fault import HEAD, Fault
 from sparkctl.lab.faults.target import Target, until
 from sparkctl.lab.spec import CABLED
 from sparkctl.remote import node_rpc
-from sparkctl.remote.command import Command
 from sparkctl.serving.commandline import ray_worker_argv
 from sparkctl.serving.inventory import load
+
+if TYPE_CHECKING:
+    from sparkctl.remote.command import Command
 
 RAY_SECONDS = 60.0  # for `ray start`, which takes ten on a busy machine
 GRACE = 10.0  # seconds for raylet to leave on TERM

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import signal
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sparkctl.errors import SparkctlError
-from sparkctl.lab.inside import Inside
+
+if TYPE_CHECKING:
+    from sparkctl.lab.inside import Inside
 
 WAIT = 15.0  # seconds; the kernel's linkwatch takes one, the imitated sysfs some milliseconds
 # The links; then a line for each RDMA device: its netdev, how many GIDs of IPv4, its state.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sparkctl.lab.faults import (
     devices,
     host,
@@ -14,7 +16,9 @@ from sparkctl.lab.faults import (
     ssh,
     verbs,
 )
-from sparkctl.lab.faults.fault import Fault
+
+if TYPE_CHECKING:
+    from sparkctl.lab.faults.fault import Fault
 
 FAULTS: dict[str, Fault] = {
     fault.name: fault

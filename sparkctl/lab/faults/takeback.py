@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import psutil
 
@@ -12,8 +12,12 @@ from sparkctl.lab.faults import journal
 from sparkctl.lab.faults.journal import LAB, Active, Undo
 from sparkctl.lab.faults.target import MARK
 from sparkctl.lab.inside import Inside, run
-from sparkctl.lab.lab import Lab
 from sparkctl.lab.processes import end, processes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from sparkctl.lab.lab import Lab
 
 
 def take_back(

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sparkctl.lab.faults.journal import LAB, Undo
 from sparkctl.lab.inside import Inside, run
-from sparkctl.lab.lab import Lab
 from sparkctl.lab.node import FAULT_FILES
-from sparkctl.lab.spec import NodeSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from sparkctl.lab.lab import Lab
+    from sparkctl.lab.spec import NodeSpec
 
 MARK = "SPARKCTL_LAB_FAULT"  # in the environment of what a fault starts
 WAIT = 15  # seconds for a change to be in effect; a serving node's are the slowest

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sparkctl.lab.faults.fault import Fault
-from sparkctl.lab.faults.target import Target
+
+if TYPE_CHECKING:
+    from sparkctl.lab.faults.target import Target
 
 UVERBS = "/dev/infiniband"
 LIMIT = 64  # KiB
