@@ -15,7 +15,8 @@
     |-- ServingError             exit 1  Ray or vLLM did not come up, or died
     `-- Interrupted              exit 130  Ctrl-C
 
-Each one carries what was wanted and found (the message) and what to do next (the hint).
+Each one carries what failed and why (the message), what to do next (the hint), and for programs a
+code with its data: nothing reads the message.
 """
 
 from __future__ import annotations
@@ -25,16 +26,33 @@ from typing import TYPE_CHECKING
 from sparkctl.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    # What a code's data may hold: what JSON has.
+    Data = Mapping[str, str | int | float | bool | Sequence[str] | None]
 
 
 class SparkctlError(Exception):
-    """An error with a remedy; `exit_code` is part of the documented contract."""
+    """An error with a remedy; `exit_code` and `code` are part of the documented contract.
+
+    `code` is the class's unless one that says more is given; `data` holds what it is about.
+    """
 
     exit_code = 1
+    code = "failed"
 
-    def __init__(self, message: str, *, hint: str | None = None, node: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        node: str | None = None,
+        code: str | None = None,
+        data: Data | None = None,
+    ) -> None:
         super().__init__(message)
+        self.code = code or type(self).code
+        self.data = dict(data or {})
         self.message = message
         self.hint = hint
         self.node = node
@@ -55,6 +73,7 @@ def combined(errors: Mapping[str, SparkctlError], what: str = "failed") -> Spark
 class UsageError(SparkctlError):
     """An option or argument that cannot be taken."""
 
+    code = "usage"
     exit_code = 2
 
 
@@ -64,6 +83,8 @@ class InventoryError(UsageError):
     Each is one line, whatever the file has in its keys.
     """
 
+    code = "inventory"
+
     def __init__(self, problems: list[str], *, hint: str | None = None) -> None:
         self.problems = [one_line(problem) for problem in problems]
         super().__init__("\n".join(self.problems), hint=hint)
@@ -72,49 +93,69 @@ class InventoryError(UsageError):
 class PreflightError(SparkctlError):
     """A check failed before anything was started."""
 
+    code = "preflight"
     exit_code = 3
 
 
 class Interrupted(SparkctlError):
     """The user ended it."""
 
+    code = "interrupted"
     exit_code = 130
 
 
 class RemoteError(SparkctlError):
     """A node could not be reached, or a command on it failed."""
 
+    code = "remote"
+
 
 class ConnectError(RemoteError):
     """No connection to a node."""
+
+    code = "connect"
 
 
 class HostKeyError(RemoteError):
     """A node's host key is unknown or is not the recorded one."""
 
+    code = "host-key"
+
 
 class AuthError(RemoteError):
     """A node refused every key offered."""
+
+    code = "auth"
 
 
 class RemoteTimeout(RemoteError):
     """A command outlived its bound and was ended on the node."""
 
+    code = "timeout"
+
 
 class CommandError(RemoteError):
     """A command on a node ended with an unwanted exit status."""
+
+    code = "command"
 
 
 class LockedError(SparkctlError):
     """Another command holds the lease on the cluster."""
 
+    code = "locked"
+
 
 class LeaseLostError(SparkctlError):
     """The lease is no longer this command's: it must not change anything more."""
 
+    code = "lease-lost"
+
 
 class ServingError(SparkctlError):
     """Ray or vLLM did not come up, or died; `log_tail` holds the last lines of its log."""
+
+    code = "serving"
 
     def __init__(
         self,

@@ -35,10 +35,12 @@ def emit(error: SparkctlError) -> None:
 def document(error: SparkctlError) -> dict[str, object]:
     """The error as JSON: message, hint, node, exit_code, and what the kind of error adds."""
     fields: dict[str, object] = {
+        "code": error.code,
         "message": error.message,
         "hint": error.hint,
         "node": error.node,
         "exit_code": error.exit_code,
+        "data": error.data,
     }
     if isinstance(error, InventoryError):
         fields["problems"] = error.problems

@@ -117,7 +117,8 @@ def test_usage_errors_are_one_document_with_json(args: str, said: str) -> None:
     assert done.returncode == error["exit_code"] == 2
     assert said in error["message"]
     assert said in done.stderr
-    assert set(error) == {"message", "hint", "node", "exit_code"}
+    assert set(error) == {"code", "message", "hint", "node", "exit_code", "data"}
+    assert error["code"] == "usage"
     assert sparkctl(*args.replace("--json", "").split()).stdout == ""
 
 

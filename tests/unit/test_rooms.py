@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HOUSE = Path(sparkctl.__file__).parent
-BASE = {"errors", "events", "kept", "secret", "text"}
+BASE = {"doubts", "errors", "events", "kept", "secret", "text"}
 # A room, and the rooms below it that it may use. There is no way back, so there are no cycles.
 USES: dict[str, set[str]] = {
     "node": set(),
@@ -31,6 +31,7 @@ USES: dict[str, set[str]] = {
 }
 USES["cli"] = BASE | {*USES}
 USES |= {"secret": {"text"}, "errors": {"text"}, "events": {"errors"}, "text": set(), "kept": set()}
+USES["doubts"] = {"errors"}
 # A library that only these rooms may use.
 OWNED = {
     "click": {"cli"},
