@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from sparkctl.facts.calls import COMPLETION
 from sparkctl.serving.tls import address, api_base
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sparkctl.cluster.session import Session
+    from sparkctl.facts.answers import Completion
     from sparkctl.inventory.models import Inventory, Vllm
 
 TOKENS = 4  # enough to prove that it generates
@@ -25,7 +27,7 @@ def ask_api(
     bound: float,
     base: str | None = None,
     **limits: float,
-) -> dict[str, Any]:
+) -> Completion:
     """Version, models and, with `tokens`, a real completion; see node/completion.py.
 
     The completion has `timeout` seconds, the whole call `bound`; `limits` end the wait earlier. The
@@ -34,10 +36,9 @@ def ask_api(
     base = base or base_on_head(session.inventory.vllm)
     return session.ask(
         session.inventory.head,
-        "completion.ask",
+        COMPLETION,
         {"base": base, "tokens": tokens, "timeout": timeout, **limits},
         timeout=bound,
-        mutates=False,
         title="asking for a completion" if tokens else "asking vLLM",
     )
 

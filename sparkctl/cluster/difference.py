@@ -7,14 +7,17 @@ node's Ray, a worker's Ray rests on the head's.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sparkctl.cluster.record import records
+from sparkctl.facts.unread import known
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sparkctl.cluster.wish import NodeWish, Wish
+    from sparkctl.facts.groups import OurProcess
+    from sparkctl.facts.node import NodeFacts
 
 SHOWN = 5  # changed settings in one line
 
@@ -44,14 +47,12 @@ class Difference:
         return bool(self.changes)
 
 
-def processes(facts: Mapping[str, Any], role: str) -> list[dict[str, Any]]:
+def processes(facts: NodeFacts, role: str) -> list[OurProcess]:
     """Our living processes of one role ("ray" or "vllm") on a node."""
-    return [p for p in facts["ours"] if p["role"] == role]
+    return [p for p in known(facts.ours) if p.role == role]
 
 
-def _changed(
-    facts: Mapping[str, Any], unit: str, argv: Sequence[str], wish: NodeWish
-) -> str | None:
+def _changed(facts: NodeFacts, unit: str, argv: Sequence[str], wish: NodeWish) -> str | None:
     """How a unit's settings differ from those that it was started with; None when they do not."""
     record = records(facts).get(unit)
     if record is None:
@@ -61,29 +62,29 @@ def _changed(
     return ", ".join(found[:SHOWN]) + more if found else None
 
 
-def _ray_problem(wish: NodeWish, facts: Mapping[str, Any]) -> str | None:
+def _ray_problem(wish: NodeWish, facts: NodeFacts) -> str | None:
     """Why this node's Ray cannot be kept; None when it can."""
     running = processes(facts, "ray")
     if not running:
         return "not running"
     needed = ("raylet", "gcs_server") if wish.node.role == "head" else ("raylet",)
     for program in needed:
-        if not any(p["command"].partition(" ")[0].endswith(program) for p in running):
+        if not any(p.command.partition(" ")[0].endswith(program) for p in running):
             return f"its {program} died"
     return _changed(facts, "ray", wish.ray_argv, wish)
 
 
-def _vllm_problem(wish: NodeWish, facts: Mapping[str, Any]) -> str | None:
+def _vllm_problem(wish: NodeWish, facts: NodeFacts) -> str | None:
     if not processes(facts, "vllm"):
         return "not running"
-    if not any("serve" in p["command"].split() for p in processes(facts, "vllm")):
+    if not any("serve" in p.command.split() for p in processes(facts, "vllm")):
         return "its API server died"
     return _changed(facts, "vllm", wish.vllm_argv, wish)
 
 
 def compare(
     wish: Wish,
-    facts: Mapping[str, Mapping[str, Any]],
+    facts: Mapping[str, NodeFacts],
     *,
     unsound: Mapping[str, str] | None = None,
     vllm: str | None = None,

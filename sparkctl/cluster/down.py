@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from sparkctl.cluster.lease import hold
 from sparkctl.cluster.places import temp_dir
 from sparkctl.cluster.steps import STOP_GRACE, remaining
+from sparkctl.facts.answers import Cleared
+from sparkctl.facts.calls import CLEAR, STOP
 from sparkctl.secret.text import command_line
 
 if TYPE_CHECKING:
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
     from sparkctl.cluster.session import Session
     from sparkctl.events import Reporter
+    from sparkctl.facts.answers import Stopped
+    from sparkctl.facts.calls import Call
     from sparkctl.inventory.models import Node
 
 
@@ -48,15 +52,15 @@ def down(session: Session, reporter: Reporter, *, break_lock: bool = False) -> D
     where = {"temp_dir": temp_dir(inventory.cluster), "grace": STOP_GRACE}
     with hold(session, reporter.note, "down", reached, force=break_lock, partial=True) as failed:
         report.failed.update({name: str(error) for name, error in failed.items()})
-        for title, role, target, request in (
-            ("stop vLLM", None, "stop.stop", {"roles": ["vllm"], "grace": STOP_GRACE}),
-            ("stop the Ray workers", "worker", "stop.clear", where),
-            ("stop the Ray head", "head", "stop.clear", where),
+        for title, role, call, request in (
+            ("stop vLLM", None, STOP, {"roles": ["vllm"], "grace": STOP_GRACE}),
+            ("stop the Ray workers", "worker", CLEAR, where),
+            ("stop the Ray head", "head", CLEAR, where),
         ):
             nodes = [n for n in reached if role in (None, n.role) and n.name not in report.failed]
             if nodes:
                 reporter.step(title)
-                if not _end(session, nodes, target, request, report):
+                if not _end(session, nodes, call, request, report):
                     reporter.end("failed")
     return report
 
@@ -64,22 +68,20 @@ def down(session: Session, reporter: Reporter, *, break_lock: bool = False) -> D
 def _end(
     session: Session,
     nodes: Sequence[Node],
-    target: str,
+    call: Call[Stopped],
     request: dict[str, Any],
     report: DownReport,
 ) -> bool:
     """Whether all that was to end on these nodes has ended; `report` has what did not."""
-    answers = session.ask_all(
-        nodes, target, lambda _: request, timeout=2 * STOP_GRACE + 30, title="ending our processes"
-    )
+    answers = session.ask_all(nodes, call, lambda _: request, title="ending our processes")
     if session.lease is not None:
         session.lease.check()
     report.failed.update({n: str(e) for n, e in answers.failed.items()})
     for name, answer in answers.ok.items():
-        if ended := [f"{p['pid']} {command_line(p['command'], 100)}" for p in answer["stopped"]]:
+        if ended := [f"{p.pid} {command_line(p.command, 100)}" for p in answer.stopped]:
             report.stopped.setdefault(name, []).extend(ended)
-        if removed := answer.get("removed"):
-            report.removed[name] = removed
+        if isinstance(answer, Cleared) and answer.removed:
+            report.removed[name] = [*answer.removed]
         if left := remaining(answer):
             report.failed[name] = left
     return not any(node.name in report.failed for node in nodes)

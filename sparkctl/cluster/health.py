@@ -6,16 +6,16 @@ needs a bound that no healthy engine reaches; what is only reported may be said 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sparkctl.cluster.apiview import TOKENS, ask_api, recorded_base
 from sparkctl.errors import CommandError, ServingError
-from sparkctl.node.vitals import describe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sparkctl.cluster.session import Session
+    from sparkctl.facts.answers import Completion, Health, Started
 
 PATIENCE = 3.0  # seconds until a completion that waits among others is not waited for
 REPORT = 5.0  # seconds without an engine step that `status` and `doctor` report
@@ -32,18 +32,18 @@ UNANSWERED = 20.0  # seconds for a completion where the metrics say nothing
 ALLOWANCE = 30.0  # seconds for the call itself: SSH, a python's start, /version and /v1/models
 
 
-def report(session: Session) -> dict[str, Any]:
+def report(session: Session) -> tuple[Completion, Health]:
     """Ask a running engine for a completion; a wedged one is known after REPORT seconds."""
     return _ask(session, still=REPORT, timeout=UNANSWERED)
 
 
-def first(session: Session, started: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def first(session: Session, started: Started | None = None) -> tuple[Completion, Health]:
     """Ask for the first completion after a start, which may take FIRST seconds.
 
     Before it the API itself may take FIRST seconds to answer, while the process lives that was
     `started` (as by launch.start).
     """
-    process = {key: started[key] for key in ("pid", "started")} if started else {}
+    process = {"pid": started.pid, "started": started.started} if started else {}
     return _ask(
         session, still=FIRST, timeout=FIRST, answer=FIRST_ANSWER, first=True, process=process
     )
@@ -58,15 +58,15 @@ def _ask(
     first: bool = False,
     base: str | None = None,
     process: Mapping[str, int] | None = None,
-) -> dict[str, Any]:
+) -> tuple[Completion, Health]:
     bound = (2 if first else 1) * timeout + 2 * answer + ALLOWANCE
     limits = {"still": still, "patience": PATIENCE, "answer": answer, "first": first}
     limits |= process or {}
     found = ask_api(session, tokens=TOKENS, timeout=timeout, bound=bound, base=base, **limits)
-    if not found.get("health"):
+    if found.health is None:
         head = session.inventory.head.name
         raise CommandError("the answer lacks the engine's health", node=head)
-    return found
+    return found, found.health
 
 
 def still_bound(argv: Sequence[str]) -> float:
@@ -87,14 +87,13 @@ def unsound(session: Session, argv: Sequence[str]) -> tuple[str | None, str | No
     """
     still = still_bound(argv)
     # A completion that the metrics say nothing of may wait among others: no reason to restart.
-    found = _ask(session, still=still, timeout=still + UNANSWERED, answer=still)
-    health, error = found["health"], str(found.get("error"))
-    state = health["state"]
+    found, health = _ask(session, still=still, timeout=still + UNANSWERED, answer=still)
+    error, state = str(found.error), health.state
     if state == "generating":
         return None, None
     if state == "busy":
-        return None, describe(health)
-    if _ended(found) or state == "silent" or found.get("dropped"):
+        return None, str(health)
+    if _ended(found, health) or state == "silent" or found.dropped:
         return f"no completion comes back: {error}", None
     raise ServingError(
         f"vLLM runs and gives no completion: {error}",
@@ -115,18 +114,15 @@ def serves(session: Session, argv: Sequence[str]) -> bool:
     """
     still = still_bound(argv)
     base = recorded_base(argv)
-    return not _ended(
-        _ask(session, still=still, timeout=still + UNANSWERED, answer=CONSENT, base=base)
-    )
+    asked = _ask(session, still=still, timeout=still + UNANSWERED, answer=CONSENT, base=base)
+    return not _ended(*asked)
 
 
-def _ended(found: Mapping[str, Any]) -> bool:
+def _ended(found: Completion, health: Health) -> bool:
     """Whether it is proved that nobody is served: no API server, or an engine dead or wedged."""
-    wedged = found["health"]["state"] == "wedged"
-    return wedged or bool(found.get("refused")) or found.get("status") == 500
+    return health.state == "wedged" or bool(found.refused) or found.status == 500
 
 
-def generates(answer: Mapping[str, Any]) -> bool:
+def generates(answer: Completion) -> bool:
     """Whether tokens were generated while it was asked: its own completion's, or others'."""
-    health = answer.get("health", {})
-    return bool(answer.get("tokens") or health.get("tokens_per_second"))
+    return bool(answer.tokens or (answer.health and answer.health.tokens_per_second))

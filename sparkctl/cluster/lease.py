@@ -13,9 +13,10 @@ import socket
 import threading
 import time
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sparkctl.errors import LeaseLostError, LockedError, RemoteError, SparkctlError, combined
+from sparkctl.facts.calls import RELEASE_LEASE, RENEW_LEASE, TAKE_LEASE
 from sparkctl.remote.fanout import each
 from sparkctl.remote.interruptible import aside
 
@@ -23,11 +24,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from sparkctl.cluster.session import Session
+    from sparkctl.facts.groups import Holder
     from sparkctl.inventory.models import Node
 
 SECONDS = 30.0  # that a lease holds without being renewed: a laptop's hiccup, not its sleep
 INTERVAL = SECONDS / 3
-CALL = 10.0  # seconds that one call has on a node; it takes some tenths
 SETTLE = 20.0  # seconds for calls that were interrupted to end; starts answer within one
 
 
@@ -66,7 +67,7 @@ class Lease:
         if self._lost is not None:
             raise self._lost
 
-    def refused(self, node: str, holder: dict[str, Any] | None) -> LeaseLostError:
+    def refused(self, node: str, holder: Holder | None) -> LeaseLostError:
         """The error to raise because this node says so; from now on `check` raises it too."""
         self._lost = self._lost or LeaseLostError(
             f"this run lost the lease on cluster {self._session.inventory.cluster}"
@@ -92,10 +93,10 @@ class Lease:
     def _renew(self, node: Node) -> None:
         request = {"token": self.token, "seconds": SECONDS}
         answer = self._session.ask(
-            node, "lease.renew", request, leased=False, timeout=CALL, title="renewing the lease"
+            node, RENEW_LEASE, request, leased=False, title="renewing the lease"
         )
-        if not answer["held"]:
-            self.refused(node.name, answer["holder"])
+        if not answer.held:
+            self.refused(node.name, answer.holder)
 
     def close(self) -> dict[str, SparkctlError]:
         """Give it back; gives the errors of nodes that keep it until it expires. Raises none of
@@ -105,10 +106,9 @@ class Lease:
         settle(self._session.pool.changing())
         answers = self._session.ask_all(
             [n for n in self._nodes if n.name not in self.untaken],
-            "lease.release",
+            RELEASE_LEASE,
             lambda _: {"token": self.token},
             leased=False,
-            timeout=CALL,
             title="giving the lease back",
         )
         return {name: error for name, error in answers.failed.items() if name in self.taken}
@@ -157,23 +157,22 @@ def _take(
     request = {"owner": owner, "token": lease.token, "seconds": SECONDS, "force": force}
     answers = session.ask_all(
         nodes,
-        "lease.take",
+        TAKE_LEASE,
         lambda _: request,
         leased=False,
-        timeout=CALL,
         title="taking the lease",
     )
     lease.untaken |= set(answers.failed)
     failed = dict(answers.failed)
     for name, answer in answers.ok.items():
-        if answer["holder"] is not None:
-            raise locked(session.inventory.cluster, name, answer["holder"])
-        if answer["unwritten"]:
-            error = RemoteError(f"cannot write the lease: {answer['unwritten']}", node=name)
+        if answer.holder is not None:
+            raise locked(session.inventory.cluster, name, answer.holder)
+        if answer.unwritten:
+            error = RemoteError(f"cannot write the lease: {answer.unwritten}", node=name)
             if not partial:
                 raise error
             lease.unwritten.add(name)
-        if answer["shared"]:
+        if answer.shared:
             lease.untaken.add(name)  # a renewal from here would void that of the node that has it
             failed[name] = RemoteError(
                 "the node shares its home directory with another node of the cluster",
@@ -194,9 +193,9 @@ def _account() -> str:
         return f"uid {os.getuid()}"
 
 
-def locked(cluster: str, node: str, holder: dict[str, Any]) -> LockedError:
+def locked(cluster: str, node: str, holder: Holder) -> LockedError:
     """The refusal that names who holds the lease, and what to do."""
-    left = holder["expires_in"]
+    left = holder.expires_in
     until = (
         "it does not expire; if that run is dead, --break-lock takes the lock over"
         if left is None
@@ -206,9 +205,9 @@ def locked(cluster: str, node: str, holder: dict[str, Any]) -> LockedError:
     return LockedError(f"cluster {cluster} is locked by {described(holder)}", node=node, hint=until)
 
 
-def described(holder: dict[str, Any]) -> str:
+def described(holder: Holder) -> str:
     """Who holds a lease, since when, for what."""
-    return f"{holder['who']} since {holder['when']} ({holder['why']})"
+    return f"{holder.who} since {holder.when} ({holder.why})"
 
 
 def settle(calls: Sequence[threading.Event]) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparkctl.cluster.watch import DAY
-from sparkctl.facts.decode import FOLLOW, decode
+from sparkctl.facts.calls import FOLLOW
+from sparkctl.facts.decode import decode
 from sparkctl.remote import node_rpc
 
 if TYPE_CHECKING:
@@ -18,19 +18,17 @@ if TYPE_CHECKING:
 def read_log(session: Session, node: Node, what: str, *, lines: int, follow: bool) -> Iterator[str]:
     """Pieces of the log's text: its last `lines` lines, then, with `follow`, what comes."""
     command = node_rpc.call(
-        FOLLOW,
+        FOLLOW.target,
         {
             "cluster": session.inventory.cluster,
             "unit": what,
             "lines": lines,
             "follow": follow,
         },
-        timeout=DAY,
-        mutates=False,
         title=f"reading the {what} log",
     )
     with session.pool.connections[node.name].stream(command) as stream:
         for line in stream:
-            event = decode(FOLLOW, line.encode(), node.name, command.title) if line else {}
-            if event.get("text"):
-                yield event["text"]
+            event = decode(FOLLOW, line.encode(), node.name, command.title) if line else None
+            if event and event.text:
+                yield event.text

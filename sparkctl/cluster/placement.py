@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sparkctl.cluster.rayview import ray_table
 from sparkctl.errors import RemoteError, ServingError
+from sparkctl.facts.answers import Failed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sparkctl.cluster.run import Run
+    from sparkctl.facts.answers import RayTable
     from sparkctl.inventory.models import Inventory
 
 
@@ -31,25 +33,25 @@ def planned_ranks(inventory: Inventory) -> dict[str, int]:
     return planned
 
 
-def placements(table: Mapping[str, Any]) -> list[Counter[str]]:
+def placements(table: RayTable) -> list[Counter[str]]:
     """The ranks at each address, for each placement group that Ray has made; a rank has a GPU."""
-    address = {n["id"]: n["address"] for n in table.get("nodes", ())}
+    address = {n.id: n.address for n in table.nodes}
     return [
         found
-        for group in table.get("groups", ())
-        if group["state"] == "CREATED"
+        for group in table.groups
+        if group.state == "CREATED"
         and (
             found := Counter(
-                address.get(node, node)
-                for bundle, node in group["bundles"].items()
-                if group.get("gpus", {}).get(bundle, 1)
+                address.get(node or "", node or "")
+                for bundle, node in group.bundles.items()
+                if group.gpus.get(bundle, 1)
             )
         )
     ]
 
 
 def misplaced(
-    inventory: Inventory, names: Mapping[str, str], table: Mapping[str, Any]
+    inventory: Inventory, names: Mapping[str, str], table: RayTable
 ) -> ServingError | None:
     """The error that names each node and its ranks; None when no node has too many.
 
@@ -85,6 +87,8 @@ def check_ranks(run: Run) -> bool:
     try:
         table = ray_table(run.session, run.wish)
     except RemoteError:
+        return False
+    if isinstance(table, Failed):
         return False
     error = misplaced(run.session.inventory, run.wish.ray_names, table)
     if error:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from sparkctl.facts.calls import RAY_TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sparkctl.cluster.session import Session
     from sparkctl.cluster.wish import Wish
+    from sparkctl.facts.answers import Failed, RayTable
 
 IMPORT_ALLOWANCE = 60.0  # seconds for importing ray on a busy node, beside the wait itself
 
 
-def ray_table(session: Session, wish: Wish, *, timeout: float = 0.0) -> dict[str, Any]:
+def ray_table(session: Session, wish: Wish, *, timeout: float = 0.0) -> Failed | RayTable:
     """Ray's nodes, bundles and what of the wish is missing, see node/raytable.py.
 
     Waits `timeout` seconds at most for every wished address with its GPUs; 0 looks once.
@@ -29,14 +32,13 @@ def ask_ray(
     *,
     wanted: Mapping[str, float] | None = None,
     timeout: float = 0.0,
-) -> dict[str, Any]:
+) -> Failed | RayTable:
     """The same of the Ray at `address`, read by `python`, the head's runtime."""
     return session.ask(
         session.inventory.head,
-        "raytable.table",
+        RAY_TABLE,
         {"address": address, "wanted": dict(wanted or {}), "timeout": timeout},
         timeout=timeout + IMPORT_ALLOWANCE,
-        mutates=False,
         title="reading Ray's node table",
         python=python,
     )

@@ -12,10 +12,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sparkctl.cluster.places import APPLIED
+from sparkctl.facts.unread import known
 from sparkctl.secret.value import HASHED, hashed, replaced, revealed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from sparkctl.facts.node import NodeFacts
 
 SCHEMA = 1
 UNITS = ("ray", "vllm")
@@ -69,10 +72,13 @@ def text(records: Mapping[str, Record]) -> str:
     return json.dumps({"schema": SCHEMA, "units": units}, indent=1)
 
 
-def records(facts: Mapping[str, Any]) -> dict[str, Record]:
-    """What was written on this node, by unit; what cannot be understood is left out."""
+def records(facts: NodeFacts) -> dict[str, Record]:
+    """What was written on this node, by unit; what cannot be understood is left out.
+
+    Raises Missing where the node's files could not be read.
+    """
     try:
-        value = json.loads(facts["state"]["files"][APPLIED] or "{}")
+        value = json.loads(known(facts.state).files[APPLIED] or "{}")
         if "units" not in value:
             return _older(value)
         return {unit: _record(value["units"][unit]) for unit in UNITS if unit in value["units"]}

@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from sparkctl.cluster.known import guarded
 from sparkctl.cluster.places import APPLIED, temp_dir
 from sparkctl.errors import ConnectError, InventoryError, SparkctlError
-from sparkctl.facts.decode import PROBE, decode
+from sparkctl.facts.calls import PROBE, STALE_LEASE
+from sparkctl.facts.decode import decode
 from sparkctl.inventory.layers import Layer, load_layers
 from sparkctl.inventory.validate import worker_range
+from sparkctl.node.calls import CALLS
 from sparkctl.remote import node_rpc
 from sparkctl.remote.command import LIMIT
 from sparkctl.remote.fanout import GroupResult, each
@@ -24,11 +25,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sparkctl.cluster.lease import Lease
+    from sparkctl.facts.calls import Call
+    from sparkctl.facts.node import NodeFacts
     from sparkctl.inventory.models import Inventory, Node
     from sparkctl.remote.connection import Connection
     from sparkctl.remote.pool import Pool
 
-Facts = dict[str, Any]
+T = TypeVar("T")
 # Where huggingface_hub looks for its cache (2.4.0, constants.py).
 HUB_VARIABLES = ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME")
 
@@ -40,7 +43,7 @@ class Session:
     inventory: Inventory
     base: Path
     pool: Pool
-    facts: dict[str, Facts] = field(default_factory=dict)
+    facts: dict[str, NodeFacts] = field(default_factory=dict)
     unread: dict[str, SparkctlError] = field(default_factory=dict)  # instead of facts
     # The controller's clock just before and after each node was asked for its facts.
     asked: dict[str, tuple[float, float]] = field(default_factory=dict)
@@ -53,29 +56,28 @@ class Session:
     def ask(
         self,
         node: Node,
-        target: str,
+        call: Call[T],
         request: dict[str, Any],
         *,
-        timeout: float = 60.0,
-        mutates: bool = True,
+        timeout: float | None = None,
         title: str = "",
-        python: str = "python3",
+        python: str = node_rpc.SYSTEM,
         leased: bool = True,
         limit: int = LIMIT,
-    ) -> dict[str, Any]:
-        """Call `module.function` of sparkctl/node on a node and give its answer.
+    ) -> T:
+        """Call a function of sparkctl/node on a node and give its answer.
 
-        A call that `mutates` goes with the lease, which the node checks first (not `leased`: the
-        lease's own calls). Raises RemoteError when the node cannot be reached, the call fails or
-        the answer has another shape than facts/ declares, LeaseLostError when the node knows that
-        lease no more. A key that the answer lacks raises Missing.
+        One that changes the node goes with the lease, which the node checks first (not `leased`:
+        the lease's own calls). Raises RemoteError when the node cannot be reached, the call fails
+        or the answer has another shape than facts/ declares, LeaseLostError when the node knows
+        that lease no more.
         """
+        mutates = CALLS[call.target].mutates
         lease = self._guard() if mutates and leased else None
         command = node_rpc.call(
-            target,
+            call.target,
             {"cluster": self.inventory.cluster, **request},
             timeout=timeout,
-            mutates=mutates,
             title=title,
             python=python,
             lease=lease.guard(node) if lease else None,
@@ -83,12 +85,9 @@ class Session:
         )
         result = self._connection(node).run(command)
         if lease is not None and result.status == node_rpc.STALE:
-            stale = decode("lease.stale", result.stdout, node.name, command.title)
-            raise lease.refused(node.name, stale["holder"])
-        answer = decode(target, result.check().stdout, node.name, command.title)
-        path = node.name if target == PROBE else f"{node.name}: {target}"
-        known: dict[str, Any] = guarded(answer, path)
-        return known
+            stale = decode(STALE_LEASE, result.stdout, node.name, command.title)
+            raise lease.refused(node.name, stale.holder)
+        return decode(call, result.check().stdout, node.name, command.title)
 
     def _connection(self, node: Node) -> Connection:
         """Raises why there is none."""
@@ -109,18 +108,23 @@ class Session:
     def ask_all(
         self,
         nodes: Iterable[Node],
-        target: str,
+        call: Call[T],
         request: Callable[[Node], dict[str, Any]],
-        **options: Any,
-    ) -> GroupResult[dict[str, Any]]:
+        *,
+        timeout: float | None = None,
+        title: str = "",
+        leased: bool = True,
+    ) -> GroupResult[T]:
         """The same call on several nodes at once; every node's answer or error is kept."""
         return each(
             list(nodes),
-            lambda node: self.ask(node, target, request(node), **options),
+            lambda node: self.ask(
+                node, call, request(node), timeout=timeout, title=title, leased=leased
+            ),
             key=lambda node: node.name,
         )
 
-    def probe(self, nodes: Iterable[Node]) -> GroupResult[Facts]:
+    def probe(self, nodes: Iterable[Node]) -> GroupResult[NodeFacts]:
         """All facts of these nodes; those not known yet are read, one round trip each.
 
         They are kept in `facts`, or the error in `unread`.
@@ -142,7 +146,7 @@ class Session:
         except InventoryError:  # who needs the layers tells of them, `down` does not
             return []
 
-    def _read(self, node: Node) -> Facts:
+    def _read(self, node: Node) -> NodeFacts:
         ray, vllm = self.inventory.ray, self.inventory.vllm
         ports = (
             ray.port,
@@ -173,6 +177,6 @@ class Session:
         }
         before = time.time()
         title = "reading the node's facts"
-        facts = self.ask(node, PROBE, request, mutates=False, title=title)
+        facts = self.ask(node, PROBE, request, title=title)
         self.asked[node.name] = (before, time.time())
         return facts

@@ -11,6 +11,8 @@ from sparkctl.cluster.difference import processes
 from sparkctl.cluster.rayview import ray_table
 from sparkctl.cluster.wish import Wish, make_wish
 from sparkctl.errors import SparkctlError
+from sparkctl.facts.answers import Failed
+from sparkctl.facts.unread import Unread
 from sparkctl.inventory.layers import load_layers
 from sparkctl.secret.text import command_line
 from sparkctl.serving.recipe import NONE
@@ -19,10 +21,23 @@ if TYPE_CHECKING:
     from collections.abc import Set
 
     from sparkctl.cluster.session import Session
+    from sparkctl.facts.groups import Holder
+    from sparkctl.facts.node import NodeFacts
 
 ANSWER = 30.0  # seconds for /version and /v1/models
 SHOWN = ("ours", "gpu", "memory")  # the groups of a node's facts that make its row
 FABRIC = {"net", "ib"}  # those that its place in Ray's table is known by
+
+
+@dataclass(frozen=True)
+class Running:
+    """A process of the cluster; `since` is in seconds since the epoch."""
+
+    pid: int
+    role: str
+    since: float
+    run: str
+    command: str
 
 
 @dataclass
@@ -44,7 +59,7 @@ class NodeStatus:
     ranks: int | None = None
     gpu: str | None = None
     memory_available: int | None = None  # bytes
-    processes: list[dict[str, Any]] = field(default_factory=list)
+    processes: list[Running] = field(default_factory=list)
     unread: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -62,7 +77,7 @@ class Status:
     imitated: list[str]
     ray: dict[str, Any] = field(default_factory=dict)
     vllm: dict[str, Any] = field(default_factory=dict)
-    lease: dict[str, Any] | None = None  # who changes the cluster now, see node/lease.py
+    lease: Holder | None = None  # who changes the cluster now, see node/lease.py
 
     @property
     def healthy(self) -> bool:
@@ -84,8 +99,10 @@ def status(session: Session, *, deep: bool = False) -> Status:
          for n in inventory.nodes],
         list(inventory.imitated),
     )  # fmt: skip
-    states = (f["state"] for f in session.facts.values() if "state" in f)
-    found.lease = next((dict(s["lease"]) for s in states if s["lease"]), None)
+    states = (f.state for f in session.facts.values())
+    found.lease = next(
+        (s.lease for s in states if not isinstance(s, Unread) and s.lease is not None), None
+    )
     head = session.facts.get(inventory.head.name)
     if head is None:
         found.vllm["error"] = f"the head cannot be asked: {errors[inventory.head.name]}"
@@ -102,24 +119,23 @@ def _node(
     *,
     error: str | None,
     reached: bool,
-    facts: dict[str, Any] | None,
+    facts: NodeFacts | None,
 ) -> NodeStatus:
     node = NodeStatus(name, role, host, error, reached)
     if facts is None:
         return node
-    node.unread = {str(group): str(why) for group, why in facts["unread"].items()}
-    if "ours" in facts:
+    node.unread = {group: gap.reason for group, gap in facts.gaps.items()}
+    if not isinstance(facts.ours, Unread):
         node.ray = "started" if processes(facts, "ray") else "not running"
-        node.ranks = sum("RayWorkerProc" in p["command"] for p in facts["ours"])
+        node.ranks = sum("RayWorkerProc" in p.command for p in facts.ours)
         node.processes = [
-            {k: p[k] for k in ("pid", "role", "since", "run")}
-            | {"command": command_line(p["command"], 1024)}
-            for p in facts["ours"]
+            Running(p.pid, p.role, p.since, p.run, command_line(p.command, 1024))
+            for p in facts.ours
         ]
-    if "gpu" in facts:
-        node.gpu = ", ".join(g["name"] for g in facts["gpu"]["gpus"] or []) or None
-    if "memory" in facts:
-        node.memory_available = facts["memory"].get("MemAvailable")
+    if not isinstance(facts.gpu, Unread):
+        node.gpu = ", ".join(g.name for g in facts.gpu.gpus or ()) or None
+    if not isinstance(facts.memory, Unread):
+        node.memory_available = facts.memory.get("MemAvailable")
     return node
 
 
@@ -134,11 +150,11 @@ def _ask_ray(session: Session, found: Status, errors: dict[str, str]) -> None:
     except SparkctlError as error:
         found.ray["error"] = str(error)
         return
-    if "error" in table:
-        found.ray["error"] = table["error"]
+    if isinstance(table, Failed):
+        found.ray["error"] = table.error
         return
-    found.ray = {k: table[k] for k in ("ray", "nodes", "groups")}
-    alive = {n["address"]: n for n in table["nodes"] if n["alive"]}
+    found.ray = table.model_dump(include={"ray", "nodes", "groups"})
+    alive = {n.address for n in table.nodes if n.alive}
     for node in found.nodes:
         part = wish.nodes.get(node.name)
         if part:
@@ -164,15 +180,18 @@ def _wish(session: Session, without: Set[str]) -> Wish:
 def _ask_vllm(session: Session, found: Status, deep: bool) -> None:
     inventory = session.inventory
     head = session.facts[inventory.head.name]
-    running = processes(head, "vllm") if "ours" in head else None
+    running = None if isinstance(head.ours, Unread) else processes(head, "vllm")
     if running == []:
         found.vllm = {"error": "not running"}
         return
     try:
-        asked = ask_api(session, tokens=0, timeout=0, bound=ANSWER) if not deep else None
-        found.vllm = dict(asked or health.report(session))
+        if deep:
+            asked, _ = health.report(session)
+        else:
+            asked = ask_api(session, tokens=0, timeout=0, bound=ANSWER)
+        found.vllm = asked.model_dump(exclude_unset=True)
     except SparkctlError as error:
         found.vllm = {"error": str(error)}
     if running:
-        found.vllm["since"] = min(p["since"] for p in running)
+        found.vllm["since"] = min(p.since for p in running)
     found.vllm["endpoint"] = endpoint(inventory)

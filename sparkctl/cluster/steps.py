@@ -6,7 +6,7 @@ import json
 import secrets
 import shlex
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from sparkctl.cluster.difference import processes
 from sparkctl.cluster.placement import check_ranks
@@ -15,14 +15,18 @@ from sparkctl.cluster.rayview import ray_table
 from sparkctl.cluster.record import make, records, text
 from sparkctl.cluster.watch import watch_start
 from sparkctl.errors import ServingError, combined
+from sparkctl.facts.answers import Failed
+from sparkctl.facts.calls import NOTE_MEMORY, READ_FILES, REMOVE, RUN, START, STOP, WRITE_FILES
+from sparkctl.facts.unread import known
 from sparkctl.secret.text import command_line
 from sparkctl.secret.value import revealed
 from sparkctl.serving.diagnosis import explain_ray
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from sparkctl.cluster.run import Run
+    from sparkctl.facts.answers import Stopped
     from sparkctl.inventory.models import Node
     from sparkctl.remote.fanout import GroupResult
 
@@ -49,9 +53,8 @@ def stop(run: Run, nodes: Iterable[Node], roles: list[str], only: str | None = N
     answers = check_all(
         run.session.ask_all(
             nodes,
-            "stop.stop",
+            STOP,
             lambda _: {"roles": roles, "grace": STOP_GRACE, "run": only},
-            timeout=STOP_GRACE + 30,
             title=f"ending {' and '.join(roles)}",
         )
     )
@@ -64,9 +67,9 @@ def stop(run: Run, nodes: Iterable[Node], roles: list[str], only: str | None = N
             )
 
 
-def remaining(answer: Mapping[str, Any]) -> str:
+def remaining(answer: Stopped) -> str:
     """What a node's `ending` could not end, in words; empty when nothing is left."""
-    left = [f"{p['pid']} ({command_line(p['command'], 60)})" for p in answer["remaining"]]
+    left = [f"{p.pid} ({command_line(p.command, 60)})" for p in answer.remaining]
     return f"processes still running after SIGKILL: {', '.join(left)}" if left else ""
 
 
@@ -78,7 +81,7 @@ def has_vllm_to_stop(run: Run) -> bool:
 
 def has_ray_to_stop(run: Run) -> bool:
     """Whether anything of a Ray that goes is still there."""
-    return any(run.session.facts[name]["ours"] for name in run.difference.ray_nodes)
+    return any(known(run.session.facts[name].ours) for name in run.difference.ray_nodes)
 
 
 def stop_vllm(run: Run) -> None:
@@ -100,17 +103,17 @@ def write_files(run: Run) -> None:
     session, cluster = run.session, run.cluster
     head = session.inventory.head
     if head.name not in run.difference.ray_nodes:
-        answer = session.ask(head, "files.read", {"names": [TOKEN]}, mutates=False)
+        answer = session.ask(head, READ_FILES, {"names": [TOKEN]})
         run.token = answer[TOKEN] or ""
     run.token = run.token or secrets.token_hex(32)
     nodes = _ray_nodes(run)
     for node in nodes:
-        if not session.facts[node.name]["state"]["exists"]:
+        if not known(session.facts[node.name].state).exists:
             run.undo.append((f"remove our files on {node.name}", partial(_remove_files, run, node)))
     check_all(
         session.ask_all(
             nodes,
-            "files.write",
+            WRITE_FILES,
             lambda node: {
                 "temp_dir": temp_dir(cluster),
                 "files": {
@@ -126,7 +129,7 @@ def write_files(run: Run) -> None:
 
 def _remove_files(run: Run, node: Node) -> None:
     where = {"temp_dir": temp_dir(run.cluster)}
-    run.session.ask(node, "stop.remove", where, title="removing our files")
+    run.session.ask(node, REMOVE, where, title="removing our files")
 
 
 def _start_ray(run: Run, nodes: list[Node]) -> None:
@@ -138,7 +141,7 @@ def _start_ray(run: Run, nodes: list[Node]) -> None:
     answers = check_all(
         run.session.ask_all(
             nodes,
-            "launch.run",
+            RUN,
             lambda node: {
                 "argv": revealed(run.wish.nodes[node.name].ray_argv),
                 "shown": shlex.join(run.wish.nodes[node.name].ray_argv),
@@ -152,9 +155,9 @@ def _start_ray(run: Run, nodes: list[Node]) -> None:
         )
     )
     for name, answer in answers.items():
-        if answer["status"] != 0:
-            cause, hint = explain_ray(answer["tail"], answer["status"], timeout)
-            raise ServingError(cause, node=name, hint=hint, log_tail=answer["tail"])
+        if answer.status != 0:
+            cause, hint = explain_ray([*answer.tail], answer.status, timeout)
+            raise ServingError(cause, node=name, hint=hint, log_tail=[*answer.tail])
 
 
 def _recorded(run: Run, node: Node, unit: str) -> str:
@@ -164,9 +167,9 @@ def _recorded(run: Run, node: Node, unit: str) -> str:
     """
     wish = run.wish.nodes[node.name]
     argv = wish.ray_argv if unit == "ray" else wish.vllm_argv
-    known = run.records.setdefault(node.name, records(run.session.facts[node.name]))
-    known[unit] = make(run.id, argv, wish.values)
-    return text(known)
+    units = run.records.setdefault(node.name, records(run.session.facts[node.name]))
+    units[unit] = make(run.id, argv, wish.values)
+    return text(units)
 
 
 def starts_head(run: Run) -> bool:
@@ -194,14 +197,12 @@ def wait_for_ray(run: Run) -> None:
     inventory = run.session.inventory
     timeout = inventory.ray.start_timeout
     table = ray_table(run.session, run.wish, timeout=timeout)
-    if "error" in table:
-        raise ServingError(f"Ray does not answer: {table['error']}", node=inventory.head.name)
-    if table["missing"]:
-        there = ", ".join(
-            f"{n['address']} ({n['gpus']:g} GPU)" for n in table["nodes"] if n["alive"]
-        )
+    if isinstance(table, Failed):
+        raise ServingError(f"Ray does not answer: {table.error}", node=inventory.head.name)
+    if table.missing:
+        there = ", ".join(f"{n.address} ({n.gpus:g} GPU)" for n in table.nodes if n.alive)
         names = {w.choice.address: n for n, w in run.wish.nodes.items()}
-        lacking = ", ".join(f"{names[a]} at {a}" for a in table["missing"])
+        lacking = ", ".join(f"{names[a]} at {a}" for a in table.missing)
         raise ServingError(
             f"Ray should list {lacking} alive with its GPU within {timeout:g} s; it lists {there}",
             node=inventory.head.name,
@@ -215,10 +216,10 @@ def start_vllm(run: Run) -> None:
     session = run.session
     head = session.inventory.head
     run.undo.append(("stop vLLM", lambda: stop(run, [head], ["vllm"], only=run.id)))
-    session.ask(head, "files.write", {"files": {APPLIED: _recorded(run, head, "vllm")}})
+    session.ask(head, WRITE_FILES, {"files": {APPLIED: _recorded(run, head, "vllm")}})
     started = session.ask(
         head,
-        "launch.start",
+        START,
         {
             "argv": revealed(run.wish.head.vllm_argv),
             "shown": shlex.join(run.wish.head.vllm_argv),
@@ -229,7 +230,7 @@ def start_vllm(run: Run) -> None:
         title="starting vLLM",
     )
     watch_start(run, started, placed=lambda: check_ranks(run))
-    noted = session.ask_all(session.inventory.nodes, "sharedmemory.note", lambda _: {})
+    noted = session.ask_all(session.inventory.nodes, NOTE_MEMORY, lambda _: {})
     # The model is served all the same; a `down` after a KILL has less to go by.
     for name, error in noted.failed.items():
         run.reporter.note(f"warning: {name}: shared memory is not recorded: {error.message}")

@@ -15,6 +15,8 @@ from sparkctl.cluster.record import records
 from sparkctl.cluster.run import Run, Step, perform
 from sparkctl.cluster.wish import Wish, make_wish
 from sparkctl.errors import PreflightError
+from sparkctl.facts.answers import Failed
+from sparkctl.facts.unread import known
 from sparkctl.inventory.layers import load_layers
 from sparkctl.node import modelpath
 from sparkctl.serving.rules import warnings
@@ -161,7 +163,7 @@ def _model(session: Session) -> str:
     inventory = session.inventory
     if inventory.vllm.served_model_name:
         return inventory.vllm.served_model_name
-    return modelpath.expanded(inventory.vllm.model, session.facts[inventory.head.name]["home"])
+    return modelpath.expanded(inventory.vllm.model, session.facts[inventory.head.name].home)
 
 
 def _stopped(session: Session, difference: Difference) -> str | None:
@@ -175,7 +177,7 @@ def _stopped(session: Session, difference: Difference) -> str | None:
         facts = session.facts[name]
         ended = processes(facts, "vllm")
         if name in difference.ray_nodes:
-            ended = ended or [p for p in facts["ours"] if RANK in p["command"]]
+            ended = ended or [p for p in known(facts.ours) if RANK in p.command]
         elif not difference.vllm:
             ended = []
         if ended:
@@ -209,10 +211,10 @@ def _unsound(
     """
     table = ray_table(session, wish)
     names = wish.ray_names
-    if "error" in table:
-        why = f"Ray does not answer: {table['error']}"
+    if isinstance(table, Failed):
+        why = f"Ray does not answer: {table.error}"
         return {session.inventory.head.name: why}, None, _serves(session)
-    found = {names[a]: f"Ray does not list {a} alive with its GPU" for a in table["missing"]}
+    found = {names[a]: f"Ray does not list {a} alive with its GPU" for a in table.missing}
     if found:
         return found, None, _serves(session)
     if error := misplaced(session.inventory, names, table):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sparkctl import kept
 from sparkctl.cluster import health
 from sparkctl.errors import RemoteError, ServingError
-from sparkctl.facts.decode import FOLLOW, decode
+from sparkctl.facts.calls import FOLLOW
+from sparkctl.facts.decode import decode
+from sparkctl.facts.unread import known
 from sparkctl.node.follow import INTERVAL
 from sparkctl.remote import node_rpc
 from sparkctl.serving.diagnosis import explain_vllm
@@ -19,16 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from sparkctl.cluster.run import Run
+    from sparkctl.facts.answers import Followed, Started
 
-DAY = 86_400.0  # bound of the follower on the node; it ends with the connection
 LAST_WORDS = 10.0  # seconds for what a dying vLLM still logs
 
-Event = dict[str, Any]
 
-
-def watch_start(
-    run: Run, started: dict[str, Any], *, placed: Callable[[], bool] = lambda: True
-) -> None:
+def watch_start(run: Run, started: Started, *, placed: Callable[[], bool] = lambda: True) -> None:
     """Follow the log until vLLM is ready, then ask for a completion of a few tokens.
 
     `placed` is called once the ranks have their nodes, and again when vLLM is ready unless it gave
@@ -40,25 +38,25 @@ def watch_start(
     with _log(run, started) as events:
         _until_ready(run, events, progress, placed)
         run.reporter.stage("asking for a completion", None)
-        answer = health.first(run.session, started)
-        if "error" in answer:
+        answer, engine = health.first(run.session, started)
+        if answer.error is not None:
             _read_on(events, progress)
-            what = f"vLLM is ready, but generates nothing: {answer['error']}"
-            waited = answer["health"]["state"] in ("wedged", "unclear")
+            what = f"vLLM is ready, but generates nothing: {answer.error}"
+            waited = engine.state in ("wedged", "unclear")
             raise _failure(run, what, progress, waited=waited)
 
 
 @contextmanager
-def _log(run: Run, started: dict[str, Any]) -> Iterator[Iterator[Event | None]]:
+def _log(run: Run, started: Started) -> Iterator[Iterator[Followed | None]]:
     """The events of node/follow.py; None after each second without one."""
     request = {
         "cluster": run.cluster,
-        "path": started["log"],
-        "offset": started["offset"],
-        "pid": started["pid"],
-        "started": started["started"],
+        "path": started.log,
+        "offset": started.offset,
+        "pid": started.pid,
+        "started": started.started,
     }
-    command = node_rpc.call(FOLLOW, request, timeout=DAY, mutates=False, title="vLLM log")
+    command = node_rpc.call(FOLLOW.target, request, title="vLLM log")
     name = run.session.inventory.head.name
     head = run.session.pool.connections[name]
     with head.stream(command, timeout=5 * INTERVAL) as lines:
@@ -66,7 +64,7 @@ def _log(run: Run, started: dict[str, Any]) -> Iterator[Iterator[Event | None]]:
 
 
 def _until_ready(
-    run: Run, events: Iterator[Event | None], progress: Progress, placed: Callable[[], bool]
+    run: Run, events: Iterator[Followed | None], progress: Progress, placed: Callable[[], bool]
 ) -> None:
     stall = run.session.inventory.vllm.stall_timeout
     heard, known = time.monotonic(), progress.news
@@ -74,9 +72,9 @@ def _until_ready(
     for event in events:
         run.check()
         if event is not None:
-            if "exited" in event:
+            if event.exited is not None:
                 raise _failure(run, "vLLM ended during its start", progress)
-            if progress.feed(event.get("text", "")):
+            if progress.feed(event.text or ""):
                 run.reporter.stage(progress.title, progress.percent)
             if progress.joined and not seen and (progress.ready or not looked):
                 looked, seen = True, placed()
@@ -95,14 +93,14 @@ def _until_ready(
     raise _failure(run, "the connection to vLLM's log was lost", progress)
 
 
-def _read_on(events: Iterator[Event | None], progress: Progress) -> None:
+def _read_on(events: Iterator[Followed | None], progress: Progress) -> None:
     """Take what is logged now, until there is no more."""
     deadline = time.monotonic() + LAST_WORDS
     with suppress(RemoteError):  # what failed before is told
         for event in events:
-            if event is None or "exited" in event or time.monotonic() > deadline:
+            if event is None or event.exited is not None or time.monotonic() > deadline:
                 return
-            progress.feed(event.get("text", ""))
+            progress.feed(event.text or "")
 
 
 def _failure(run: Run, what: str, progress: Progress, *, waited: bool = False) -> ServingError:
@@ -118,7 +116,7 @@ def _failure(run: Run, what: str, progress: Progress, *, waited: bool = False) -
 
 def _save(run: Run, progress: Progress) -> None:
     """Copy the log to this machine, where the undo removes it together with our directory."""
-    if run.session.facts[run.session.inventory.head.name]["state"]["exists"]:
+    if known(run.session.facts[run.session.inventory.head.name].state).exists:
         return
     with suppress(OSError):
         path = kept.write(f"{run.cluster}-{run.id}.vllm.log", "\n".join([*progress.lines, ""]))

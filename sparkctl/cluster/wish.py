@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sparkctl.cluster.fabric import fabric_spec
 from sparkctl.cluster.places import TOKEN, ray_dir, temp_dir
 from sparkctl.fabric.port_selection import choose
+from sparkctl.facts.unread import Unread, known
 from sparkctl.serving.commandline import ray_head_argv, ray_worker_argv, vllm_argv
 from sparkctl.serving.environment import Setting, render
 from sparkctl.serving.recipe import AUTO, Choice, choose_recipe
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sparkctl.fabric.selection import FabricChoice
+    from sparkctl.facts.node import NodeFacts
     from sparkctl.inventory.layers import Layer
     from sparkctl.inventory.models import Inventory, Node
 
@@ -73,9 +75,7 @@ class Wish:
         }
 
 
-def make_wish(
-    inventory: Inventory, layers: list[Layer], facts: Mapping[str, Mapping[str, Any]]
-) -> Wish:
+def make_wish(inventory: Inventory, layers: list[Layer], facts: Mapping[str, NodeFacts]) -> Wish:
     """The wish for the nodes whose facts are known.
 
     Raises SparkctlError when a node's fabric cannot be derived or does not fit the inventory, or
@@ -86,9 +86,9 @@ def make_wish(
     head_address = choices[inventory.head.name].address
     nodes = {}
     for node in inventory.nodes:
-        choice, known = choices[node.name], facts[node.name]
+        choice, home = choices[node.name], facts[node.name].home
         environment = render(inventory, node, choice, layers)
-        environment.update(_own(inventory, str(known["home"])))
+        environment.update(_own(inventory, home))
         is_head = node.role == "head"
         nodes[node.name] = NodeWish(
             node=node,
@@ -97,21 +97,23 @@ def make_wish(
             ray_argv=ray_head_argv(inventory, choice.address, ray_dir(inventory.cluster))
             if is_head
             else ray_worker_argv(inventory, choice.address, head_address),
-            vllm_argv=vllm_argv(inventory, recipe, str(known["home"])) if is_head else (),
+            vllm_argv=vllm_argv(inventory, recipe, home) if is_head else (),
         )
-    venv = facts[inventory.head.name]["runtime"]["venv"]
+    venv = known(facts[inventory.head.name].runtime).venv
     return Wish(inventory, nodes, f"{venv}/bin/python", recipe)
 
 
-def head_recipe(inventory: Inventory, facts: Mapping[str, Any]) -> Choice:
+def head_recipe(inventory: Inventory, facts: NodeFacts) -> Choice:
     """The recipe by the head's facts; an explicit vllm.recipe needs none.
 
     Raises Missing when they are needed and could not be read: a running model would otherwise be
     restarted with other arguments.
     """
     vllm = inventory.vllm
-    found = facts["model_config"] if vllm.recipe == AUTO else facts.get("model_config")
-    return choose_recipe(vllm, found)
+    found = facts.config_json
+    if vllm.recipe == AUTO:
+        return choose_recipe(vllm, known(found))
+    return choose_recipe(vllm, None if isinstance(found, Unread) else found)
 
 
 def _own(inventory: Inventory, home: str) -> dict[str, Setting]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sparkctl.fabric.cabling import facing, links
 from sparkctl.fabric.gid import table, taken_index
 from sparkctl.fabric.topology import Half, halves
 
-Facts = Mapping[str, Any]
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from sparkctl.facts.node import NodeFacts
+from sparkctl.facts.unread import known
 
 
-def picture(facts: Mapping[str, Facts], pinned: Mapping[str, int | None]) -> dict[str, Any]:
+def picture(facts: Mapping[str, NodeFacts], pinned: Mapping[str, int | None]) -> dict[str, Any]:
     """Of each node's facts (node/probe.py): `nodes`, `links` and `alone`.
 
     `nodes`: each with its halves by cage, and the RDMA devices that have no netdev. `links`: two
@@ -26,7 +29,7 @@ def picture(facts: Mapping[str, Facts], pinned: Mapping[str, int | None]) -> dic
             {
                 "name": name,
                 "halves": [d for h in found[name] for d in _half(h, facts[name], pinned.get(name))],
-                "without_netdev": sorted(set(facts[name]["ib"]) - {h.hca for h in found[name]}),
+                "without_netdev": sorted(set(known(facts[name].ib)) - {h.hca for h in found[name]}),
             }
             for name in found
         ],
@@ -47,27 +50,27 @@ def picture(facts: Mapping[str, Facts], pinned: Mapping[str, int | None]) -> dic
     }
 
 
-def _half(half: Half, facts: Facts, pinned: int | None) -> Iterator[dict[str, Any]]:
+def _half(half: Half, facts: NodeFacts, pinned: int | None) -> Iterator[dict[str, Any]]:
     """One document a port, of which a ConnectX-7 on Spark has one a device."""
-    net = facts["net"][half.interface]
-    for number, port in facts["ib"][half.hca]["ports"].items():
-        gids = table(port["gids"])
+    net = known(facts.net)[half.interface]
+    for number, port in known(facts.ib)[half.hca].ports.items():
+        gids = table(port.gids)
         yield {
             "cage": half.cage,
             "hca": half.hca,
             "port": int(number),
             "interface": half.interface,
             "pci": half.pci,
-            "state": port["state"],
-            "phys_state": port["phys_state"],
-            "rate": port["rate"],
-            "link_layer": port["link_layer"],
+            "state": port.state,
+            "phys_state": port.phys_state,
+            "rate": port.rate,
+            "link_layer": port.link_layer,
             "mtu": half.mtu,
-            "speed": net["speed"],
+            "speed": net.speed,
             "ipv4": list(half.ipv4),
-            "ipv6": net["ipv6"],
-            "pcie_width": net["pcie_width"],
-            "pcie_speed": net["pcie_speed"],
+            "ipv6": list(net.ipv6),
+            "pcie_width": net.pcie_width,
+            "pcie_speed": net.pcie_speed,
             "gids": [
                 {"index": g.index, "gid": g.gid, "type": g.kind, "family": g.family,
                  "ipv4": g.ipv4, "netdev": g.ndev}

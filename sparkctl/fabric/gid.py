@@ -11,10 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
+
+    from sparkctl.facts.groups import GidSlot
 
 ROCE_V2 = "RoCE v2"
 UNREAD = "unknown"  # the type of a slot whose gid_attrs/types could not be read
@@ -44,12 +46,12 @@ class Gid:
         return f"{self.index}: {self.ipv4 or self.gid} ({self.kind})"
 
 
-def table(gids: Sequence[Mapping[str, Any]]) -> list[Gid]:
+def table(gids: Sequence[GidSlot]) -> list[Gid]:
     """The filled slots of a port, from the probe's facts (node/hardware.py), by index."""
     found = []
     for slot in gids:
-        gid, kind = slot["gid"], slot["type"] or UNREAD
-        found.append(Gid(slot["index"], gid, kind, _mapped(gid), slot["ndev"]))
+        kind = slot.type or UNREAD
+        found.append(Gid(slot.index, slot.gid, kind, _mapped(slot.gid), slot.ndev))
     return sorted(found, key=lambda g: g.index)
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Interface
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sparkctl.errors import PreflightError
 from sparkctl.fabric.selection import FabricChoice, FabricSpec
 from sparkctl.fabric.topology import Half, halves
+from sparkctl.facts.unread import known
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable
+
+    from sparkctl.facts.node import NodeFacts
 
 
-def choose(spec: FabricSpec, facts: Mapping[str, Any]) -> FabricChoice:
+def choose(spec: FabricSpec, facts: NodeFacts) -> FabricChoice:
     """The fabric that a node uses.
 
     Explicit values win over what is derived: the cage with most halves that are ACTIVE and have
@@ -50,29 +53,29 @@ def unused(choice: FabricChoice, found: Iterable[Half]) -> list[Half]:
     return [h for h in every if h.cage in cages and h.hca not in choice.hcas and h.usable]
 
 
-def _check_interface(spec: FabricSpec, facts: Mapping[str, Any], name: str) -> None:
-    net = facts["net"]
+def _check_interface(spec: FabricSpec, facts: NodeFacts, name: str) -> None:
+    net = known(facts.net)
     if name in net:
         return
     have = ", ".join(sorted(net))
-    if name in facts["ib"]:
+    if name in known(facts.ib):
         device = next((h.interface for h in halves(facts) if h.hca == name), "none")
         have += f"; {name} is an RDMA device, its interface is {device}"
     raise _wrong(spec, "fabric.interfaces", f"the interface {name}", have)
 
 
-def _carriers(spec: FabricSpec, facts: Mapping[str, Any]) -> list[str]:
+def _carriers(spec: FabricSpec, facts: NodeFacts) -> list[str]:
     """The interface that has each of the node's explicit addresses; empty where none has it."""
-    names = {a.partition("/")[0]: n for n, net in facts["net"].items() for a in net["ipv4"]}
+    names = {a.partition("/")[0]: n for n, net in known(facts.net).items() for a in net.ipv4}
     return [names.get(str(a), "") for a in spec.addresses or []]
 
 
-def _half(spec: FabricSpec, found: tuple[Half, ...], facts: Mapping[str, Any], name: str) -> Half:
+def _half(spec: FabricSpec, found: tuple[Half, ...], facts: NodeFacts, name: str) -> Half:
     for half in found:
         if half.hca == name:
             return half
     have = _joined(h.hca for h in found) or "no RDMA device (is the cable in?)"
-    if name in facts["ib"]:
+    if name in known(facts.ib):
         have += f"; {name} has no netdev"
     elif other := next((h.hca for h in found if h.interface == name), None):
         have += f"; {name} is a netdev, its RDMA device is {other}"
@@ -142,19 +145,17 @@ def _in_which(spec: FabricSpec) -> str:
     return "" if subnets is None else f" in {_joined(map(str, subnets))} (fabric.subnets)"
 
 
-def _addresses(
-    spec: FabricSpec, facts: Mapping[str, Any], interfaces: tuple[str, ...]
-) -> tuple[str, ...]:
+def _addresses(spec: FabricSpec, facts: NodeFacts, interfaces: tuple[str, ...]) -> tuple[str, ...]:
     """Each interface's IPv4 with prefix length: the inventory's where given, and checked."""
     wanted = [str(a) for a in spec.addresses or []]
     result = []
     for index, name in enumerate(interfaces):
-        has = facts["net"][name]["ipv4"]
+        has = known(facts.net)[name].ipv4
         if index < len(wanted):
             fitting = [a for a in has if a.partition("/")[0] == wanted[index]]
             if not fitting:
                 what = f"the address {wanted[index]} on {name}"
-                have = _joined(f"{a} on {n}" for n, v in facts["net"].items() for a in v["ipv4"])
+                have = _joined(f"{a} on {n}" for n, v in known(facts.net).items() for a in v.ipv4)
                 raise _wrong(spec, "fabric.addresses", what, have or "no IPv4 at all")
         else:
             fitting = [a for a in has if _in_subnets(spec, [a])]

@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from sparkctl.facts.unread import known
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from sparkctl.facts.groups import Interface, RdmaDevice
+    from sparkctl.facts.node import NodeFacts
 
 
 @dataclass(frozen=True)
@@ -36,40 +41,42 @@ class Half:
         return f"{self.hca} ({self.interface}) {state}, {', '.join(self.ipv4) or 'no IPv4'}"
 
 
-def halves(facts: Mapping[str, Any]) -> tuple[Half, ...]:
+def halves(facts: NodeFacts) -> tuple[Half, ...]:
     """Every RDMA device that has a netdev, by cage, then by PCI address.
 
     The pairing is the kernel's own: the device link, the shared PCI function, or the netdev of a
     GID (soft-RoCE). A port is alive by its state alone: GIDs, rate and speed outlive a pulled
-    cable (Documentation/ABI/stable/sysfs-class-infiniband).
+    cable (Documentation/ABI/stable/sysfs-class-infiniband). Raises Missing where devices or
+    interfaces could not be read.
     """
     found = []
-    for hca, device in facts["ib"].items():
-        interface = _interface(device, facts["net"])
+    interfaces = known(facts.net)
+    for hca, device in known(facts.ib).items():
+        interface = _interface(device, interfaces)
         if interface is None:
             continue
-        net = facts["net"][interface]
+        net = interfaces[interface]
         found.append(
             Half(
                 hca=hca,
                 interface=interface,
-                cage=_cage(net.get("phys_port_name"), device.get("pci") or net.get("pci")),
-                pci=device.get("pci"),
-                active=any(p["state"] == "ACTIVE" for p in device["ports"].values()),
-                ipv4=tuple(net["ipv4"]),
-                mtu=net["mtu"],
+                cage=_cage(net.phys_port_name, device.pci or net.pci),
+                pci=device.pci,
+                active=any(p.state == "ACTIVE" for p in device.ports.values()),
+                ipv4=net.ipv4,
+                mtu=net.mtu,
             )
         )
     return tuple(sorted(found, key=lambda h: (h.cage, h.pci or "", h.hca)))
 
 
-def _interface(device: Mapping[str, Any], net: Mapping[str, Any]) -> str | None:
-    named = [n for n in device["netdevs"] if n in net]
-    if not named and device.get("pci"):
-        named = [n for n, v in net.items() if v.get("pci") == device["pci"]]
+def _interface(device: RdmaDevice, net: Mapping[str, Interface]) -> str | None:
+    named = [n for n in device.netdevs if n in net]
+    if not named and device.pci:
+        named = [n for n, v in net.items() if v.pci == device.pci]
     if not named:
-        gids = [g for p in device["ports"].values() for g in p["gids"]]
-        named = [g["ndev"] for g in gids if g.get("ndev") in net]
+        gids = [g for p in device.ports.values() for g in p.gids]
+        named = [g.ndev for g in gids if g.ndev and g.ndev in net]
     return named[0] if named else None
 
 

@@ -1,30 +1,37 @@
-"""The shapes of all other answers, by the function of sparkctl/node that gives them."""
+"""The shapes of all other answers."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from sparkctl.facts.probe import Counters, Holder, Process
+from sparkctl.facts.groups import Counters, Holder, Process
 from sparkctl.facts.shape import (
     Count,
     Digits,
     Name,
     Number,
     Pid,
+    Rows,
     Seconds,
     Shape,
     Text,
     Whole,
 )
+from sparkctl.node.vitals import describe, figures
 
 
 class Failed(Shape):
+    """Why a question has no answer."""
+
     error: Text
 
 
 class RayNode(Shape):
+    """A node in Ray's table; `gpus` is what it brings."""
+
     id: Name
     address: Name
     hostname: Name
@@ -33,19 +40,25 @@ class RayNode(Shape):
 
 
 class RayGroup(Shape):
+    """A placement group: the node of each bundle, and its GPUs."""
+
     state: Name
-    bundles: dict[Digits, Text | None]
-    gpus: dict[Digits, Number]
+    bundles: Mapping[Digits, Text | None]
+    gpus: Mapping[Digits, Number]
 
 
 class RayTable(Shape):
-    nodes: list[RayNode]
-    groups: list[RayGroup]
-    missing: list[Name]
+    """Ray's nodes and placement groups, and which addresses are missing."""
+
+    nodes: Rows[RayNode]
+    groups: Rows[RayGroup]
+    missing: Rows[Name]
     ray: Name
 
 
 class Health(Shape):
+    """An engine's health (node/vitals.py)."""
+
     state: Literal["generating", "busy", "wedged", "failing", "silent", "unclear"]
     running: Count | None = None
     waiting: Count | None = None
@@ -53,15 +66,25 @@ class Health(Shape):
     still_for: Seconds | None = None
 
     @model_validator(mode="after")
-    def _tells(self) -> Self:
+    def _has_a_time(self) -> Self:
         if self.state == "wedged" and self.still_for is None:
             raise ValueError("wedged, and not for how long")
         return self
 
+    @property
+    def figures(self) -> str:
+        """What is known beside the state, such as `64 running, 136 waiting, 420 tokens/s`."""
+        return figures(self.model_dump(exclude_none=True))
+
+    def __str__(self) -> str:
+        return describe(self.model_dump(exclude_none=True))
+
 
 class Completion(Shape):
+    """A completion, or why there is none (node/completion.py)."""
+
     version: Text | None = None
-    models: list[Name] | None = None
+    models: Rows[Name] | None = None
     text: Text | None = None
     tokens: Count | None = None
     seconds: Seconds | None = None
@@ -72,7 +95,7 @@ class Completion(Shape):
     health: Health | None = None
 
     @model_validator(mode="after")
-    def _tells(self) -> Self:
+    def _is_whole(self) -> Self:
         if self.error is None and self.models is None:
             raise ValueError("neither models nor an error")
         if (self.tokens is None) != (self.seconds is None) and self.error is None:
@@ -81,6 +104,8 @@ class Completion(Shape):
 
 
 class Ping(Shape):
+    """A ping from an interface: `error` is why it was lost, `problem` why it was not sent."""
+
     to: Name
     interface: Name
     address: Name
@@ -90,6 +115,8 @@ class Ping(Shape):
 
 
 class Connect(Shape):
+    """A TCP connection that was tried."""
+
     to: Name
     what: Name
     address: Name
@@ -98,36 +125,40 @@ class Connect(Shape):
 
 
 class Peers(Shape):
-    pings: list[Ping]
-    connects: list[Connect]
+    """What a node could reach of the others."""
+
+    pings: Rows[Ping]
+    connects: Rows[Connect]
     counters: Counters
 
 
 class Import(Shape):
+    """A module's version, or why it cannot be imported."""
+
     version: Text | None
     error: Text | None
 
 
-def _numbered(value: list[int | str]) -> list[int | str]:
-    if [type(v) for v in value] != [int, str]:
-        raise ValueError("no pair of a number and a text")
-    return value
-
-
 class Lines(Shape):
-    lines: list[Annotated[list[Count | str], AfterValidator(_numbered)]]
+    """NCCL's lines of a log by number, and the log's tail."""
+
+    lines: Rows[Annotated[tuple[Count, str], Field(strict=False)]]
     cut: Count
-    tail: list[str]
+    tail: Rows[str]
     path: Name
 
 
 class LeaseTaken(Shape):
+    """Who holds the lease instead, if anybody."""
+
     holder: Holder | None
     unwritten: Text | None
     shared: bool
 
 
 class LeaseRenewed(Shape):
+    """Whether the lease is still held."""
+
     held: bool
     holder: Holder | None
 
@@ -139,15 +170,19 @@ class Stale(Shape):
 
 
 class Nothing(Shape):
-    pass
+    """An answer without content."""
 
 
 class Ran(Shape):
+    """How a program ended."""
+
     status: Whole | None
-    tail: list[str]
+    tail: Rows[str]
 
 
 class Started(Shape):
+    """A process that was started, and where its log begins."""
+
     pid: Pid
     started: Count
     log: Name
@@ -155,20 +190,26 @@ class Started(Shape):
 
 
 class Stopped(Shape):
-    stopped: list[Process]
-    remaining: list[Process]
+    """What was ended, and what is still running."""
+
+    stopped: Rows[Process]
+    remaining: Rows[Process]
 
 
 class Removed(Shape):
-    removed: list[Name]
+    """What was removed."""
+
+    removed: Rows[Name]
 
 
 class Cleared(Stopped, Removed):
-    pass
+    """What was ended and removed."""
 
 
 class Changed(Shape):
-    changed: list[Name]
+    """The files that were changed."""
+
+    changed: Rows[Name]
 
 
 class Followed(Shape):
@@ -176,27 +217,3 @@ class Followed(Shape):
 
     text: str | None = Field(default=None)
     exited: Pid | None = None
-
-
-SHAPES: dict[str, Any] = {
-    "change.run": Nothing,
-    "completion.ask": Completion,
-    "stop.clear": Cleared,
-    "stop.remove": Removed,
-    "stop.stop": Stopped,
-    "files.read": dict[Name, str | None],
-    "files.write": Changed,
-    "follow.follow": Followed,
-    "imports.imports": dict[Name, Import],
-    "launch.run": Ran,
-    "launch.start": Started,
-    "lease.release": Nothing,
-    "lease.renew": LeaseRenewed,
-    "lease.stale": Stale,
-    "lease.take": LeaseTaken,
-    "nccllines.lines": Lines,
-    "peers.peers": Peers,
-    "raytable.table": Failed | RayTable,
-    "sharedmemory.note": Changed,
-    "verbs.counters": Counters,
-}

@@ -7,7 +7,7 @@ a calendar has, an address parses, a name has no control character.
 from __future__ import annotations
 
 from ipaddress import IPv4Interface, IPv6Address, IPv6Interface
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -31,6 +31,8 @@ def _address(
     return AfterValidator(check)
 
 
+T = TypeVar("T")
+Rows = Annotated[tuple[T, ...], Field(strict=False)]  # JSON has lists
 Whole = Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63)]
 Count = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
 Bits = Annotated[int, Field(strict=True, ge=0, lt=2**64)]

@@ -40,7 +40,7 @@ def print_status(status: Status) -> None:
 
 def _columns(nodes: Sequence[NodeStatus], now: float) -> list[Column]:
     """The table's; the rank says how long a column stays where not all of them have room."""
-    since = [min((p["since"] for p in node.processes), default=None) for node in nodes]
+    since = [min((p.since for p in node.processes), default=None) for node in nodes]
     ages = Column("AGE", ["-" if s is None else age(now - s) for s in since], 4)
     return [
         Column("NODE", [n.name for n in nodes], 8),

@@ -16,6 +16,7 @@ from importlib import resources
 from importlib.util import MAGIC_NUMBER
 from typing import Any
 
+from sparkctl.node.calls import CALLS
 from sparkctl.remote.command import LIMIT, Command
 
 SYSTEM = "python3"  # on the node's PATH, 3.9 or later
@@ -90,8 +91,7 @@ def call(
     target: str,
     request: dict[str, Any],
     *,
-    timeout: float = 60.0,
-    mutates: bool = True,
+    timeout: float | None = None,
     title: str = "",
     python: str = SYSTEM,
     lease: dict[str, str] | None = None,
@@ -101,8 +101,13 @@ def call(
 
     Its stdout is the function's answer as JSON. Secrets in the request travel on stdin only. With
     a `lease` (cluster and token) the function is called only while that is in force on the node;
-    else it ends with the status STALE, and its answer is node/lease.py's `stale`.
+    else it ends with the status STALE, and its answer is node/lease.py's `stale`. `timeout` is the
+    function's own (node/calls.py) unless another is given. Raises ValueError when that is more than
+    its maximum.
     """
+    bounds = CALLS[target]
+    if timeout is not None and timeout > bounds.maximum:
+        raise ValueError(f"{target} may take {bounds.maximum:g} s at most, got {timeout:g}")
     module, _, function = target.partition(".")
     modules = (module,) if lease is None else ("lease", module)
     load = {
@@ -119,8 +124,8 @@ def call(
     return Command(
         argv=(python, *flags, "-c", LOADER),
         stdin=json.dumps(load).encode() + b"\n",
-        timeout=timeout,
-        mutates=mutates,
+        timeout=bounds.timeout if timeout is None else timeout,
+        mutates=bounds.mutates,
         title=title or target,
         limit=limit,
     )

@@ -6,13 +6,14 @@ Each argument can be changed or dropped in vllm.arguments, the recipe chosen in 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sparkctl.node import modelpath
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sparkctl.facts.groups import ModelConfig
     from sparkctl.inventory.models import Argument, Vllm
 
 # Flags that have a field of their own in the inventory; vllm.arguments may not repeat them.
@@ -114,10 +115,9 @@ class Choice:
         return f"no recipe: {self.why}" + f"; set vllm.recipe ({names})" * self.unknown
 
 
-def choose_recipe(vllm: Vllm, found: Mapping[str, Any] | None) -> Choice:
+def choose_recipe(vllm: Vllm, found: ModelConfig | None) -> Choice:
     """The recipe for a model by what node/modelconfig.py found on the head; None: nobody looked."""
-    listed = (found or {}).get("architectures") or ()
-    architectures = tuple(name for name in listed if isinstance(name, str))
+    architectures = tuple((found and found.architectures) or ())
     is_path = modelpath.is_path(vllm.model)
     unknown = False
     if vllm.recipe != AUTO:
@@ -125,10 +125,10 @@ def choose_recipe(vllm: Vllm, found: Mapping[str, Any] | None) -> Choice:
     elif found is None:
         recipe, why, unknown = None, "no node was asked for the model's architecture", True
     elif not architectures:
-        recipe, why, unknown = None, printable(str(found["error"] or "no architecture")), True
+        recipe, why, unknown = None, printable(found.error or "no architecture"), True
     else:
         recipe = next((r for r in RECIPES.values() if {*r.architectures} & {*architectures}), None)
-        names, path = printable(", ".join(architectures)), printable(str(found["path"]))
+        names, path = printable(", ".join(architectures)), printable(str(found.path))
         why = f"{path} names {names}" if recipe else f"none is known for {names} ({path})"
     if recipe and REMOTE_CODE in recipe.arguments and not is_path:
         why += f"; without {REMOTE_CODE}, which is never a default for a model from the hub"

@@ -19,11 +19,11 @@ BASE = {"doubts", "errors", "events", "kept", "secret", "text"}
 # A room, and the rooms below it that it may use. There is no way back, so there are no cycles.
 USES: dict[str, set[str]] = {
     "node": set(),
-    "facts": BASE,
+    "facts": BASE | {"node"},
     "inventory": BASE | {"node"},
     "fabric": BASE | {"facts", "node"},
     "serving": BASE | {"facts", "fabric", "inventory", "node"},
-    "remote": BASE | {"facts", "inventory"},
+    "remote": BASE | {"facts", "inventory", "node"},
     "cluster": BASE | {"facts", "fabric", "inventory", "node", "remote", "serving"},
     "doctor": BASE | {"cluster", "facts", "fabric", "inventory", "node", "remote", "serving"},
     "lab": BASE | {"facts", "remote", "serving"},

@@ -1,8 +1,9 @@
-"""The shape of a probe's answer, group by group; what each means is in node/probe.py."""
+"""The groups of a probe's answer; what each means is in node/probe.py."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Literal
 
 from pydantic import Field
 
@@ -11,13 +12,13 @@ from sparkctl.facts.shape import (
     CommandLine,
     Count,
     Digits,
-    Flag,
     Gid,
     Ipv4,
     Ipv6,
     Limit,
     Name,
     Pid,
+    Rows,
     Seconds,
     Shape,
     Text,
@@ -26,26 +27,13 @@ from sparkctl.facts.shape import (
     Whole,
 )
 
-Texts = dict[Text, Text]
-Counters = dict[Name, dict[Name, Count]]
-
-
-class Scalars(Shape):
-    """What every answer has, however much of the rest could not be read."""
-
-    hostname: Name
-    user: Name
-    uid: Uid
-    home: Name
-    time: Time
-    time_end: Time
-    machine: Name
-    os: Text
-    python: Name
-    unread: dict[Name, Text]
+Texts = Mapping[Text, Text]
+Counters = Mapping[Name, Mapping[Name, Count]]
 
 
 class GidSlot(Shape):
+    """A filled slot of a port's GID table."""
+
     index: Count
     gid: Gid
     type: Name | None
@@ -53,21 +41,27 @@ class GidSlot(Shape):
 
 
 class RdmaPort(Shape):
+    """A port of an RDMA device, as /sys/class/infiniband has it."""
+
     state: Name | None
     phys_state: Name | None
     rate: Name | None
     link_layer: Name | None
-    gids: list[GidSlot]
+    gids: Rows[GidSlot]
 
 
 class RdmaDevice(Shape):
-    netdevs: list[Name]
+    """An RDMA device: its network interfaces, PCI address and ports by number."""
+
+    netdevs: Rows[Name]
     pci: Name | None
     guid: Name | None
-    ports: dict[Digits, RdmaPort] = Field(min_length=1)
+    ports: Mapping[Digits, RdmaPort] = Field(min_length=1)
 
 
 class Interface(Shape):
+    """A network interface; `speed` is in Mb/s."""
+
     mtu: Count | None
     up: bool
     operstate: Name | None
@@ -78,16 +72,20 @@ class Interface(Shape):
     pci: Name | None
     pcie_speed: Name | None
     pcie_width: Name | None
-    ipv4: list[Ipv4]
-    ipv6: list[Ipv6]
+    ipv4: Rows[Ipv4]
+    ipv6: Rows[Ipv6]
 
 
 class Limits(Shape):
+    """The limits of a login; -1 is none."""
+
     memlock: Limit
     nofile: Limit
 
 
 class System(Shape):
+    """The kernel, its command line, and what a login has."""
+
     kernel: Text | None
     cmdline: Text | None
     limits: Limits
@@ -97,23 +95,31 @@ class System(Shape):
 
 
 class Disk(Shape):
+    """The file system at a path, in bytes."""
+
     path: Name
     free: Count | None
     total: Count | None
 
 
 class Uverbs(Shape):
+    """A uverbs device, and why it cannot be opened."""
+
     path: Name
     error: Text | None
 
 
 class Verbs(Shape):
-    uverbs: dict[Name, Uverbs]
+    """The uverbs devices by RDMA device, and the user space libraries."""
+
+    uverbs: Mapping[Name, Uverbs]
     library: Text | None
-    providers: list[Name]
+    providers: Rows[Name]
 
 
 class Assignment(Shape):
+    """A variable that a shell profile sets."""
+
     path: Name
     line: Count
     name: Name
@@ -121,49 +127,65 @@ class Assignment(Shape):
 
 
 class NcclFile(Shape):
+    """A configuration file of NCCL."""
+
     path: Name
     values: Texts
 
 
 class Settings(Shape):
+    """What sets NCCL's and Ray's variables on the node."""
+
     session: Texts
-    profiles: list[Assignment]
-    conf: list[NcclFile]
+    profiles: Rows[Assignment]
+    conf: Rows[NcclFile]
     conf_file: Name
 
 
 class NetworkFile(Shape):
+    """A file that configures interfaces at boot."""
+
     path: Name
-    addresses: list[Name]
-    interfaces: list[Name]
+    addresses: Rows[Name]
+    interfaces: Rows[Name]
     dhcp: bool
     link_local: bool
 
 
 class Persistence(Shape):
-    files: list[NetworkFile]
-    unread: list[Name]
+    """How the addresses are configured at boot."""
+
+    files: Rows[NetworkFile]
+    unread: Rows[Name]
 
 
 class Runtime(Shape):
+    """The virtual environment; versions by distribution."""
+
     venv: Name
     exists: bool
     python: Name | None
-    programs: dict[Name, bool]
-    versions: dict[Name, Name]
+    programs: Mapping[Name, bool]
+    versions: Mapping[Name, Name]
 
 
 class HubModel(Shape):
+    """A model that vLLM gets from the hub."""
+
     is_path: Literal[False]
 
 
 class BrokenShard(Shape):
+    """A file whose size is not what its header says."""
+
     name: Name
     wanted: Whole | None
     found: Count
 
 
 class UnreadableShard(Shape):
+    """A file that the SSH user may not read."""
+
     name: Name
     uid: Uid
     user: Text
@@ -171,26 +193,32 @@ class UnreadableShard(Shape):
 
 
 class Checkpoint(Shape):
+    """A model in a directory; `bytes` is the sum of its shards."""
+
     is_path: Literal[True]
     path: Name
     exists: bool
     config: bool
     shards: Count
     bytes: Count
-    missing: list[Text]
-    broken: list[BrokenShard]
-    unreadable: list[UnreadableShard]
+    missing: Rows[Text]
+    broken: Rows[BrokenShard]
+    unreadable: Rows[UnreadableShard]
     digest: Name
 
 
 class ModelConfig(Shape):
+    """The model's config.json, wherever vLLM would find it."""
+
     path: Name | None
-    architectures: list[Name] | None
+    architectures: Rows[Name] | None
     model_type: Name | None
     error: Text | None
 
 
 class Process(Shape):
+    """A process; `started` is in clock ticks since boot."""
+
     pid: Pid
     ppid: Count
     started: Count
@@ -207,13 +235,15 @@ class OurProcess(Process):
 
     since: Time
     environment: Texts | None
-    libraries: dict[Text, Name | None] | None
+    libraries: Mapping[Text, Name | None] | None
     memlock: Limit | None = None
     capabilities: Bits = 0
-    uverbs: list[Name] | None = None
+    uverbs: Rows[Name] | None = None
 
 
 class Listener(Shape):
+    """A socket that listens on one of our TCP ports."""
+
     port: Count
     uid: Uid
     user: Text
@@ -223,6 +253,8 @@ class Listener(Shape):
 
 
 class ForeignRay(Shape):
+    """A process of a Ray that is not this cluster's."""
+
     pid: Pid
     uid: Uid
     command: CommandLine
@@ -239,47 +271,32 @@ class Holder(Shape):
 
 
 class State(Shape):
+    """What a cluster has left on the node."""
+
     exists: bool
     path: Name
     temp_dir: bool
     lease: Holder | None
-    files: dict[Name, str | None]
+    files: Mapping[Name, str | None]
 
 
 class Gpu(Shape):
+    """A GPU."""
+
     name: Name
     driver: Name
 
 
 class GpuProcess(Shape):
+    """A process that computes on the GPU."""
+
     pid: Pid
     name: Text
 
 
 class Gpus(Shape):
-    gpus: list[Gpu] | None
+    """What nvidia-smi reports."""
+
+    gpus: Rows[Gpu] | None
     gpu_error: Text | None
-    gpu_processes: list[GpuProcess] | None
-
-
-GROUPS: dict[str, Any] = {
-    "ib": dict[Name, RdmaDevice],
-    "net": dict[Name, Interface],
-    "memory": dict[Name, Count],
-    "system": System,
-    "disk": dict[Name, Disk],
-    "sudo": Flag,
-    "verbs": Verbs,
-    "counters": Counters,
-    "settings": Settings,
-    "persistence": Persistence,
-    "people": list[Name],
-    "runtime": Runtime,
-    "model": HubModel | Checkpoint,
-    "model_config": ModelConfig,
-    "ports": list[Listener],
-    "ours": list[OurProcess],
-    "foreign_rays": list[ForeignRay],
-    "state": State,
-    "gpu": Gpus,
-}
+    gpu_processes: Rows[GpuProcess] | None

@@ -1,0 +1,73 @@
+"""What can be asked of a node: each function of sparkctl/node, and the shape of its answer.
+
+Whether it changes the node, and how long it may take, is in node/calls.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from sparkctl.facts import answers, groups
+from sparkctl.facts.node import NodeFacts
+from sparkctl.facts.shape import Name
+
+T = TypeVar("T", covariant=True)
+
+
+@dataclass(frozen=True)
+class Call(Generic[T]):
+    """`target` is module.function of sparkctl/node; `answer` is the type T, for pydantic."""
+
+    target: str
+    answer: Any = field(hash=False, compare=False)
+
+
+CHANGE: Call[answers.Nothing] = Call("change.run", answers.Nothing)
+COMPLETION: Call[answers.Completion] = Call("completion.ask", answers.Completion)
+CLEAR: Call[answers.Cleared] = Call("stop.clear", answers.Cleared)
+REMOVE: Call[answers.Removed] = Call("stop.remove", answers.Removed)
+STOP: Call[answers.Stopped] = Call("stop.stop", answers.Stopped)
+READ_FILES: Call[Mapping[str, str | None]] = Call("files.read", Mapping[Name, str | None])
+WRITE_FILES: Call[answers.Changed] = Call("files.write", answers.Changed)
+FOLLOW: Call[answers.Followed] = Call("follow.follow", answers.Followed)
+IMPORTS: Call[Mapping[str, answers.Import]] = Call("imports.imports", Mapping[Name, answers.Import])
+RUN: Call[answers.Ran] = Call("launch.run", answers.Ran)
+START: Call[answers.Started] = Call("launch.start", answers.Started)
+RELEASE_LEASE: Call[answers.Nothing] = Call("lease.release", answers.Nothing)
+RENEW_LEASE: Call[answers.LeaseRenewed] = Call("lease.renew", answers.LeaseRenewed)
+STALE_LEASE: Call[answers.Stale] = Call("lease.stale", answers.Stale)
+TAKE_LEASE: Call[answers.LeaseTaken] = Call("lease.take", answers.LeaseTaken)
+NCCL_LINES: Call[answers.Lines] = Call("nccllines.lines", answers.Lines)
+PEERS: Call[answers.Peers] = Call("peers.peers", answers.Peers)
+PROBE: Call[NodeFacts] = Call("probe.probe", NodeFacts)
+RAY_TABLE: Call[answers.Failed | answers.RayTable] = Call(
+    "raytable.table", answers.Failed | answers.RayTable
+)
+NOTE_MEMORY: Call[answers.Changed] = Call("sharedmemory.note", answers.Changed)
+COUNTERS: Call[groups.Counters] = Call("verbs.counters", groups.Counters)
+
+CALLS = (
+    CHANGE,
+    COMPLETION,
+    CLEAR,
+    REMOVE,
+    STOP,
+    READ_FILES,
+    WRITE_FILES,
+    FOLLOW,
+    IMPORTS,
+    RUN,
+    START,
+    RELEASE_LEASE,
+    RENEW_LEASE,
+    STALE_LEASE,
+    TAKE_LEASE,
+    NCCL_LINES,
+    PEERS,
+    PROBE,
+    RAY_TABLE,
+    NOTE_MEMORY,
+    COUNTERS,
+)

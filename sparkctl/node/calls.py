@@ -1,0 +1,42 @@
+"""What the controller may call on a node: whether it changes the node, and how long it may take."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+DAY = 86_400.0
+
+
+class Bounds(NamedTuple):
+    """Seconds: `timeout` holds unless the caller names another, of `maximum` at most."""
+
+    mutates: bool
+    timeout: float
+    maximum: float
+
+
+READS = Bounds(mutates=False, timeout=60.0, maximum=60.0)
+CHANGES = Bounds(mutates=True, timeout=60.0, maximum=60.0)
+# By module.function. What is not here cannot be called.
+CALLS = {
+    "change.run": CHANGES,
+    "completion.ask": Bounds(mutates=False, timeout=60.0, maximum=DAY),
+    "files.read": READS,
+    "files.write": CHANGES,
+    "follow.follow": Bounds(mutates=False, timeout=DAY, maximum=DAY),
+    "imports.imports": Bounds(mutates=False, timeout=120.0, maximum=120.0),
+    "launch.run": Bounds(mutates=True, timeout=60.0, maximum=DAY),
+    "launch.start": CHANGES,
+    "lease.release": Bounds(mutates=True, timeout=10.0, maximum=10.0),
+    "lease.renew": Bounds(mutates=True, timeout=10.0, maximum=10.0),
+    "lease.take": Bounds(mutates=True, timeout=10.0, maximum=10.0),
+    "nccllines.lines": READS,
+    "peers.peers": Bounds(mutates=False, timeout=30.0, maximum=30.0),
+    "probe.probe": READS,
+    "raytable.table": Bounds(mutates=False, timeout=60.0, maximum=DAY + 60.0),
+    "sharedmemory.note": CHANGES,
+    "stop.clear": CHANGES,
+    "stop.remove": CHANGES,
+    "stop.stop": CHANGES,
+    "verbs.counters": READS,
+}
