@@ -172,7 +172,7 @@ def _on_node(
 
 def _unread(view: View, name: str) -> str | None:
     """Why a node's fabric could not be read; None when it was."""
-    from sparkctl.doctor.snapshot import Missing
+    from sparkctl.facts.unread import Missing
 
     try:
         view.halves(name)

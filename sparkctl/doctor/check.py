@@ -7,8 +7,8 @@ from enum import Enum
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from sparkctl.cluster.known import Missing
 from sparkctl.doctor.finding import Finding, unknown
+from sparkctl.facts.unread import Missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

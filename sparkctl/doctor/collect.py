@@ -9,25 +9,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sparkctl.cluster import health as engine
-from sparkctl.cluster.known import Missing
 from sparkctl.cluster.rayview import ask_ray
 from sparkctl.doctor.check import Source
 from sparkctl.doctor.checks.pairs import open_ports
 from sparkctl.doctor.checks.ranks import died
 from sparkctl.doctor.checks.runtime import MODULES
+from sparkctl.doctor.looks import Api, EngineLog, Generation, Looks
 from sparkctl.doctor.snapshot import View
 from sparkctl.fabric.cabling import beside
+from sparkctl.facts.answers import Import
+from sparkctl.facts.calls import COUNTERS, IMPORTS, PEERS
+from sparkctl.facts.unread import Missing, Unread, known
 from sparkctl.inventory.layers import load_layers
 from sparkctl.remote.fanout import each
 from sparkctl.serving.tls import api_base
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from sparkctl.cluster.session import Session
+    from sparkctl.facts.answers import Failed, Peers, RayTable
+    from sparkctl.facts.groups import Counters
     from sparkctl.inventory.models import Node
 
-IMPORT_SECONDS = 120.0  # a cold import of vLLM takes a minute on a slow disk
 HEADERS = 28  # bytes of IPv4 and ICMP headers in a ping, ping(8)
 
 
@@ -53,35 +57,30 @@ def gather(
         passive=passive,
     )
     if not passive:
-        wanted = [s for s in LOOKS if s in sources]
-        looks = each(wanted, lambda s: _look(session, view, s), key=lambda s: s.value)
-        view.sources = {s: found for s, (found, _) in looks.ok.items()}
-        view.unread = {s: reasons for s, (_, reasons) in looks.ok.items()}
+        chosen = [s for s in LOOKS if s in sources]
+        looks = each(chosen, lambda s: _look(session, view, s), key=lambda s: s.value)
+        view.looks = Looks(**looks.ok)
     return view
 
 
-Look = tuple[dict[str, Any], dict[str, str]]
-
-
-def _look(session: Session, view: View, source: Source) -> Look:
-    """What one source gives for each node, and for the others the reason why it does not."""
+def _look(session: Session, view: View, source: Source) -> dict[str, Any]:
+    """What one source gives for each node, Unread where it gives nothing."""
     call, where = LOOKS[source]
     nodes = {"named": view.known, "all": view.reached, "head": [view.inventory.head.name]}[where]
     asked = [n for n in view.inventory.nodes if n.name in nodes and n.name in view.all_facts]
 
-    def ask(node: Node) -> dict[str, Any] | str:
+    def ask(node: Node) -> object:
         try:
             return call(session, view, node)
         except Missing as error:
-            return str(error)
+            return Unread(source.value, str(error), error.kind)
 
     found = each(asked, ask, key=lambda n: n.name)
-    reasons = {name: str(error) for name, error in found.failed.items()}
-    reasons |= {name: answer for name, answer in found.ok.items() if isinstance(answer, str)}
-    return {n: a for n, a in found.ok.items() if not isinstance(a, str)}, reasons
+    failed = {name: Unread(source.value, str(e)) for name, e in found.failed.items()}
+    return {**found.ok, **failed}
 
 
-def _peers(session: Session, view: View, node: Node) -> dict[str, Any]:
+def _peers(session: Session, view: View, node: Node) -> Peers:
     asked = set(view.names)
     others = [n for n in view.reached if n != node.name and asked & {n, node.name}]
     others = [n for n in others if _has_halves(view, n)]
@@ -94,9 +93,7 @@ def _peers(session: Session, view: View, node: Node) -> dict[str, Any]:
             for port, what in open_ports(view, other).items()
         ],
     }
-    return session.ask(
-        node, "peers.peers", request, timeout=30, mutates=False, title="trying the peers"
-    )
+    return session.ask(node, PEERS, request, title="trying the peers")
 
 
 def _has_halves(view: View, name: str) -> bool:
@@ -123,33 +120,31 @@ def _pings(view: View, source: str, target: str) -> list[dict[str, Any]]:
     ]
 
 
-def _imports(session: Session, view: View, node: Node) -> dict[str, Any]:
-    runtime = view.group(node.name, "runtime")
-    if not runtime["exists"]:
-        raise Missing(f"there is no runtime at {runtime['venv']}")
+def _imports(session: Session, view: View, node: Node) -> Mapping[str, Import]:
+    runtime = known(view.facts(node.name).runtime)
+    if not runtime.exists:
+        raise Missing(f"there is no runtime at {runtime.venv}", kind="absent")
     if view.serves(node.name):
         # Better proof than an import.
-        return {m: {"version": "runs", "error": None} for m in MODULES}
+        return {m: Import(version="runs", error=None) for m in MODULES}
     return session.ask(
         node,
-        "imports.imports",
+        IMPORTS,
         {"modules": [*MODULES]},
-        timeout=IMPORT_SECONDS,
-        mutates=False,
         title="importing torch, ray and vllm",
-        python=f"{runtime['venv']}/bin/python",
+        python=f"{runtime.venv}/bin/python",
     )
 
 
-def _ray(session: Session, view: View, node: Node) -> dict[str, Any]:
+def _ray(session: Session, view: View, node: Node) -> Failed | RayTable:
     if not view.running(node.name, "ray"):
         raise Missing("no Ray of ours runs")
-    runtime = view.group(node.name, "runtime")
+    runtime = known(view.facts(node.name).runtime)
     address = f"{view.choice(node.name).address}:{session.inventory.ray.port}"
-    return ask_ray(session, address, f"{runtime['venv']}/bin/python")
+    return ask_ray(session, address, f"{runtime.venv}/bin/python")
 
 
-def _log(session: Session, view: View, node: Node) -> dict[str, Any]:
+def _log(session: Session, view: View, node: Node) -> EngineLog:
     if not view.running(node.name, "vllm") and not died(view):
         raise Missing("no vLLM of ours runs")
     from sparkctl.doctor import logview  # and all of the log reader, where vLLM was started alone
@@ -157,21 +152,21 @@ def _log(session: Session, view: View, node: Node) -> dict[str, Any]:
     return logview.read(session, node)
 
 
-def _generation(session: Session, view: View, node: Node) -> dict[str, Any]:
+def _generation(session: Session, view: View, node: Node) -> Generation:
     """A real completion, with every node's counters before and after."""
     if not view.running(node.name, "vllm"):
         raise Missing("no vLLM of ours runs")
     nodes = [view.node(name) for name in view.reached]
     before = _counters(session, nodes)
-    answer = engine.report(session)
-    return {**answer, "before": before, "after": _counters(session, nodes)}
+    answer, health = engine.report(session)
+    return Generation(answer, health, before, _counters(session, nodes))
 
 
-def _counters(session: Session, nodes: list[Node]) -> dict[str, Any]:
-    return session.ask_all(nodes, "verbs.counters", lambda _: {}, mutates=False).ok
+def _counters(session: Session, nodes: list[Node]) -> dict[str, Counters]:
+    return session.ask_all(nodes, COUNTERS, lambda _: {}).ok
 
 
-def _api(session: Session, view: View, node: Node) -> dict[str, Any]:
+def _api(session: Session, view: View, node: Node) -> Api:
     if not view.running(node.name, "vllm"):
         raise Missing("no vLLM of ours runs")
     from sparkctl.doctor import health  # and urllib, http, ssl, likewise
@@ -180,7 +175,7 @@ def _api(session: Session, view: View, node: Node) -> dict[str, Any]:
 
 
 # Each further look, and where it is taken: on the nodes asked about, on all, on the head.
-LOOKS: dict[Source, tuple[Callable[[Session, View, Node], dict[str, Any]], str]] = {
+LOOKS: dict[Source, tuple[Callable[[Session, View, Node], object], str]] = {
     Source.PEERS: (_peers, "all"),
     Source.IMPORTS: (_imports, "named"),
     Source.RAY: (_ray, "head"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from sparkctl.cluster.known import Missing
+from sparkctl.facts.unread import Missing
 
 
 class Environment(Mapping[str, str]):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sparkctl.doctor.remedy import Remedy
+    from sparkctl.errors import Data
 
 
 class Severity(Enum):
@@ -36,17 +37,25 @@ ORDER = (
 
 @dataclass(frozen=True)
 class Evidence:
-    """What was wanted and found, and where it was read (a path, a command, a log's line)."""
+    """What was expected and what is there, and where it was read (a path, a command, a line)."""
 
-    wanted: str
-    found: str
+    expected: str
+    got: str
     where: str
+
+    def document(self) -> dict[str, str]:
+        """The evidence as JSON; `wanted` and `found` are the names of 0.1."""
+        pair = {"expected": self.expected, "got": self.got}
+        return {**pair, "where": self.where, "wanted": self.expected, "found": self.got}
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One check's word on one node, pair or cluster; the runner fills in check, scope and `about`:
-    the nodes that the check was called with.
+    """One check's word on one node, pair or cluster.
+
+    `code` says which of the check's findings it is, `data` what it is about: programs read these,
+    never the summary. The runner fills in check, scope and `about`: the nodes that the check was
+    called with.
     """
 
     severity: Severity
@@ -57,10 +66,12 @@ class Finding:
     check: str = ""
     scope: str = ""
     about: tuple[str, ...] = ()
+    code: str = ""
+    data: Data = field(default_factory=dict, hash=False)
 
     def of(self, check: str, scope: str, *about: str) -> Finding:
         """The finding with its check, scope and the nodes it is about; unless it names a node
-        itself, it is told with the last of them.
+        itself, it belongs to the last of them.
         """
         node = self.node or (about[-1] if about else None)
         return replace(self, check=check, scope=scope, about=about, node=node)
@@ -69,13 +80,13 @@ class Finding:
         """The finding as JSON; part of the contract that scripts rely on."""
         return {
             "check": self.check,
+            "code": self.code,
             "scope": self.scope,
             "node": self.node,
             "severity": self.severity.value,
             "summary": self.summary,
-            "evidence": [
-                {"wanted": e.wanted, "found": e.found, "where": e.where} for e in self.evidence
-            ],
+            "data": dict(self.data),
+            "evidence": [e.document() for e in self.evidence],
             "fix": self.fix.document() if self.fix else None,
         }
 
@@ -84,26 +95,58 @@ class Finding:
         return f"{where}{self.check}: {self.summary}"
 
 
-def ok(summary: str, *, node: str | None = None) -> Finding:
+NONE: Data = {}
+
+
+def ok(summary: str, *, node: str | None = None, code: str = "ok", data: Data = NONE) -> Finding:
     """All is well."""
-    return Finding(Severity.OK, summary, node=node)
+    return Finding(Severity.OK, summary, node=node, code=code, data=data)
 
 
-def info(summary: str, *evidence: Evidence, node: str | None = None) -> Finding:
+def info(
+    summary: str,
+    *evidence: Evidence,
+    node: str | None = None,
+    code: str = "unspecified",
+    data: Data = NONE,
+) -> Finding:
     """Worth knowing, nothing to do."""
-    return Finding(Severity.INFO, summary, evidence, node=node)
+    return Finding(Severity.INFO, summary, evidence, node=node, code=code, data=data)
 
 
-def unknown(reason: str, *, fix: Remedy | None = None, node: str | None = None) -> Finding:
-    """It could not be told; the reason."""
-    return Finding(Severity.UNKNOWN, reason, fix=fix, node=node)
+def unknown(
+    reason: str,
+    *,
+    fix: Remedy | None = None,
+    node: str | None = None,
+    code: str = "unread",
+    data: Data = NONE,
+) -> Finding:
+    """It could not be decided, for this reason."""
+    return Finding(Severity.UNKNOWN, reason, fix=fix, node=node, code=code, data=data)
 
 
-def warn(summary: str, evidence: Evidence, fix: Remedy, *, node: str | None = None) -> Finding:
+def warn(
+    summary: str,
+    evidence: Evidence,
+    fix: Remedy,
+    *,
+    node: str | None = None,
+    code: str = "unspecified",
+    data: Data = NONE,
+) -> Finding:
     """It works, but worse or for a while only."""
-    return Finding(Severity.WARN, summary, (evidence,), fix, node)
+    return Finding(Severity.WARN, summary, (evidence,), fix, node, code=code, data=data)
 
 
-def fail(summary: str, evidence: Evidence, fix: Remedy, *, node: str | None = None) -> Finding:
+def fail(
+    summary: str,
+    evidence: Evidence,
+    fix: Remedy,
+    *,
+    node: str | None = None,
+    code: str = "unspecified",
+    data: Data = NONE,
+) -> Finding:
     """It will not work, or runs at a fraction of its speed."""
-    return Finding(Severity.FAIL, summary, (evidence,), fix, node)
+    return Finding(Severity.FAIL, summary, (evidence,), fix, node, code=code, data=data)

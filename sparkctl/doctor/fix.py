@@ -10,6 +10,7 @@ from sparkctl.doctor.finding import Finding, Severity
 from sparkctl.doctor.remedy import Action, Removal
 from sparkctl.doctor.runner import UNDECIDED, choose_checks, evaluate, sources
 from sparkctl.errors import RemoteError, SparkctlError
+from sparkctl.facts.calls import CHANGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -113,12 +114,12 @@ def _apply(session: Session, change: Planned) -> str | None:
         if name not in session.facts:
             raise _absence(session, name)
         if isinstance(action, Removal):
-            session.ask(session.node(name), action.target, action.request, title=action.title)
+            session.ask(session.node(name), action.call, action.request, title=action.title)
         else:
-            root = session.facts[name]["uid"] == 0
+            root = session.facts[name].uid == 0
             argv = action.argv if root else ("sudo", "--non-interactive", *action.argv)
             request = {"argv": list(argv)}
-            session.ask(session.node(name), "change.run", request, title=action.title)
+            session.ask(session.node(name), CHANGE, request, title=action.title)
     except SparkctlError as error:
         return str(error)
     return None

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import urllib.error
 import urllib.request
-from typing import Any
 
+from sparkctl.doctor.looks import Api
 from sparkctl.node.completion import unverified
 
 TIMEOUT = 5.0  # seconds
 
 
-def health(base: str) -> dict[str, Any]:
-    """`url` and `error` (null when /health answers 200) of the API at `base`.
+def health(base: str) -> Api:
+    """Whether the API at `base` answers /health with 200.
 
     Only whether it answers is asked, without the API key: so a certificate that this machine
     cannot verify, such as a self-signed one, is fine.
@@ -24,8 +24,8 @@ def health(base: str) -> dict[str, Any]:
     )
     try:
         with opener.open(url, timeout=TIMEOUT):
-            return {"url": url, "error": None}
+            return Api(url, None)
     except urllib.error.HTTPError as error:
-        return {"url": url, "error": f"HTTP {error.code}"}
+        return Api(url, f"HTTP {error.code}")
     except (OSError, ValueError) as error:
-        return {"url": url, "error": str(getattr(error, "reason", error))}
+        return Api(url, str(getattr(error, "reason", error)))

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Literal
 
 from sparkctl.doctor.checks.selection import devices
 from sparkctl.doctor.finding import Finding, Severity
-from sparkctl.doctor.snapshot import Missing, View
 from sparkctl.fabric.grammar import IB_HCA
 from sparkctl.fabric.hca import Device, select_hcas
+from sparkctl.facts.unread import Missing
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
+    from sparkctl.doctor.snapshot import View
     from sparkctl.fabric.nccllog.model import Finding as LogFinding
     from sparkctl.fabric.nccllog.model import LogVerdict
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from sparkctl.doctor.looks import EngineLog
 from sparkctl.fabric.nccllog.reader import Reader
+from sparkctl.facts.calls import NCCL_LINES
 
 if TYPE_CHECKING:
     from sparkctl.cluster.session import Session
@@ -15,19 +17,18 @@ if TYPE_CHECKING:
 LINES_LIMIT = 96 * 2**20
 
 
-def read(session: Session, node: Node) -> dict[str, Any]:
+def read(session: Session, node: Node) -> EngineLog:
     """`verdict` on the log of the vLLM that was started last, the log's `path`, `cut`: the last
     line that was read when there are too many, else 0, and `tail`: its last 400 lines.
     """
     answer = session.ask(
         node,
-        "nccllines.lines",
+        NCCL_LINES,
         {"unit": "vllm"},
-        mutates=False,
         title="reading vLLM's log",
         limit=LINES_LIMIT,
     )
-    path = answer["path"]
+    path = answer.path
     reader = Reader()
-    reader.feed_numbered(path, ((n, text.encode()) for n, text in answer["lines"]))
-    return {"verdict": reader.verdict(), "path": path, "cut": answer["cut"], "tail": answer["tail"]}
+    reader.feed_numbered(path, ((n, text.encode()) for n, text in answer.lines))
+    return EngineLog(reader.verdict(), path, answer.cut, answer.tail)

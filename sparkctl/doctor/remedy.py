@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sparkctl.facts.answers import Removed, Stopped
+    from sparkctl.facts.calls import Call
 
 # sudo where a command begins: on the line, or behind | & ; and in no quotes.
 SUDO = re.compile(r"""('[^']*'|"[^"]*"|\\.)|((?:^|[|&;])\s*)sudo\s+(?!-)""")
@@ -31,10 +35,10 @@ class Action:
 
 @dataclass(frozen=True)
 class Removal:
-    """Ending or removing what a run of ours left: a call of `target` in sparkctl/node."""
+    """Ending or removing what a run of ours left: a call to the node."""
 
     title: str
-    target: str
+    call: Call[Stopped] | Call[Removed]
     request: dict[str, Any] = field(hash=False)
 
     @property

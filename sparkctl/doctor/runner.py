@@ -6,11 +6,11 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sparkctl.cluster.known import Missing
 from sparkctl.doctor.check import Check, Source, subjects
 from sparkctl.doctor.finding import ORDER, Finding, Severity, unknown
 from sparkctl.doctor.table import CHECKS
 from sparkctl.errors import UsageError
+from sparkctl.facts.unread import Missing
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -79,7 +79,7 @@ def pasteable(view: View, findings: Iterable[Finding], inventory: str) -> list[F
     """The findings with commands as they can be pasted: no sudo on a node where SSH gives root,
     and `inventory` (where the user named one) for sparkctl's own.
     """
-    root = {name for name, facts in view.all_facts.items() if facts.get("uid") == 0}
+    root = {name for name, facts in view.all_facts.items() if facts.uid == 0}
     return [
         replace(f, fix=f.fix and f.fix.at(root=f.node in root, inventory=inventory))
         for f in findings

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from sparkctl.cluster.fabric import fabric_spec
-from sparkctl.cluster.known import Missing, guarded
 from sparkctl.doctor.environment import Environment
+from sparkctl.doctor.looks import Looks
 from sparkctl.errors import PreflightError, RemoteError, SparkctlError
 from sparkctl.fabric.port_selection import choose
 from sparkctl.fabric.topology import Half, halves
 from sparkctl.fabric.version import NEWEST, Version
+from sparkctl.facts.unread import Missing, Unread, known
 from sparkctl.serving.environment import Setting, merge, render
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sparkctl.fabric.selection import FabricChoice
+    from sparkctl.facts.groups import OurProcess
+    from sparkctl.facts.node import NodeFacts
     from sparkctl.inventory.layers import Layer
     from sparkctl.inventory.models import Inventory, Node
 
-__all__ = ["Facts", "Missing", "View"]
-
-Facts = dict[str, Any]
+T = TypeVar("T")
 
 
 @dataclass
@@ -41,10 +42,9 @@ class View:
     login: Mapping[str, float] = field(default_factory=dict)  # seconds from TCP to logged in
     errors: Mapping[str, SparkctlError] = field(default_factory=dict)
     unreadable: Mapping[str, SparkctlError] = field(default_factory=dict)
-    all_facts: Mapping[str, Facts] = field(default_factory=dict)
+    all_facts: Mapping[str, NodeFacts] = field(default_factory=dict)
     asked: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    sources: dict[str, dict[str, Any]] = field(default_factory=dict)
-    unread: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    looks: Looks = field(default_factory=Looks)
     passive: bool = False
     # Many checks look at the same; facts do not change below a view.
     _halves: dict[str, tuple[Half, ...]] = field(default_factory=dict, init=False)
@@ -52,9 +52,6 @@ class View:
         default_factory=dict, init=False
     )
     _choices: dict[str, FabricChoice | SparkctlError] = field(default_factory=dict, init=False)
-
-    def __post_init__(self) -> None:
-        self.all_facts = {n: guarded(facts, n) for n, facts in self.all_facts.items()}
 
     def node(self, name: str) -> Node:
         """The inventory's node of that name."""
@@ -80,7 +77,7 @@ class View:
         """The known nodes by what NCCL calls them: it cuts a name at the first dot (its
         src/misc/utils.cc).
         """
-        return {self.facts(n)["hostname"].partition(".")[0]: n for n in self.known}
+        return {self.facts(n).hostname.partition(".")[0]: n for n in self.known}
 
     def absence(self, name: str) -> str:
         """Why there are no facts of a node."""
@@ -90,45 +87,22 @@ class View:
             return f"the facts of {name} could not be read, see reach.facts"
         return "no facts"
 
-    def facts(self, name: str) -> Facts:
+    def facts(self, name: str) -> NodeFacts:
         """All facts of a node."""
         if name not in self.all_facts:
             raise Missing(self.absence(name))
         return self.all_facts[name]
 
-    def group(self, name: str, group: str) -> Any:
-        """One group of a node's facts, see node/probe.py."""
-        facts = self.facts(name)
-        if group not in facts:
-            why = facts.get("unread", {}).get(group, "it was not asked for")
-            raise Missing(f"{group} could not be read: {why}")
-        return facts[group]
-
-    def fact(self, name: str, group: str, *path: str) -> Any:
-        """One fact of a group that is never null but where it could not be read."""
-        found = self.group(name, group)
-        for key in path:
-            found = found[key]
-        if found is None:
-            raise Missing(f"{'.'.join((group, *path))} could not be read")
-        return found
-
-    def source(self, source: str, name: str) -> Any:
-        """What a later look (doctor/collect.py) gave for a node."""
-        found = self.sources.get(source, {})
-        if name in found:
-            found[name] = guarded(found[name], source)  # once: many checks look at it
-            return found[name]
-        if name not in self.all_facts:
-            raise Missing(self.absence(name))
-        default = "left out with --passive" if self.passive else "nothing was gathered"
-        raise Missing(self.unread.get(source, {}).get(name, default))
+    def seen(self, look: Mapping[str, T | Unread], name: str) -> T:
+        """What one of `looks` gave for a node."""
+        if name in look:
+            return known(look[name])
+        self.facts(name)
+        raise Missing("skipped with --passive" if self.passive else "not collected", kind="unasked")
 
     def halves(self, name: str) -> tuple[Half, ...]:
         """A node's halves, whatever their cage."""
         if name not in self._halves:
-            self.group(name, "net")
-            self.group(name, "ib")
             self._halves[name] = halves(self.facts(name))
         return self._halves[name]
 
@@ -144,8 +118,8 @@ class View:
         return self._choices[name]
 
     def _every_state(self, name: str) -> None:
-        for hca, device in self.group(name, "ib").items():
-            if any(port["state"] is None for port in device["ports"].values()):
+        for hca, device in known(self.facts(name).ib).items():
+            if any(port.state is None for port in device.ports.values()):
                 raise RemoteError(f"whether {hca} is ACTIVE could not be read", node=name)
 
     def choice_error(self, name: str) -> SparkctlError | None:
@@ -177,7 +151,7 @@ class View:
 
     def environment(self, name: str) -> Environment:
         """What a process that `up` starts would have: the session's watched names, ours over."""
-        return self.planned(name).over(self.group(name, "settings")["session"])
+        return self.planned(name).over(known(self.facts(name).settings).session)
 
     def planned(self, name: str) -> Environment:
         """What layers and inventory set on a node; what follows from its fabric is unknown where
@@ -188,8 +162,8 @@ class View:
     def effective(self, name: str) -> Environment:
         """What NCCL has in such a process: that environment, and what its own files add to it."""
         found: dict[str, str] = {}
-        for file in reversed(self.group(name, "settings")["conf"]):
-            found.update(file["values"])
+        for file in reversed(known(self.facts(name).settings).conf):
+            found.update(file.values)
         return self.environment(name).over(found)
 
     def _plan(self, name: str) -> tuple[dict[str, Setting], dict[str, str]]:
@@ -210,32 +184,28 @@ class View:
     def nccl_version(self, name: str) -> Version:
         """The version of the runtime's NCCL wheel; the newest known where there is none, or none
         can be read."""
-        self.facts(name)
-        try:
-            versions = self.group(name, "runtime")["versions"]
-        except Missing:
+        runtime = self.facts(name).runtime
+        if isinstance(runtime, Unread):
             return NEWEST
-        for package, text in versions.items():
+        for package, text in runtime.versions.items():
             if package.startswith("nvidia_nccl") and all(p.isdigit() for p in text.split(".")):
                 return tuple(int(p) for p in text.split("."))
         return NEWEST
 
     def origin(self, name: str, variable: str) -> str:
         """Where a variable that NCCL has comes from."""
-        planned, settings = self._plan(name)[0], self.group(name, "settings")
+        planned, settings = self._plan(name)[0], known(self.facts(name).settings)
         if variable in planned:
             return f"layer {planned[variable].layer}"
-        if variable in settings["session"]:
+        if variable in settings.session:
             return f"the login environment of {name}"
-        files = (f["path"] for f in settings["conf"] if variable in f["values"])
+        files = (f.path for f in settings.conf if variable in f.values)
         return next(files, "nowhere")
 
     def serves(self, name: str) -> bool:
         """Whether vLLM or one of its ranks runs on a node."""
-        ours = self.running(name)
-        return any(p["role"] == "vllm" or "RayWorkerProc" in p["command"] for p in ours)
+        return any(p.role == "vllm" or "RayWorkerProc" in p.command for p in self.running(name))
 
-    def running(self, name: str, role: str = "") -> list[dict[str, Any]]:
-        """Our processes on a node, of one role ("ray", "vllm") or of all."""
-        ours: list[dict[str, Any]] = self.group(name, "ours")
-        return [p for p in ours if not role or p["role"] == role]
+    def running(self, name: str, role: str = "") -> list[OurProcess]:
+        """The cluster's processes on a node, of one role ("ray", "vllm") or of all."""
+        return [p for p in known(self.facts(name).ours) if not role or p.role == role]

@@ -13,12 +13,12 @@ from sparkctl.facts import answers, groups
 from sparkctl.facts.node import NodeFacts
 from sparkctl.facts.shape import Name
 
-T = TypeVar("T", covariant=True)
+T_co = TypeVar("T_co", covariant=True)
 
 
 @dataclass(frozen=True)
-class Call(Generic[T]):
-    """`target` is module.function of sparkctl/node; `answer` is the type T, for pydantic."""
+class Call(Generic[T_co]):
+    """`target` is module.function of sparkctl/node; `answer` is the type T_co, for pydantic."""
 
     target: str
     answer: Any = field(hash=False, compare=False)

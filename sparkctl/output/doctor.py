@@ -65,7 +65,7 @@ def _print(console: Console, finding: Finding) -> None:
     if finding.severity in (Severity.OK, Severity.INFO):
         return
     for evidence in finding.evidence:
-        text = f"wanted {evidence.wanted}, found {evidence.found} ({evidence.where})"
+        text = f"expected {evidence.expected}, got {evidence.got} ({evidence.where})"
         print_prose(console, Text(f"        {text}", "dim"), 10)
     if finding.fix:
         how = "  (doctor --fix does it)" if finding.fix.actions else ""

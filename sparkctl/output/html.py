@@ -42,8 +42,8 @@ def hosts(view: View) -> dict[str, set[str]]:
     """
     called: dict[str, list[str]] = {}
     for node in view.inventory.nodes:
-        hostname = view.all_facts.get(node.name, {}).get("hostname")
-        for host in {node.host, hostname if isinstance(hostname, str) else ""} - {""}:
+        facts = view.all_facts.get(node.name)
+        for host in {node.host, facts.hostname if facts else node.host}:
             called.setdefault(host, []).append(node.name)
     found: dict[str, set[str]] = {}
     for host, nodes in called.items():
@@ -85,7 +85,7 @@ def _row(finding: Finding, safe: Callable[[str], str]) -> str:
     name = finding.severity.value
     parts = [f"<strong>{safe(finding.summary)}</strong>"]
     parts += [
-        f'<div class="found">wanted {safe(e.wanted)}, found {safe(e.found)}'
+        f'<div class="found">wanted {safe(e.expected)}, found {safe(e.got)}'
         f" (<code>{safe(e.where)}</code>)</div>"
         for e in finding.evidence
     ]

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from sparkctl.facts.unread import Unread
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from sparkctl.doctor.finding import Finding
     from sparkctl.doctor.snapshot import View
+    from sparkctl.facts.node import NodeFacts
 
 
-def accounts(facts: Mapping[str, Any]) -> set[str] | None:
+def accounts(facts: NodeFacts) -> set[str] | None:
     """The names of a node's accounts, None where they were not read."""
-    people, user = facts.get("people"), facts.get("user")
-    if not isinstance(people, list) or not isinstance(user, str) or not user:
-        return None
-    return {user, *people} if all(isinstance(name, str) for name in people) else None
+    return None if isinstance(facts.people, Unread) else {facts.user, *facts.people}
 
 
 def unmaskable(view: View) -> list[str]:
@@ -25,11 +25,7 @@ def unmaskable(view: View) -> list[str]:
 
     A node that was not reached is none of them: it has said nothing.
     """
-    nameless = {
-        name
-        for name, facts in view.all_facts.items()
-        if accounts(facts) is None or not isinstance(facts.get("hostname"), str)
-    }
+    nameless = {name for name, facts in view.all_facts.items() if accounts(facts) is None}
     return [n.name for n in view.inventory.nodes if n.name in nameless | {*view.unreadable}]
 
 

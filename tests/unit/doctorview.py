@@ -1,21 +1,35 @@
-"""A healthy pair as the lab's nodes answered, to be changed by tests; nothing in it is made up."""
+"""A healthy pair as the lab's nodes answered, to be changed by tests; nothing in it is made up.
+
+A test changes the answers as JSON; what the checks see went through the decoder.
+"""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from sparkctl.doctor.looks import Api, EngineLog, Generation, Looks
 from sparkctl.doctor.runner import evaluate
 from sparkctl.doctor.snapshot import View
 from sparkctl.doctor.table import CHECKS
+from sparkctl.facts.calls import COMPLETION, COUNTERS, IMPORTS, PEERS, PROBE, RAY_TABLE
+from sparkctl.facts.decode import decode
 from sparkctl.serving.inventory import parse
 
 if TYPE_CHECKING:
-    from sparkctl.doctor.finding import Finding
-    from sparkctl.inventory.models import Inventory
+    from collections.abc import Mapping
 
+    from sparkctl.doctor.finding import Finding
+    from sparkctl.errors import SparkctlError
+    from sparkctl.facts.calls import Call
+    from sparkctl.facts.node import NodeFacts
+    from sparkctl.inventory.layers import Layer
+    from sparkctl.inventory.models import Inventory, Node
+
+T = TypeVar("T")
 CAPTURED = Path(__file__).parents[1] / "fixtures/facts/lab-pair.json"
 INVENTORY = """\
 cluster: lab
@@ -27,23 +41,91 @@ vllm: {model: /models/m2, arguments: {gpu-memory-utilization: 0.2}}
 """
 
 
-def healthy(inventory: str = INVENTORY) -> View:
-    """The pair as captured; every call gives facts of its own."""
-    captured: dict[str, Any] = json.loads(CAPTURED.read_text())
-    facts = captured["facts"]
+@dataclass
+class Answers:
+    """What a cluster's nodes answered, as JSON, and how they were reached."""
+
+    inventory: Inventory
+    nodes: tuple[Node, ...]
+    facts: dict[str, dict[str, Any]]
+    looks: dict[str, dict[str, Any]] = field(default_factory=dict)  # by source and node
+    layers: list[Layer] = field(default_factory=list)
+    login: Mapping[str, float] = field(default_factory=dict)
+    errors: Mapping[str, SparkctlError] = field(default_factory=dict)
+    unreadable: Mapping[str, SparkctlError] = field(default_factory=dict)
+    asked: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    passive: bool = False
+
+    @property
+    def names(self) -> list[str]:
+        return [n.name for n in self.nodes]
+
+    def view(self) -> View:
+        """What the checks see of them."""
+        return View(
+            inventory=self.inventory,
+            nodes=self.nodes,
+            layers=self.layers,
+            login=self.login,
+            errors=self.errors,
+            unreadable=self.unreadable,
+            all_facts={name: node_facts(answer, name) for name, answer in self.facts.items()},
+            asked=self.asked,
+            looks=Looks(
+                peers=self._each("peers", lambda a: decoded(PEERS, a)),
+                imports=self._each("imports", lambda a: decoded(IMPORTS, a)),
+                ray=self._each("ray", lambda a: decoded(RAY_TABLE, a)),
+                log=self._each("log", lambda a: EngineLog(**{**a, "tail": tuple(a["tail"])})),
+                generation=self._each("generation", generation),
+                api=self._each("api", lambda a: Api(**a)),
+            ),
+            passive=self.passive,
+        )
+
+    def _each(self, source: str, make: Any) -> dict[str, Any]:
+        return {name: make(answer) for name, answer in self.looks.get(source, {}).items()}
+
+
+def node_facts(answer: dict[str, Any], name: str = "spark-1") -> NodeFacts:
+    """A probe's answer, decoded."""
+    return decoded(PROBE, answer, name)
+
+
+def decoded(call: Call[T], answer: object, name: str = "spark-1") -> T:
+    """An answer as it is after its way over the wire."""
+    return decode(call, json.dumps(answer).encode(), name, "a test's answer")
+
+
+def generation(answer: dict[str, Any]) -> Generation:
+    """A completion's answer, with the counters `before` and `after` it by node."""
+    completion = decoded(COMPLETION, {"health": {"state": "generating"}, **answer})
+    assert completion.health
+    before, after = (
+        {name: decoded(COUNTERS, counters) for name, counters in answer[when].items()}
+        for when in ("before", "after")
+    )
+    return Generation(completion, completion.health, before, after)
+
+
+def captured() -> dict[str, Any]:
+    """The lab's pair: `facts` and `peers` by node; every call gives answers of its own."""
+    document: dict[str, Any] = json.loads(CAPTURED.read_text())
+    return document
+
+
+def healthy(inventory: str = INVENTORY) -> Answers:
+    """The pair as captured; every call gives answers of its own."""
+    document = captured()
+    facts = document["facts"]
     loaded = _parsed(inventory)
     versions = {m: {"version": "1", "error": None} for m in ("torch", "ray", "vllm")}
-    return View(
+    return Answers(
         inventory=loaded,
         nodes=tuple(loaded.nodes),
-        layers=[],
+        facts=facts,
+        looks={"peers": document["peers"], "imports": {n: dict(versions) for n in facts}},
         login=dict.fromkeys(facts, 0.1),
-        all_facts=facts,
         asked={n: (f["time"] - 0.2, f["time_end"] + 0.2) for n, f in facts.items()},
-        sources={
-            "peers": captured["peers"],
-            "imports": {n: dict(versions) for n in facts},
-        },
     )
 
 
@@ -52,15 +134,16 @@ def _parsed(inventory: str) -> Inventory:
     return parse(inventory.encode(), "inventory.yaml")
 
 
-def examined(view: View, *ids: str) -> list[Finding]:
+def examined(answers: Answers | View, *ids: str) -> list[Finding]:
     """The findings of these checks (all when none is named)."""
+    view = answers if isinstance(answers, View) else answers.view()
     return evaluate(view, [c for c in CHECKS if not ids or c.id in ids])
 
 
-def wrong(view: View) -> set[tuple[str, str | None, str]]:
+def wrong(answers: Answers | View) -> set[tuple[str, str | None, str]]:
     """(check, node, severity) of whatever is not well."""
     return {
         (f.check, f.node, f.severity.value)
-        for f in examined(view)
+        for f in examined(answers)
         if f.severity.value not in ("OK", "INFO")
     }

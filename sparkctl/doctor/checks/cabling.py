@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from sparkctl.cluster.known import Missing
 from sparkctl.doctor.finding import Evidence, Finding, fail, unknown, warn
 from sparkctl.doctor.remedy import Remedy
 from sparkctl.fabric.cabling import Wiring, beside
 from sparkctl.fabric.ncclparam import number
+from sparkctl.facts.unread import Missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

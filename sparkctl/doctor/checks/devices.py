@@ -10,6 +10,7 @@ from sparkctl.doctor.finding import Evidence, Finding, fail, ok, unknown, warn
 from sparkctl.doctor.remedy import Action, Remedy
 from sparkctl.errors import PreflightError
 from sparkctl.fabric.port_selection import unused
+from sparkctl.facts.unread import known
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +23,7 @@ CABLE = "is the QSFP cable in at both ends? With no cable recent DGX OS takes th
 
 def devices(view: View, name: str) -> Iterator[Finding]:
     """RDMA devices are there at all."""
-    found = view.group(name, "ib")
+    found = known(view.facts(name).ib)
     if found:
         yield ok(f"{len(found)} RDMA devices: {', '.join(found)}")
         return
@@ -85,11 +86,11 @@ def halves(view: View, name: str) -> Iterator[Finding]:
 
 def _inactive(view: View, name: str, half: Half) -> Finding:
     where = f"/sys/class/infiniband/{half.hca}/ports/1/state"
-    net = view.group(name, "net")[half.interface]
-    ports = list(view.group(name, "ib")[half.hca]["ports"].values())
-    state = ", ".join(f"{p['state']} ({p['phys_state']})" for p in ports)
+    net = known(view.facts(name).net)[half.interface]
+    ports = list(known(view.facts(name).ib)[half.hca].ports.values())
+    state = ", ".join(f"{p.state} ({p.phys_state})" for p in ports)
     evidence = Evidence("ACTIVE (LinkUp)", state, where)
-    if not net["up"]:
+    if not net.up:
         return fail(
             f"{half.hca} is not ACTIVE: its interface {half.interface} is administratively down",
             evidence,
@@ -102,7 +103,7 @@ def _inactive(view: View, name: str, half: Half) -> Finding:
                 ),
             ),
         )
-    if net["carrier"]:
+    if net.carrier:
         return _idle(half, next(iter(ports)), evidence)
     return fail(
         f"{half.hca} is not ACTIVE: {half.interface} has no carrier, the other end is down or"
@@ -114,10 +115,10 @@ def _inactive(view: View, name: str, half: Half) -> Finding:
 
 def _idle(half: Half, port: dict[str, Any], evidence: Evidence) -> Finding:
     """A link that is there, over which the port does not run RDMA."""
-    ethernet = port["link_layer"] == "Ethernet"
+    ethernet = port.link_layer == "Ethernet"
     return fail(
-        f"{half.hca} is {port['state']}, not ACTIVE, though {half.interface} has carrier"
-        + ("" if ethernet else f": its link layer is {port['link_layer']}"),
+        f"{half.hca} is {port.state}, not ACTIVE, though {half.interface} has carrier"
+        + ("" if ethernet else f": its link layer is {port.link_layer}"),
         evidence,
         Remedy(
             f"take {half.interface} down and up again; what the driver says of it is in the"

@@ -6,7 +6,6 @@ from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Interface
 from typing import TYPE_CHECKING
 
-from sparkctl.cluster.known import Missing
 from sparkctl.doctor.check import Check
 from sparkctl.doctor.checks.subnets import addressed
 from sparkctl.doctor.finding import Evidence, Finding, fail, ok, unknown, warn
@@ -14,6 +13,7 @@ from sparkctl.doctor.remedy import Remedy
 from sparkctl.fabric.cabling import beside
 from sparkctl.fabric.gid import UNREAD, Gid, address_range, table, taken
 from sparkctl.fabric.ncclparam import number
+from sparkctl.facts.unread import Missing, known
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 
 def _gids(view: View, name: str, hca: str) -> list[Gid]:
-    ports = view.group(name, "ib")[hca]["ports"].values()
-    return table([gid for port in ports for gid in port["gids"]])
+    ports = known(view.facts(name).ib)[hca].ports.values()
+    return table([gid for port in ports for gid in port.gids])
 
 
 def gid(view: View, name: str) -> Iterator[Finding]:
@@ -109,7 +109,7 @@ def _reaches(view: View, peer: str, half: Half, address: str) -> bool:
         return True
     with suppress(Missing):
         theirs = _taken(view, peer, half)
-        net = view.group(peer, "net").get(theirs.ndev or "") if theirs else None
+        net = known(view.facts(peer).net).get(theirs.ndev or "") if theirs else None
         return net is not None and _in(address, net["ipv4"])
     return False
 
@@ -139,7 +139,7 @@ def _unreached(
 
 
 def _with_prefix(view: View, name: str, device: str, mine: Gid) -> str:
-    net = view.group(name, "net").get(device)
+    net = known(view.facts(name).net).get(device)
     had = (a for a in (net["ipv4"] if net else ()) if a.partition("/")[0] == mine.ipv4)
     return next(had, f"{mine.ipv4}/32")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sparkctl.doctor.check import Check
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Action, Remedy, command
+from sparkctl.facts.unread import known, required
 from sparkctl.secret.text import command_line
 from sparkctl.serving.commandline import memory_share
 
@@ -30,9 +31,9 @@ KHO_MAJOR = 7  # before it no report
 
 def gpu(view: View, name: str) -> Iterator[Finding]:
     """The GPUs that Ray is told of are there, and nobody else computes on them."""
-    found = view.group(name, "gpu")
-    if found["gpus"] is None:
-        error = view.fact(name, "gpu", "gpu_error")
+    found = known(view.facts(name).gpu)
+    if found.gpus is None:
+        error = required(known(view.facts(name).gpu).gpu_error, "gpu.gpu_error")
         yield fail(
             f"the GPU cannot be asked: {error}",
             Evidence("an answer", error, "nvidia-smi --query-gpu"),
@@ -40,7 +41,7 @@ def gpu(view: View, name: str) -> Iterator[Finding]:
                    ("nvidia-smi", "sudo dmesg | grep -i -e nvrm -e xid")),
         )  # fmt: skip
         return
-    wanted, count = view.inventory.gpus_of(view.node(name)), len(found["gpus"])
+    wanted, count = view.inventory.gpus_of(view.node(name)), len(found.gpus)
     if count < wanted:
         yield fail(
             f"{count} GPUs, wanted {wanted}",
@@ -48,27 +49,27 @@ def gpu(view: View, name: str) -> Iterator[Finding]:
             Remedy("load the driver, or correct ray.num_gpus", ("nvidia-smi",)),
         )
         return
-    ours = {p["pid"] for p in view.running(name)}
-    computing = view.fact(name, "gpu", "gpu_processes")
-    others = [p for p in computing if p["pid"] not in ours]
+    ours = {p.pid for p in view.running(name)}
+    computing = required(known(view.facts(name).gpu).gpu_processes, "gpu.gpu_processes")
+    others = [p for p in computing if p.pid not in ours]
     for process in others:
-        who = f"pid {process['pid']} ({command_line(process['name'])})"
+        who = f"pid {process.pid} ({command_line(process.name)})"
         yield warn(
             f"{who} computes on the GPU too: its memory is the model's",
             Evidence("no process but ours", who, "nvidia-smi --query-compute-apps"),
             Remedy("end it if it is not needed"),
         )
     if not others:
-        yield ok(", ".join(g["name"] for g in found["gpus"]))
+        yield ok(", ".join(g.name for g in found.gpus))
 
 
 def driver(view: View, name: str) -> Iterator[Finding]:
     """Not the driver branch that is known to deadlock."""
-    gpus = view.group(name, "gpu")["gpus"]
-    if not gpus or not gpus[0]["driver"][:1].isdigit():
+    gpus = known(view.facts(name).gpu).gpus
+    if not gpus or not gpus[0].driver[:1].isdigit():
         yield unknown("nvidia-smi names no driver")
         return
-    version = gpus[0]["driver"]
+    version = gpus[0].driver
     if version.startswith(BAD_DRIVER):
         yield warn(
             f"driver {version}: 590.x deadlocks in CUDA graph capture on GB10",
@@ -81,18 +82,22 @@ def driver(view: View, name: str) -> Iterator[Finding]:
 
 def kernel(view: View, name: str) -> Iterator[Finding]:
     """Not a kernel whose kexec handover took the CMA pool away."""
-    release = view.fact(name, "system", "kernel")
+    release = required(known(view.facts(name).system).kernel, "system.kernel")
     if not release[:1].isdigit():
         yield unknown(f"kernel {release} has no number")
         return
     if int(release.partition(".")[0]) < KHO_MAJOR:
         yield ok(f"kernel {release}")
         return
-    cma = view.fact(name, "memory", "CmaTotal")
-    if cma == 0 and "kho=off" not in view.fact(name, "system", "cmdline").split():
-        known = KHO.match(release)
-        say = fail if known else warn
-        said = "with KHO took the CMA pool" if known else "has no CMA pool, as where KHO took it"
+    cma = required(known(view.facts(name).memory).get("CmaTotal"), "memory.CmaTotal")
+    if (
+        cma == 0
+        and "kho=off"
+        not in required(known(view.facts(name).system).cmdline, "system.cmdline").split()
+    ):
+        affected = KHO.match(release)
+        say = fail if affected else warn
+        said = "with KHO took the CMA pool" if affected else "has no CMA pool, as where KHO took it"
         yield say(
             f"kernel {release} {said}: RDMA registration fails with `Cannot allocate memory`",
             Evidence("CmaTotal over 0, or kho=off", "CmaTotal: 0 kB", "/proc/meminfo"),
@@ -108,7 +113,7 @@ def kernel(view: View, name: str) -> Iterator[Finding]:
 
 def memory(view: View, name: str) -> Iterator[Finding]:
     """MemAvailable is enough for what vLLM will ask for: GB10's GPU shares it."""
-    found = view.group(name, "memory")
+    found = known(view.facts(name).memory)
     if view.serves(name):
         yield info("vLLM runs and has its share of the memory")
         return
@@ -132,7 +137,7 @@ def memory(view: View, name: str) -> Iterator[Finding]:
 
 def swap(view: View, name: str) -> Iterator[Finding]:
     """A node that swaps serves tokens at the disk's speed."""
-    found = view.group(name, "memory")
+    found = known(view.facts(name).memory)
     used = found["SwapTotal"] - found["SwapFree"]
     if used > SWAP_USED:
         yield warn(
@@ -147,10 +152,10 @@ def swap(view: View, name: str) -> Iterator[Finding]:
 
 def disk(view: View, name: str) -> Iterator[Finding]:
     """Room for logs, Ray's files and the model."""
-    low, found = False, view.group(name, "disk")
+    low, found = False, known(view.facts(name).disk)
     silent = [what for what in WRITTEN if what not in found]
     for what, place in found.items():
-        free, path = place["free"], place["path"]
+        free, path = place.free, place.path
         if free is None:
             silent.append(f"{what} at {path}")
             continue
@@ -174,8 +179,8 @@ def disk(view: View, name: str) -> Iterator[Finding]:
 
 def login_limits(view: View, name: str) -> Iterator[Finding]:
     """Open files for Ray, and shared memory that outlives the SSH session."""
-    system, facts = view.group(name, "system"), view.facts(name)
-    files = view.fact(name, "system", "limits", "nofile")
+    system, facts = known(view.facts(name).system), view.facts(name)
+    files = known(view.facts(name).system).limits.nofile
     few = 0 <= files < NOFILE
     if few:
         yield warn(
@@ -185,14 +190,14 @@ def login_limits(view: View, name: str) -> Iterator[Finding]:
                    ("echo '* - nofile 65536' | sudo tee /etc/security/limits.d/90-nofile.conf",)),
         )  # fmt: skip
     # logind removes a user's shared memory at the last logout; system users are exempt.
-    removed = system["remove_ipc"] and not system["linger"] and facts["uid"] >= 1000
+    removed = system.remove_ipc and not system.linger and facts.uid >= 1000
     if removed:
         yield warn(
-            f"logind removes {facts['user']}'s shared memory when the SSH session ends",
+            f"logind removes {facts.user}'s shared memory when the SSH session ends",
             Evidence("RemoveIPC=no, or linger", "RemoveIPC=yes, no linger", "loginctl"),
             Remedy(
                 "let the user linger",
-                (command("sudo", "loginctl", "enable-linger", facts["user"]),),
+                (command("sudo", "loginctl", "enable-linger", facts.user),),
             ),
         )
     if not few and not removed:

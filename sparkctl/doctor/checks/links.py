@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sparkctl.doctor.check import Check
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Action, Remedy
+from sparkctl.facts.unread import known
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,7 +63,7 @@ def _peers(view: View, name: str, half: Half) -> list[Half]:
 def speed(view: View, name: str) -> Iterator[Finding]:
     """Each half's link runs at 200 Gb/s."""
     for half in view.cage(name):
-        found = view.group(name, "net")[half.interface]["speed"]
+        found = known(view.facts(name).net)[half.interface].speed
         where = f"/sys/class/net/{half.interface}/speed"
         if found is None or found <= 0:
             state = "ACTIVE" if half.active else "not ACTIVE"
@@ -80,8 +81,8 @@ def speed(view: View, name: str) -> Iterator[Finding]:
 def pcie(view: View, name: str) -> Iterator[Finding]:
     """Each half's PCIe link has trained to Gen5 x4; compare with 4, not with max_link_width."""
     for half in view.cage(name):
-        net = view.group(name, "net")[half.interface]
-        width, rate = net["pcie_width"], net["pcie_speed"]
+        net = known(view.facts(name).net)[half.interface]
+        width, rate = net.pcie_width, net.pcie_speed
         where = f"/sys/class/net/{half.interface}/device/current_link_{{width,speed}}"
         if width is None or rate is None:
             if half.pci:

@@ -39,13 +39,13 @@ def _idle(view: View) -> Finding | None:
 
 def _unread(view: View, name: str) -> list[int]:
     """The pids of ranks whose mapped files cannot be read."""
-    return [p["pid"] for p in view.running(name) if p["libraries"] is None]
+    return [p.pid for p in view.running(name) if p.libraries is None]
 
 
 def _loaded(view: View) -> dict[str, dict[str, str | None]]:
     """The libnccl files that each node's ranks map, with their versions."""
     return {
-        name: {f: v for p in view.running(name) for f, v in (p["libraries"] or {}).items()}
+        name: {f: v for p in view.running(name) for f, v in (p.libraries or {}).items()}
         for name in view.known
     }
 
@@ -100,10 +100,10 @@ def transport(view: View) -> Iterator[Finding]:
         yield nothing
         return
     head = view.inventory.head.name
-    found = view.source("log", head)
-    verdict: LogVerdict = found["verdict"]
+    found = view.seen(view.looks.log, head)
+    verdict: LogVerdict = found.verdict
     if not verdict.ranks:
-        yield unknown(f"{found['path']} has no line of NCCL", fix=DEBUG, node=head)
+        yield unknown(f"{found.path} has no line of NCCL", fix=DEBUG, node=head)
         return
     for finding in verdict.findings:
         evidence = tuple(
@@ -114,10 +114,10 @@ def transport(view: View) -> Iterator[Finding]:
         remedy = Remedy(finding.fix.text + maybe, finding.fix.commands)
         yield Finding(Severity[finding.severity], f"{finding.cause}: {finding.summary}", evidence,
                       remedy, head)  # fmt: skip
-    if found["cut"]:
+    if found.cut:
         yield unknown(
-            f"NCCL wrote more lines than are fetched: {found['path']} was read to line"
-            f" {found['cut']}; `sparkctl doctor --log` reads all of a copy",
+            f"NCCL wrote more lines than are fetched: {found.path} was read to line"
+            f" {found.cut}; `sparkctl doctor --log` reads all of a copy",
             node=head,
         )
     told = set()
@@ -125,13 +125,13 @@ def transport(view: View) -> Iterator[Finding]:
         name = _node_of(view, rank)
         told.add(name)
         if rank.transport == "rdma":
-            yield _channels(view, rank, found["path"])
+            yield _channels(view, rank, found.path)
         elif rank.transport == "local" and len(view.inventory.nodes) > 1 and every_gpu(view):
             yield _local(rank, name)
     # A host that no node is called may be any of them, a container's name.
     for name in view.known if every_gpu(view) and None not in told else ():
         if name not in told:
-            yield unknown(f"{found['path']} has no line of a rank on this node", fix=DEBUG,
+            yield unknown(f"{found.path} has no line of a rank on this node", fix=DEBUG,
                           node=name)  # fmt: skip
 
 
@@ -180,7 +180,7 @@ def traffic(view: View) -> Iterator[Finding]:
     if nothing := _idle(view):
         yield nothing
         return
-    found = view.source("generation", view.inventory.head.name)
+    found = view.seen(view.looks.generation, view.inventory.head.name)
     if not generates(found):
         yield unknown("nothing was generated, see running.generation")
         return
@@ -188,7 +188,7 @@ def traffic(view: View) -> Iterator[Finding]:
 
 
 def _carried(view: View, name: str, found: dict[str, Any]) -> Iterator[Finding]:
-    before, after = found["before"].get(name), found["after"].get(name)
+    before, after = found.before.get(name), found.after.get(name)
     if before is None or after is None:
         yield unknown("the counters could not be read", node=name)
         return

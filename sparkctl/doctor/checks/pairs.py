@@ -12,6 +12,7 @@ from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown
 from sparkctl.doctor.remedy import Remedy
 from sparkctl.fabric.cabling import beside
 from sparkctl.fabric.selection import check_pairing
+from sparkctl.facts.unread import known
 from sparkctl.node.peers import REFUSED
 
 if TYPE_CHECKING:
@@ -61,12 +62,12 @@ def ping(view: View, one: str, two: str) -> Iterator[Finding]:
     sent = {a: _pings(view, a, b) for a, b in both}
     for source, pings in sent.items():
         for tried in pings:
-            if _told(tried) and tried["error"] is not None:
+            if _told(tried) and tried.error is not None:
                 yield _lost(source, tried)
     ways = [(a, b, half) for a, b in both for half in view.cage(a)]
     silent = [(a, b, h) for a, b, h in ways if not any(_of(p, h) and _told(p) for p in sent[a])]
     silent = [way for way in silent if not elsewhere(view, *way)]
-    passed = [p for pings in sent.values() for p in pings if _told(p) and p["error"] is None]
+    passed = [p for pings in sent.values() for p in pings if _told(p) and p.error is None]
     if not any(sent.values()) and not silent:
         yield info(f"no cable joins {one} and {two}, so there is nothing to send", node=two)
         return
@@ -79,7 +80,7 @@ def ping(view: View, one: str, two: str) -> Iterator[Finding]:
         )
         return
     for source, target, half in silent:
-        why = next((p["problem"] for p in sent[source] if _of(p, half)), None)
+        why = next((p.problem for p in sent[source] if _of(p, half)), None)
         why = why or _why_not(view, half, target)
         yield unknown(f"no ping from {half.interface} to {target}: {why}", node=source)
     if not silent and len(passed) == sum(map(len, sent.values())):
@@ -87,11 +88,11 @@ def ping(view: View, one: str, two: str) -> Iterator[Finding]:
 
 
 def _pings(view: View, source: str, target: str) -> list[dict[str, Any]]:
-    return [p for p in view.source("peers", source)["pings"] if p["to"] == target]
+    return [p for p in view.seen(view.looks.peers, source).pings if p.to == target]
 
 
 def _of(sent: dict[str, Any], half: Half) -> bool:
-    return bool(sent["interface"] == half.interface)
+    return bool(sent.interface == half.interface)
 
 
 def _told(sent: dict[str, Any]) -> bool:
@@ -114,10 +115,10 @@ def _why_not(view: View, half: Half, target: str) -> str:
 
 
 def _lost(source: str, tried: dict[str, Any]) -> Finding:
-    address, interface, size = tried["address"], tried["interface"], tried["size"]
+    address, interface, size = tried.address, tried.interface, tried.size
     return fail(
-        f"packets of {size + 28} bytes do not pass from {interface} to {tried['to']} ({address})",
-        Evidence("an answer", tried["error"], f"ping -M do -s {size} -I {interface} {address}"),
+        f"packets of {size + 28} bytes do not pass from {interface} to {tried.to} ({address})",
+        Evidence("an answer", tried.error, f"ping -M do -s {size} -I {interface} {address}"),
         Remedy(
             f"when `ping {address}` works, an MTU on the way is smaller: make it the same at both"
             " ends (and on the switch); else the cable or the address"
@@ -129,36 +130,36 @@ def _lost(source: str, tried: dict[str, Any]) -> Finding:
 def firewall(view: View, one: str, two: str) -> Iterator[Finding]:
     """The ports that Ray and vLLM need can be reached over the fabric."""
     for source, target in ((one, two), (two, one)):
-        tried = [c for c in view.source("peers", source)["connects"] if c["to"] == target]
+        tried = [c for c in view.seen(view.looks.peers, source).connects if c.to == target]
         ours = _listened(view, target)
-        rejected = [c for c in tried if c["error"] == REFUSED and c["port"] in ours]
-        dropped = [c for c in tried if c["error"] not in (None, REFUSED)]
+        rejected = [c for c in tried if c.error == REFUSED and c.port in ours]
+        dropped = [c for c in tried if c.error not in (None, REFUSED)]
         for connect in rejected:
-            said = f"refused, though pid {ours[connect['port']]} listens"
+            said = f"refused, though pid {ours[connect.port]} listens"
             yield _blocked(view, source, connect, said)
         for connect in dropped:
-            yield _blocked(view, source, connect, connect["error"])
-        if silent := set(open_ports(view, target)) - {c["port"] for c in tried}:
+            yield _blocked(view, source, connect, connect.error)
+        if silent := set(open_ports(view, target)) - {c.port for c in tried}:
             listed = ", ".join(map(str, sorted(silent)))
             why = "" if tried else f": the fabric of {source} or {target} is not known"
             yield unknown(f"not tried from {source}: ports {listed}{why}", node=target)
         elif not rejected and not dropped:
-            ports = ", ".join(str(c["port"]) for c in tried)
+            ports = ", ".join(str(c.port) for c in tried)
             yield ok(f"reached from {source} on ports {ports}", node=target)
 
 
 def _listened(view: View, name: str) -> dict[int, int]:
     """The ports that Ray and vLLM of ours listen on for other nodes, and their pids."""
     cluster, vllm = view.inventory.cluster, view.inventory.vllm
-    owners = [o for o in view.group(name, "ports") if o["cluster"] == cluster]
+    owners = [o for o in known(view.facts(name).ports) if o.cluster == cluster]
     everywhere = vllm.host in ("0.0.0.0", "::")
-    return {o["port"]: o["pid"] for o in owners if everywhere or o["port"] != vllm.port}
+    return {o.port: o.pid for o in owners if everywhere or o.port != vllm.port}
 
 
 def _blocked(view: View, source: str, connect: dict[str, Any], said: str) -> Finding:
-    place, target = f"{connect['address']}:{connect['port']}", connect["to"]
+    place, target = f"{connect.address}:{connect.port}", connect.to
     return fail(
-        f"{source} cannot reach {connect['what']} at {place}: {said}",
+        f"{source} cannot reach {connect.what} at {place}: {said}",
         Evidence("a connection, or a refusal by the node itself", said,
                  f"connect from {source} to {place}"),
         Remedy(

@@ -10,6 +10,8 @@ from sparkctl.cluster.record import records
 from sparkctl.doctor.check import Check
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy, Removal
+from sparkctl.facts.calls import REMOVE, STOP
+from sparkctl.facts.unread import known
 from sparkctl.inventory.validate import worker_range
 from sparkctl.secret.text import command_line
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sparkctl.doctor.snapshot import View
+
 
 # Ray starts a worker for each of GB10's 20 cores before any is asked for, and more beside them
 # (Ray 2.60, src/ray/raylet/worker_pool.cc); each listens on a port of its own.
@@ -27,9 +30,9 @@ def ports(view: View, name: str) -> Iterator[Finding]:
     """The ports that Ray and vLLM want are free, or ours."""
     wanted = wanted_ports(view, name)
     taken = 0
-    for owner in view.group(name, "ports"):
-        port = owner["port"]
-        if port not in wanted or owner["cluster"] == view.inventory.cluster:
+    for owner in known(view.facts(name).ports):
+        port = owner.port
+        if port not in wanted or owner.cluster == view.inventory.cluster:
             continue
         taken += 1
         who = _owner(owner)
@@ -47,19 +50,19 @@ def ports(view: View, name: str) -> Iterator[Finding]:
 
 
 def _owner(owner: dict[str, Any]) -> str:
-    whose = f"{owner['user']} (uid {owner['uid']})" if owner["user"] else f"uid {owner['uid']}"
-    if owner["pid"] is None or owner["command"] is None:
+    whose = f"{owner.user} (uid {owner.uid})" if owner.user else f"uid {owner.uid}"
+    if owner.pid is None or owner.command is None:
         return f"a process of {whose}"
-    return f"pid {owner['pid']} of {whose}: {command_line(owner['command'], 120)}"
+    return f"pid {owner.pid} of {whose}: {command_line(owner.command, 120)}"
 
 
 def worker_ports(view: View, name: str) -> Iterator[Finding]:
     """Ray's workers find ports of their own among those that they may bind."""
     low, high = worker_range(view.inventory)
     busy = {
-        o["port"]: o
-        for o in view.group(name, "ports")
-        if low <= o["port"] <= high and o["cluster"] != view.inventory.cluster
+        o.port: o
+        for o in known(view.facts(name).ports)
+        if low <= o.port <= high and o.cluster != view.inventory.cluster
     }
     free = high - low + 1 - len(busy)
     if free >= WORKERS:
@@ -87,12 +90,12 @@ def wanted_ports(view: View, name: str) -> dict[int, str]:
 
 def foreign_ray(view: View, name: str) -> Iterator[Finding]:
     """Another Ray shares ports, memory and GPU; `ray stop` of its owner would hit ours."""
-    found = view.group(name, "foreign_rays")
+    found = known(view.facts(name).foreign_rays)
     for process in found:
-        whose = f"cluster {process['cluster']}" if process["cluster"] else "not started by sparkctl"
+        whose = f"cluster {process.cluster}" if process.cluster else "not started by sparkctl"
         yield warn(
-            f"another Ray runs here: pid {process['pid']} (uid {process['uid']}), {whose}",
-            Evidence("no other Ray", command_line(process["command"]), "/proc"),
+            f"another Ray runs here: pid {process.pid} (uid {process.uid}), {whose}",
+            Evidence("no other Ray", command_line(process.command), "/proc"),
             Remedy("its owner may end it; until then it shares the node's memory and GPU,"
                    " and its `ray stop` ends ours as well"),
         )  # fmt: skip
@@ -110,13 +113,13 @@ def strays(view: View, name: str) -> list[dict[str, Any]]:
     known = [*records(view.facts(name)).values()]
     if (vllm := records(head).get("vllm")) is not None:
         known.append(vllm)
-    return [p for p in view.running(name) if p["run"] not in {r.run for r in known}]
+    return [p for p in view.running(name) if p.run not in {r.run for r in known}]
 
 
 def _without_record(view: View, name: str) -> str | None:
     """The node whose record is required to name the runs here and cannot be understood."""
     head = view.inventory.head.name
-    serves = any("serve" in p["command"].split() for p in view.running(head, "vllm"))
+    serves = any("serve" in p.command.split() for p in view.running(head, "vllm"))
     if _unrecorded(view, head) or (serves and "vllm" not in records(view.facts(head))):
         return head
     return name if _unrecorded(view, name) else None
@@ -124,39 +127,39 @@ def _without_record(view: View, name: str) -> str | None:
 
 def _unrecorded(view: View, name: str) -> bool:
     """Whether our files are there, and no record among them that can be understood."""
-    return bool(view.group(name, "state")["exists"]) and not records(view.facts(name))
+    return bool(known(view.facts(name).state).exists) and not records(view.facts(name))
 
 
 def leftovers(view: View, name: str) -> Iterator[Finding]:
     """Nothing of ours but what the journal's last runs started."""
     head = view.inventory.head.name
-    state = view.group(name, "state")
-    if holder := view.group(head, "state")["lease"]:
+    state = known(view.facts(name).state)
+    if holder := known(view.facts(head).state).lease:
         yield info(f"the cluster is locked by {described(holder)}: what is there may be its own")
         return
     running, stray = view.running(name), strays(view, name)
     if running and (source := _without_record(view, name)) is not None:
-        path = view.group(source, "state")["path"]
+        path = known(view.facts(source).state).path
         yield unknown(f"which run started the {len(running)} processes here is not recorded in"
                       f" {path}/{APPLIED} on {source}")  # fmt: skip
         return
     for process in stray:
-        run = process["run"]
+        run = process.run
         yield warn(
-            f"pid {process['pid']} is left of an older run ({run or 'unknown'}):"
-            f" {command_line(process['command'], 100)}",
-            Evidence("processes of the last run only", run, f"/proc/{process['pid']}/environ"),
+            f"pid {process.pid} is left of an older run ({run or 'unknown'}):"
+            f" {command_line(process.command, 100)}",
+            Evidence("processes of the last run only", run, f"/proc/{process.pid}/environ"),
             Remedy("end what is left", actions=(_ending(run),) if run else ()),
         )
-    if state["exists"] and len(stray) == len(running):
+    if state.exists and len(stray) == len(running):
         where = {"temp_dir": temp_dir(view.inventory.cluster)}
         yield warn(
-            f"{state['path']} is there, and nothing of its run: the node was rebooted, or a run"
+            f"{state.path} is there, and nothing of its run: the node was rebooted, or a run"
             " was killed",
-            Evidence("nothing, or a running cluster", "files alone", state["path"]),
+            Evidence("nothing, or a running cluster", "files alone", state.path),
             Remedy(
                 "`sparkctl up` starts anew, `sparkctl down` removes them",
-                actions=(Removal("remove the files of an older run", "stop.remove", where),),
+                actions=(Removal("remove the files of an older run", REMOVE, where),),
             ),
         )
     elif not stray:
@@ -165,7 +168,7 @@ def leftovers(view: View, name: str) -> Iterator[Finding]:
 
 def _ending(run: str) -> Removal:
     """By our mark and that run alone: what runs beside it is left alone."""
-    return Removal(f"end what run {run} left", "stop.stop", {"roles": [], "run": run})
+    return Removal(f"end what run {run} left", STOP, {"roles": [], "run": run})
 
 
 CHECKS = (

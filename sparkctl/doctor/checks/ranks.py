@@ -12,7 +12,7 @@ from sparkctl.doctor.checks.running import idle
 from sparkctl.doctor.checks.verbs import CAP_IPC_LOCK, ENOUGH, UNLIMITED
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
-from sparkctl.doctor.snapshot import Missing, View
+from sparkctl.facts.unread import Missing, known
 from sparkctl.node.settings import watched
 from sparkctl.secret.text import command_line
 from sparkctl.secret.value import protected_text, public
@@ -20,6 +20,8 @@ from sparkctl.serving.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from sparkctl.doctor.snapshot import View
 
 UNSET = "unset"
 # What Ray 2.60, vLLM 0.14 to 0.33 and NVIDIA's images set by themselves.
@@ -47,7 +49,7 @@ def environment(view: View, name: str) -> Iterator[Finding]:
     if not running:
         yield info("nothing of ours runs")
         return
-    shown = [p for p in running if p["environment"] is not None]
+    shown = [p for p in running if p.environment is not None]
     if not shown:
         yield unknown(
             f"none of {len(running)} processes shows its environment: it may not be read, or their"
@@ -57,12 +59,12 @@ def environment(view: View, name: str) -> Iterator[Finding]:
     planned = public(view.environment(name))
     different: dict[tuple[str, str], list[int]] = {}
     for process in shown:
-        found = process["environment"]
+        found = process.environment
         added = {k for k, v in found.items() if k not in planned and not _own(k, v)}
         for variable in planned.keys() | added:
             if found.get(variable) != planned.get(variable):
                 value = protected_text(found.get(variable, UNSET), variable)
-                different.setdefault((variable, value), []).append(process["pid"])
+                different.setdefault((variable, value), []).append(process.pid)
     for (variable, value), pids in sorted(different.items()):
         yield _different(variable, planned.get(variable), value, pids)
     if not different:
@@ -108,15 +110,15 @@ def ranks(view: View) -> Iterator[Finding]:
     if nothing := idle(view, "vllm"):
         yield _gone(view) or nothing
         return
-    found = {n: [p for p in view.running(n) if RANK.search(p["command"])] for n in view.known}
-    oldest = max((view.facts(n)["time"] - p["since"] for n in found for p in found[n]), default=0)
+    found = {n: [p for p in view.running(n) if RANK.search(p.command)] for n in view.known}
+    oldest = max((view.facts(n).time - p.since for n in found for p in found[n]), default=0)
     if oldest < STARTING or not every_gpu(view):
         what = "vLLM is starting" if every_gpu(view) else "not every GPU has a rank by the plan"
         yield info(f"{sum(map(len, found.values()))} ranks run, {what}", node=view.known[0])
         return
     for name, processes in found.items():
         wanted = view.inventory.gpus_of(view.node(name))
-        pids = ", ".join(str(p["pid"]) for p in processes)
+        pids = ", ".join(str(p.pid) for p in processes)
         if len(processes) >= wanted:
             yield ok(f"{len(processes)} ranks run (pid {pids})", node=name)
             continue
@@ -134,7 +136,7 @@ def died(view: View) -> str | None:
     head = view.inventory.head.name
     started = records(view.facts(head)).get("vllm")
     # Who holds the lease may be about to start it.
-    if view.running(head, "vllm") or view.group(head, "state")["lease"]:
+    if view.running(head, "vllm") or known(view.facts(head).state).lease:
         return None
     return started.run if started and view.running(head, "ray") else None
 
@@ -156,14 +158,14 @@ def _gone(view: View) -> Finding | None:
 def _last_words(view: View) -> tuple[str | None, str | None]:
     """What vLLM's log names as the cause, and the remedy; None where it or the log is not there."""
     try:
-        found = view.source("log", view.inventory.head.name)
+        found = view.seen(view.looks.log, view.inventory.head.name)
     except Missing:
         return None, None
     from sparkctl.serving.diagnosis import explain_vllm  # where something died alone
 
     progress = Progress()
-    progress.feed("\n".join([*found["tail"], ""]))
-    cure = explain_vllm(progress.verdict, found["tail"], waited=False)
+    progress.feed("\n".join([*found.tail, ""]))
+    cure = explain_vllm(progress.verdict, found.tail, waited=False)
     return command_line(progress.verdict or "", limit=300) or None, cure
 
 
@@ -173,26 +175,26 @@ def verbs(view: View, name: str) -> Iterator[Finding]:
     if not shown:
         yield info("no rank of ours runs")
         return
-    unread = [p for p in shown if p["uverbs"] is None or p["memlock"] is None]
+    unread = [p for p in shown if p.uverbs is None or p.memlock is None]
     if unread:
-        yield unknown(f"limits or devices of pid {unread[0]['pid']} cannot be read")
-    devices = view.group(name, "verbs")["uverbs"]
+        yield unknown(f"limits or devices of pid {unread[0].pid} cannot be read")
+    devices = known(view.facts(name).verbs).uverbs
     wrong = 0
     for process in shown:
-        pid, limit = process["pid"], process["memlock"]
+        pid, limit = process.pid, process.memlock
         for hca in view.choice(name).hcas:
             path = devices.get(hca, {}).get("path", "")
-            if process["uverbs"] is None or not path or path.split("/")[-1] in process["uverbs"]:
+            if process.uverbs is None or not path or path.split("/")[-1] in process.uverbs:
                 continue
             wrong += 1
             yield fail(
                 f"pid {pid} does not see {path}: NCCL finds no {hca} there and says nothing",
-                Evidence(path, ", ".join(process["uverbs"]) or "none",
+                Evidence(path, ", ".join(process.uverbs) or "none",
                          f"/proc/{pid}/root/dev/infiniband"),
                 Remedy("its container needs --device /dev/infiniband --cap-add IPC_LOCK --ulimit"
                        " memlock=-1; start it again", ("sparkctl down", "sparkctl up")),
             )  # fmt: skip
-        if limit in (None, UNLIMITED) or process["capabilities"] >> CAP_IPC_LOCK & 1:
+        if limit in (None, UNLIMITED) or process.capabilities >> CAP_IPC_LOCK & 1:
             continue
         wrong += 1
         yield (warn if limit >= ENOUGH else fail)(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from sparkctl.cluster.known import Missing
 from sparkctl.doctor.check import Check, per_node
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
+from sparkctl.facts.unread import Missing, known, required
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,7 +62,7 @@ def facts(view: View, name: str) -> Iterator[Finding]:
             ),
         )
         return
-    unread = view.facts(name)["unread"]
+    unread = view.facts(name).unread
     for group, why in unread.items():
         if why.startswith(TimeoutError.__name__):
             yield warn(
@@ -80,14 +80,17 @@ def facts(view: View, name: str) -> Iterator[Finding]:
 
 def platform(view: View, name: str) -> Iterator[Finding]:
     """What the node is; told, not judged."""
-    found, kernel = view.facts(name), view.fact(name, "system", "kernel")
-    yield info(f"{found['os']}, kernel {kernel}, {found['machine']}, Python {found['python']}")
+    found, kernel = (
+        view.facts(name),
+        required(known(view.facts(name).system).kernel, "system.kernel"),
+    )
+    yield info(f"{found.os}, kernel {kernel}, {found.machine}, Python {found.python}")
 
 
 def sudo(view: View, name: str) -> Iterator[Finding]:
     """Only `doctor --fix` needs it."""
-    has = view.group(name, "sudo")
-    user = view.facts(name)["user"]
+    has = known(view.facts(name).sudo)
+    user = view.facts(name).user
     if has:
         yield ok(f"{user} may act as root")
     else:
@@ -156,7 +159,7 @@ def _offset(view: View, name: str) -> Bounds:
     if name not in view.asked:
         raise Missing(f"when {name} was asked for its time is not known")
     before, after = view.asked[name]
-    return found["time_end"] - after, found["time"] - before
+    return found.time_end - after, found.time - before
 
 
 CHECKS = (

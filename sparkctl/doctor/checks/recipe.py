@@ -8,6 +8,7 @@ from sparkctl.cluster.wish import head_recipe
 from sparkctl.doctor.check import Check, per_node
 from sparkctl.doctor.finding import Evidence, Finding, info, ok, warn
 from sparkctl.doctor.remedy import Remedy
+from sparkctl.facts.unread import known
 from sparkctl.node import modelpath
 from sparkctl.serving.recipe import printable
 
@@ -28,14 +29,14 @@ def recipe(view: View) -> Iterator[Finding]:
 
 
 def _different(view: View, name: str, wanted: tuple[str, ...]) -> Iterator[Finding]:
-    head, found = view.inventory.head.name, view.group(name, "model_config")
-    has = found["architectures"]
+    head, found = view.inventory.head.name, known(view.facts(name).config_json)
+    has = found.architectures
     if not has or tuple(has) == wanted:
         return
     expected, got = (printable(", ".join(map(str, names))) for names in (wanted, has))
     yield warn(
         f"{view.inventory.vllm.model} is {got} in this node's hub cache and {expected} in {head}'s",
-        Evidence(expected, got, printable(str(found["path"]))),
+        Evidence(expected, got, printable(str(found.path))),
         Remedy("download the same revision on every node"),
         node=name,
     )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sparkctl.cluster.known import Missing
 from sparkctl.doctor.check import Check, Source, per_node
 from sparkctl.doctor.checks.processes import strays
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
+from sparkctl.facts.unread import Missing, known
 from sparkctl.node.vitals import describe, figures
 
 if TYPE_CHECKING:
@@ -46,16 +46,16 @@ def ray(view: View) -> Iterator[Finding]:
         yield nothing
         return
     head = view.inventory.head.name
-    table = view.source("ray", head)
+    table = view.seen(view.looks.ray, head)
     if "error" in table:
         yield fail(
-            f"Ray does not answer: {table['error']}",
-            Evidence("Ray's node table", table["error"], f"ray.init on {head}"),
+            f"Ray does not answer: {table.error}",
+            Evidence("Ray's node table", table.error, f"ray.init on {head}"),
             AGAIN,
             node=head,
         )
         return
-    alive = {n["address"]: n for n in table["nodes"] if n["alive"]}
+    alive = {n.address: n for n in table.nodes if n.alive}
     yield from per_node(view, lambda name: [_ray_node(view, name, alive)])
     yield from _groups(table, head)
 
@@ -63,7 +63,9 @@ def ray(view: View) -> Iterator[Finding]:
 def _ray_node(view: View, name: str, alive: dict[str, Any]) -> Finding:
     wanted, gpus = view.choice(name).address, view.inventory.gpus_of(view.node(name))
     found = alive.get(wanted)
-    own = {a.partition("/")[0]: i for i, n in view.group(name, "net").items() for a in n["ipv4"]}
+    own = {
+        a.partition("/")[0]: i for i, n in known(view.facts(name).net).items() for a in n["ipv4"]
+    }
     listed = ", ".join(alive) or "no node"
     # A raylet that died is listed for a quarter of a minute more, beside the one that came after.
     other = next((a for a in alive if a != wanted and own.get(a, "lo") != "lo"), None)
@@ -80,24 +82,24 @@ def _ray_node(view: View, name: str, alive: dict[str, Any]) -> Finding:
             ("sparkctl down", "sparkctl up", f"sparkctl logs ray {name}"),
         )
         return fail(what, Evidence(f"{wanted}, alive", listed, "ray.nodes()"), remedy, node=name)
-    if found["gpus"] < gpus:
+    if found.gpus < gpus:
         return fail(
-            f"Ray counts {found['gpus']:g} GPUs, wanted {gpus}",
-            Evidence(str(gpus), f"{found['gpus']:g}", "ray.nodes()"),
+            f"Ray counts {found.gpus:g} GPUs, wanted {gpus}",
+            Evidence(str(gpus), f"{found.gpus:g}", "ray.nodes()"),
             Remedy("`nvidia-smi` there; or set ray.num_gpus", ("sparkctl down", "sparkctl up")),
             node=name,
         )
-    return ok(f"alive at {wanted} with {found['gpus']:g} GPU", node=name)
+    return ok(f"alive at {wanted} with {found.gpus:g} GPU", node=name)
 
 
 def _groups(table: dict[str, Any], head: str) -> Iterator[Finding]:
     """Placement groups that wait: nothing in vLLM's log tells for what."""
-    waiting = [g for g in table.get("groups", ()) if g["state"] in WAITING]
+    waiting = [g for g in table.get("groups", ()) if g.state in WAITING]
     for group in waiting:
         yield warn(
-            f"a placement group of {len(group['bundles'])} bundles is {group['state']}: vLLM waits"
+            f"a placement group of {len(group.bundles)} bundles is {group.state}: vLLM waits"
             " for GPUs that Ray does not have free",
-            Evidence("CREATED", group["state"], "ray.util.placement_group_table()"),
+            Evidence("CREATED", group.state, "ray.util.placement_group_table()"),
             Remedy("see the other findings of running.ray: a node that did not join; or another"
                    " job on this Ray holds the GPUs", ("sparkctl down", "sparkctl up")),
             node=head,
@@ -110,7 +112,7 @@ def api(view: View) -> Iterator[Finding]:
         yield nothing
         return
     head = view.inventory.head.name
-    local, outside = view.source("generation", head), view.source("api", head)
+    local, outside = view.seen(view.looks.generation, head), view.seen(view.looks.api, head)
     if "models" not in local:
         yield fail(
             f"the API does not answer on {head} itself: {local.get('error', 'no answer')}",
@@ -119,10 +121,10 @@ def api(view: View) -> Iterator[Finding]:
                    ("sparkctl logs vllm", "sparkctl up")),
             node=head,
         )  # fmt: skip
-    elif outside["error"]:
+    elif outside.error:
         yield warn(
-            f"the API answers on {head} and not from here: {outside['error']}",
-            Evidence("HTTP 200", outside["error"], outside["url"]),
+            f"the API answers on {head} and not from here: {outside.error}",
+            Evidence("HTTP 200", outside.error, outside.url),
             Remedy(
                 "a firewall, or vllm.host is a loopback address: open the port, or reach it"
                 f" through SSH: ssh -L {view.inventory.vllm.port}:127.0.0.1:"
@@ -131,7 +133,7 @@ def api(view: View) -> Iterator[Finding]:
             node=head,
         )
     else:
-        yield ok(f"{', '.join(local['models'])} at {outside['url'].removesuffix('/health')}")
+        yield ok(f"{', '.join(local.models)} at {outside.url.removesuffix('/health')}")
 
 
 def generation(view: View) -> Iterator[Finding]:
@@ -140,26 +142,26 @@ def generation(view: View) -> Iterator[Finding]:
         yield nothing
         return
     head = view.inventory.head.name
-    found = view.source("generation", head)
+    found = view.seen(view.looks.generation, head)
     health = found.get("health", {"state": ""})
     if found.get("tokens"):
-        yield ok(f"{found['tokens']} tokens in {found['seconds']:.2f} s", node=head)
+        yield ok(f"{found.tokens} tokens in {found.seconds:.2f} s", node=head)
     elif "models" not in found:
         yield unknown("the API does not answer, see running.api", node=head)
-    elif health["state"] == "busy":
+    elif health.state == "busy":
         yield info(
             f"{describe(health)}; a completion waits its turn",
             Evidence("engine steps that end", figures(health), "/metrics"),
             node=head,
         )
-    elif health["state"] == "unclear":
+    elif health.state == "unclear":
         yield unknown(
-            f"busy or wedged: {found['error']}, and /metrics does not say",
+            f"busy or wedged: {found.error}, and /metrics does not say",
             fix=Remedy("drop disable-log-stats from vllm.arguments: vLLM then counts its steps",
                        ("sparkctl logs vllm",)),
             node=head,
         )  # fmt: skip
-    elif health["state"] == "wedged":
+    elif health.state == "wedged":
         yield fail(
             f"the API answers and nothing is generated: {describe(health)}",
             Evidence("engine steps that end", figures(health), "/metrics, each half second"),

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from sparkctl.cluster.known import Missing
 from sparkctl.doctor.check import Check, Source, per_node
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy, command
+from sparkctl.facts.unread import Missing, known, required
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,28 +29,28 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 def present(view: View, name: str) -> Iterator[Finding]:
     """The runtime's virtual environment with the programs that this node runs."""
-    found, role = view.group(name, "runtime"), view.node(name).role
-    venv = found["venv"]
+    found, role = known(view.facts(name).runtime), view.node(name).role
+    venv = found.venv
     remedy = Remedy(
         f"make the virtual environment on {name}, or set runtime.venv",
         (command("python3", "-m", "venv", venv), command(f"{venv}/bin/pip", "install", PACKAGE)),
     )
     wanted = ("ray", "vllm") if role == "head" else ("ray",)
-    if not found["exists"]:
+    if not found.exists:
         yield fail(
             f"no virtual environment at {venv}",
             Evidence("a virtual environment", "none", f"{venv}/bin/python"),
             remedy,
         )
         return
-    missing = [p for p in wanted if not found["programs"][p]]
+    missing = [p for p in wanted if not found.programs[p]]
     for program in missing:
         yield fail(
             f"no {program} in {venv}/bin",
             Evidence(f"{program}, executable", "none", f"{venv}/bin/{program}"),
             remedy,
         )
-    vllm = found["versions"].get("vllm")
+    vllm = found.versions.get("vllm")
     if vllm and _numbers(vllm) < CARRIES_PER_NODE:
         yield warn(
             f"vLLM {vllm} overwrites each worker's NCCL and VLLM settings with the head's",
@@ -58,19 +58,21 @@ def present(view: View, name: str) -> Iterator[Finding]:
             Remedy("install a newer vLLM, or name the variables that differ between the nodes in"
                    " ray_non_carry_over_env_vars.json of VLLM_CONFIG_ROOT"),
         )  # fmt: skip
-    silent = [p for p in wanted if p not in missing and p not in found["versions"]]
+    silent = [p for p in wanted if p not in missing and p not in found.versions]
     for program in silent:
         yield unknown(f"the version of {program} could not be read: {venv} has no metadata of it")
     if not missing and not silent:
-        versions = ", ".join(f"{k} {v}" for k, v in found["versions"].items())
-        yield ok(f"Python {view.fact(name, 'runtime', 'python')}, {versions}")
+        versions = ", ".join(f"{k} {v}" for k, v in found.versions.items())
+        yield ok(
+            f"Python {required(known(view.facts(name).runtime).python, 'runtime.python')}, {versions}"
+        )
 
 
 def imports(view: View, name: str) -> Iterator[Finding]:
     """Ray, torch and vLLM can be imported: their binaries fit each other."""
-    found = view.source("imports", name)
-    venv = view.group(name, "runtime")["venv"]
-    broken = {m: answer["error"] for m, answer in found.items() if answer["error"]}
+    found = view.seen(view.looks.imports, name)
+    venv = known(view.facts(name).runtime).venv
+    broken = {m: answer.error for m, answer in found.items() if answer.error}
     for module, error in broken.items():
         yield fail(
             f"{module} cannot be imported: {error}",
@@ -88,7 +90,7 @@ def imports(view: View, name: str) -> Iterator[Finding]:
     if silent:
         yield unknown(f"{', '.join(silent)} were not tried")
     elif not broken:
-        yield ok(", ".join(f"{m} {a['version']}".strip() for m, a in found.items()))
+        yield ok(", ".join(f"{m} {a.version}".strip() for m, a in found.items()))
 
 
 # What must be equal, and how much it matters: Ray's workers refuse another Ray or Python
@@ -106,19 +108,22 @@ def versions(view: View) -> Iterator[Finding]:
 
 def _installed(view: View, name: str) -> dict[str, str]:
     """Python's and each package's version on a node; Missing where there is nothing to compare."""
-    found = view.group(name, "runtime")
-    if not found["exists"]:
-        raise Missing(f"{name} has no runtime at {found['venv']}")
-    if not found["versions"]:
-        raise Missing(f"{name} has no metadata of packages at {found['venv']}")
-    return {"Python": view.fact(name, "runtime", "python"), **found["versions"]}
+    found = known(view.facts(name).runtime)
+    if not found.exists:
+        raise Missing(f"{name} has no runtime at {found.venv}")
+    if not found.versions:
+        raise Missing(f"{name} has no metadata of packages at {found.venv}")
+    return {
+        "Python": required(known(view.facts(name).runtime).python, "runtime.python"),
+        **found.versions,
+    }
 
 
 def _differences(view: View, name: str, wanted: dict[str, str]) -> Iterator[Finding]:
     head = view.inventory.head.name
     if name == head:
         return
-    venv, found = view.group(name, "runtime")["venv"], _installed(view, name)
+    venv, found = known(view.facts(name).runtime).venv, _installed(view, name)
     unknowns = [n for n in NEEDED if n not in wanted and n not in found]
     different = [n for n in ("Python", *EQUAL) if wanted.get(n) != found.get(n)]
     for what in different:
@@ -142,11 +147,11 @@ def _differences(view: View, name: str, wanted: dict[str, str]) -> Iterator[Find
 
 def model(view: View, name: str) -> Iterator[Finding]:
     """The checkpoint is there and whole, where vllm.model is a path."""
-    found = view.group(name, "model")
-    if not found["is_path"]:
+    found = known(view.facts(name).model)
+    if not found.is_path:
         yield info(f"{view.inventory.vllm.model} is a hub's name, vLLM fetches it")
         return
-    path = found["path"]
+    path = found.path
     # Each node's own home, but every rank is given the head's path.
     opened = _head_path(view) if view.inventory.vllm.model.startswith("~/") else path
     if opened != path:
@@ -159,38 +164,37 @@ def model(view: View, name: str) -> Iterator[Finding]:
         return
     remedy = _copy(view, name, path)
     for wrong, wanted, what in (
-        (not found["exists"], "a directory", f"no directory {path}"),
-        (not found["config"], "config.json", f"no config.json in {path}"),
-        (not found["shards"], "*.safetensors", f"no *.safetensors in {path}"),
-        (found["missing"], "every shard of the index",
-         f"{path} lacks {', '.join(found['missing'][:3])}"),
+        (not found.exists, "a directory", f"no directory {path}"),
+        (not found.config, "config.json", f"no config.json in {path}"),
+        (not found.shards, "*.safetensors", f"no *.safetensors in {path}"),
+        (found.missing, "every shard of the index",
+         f"{path} lacks {', '.join(found.missing[:3])}"),
     ):  # fmt: skip
         if wrong:
             yield fail(what, Evidence(wanted, "none", path), remedy)
             return
-    for shard in found["broken"]:
-        wanted = f"{shard['wanted']} bytes" if shard["wanted"] else "a safetensors header"
+    for shard in found.broken:
+        wanted = f"{shard.wanted} bytes" if shard.wanted else "a safetensors header"
         yield fail(
-            f"{shard['name']} is damaged: its header promises {wanted}, it has"
-            f" {shard['found']} bytes",
-            Evidence(wanted, f"{shard['found']} bytes", f"{path}/{shard['name']}"),
+            f"{shard.name} is damaged: its header promises {wanted}, it has {shard.found} bytes",
+            Evidence(wanted, f"{shard.found} bytes", f"{path}/{shard.name}"),
             remedy,
         )
-    for shard in found["unreadable"]:
-        whose = f"{shard['user'] or 'uid'} ({shard['uid']}), mode {shard['mode']}"
-        user = view.facts(name)["user"]
+    for shard in found.unreadable:
+        whose = f"{shard.user or 'uid'} ({shard.uid}), mode {shard.mode}"
+        user = view.facts(name).user
         yield fail(
-            f"{user} may not read {shard['name']}: it belongs to {whose}",
-            Evidence(f"readable for {user}", whose, f"{path}/{shard['name']}"),
+            f"{user} may not read {shard.name}: it belongs to {whose}",
+            Evidence(f"readable for {user}", whose, f"{path}/{shard.name}"),
             Remedy(f"give the checkpoint to {user}: files made by root in a container are root's",
                    (command("sudo", "chown", "-R", user, path),)),
         )  # fmt: skip
-    if not found["broken"] and not found["unreadable"]:
-        yield ok(f"{found['shards']} shards, {found['bytes'] / 2**30:.2f} GiB at {path}")
+    if not found.broken and not found.unreadable:
+        yield ok(f"{found.shards} shards, {found.bytes / 2**30:.2f} GiB at {path}")
 
 
 def _head_path(view: View) -> str:
-    return str(view.fact(view.inventory.head.name, "model", "path"))
+    return str(required(known(view.facts(view.inventory.head.name).model).path, "model.path"))
 
 
 def _copy(view: View, name: str, path: str) -> Remedy:
@@ -218,25 +222,25 @@ def _copy(view: View, name: str, path: str) -> Remedy:
 def same_model(view: View) -> Iterator[Finding]:
     """The same configuration, index and sizes on every node."""
     head = view.inventory.head.name
-    wanted = view.group(head, "model")
-    if not wanted["is_path"]:
+    wanted = known(view.facts(head).model)
+    if not wanted.is_path:
         return
-    if not wanted["exists"]:
-        raise Missing(f"{head} has no model at {wanted['path']}")
-    digest = view.fact(head, "model", "digest")
+    if not wanted.exists:
+        raise Missing(f"{head} has no model at {wanted.path}")
+    digest = required(known(view.facts(head).model).digest, "model.digest")
     yield from per_node(view, lambda name: _same_digest(view, name, digest))
 
 
 def _same_digest(view: View, name: str, wanted: str) -> Iterator[Finding]:
-    head, found = view.inventory.head.name, view.group(name, "model")
+    head, found = view.inventory.head.name, known(view.facts(name).model)
     if name == head:
         return
-    if not found["exists"]:
-        raise Missing(f"{name} has no model at {found['path']}")
-    if view.fact(name, "model", "digest") == wanted:
+    if not found.exists:
+        raise Missing(f"{name} has no model at {found.path}")
+    if required(known(view.facts(name).model).digest, "model.digest") == wanted:
         yield ok(f"the same checkpoint as {head}", node=name)
         return
-    sizes = [view.group(n, "model").get("bytes") for n in (head, name)]
+    sizes = [known(view.facts(n).model).get("bytes") for n in (head, name)]
     yield warn(
         f"the checkpoint differs from {head}'s",
         Evidence(f"{sizes[0]} bytes", f"{sizes[1]} bytes", view.inventory.vllm.model),

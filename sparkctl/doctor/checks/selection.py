@@ -10,6 +10,7 @@ from sparkctl.doctor.remedy import Remedy
 from sparkctl.fabric.grammar import IB_HCA, SOCKET_IFNAME
 from sparkctl.fabric.hca import ACTIVE, Device, Selection, select_hcas
 from sparkctl.fabric.ifname import SOCKET_FAMILY, Interface, select_interfaces
+from sparkctl.facts.unread import known
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,18 +28,18 @@ LITERAL = ("GLOO_SOCKET_IFNAME", "TP_SOCKET_IFNAME", UCX)
 def devices(view: View, name: str) -> list[Device]:
     """A node's RDMA ports as NCCL sees them."""
     return [
-        Device(hca, int(port), facts["state"] or "unknown")
-        for hca, device in view.group(name, "ib").items()
-        for port, facts in device["ports"].items()
+        Device(hca, int(port), facts.state or "unknown")
+        for hca, device in known(view.facts(name).ib).items()
+        for port, facts in device.ports.items()
     ]
 
 
 def links(view: View, name: str) -> list[Interface]:
     """A node's network interfaces as NCCL sees them, in the kernel's order."""
     found = []
-    for interface, net in view.group(name, "net").items():
+    for interface, net in known(view.facts(name).net).items():
         addresses = (*net["ipv4"], *net["ipv6"])
-        running = bool(net["up"]) and net["carrier"] != 0
+        running = bool(net.up) and net.carrier != 0
         found.append(Interface(interface, running, bool(addresses), addresses))
     return found
 
@@ -47,7 +48,7 @@ def hca_selection(
     view: View, name: str, environment: Mapping[str, str], version: Version
 ) -> Selection:
     """What NCCL_IB_HCA, as this environment has it, selects of a node's devices."""
-    netdevs = list(view.group(name, "net"))
+    netdevs = list(known(view.facts(name).net))
     return select_hcas(environment.get(IB_HCA), devices(view, name), version, netdevs=netdevs)
 
 
@@ -61,7 +62,7 @@ def interface_selection(
         version,
         family=environment.get(SOCKET_FAMILY),
         comm_id=environment.get("NCCL_COMM_ID"),
-        hcas=list(view.group(name, "ib")),
+        hcas=list(known(view.facts(name).ib)),
     )
 
 
@@ -154,7 +155,7 @@ def _host_address(view: View, name: str) -> list[Finding]:
     choice, value = view.choice(name), view.environment(name).get(HOST_IP)
     if value == choice.address:
         return []
-    own = {a.partition("/")[0] for net in view.group(name, "net").values() for a in net["ipv4"]}
+    own = {a.partition("/")[0] for net in known(view.facts(name).net).values() for a in net["ipv4"]}
     here = value is None or value in own
     said = "is unset" if value is None else f"is {value}"
     effect = (
@@ -174,8 +175,8 @@ def _host_address(view: View, name: str) -> list[Finding]:
 def _literal(view: View, name: str) -> Iterator[tuple[str, str, str]]:
     """Each variable without NCCL's grammar that names something else, its value, what is wrong."""
     choice, environment = view.choice(name), view.environment(name)
-    net, ib = view.group(name, "net"), view.group(name, "ib")
-    here = {*net, *ib, *(f"{hca}:{port}" for hca in ib for port in ib[hca]["ports"])}
+    net, ib = known(view.facts(name).net), known(view.facts(name).ib)
+    here = {*net, *ib, *(f"{hca}:{port}" for hca in ib for port in ib[hca].ports)}
     fabric = {n for n in here if n.partition(":")[0] in (*choice.interfaces, *choice.hcas)}
     for variable in LITERAL:
         value = environment.get(variable)

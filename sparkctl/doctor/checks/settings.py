@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparkctl.cluster.known import Missing
 from sparkctl.cluster.wish import head_recipe
 from sparkctl.doctor.check import Check
 from sparkctl.doctor.finding import Evidence, Finding, fail, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy, command
 from sparkctl.fabric.ncclparam import number
+from sparkctl.facts.unread import Missing, known
 from sparkctl.secret.value import masked, protected_text
 from sparkctl.serving.recipe import Choice, choose_recipe
 from sparkctl.serving.rules import warnings
@@ -28,26 +28,26 @@ JUDGED = ("NCCL_IB_DISABLE", "NCCL_IB_GID_INDEX", "GLOO_SOCKET_IFNAME", "TP_SOCK
 
 def nccl_conf(view: View, name: str) -> Iterator[Finding]:
     """NCCL's own files: the environment wins over them, what it does not set comes from them."""
-    planned, found = view.environment(name), view.group(name, "settings")
+    planned, found = view.environment(name), known(view.facts(name).settings)
     own = planned.get("NCCL_CONF_FILE")
-    if own and own != found["conf_file"]:
-        yield unknown(f"NCCL_CONF_FILE={own} was not read, {found['conf_file']} was")
+    if own and own != found.conf_file:
+        yield unknown(f"NCCL_CONF_FILE={own} was not read, {found.conf_file} was")
     told = 0
-    for file in found["conf"]:
-        for variable, value in file["values"].items():
+    for file in found.conf:
+        for variable, value in file.values.items():
             if variable in planned.names:
                 continue
             told += 1
             shown = masked(variable, value)
             yield warn(
-                f"{file['path']} sets {variable}={shown}, which nothing of ours overrides",
-                Evidence(f"{variable} unset", shown, file["path"]),
+                f"{file.path} sets {variable}={shown}, which nothing of ours overrides",
+                Evidence(f"{variable} unset", shown, file.path),
                 Remedy(
                     "remove the line, or set the variable in an env layer if it is wanted",
-                    (command("sudoedit", file["path"]),),
+                    (command("sudoedit", file.path),),
                 ),
             )
-    if not told and own in (None, "", found["conf_file"]):
+    if not told and own in (None, "", found.conf_file):
         yield ok("no nccl.conf adds to our settings")
 
 
@@ -55,19 +55,19 @@ def profiles(view: View, name: str) -> Iterator[Finding]:
     """Assignments in shell profiles: a program started by hand gets another fabric than ours."""
     planned = view.environment(name)
     told = 0
-    for entry in view.group(name, "settings")["profiles"]:
-        variable, value = entry["name"], protected_text(entry["value"], entry["name"])
+    for entry in known(view.facts(name).settings).profiles:
+        variable, value = entry.name, protected_text(entry.value, entry.name)
         if variable in planned.why:
             told += 1
             yield unknown(
-                f"{entry['path']}:{entry['line']} sets {variable}={value}; what `up` sets:"
+                f"{entry.path}:{entry.line} sets {variable}={value}; what `up` sets:"
                 f" {planned.why[variable]}"
             )
             continue
         if planned.get(variable) == value and view.origin(name, variable).startswith("layer"):
             continue
         told += 1
-        where = f"{entry['path']}:{entry['line']}"
+        where = f"{entry.path}:{entry.line}"
         wins = planned.get(variable)
         effect = (
             f"`up` overrides it with {wins}, programs started by hand take it"
@@ -77,7 +77,7 @@ def profiles(view: View, name: str) -> Iterator[Finding]:
         yield warn(
             f"{where} sets {variable}={value}: {effect}",
             Evidence(f"{variable} unset" if wins in (None, value) else wins, value, where),
-            Remedy("remove the line, log in anew", (command("sudoedit", entry["path"]),)),
+            Remedy("remove the line, log in anew", (command("sudoedit", entry.path),)),
         )
     if not told:
         yield ok("no shell profile changes NCCL")

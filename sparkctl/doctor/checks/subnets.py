@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from sparkctl.doctor.finding import Evidence, Finding, fail, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
+from sparkctl.facts.unread import known
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -42,8 +43,8 @@ def subnets(view: View, name: str) -> Iterator[Finding]:
     named = [(i, IPv4Interface(a)) for i, a in addressed(view, name).items() if i in cage]
     others = [
         (interface, IPv4Interface(address))
-        for interface, net in view.group(name, "net").items()
-        if net["up"] or interface in cage
+        for interface, net in known(view.facts(name).net).items()
+        if net.up or interface in cage
         for address in net["ipv4"]
     ]
     clashes = set()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from sparkctl.cluster.known import Missing
 from sparkctl.doctor.check import Check, Source
 from sparkctl.doctor.finding import Evidence, Finding, fail, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
+from sparkctl.facts.unread import Missing, known, required
 from sparkctl.node.verbs import LOSS
 
 if TYPE_CHECKING:
@@ -26,12 +26,12 @@ ENOUGH = 2**30
 
 def uverbs(view: View, name: str) -> Iterator[Finding]:
     """Each HCA's uverbs device exists and the SSH user may open it."""
-    found = view.group(name, "verbs")["uverbs"]
-    user = view.facts(name)["user"]
+    found = known(view.facts(name).verbs).uverbs
+    user = view.facts(name).user
     for hca in view.choice(name).hcas:
         device = found.get(hca)
-        where = device["path"] if device else "/sys/class/infiniband_verbs/*/ibdev"
-        if device is None or device["error"] == "ENOENT":
+        where = device.path if device else "/sys/class/infiniband_verbs/*/ibdev"
+        if device is None or device.error == "ENOENT":
             yield fail(
                 f"{hca} has no uverbs device: sysfs looks perfect and NCCL finds no device",
                 Evidence("a character device", "none", where),
@@ -41,10 +41,10 @@ def uverbs(view: View, name: str) -> Iterator[Finding]:
                     ("sudo modprobe ib_uverbs", "ls -l /dev/infiniband"),
                 ),
             )
-        elif device["error"]:
+        elif device.error:
             yield fail(
-                f"{user} may not open {hca}'s uverbs device: {device['error']}",
-                Evidence("open for reading and writing", device["error"], where),
+                f"{user} may not open {hca}'s uverbs device: {device.error}",
+                Evidence("open for reading and writing", device.error, where),
                 Remedy(
                     "rdma-core's udev rules make it 0666; without them, or in a container, let"
                     f" {user} open it",
@@ -57,10 +57,13 @@ def uverbs(view: View, name: str) -> Iterator[Finding]:
 
 def memlock(view: View, name: str) -> Iterator[Finding]:
     """Registering memory for RDMA locks it; the limit is the login's, CAP_IPC_LOCK lifts it."""
-    user, limit = view.facts(name)["user"], view.fact(name, "system", "limits", "memlock")
+    user, limit = view.facts(name).user, known(view.facts(name).system).limits.memlock
     if limit == UNLIMITED:
         yield ok("memlock is unlimited")
-    elif view.fact(name, "system", "capabilities") >> CAP_IPC_LOCK & 1:
+    elif (
+        required(known(view.facts(name).system).capabilities, "system.capabilities") >> CAP_IPC_LOCK
+        & 1
+    ):
         yield ok(f"memlock is {_size(limit)}, which CAP_IPC_LOCK lifts for {user}")
     else:
         enough = limit >= ENOUGH
@@ -83,19 +86,19 @@ def _size(limit: int) -> str:
 
 def libraries(view: View, name: str) -> Iterator[Finding]:
     """rdma-core's libibverbs loads, and the provider for the HCAs is there."""
-    found = view.group(name, "verbs")
+    found = known(view.facts(name).verbs)
     remedy = Remedy(
         "install rdma-core's libraries",
         ("sudo apt-get install libibverbs1 ibverbs-providers",),
     )
-    if found["library"]:
+    if found.library:
         yield fail(
             "libibverbs.so.1 does not load: NCCL would use TCP",
-            Evidence("libibverbs.so.1 loads", found["library"], "dlopen"),
+            Evidence("libibverbs.so.1 loads", found.library, "dlopen"),
             remedy,
         )
-    elif (wanted := _provider(view, name)) and wanted not in found["providers"]:
-        listed = ", ".join(found["providers"]) or "none"
+    elif (wanted := _provider(view, name)) and wanted not in found.providers:
+        listed = ", ".join(found.providers) or "none"
         yield fail(
             f"rdma-core's provider for these HCAs, {wanted}, is missing: NCCL finds no device",
             Evidence(f"lib{wanted}", listed, "/usr/lib/*/libibverbs"),
@@ -110,15 +113,15 @@ def _provider(view: View, name: str) -> str | None:
     hcas = view.choice(name).hcas
     if not hcas:
         return None
-    return "mlx5" if view.group(name, "ib")[hcas[0]]["pci"] else "rxe"
+    return "mlx5" if known(view.facts(name).ib)[hcas[0]].pci else "rxe"
 
 
 def loss(view: View, name: str) -> Iterator[Finding]:
     """Error counters that grow between two looks: RoCE loses packets."""
-    looks = [("doctor looked", view.group(name, "counters"), _after_pings(view, name))]
+    looks = [("doctor looked", known(view.facts(name).counters), _after_pings(view, name))]
     # RDMA's own counters move by RDMA traffic, not by pings; without a vLLM there is none.
     with suppress(Missing):
-        found = view.source("generation", view.inventory.head.name)
+        found = view.seen(view.looks.generation, view.inventory.head.name)
         before, after = (found[when].get(name, {}) for when in ("before", "after"))
         looks.append(("tokens were generated", before, after))
     for hca in view.choice(name).hcas:
@@ -127,7 +130,7 @@ def loss(view: View, name: str) -> Iterator[Finding]:
 
 
 def _after_pings(view: View, name: str) -> Mapping[str, Any]:
-    after: Mapping[str, Any] = view.source("peers", name)["counters"]
+    after: Mapping[str, Any] = view.seen(view.looks.peers, name).counters
     return after
 
 
