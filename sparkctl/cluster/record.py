@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sparkctl.cluster.places import APPLIED
-from sparkctl.facts.unread import known
+from sparkctl.facts.unread import Missing, known
 from sparkctl.secret.value import HASHED, hashed, replaced, revealed
 
 if TYPE_CHECKING:
@@ -77,8 +77,11 @@ def records(facts: NodeFacts) -> dict[str, Record]:
 
     Raises Missing where the node's files could not be read.
     """
+    files = known(facts.state).files
+    if APPLIED not in files:
+        raise Missing(f"{APPLIED} could not be read", what=APPLIED, kind="missing")
     try:
-        value = json.loads(known(facts.state).files[APPLIED] or "{}")
+        value = json.loads(files[APPLIED] or "{}")
         if "units" not in value:
             return _older(value)
         return {unit: _record(value["units"][unit]) for unit in UNITS if unit in value["units"]}

@@ -17,7 +17,7 @@ from sparkctl.cluster.watch import watch_start
 from sparkctl.errors import ServingError, combined
 from sparkctl.facts.answers import Failed
 from sparkctl.facts.calls import NOTE_MEMORY, READ_FILES, REMOVE, RUN, START, STOP, WRITE_FILES
-from sparkctl.facts.unread import known
+from sparkctl.facts.unread import Missing, known
 from sparkctl.secret.text import command_line
 from sparkctl.secret.value import revealed
 from sparkctl.serving.diagnosis import explain_ray
@@ -104,6 +104,8 @@ def write_files(run: Run) -> None:
     head = session.inventory.head
     if head.name not in run.difference.ray_nodes:
         answer = session.ask(head, READ_FILES, {"names": [TOKEN]})
+        if TOKEN not in answer:
+            raise Missing(f"{head.name}: {TOKEN} could not be read", what=TOKEN, kind="missing")
         run.token = answer[TOKEN] or ""
     run.token = run.token or secrets.token_hex(32)
     nodes = _ray_nodes(run)

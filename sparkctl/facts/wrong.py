@@ -23,6 +23,8 @@ WORDS = {
     "too_short": "it is empty",
     "bool_type": "expected true or false",
     "list_type": "expected a list",
+    "tuple_type": "expected a list",
+    "mapping_type": "expected an object",
     "dict_type": "expected an object",
     "model_type": "expected an object",
     "model_attributes_type": "expected an object",

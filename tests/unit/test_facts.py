@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import copy
 import json
-import re
 from importlib import import_module
 from inspect import isfunction
 from pathlib import Path
 from typing import Any
 
+import mypy.api
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
-import sparkctl
-from sparkctl.cluster.known import Missing
 from sparkctl.cluster.session import Session
 from sparkctl.errors import AuthError, CommandError, RemoteError
-from sparkctl.facts.answers import SHAPES
-from sparkctl.facts.decode import DEPTH, MISSING, PROBE, decode
-from sparkctl.facts.probe import GROUPS, Scalars
+from sparkctl.facts.calls import CALLS, COUNTERS, PEERS, PROBE, STALE_LEASE
+from sparkctl.facts.decode import DEPTH, decode
+from sparkctl.facts.node import LEFT_OUT, NodeFacts
+from sparkctl.facts.unread import Missing, Unread, known, required
 from sparkctl.node import (
     checkpoint,
     files,
@@ -33,17 +32,23 @@ from sparkctl.node import (
 )
 from sparkctl.node import follow as following
 from sparkctl.node import probe as probing
+from sparkctl.node.calls import CALLS as BOUNDS
+from sparkctl.remote import node_rpc
 from sparkctl.remote.command import Command, Result
 from sparkctl.remote.pool import Pool
 from sparkctl.serving.inventory import parse
 from tests.unit.doctorview import CAPTURED, INVENTORY
 
+if TYPE_CHECKING:
+    from sparkctl.facts.calls import Call
+
+T = TypeVar("T")
 TITLE = "asking"
-TARGET = re.compile(r'"(\w+)\.(\w+)"')
+BY_TARGET = {call.target: call for call in CALLS}
 
 
-def answered(target: str, answer: object) -> dict[str, Any]:
-    return decode(target, json.dumps(answer).encode(), "n", TITLE)
+def answered(call: Call[T], answer: object) -> T:
+    return decode(call, json.dumps(answer).encode(), "n", TITLE)
 
 
 def captured() -> dict[str, Any]:
@@ -53,7 +58,7 @@ def captured() -> dict[str, Any]:
 
 def changed(value: object, *path: str | int) -> dict[str, Any]:
     """The captured facts with another value at a path."""
-    facts = copy.deepcopy(captured())
+    facts = captured()
     inner: Any = facts
     for key in path[:-1]:
         inner = inner[key]
@@ -64,9 +69,16 @@ def changed(value: object, *path: str | int) -> dict[str, Any]:
 def test_captured_answers_have_the_declared_shape() -> None:
     document = json.loads(CAPTURED.read_text())
     for facts in document["facts"].values():
-        assert answered(PROBE, facts) == facts
+        assert answered(PROBE, facts).gaps == {}
+        assert as_sent(answered(PROBE, facts)) == facts
     for answer in document["peers"].values():
-        assert answered("peers.peers", answer) == answer
+        assert as_sent(answered(PEERS, answer)) == answer
+
+
+def as_sent(answer: object) -> object:
+    """What was decoded, as JSON."""
+    adapter: TypeAdapter[object] = TypeAdapter(Any)
+    return adapter.dump_python(answer, mode="json", by_alias=True, exclude_unset=True)
 
 
 def test_this_machines_own_answer_has_the_declared_shape() -> None:
@@ -76,10 +88,9 @@ def test_this_machines_own_answer_has_the_declared_shape() -> None:
         "watch": [], "conf_file": "", "revision": None, "hub": {},
     }  # fmt: skip
     answer = probing.probe(request)
-    assert set(answer) <= {*GROUPS, *Scalars.model_fields}, "what has no shape is not checked"
-    checked = answered(PROBE, answer)
-    assert {g: why for g, why in checked["unread"].items() if g not in answer["unread"]} == {}
-    assert set(checked) - {"unread"} >= set(GROUPS) - set(answer["unread"])
+    fields = {field.alias or name for name, field in NodeFacts.model_fields.items()}
+    assert set(answer) <= fields, "what has no shape is not checked"
+    assert {*answered(PROBE, answer).gaps} == {*answer["unread"]}
 
 
 def test_what_other_functions_give_has_the_declared_shape(
@@ -115,22 +126,29 @@ def test_what_other_functions_give_has_the_declared_shape(
         ),
     }  # fmt: skip
     for target, answer in answers.items():
-        assert answered(target, answer) == json.loads(json.dumps(answer))
+        assert as_sent(answered(BY_TARGET[target], answer)) == json.loads(json.dumps(answer))
     assert checkpoint.checkpoint({"model": "a/hub-name"}) == {"is_path": False}
 
 
-def test_whatever_is_called_on_a_node_has_a_shape() -> None:
-    """And each shape belongs to a function that is there."""
-    package = Path(sparkctl.__file__).parent
-    modules = {path.stem for path in (package / "node").glob("*.py")}
-    named = {
-        f"{module}.{function}"
-        for path in package.rglob("*.py")
-        for module, function in TARGET.findall(path.read_text())
-        if module in modules
-        and isfunction(getattr(import_module(f"sparkctl.node.{module}"), function, None))
-    }
-    assert named == {*SHAPES, PROBE}
+def test_every_call_is_a_function_that_is_there_with_its_bounds() -> None:
+    for call in CALLS:
+        module, _, function = call.target.partition(".")
+        assert isfunction(getattr(import_module(f"sparkctl.node.{module}"), function, None))
+    # A node itself answers `lease.stale` in place of a call whose lease is no longer in force.
+    assert {*BY_TARGET} - {STALE_LEASE.target} == {*BOUNDS}
+    assert all(0 < bounds.timeout <= bounds.maximum for bounds in BOUNDS.values())
+
+
+def test_a_caller_may_shorten_a_call_and_not_go_beyond_its_maximum() -> None:
+    assert node_rpc.call("files.read", {}).timeout == BOUNDS["files.read"].timeout
+    assert node_rpc.call("files.read", {}, timeout=1).timeout == 1
+    with pytest.raises(ValueError, match=r"files\.read may take 60 s at most, got 61"):
+        node_rpc.call("files.read", {}, timeout=61)
+
+
+def test_whether_a_call_changes_the_node_is_declared_there() -> None:
+    assert node_rpc.call("files.write", {}).mutates
+    assert not node_rpc.call("files.read", {}).mutates
 
 
 HOSTILE = {
@@ -154,9 +172,9 @@ HOSTILE = {
 }
 
 
-def refused(target: str, stdout: bytes) -> None:
+def refused(call: Call[Any], stdout: bytes) -> None:
     with pytest.raises(CommandError) as caught:
-        decode(target, stdout, "spark-2", TITLE)
+        decode(call, stdout, "spark-2", TITLE)
     assert caught.value.node == "spark-2"
     assert len(caught.value.message) < 1500
 
@@ -172,19 +190,19 @@ def test_an_answer_is_as_deep_as_allowed_and_no_deeper() -> None:
             '"more": null', f'"more": {"[" * levels}{"]" * levels}'
         ).encode()  # fmt: skip
 
-    assert "more" in decode(PROBE, nested(DEPTH - 1), "n", TITLE)  # within the answer itself
+    assert decode(PROBE, nested(DEPTH - 1), "n", TITLE)  # within the answer itself
     with pytest.raises(CommandError, match="it is nested too deeply"):
         decode(PROBE, nested(DEPTH), "n", TITLE)
 
 
-@pytest.mark.parametrize("target", SHAPES)
-def test_every_function_refuses_what_is_no_object(target: str) -> None:
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: call.target)
+def test_every_function_refuses_what_is_no_object(call: Call[Any]) -> None:
     for stdout in HOSTILE.values():
         if not stdout.endswith(b"}"):
-            refused(target, stdout)
+            refused(call, stdout)
 
 
-MALFORMED = {
+MALFORMED: dict[str, Any] = {
     "net.enp1s0f0np0.mtu: expected a whole number": ("9k", "net", "enp1s0f0np0", "mtu"),
     "net.enp1s0f0np0.ipv4.0": ("999.1.1.1/99", "net", "enp1s0f0np0", "ipv4", 0),
     "ib.rocep1s0f0.ports: expected an object": ([], "ib", "rocep1s0f0", "ports"),
@@ -203,19 +221,51 @@ MALFORMED = {
 @pytest.mark.parametrize("reason", MALFORMED)
 def test_a_malformed_group_is_unread_and_the_others_count(reason: str) -> None:
     value, *path = MALFORMED[reason]
-    facts = answered(PROBE, changed(value, *path))  # type: ignore[arg-type]
-    group = str(path[0])
-    assert facts["unread"][group].startswith(f"malformed: {reason}")
-    assert set(facts["unread"]) == {group}
-    assert group not in facts
-    assert len(facts) == len(captured()) - 1
+    facts = answered(PROBE, changed(value, *path))
+    ((group, gap),) = facts.gaps.items()
+    assert (group, gap.kind) == (path[0], "malformed")
+    assert gap.reason.startswith(f"malformed: {reason}")
 
 
-def test_a_group_that_is_not_there_is_unread_and_a_reason_given_stays() -> None:
+def test_a_group_that_is_not_there_is_unread_with_the_reason_that_is_given() -> None:
     facts = captured()
-    del facts["ours"], facts["gpu"]
-    facts["unread"]["gpu"] = "TimeoutError: no answer"
-    assert answered(PROBE, facts)["unread"] == {"gpu": "TimeoutError: no answer", "ours": MISSING}
+    for group in ("ours", "gpu", "net"):
+        del facts[group]
+    facts["unread"]["gpu"] = {"reason": "no answer", "kind": "timeout"}
+    facts["unread"]["net"] = "OSError: gone"  # as before there were kinds
+    assert answered(PROBE, facts).gaps == {
+        "gpu": Unread("gpu", "no answer", "timeout"),
+        "net": Unread("net", "OSError: gone", "failed"),
+        "ours": Unread("ours", LEFT_OUT, "missing"),
+    }
+
+
+def test_what_is_unread_is_missing_where_facts_are_needed() -> None:
+    facts = answered(PROBE, changed("9k", "net", "lo", "mtu"))
+    with pytest.raises(Missing, match="net could not be read: malformed") as caught:
+        known(facts.net)
+    assert (caught.value.what, caught.value.kind) == ("net", "malformed")
+    assert known(facts.ib)
+    with pytest.raises(Missing, match=r"runtime\.python could not be read"):
+        required(None, "runtime.python")
+
+
+def test_facts_are_frozen() -> None:
+    facts = answered(PROBE, captured())
+    with pytest.raises(ValidationError):
+        facts.hostname = "other"
+
+
+def test_mypy_accepts_no_unread_group_where_facts_are_needed(tmp_path: Path) -> None:
+    source = tmp_path / "reads.py"
+    head = "from sparkctl.facts.node import NodeFacts\nfrom sparkctl.facts.unread import known\n"
+    source.write_text(head + "def f(facts: NodeFacts) -> int:\n    return len(facts.net)\n")
+    cache = ["--cache-dir", str(tmp_path / "cache")]
+    said, _, status = mypy.api.run(["--strict", *cache, str(source)])
+    assert status == 1
+    assert 'incompatible type "Mapping[str, Interface] | Unread"' in said
+    source.write_text(head + "def f(facts: NodeFacts) -> int:\n    return len(known(facts.net))\n")
+    assert mypy.api.run(["--strict", *cache, str(source)])[2] == 0
 
 
 @pytest.mark.parametrize("key", ["hostname", "user", "uid", "home", "time", "machine", "time_end"])
@@ -229,7 +279,7 @@ def test_without_what_every_answer_has_there_are_no_facts(key: str) -> None:
 def test_bytes_that_are_no_text_are_replaced() -> None:
     """Python on a node reads a variable in Latin-1 so."""
     facts = answered(PROBE, changed({"NCCL_DEBUG": "gr\udcfc\udcdfe 🙂"}, "settings", "session"))
-    assert facts["settings"]["session"] == {"NCCL_DEBUG": "gr\ufffd\ufffde 🙂"}
+    assert known(facts.settings).session == {"NCCL_DEBUG": "gr\ufffd\ufffde 🙂"}
 
 
 class Answering:
@@ -253,17 +303,10 @@ def session(stdout: bytes) -> Session:
 def test_asking_a_node_that_is_not_connected_gives_its_error() -> None:
     asking = session(b"{}")
     with pytest.raises(AuthError, match="spark-2: refused"):
-        asking.ask(asking.node("spark-2"), "verbs.counters", {}, mutates=False)
+        asking.ask(asking.node("spark-2"), COUNTERS, {})
     asking.pool.errors.clear()
     with pytest.raises(RemoteError, match="spark-2: not connected"):
-        asking.ask(asking.node("spark-2"), "verbs.counters", {}, mutates=False)
-
-
-def test_a_key_that_was_asked_for_and_is_not_there_is_an_error_of_its_node() -> None:
-    asking = session(b"greeting\n{}\n")
-    answer = asking.ask(asking.node("spark-1"), "files.read", {"names": []}, mutates=False)
-    with pytest.raises(Missing, match=r"spark-1: files\.read\.ray-token could not be read"):
-        answer["ray-token"]
+        asking.ask(asking.node("spark-2"), COUNTERS, {})
 
 
 def test_one_hostile_node_leaves_the_facts_of_the_other() -> None:
