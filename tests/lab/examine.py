@@ -38,8 +38,9 @@ def lasting(view: View) -> dict[str, Any]:
     """
     found = {}
     for name, facts in view.all_facts.items():
-        found[name] = {k: v for k, v in facts.items() if k not in MOVING}
+        shown = facts.model_dump(exclude={*MOVING})
+        found[name] = shown
         late = {"operstate": None, "ipv6": None}
-        found[name]["net"] = {i: {**n, **late} for i, n in facts["net"].items()}
-        found[name]["disk"] = {k: v["total"] for k, v in facts["disk"].items()}
+        found[name]["net"] = {i: {**n, **late} for i, n in shown["net"].items()}
+        found[name]["disk"] = {k: v["total"] for k, v in shown["disk"].items()}
     return found

@@ -59,7 +59,7 @@ def state(lab: Lab) -> dict[str, Any]:
         probed = session.probe(session.inventory.nodes)
     assert not probed.failed
     for name, facts in probed.ok.items():
-        found[f"{name}: facts"] = _steady(facts)
+        found[f"{name}: facts"] = _steady(facts.model_dump(by_alias=True))
     return found
 
 

@@ -193,10 +193,14 @@ def test_a_log_is_followed_until_ctrl_c(served: Cluster) -> None:
         bound.cancel()
 
 
+def generation(view: View) -> Generation:
+    return view.seen(view.looks.generation, "spark-1")
+
+
 def test_the_doctor_of_a_running_cluster_finds_nothing_wrong(served: Cluster) -> None:
     wrong, view = examine(served.inventory, skip=())
     assert wrong == set()
-    assert view.sources["generation"]["spark-1"]["tokens"] >= 1
+    assert (generation(view).answer.tokens or 0) >= 1
 
 
 def test_the_doctor_reads_the_environment_of_what_runs(served: Cluster, tmp_path: Path) -> None:
@@ -212,9 +216,9 @@ def test_a_wedged_engine_is_told_although_the_api_answers(served: Cluster) -> No
     try:
         wrong, view = examine(served.inventory)
         assert wrong == {("running.generation", "spark-1", "FAIL")}
-        health = view.sources["generation"]["spark-1"]["health"]
-        assert health["state"] == "wedged"
-        assert health["still_for"] < 10
+        health = generation(view).health
+        assert health.state == "wedged"
+        assert (health.still_for or 99) < 10
     finally:
         engine.heal(served.lab.base)
     assert examine(served.inventory)[0] == set()
@@ -236,7 +240,7 @@ def test_a_saturated_engine_is_busy_and_left_alone(served: Cluster) -> None:
         assert re.search(r"busy: 64 running, \d+ waiting, [\d.]+ tokens/s", again.stderr)
         wrong, view = examine(served.inventory)
         assert wrong == set()
-        assert view.sources["generation"]["spark-1"]["health"]["state"] == "busy"
+        assert generation(view).health.state == "busy"
     assert [p["pid"] for n in status(served)["nodes"] for p in n["processes"]] == before
 
 
@@ -248,9 +252,9 @@ def test_a_rank_that_hangs_is_reported_and_restarted_and_ctrl_c_says_what_is_dow
         served.on("spark-2", f"kill -STOP {rank}")
         wrong, view = examine(served.inventory)
         assert wrong == {("running.generation", "spark-1", "FAIL")}
-        health = view.sources["generation"]["spark-1"]["health"]
-        assert health["state"] == "wedged"
-        assert health["running"] > 0
+        health = generation(view).health
+        assert health.state == "wedged"
+        assert health.running
         assert status(served, code=1)["vllm"]["health"]["state"] == "wedged"
         restart, seen = until(served, "] start vLLM", "up")
     restart.send_signal(signal.SIGINT)

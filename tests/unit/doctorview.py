@@ -9,27 +9,24 @@ import json
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from sparkctl.doctor.looks import Api, EngineLog, Generation, Looks
 from sparkctl.doctor.runner import evaluate
 from sparkctl.doctor.snapshot import View
 from sparkctl.doctor.table import CHECKS
-from sparkctl.facts.calls import COMPLETION, COUNTERS, IMPORTS, PEERS, PROBE, RAY_TABLE
-from sparkctl.facts.decode import decode
+from sparkctl.facts.calls import COMPLETION, COUNTERS, IMPORTS, PEERS, RAY_TABLE
 from sparkctl.serving.inventory import parse
+from tests.unit.answers import all_facts, decoded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sparkctl.doctor.finding import Finding
     from sparkctl.errors import SparkctlError
-    from sparkctl.facts.calls import Call
-    from sparkctl.facts.node import NodeFacts
     from sparkctl.inventory.layers import Layer
     from sparkctl.inventory.models import Inventory, Node
 
-T = TypeVar("T")
 CAPTURED = Path(__file__).parents[1] / "fixtures/facts/lab-pair.json"
 INVENTORY = """\
 cluster: lab
@@ -69,7 +66,7 @@ class Answers:
             login=self.login,
             errors=self.errors,
             unreadable=self.unreadable,
-            all_facts={name: node_facts(answer, name) for name, answer in self.facts.items()},
+            all_facts=all_facts(self.facts),
             asked=self.asked,
             looks=Looks(
                 peers=self._each("peers", lambda a: decoded(PEERS, a)),
@@ -84,16 +81,6 @@ class Answers:
 
     def _each(self, source: str, make: Any) -> dict[str, Any]:
         return {name: make(answer) for name, answer in self.looks.get(source, {}).items()}
-
-
-def node_facts(answer: dict[str, Any], name: str = "spark-1") -> NodeFacts:
-    """A probe's answer, decoded."""
-    return decoded(PROBE, answer, name)
-
-
-def decoded(call: Call[T], answer: object, name: str = "spark-1") -> T:
-    """An answer as it is after its way over the wire."""
-    return decode(call, json.dumps(answer).encode(), name, "a test's answer")
 
 
 def generation(answer: dict[str, Any]) -> Generation:

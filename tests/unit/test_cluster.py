@@ -9,14 +9,15 @@ import pytest
 
 from sparkctl.cluster import status
 from sparkctl.cluster.difference import compare
-from sparkctl.cluster.known import Missing, guarded
 from sparkctl.cluster.record import make, text
 from sparkctl.cluster.session import Session
 from sparkctl.cluster.up import doubtful, report
 from sparkctl.cluster.wish import Wish, make_wish
 from sparkctl.errors import PreflightError
+from sparkctl.facts.unread import Missing
 from sparkctl.remote.pool import Pool
 from sparkctl.serving.inventory import parse
+from tests.unit.answers import all_facts, device, interface, process
 from tests.unit.test_inventory import GOOD
 
 if TYPE_CHECKING:
@@ -32,34 +33,38 @@ PAIRS = (
 def facts(number: int, names: tuple[tuple[str, str, str], ...] = PAIRS) -> dict[str, Any]:
     """A healthy node's facts, as the probe gives them."""
     net = {
-        netdev: {"mtu": 9000, "phys_port_name": "p0", "pci": pci,
-                 "ipv4": [f"192.168.{100 + half}.{10 + number}/24"]}
+        netdev: interface(f"192.168.{100 + half}.{10 + number}/24", pci=pci)
         for half, (netdev, _, pci) in enumerate(names)
-    }  # fmt: skip
-    ib = {
-        hca: {"netdevs": [netdev], "pci": pci, "ports": {"1": {"state": "ACTIVE", "gids": []}}}
-        for netdev, hca, pci in names
     }
-    runtime = {"exists": True, "venv": "/opt/v", "python": "3.12.3",
-               "programs": {"ray": True, "vllm": True},
-               "versions": {"ray": "2.60.0", "vllm": "0.33.0"}}  # fmt: skip
+    runtime = {
+        "exists": True,
+        "venv": "/opt/v",
+        "python": "3.12.3",
+        "programs": {"ray": True, "vllm": True},
+        "versions": {"ray": "2.60.0", "vllm": "0.33.0"},
+    }
+    config = {"path": "/models/m/config.json", "error": None, "model_type": None}
+    state = {"exists": False, "path": "/home/u/.sparkctl/lab", "temp_dir": False, "lease": None}
     return {
-        "home": "/home/u", "net": net, "ib": ib, "runtime": runtime, "ports": [], "ours": [],
-        "model_config": {"path": "/models/m/config.json", "error": None, "model_type": None,
-                         "architectures": ["MiniMaxM2ForCausalLM"]},
-        "model": {"is_path": True, "path": "/models/m", "exists": True, "config": True,
-                  "shards": 1},
-        "state": {"files": {"applied.json": None}},
-    }  # fmt: skip
+        "home": "/home/u",
+        "net": net,
+        "ib": {hca: device(netdev, pci) for netdev, hca, pci in names},
+        "runtime": runtime,
+        "ports": [],
+        "ours": [],
+        "model_config": {**config, "architectures": ["MiniMaxM2ForCausalLM"]},
+        "state": {**state, "files": {"applied.json": None}},
+        "unread": {},
+    }
 
 
 def running(wish: Wish, known: dict[str, Any]) -> dict[str, Any]:
     """The same nodes with everything of the wish running."""
     for name, part in wish.nodes.items():
         programs = ["raylet"] + (["gcs_server"] if part.vllm_argv else [])
-        ours = [{"role": "ray", "command": f"/ray/{p} --x", "pid": 1} for p in programs]
+        ours = [process("ray", f"/ray/{p} --x") for p in programs]
         if part.vllm_argv:
-            ours.append({"role": "vllm", "command": "python /v/vllm serve m", "pid": 2})
+            ours.append(process("vllm", "python /v/vllm serve m", pid=2))
         started = {"ray": part.ray_argv, "vllm": part.vllm_argv}
         applied = {unit: make("r1", argv, part.values) for unit, argv in started.items()}
         known[name]["ours"] = ours
@@ -74,7 +79,7 @@ def known() -> dict[str, Any]:
 
 @pytest.fixture
 def wish(known: dict[str, Any]) -> Wish:
-    return make_wish(CLUSTER, [], known)
+    return make_wish(CLUSTER, [], all_facts(known))
 
 
 def changes(
@@ -146,7 +151,7 @@ def test_a_lost_record_is_said_to_be_one(wish: Wish, known: dict[str, Any]) -> N
 def test_a_worker_may_be_called_vllm(known: dict[str, Any]) -> None:
     cluster = parse(GOOD.replace("spark-2", "vllm").encode(), "x")
     both = {"spark-1": known["spark-1"], "vllm": known["spark-2"]}
-    wish = make_wish(cluster, [], both)
+    wish = make_wish(cluster, [], all_facts(both))
     live = running(wish, both)
     assert changes(wish, live, vllm="no completion") == ["restart vLLM spark-1"]
     found = compare(wish, live, unsound={"vllm": "dead in Ray"})
@@ -158,7 +163,7 @@ def test_a_worker_may_be_called_vllm(known: dict[str, Any]) -> None:
 
 def test_names_that_differ_between_the_nodes_are_derived_by_each(known: dict[str, Any]) -> None:
     odd = (("eth5", "mlx5_0", "0000:01:00.1"), ("eth6", "mlx5_2", "0002:01:00.1"))
-    made = make_wish(CLUSTER, [], {**known, "spark-2": facts(2, odd)})
+    made = make_wish(CLUSTER, [], all_facts({**known, "spark-2": facts(2, odd)}))
     assert made.nodes["spark-2"].values["NCCL_IB_HCA"] == "mlx5_0,mlx5_2"
     assert made.nodes["spark-1"].values["NCCL_IB_HCA"] == "rocep1s0f0,roceP2p1s0f0"
     assert made.ray_nodes == {"192.168.100.11": 1.0, "192.168.100.12": 1.0}
@@ -179,7 +184,7 @@ def with_node(extra: str) -> Inventory:
 )
 def test_explicit_fabric_values_are_checked(extra: str, said: str, known: dict[str, Any]) -> None:
     with pytest.raises(PreflightError, match=said) as caught:
-        make_wish(with_node(extra), [], known)
+        make_wish(with_node(extra), [], all_facts(known))
     assert caught.value.exit_code == 3
     assert caught.value.hint
 
@@ -187,14 +192,14 @@ def test_explicit_fabric_values_are_checked(extra: str, said: str, known: dict[s
 def test_no_cable_is_told(known: dict[str, Any]) -> None:
     known["spark-2"]["ib"] = {}
     with pytest.raises(PreflightError, match="no RDMA device"):
-        make_wish(CLUSTER, [], known)
+        make_wish(CLUSTER, [], all_facts(known))
 
 
 def test_a_doubtful_setting_of_every_node_is_told_once(known: dict[str, Any]) -> None:
     doubted = parse((GOOD + 'env: {set: {NCCL_IB_DISABLE: "1"}}\n').encode(), "x")
-    (told,) = doubtful(make_wish(doubted, [], known))
+    (told,) = doubtful(make_wish(doubted, [], all_facts(known)))
     assert told.startswith("NCCL_IB_DISABLE: ")
-    assert doubtful(make_wish(CLUSTER, [], known)) == []
+    assert doubtful(make_wish(CLUSTER, [], all_facts(known))) == []
 
 
 def test_only_the_heads_architecture_decides_and_its_home_is_the_models(
@@ -203,13 +208,13 @@ def test_only_the_heads_architecture_decides_and_its_home_is_the_models(
     cluster = parse(GOOD.replace("/models/m", "~/m").encode(), "x")
     known["spark-2"] |= {"home": "/home/other"}
     known["spark-2"]["model_config"]["architectures"] = ["Qwen3ForCausalLM"]
-    made = make_wish(cluster, [], known)
+    made = make_wish(cluster, [], all_facts(known))
     assert made.recipe.name == "minimax-m2"
     assert made.head.vllm_argv[2] == "/home/u/m"
     assert made.nodes["spark-2"].vllm_argv == ()
     # The API lists what `vllm serve` was given.
-    session = Session(cluster, Path(), Pool(cluster), facts=known)
-    assert report(session, compare(made, known), {}).model == "/home/u/m"
+    session = Session(cluster, Path(), Pool(cluster), facts=all_facts(known))
+    assert report(session, compare(made, session.facts), {}).model == "/home/u/m"
 
 
 def test_an_architecture_that_could_not_be_read_is_not_taken_for_another(
@@ -218,7 +223,7 @@ def test_an_architecture_that_could_not_be_read_is_not_taken_for_another(
     """A running model would be restarted without its recipe."""
     del known["spark-1"]["model_config"]
     known["spark-1"]["unread"] = {"model_config": "TimeoutError: no answer within 6 s"}
-    unread = {name: guarded(facts, name) for name, facts in known.items()}
+    unread = all_facts(known)
     with pytest.raises(Missing, match="model_config could not be read: TimeoutError"):
         make_wish(CLUSTER, [], unread)
     named = parse((GOOD + "  recipe: minimax-m2\n").encode(), "x")
@@ -227,8 +232,7 @@ def test_an_architecture_that_could_not_be_read_is_not_taken_for_another(
 
 def test_a_models_disk_that_hangs_does_not_hide_ray_from_status(known: dict[str, Any]) -> None:
     del known["spark-1"]["model_config"]
-    facts = {name: guarded(found, name) for name, found in known.items()}
-    session = Session(CLUSTER, Path(), Pool(CLUSTER), facts=facts)
+    session = Session(CLUSTER, Path(), Pool(CLUSTER), facts=all_facts(known))
     assert status._wish(session, set()).ray_address == "192.168.100.11:6379"
 
 
@@ -238,5 +242,5 @@ def test_rays_authentication_is_the_same_everywhere_whatever_a_home_holds(
 ) -> None:
     cluster = parse(f"{GOOD}ray: {{auth: '{auth}'}}\n".encode(), "x")
     known = {n.name: facts(i) for i, n in enumerate(cluster.nodes, 1)}
-    for part in make_wish(cluster, [], known).nodes.values():
+    for part in make_wish(cluster, [], all_facts(known)).nodes.values():
         assert part.values["RAY_AUTH_MODE"] == mode

@@ -16,6 +16,7 @@ from sparkctl.serving.commandline import (
 )
 from sparkctl.serving.inventory import parse
 from sparkctl.serving.recipe import choose_recipe
+from tests.unit.answers import config_json
 from tests.unit.test_inventory import GOOD
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def inventory(extra: str = "") -> Inventory:
 
 def line(loaded: Inventory, *architectures: str) -> str:
     """vLLM's command line where the model's config.json names these."""
-    found = {"path": "/models/m/config.json", "architectures": architectures, "error": "gone"}
+    found = config_json(*architectures, error="gone")
     return shlex.join(vllm_argv(loaded, choose_recipe(loaded.vllm, found), "/home/u"))
 
 

@@ -15,16 +15,20 @@ from sparkctl.cluster.apiview import recorded_base
 from sparkctl.cluster.session import Session
 from sparkctl.cluster.wish import make_wish
 from sparkctl.errors import ServingError, UsageError
+from sparkctl.facts.calls import COMPLETION
 from sparkctl.serving.inventory import parse
+from tests.unit.answers import all_facts, decoded
 from tests.unit.test_cluster import CLUSTER, facts, running
 from tests.unit.test_inventory import GOOD
 from tests.unit.test_run import Told
 
 if TYPE_CHECKING:
+    from sparkctl.facts.answers import Completion
+    from sparkctl.facts.calls import Call
     from sparkctl.inventory.models import Inventory
 
 OTHER = parse((GOOD + "  port: 31000\n").encode(), "x")
-SERVES = {"models": ["m"], "tokens": 4, "health": {"state": "generating"}}
+SERVES = {"models": ["m"], "tokens": 4, "seconds": 0.1, "health": {"state": "generating"}}
 
 
 def outlook(
@@ -36,21 +40,22 @@ def outlook(
     # It takes the options that the real one has and needs none; no connection is looked at.
     class Asking(Session):
         def ask(  # type: ignore[override]
-            self, _: Any, target: str, request: dict[str, Any], **__: Any
-        ) -> dict[str, Any]:
-            assert target == "completion.ask"
+            self, _: Any, call: Call[Completion], request: dict[str, Any], **__: Any
+        ) -> Completion:
+            assert call is COMPLETION
             asked.append(request["base"])
-            return answer
+            health = {"still_for": 60.0, **answer["health"]}
+            return decoded(COMPLETION, {"models": [], **answer, "health": health})
 
     session = Asking(inventory, Path(), None)  # type: ignore[arg-type]  # as above
-    session.facts = known
+    session.facts = all_facts(known)
     return cluster.outlook(session, Told()), asked
 
 
 @pytest.fixture
 def known() -> dict[str, Any]:
     both = {"spark-1": facts(1), "spark-2": facts(2)}
-    return running(make_wish(CLUSTER, [], both), both)
+    return running(make_wish(CLUSTER, [], all_facts(both)), both)
 
 
 def test_a_changed_port_asks_the_model_where_it_was_started(known: dict[str, Any]) -> None:
@@ -108,7 +113,7 @@ def test_ranks_on_other_nodes_than_planned_are_an_error_and_end_nothing(
             return {"raytable.table": table}[target]
 
     session = Misplaced(CLUSTER, Path(), None)  # type: ignore[arg-type]  # see above
-    session.facts = known
+    session.facts = all_facts(known)
     with pytest.raises(ServingError, match="the ranks are not where the plan has them") as caught:
         cluster.outlook(session, Told())
     assert caught.value.node == "spark-1"

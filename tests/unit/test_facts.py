@@ -6,7 +6,7 @@ import json
 from importlib import import_module
 from inspect import isfunction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import mypy.api
 import pytest

@@ -9,9 +9,11 @@ import pytest
 
 from sparkctl.cluster import health
 from sparkctl.errors import CommandError, ServingError
+from sparkctl.facts.answers import Completion, Health, Started
 from sparkctl.node.vitals import Look, Watch, describe
 from sparkctl.node.vitals import parse as samples
 from sparkctl.serving.inventory import parse
+from tests.unit.answers import decoded
 from tests.unit.openai import metrics
 from tests.unit.test_inventory import GOOD
 
@@ -25,9 +27,9 @@ def session(answer: dict[str, Any]) -> tuple[Any, list[dict[str, Any]]]:
     """A session whose head answers so, and the requests and bounds that it gets."""
     asked: list[dict[str, Any]] = []
 
-    def ask(_node: Any, _target: str, request: dict[str, Any], **options: Any) -> dict[str, Any]:
+    def ask(_node: Any, call: Call[T], request: dict[str, Any], **options: Any) -> T:
         asked.append({**request, "bound": options["timeout"]})
-        return answer
+        return decoded(call, answer if answer.get("error") else {"models": [], **answer})
 
     return SimpleNamespace(inventory=parse(GOOD.encode(), "x"), ask=ask), asked
 
@@ -142,7 +144,7 @@ def test_each_asks_with_its_own_bounds() -> None:
 
 def test_a_first_completion_names_the_process_that_was_started() -> None:
     known, asked = session({"health": BUSY})
-    health.first(known, {"pid": 7, "started": 99, "log": "x"})
+    health.first(known, Started(pid=7, started=99, log="x", offset=0))
     (request,) = asked
     assert (request["pid"], request["started"]) == (7, 99)
     # The API's answers have `timeout`, and the completion has it after them.
@@ -158,10 +160,10 @@ def test_a_look_for_consent_waits_for_a_wedge_and_not_for_an_answer() -> None:
 
 
 def test_tokens_of_others_count_as_generated() -> None:
-    assert health.generates({"tokens": 4})
-    assert health.generates({"health": BUSY})
-    assert not health.generates({"health": WEDGED})
-    assert not health.generates({"error": "refused"})
+    assert health.generates(Completion(models=(), tokens=4, seconds=0.1))
+    assert health.generates(Completion(models=(), health=Health(**BUSY)))
+    assert not health.generates(Completion(models=(), health=Health(**WEDGED)))
+    assert not health.generates(Completion(error="refused"))
 
 
 def test_an_answer_without_the_engines_health_is_no_health() -> None:

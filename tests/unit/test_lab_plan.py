@@ -16,6 +16,7 @@ from sparkctl.lab.spec import IMITATED, MAX_NODES, NodeSpec, prefix
 from sparkctl.serving.commandline import vllm_argv
 from sparkctl.serving.inventory import parse
 from sparkctl.serving.recipe import choose_recipe
+from tests.unit.answers import config_json
 
 
 def nodes(count: int, base: str = "/var/lib/lab") -> list[NodeSpec]:
@@ -66,7 +67,7 @@ def test_the_inventory_is_one_that_the_other_commands_take(count: int, parallel:
 def test_the_labs_model_is_served_with_the_recipe_of_its_architecture() -> None:
     text = inventory.text(nodes(2), base=Path("/lab"), runtime=Path("/runtime"))
     loaded = parse(text.encode(), "inventory.yaml")
-    found = {"path": "/lab/model/config.json", "architectures": config()["architectures"]}
+    found = config_json(*config()["architectures"])
     # The CPU build takes --kv-cache-dtype and does not use it; --attention-backend it has not.
     assert shlex.join(vllm_argv(loaded, choose_recipe(loaded.vllm, found), "/root")) == (
         "/runtime/bin/vllm serve /lab/model --host 0.0.0.0 --port 30000"

@@ -341,7 +341,7 @@ def made(tmp_path: Path) -> Session:
 
 def write(session: Session, node: int = 0) -> None:
     request: dict[str, Any] = {"files": {"a": "1"}}
-    session.ask(session.inventory.nodes[node], "files.write", request)
+    session.ask(session.inventory.nodes[node], WRITE_FILES, request)
 
 
 def test_a_call_that_changes_a_node_needs_the_lease(session: Session) -> None:
@@ -428,11 +428,11 @@ def test_a_node_that_is_slow_lets_the_lease_of_no_other_expire(
     go_on, renewed = threading.Event(), threading.Semaphore(0)
     ask = session.ask
 
-    def slow(node: Any, target: str, request: dict[str, Any], **options: Any) -> dict[str, Any]:
-        if target == "lease.renew" and node.name == second.name:
+    def slow(node: Any, call: Call[T], request: dict[str, Any], **options: Any) -> T:
+        if call is RENEW_LEASE and node.name == second.name:
             assert go_on.wait(60)
-        answer = ask(node, target, request, **options)
-        if target == "lease.renew" and node.name == first.name:
+        answer = ask(node, call, request, **options)
+        if call is RENEW_LEASE and node.name == first.name:
             renewed.release()
         return answer
 
@@ -446,7 +446,7 @@ def test_a_node_that_is_slow_lets_the_lease_of_no_other_expire(
 def test_every_node_that_fails_is_named(session: Session) -> None:
     for connection in session.pool.connections.values():
         connection.down = True  # type: ignore[attr-defined]  # Here, see above
-    result = session.ask_all(session.inventory.nodes, "lease.take", lambda _: {}, leased=False)
+    result = session.ask_all(session.inventory.nodes, TAKE_LEASE, lambda _: {}, leased=False)
     said = str(combined(result.failed))
     assert said.startswith("2 nodes failed:")
     assert "spark-1: connection lost" in said

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sparkctl.cluster.placement import misplaced, placements, planned_ranks
+from sparkctl.facts.answers import RayTable
+from sparkctl.facts.calls import RAY_TABLE
 from sparkctl.serving.inventory import parse
+from tests.unit.answers import decoded
 from tests.unit.test_inventory import GOOD
 
 if TYPE_CHECKING:
@@ -21,7 +24,7 @@ def inventory(extra: str = "", *, gpus: str = "auto") -> Inventory:
     return parse((GOOD + extra + f"ray: {{num_gpus: {gpus}}}\n").encode(), "x")
 
 
-def table(*bundles: str, state: str = "CREATED", older: tuple[str, ...] = ()) -> dict[str, Any]:
+def table(*bundles: str, state: str = "CREATED", older: tuple[str, ...] = ()) -> RayTable:
     """Ray's answer (Ray 2.60): nodes, and a group of one-GPU bundles on the nodes of these ids."""
 
     def group(state: str, ids: tuple[str, ...]) -> dict[str, Any]:
@@ -29,9 +32,13 @@ def table(*bundles: str, state: str = "CREATED", older: tuple[str, ...] = ()) ->
         return {"state": state, "bundles": placed, "gpus": dict.fromkeys(placed, 1.0)}
 
     nodes = [
-        {"id": i, "address": a, "alive": True, "gpus": 1.0} for i, a in (("a", ONE), ("b", TWO))
+        {"id": i, "address": a, "hostname": i, "alive": True, "gpus": 1.0}
+        for i, a in (("a", ONE), ("b", TWO))
     ]
-    return {"nodes": nodes, "groups": [group("REMOVED", older), group(state, bundles)]}
+    groups = [group("REMOVED", older), group(state, bundles)]
+    found = decoded(RAY_TABLE, {"nodes": nodes, "groups": groups, "missing": [], "ray": "2.60.0"})
+    assert isinstance(found, RayTable)
+    return found
 
 
 def test_the_plan_fills_the_head_then_the_workers_in_order() -> None:

@@ -12,6 +12,7 @@ from sparkctl.inventory.layers import parse_layer
 from sparkctl.output.plan import env_document, env_lines, plan_document, plan_lines
 from sparkctl.secret.value import revealed
 from sparkctl.serving.inventory import parse
+from tests.unit.answers import all_facts
 from tests.unit.test_cluster import facts
 
 MARK = "Zq7"  # at both ends of a secret, so that no part of one may be left
@@ -45,7 +46,7 @@ def wish(text: str, url: str, key: str) -> Wish:
     }  # fmt: skip
     layer = parse_layer("x.env", f"DB_PASS={url}\nhttps_proxy=http://bob:{url}@proxy\nA=1")
     known = {"spark-1": facts(1), "spark-2": facts(2)}
-    return make_wish(parse(json.dumps(inventory).encode(), "x"), [layer], known)
+    return make_wish(parse(json.dumps(inventory).encode(), "x"), [layer], all_facts(known))
 
 
 @given(ANY, URL, KEY)

@@ -8,27 +8,26 @@ import pytest
 
 from sparkctl.inventory.models import Vllm
 from sparkctl.serving.recipe import BASE, MINIMAX_M2, RECIPES, REMOTE_CODE, Choice, choose_recipe
+from tests.unit.answers import config_json
 
 MINIMAX = ["MiniMaxM2ForCausalLM"]
 PATH, HUB = "/models/m", "MiniMaxAI/MiniMax-M2"
 
 
 def chosen(model: str, recipe: str, architectures: list[str] | None) -> Choice:
-    found: dict[str, Any] = {
-        "path": "/m/config.json", "architectures": architectures, "model_type": None,
-        "error": None if architectures else "it is not in the hub cache /c",
-    }  # fmt: skip
+    error = None if architectures else "it is not in the hub cache /c"
+    found = config_json(*(architectures or ()), error=error)
     return choose_recipe(Vllm(model=model, recipe=recipe), found)
 
 
 @pytest.mark.parametrize(
     ("recipe", "architectures", "said"),
     [
-        ("auto", MINIMAX, "recipe minimax-m2: /m/config.json names MiniMaxM2ForCausalLM"),
+        ("auto", MINIMAX, "recipe minimax-m2: /models/m/config.json names MiniMaxM2ForCausalLM"),
         ("auto", ["Draft", *MINIMAX],
-         "recipe minimax-m2: /m/config.json names Draft, MiniMaxM2ForCausalLM"),
+         "recipe minimax-m2: /models/m/config.json names Draft, MiniMaxM2ForCausalLM"),
         ("auto", ["Qwen3ForCausalLM"],
-         "no recipe: none is known for Qwen3ForCausalLM (/m/config.json)"),
+         "no recipe: none is known for Qwen3ForCausalLM (/models/m/config.json)"),
         ("auto", None,
          "no recipe: it is not in the hub cache /c; set vllm.recipe (minimax-m2 or none)"),
         ("none", MINIMAX, "no recipe: vllm.recipe is none"),

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from sparkctl.cluster.record import SCHEMA, digest, make, records, text
+from sparkctl.facts.unread import Missing
+from tests.unit.answers import node_facts
+
+if TYPE_CHECKING:
+    from sparkctl.facts.node import NodeFacts
 
 ARGV = ("/v/bin/vllm", "serve", "m", "--max-num-seqs", "64", "--trust-remote-code")
 ENV = {"NCCL_IB_HCA": "a,b", "HF_TOKEN": "hf_planted_secret_1"}
 
 
-def facts(written: str | None) -> dict[str, Any]:
-    return {"state": {"files": {"applied.json": written}}}
+def facts(written: str | None) -> NodeFacts:
+    state = {"exists": True, "path": "/s", "temp_dir": False, "lease": None}
+    return node_facts({"state": {**state, "files": {"applied.json": written}}})
 
 
 def test_it_comes_back_and_holds_no_secret() -> None:
@@ -67,3 +73,10 @@ def test_an_older_sparkctls_digests_still_compare() -> None:
 )
 def test_what_cannot_be_understood_is_no_record(written: str | None) -> None:
     assert records(facts(written)) == {}
+
+
+def test_a_record_that_could_not_be_read_is_missing_and_not_empty() -> None:
+    state = {"exists": True, "path": "/s", "temp_dir": False, "lease": None, "files": {}}
+    for answer in ({}, {"state": state}):
+        with pytest.raises(Missing):
+            records(node_facts(answer))

@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from sparkctl.cluster.status import NodeStatus, Status
+from sparkctl.cluster.status import NodeStatus, Running, Status
 from sparkctl.doctor.finding import Evidence, Finding, Severity
 from sparkctl.doctor.remedy import Remedy
 from sparkctl.output import status as report
@@ -34,7 +34,7 @@ def nodes(*names: str) -> list[NodeStatus]:
             ranks=1,
             gpu="NVIDIA GB10",
             memory_available=100 * 2**30,
-            processes=[{"since": SINCE}],
+            processes=[Running(1, "ray", SINCE, "r", "raylet")],
         )
         for name in names
     ]

@@ -20,9 +20,12 @@ from sparkctl.cluster.lease import hold
 from sparkctl.cluster.run import Run, Step, perform, undo
 from sparkctl.cluster.watch import watch_start
 from sparkctl.errors import LeaseLostError, RemoteError, ServingError
+from sparkctl.facts.answers import Started
+from sparkctl.facts.calls import COMPLETION
 from sparkctl.output.reporter import Surviving
 from sparkctl.remote.fanout import GroupResult
 from sparkctl.serving.inventory import parse
+from tests.unit.answers import decoded, node_facts
 from tests.unit.test_inventory import GOOD
 
 if TYPE_CHECKING:
@@ -219,12 +222,13 @@ def watching(
     session = SimpleNamespace(
         inventory=inventory,
         lease=None,
-        facts={head: {"state": {"exists": True}}},
+        facts={head: node_facts({"state": STATE})},
         pool=SimpleNamespace(connections={head: SimpleNamespace(stream=stream)}),
-        ask=lambda *_, **__: (
-            {"health": {"state": "generating"}}
+        ask=lambda *_, **__: decoded(
+            COMPLETION,
+            {"models": [], "health": {"state": "generating"}}
             if answer is None
-            else {"error": answer, "health": {"state": state}}
+            else {"error": answer, "health": {"state": state, "still_for": 60.0}},
         ),
     )
     return make(session)
@@ -237,7 +241,14 @@ def failure(run: Run) -> ServingError:
     return caught.value
 
 
-STARTED = {"pid": 1, "started": 1, "offset": 0, "log": "vllm.log"}
+STARTED = Started(pid=1, started=1, offset=0, log="vllm.log")
+STATE: dict[str, Any] = {
+    "exists": True,
+    "path": "/s",
+    "temp_dir": True,
+    "lease": None,
+    "files": {},
+}
 READY = {"text": "INFO:     Application startup complete.\n"}
 
 
@@ -372,7 +383,8 @@ def test_the_log_of_a_failed_first_start_is_kept_here_for_the_undo_removes_it(
     assert list(tmp_path.iterdir()) == []
     for _ in range(12):
         run, told = watching(*({"text": f"line {n}\n"} for n in range(100)), {"exited": 1})
-        run.session.facts[run.session.inventory.head.name]["state"]["exists"] = False
+        absent = node_facts({"state": {**STATE, "exists": False}})
+        run.session.facts[run.session.inventory.head.name] = absent
         failure(run)
     assert len([*(tmp_path / "sparkctl").iterdir()]) == 10
     path = Path(told.said[-1].removeprefix("vLLM's log is kept in ").partition(":")[0])

@@ -13,6 +13,7 @@ from sparkctl.secret.value import Secret, revealed
 from sparkctl.serving.inventory import parse
 from sparkctl.serving.recipe import Choice
 from sparkctl.serving.rules import warnings
+from tests.unit.answers import all_facts
 from tests.unit.test_cluster import facts
 from tests.unit.test_inventory import GOOD, problems
 
@@ -22,7 +23,7 @@ NO_RECIPE = Choice(None, "none")
 
 def wish(extra: str, *layers: Layer) -> Wish:
     known = {"spark-1": facts(1), "spark-2": facts(2)}
-    return make_wish(parse((GOOD + extra).encode(), "x"), list(layers), known)
+    return make_wish(parse((GOOD + extra).encode(), "x"), list(layers), all_facts(known))
 
 
 def test_the_api_key_is_in_the_heads_environment_and_in_no_argv() -> None:

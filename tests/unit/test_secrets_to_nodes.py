@@ -16,6 +16,8 @@ from sparkctl.cluster.wish import make_wish
 from sparkctl.node import launch
 from sparkctl.remote.fanout import each
 from sparkctl.serving.inventory import parse
+from tests.unit.answers import all_facts, decoded, node_facts, process
+from tests.unit.doctorview import captured
 from tests.unit.test_cluster import facts
 from tests.unit.test_doctor_collect import Asked as Reached
 from tests.unit.test_inventory import GOOD
@@ -23,10 +25,18 @@ from tests.unit.test_inventory import GOOD
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sparkctl.facts.calls import Call
     from sparkctl.inventory.models import Node
 
 PW = "Pw-Of-Theirs"
 ARGUMENTS = f"  arguments: {{api-key: {PW}1, otlp-traces-endpoint: 'http://bob:{PW}2@h'}}\n"
+
+
+ANSWERS = {
+    "launch.run": {"status": 0, "tail": []},
+    "launch.start": {"pid": 7, "started": 1, "log": "vllm.log", "offset": 0},
+    "files.read": {"applied.json": None, "ray-token": "t"},
+}
 
 
 class Asked:
@@ -34,20 +44,21 @@ class Asked:
 
     def __init__(self) -> None:
         self.inventory = parse((GOOD + ARGUMENTS).encode(), "x")
-        self.facts = {n.name: facts(i) for i, n in enumerate(self.inventory.nodes, 1)}
-        for found in self.facts.values():
+        known = {n.name: facts(i) for i, n in enumerate(self.inventory.nodes, 1)}
+        for found in known.values():
             found["state"]["exists"] = True
+        self.facts = all_facts(known)
         self.requests: dict[tuple[str, str], dict[str, Any]] = {}
 
     def node(self, name: str) -> Node:
         return next(n for n in self.inventory.nodes if n.name == name)
 
-    def ask(self, node: Node, target: str, request: dict[str, Any], **_: Any) -> dict[str, Any]:
-        self.requests[node.name, target] = json.loads(json.dumps(request))
-        return {"status": 0, "applied.json": None, "ray-token": "t"}
+    def ask(self, node: Node, call: Call[Any], request: dict[str, Any], **_: Any) -> Any:
+        self.requests[node.name, call.target] = json.loads(json.dumps(request))
+        return decoded(call, ANSWERS.get(call.target, {"changed": []}))
 
-    def ask_all(self, nodes: Any, target: str, request: Any, **_: Any) -> Any:
-        return each(list(nodes), lambda n: self.ask(n, target, request(n)), key=lambda n: n.name)
+    def ask_all(self, nodes: Any, call: Call[Any], request: Any, **_: Any) -> Any:
+        return each(list(nodes), lambda n: self.ask(n, call, request(n)), key=lambda n: n.name)
 
 
 def run() -> tuple[Run, Asked]:
@@ -95,9 +106,9 @@ def test_the_logs_header_is_what_may_be_shown(
 def test_status_shows_a_command_line_without_its_secrets() -> None:
     session = Reached()
     command = f"python vllm serve m --api-key {PW} --otlp http://bob:{PW}@h --port 1"
-    ours = [{"pid": 1, "role": "vllm", "command": command, "since": 1.0, "run": "r"}]
-    session.facts["spark-1"] = {**session.facts["spark-1"], "ours": ours}
-    (process,) = status(session).nodes[0].processes
-    assert process["command"] == (
+    answer = captured()["facts"]["spark-1"]
+    session.facts["spark-1"] = node_facts({**answer, "ours": [process("vllm", command)]})
+    (shown,) = status(session).nodes[0].processes
+    assert shown.command == (
         "python vllm serve m --api-key **** --otlp http://****@h --port 1"
     )

@@ -8,6 +8,7 @@ from sparkctl.serving import rules
 from sparkctl.serving.environment import BUILT_IN
 from sparkctl.serving.inventory import parse
 from sparkctl.serving.recipe import choose_recipe
+from tests.unit.answers import config_json
 from tests.unit.test_inventory import GOOD
 
 
@@ -15,7 +16,7 @@ def warnings(text: str, environment: dict[str, str], *architectures: str) -> lis
     """Of an inventory whose model's config.json names these; of none: MiniMax-M2's."""
     loaded = parse(text.encode(), "x")
     named = architectures or ("MiniMaxM2ForCausalLM",)
-    recipe = choose_recipe(loaded.vllm, {"path": "/models/m/config.json", "architectures": named})
+    recipe = choose_recipe(loaded.vllm, config_json(*named))
     return rules.warnings(loaded, environment, recipe)
 
 
