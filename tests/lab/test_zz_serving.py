@@ -26,6 +26,8 @@ from tests.lab.examine import examine
 from tests.lab.streams import streams
 
 if TYPE_CHECKING:
+    from sparkctl.doctor.looks import Generation
+    from sparkctl.doctor.snapshot import View
     from collections.abc import Iterator
     from pathlib import Path
 

@@ -86,7 +86,7 @@ def changes(
     wish: Wish, known: dict[str, Any], vllm: str | None = None, **unsound: str
 ) -> list[str]:
     names = {k.replace("_", "-"): v for k, v in unsound.items()}
-    found = compare(wish, known, unsound=names, vllm=vllm)
+    found = compare(wish, all_facts(known), unsound=names, vllm=vllm)
     return [f"{c.action} {c.what} {c.node}" for c in found.changes]
 
 
@@ -132,20 +132,22 @@ def test_what_only_the_running_cluster_shows(wish: Wish, known: dict[str, Any]) 
 def test_changed_arguments_restart_vllm_alone(wish: Wish, known: dict[str, Any]) -> None:
     live = running(wish, known)
     other = parse((GOOD + "  arguments: {max-num-seqs: 8}\n").encode(), "x")
-    assert changes(make_wish(other, [], live), live) == ["restart vLLM spark-1"]
+    assert changes(make_wish(other, [], all_facts(live)), live) == ["restart vLLM spark-1"]
 
 
 def test_what_changed_is_said(wish: Wish, known: dict[str, Any]) -> None:
     live = running(wish, known)
     other = parse((GOOD + "  arguments: {max-num-seqs: 8}\n").encode(), "x")
-    (change,) = compare(make_wish(other, [], live), live).changes
+    (change,) = compare(make_wish(other, [], all_facts(live)), all_facts(live)).changes
     assert change.why == "--max-num-seqs: 64 -> 8"
 
 
 def test_a_lost_record_is_said_to_be_one(wish: Wish, known: dict[str, Any]) -> None:
     live = running(wish, known)
     live["spark-1"]["state"]["files"]["applied.json"] = "{"
-    assert compare(wish, live).changes[0].why == "what it was started with is not recorded"
+    assert (
+        compare(wish, all_facts(live)).changes[0].why == "what it was started with is not recorded"
+    )
 
 
 def test_a_worker_may_be_called_vllm(known: dict[str, Any]) -> None:
@@ -154,7 +156,7 @@ def test_a_worker_may_be_called_vllm(known: dict[str, Any]) -> None:
     wish = make_wish(cluster, [], all_facts(both))
     live = running(wish, both)
     assert changes(wish, live, vllm="no completion") == ["restart vLLM spark-1"]
-    found = compare(wish, live, unsound={"vllm": "dead in Ray"})
+    found = compare(wish, all_facts(live), unsound={"vllm": "dead in Ray"})
     assert [str(c) for c in found.changes] == [
         "restart Ray worker on vllm: dead in Ray",
         "restart vLLM on spark-1: its Ray is being restarted",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
@@ -15,9 +15,9 @@ from sparkctl.cluster.apiview import recorded_base
 from sparkctl.cluster.session import Session
 from sparkctl.cluster.wish import make_wish
 from sparkctl.errors import ServingError, UsageError
-from sparkctl.facts.calls import COMPLETION
+from sparkctl.facts.calls import COMPLETION, RAY_TABLE
 from sparkctl.serving.inventory import parse
-from tests.unit.answers import all_facts, decoded
+from tests.unit.answers import all_facts, decoded, process
 from tests.unit.test_cluster import CLUSTER, facts, running
 from tests.unit.test_inventory import GOOD
 from tests.unit.test_run import Told
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from sparkctl.facts.answers import Completion
     from sparkctl.facts.calls import Call
     from sparkctl.inventory.models import Inventory
+
+T = TypeVar("T")
 
 OTHER = parse((GOOD + "  port: 31000\n").encode(), "x")
 SERVES = {"models": ["m"], "tokens": 4, "seconds": 0.1, "health": {"state": "generating"}}
@@ -108,9 +110,12 @@ def test_ranks_on_other_nodes_than_planned_are_an_error_and_end_nothing(
     table = {"nodes": nodes, "groups": [group], "missing": [], "ray": "2.60.0"}
 
     class Misplaced(Session):
-        def ask(self, _: Any, target: str, *__: Any, **___: Any) -> dict[str, Any]:  # type: ignore[override]
-            asked.append(target)
-            return {"raytable.table": table}[target]
+        def ask(  # type: ignore[override]  # as above
+            self, _: Any, call: Call[T], *__: Any, **___: Any
+        ) -> T:
+            asked.append(call.target)
+            assert call.target == RAY_TABLE.target
+            return decoded(call, table)
 
     session = Misplaced(CLUSTER, Path(), None)  # type: ignore[arg-type]  # see above
     session.facts = all_facts(known)
@@ -157,8 +162,7 @@ def test_an_inventory_with_another_head_ends_no_model_unasked(
     text: str, known: dict[str, Any]
 ) -> None:
     """Its vLLM runs on a node that is no head here, or a rank of it."""
-    rank = {"role": "ray", "command": "ray::RayWorkerProc", "pid": 7, "run": "r1"}
-    known["spark-2"]["ours"].append(rank)
+    known["spark-2"]["ours"].append(process("ray", "ray::RayWorkerProc", pid=7))
     text = text.replace("model: /models/m", "model: /models/m\n  tensor_parallel_size: 1")
     found, asked = outlook({}, known, parse(text.encode(), "x"))
     assert found.ends is not None

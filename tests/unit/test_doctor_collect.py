@@ -35,7 +35,7 @@ class Asked(Session):
     def __init__(self) -> None:
         view = healthy()
         pool: Any = Pool()
-        super().__init__(view.inventory, Path(), pool, facts=dict(view.all_facts))
+        super().__init__(view.inventory, Path(), pool, facts=dict(view.view().all_facts))
         self.requests: dict[tuple[str, str], dict[str, Any]] = {}
 
     def ask(self, node: Node, target: str, request: dict[str, Any], **_: Any) -> dict[str, Any]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 from sparkctl.cluster import health
 from sparkctl.errors import CommandError, ServingError
 from sparkctl.facts.answers import Completion, Health, Started
+from sparkctl.facts.calls import Call
 from sparkctl.node.vitals import Look, Watch, describe
 from sparkctl.node.vitals import parse as samples
 from sparkctl.serving.inventory import parse
@@ -17,6 +18,8 @@ from tests.unit.answers import decoded
 from tests.unit.openai import metrics
 from tests.unit.test_inventory import GOOD
 
+T = TypeVar("T")
+HEALTH: Call[Health] = Call("", Health)
 WEDGED = {"state": "wedged", "running": 3, "waiting": 1, "tokens_per_second": 0.0,
           "still_for": 60.4}  # fmt: skip
 BUSY = {"state": "busy", "running": 64, "waiting": 136, "tokens_per_second": 420.3,
@@ -161,8 +164,8 @@ def test_a_look_for_consent_waits_for_a_wedge_and_not_for_an_answer() -> None:
 
 def test_tokens_of_others_count_as_generated() -> None:
     assert health.generates(Completion(models=(), tokens=4, seconds=0.1))
-    assert health.generates(Completion(models=(), health=Health(**BUSY)))
-    assert not health.generates(Completion(models=(), health=Health(**WEDGED)))
+    assert health.generates(Completion(models=(), health=decoded(HEALTH, BUSY)))
+    assert not health.generates(Completion(models=(), health=decoded(HEALTH, WEDGED)))
     assert not health.generates(Completion(error="refused"))
 
 

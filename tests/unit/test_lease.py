@@ -11,13 +11,14 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
 from sparkctl.cluster import lease as held
 from sparkctl.cluster.session import Session
 from sparkctl.errors import LeaseLostError, LockedError, RemoteError, SparkctlError, combined
+from sparkctl.facts.calls import RENEW_LEASE, TAKE_LEASE, WRITE_FILES, Call
 from sparkctl.node import files, lease, stop
 from sparkctl.remote.command import Command, Result
 from sparkctl.serving.inventory import parse
@@ -26,6 +27,8 @@ from tests.unit.test_run import Told
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+T = TypeVar("T")
 
 ANNA = {"who": "anna@desk", "when": "noon", "why": "up"}
 

@@ -25,6 +25,16 @@ def inventory(extra: str = "", *, gpus: str = "auto") -> Inventory:
 
 
 def table(*bundles: str, state: str = "CREATED", older: tuple[str, ...] = ()) -> RayTable:
+    return ray_table(answer(*bundles, state=state, older=older))
+
+
+def ray_table(given: dict[str, Any]) -> RayTable:
+    found = decoded(RAY_TABLE, given)
+    assert isinstance(found, RayTable)
+    return found
+
+
+def answer(*bundles: str, state: str = "CREATED", older: tuple[str, ...] = ()) -> dict[str, Any]:
     """Ray's answer (Ray 2.60): nodes, and a group of one-GPU bundles on the nodes of these ids."""
 
     def group(state: str, ids: tuple[str, ...]) -> dict[str, Any]:
@@ -36,9 +46,7 @@ def table(*bundles: str, state: str = "CREATED", older: tuple[str, ...] = ()) ->
         for i, a in (("a", ONE), ("b", TWO))
     ]
     groups = [group("REMOVED", older), group(state, bundles)]
-    found = decoded(RAY_TABLE, {"nodes": nodes, "groups": groups, "missing": [], "ray": "2.60.0"})
-    assert isinstance(found, RayTable)
-    return found
+    return {"nodes": nodes, "groups": groups, "missing": [], "ray": "2.60.0"}
 
 
 def test_the_plan_fills_the_head_then_the_workers_in_order() -> None:
@@ -71,9 +79,9 @@ def test_both_ranks_on_one_node_are_named_with_what_to_set(
 
 
 def test_a_rank_on_a_node_that_the_inventory_lacks() -> None:
-    found = table("a", "c")
-    found["nodes"].append({"id": "c", "address": "10.0.0.9", "alive": True, "gpus": 1.0})
-    error = misplaced(inventory(), NAMES, found)
+    given = answer("a", "c")
+    given["nodes"].append({**given["nodes"][0], "id": "c", "address": "10.0.0.9"})
+    error = misplaced(inventory(), NAMES, ray_table(given))
     assert error is not None
     assert error.message.endswith(
         "spark-1 has 1, expected 1, spark-2 has 0, expected 1, 10.0.0.9 has 1, expected 0"
@@ -83,15 +91,15 @@ def test_a_rank_on_a_node_that_the_inventory_lacks() -> None:
 
 @pytest.mark.parametrize(
     "found",
-    [{}, {"error": "no GCS"}, table("a", "a", state="PENDING"), {"nodes": [], "groups": []}],
+    [table("a", "a", state="PENDING"), ray_table({**answer(), "nodes": [], "groups": []})],
 )
-def test_no_group_that_was_made_is_no_placement(found: dict[str, Any]) -> None:
+def test_no_group_that_was_made_is_no_placement(found: RayTable) -> None:
     assert placements(found) == []
     assert misplaced(inventory(), NAMES, found) is None
 
 
 def test_bundles_without_a_gpu_hold_no_rank() -> None:
-    found = table("a", "b")
-    found["groups"][1]["bundles"]["2"] = "a"
-    found["groups"][1]["gpus"]["2"] = 0
-    assert misplaced(inventory(), NAMES, found) is None
+    given = answer("a", "b")
+    given["groups"][1]["bundles"]["2"] = "a"
+    given["groups"][1]["gpus"]["2"] = 0.0
+    assert misplaced(inventory(), NAMES, ray_table(given)) is None

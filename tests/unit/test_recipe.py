@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from sparkctl.inventory.models import Vllm
@@ -58,9 +56,4 @@ def test_no_recipe_changes_what_is_read_without_a_node() -> None:
 
 
 def test_what_a_node_says_cannot_move_the_cursor() -> None:
-    assert "\x1b" not in str(chosen(PATH, "auto", ["\x1b[2J"]))
-
-
-def test_what_is_no_name_is_passed_over() -> None:
-    odd: list[Any] = [1, {}, None]
-    assert str(chosen(PATH, "auto", odd)).startswith("no recipe: no architecture")
+    assert "\x1b" not in str(choose_recipe(Vllm(model=PATH), config_json(error="\x1b[2J")))

@@ -20,18 +20,20 @@ from sparkctl.cluster.lease import hold
 from sparkctl.cluster.run import Run, Step, perform, undo
 from sparkctl.cluster.watch import watch_start
 from sparkctl.errors import LeaseLostError, RemoteError, ServingError
-from sparkctl.facts.answers import Started
-from sparkctl.facts.calls import COMPLETION
+from sparkctl.facts.answers import Completion, Started
+from sparkctl.facts.calls import COMPLETION, NOTE_MEMORY, STOP, TAKE_LEASE
 from sparkctl.output.reporter import Surviving
 from sparkctl.remote.fanout import GroupResult
 from sparkctl.serving.inventory import parse
-from tests.unit.answers import decoded, node_facts
+from tests.unit.answers import decoded, node_facts, process
 from tests.unit.test_inventory import GOOD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from sparkctl.events import Outcome
+    from sparkctl.facts.answers import Stopped
+    from sparkctl.facts.calls import Call
     from sparkctl.inventory.models import Node
 
 
@@ -130,9 +132,9 @@ def test_a_second_ctrl_c_tells_what_ends_the_rest() -> None:
 def test_ctrl_c_while_the_lease_is_taken_gives_it_back() -> None:
     asked: list[str] = []
 
-    def ask_all(_nodes: Any, target: str, _request: Any, **_: Any) -> GroupResult[Any]:
-        asked.append(target)
-        if target == "lease.take":
+    def ask_all(_nodes: Any, call: Call[Any], _request: Any, **_: Any) -> GroupResult[Any]:
+        asked.append(call.target)
+        if call is TAKE_LEASE:
             raise KeyboardInterrupt
         return GroupResult()
 
@@ -319,12 +321,12 @@ def test_the_first_completion_is_waited_for_while_that_vllm_lives() -> None:
     run, _ = watching(READY)
     asked: list[dict[str, Any]] = []
 
-    def ask(_node: Any, _target: str, request: dict[str, Any], **_: Any) -> dict[str, Any]:
+    def ask(_node: Any, _call: Any, request: dict[str, Any], **_: Any) -> Completion:
         asked.append(request)
-        return {"health": {"state": "generating"}}
+        return decoded(COMPLETION, {"models": [], "health": {"state": "generating"}})
 
     run.session.ask = ask  # type: ignore[method-assign, assignment]  # no node is there
-    watch_start(run, {**STARTED, "pid": 7, "started": 99})
+    watch_start(run, Started(pid=7, started=99, offset=0, log="vllm.log"))
     assert [(request["pid"], request["started"]) for request in asked] == [(7, 99)]
 
 
@@ -423,10 +425,10 @@ def test_a_step_of_down_that_did_not_end_a_nodes_processes_is_marked(
 ) -> None:
     monkeypatch.setattr("sparkctl.cluster.down.hold", lambda *_, **__: nullcontext({}))
     inventory = parse(GOOD.encode(), "x.yaml")
-    ended: dict[str, Any] = {"stopped": [], "remaining": []}
-    stuck = {"stopped": [], "remaining": [{"pid": 7, "command": "vllm"}]}
+    ended = decoded(STOP, {"stopped": [], "remaining": []})
+    stuck = decoded(STOP, {"stopped": [], "remaining": [process("vllm", "vllm serve m")]})
 
-    def ask_all(nodes: list[Node], *_: Any, **__: Any) -> GroupResult[dict[str, Any]]:
+    def ask_all(nodes: list[Node], *_: Any, **__: Any) -> GroupResult[Stopped]:
         return GroupResult({n.name: stuck if n.name == "spark-1" else ended for n in nodes})
 
     names = [node.name for node in inventory.nodes]
@@ -462,8 +464,10 @@ def test_shared_memory_that_cannot_be_recorded_undoes_no_start(
 ) -> None:
     """The model is served by then."""
 
-    def ask_all(_nodes: Any, target: str, *_: Any, **__: Any) -> GroupResult[Any]:
-        assert target == "sharedmemory.note"
+    def ask_all(_nodes: Any, call: Call[Any], *_: Any, **__: Any) -> GroupResult[Any]:
+        if call is STOP:
+            return GroupResult()
+        assert call is NOTE_MEMORY
         return GroupResult(failed={"spark-2": RemoteError("connection lost", node="spark-2")})
 
     monkeypatch.setattr(launching, "watch_start", lambda *_, **__: None)

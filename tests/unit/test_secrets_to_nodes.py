@@ -109,6 +109,4 @@ def test_status_shows_a_command_line_without_its_secrets() -> None:
     answer = captured()["facts"]["spark-1"]
     session.facts["spark-1"] = node_facts({**answer, "ours": [process("vllm", command)]})
     (shown,) = status(session).nodes[0].processes
-    assert shown.command == (
-        "python vllm serve m --api-key **** --otlp http://****@h --port 1"
-    )
+    assert shown.command == ("python vllm serve m --api-key **** --otlp http://****@h --port 1")

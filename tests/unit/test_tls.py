@@ -14,7 +14,7 @@ import pytest
 
 from sparkctl.cluster.apiview import base_on_head, endpoint
 from sparkctl.doctor.health import health
-from sparkctl.doctor.looks import Api
+from sparkctl.doctor import looks
 from sparkctl.node import completion
 from sparkctl.serving.inventory import parse
 from tests.unit.test_inventory import GOOD, problems
@@ -110,7 +110,7 @@ def test_a_key_of_the_login_is_vllms_too(
 
 
 def test_health_needs_no_key_and_no_known_certificate(base: str) -> None:
-    assert health(base) == Api(f"{base}/health", None)
+    assert health(base) == looks.Api(f"{base}/health", None)
 
 
 @pytest.mark.parametrize(
