@@ -7,7 +7,7 @@ node's Ray, a worker's Ray rests on the head's.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from sparkctl.cluster.record import records
 from sparkctl.facts.unread import known
@@ -28,8 +28,9 @@ class Change:
 
     node: str
     what: str  # "Ray head", "Ray worker", "vLLM"
-    action: str  # "start" or "restart"
+    action: Literal["start", "restart"]
     why: str
+    unit: Literal["ray", "vllm"]
 
     def __str__(self) -> str:
         return f"{self.action} {self.what} on {self.node}: {self.why}"
@@ -48,7 +49,10 @@ class Difference:
 
 
 def processes(facts: NodeFacts, role: str) -> list[OurProcess]:
-    """Our living processes of one role ("ray" or "vllm") on a node."""
+    """The cluster's processes of one role ("ray" or "vllm") on a node.
+
+    Raises Missing where they could not be read.
+    """
     return [p for p in known(facts.ours) if p.role == role]
 
 
@@ -56,7 +60,7 @@ def _changed(facts: NodeFacts, unit: str, argv: Sequence[str], wish: NodeWish) -
     """How a unit's settings differ from those that it was started with; None when they do not."""
     record = records(facts).get(unit)
     if record is None:
-        return "what it was started with is not recorded"
+        return "the record of its start is missing"
     found = record.changes(argv, wish.values)
     more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
     return ", ".join(found[:SHOWN]) + more if found else None
@@ -92,29 +96,43 @@ def compare(
     """The changes that turn what runs into the wish.
 
     `unsound` (node name to why) and `vllm` add what only a look at the running cluster shows.
+    Raises Missing where what runs on a node could not be read.
     """
-    unsound = unsound or {}
     head = wish.head.node.name
-    broken: dict[str, str] = {}
-    for name, node_wish in wish.nodes.items():
-        problem = _ray_problem(node_wish, facts[name]) or unsound.get(name)
-        if problem:
-            broken[name] = problem
-    if head in broken:
-        for name in wish.nodes:
-            broken.setdefault(name, "the head is being restarted")
-    changes = []
-    for name in [head, *(n for n in wish.nodes if n != head)]:
-        if name in broken:
-            action = "restart" if processes(facts[name], "ray") else "start"
-            what = "Ray head" if name == head else "Ray worker"
-            changes.append(Change(name, what, action, broken[name]))
+    broken = _broken_rays(wish, facts, unsound or {})
+    order = [head, *(name for name in wish.nodes if name != head)]
+    changes = [
+        _ray_change(wish, name, facts[name], broken[name]) for name in order if name in broken
+    ]
     problem = _vllm_problem(wish.head, facts[head]) or vllm
     if broken and not problem:
         problem = "its Ray is being restarted"
     if problem:
-        action = "restart" if processes(facts[head], "vllm") else "start"
-        changes.append(Change(head, "vLLM", action, problem))
-    return Difference(
-        tuple(changes), tuple(c.node for c in changes if c.what != "vLLM"), bool(problem)
-    )
+        changes.append(_change(head, "vllm", "vLLM", facts[head], problem))
+    ray_nodes = tuple(c.node for c in changes if c.unit == "ray")
+    return Difference(tuple(changes), ray_nodes, bool(problem))
+
+
+def _broken_rays(
+    wish: Wish, facts: Mapping[str, NodeFacts], unsound: Mapping[str, str]
+) -> dict[str, str]:
+    """The nodes whose Ray cannot be kept, and why; without the head none can."""
+    found = {
+        name: problem
+        for name, part in wish.nodes.items()
+        if (problem := _ray_problem(part, facts[name]) or unsound.get(name))
+    }
+    if wish.head.node.name in found:
+        return dict.fromkeys(wish.nodes, "the head is being restarted") | found
+    return found
+
+
+def _ray_change(wish: Wish, name: str, facts: NodeFacts, why: str) -> Change:
+    what = "Ray head" if name == wish.head.node.name else "Ray worker"
+    return _change(name, "ray", what, facts, why)
+
+
+def _change(
+    node: str, unit: Literal["ray", "vllm"], what: str, facts: NodeFacts, why: str
+) -> Change:
+    return Change(node, what, "restart" if processes(facts, unit) else "start", why, unit)

@@ -146,7 +146,7 @@ def test_a_lost_record_is_said_to_be_one(wish: Wish, known: dict[str, Any]) -> N
     live = running(wish, known)
     live["spark-1"]["state"]["files"]["applied.json"] = "{"
     assert (
-        compare(wish, all_facts(live)).changes[0].why == "what it was started with is not recorded"
+        compare(wish, all_facts(live)).changes[0].why == "the record of its start is missing"
     )
 
 
