@@ -27,7 +27,9 @@ class PromptSocket(socket.socket):
 
 def connect(address: tuple[str, int], timeout: float) -> PromptSocket:
     """A connection to a host and port, within `timeout` seconds. Raises OSError."""
-    plain = socket.create_connection(address, timeout)
+    host, port = address
+    # A name in bytes spares the import of idna, a twentieth of a short command's time.
+    plain = socket.create_connection((host.encode("ascii"), port), timeout)
     connection = PromptSocket(plain.family, plain.type, plain.proto, plain.detach())
     connection.settimeout(timeout)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
