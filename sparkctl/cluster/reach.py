@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from sparkctl.cluster.session import Session
 from sparkctl.errors import combined
+from sparkctl.facts.calls import PROBE
 from sparkctl.facts.decode import load
+from sparkctl.remote import node_rpc
 from sparkctl.remote.pool import Pool
 
 if TYPE_CHECKING:
@@ -38,6 +40,8 @@ def session(
     """
 
     def ready() -> None:
+        if facts:
+            node_rpc.bytecode(PROBE.target.partition(".")[0])
         load()
         if meanwhile:
             meanwhile()
