@@ -1,7 +1,7 @@
 """The lease on a cluster: one command at a time changes it, and none after it has lost the lease.
 
 It lies on every node that the command may change, so that each node can refuse a command that was
-stopped, slept or lost its way while another took over (node/lease.py).
+suspended while another took over (node/lease.py).
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ SETTLE = 20.0  # seconds for calls that were interrupted to end; starts answer w
 
 
 class Lease:
-    """A lease that is held; renewed until `close`, on each node separately: one that is slow or
-    gone must not let it expire on the others.
+    """A lease that is held; renewed until `close`, on each node separately: a slow or lost node must
+    not let it expire on the others.
     """
 
     def __init__(self, session: Session, nodes: Sequence[Node], token: str) -> None:
         self.token = token
         self.taken: set[str] = set()
-        self.untaken: set[str] = set()  # nodes that failed: nothing is to be given back there
+        self.untaken: set[str] = set()  # failed nodes: nothing to release
         self.unwritten: set[str] = set()  # nodes that have no room for it, see `hold`
         self._session = session
         self._nodes = nodes
@@ -58,27 +58,27 @@ class Lease:
             thread.start()
 
     def guard(self, node: Node) -> dict[str, str]:
-        """What a call that changes this node carries, so that the node can refuse it."""
+        """The token that a call which changes this node carries, so that the node can refuse it."""
         token = "" if node.name in self.unwritten else self.token
         return {"cluster": self._session.inventory.cluster, "token": token}
 
     def check(self) -> None:
-        """Raise LeaseLostError once a node has said that the lease is no longer ours."""
+        """Raise LeaseLostError once a node has reported another holder."""
         if self._lost is not None:
             raise self._lost
 
     def refused(self, node: str, holder: Holder | None) -> LeaseLostError:
-        """The error to raise because this node says so; from now on `check` raises it too."""
+        """The error to raise when a node reports another holder; `check` raises it from now on."""
         self._lost = self._lost or LeaseLostError(
-            f"this run lost the lease on cluster {self._session.inventory.cluster}"
-            + (f" to {described(holder)}" if holder else "; another run has taken it meanwhile"),
+            f"lost the lease on cluster {self._session.inventory.cluster}"
+            + (f" to {described(holder)}" if holder else " to another run"),
             node=node,
-            hint="nothing more was changed; `sparkctl status` shows what runs now",
+            hint="nothing was changed since; `sparkctl status` shows what runs",
         )
         return self._lost
 
     def confirm(self) -> None:
-        """Ask the nodes now; raises LeaseLostError when one says that the lease is not ours."""
+        """Ask the nodes now. Raises LeaseLostError when one reports another holder."""
         each(self._held(), self._renew, key=lambda node: node.name)
         self.check()
 
@@ -87,19 +87,19 @@ class Lease:
 
     def _keep(self, node: Node) -> None:
         while self._lost is None and not self._over.wait(INTERVAL):
-            with suppress(SparkctlError):  # a node that is gone for a moment is asked again
+            with suppress(SparkctlError):  # a node that is unreachable for a moment is asked again
                 self._renew(node)
 
     def _renew(self, node: Node) -> None:
         request = {"token": self.token, "seconds": SECONDS}
         answer = self._session.ask(
-            node, RENEW_LEASE, request, leased=False, title="renewing the lease"
+            node, RENEW_LEASE, request, leased=False, title="renew the lease"
         )
         if not answer.held:
             self.refused(node.name, answer.holder)
 
     def close(self) -> dict[str, SparkctlError]:
-        """Give it back; gives the errors of nodes that keep it until it expires. Raises none of
+        """Release it. Returns the errors of nodes that keep it until it expires, and raises none of
         them, so that it hides no other error.
         """
         self._over.set()
@@ -109,7 +109,7 @@ class Lease:
             RELEASE_LEASE,
             lambda _: {"token": self.token},
             leased=False,
-            title="giving the lease back",
+            title="release the lease",
         )
         return {name: error for name, error in answers.failed.items() if name in self.taken}
 
@@ -126,10 +126,10 @@ def hold(
 ) -> Iterator[dict[str, SparkctlError]]:
     """Hold the lease on these nodes, all or none; the first by name decides between two commands.
 
-    Gives the nodes where it could not be had for another reason than another holder; only with
-    `partial`, else the first such error is raised. Then a node whose disk is full is changed
-    without, as long as nobody else holds it. `force` takes it from whoever has it; `note` gets what
-    is worth a line. Raises LockedError naming the holder.
+    Yields the nodes where it could not be taken for another reason than another holder; only with
+    `partial`, else the first such error is raised. With `partial` a node whose disk is full is
+    changed without it, as long as nobody else holds it. `force` takes it from its holder; `note`
+    gets each warning. Raises LockedError naming the holder.
     """
     ordered = sorted(nodes, key=lambda n: n.name)
     lease = Lease(session, ordered, secrets.token_hex(16))
@@ -143,7 +143,9 @@ def hold(
     finally:
         session.lease = None
         for name, error in lease.close().items():
-            note(f"{name}: the lease expires in {SECONDS:g} s: {error.message}")
+            note(
+                f"{name}: the lease was not released and expires in {SECONDS:g} s: {error.message}"
+            )
 
 
 def _take(
@@ -160,7 +162,7 @@ def _take(
         TAKE_LEASE,
         lambda _: request,
         leased=False,
-        title="taking the lease",
+        title="take the lease",
     )
     lease.untaken |= set(answers.failed)
     failed = dict(answers.failed)
@@ -168,16 +170,19 @@ def _take(
         if answer.holder is not None:
             raise locked(session.inventory.cluster, name, answer.holder)
         if answer.unwritten:
-            error = RemoteError(f"cannot write the lease: {answer.unwritten}", node=name)
+            error = RemoteError(
+                f"cannot write the lease: {answer.unwritten}", node=name, code="lease-unwritten"
+            )
             if not partial:
                 raise error
             lease.unwritten.add(name)
         if answer.shared:
             lease.untaken.add(name)  # a renewal from here would void that of the node that has it
             failed[name] = RemoteError(
-                "the node shares its home directory with another node of the cluster",
+                "its home directory is shared with another node of the cluster",
                 node=name,
-                hint="each node's ~/.sparkctl must be its own: a local directory, or a link to one",
+                code="shared-home",
+                hint="make ~/.sparkctl on each node a local directory, or a link to one",
             )
             continue
         lease.taken.add(name)
@@ -194,24 +199,29 @@ def _account() -> str:
 
 
 def locked(cluster: str, node: str, holder: Holder) -> LockedError:
-    """The refusal that names who holds the lease, and what to do."""
+    """The error that names who holds the lease, and what to do."""
     left = holder.expires_in
     until = (
-        "it does not expire; if that run is dead, --break-lock takes the lock over"
+        "the lease does not expire; if that run is dead, take it over with --break-lock"
         if left is None
         else f"wait for it; if that run is dead, its lease expires in {left:.0f} s"
         " (--break-lock takes it over now)"
     )
-    return LockedError(f"cluster {cluster} is locked by {described(holder)}", node=node, hint=until)
+    return LockedError(
+        f"cluster {cluster} is locked by {described(holder)}",
+        node=node,
+        hint=until,
+        data={"who": holder.who, "when": holder.when, "why": holder.why, "expires_in": left},
+    )
 
 
 def described(holder: Holder) -> str:
-    """Who holds a lease, since when, for what."""
+    """Who holds a lease, since when, and for which command."""
     return f"{holder.who} since {holder.when} ({holder.why})"
 
 
 def settle(calls: Sequence[threading.Event]) -> bool:
-    """Wait for the ends of calls that an interruption left under way; False when there is none."""
+    """Wait for calls that an interruption left under way; False when there is none."""
     deadline = time.monotonic() + SETTLE
     aside(lambda: [call.wait(max(0.0, deadline - time.monotonic())) for call in calls])
     return bool(calls)

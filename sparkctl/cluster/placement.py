@@ -10,7 +10,7 @@ from sparkctl.errors import RemoteError, ServingError
 from sparkctl.facts.answers import Failed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from sparkctl.cluster.run import Run
     from sparkctl.facts.answers import RayTable
@@ -60,23 +60,34 @@ def misplaced(
     most = {n.name: inventory.gpus_of(n) for n in inventory.nodes}
     for found in placements(table):
         ranks = Counter({names.get(address, address): n for address, n in found.items()})
-        over = [name for name, count in ranks.items() if count > most.get(name, 0)]
-        if over:
-            nodes = list(dict.fromkeys([*most, *ranks]))
-            planned = planned_ranks(inventory)
-            each = ", ".join(
-                f"{name} has {ranks[name]}, expected {planned.get(name, 0)}" for name in nodes
-            )
-            unknown = [name for name in over if name not in most]
-            return ServingError(
-                f"the ranks are not where the plan has them: {each}",
-                node=over[0] if not unknown else inventory.head.name,
-                hint=f"stop what else joined this Ray: {', '.join(unknown)}"
-                if unknown
-                else f"set `ray.num_gpus: {most[over[0]]}` in the inventory: Ray counts more GPUs"
-                f" on {over[0]} and fills a node before it takes the next",
-            )
+        if over := [name for name, count in ranks.items() if count > most.get(name, 0)]:
+            return _error(inventory, ranks, over)
     return None
+
+
+def _error(inventory: Inventory, ranks: Mapping[str, int], over: Sequence[str]) -> ServingError:
+    planned = planned_ranks(inventory)
+    nodes = [n.name for n in inventory.nodes]
+    unknown = [name for name in over if name not in nodes]
+    each = ", ".join(
+        f"{name} has {ranks.get(name, 0)}, expected {planned.get(name, 0)}"
+        for name in dict.fromkeys([*nodes, *ranks])
+    )
+    if unknown:
+        node, hint = inventory.head.name, f"stop what else joined this Ray: {', '.join(unknown)}"
+    else:
+        node = over[0]
+        hint = (
+            f"set `ray.num_gpus: {inventory.gpus_of(inventory.node(node))}` in the inventory: Ray"
+            f" counts more GPUs on {node} and fills a node before it uses the next"
+        )
+    return ServingError(
+        f"the ranks are on other nodes than planned: {each}",
+        node=node,
+        hint=hint,
+        code="ranks-misplaced",
+        data={"over": [*over], "unknown": unknown},
+    )
 
 
 def check_ranks(run: Run) -> bool:

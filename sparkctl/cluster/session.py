@@ -51,7 +51,7 @@ class Session:
 
     def node(self, name: str) -> Node:
         """The inventory's node of that name."""
-        return next(n for n in self.inventory.nodes if n.name == name)
+        return self.inventory.node(name)
 
     def ask(
         self,
@@ -65,12 +65,12 @@ class Session:
         leased: bool = True,
         limit: int = LIMIT,
     ) -> T:
-        """Call a function of sparkctl/node on a node and give its answer.
+        """Call a function of sparkctl/node on a node. Returns its answer.
 
         One that changes the node goes with the lease, which the node checks first (not `leased`:
         the lease's own calls). Raises RemoteError when the node cannot be reached, the call fails
-        or the answer has another shape than facts/ declares, LeaseLostError when the node knows
-        that lease no more.
+        or the answer has another shape than facts/ declares, LeaseLostError when the lease is no
+        longer in force there.
         """
         mutates = CALLS[call.target].mutates
         lease = self._guard() if mutates and leased else None
@@ -92,7 +92,9 @@ class Session:
     def _connection(self, node: Node) -> Connection:
         """Raises why there is none."""
         if node.name not in self.pool.connections:
-            lost = ConnectError("not connected", node=node.name, hint="run the same command again")
+            lost = ConnectError(
+                "not connected", node=node.name, hint="run the command again", code="not-connected"
+            )
             raise self.pool.errors.get(node.name, lost)
         return self.pool.connections[node.name]
 
@@ -101,6 +103,7 @@ class Session:
             raise SparkctlError(
                 "a command changes a node without holding the lease",
                 hint="this is a bug in sparkctl; please report it",
+                code="bug",
             )
         self.lease.check()
         return self.lease
@@ -176,7 +179,7 @@ class Session:
             "conf_file": conf_file.value if conf_file else "",
         }
         before = time.time()
-        title = "reading the node's facts"
+        title = "read the node's facts"
         facts = self.ask(node, PROBE, request, title=title)
         self.asked[node.name] = (before, time.time())
         return facts

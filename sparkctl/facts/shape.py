@@ -18,9 +18,7 @@ PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+$"
 class Shape(BaseModel):
     """An object with these keys; others that it has are of no interest."""
 
-    model_config = ConfigDict(
-        strict=True, extra="ignore", frozen=True, defer_build=True
-    )
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True, defer_build=True)
 
 
 def _address(

@@ -157,6 +157,10 @@ class Inventory(Model):
         """The other nodes, in the inventory's order."""
         return [n for n in self.nodes if n.role == "worker"]
 
+    def node(self, name: str) -> Node:
+        """The node of this name. Raises StopIteration where there is none."""
+        return next(n for n in self.nodes if n.name == name)
+
     def gpus_of(self, _node: Node) -> int:
         """GPUs one node gives: a Spark has one, unless ray.num_gpus says otherwise."""
         return 1 if self.ray.num_gpus == "auto" else self.ray.num_gpus

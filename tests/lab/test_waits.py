@@ -20,7 +20,7 @@ pytestmark = pytest.mark.lab
 @pytest.mark.parametrize(
     ("command", "wait", "waited"),
     [
-        (("status",), "probe", "reading the node's facts: spark-1 ("),
+        (("status",), "probe", "read the node's facts: spark-1 ("),
         (("doctor",), "import", "importing torch, ray and vllm: spark-1 ("),
     ],
 )

@@ -119,7 +119,7 @@ def test_ranks_on_other_nodes_than_planned_are_an_error_and_end_nothing(
 
     session = Misplaced(CLUSTER, Path(), None)  # type: ignore[arg-type]  # see above
     session.facts = all_facts(known)
-    with pytest.raises(ServingError, match="the ranks are not where the plan has them") as caught:
+    with pytest.raises(ServingError, match="the ranks are on other nodes than planned") as caught:
         cluster.outlook(session, Told())
     assert caught.value.node == "spark-1"
     assert asked == ["raytable.table"]

@@ -405,7 +405,7 @@ def test_a_lease_that_cannot_be_given_back_hides_no_error(session: Session) -> N
     ):  # fmt: skip
         lose()
     assert [line.partition(":")[0] for line in told.said] == ["spark-1", "spark-2"]
-    assert "the lease expires in 30 s" in told.said[0]
+    assert "expires in 30 s" in told.said[0]
 
 
 def test_without_room_a_node_is_changed_only_where_that_is_wanted(
@@ -497,4 +497,4 @@ def test_a_file_in_place_of_the_directory_is_named(session: Session, tmp_path: P
         held.hold(session, Told().note, "up", session.inventory.nodes),
     ):
         raise AssertionError("not reached")
-    assert error.value.message == f"taking the lease ended with status 1: {path}: File exists"
+    assert error.value.message == f"take the lease ended with status 1: {path}: File exists"

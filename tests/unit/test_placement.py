@@ -72,7 +72,7 @@ def test_both_ranks_on_one_node_are_named_with_what_to_set(
     assert error is not None
     assert error.node == node
     found = {n: 2 if n == node else 0 for n in NAMES.values()}
-    assert error.message == "the ranks are not where the plan has them: " + ", ".join(
+    assert error.message == "the ranks are on other nodes than planned: " + ", ".join(
         f"{n} has {count}, expected 1" for n, count in found.items()
     )
     assert "set `ray.num_gpus: 1` in the inventory" in (error.hint or "")

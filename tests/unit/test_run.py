@@ -361,7 +361,7 @@ def test_the_ranks_nodes_are_looked_at_when_they_have_joined_and_again_when_read
 
 def test_a_rank_on_another_node_ends_the_start_before_the_model_is_loaded() -> None:
     def placed() -> bool:
-        raise ServingError("the ranks are not where the plan has them")
+        raise ServingError("the ranks are on other nodes than planned")
 
     run, _ = watching(JOINED, READY)
     with pytest.raises(ServingError, match="not where the plan has them"):
