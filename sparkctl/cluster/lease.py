@@ -33,8 +33,8 @@ SETTLE = 20.0  # seconds for calls that were interrupted to end; starts answer w
 
 
 class Lease:
-    """A lease that is held; renewed until `close`, on each node separately: a slow or lost node must
-    not let it expire on the others.
+    """A lease that is held; renewed until `close`, on each node separately: a slow or lost node
+    must not let it expire on the others.
     """
 
     def __init__(self, session: Session, nodes: Sequence[Node], token: str) -> None:
