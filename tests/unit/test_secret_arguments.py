@@ -127,9 +127,10 @@ def test_a_key_that_no_client_can_send_is_refused_in_the_environment_too() -> No
 )  # fmt: skip
 def test_a_secret_without_a_variable_is_warned_of(arguments: str) -> None:
     inventory = parse((GOOD + f"  arguments: {{{arguments}}}\n").encode(), "x")
-    (said,) = warnings(inventory, {}, NO_RECIPE)
-    assert said.startswith(f"vllm.arguments.{arguments.partition(':')[0]}: holds a secret")
-    assert PW not in said
+    (doubt,) = warnings(inventory, {}, NO_RECIPE)
+    setting = f"vllm.arguments.{arguments.partition(':')[0]}"
+    assert (doubt.code, doubt.data) == ("readable-secret", {"setting": setting})
+    assert PW not in doubt.text
     argv = wish(f"  arguments: {{{arguments}}}\n").head.vllm_argv
     assert any(isinstance(part, Secret) and PW in part.reveal() for part in argv)
 
