@@ -10,7 +10,8 @@ from sparkctl.inventory.paths import Path as Place
 from sparkctl.inventory.paths import Problem, short
 from sparkctl.secret.value import revealed
 from sparkctl.serving import secretarguments, tls
-from sparkctl.serving.recipe import AUTO, FIELDS, NONE, RECIPES
+from sparkctl.serving.arguments import FIELDS
+from sparkctl.serving.recipe import AUTO, NONE, RECIPES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

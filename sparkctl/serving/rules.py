@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from sparkctl.doubts import Doubt
 from sparkctl.fabric.ncclparam import number
+from sparkctl.serving.arguments import mapping
 from sparkctl.serving.recipe import MINIMAX_M2, Choice
 from sparkctl.serving.secretarguments import readable
 
@@ -81,7 +80,7 @@ def _executor(value: str) -> Verdict:
 def _no_number(value: str) -> Verdict:
     if NUMBER.fullmatch(value):
         return None
-    return "no-number", f"NCCL reads {value!r} as 0; write a number or remove it"
+    return "not-a-number", f"NCCL reads {value!r} as 0; write a number or remove it"
 
 
 def _ib_disable(value: str) -> Verdict:
@@ -102,7 +101,7 @@ def _interface(value: str) -> Verdict:
     if not SEVERAL.search(value):
         return None
     text = f"expected one literal interface, got {value!r}; use ${{SOCKET_INTERFACE}}"
-    return "no-literal-interface", text
+    return "not-one-interface", text
 
 
 VARIABLES: dict[str, Callable[[str], Verdict]] = {
@@ -118,7 +117,7 @@ def _arguments(arguments: Mapping[str, Argument], nodes: int) -> Iterator[Doubt]
     name = "distributed-executor-backend"
     backend = arguments.get(name)
     if backend != "ray" and nodes > 1:
-        text = f"expected ray, got {backend or 'null'}; vLLM uses the other nodes only through Ray"
+        text = f"expected ray, got {backend or 'null'}; vLLM would use the head alone"
         yield _argument("executor-without-ray", name, text)
     name = "enable-expert-parallel"
     if arguments.get(name):
@@ -127,32 +126,23 @@ def _arguments(arguments: Mapping[str, Argument], nodes: int) -> Iterator[Doubt]
 
 def _compilation(arguments: Mapping[str, Argument], recipe: Choice) -> Iterator[Doubt]:
     name = "compilation-config"
-    config = _parsed(arguments.get(name))
-    if isinstance(config, dict) and "level" in config:
+    if "level" in (mapping(arguments.get(name)) or ()):
         # vLLM 0.14 to 0.33, compared.
         yield _argument("compilation-level", name, "vLLM refuses the key level; rename it to mode")
     may_deadlock = recipe.fits(MINIMAX_M2) and not arguments.get("enforce-eager")
-    if may_deadlock and _has_graphs(config):
+    if may_deadlock and _has_graphs(arguments.get(name)):
         # Run on vLLM 0.32.
         text = "MiniMax MoE deadlocks on GB10 with CUDA graphs; set cudagraph_mode to none"
         yield _argument("cuda-graphs-deadlock", name, text)
 
 
 def _has_graphs(config: Argument) -> bool:
-    """Whether vLLM captures CUDA graphs; a config that is no mapping cannot be judged."""
-    if isinstance(config, str):
-        return False
-    mode = config.get("cudagraph_mode") if isinstance(config, dict) else None
+    """Whether vLLM captures CUDA graphs; False for text that is no mapping, which vLLM refuses."""
+    found = mapping(config)
+    if found is None:
+        return not isinstance(config, str)
+    mode = found.get("cudagraph_mode")
     return mode is None or str(mode).lower() != "none"
-
-
-def _parsed(value: Argument) -> Argument:
-    """The mapping that a value holds as JSON, as vLLM's command line takes it; else the value."""
-    if isinstance(value, str):
-        with suppress(ValueError):
-            read: Argument = json.loads(value)
-            return read if isinstance(read, dict) else value
-    return value
 
 
 def _secrets(arguments: Mapping[str, Argument]) -> Iterator[Doubt]:

@@ -44,14 +44,14 @@ def test_the_recipe_is_not_doubtful() -> None:
         ("VLLM_USE_FLASHINFER_MOE_FP4", "0", "unread-variable"),
         ("VLLM_ATTENTION_BACKEND", "FLASHINFER", "unread-variable"),
         ("SAFETENSORS_FAST_GPU", "1", "unread-variable"),
-        ("NCCL_IB_DISABLE", "true", "no-number"),
+        ("NCCL_IB_DISABLE", "true", "not-a-number"),
         ("NCCL_IB_DISABLE", "1", "rdma-disabled"),
         ("NCCL_IB_DISABLE", "0x1", "rdma-disabled"),
-        ("NCCL_IB_GID_INDEX", "", "no-number"),
+        ("NCCL_IB_GID_INDEX", "", "not-a-number"),
         ("NCCL_IB_GID_INDEX", "3", "pinned-gid-index"),
-        ("GLOO_SOCKET_IFNAME", "^docker0", "no-literal-interface"),
+        ("GLOO_SOCKET_IFNAME", "^docker0", "not-one-interface"),
         ("VLLM_USE_RAY_V2_EXECUTOR_BACKEND", "0", "old-ray-executor"),
-        ("TP_SOCKET_IFNAME", "a,b", "no-literal-interface"),
+        ("TP_SOCKET_IFNAME", "a,b", "not-one-interface"),
     ],
 )
 def test_doubtful_variables(name: str, value: str, code: str) -> None:
