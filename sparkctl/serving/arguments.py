@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 
+from sparkctl.inventory.paths import Problem
 from sparkctl.secret.value import Secret
 
 # Flags that have a key of their own in the inventory; vllm.arguments may not repeat them.
@@ -15,6 +16,11 @@ FIELDS: dict[str, str] = {
     "served-model-name": "vllm.served_model_name",
     "tensor-parallel-size": "vllm.tensor_parallel_size",
 }
+
+
+def problem(code: str, name: str, text: str, *, at_key: bool = False) -> Problem:
+    """A problem of one argument, or of its name with `at_key`."""
+    return Problem(("vllm", "arguments", name), text, at_key=at_key, code=code)
 
 
 def mapping(value: object) -> dict[str, object] | None:

@@ -8,6 +8,7 @@ import pytest
 
 from sparkctl.inventory.models import Vllm
 from sparkctl.serving.recipe import BASE, MINIMAX_M2, RECIPES, REMOTE_CODE, Choice, choose_recipe
+from tests.unit.test_inventory import GOOD, details
 
 MINIMAX = ["MiniMaxM2ForCausalLM"]
 PATH, HUB = "/models/m", "MiniMaxAI/MiniMax-M2"
@@ -83,3 +84,16 @@ def test_an_architecture_that_is_no_text_is_skipped() -> None:
     choice = chosen(PATH, "auto", odd)
     assert choice.unknown
     assert choice.architectures == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "path", "code"),
+    [
+        ("recipe: minimax-m3", "vllm.recipe", "unknown-recipe"),
+        ("arguments: {port: 1}", "vllm.arguments.port", "own-key"),
+        ("arguments: {middleware: []}", "vllm.arguments.middleware", "empty-list"),
+    ],
+)
+def test_problems_of_recipe_and_arguments(line: str, path: str, code: str) -> None:
+    (found,) = details(f"{GOOD}  {line}\n")
+    assert (found.path, found.code) == (path, code)
