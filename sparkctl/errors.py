@@ -21,6 +21,7 @@ code with its data: nothing reads the message.
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from sparkctl.text import one_line
@@ -77,16 +78,40 @@ class UsageError(SparkctlError):
     exit_code = 2
 
 
-class InventoryError(UsageError):
-    """The inventory cannot be used; `problems` holds every one, as file:line:column: text.
+@dataclass(frozen=True)
+class FileProblem:
+    """One problem of a file; lines and columns count from 1.
 
-    Each is one line, whatever the file has in its keys.
+    `path` is the key in the YAML file (nodes[1].role) or the variable of the env layer.
+    """
+
+    code: str
+    text: str
+    file: str
+    line: int | None = None
+    column: int | None = None
+    path: str | None = None
+
+    def document(self) -> dict[str, str | int | None]:
+        """The problem as JSON; part of the contract that scripts rely on."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        place = [str(part) for part in (self.file, self.line, self.column) if part is not None]
+        return one_line(f"{':'.join(place)}: {self.text}")
+
+
+class InventoryError(UsageError):
+    """The inventory cannot be used; `details` holds every problem.
+
+    `problems` has them as lines, file:line:column: text, whatever the file has in its keys.
     """
 
     code = "inventory"
 
-    def __init__(self, problems: list[str], *, hint: str | None = None) -> None:
-        self.problems = [one_line(problem) for problem in problems]
+    def __init__(self, details: Sequence[FileProblem], *, hint: str | None = None) -> None:
+        self.details = list(details)
+        self.problems = [str(detail) for detail in self.details]
         super().__init__("\n".join(self.problems), hint=hint)
 
 

@@ -43,7 +43,7 @@ def watch_start(run: Run, started: Started, *, placed: Callable[[], bool] = lamb
             _read_on(events, progress)
             what = f"vLLM is ready, but generates nothing: {answer.error}"
             waited = engine.state in ("wedged", "unclear")
-            raise _failure(run, what, progress, waited=waited)
+            raise _failure(run, "no-completion", what, progress, waited=waited)
 
 
 @contextmanager
@@ -68,48 +68,73 @@ def _until_ready(
 ) -> None:
     stall = run.session.inventory.vllm.stall_timeout
     heard, known = time.monotonic(), progress.news
-    looked = seen = False
+    ranks = _Ranks(placed)
     for event in events:
         run.check()
         if event is not None:
-            if event.exited is not None:
-                raise _failure(run, "vLLM ended during its start", progress)
-            if progress.feed(event.text or ""):
-                run.reporter.stage(progress.title, progress.percent)
-            if progress.joined and not seen and (progress.ready or not looked):
-                looked, seen = True, placed()
+            _take(run, event, events, progress)
+            ranks.look(progress)
             if progress.ready:
-                if not seen:
+                if not ranks.seen:
                     run.reporter.note("warning: Ray does not show on which nodes the ranks run")
                 return
-            if progress.fatal:
-                _read_on(events, progress)  # the trace, with the cause at its end
-                raise _failure(run, "vLLM failed to start", progress)
         if progress.news != known:
             heard, known = time.monotonic(), progress.news
         elif time.monotonic() - heard > stall:
-            what = f"vLLM's log tells nothing new for {stall:g} s (vllm.stall_timeout)"
-            raise _failure(run, f"{what} at stage {progress.title}", progress, waited=True)
-    raise _failure(run, "the connection to vLLM's log was lost", progress)
+            what = f"vLLM made no progress for {stall:g} s (vllm.stall_timeout)"
+            raise _failure(
+                run, "vllm-stalled", f"{what} at stage {progress.title}", progress, waited=True
+            )
+    raise _failure(run, "log-lost", "the connection to vLLM's log was lost", progress)
+
+
+def _take(run: Run, event: Followed, events: Iterator[Followed | None], progress: Progress) -> None:
+    """Take one event. Raises ServingError when vLLM has exited, or its log has a fatal line."""
+    if event.exited is not None:
+        raise _failure(run, "vllm-exited", "vLLM exited during startup", progress)
+    if progress.feed(event.text or ""):
+        run.reporter.stage(progress.title, progress.percent)
+    if progress.fatal and not progress.ready:
+        _read_on(events, progress)  # the trace, with the cause at its end
+        raise _failure(run, "vllm-failed", "vLLM failed to start", progress)
+
+
+class _Ranks:
+    """Looks for the ranks' nodes once they have joined, and again when vLLM is ready."""
+
+    def __init__(self, placed: Callable[[], bool]) -> None:
+        self.seen = False
+        self._placed = placed
+        self._looked = False
+
+    def look(self, progress: Progress) -> None:
+        """Raises what `placed` raises for a rank on a node where it does not belong."""
+        if progress.joined and not self.seen and (progress.ready or not self._looked):
+            self._looked, self.seen = True, self._placed()
 
 
 def _read_on(events: Iterator[Followed | None], progress: Progress) -> None:
     """Take what is logged now, until there is no more."""
     deadline = time.monotonic() + LAST_WORDS
-    with suppress(RemoteError):  # what failed before is told
+    with suppress(RemoteError):  # what failed before is reported
         for event in events:
             if event is None or event.exited is not None or time.monotonic() > deadline:
                 return
             progress.feed(event.text or "")
 
 
-def _failure(run: Run, what: str, progress: Progress, *, waited: bool = False) -> ServingError:
+def _failure(
+    run: Run, code: str, what: str, progress: Progress, *, waited: bool = False
+) -> ServingError:
     cause = f": {progress.verdict}" if progress.verdict else ""
+    known = explain_vllm(progress.verdict, list(progress.lines), waited=waited)
     _save(run, progress)
     return ServingError(
         what + cause,
         node=run.session.inventory.head.name,
-        hint=explain_vllm(progress.verdict, list(progress.lines), waited=waited),
+        code=code,
+        data={"cause": known.code if known else None, "stage": progress.stage_id},
+        hint=known.text if known else None,
         log_tail=progress.tail,
     )
 

@@ -1,7 +1,6 @@
 """The env layers that an inventory names: files of KEY=VALUE lines.
 
-Values may refer to what is known of a node: ${FABRIC_ADDRESS}, ${SOCKET_INTERFACE}, ${HCAS},
-${NODE}.
+A value may refer to a node's values: ${FABRIC_ADDRESS}, ${SOCKET_INTERFACE}, ${HCAS}, ${NODE}.
 """
 
 from __future__ import annotations
@@ -11,10 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sparkctl.errors import InventoryError
+from sparkctl.errors import FileProblem, InventoryError
+from sparkctl.inventory.paths import quoted
 from sparkctl.secret.value import Secret, masked, protected_text, revealed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sparkctl.inventory.models import Inventory
 
 REFERENCES = ("FABRIC_ADDRESS", "SOCKET_INTERFACE", "HCAS", "NODE")
@@ -26,63 +28,68 @@ MAX_BYTES = 64 * 1024
 
 @dataclass(frozen=True)
 class Layer:
-    """Settings of one file; null drops a variable that an earlier layer set."""
+    """Settings of one file; None drops a variable that an earlier layer set."""
 
     name: str
     values: dict[str, str | None]
 
 
 def unknown_references(value: str) -> list[str]:
-    """Each ${NAME} in a value that no node knows, as wanted and found."""
-    wanted = ", ".join(f"${{{name}}}" for name in REFERENCES)
-    found = [m[0] for m in REFERENCE.finditer(revealed(value)) if m[1] not in REFERENCES]
+    """A message for each ${NAME} in a value that is not in REFERENCES; a secret stays hidden."""
+    known = ", ".join(f"${{{name}}}" for name in REFERENCES)
+    unknown = [m[0] for m in REFERENCE.finditer(revealed(value)) if m[1] not in REFERENCES]
     if isinstance(value, Secret):
-        found = ["another" for _ in found[:1]]  # it is a part of the secret
-    return [f"wanted one of {wanted}, found {reference}" for reference in found]
+        unknown = ["in a secret value" for _ in unknown[:1]]  # it is a part of the secret
+    return [f"unknown reference {reference}; known are {known}" for reference in unknown]
 
 
 def parse_layer(name: str, text: str) -> Layer:
     """A file of KEY=VALUE lines; `-KEY` drops a variable, `#` begins a comment line.
 
-    Raises InventoryError with every problem, as file:line: text; no value stands in it, for it
-    may be a secret.
+    Raises InventoryError with every problem; they show no value, which may be a secret.
     """
     values: dict[str, str | None] = {}
-    problems = []
+    lines: dict[str, int] = {}
+    problems: list[FileProblem] = []
     for number, line in enumerate(text.split("\n"), 1):
         stripped = line.strip()
         if not stripped or stripped.startswith("#"):
             continue
         match = LINE.match(stripped)
         if not match or bool(match[1]) == (match[3] is not None):
-            name_part, sign, _ = stripped.partition("=")
-            # Without the sign a line that is no name may be the rest of a secret.
-            named = sign or LINE.fullmatch(masked("", stripped))
-            found = ascii(name_part)[:60] if named else "a line without ="
-            problems.append(f"{name}:{number}: wanted KEY=VALUE, -KEY or # comment, found {found}")
+            problems.append(FileProblem("bad-line", _bad_line(stripped), name, number))
             continue
-        key, value = match[2], None if match[1] else match[3].strip()
-        said = [f"{key}: {text}" for text in _value_problems(key, value or "")]
+        key, value = str(match[2]), str(match[3] or "").strip()
+        found = list(_value_problems(key, value))
         if key in values:
-            said.append(f"{key}: wanted each name once, found it again")
-        problems += [f"{name}:{number}: {text}" for text in said]
-        values[key] = value if value is None else protected_text(_unquoted(value), key)
+            found.append(("duplicate-key", f"duplicate variable (first on line {lines[key]})"))
+        problems += [FileProblem(c, f"{key}: {t}", name, number, path=key) for c, t in found]
+        values[key] = None if match[1] else protected_text(_unquoted(value), key)
+        lines.setdefault(key, number)
     if problems:
         raise InventoryError(problems, hint="an env layer holds KEY=VALUE lines, as in env/*.env")
     return Layer(name, values)
 
 
-def _value_problems(name: str, value: str) -> list[str]:
-    problems = unknown_references(protected_text(value, name))
+def _bad_line(line: str) -> str:
+    name, sign, _ = line.partition("=")
+    # Without the sign a line that is no name may be the rest of a secret.
+    shown = sign or LINE.fullmatch(masked("", line))
+    return f"expected KEY=VALUE, -KEY or # comment, got {quoted(name) if shown else 'no ='}"
+
+
+def _value_problems(name: str, value: str) -> Iterator[tuple[str, str]]:
+    """The code and text of each problem of a value."""
+    for text in unknown_references(protected_text(value, name)):
+        yield "unknown-reference", text
     if UNPRINTABLE.search(value):
-        problems.append("wanted printable text, found a control character")
-    quoted = value[:1] in ("'", '"')
-    if quoted and (len(value) < 2 or value[-1] != value[0]):
-        problems.append("wanted a quote at the end as at the beginning")
-    if not quoted and re.search(r"\s#", value):
+        yield "unprintable", "unprintable character in the value"
+    quote = value[:1] in ("'", '"')
+    if quote and (len(value) < 2 or value[-1] != value[0]):
+        yield "unclosed-quote", "missing closing quote"
+    if not quote and re.search(r"\s#", value):
         # It would become a part of the value: NCCL trims nothing (its src/misc/utils.cc).
-        problems.append("wanted a comment on a line of its own, found one after the value")
-    return problems
+        yield "trailing-comment", "comment after the value; put it on a line of its own"
 
 
 def _unquoted(value: str) -> str:
@@ -95,28 +102,37 @@ def load_layers(inventory: Inventory, base: Path) -> list[Layer]:
 
     Raises InventoryError with every problem of every file.
     """
-    layers, problems = [], []
+    layers: list[Layer] = []
+    problems: list[FileProblem] = []
     for name in inventory.env.layers:
         try:
-            layers.append(parse_layer(name, _text(base / Path(name).expanduser())))
+            layers.append(parse_layer(name, _read(base, name)))
         except InventoryError as error:
-            problems += error.problems
-        except (OSError, ValueError, RuntimeError) as error:  # no such file, not UTF-8, no ~user
-            said = getattr(error, "strerror", None) or error
-            problems.append(f"{base / name}: wanted an env layer, it cannot be read: {said}")
+            problems += error.details
     if problems:
-        hint = "env.layers names files beside the inventory that hold KEY=VALUE lines"
+        hint = "env.layers names files relative to the inventory that hold KEY=VALUE lines"
         raise InventoryError(problems, hint=hint)
     return layers
 
 
-def _text(path: Path) -> str:
-    with path.open("rb") as file:
-        data = file.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise ValueError(f"it has more than {MAX_BYTES} bytes")
+def _read(base: Path, name: str) -> str:
+    path = base / name
     try:
+        path = base / Path(name).expanduser()
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise _unreadable("too-large", f"it is larger than {MAX_BYTES} bytes", path)
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise ValueError(f"line {line} is not UTF-8") from None
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise _unreadable("not-utf-8", "it is not UTF-8", path, line) from None
+    except FileNotFoundError:
+        raise _unreadable("file-not-found", "no such file", path) from None
+    except (OSError, ValueError, RuntimeError) as error:  # also a null byte, or no such ~user
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise _unreadable("unreadable-file", reason, path) from None
+
+
+def _unreadable(code: str, why: str, path: Path, line: int | None = None) -> InventoryError:
+    return InventoryError([FileProblem(code, f"cannot read the env layer: {why}", str(path), line)])

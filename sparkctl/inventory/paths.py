@@ -4,25 +4,35 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from sparkctl.errors import FileProblem
 from sparkctl.secret.value import LONGEST as LONGEST_READ
 from sparkctl.secret.value import masked
 
 Path = tuple[str | int, ...]
-LONGEST = 60  # characters in a message
+LONGEST = 60  # characters of one value in a message
+# Their text names the key, so the path before it ends at the mapping around the key.
+NAMES_ITS_KEY = frozenset({"duplicate-key", "missing-key", "unknown-key"})
 
 
 class Problem(NamedTuple):
-    """What was wanted and found at a path; `at_key` when the key is wrong, not its value."""
+    """What is wrong at a path; `at_key` when it is the key that is wrong, not its value."""
 
     path: Path
     text: str
     at_key: bool = False
+    code: str = "bad-value"
+
+    def in_file(self, file: str, line: int, column: int) -> FileProblem:
+        """The problem with its place in a file."""
+        before = dotted(self.path[:-1] if self.code in NAMES_ITS_KEY else self.path)
+        text = f"{before}: {self.text}" if before else self.text
+        return FileProblem(self.code, text, file, line, column, dotted(self.path) or None)
 
 
 def dotted(path: Path) -> str:
-    """nodes[1].role; the whole document is (top)."""
+    """nodes[1].role; the path of the whole document is empty."""
     text = "".join(f"[{p}]" if isinstance(p, int) else f".{short(p)}" for p in path)
-    return text.removeprefix(".") or "(top)"
+    return text.removeprefix(".")
 
 
 def short(text: str) -> str:
@@ -30,8 +40,13 @@ def short(text: str) -> str:
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
+def quoted(text: str) -> str:
+    """Text in double quotes, short and on one line, what is not printable as an escape."""
+    return f'"{short("".join(c if c.isprintable() else ascii(c)[1:-1] for c in text))}"'
+
+
 def shown(value: object) -> str:
-    """A value as it would stand in YAML, short."""
+    """A value as a message shows it, short and without secrets that are recognizable."""
     if value is None:
         return "nothing"
     if isinstance(value, bool):
@@ -40,9 +55,9 @@ def shown(value: object) -> str:
         return "a mapping" if value else "an empty mapping"
     if isinstance(value, list):
         return "a list" if value else "an empty list"
-    return short(repr(unsecret(value) if isinstance(value, str) else value))
+    return quoted(unsecret(value)) if isinstance(value, str) else short(str(value))
 
 
 def unsecret(text: str) -> str:
-    """The beginning of a text, without secrets that show by themselves."""
+    """The beginning of a text, without recognizable secrets."""
     return masked("", text[:LONGEST_READ])

@@ -1,7 +1,7 @@
 """What must hold between the fields of an inventory; pure.
 
-The inventory may be one of which only a part is valid (known.py): there a field that is not known
-is None, and no rule speaks of it.
+The inventory may be the valid part of one with errors (partial.py): a field that is not valid is
+None there, and no rule reports it.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ import re
 from typing import TYPE_CHECKING
 
 from sparkctl.inventory.layers import unknown_references
-from sparkctl.inventory.paths import Path, Problem, short
+from sparkctl.inventory.paths import Path, Problem, quoted
 from sparkctl.node import modelpath
 from sparkctl.secret.value import protected_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from ipaddress import IPv4Address
 
     from sparkctl.inventory.models import Inventory, Node
 
@@ -28,7 +29,7 @@ HUB_NAME = re.compile(r"(?:[A-Za-z0-9_][\w.-]*/)?[A-Za-z0-9_][\w.-]*(?::[\w.-]+)
 
 
 def check(inventory: Inventory) -> Iterator[Problem]:
-    """Each broken rule, as wanted and found."""
+    """A problem for each broken rule."""
     yield from _roles(inventory)
     yield from _unique(inventory)
     yield from _subnets(inventory)
@@ -44,10 +45,10 @@ def _roles(inventory: Inventory) -> Iterator[Problem]:
     roles = [n.role for n in inventory.nodes or []]
     heads = [i for i, role in enumerate(roles) if role == "head"]
     if roles and not heads and None not in roles:
-        yield Problem(("nodes",), "wanted one node with role head, found none")
+        yield Problem(("nodes",), 'no node has role "head"; one must have it', code="no-head")
     for index in heads[1:]:
-        said = f"wanted one head, found another beside nodes[{heads[0]}]"
-        yield Problem(("nodes", index, "role"), said)
+        text = f"second head (first is nodes[{heads[0]}]); a cluster has one"
+        yield Problem(("nodes", index, "role"), text, code="second-head")
 
 
 def _unique(inventory: Inventory) -> Iterator[Problem]:
@@ -55,24 +56,28 @@ def _unique(inventory: Inventory) -> Iterator[Problem]:
     for index, node in enumerate(inventory.nodes or []):
         values: list[tuple[str, str | None, Path]] = [
             ("name", node.name, ("nodes", index, "name")),
-            ("host", _where(inventory, node), ("nodes", index, "host")),
+            ("host", _host_and_port(inventory, node), ("nodes", index, "host")),
         ]
-        values += [
-            ("fabric address", str(a) if a else None, ("nodes", index, "fabric", "addresses", i))
-            for i, a in enumerate(node.fabric.addresses or [])
-        ]
+        values += [("address", str(a), path) for a, path in _addresses(index, node)]
         for kind, value, path in values:
             if value is None:
                 continue
             if (kind, value) in first:
-                other = f"nodes[{first[kind, value]}]"
-                yield Problem(path, f"wanted a {kind} used once, found {value}, as in {other}")
+                text = f'duplicate {kind} "{value}" (first in nodes[{first[kind, value]}])'
+                yield Problem(path, text, code=f"duplicate-{kind}")
             first.setdefault((kind, value), index)
 
 
-def _where(inventory: Inventory, node: Node) -> str | None:
-    """What SSH is given: the host, and the port where the inventory has one, else it is that of
-    ~/.ssh/config; None where either is not known.
+def _addresses(index: int, node: Node) -> Iterator[tuple[IPv4Address, Path]]:
+    """The valid fabric addresses that a node has in the inventory."""
+    for i, address in enumerate(node.fabric.addresses or []):
+        if address is not None:
+            yield address, ("nodes", index, "fabric", "addresses", i)
+
+
+def _host_and_port(inventory: Inventory, node: Node) -> str | None:
+    """The host, with its port if the inventory sets one (else ~/.ssh/config may set it); None if
+    either is not valid.
     """
     host = node.host and node.host.lower()
     for ssh in (node.ssh, inventory.ssh):
@@ -85,13 +90,12 @@ def _subnets(inventory: Inventory) -> Iterator[Problem]:
     subnets = inventory.fabric.subnets
     if subnets is None or subnets == "auto" or None in subnets:
         return
-    wanted = ", ".join(str(s) for s in subnets)
+    allowed = ", ".join(str(s) for s in subnets)
     for index, node in enumerate(inventory.nodes or []):
-        for i, address in enumerate(node.fabric.addresses or []):
-            if address is not None and not any(address in s for s in subnets):
-                path = ("nodes", index, "fabric", "addresses", i)
-                said = f"wanted an address in fabric.subnets ({wanted}), found {address}"
-                yield Problem(path, said)
+        for address, path in _addresses(index, node):
+            if not any(address in s for s in subnets):
+                text = f"address {address} is not in fabric.subnets ({allowed})"
+                yield Problem(path, text, code="outside-subnets")
 
 
 def worker_range(inventory: Inventory) -> tuple[int, int]:
@@ -101,51 +105,55 @@ def worker_range(inventory: Inventory) -> tuple[int, int]:
 
 
 def _ports(inventory: Inventory) -> Iterator[Problem]:
-    """No two of these meet on the head, where all of them are bound."""
-    ray = inventory.ray
+    """All of these are bound on the head, so no two may be the same."""
+    ray, vllm = inventory.ray, inventory.vllm
     low, high = worker_range(inventory)
     if low > high:
         name = "max_worker_port" if ray.max_worker_port else "min_worker_port"
-        said = f"wanted min_worker_port at most max_worker_port, found {low} and {high}"
-        yield Problem(("ray", name), said)
-    names = ("port", "dashboard_port", "node_manager_port", "object_manager_port")
-    ports = [(("ray", name), getattr(ray, name), name in ray.model_fields_set) for name in names]
-    vllm = inventory.vllm
-    ports.append((("vllm", "port"), vllm.port, "port" in vllm.model_fields_set))
+        text = f"min_worker_port {low} is greater than max_worker_port {high}"
+        yield Problem(("ray", name), text, code="empty-port-range")
+    ports = {
+        ("ray", "port"): ray.port,
+        ("ray", "dashboard_port"): ray.dashboard_port,
+        ("ray", "node_manager_port"): ray.node_manager_port,
+        ("ray", "object_manager_port"): ray.object_manager_port,
+        ("vllm", "port"): vllm.port,
+    }
+    in_file = {("ray", name) for name in ray.model_fields_set}
+    in_file |= {("vllm", name) for name in vllm.model_fields_set}
     first = {RAY_CLIENT_PORT: "Ray's client server"}
-    # Of two that meet, the one that stands in the file is told, not a default.
-    for path, port, _ in sorted(ports, key=lambda p: p[2]):
+    # Of two that are the same, the one in the file is reported, not a default.
+    for path in sorted(ports, key=lambda path: path in in_file):
+        port = ports[path]
         if port is None:
             continue
         if port in first:
-            said = f"wanted a port of its own, found {port}, which {first[port]} has"
-            yield Problem(path, said)
+            yield Problem(path, f"port {port} is taken by {first[port]}", code="port-taken")
         if low <= port <= high:
-            said = f"wanted a port outside Ray's worker ports ({low} to {high}), found {port}"
-            yield Problem(path, said)
+            text = f"port {port} is one of Ray's worker ports ({low} to {high})"
+            yield Problem(path, text, code="worker-port")
         first.setdefault(port, ".".join(path))
 
 
 def _gpus(inventory: Inventory) -> Iterator[Problem]:
-    wanted = inventory.vllm.tensor_parallel_size
-    if wanted is None or inventory.ray.num_gpus is None or not inventory.nodes:
+    ranks = inventory.vllm.tensor_parallel_size
+    if ranks is None or inventory.ray.num_gpus is None or not inventory.nodes:
         return
     gpus = sum(inventory.gpus_of(n) for n in inventory.nodes)
-    if wanted > gpus:
-        have = f"the GPUs of the nodes ({gpus} on {len(inventory.nodes)})"
-        said = f"wanted at most {have}, found {wanted}"
-        yield Problem(("vllm", "tensor_parallel_size"), said)
+    if ranks > gpus:
+        text = f"expected at most {gpus}, the number of GPUs in the cluster, got {ranks}"
+        yield Problem(("vllm", "tensor_parallel_size"), text, code="too-few-gpus")
 
 
 def _model(inventory: Inventory) -> Iterator[Problem]:
     model = inventory.vllm.model
     # A relative path would start at another directory for each program that reads it.
     if model and not (modelpath.is_path(model) or "://" in model or HUB_NAME.fullmatch(model)):
-        expected = "an absolute path, ~/… or a name on the hub"
-        yield Problem(("vllm", "model"), f"expected {expected}, got {short(repr(model))}")
+        text = f"expected an absolute path, ~/… or a name on the hub, got {quoted(model)}"
+        yield Problem(("vllm", "model"), text, code="bad-model")
 
 
 def _references(path: Path, values: Mapping[str, str] | None) -> Iterator[Problem]:
     for name, value in (values or {}).items():
-        for said in unknown_references(protected_text(value, name)):
-            yield Problem((*path, name), said)
+        for text in unknown_references(protected_text(value, name)):
+            yield Problem((*path, name), text, code="unknown-reference")

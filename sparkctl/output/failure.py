@@ -44,6 +44,7 @@ def document(error: SparkctlError) -> dict[str, object]:
     }
     if isinstance(error, InventoryError):
         fields["problems"] = error.problems
+        fields["details"] = [detail.document() for detail in error.details]
     if isinstance(error, ServingError):
         fields["log_tail"] = error.log_tail
     return fields

@@ -90,7 +90,7 @@ def test_a_typo_ends_with_2_and_its_place(tmp_path: Path) -> None:
     for command in ("validate", "up", "down", "status", "plan", "env", "logs"):
         done = sparkctl(command, cwd=tmp_path)
         assert done.returncode == 2, done.stderr
-        assert "did you mean nodes?" in done.stderr
+        assert 'did you mean "nodes"?' in done.stderr
         assert "Traceback" not in done.stderr
 
 

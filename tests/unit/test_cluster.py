@@ -145,9 +145,7 @@ def test_what_changed_is_said(wish: Wish, known: dict[str, Any]) -> None:
 def test_a_lost_record_is_said_to_be_one(wish: Wish, known: dict[str, Any]) -> None:
     live = running(wish, known)
     live["spark-1"]["state"]["files"]["applied.json"] = "{"
-    assert (
-        compare(wish, all_facts(live)).changes[0].why == "the record of its start is missing"
-    )
+    assert compare(wish, all_facts(live)).changes[0].why == "the record of its start is missing"
 
 
 def test_a_worker_may_be_called_vllm(known: dict[str, Any]) -> None:
@@ -197,10 +195,10 @@ def test_no_cable_is_told(known: dict[str, Any]) -> None:
         make_wish(CLUSTER, [], all_facts(known))
 
 
-def test_a_doubtful_setting_of_every_node_is_told_once(known: dict[str, Any]) -> None:
+def test_a_doubtful_setting_of_every_node_is_reported_once(known: dict[str, Any]) -> None:
     doubted = parse((GOOD + 'env: {set: {NCCL_IB_DISABLE: "1"}}\n').encode(), "x")
-    (told,) = doubtful(make_wish(doubted, [], all_facts(known)))
-    assert told.startswith("NCCL_IB_DISABLE: ")
+    (doubt,) = doubtful(make_wish(doubted, [], all_facts(known)))
+    assert (doubt.code, doubt.data) == ("rdma-disabled", {"setting": "NCCL_IB_DISABLE"})
     assert doubtful(make_wish(CLUSTER, [], all_facts(known))) == []
 
 

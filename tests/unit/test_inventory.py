@@ -1,4 +1,4 @@
-"""Every problem of an inventory is told at once, with its place."""
+"""Every problem of an inventory is reported at once, with its place and code."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparkctl.errors import InventoryError
+from sparkctl.errors import FileProblem, InventoryError
 from sparkctl.inventory.layers import load_layers
 from sparkctl.inventory.models import Inventory
 from sparkctl.serving.inventory import load, parse
@@ -25,12 +25,23 @@ vllm:
 """
 
 
-def problems(text: str | bytes) -> list[str]:
+def details(text: str | bytes) -> list[FileProblem]:
+    """Every problem of an inventory with this text."""
     data = text.encode() if isinstance(text, str) else text
     with pytest.raises(InventoryError) as caught:
         parse(data, "x.yaml")
     assert caught.value.exit_code == 2
-    return caught.value.problems
+    return caught.value.details
+
+
+def problems(text: str | bytes) -> list[str]:
+    """The same as lines for people."""
+    return [str(detail) for detail in details(text)]
+
+
+def codes(text: str | bytes) -> list[str]:
+    """The same as line:column, path and code."""
+    return [f"{d.line}:{d.column} {d.path} {d.code}" for d in details(text)]
 
 
 def test_defaults_are_the_recipes() -> None:
@@ -49,77 +60,71 @@ def test_every_example_loads_with_its_layers(path: Path) -> None:
 
 
 CASES: list[tuple[str, str, str, str]] = [
-    ("unknown key", "cluster: sparks", "clustr: sparks", "x.yaml:1:1: clustr: wanted a known key,"
-     " found clustr; did you mean cluster?"),
-    ("missing key", "  model: /models/m", "  port: 1", "x.yaml:6:3: vllm.model: wanted the key"
-     " model, it is missing"),
-    ("wrong role", "role: worker", "role: boss", "x.yaml:4:36: nodes[1].role: wanted head or"
-     " worker, found 'boss'"),
-    ("two heads", "role: worker", "role: head", "x.yaml:4:36: nodes[1].role: wanted one head, found"
-     " another beside nodes[0]"),
-    ("no head", "role: head", "role: worker", "x.yaml:3:3: nodes: wanted one node with role head,"
-     " found none"),
-    ("same name", "spark-2", "spark-1", "x.yaml:4:12: nodes[1].name: wanted a name used once,"
-     " found spark-1, as in nodes[0]"),
-    ("same host", "host: b", "host: A", "x.yaml:4:27: nodes[1].host: wanted a host used once,"
-     " found a, as in nodes[0]"),
-    ("bad port", "  model: /models/m", "  model: /m\n  port: 0", "x.yaml:7:9: vllm.port: wanted a"
-     " port from 1 to 65535, found 0"),
-    ("text for a port", "  model: /models/m", "  model: /m\n  port: http", "x.yaml:7:9: vllm.port:"
-     " wanted a port from 1 to 65535, found 'http'"),
-    ("base 60", "cluster: sparks", "cluster: sparks\nssh: {port: 22:22}", "x.yaml:2:13: ssh.port:"
-     " wanted an unambiguous value, found 22:22, which YAML 1.1 reads as a number in base 60, 1342;"
-     " quote it if it is text"),
-    ("norway", "spark-1", "no", "x.yaml:3:12: nodes[0].name: wanted an unambiguous"
-     " value, found no, which YAML 1.1 reads as the truth value false; quote it, or write false"),
-    ("octal", "  model: /models/m", "  model: /m\n  port: 0777", "x.yaml:7:9: vllm.port: wanted an"
-     " unambiguous value, found 0777, which YAML 1.1 reads as an octal number, 511; quote it if it"
-     " is text"),
-    ("twice", "cluster: sparks", "cluster: sparks\ncluster: sparks", "x.yaml:2:1: cluster: wanted"
-     " each key once, found it again (line 1 has it)"),
-    ("too many ranks", "  model: /models/m", "  model: /m\n  tensor_parallel_size: 3",
-     "x.yaml:7:25: vllm.tensor_parallel_size: wanted at most the GPUs of the nodes (2 on"
-     " 2), found 3"),
-    ("ports collide", "  model: /models/m", "  model: /m\n  port: 6379", "x.yaml:7:9: vllm.port:"
-     " wanted a port of its own, found 6379, which ray.port has"),
-    ("a field among the arguments", "  model: /models/m",
-     "  model: /m\n  arguments: {port: 1}", "x.yaml:7:15: vllm.arguments.port: wanted vllm.port for"
-     " this flag, found it here"),
-    ("alias", "cluster: sparks", "cluster: &a sparks\nssh: {user: *a}", "x.yaml:2:13: wanted the"
-     " value itself, found the alias *a"),
-    ("same address", "role: head}", "role: head, fabric: {addresses: [1.2.3.4, 1.2.3.4]}}",
-     "x.yaml:3:72: nodes[0].fabric.addresses[1]: wanted a fabric address used once, found 1.2.3.4,"
-     " as in nodes[0]"),
-]  # fmt: skip
+    ("unknown key", "cluster: sparks", "clustr: sparks", "1:1 clustr unknown-key"),
+    ("missing key", "  model: /models/m", "  port: 1", "6:3 vllm.model missing-key"),
+    ("wrong role", "role: worker", "role: boss", "4:36 nodes[1].role unknown-value"),
+    ("two heads", "role: worker", "role: head", "4:36 nodes[1].role second-head"),
+    ("no head", "role: head", "role: worker", "3:3 nodes no-head"),
+    ("same name", "spark-2", "spark-1", "4:12 nodes[1].name duplicate-name"),
+    ("same host", "host: b", "host: A", "4:27 nodes[1].host duplicate-host"),
+    ("bad port", "/models/m", "/m\n  port: 0", "7:9 vllm.port out-of-range"),
+    ("text for a port", "/models/m", "/m\n  port: http", "7:9 vllm.port wrong-type"),
+    ("base 60", "sparks", "sparks\nssh: {port: 22:22}", "2:13 ssh.port ambiguous-value"),
+    ("norway", "spark-1", "no", "3:12 nodes[0].name ambiguous-value"),
+    ("octal", "/models/m", "/m\n  port: 0777", "7:9 vllm.port ambiguous-value"),
+    ("twice", "cluster: sparks", "cluster: a\ncluster: b", "2:1 cluster duplicate-key"),
+    (
+        "too many ranks",
+        "/models/m",
+        "/m\n  tensor_parallel_size: 3",
+        "7:25 vllm.tensor_parallel_size too-few-gpus",
+    ),
+    ("ports collide", "/models/m", "/m\n  port: 6379", "7:9 vllm.port port-taken"),
+    ("alias", "sparks", "&a sparks\nssh: {user: *a}", "2:13 None alias"),
+    (
+        "same address",
+        "role: head}",
+        "role: head, fabric: {addresses: [1.2.3.4, 1.2.3.4]}}",
+        "3:72 nodes[0].fabric.addresses[1] duplicate-address",
+    ),
+]
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "wanted"), [c[1:] for c in CASES], ids=[c[0] for c in CASES]
+    ("old", "new", "expected"), [c[1:] for c in CASES], ids=[c[0] for c in CASES]
 )
-def test_each_problem_has_its_place(old: str, new: str, wanted: str) -> None:
-    assert wanted in problems(GOOD.replace(old, new, 1))
+def test_each_problem_has_its_place_and_code(old: str, new: str, expected: str) -> None:
+    assert expected in codes(GOOD.replace(old, new, 1))
+
+
+def test_a_field_among_the_arguments_is_a_problem_at_its_key() -> None:
+    (found,) = details(GOOD + "  arguments: {port: 1}\n")
+    assert (found.line, found.column, found.path) == (7, 15, "vllm.arguments.port")
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted"),
+    ("text", "expected"),
     [
-        ("", "it is empty"),
-        ("# nothing\n", "it is empty"),
-        ("- a\n- b\n", "wanted a mapping with cluster, nodes and vllm, found a list"),
-        ("just text", "wanted a mapping with cluster, nodes and vllm, found 'just text'"),
-        (b"cluster: \xff\n", "x.yaml:1:10: wanted UTF-8, found the byte 0xff"),
-        ("cluster: a\n\tssh: {}\n", "indent with spaces, not with tabs"),
-        ("cluster: [a\n", "wanted YAML, found a syntax error"),
-        (b"cluster: a\0b\n", "x.yaml:1:11: wanted text, found the character U+0000"),
-        ("cluster: a\n---\ncluster: b\n", "wanted one document, found a second one"),
-        ("a: " + "[" * 5000, "wanted at most 30 levels"),
-        ("a: " + "x" * (1 << 20), "wanted at most 131072 bytes"),
-        ("? [a]\n: b\n", "wanted a plain key, found a collection"),
-        ("a: !!python/object:os.system {}\n", "found the tag !!python/object:os.system"),
+        ("", "1:1 None empty-file"),
+        ("# nothing\n", "1:1 None empty-file"),
+        ("- a\n- b\n", "1:1 None wrong-type"),
+        ("just text", "1:1 None wrong-type"),
+        (b"cluster: \xff\n", "1:10 None not-utf-8"),
+        ("cluster: a\n\tssh: {}\n", "2:1 None yaml-syntax"),
+        ("cluster: [a\n", "2:1 None yaml-syntax"),
+        (b"cluster: a\0b\n", "1:11 None unprintable"),
+        ("cluster: a\n---\ncluster: b\n", "2:1 None second-document"),
+        ("a: " + "[" * 5000, "1:33 None too-deep"),
+        ("a: " + "x" * (1 << 20), "1:1 None too-large"),
+        ("a: !!python/object:os.system {}\n", "1:4 None tag"),
     ],
 )
-def test_what_is_no_inventory_at_all(text: str | bytes, wanted: str) -> None:
-    assert any(wanted in p for p in problems(text)), problems(text)
+def test_what_is_no_inventory_at_all(text: str | bytes, expected: str) -> None:
+    assert codes(text) == [expected]
+
+
+def test_a_key_that_is_a_collection() -> None:
+    assert "1:3 None complex-key" in codes("? [a]\n: b\n")
 
 
 def test_billion_laughs_are_refused_at_once() -> None:
@@ -147,6 +152,9 @@ def test_no_mangled_file_ends_in_anything_but_a_list_of_problems(
 
 
 def test_a_missing_file_and_a_directory(tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "absent.yaml"):
-        with pytest.raises(InventoryError):
+    for path, code in ((tmp_path, "unreadable-file"), (tmp_path / "x.yaml", "file-not-found")):
+        with pytest.raises(InventoryError) as caught:
             load(path)
+        (found,) = caught.value.details
+        assert (found.code, found.file, found.line) == (code, str(path), None)
+        assert caught.value.hint

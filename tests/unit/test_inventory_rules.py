@@ -1,17 +1,13 @@
-"""Rules between fields, told beside whatever else is wrong."""
+"""Rules between fields, reported along with every other problem."""
 
 from __future__ import annotations
 
 import pytest
 
 from sparkctl.serving.inventory import parse
-from tests.unit.test_inventory import GOOD, problems
+from tests.unit.test_inventory import GOOD, codes, details, problems
 
-
-def test_rules_are_checked_although_types_are_wrong() -> None:
-    """Each line has one problem, of the text, a type or a rule; none hides another."""
-    assert problems(
-        """\
+MANY = """\
 cluster: Sparks
 cluster: sparks
 nodes:
@@ -28,118 +24,161 @@ vllm:
   served_model_name: no
   arguments: {max-model-len: [[1]], port: 5, middleware: []}
 """
-    ) == [
-        "x.yaml:1:10: cluster: wanted at most 32 lower-case letters, digits and inner dashes, found"
-        " 'Sparks'",
-        "x.yaml:2:1: cluster: wanted each key once, found it again (line 1 has it)",
-        "x.yaml:4:67: nodes[0].fabric.addresses[1]: wanted an IPv4 address such as 192.168.100.11,"
-        " found 'x'",
-        "x.yaml:5:12: nodes[1].name: wanted a name used once, found a, as in nodes[0]",
-        "x.yaml:5:37: nodes[1].role: wanted one head, found another beside nodes[0]",
-        "x.yaml:5:64: nodes[1].fabric.addresses[0]: wanted a fabric address used once, found"
-        " 10.0.0.1, as in nodes[0]",
-        "x.yaml:6:5: nodes[2]: wanted a mapping, found 'just text'",
-        "x.yaml:7:1: fabrik: wanted a known key, found fabrik; did you mean fabric?",
-        "x.yaml:8:13: ray.port: wanted a port of its own, found 30000, which vllm.port has",
-        "x.yaml:8:30: ray.num_gpus: wanted auto or a whole number from 1 to 16, found 'none'",
-        "x.yaml:8:76: ray.max_worker_port: wanted min_worker_port at most max_worker_port, found"
-        " 5000 and 4000",
-        "x.yaml:11:8: env.set.A: wanted one of ${FABRIC_ADDRESS}, ${SOCKET_INTERFACE}, ${HCAS},"
-        " ${NODE}, found ${HOST}",
-        "x.yaml:12:15: env.set.HF_TOKEN: wanted text, found ****; quote it",
-        "x.yaml:14:3: vllm.model: wanted the key model, it is missing",
-        "x.yaml:14:22: vllm.served_model_name: wanted an unambiguous value, found no, which YAML"
-        " 1.1 reads as the truth value false; quote it, or write false",
-        "x.yaml:15:31: vllm.arguments.max-model-len[0]: wanted text, a number, true, false, null, a"
-        " list of these, or a mapping, found a list",
-        "x.yaml:15:37: vllm.arguments.port: wanted vllm.port for this flag, found it here",
-        "x.yaml:15:58: vllm.arguments.middleware: wanted null to drop the flag, found an empty"
-        " list",
+
+
+def test_rules_are_checked_although_types_are_wrong() -> None:
+    """Each line has one problem, of the text, a type or a rule; none hides another."""
+    *found, port, middleware = codes(MANY)
+    assert found == [
+        "1:10 cluster bad-name",
+        "2:1 cluster duplicate-key",
+        "4:67 nodes[0].fabric.addresses[1] bad-address",
+        "5:12 nodes[1].name duplicate-name",
+        "5:37 nodes[1].role second-head",
+        "5:64 nodes[1].fabric.addresses[0] duplicate-address",
+        "6:5 nodes[2] wrong-type",
+        "7:1 fabrik unknown-key",
+        "8:13 ray.port port-taken",
+        "8:30 ray.num_gpus wrong-type",
+        "8:76 ray.max_worker_port empty-port-range",
+        "11:8 env.set.A unknown-reference",
+        "12:15 env.set.HF_TOKEN wrong-type",
+        "14:3 vllm.model missing-key",
+        "14:22 vllm.served_model_name ambiguous-value",
+        "15:31 vllm.arguments.max-model-len[0] wrong-type",
     ]
+    assert port.startswith("15:37 vllm.arguments.port ")
+    assert middleware.startswith("15:58 vllm.arguments.middleware ")
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted"),
+    ("text", "line"),
     [
-        ("  recipe: minimax-m3", "7:11: vllm.recipe: expected auto, none or a recipe (minimax-m2),"
-         " got 'minimax-m3'; did you mean minimax-m2?"),
-        ("  recipe: qwen", "7:11: vllm.recipe: expected auto, none or a recipe (minimax-m2),"
-         " got 'qwen'"),
-        ("ray: {port: 30000}", "7:13: ray.port: wanted a port of its own, found 30000, which"
-         " vllm.port has"),
-        ("ray: {dashboard_port: 6379}", "7:23: ray.dashboard_port: wanted a port of its own, found"
-         " 6379, which ray.port has"),
-        ("ray: {port: 10001}", "7:13: ray.port: wanted a port of its own, found 10001, which Ray's"
-         " client server has"),
-        ("ray: {port: 12000}", "7:13: ray.port: wanted a port outside Ray's worker ports (10002 to"
-         " 19999), found 12000"),
-        ("ray: {min_worker_port: 30001}", "7:24: ray.min_worker_port: wanted min_worker_port at"
-         " most max_worker_port, found 30001 and 19999"),
-        ("ray: {min_worker_port: 5001, max_worker_port: 5000}", "7:47: ray.max_worker_port: wanted"
-         " min_worker_port at most max_worker_port, found 5001 and 5000"),
-        ("ray: {port: 22:22}", "7:13: ray.port: wanted an unambiguous value, found 22:22, which"
-         " YAML 1.1 reads as a number in base 60, 1342; quote it if it is text"),
-        ("ray: {min_worker_port: 80}", "7:24: ray.min_worker_port: wanted a port from 1024 to"
-         " 65535, found 80"),
-        ("ray: {port: 6379.5}", "7:13: ray.port: wanted a port from 1 to 65535, found 6379.5"),
-        ("ray: {port: '6379'}", "7:13: ray.port: wanted a port from 1 to 65535, found '6379'"),
-        ("ray: {start_timeout: true}", "7:22: ray.start_timeout: wanted a number of seconds, more"
-         " than 0 and at most 86400, found true"),
-        ("ray: {start_timeout: .nan}", "7:22: ray.start_timeout: wanted a number of seconds, more"
-         " than 0 and at most 86400, found nan"),
-        ("fabric: {cage: left}", "7:16: fabric.cage: wanted auto or a whole number from 0 to 7,"
-         " found 'left'"),
-        ("fabric: {subnets: [5]}", "7:20: fabric.subnets[0]: wanted an IPv4 subnet such as"
-         " 192.168.100.0/24, without host bits, found 5"),
-        ("fabric: {subnets: [10.0.0.1/24]}", "7:20: fabric.subnets[0]: wanted an IPv4 subnet such"
-         " as 192.168.100.0/24, without host bits, found '10.0.0.1/24'"),
-        ("env: {set: {a b: x}}", "7:13: env.set.a b: wanted a variable's name: letters, digits and"
-         " _, no digit first, found 'a b'"),
-        ("ssh:", "7:5: ssh: wanted a mapping, found nothing"),
-        ("ssh: {usr: x}", "7:7: ssh.usr: wanted a known key, found usr; did you mean user?"),
+        ("ssh: {usr: x}", '7:7: ssh: unknown key "usr"; did you mean "user"?'),
+        ("env: {xyz: 1}", '7:7: env: unknown key "xyz"; known keys: layers, set'),
+        (
+            "runtime: {venv: a}",
+            '7:17: runtime.venv: expected a path that begins with / or ~/, got "a"',
+        ),
+        ("vllm: {}", '7:1: duplicate key "vllm" (first on line 5)'),
+        ("fabric: {mtu: 9k}", '7:15: fabric.mtu: expected a number from 1280 to 9216, got "9k"'),
+        (
+            "fabric: {cage: 9}",
+            "7:16: fabric.cage: expected auto or a whole number from 0 to 7, got 9",
+        ),
+        ("ssh:", "7:5: ssh: expected a mapping, got nothing"),
+        ("ray: {auth: a}", '7:13: ray.auth: expected "token" or "off", got "a"'),
+        (
+            "ssh: {user: no}",
+            "7:13: ssh.user: ambiguous value no: YAML 1.1 reads it as false (boolean);"
+            " quote it, or write false",
+        ),
+        (
+            "ssh: {port: 22:22}",
+            "7:13: ssh.port: ambiguous value 22:22: YAML 1.1 reads it as 1342"
+            " (base 60); quote it if text",
+        ),
+        ("ray: {port: 30000}", "7:13: ray.port: port 30000 is taken by vllm.port"),
+        ("env: {set: {A_TOKEN: 1}}", "7:22: env.set.A_TOKEN: expected text, got ****; quote it"),
+        (
+            "env: {set: {A: '${X}'}}",
+            "7:16: env.set.A: unknown reference ${X}; known are"
+            " ${FABRIC_ADDRESS}, ${SOCKET_INTERFACE}, ${HCAS}, ${NODE}",
+        ),
+        (
+            "env: {set: {A_KEY: '${X}'}}",
+            "7:20: env.set.A_KEY: unknown reference in a secret value;"
+            " known are ${FABRIC_ADDRESS}, ${SOCKET_INTERFACE}, ${HCAS}, ${NODE}",
+        ),
     ],
-)  # fmt: skip
-def test_each_rule(text: str, wanted: str) -> None:
-    assert problems(GOOD + text + "\n") == [f"x.yaml:{wanted}"]
+)
+def test_the_line_that_people_read(text: str, line: str) -> None:
+    """The text is the subject: it names the key, what is expected and what to write."""
+    assert problems(GOOD + text + "\n") == [f"x.yaml:{line}"]
+
+
+def test_a_missing_key_is_named_after_the_mapping_that_lacks_it() -> None:
+    """The text is the subject; a script reads the path."""
+    (found,) = details(GOOD.replace(", role: worker", ""))
+    assert (found.path, found.text) == ("nodes[1].role", 'nodes[1]: missing required key "role"')
+    assert (
+        details(GOOD.replace("cluster: sparks\n", ""))[0].text == 'missing required key "cluster"'
+    )
+
+
+@pytest.mark.parametrize("recipe", ["minimax-m3", "qwen"])
+def test_an_unknown_recipe(recipe: str) -> None:
+    (found,) = details(GOOD + f"  recipe: {recipe}\n")
+    assert (found.line, found.path) == (7, "vllm.recipe")
+    assert ("did you mean" in found.text) == (recipe == "minimax-m3")
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("text", "expected"),
     [
-        ("compilation-config.mode", "wanted a mapping under compilation-config, found"
-         " compilation-config.mode: beside a dotted flag vLLM loses the JSON of its group"),
-        ("-cc.mode", "wanted a mapping under compilation-config, found -cc.mode: beside a dotted"
-         " flag vLLM loses the JSON of its group"),
-        ("max_model_len", "wanted a flag's name such as max-model-len, found 'max_model_len'; write"
-         " max-model-len"),
-        ("--max-model-len", "wanted a flag's name such as max-model-len, found '--max-model-len';"
-         " write max-model-len"),
-        ("a b", "wanted a flag's name such as max-model-len, found 'a b'"),
+        ("ray: {port: 30000}", "7:13 ray.port port-taken"),
+        ("ray: {dashboard_port: 6379}", "7:23 ray.dashboard_port port-taken"),
+        ("ray: {port: 10001}", "7:13 ray.port port-taken"),
+        ("ray: {port: 12000}", "7:13 ray.port worker-port"),
+        ("ray: {min_worker_port: 30001}", "7:24 ray.min_worker_port empty-port-range"),
+        (
+            "ray: {min_worker_port: 5001, max_worker_port: 5000}",
+            "7:47 ray.max_worker_port empty-port-range",
+        ),
+        ("ray: {port: 22:22}", "7:13 ray.port ambiguous-value"),
+        ("ray: {min_worker_port: 80}", "7:24 ray.min_worker_port out-of-range"),
+        ("ray: {port: 6379.5}", "7:13 ray.port wrong-type"),
+        ("ray: {port: '6379'}", "7:13 ray.port wrong-type"),
+        ("ray: {start_timeout: true}", "7:22 ray.start_timeout wrong-type"),
+        ("ray: {start_timeout: .nan}", "7:22 ray.start_timeout out-of-range"),
+        ("fabric: {cage: left}", "7:16 fabric.cage wrong-type"),
+        ("fabric: {cage: 8}", "7:16 fabric.cage out-of-range"),
+        ("fabric: {subnets: [5]}", "7:20 fabric.subnets[0] bad-address"),
+        ("fabric: {subnets: [10.0.0.1/24]}", "7:20 fabric.subnets[0] bad-address"),
+        ("fabric: {subnets: []}", "7:19 fabric.subnets too-short"),
+        ("env: {set: {a b: x}}", "7:13 env.set.a b bad-name"),
+        ("env: {set: {a b: 5}}", "7:13 env.set.a b bad-name"),
+        ("ssh:", "7:5 ssh wrong-type"),
+        ("ssh: {user: ''}", "7:13 ssh.user too-short"),
+        ("ssh: {usr: x}", "7:7 ssh.usr unknown-key"),
+        ("runtime: {venv: x}", "7:17 runtime.venv bad-path"),
     ],
-)  # fmt: skip
-def test_flags_are_written_one_way(name: str, said: str) -> None:
-    found = problems(GOOD + f"  arguments:\n    {name}: 3\n")
-    assert found == [f"x.yaml:8:5: vllm.arguments.{name}: {said}"]
+)
+def test_each_rule(text: str, expected: str) -> None:
+    assert codes(GOOD + text + "\n") == [expected]
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "remedy"),
+    [
+        ("compilation-config.mode", "dotted-flag", 'a mapping under "compilation-config"'),
+        ("-cc.mode", "dotted-flag", 'a mapping under "compilation-config"'),
+        ("max_model_len", "bad-flag", "max-model-len"),
+        ("--max-model-len", "bad-flag", "max-model-len"),
+        ("a b", "bad-flag", None),
+    ],
+)
+def test_flags_are_written_one_way_which_the_text_shows(
+    name: str, code: str, remedy: str | None
+) -> None:
+    (found,) = details(GOOD + f"  arguments:\n    {name}: 3\n")
+    assert (found.line, found.column, found.path) == (8, 5, f"vllm.arguments.{name}")
+    assert found.code == code
+    assert found.text.partition("; write ")[2] == (remedy or "")
 
 
 def test_an_address_outside_the_subnets() -> None:
     text = GOOD.replace("role: head", "role: head, fabric: {addresses: [10.0.1.1]}")
-    assert problems(text + "fabric: {subnets: [10.0.0.0/24]}\n") == [
-        "x.yaml:3:63: nodes[0].fabric.addresses[0]: wanted an address in fabric.subnets"
-        " (10.0.0.0/24), found 10.0.1.1"
+    assert codes(text + "fabric: {subnets: [10.0.0.0/24]}\n") == [
+        "3:63 nodes[0].fabric.addresses[0] outside-subnets"
     ]
 
 
 def test_what_is_not_known_breaks_no_rule() -> None:
-    """A role that cannot be read may be the head's: nothing is said of no head."""
-    found = problems(GOOD.replace("role: head", "role: hed"))
-    assert found == ["x.yaml:3:36: nodes[0].role: wanted head or worker, found 'hed'"]
-    assert problems("cluster: c\nnodes: 3\nvllm: {model: /m}\n") == [
-        "x.yaml:2:8: nodes: wanted a list, found 3"
-    ]
-    assert problems("cluster: c\nnodes: []\nvllm: {model: /m}\n") == [
-        "x.yaml:2:8: nodes: wanted at least 1 of these, found an empty list"
-    ]
+    """A role that is not valid may be the head's: no-head is not reported."""
+    assert codes(GOOD.replace("role: head", "role: hed")) == ["3:36 nodes[0].role unknown-value"]
+    assert codes("cluster: c\nnodes: 3\nvllm: {model: /m}\n") == ["2:8 nodes wrong-type"]
+    assert codes("cluster: c\nnodes: []\nvllm: {model: /m}\n") == ["2:8 nodes too-short"]
 
 
 def test_more_gpus_a_node_allow_more_ranks() -> None:
@@ -155,10 +194,7 @@ def test_more_gpus_a_node_allow_more_ranks() -> None:
     ],
 )  # fmt: skip
 def test_a_model_without_a_definite_place_is_refused(model: str) -> None:
-    assert problems(GOOD.replace("/models/m", f"'{model}'")) == [
-        "x.yaml:6:10: vllm.model: expected an absolute path, ~/… or a name on the hub,"
-        f" got {model!r}"
-    ]
+    assert codes(GOOD.replace("/models/m", f"'{model}'")) == ["6:10 vllm.model bad-model"]
 
 
 @pytest.mark.parametrize(
@@ -207,12 +243,13 @@ def test_two_nodes_on_one_host_need_ports_of_their_own(
 ) -> None:
     text = GATE.format(cluster=cluster, first=first, second=second)
     if twice:
-        (said,) = problems(text)
-        assert f"nodes[1].host: wanted a host used once, found {twice}, as in nodes[0]" in said
+        (found,) = details(text)
+        assert (found.path, found.code) == ("nodes[1].host", "duplicate-host")
+        assert f'"{twice}"' in found.text  # the host with the port that makes it one
     else:
         assert len(parse(text.encode(), "x.yaml").nodes) == 2
 
 
 def test_a_port_that_is_wrong_makes_no_host_a_double() -> None:
-    (said,) = problems(GATE.format(cluster="", first="port: 2201", second="port: '2201'"))
-    assert "nodes[1].ssh.port: wanted a port" in said
+    found = codes(GATE.format(cluster="", first="port: 2201", second="port: '2201'"))
+    assert found == ["5:53 nodes[1].ssh.port wrong-type"]
