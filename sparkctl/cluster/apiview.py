@@ -39,7 +39,7 @@ def ask_api(
         COMPLETION,
         {"base": base, "tokens": tokens, "timeout": timeout, **limits},
         timeout=bound,
-        title="asking for a completion" if tokens else "asking vLLM",
+        title="ask for a completion" if tokens else "ask vLLM",
     )
 
 

@@ -1,7 +1,7 @@
-"""What differs between the wish and what runs; pure.
+"""What differs between the desired state and what runs; pure.
 
-The soundness rule: a layer is kept only when everything below it is kept. vLLM rests on every
-node's Ray, a worker's Ray rests on the head's.
+The soundness rule: a layer is kept only when everything below it is kept. vLLM depends on every
+node's Ray, a worker's Ray on the head's.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Difference:
-    """The changes in the order in which they would be made; none when all is as wished."""
+    """The changes in the order in which they are made; none when nothing differs."""
 
     changes: tuple[Change, ...]
     ray_nodes: tuple[str, ...]
@@ -57,7 +57,7 @@ def processes(facts: NodeFacts, role: str) -> list[OurProcess]:
 
 
 def _changed(facts: NodeFacts, unit: str, argv: Sequence[str], wish: NodeWish) -> str | None:
-    """How a unit's settings differ from those that it was started with; None when they do not."""
+    """How a unit's settings differ from those it was started with; None when they do not."""
     record = records(facts).get(unit)
     if record is None:
         return "the record of its start is missing"
@@ -93,7 +93,7 @@ def compare(
     unsound: Mapping[str, str] | None = None,
     vllm: str | None = None,
 ) -> Difference:
-    """The changes that turn what runs into the wish.
+    """The changes that turn what runs into the desired state.
 
     `unsound` (node name to why) and `vllm` add what only a look at the running cluster shows.
     Raises Missing where what runs on a node could not be read.

@@ -1,4 +1,4 @@
-"""`down`: vLLM, workers, head, then our files; only what carries our mark."""
+"""`down`: stop vLLM, the workers and the head, then remove the files: only what is sparkctl's."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class DownReport:
-    """What was ended and removed on each node, and why a node could not be done."""
+    """What was stopped and removed on each node, and the errors by node."""
 
     cluster: str
     stopped: dict[str, list[str]] = field(default_factory=dict)
@@ -38,12 +38,11 @@ class DownReport:
 
 
 def down(session: Session, reporter: Reporter, *, break_lock: bool = False) -> DownReport:
-    """End what is ours and check that it is gone; nodes that cannot be reached are named.
+    """Stop the cluster and check that it is gone; unreachable nodes are in `failed`.
 
-    Each node itself finds what runs there with our mark, so a lost record, or facts that cannot be
-    read, change nothing. A node where a process remains, or that fails, keeps its files. Raises
-    LockedError when another command holds the lease (unless `break_lock`), LeaseLostError when one
-    takes it over.
+    Each node itself finds what sparkctl started there, so neither a record nor facts are needed. A
+    node with a process left, or that fails, keeps its files. Raises LockedError when another
+    command holds the lease (unless `break_lock`), LeaseLostError when one takes it over.
     """
     inventory = session.inventory
     report = DownReport(inventory.cluster)
@@ -72,8 +71,8 @@ def _end(
     request: dict[str, Any],
     report: DownReport,
 ) -> bool:
-    """Whether all that was to end on these nodes has ended; `report` has what did not."""
-    answers = session.ask_all(nodes, call, lambda _: request, title="ending our processes")
+    """Whether all processes on these nodes have ended; `report` has those that did not."""
+    answers = session.ask_all(nodes, call, lambda _: request, title="stop the processes")
     if session.lease is not None:
         session.lease.check()
     report.failed.update({n: str(e) for n, e in answers.failed.items()})

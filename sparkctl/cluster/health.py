@@ -65,7 +65,7 @@ def _ask(
     found = ask_api(session, tokens=TOKENS, timeout=timeout, bound=bound, base=base, **limits)
     if found.health is None:
         head = session.inventory.head.name
-        raise CommandError("the answer lacks the engine's health", node=head)
+        raise CommandError("the answer has no engine health", node=head)
     return found, found.health
 
 
@@ -81,9 +81,9 @@ def still_bound(argv: Sequence[str]) -> float:
 
 
 def unsound(session: Session, argv: Sequence[str]) -> tuple[str | None, str | None]:
-    """Why a vLLM that has served has to be restarted, if so, and what is worth saying if not.
+    """Why a vLLM that has served must be restarted, if so, and a note on its health if not.
 
-    Raises ServingError where it does not serve and a restart is not known to help.
+    Raises ServingError where it does not serve and a restart may not help.
     """
     still = still_bound(argv)
     # A completion that the metrics say nothing of may wait among others: no reason to restart.
@@ -94,23 +94,23 @@ def unsound(session: Session, argv: Sequence[str]) -> tuple[str | None, str | No
     if state == "busy":
         return None, str(health)
     if _ended(found, health) or state == "silent" or found.dropped:
-        return f"no completion comes back: {error}", None
+        return f"no completion: {error}", None
     raise ServingError(
-        f"vLLM runs and gives no completion: {error}",
+        f"vLLM runs but does not complete a request: {error}",
         node=session.inventory.head.name,
-        hint="/metrics does not say whether the engine is busy or wedged, so it was not restarted;"
-        " drop disable-log-stats from vllm.arguments, or restart it: `sparkctl down`, `sparkctl up`"
+        hint="not restarted, because /metrics does not show whether the engine is busy or wedged;"
+        " remove disable-log-stats from vllm.arguments, or run `sparkctl down`, then `sparkctl up`"
         if state == "unclear"
-        else "it was not restarted, as that may not help; see `sparkctl logs vllm`",
+        else "not restarted, because that may not help; read `sparkctl logs vllm`",
     )
 
 
 def serves(session: Session, argv: Sequence[str]) -> bool:
     """Whether the vLLM that was started with this command line may be serving.
 
-    It is asked where it was started, which the inventory may no longer say. Only one that is known
-    not to serve is none: its port refuses, as before it is ready, or its engine is dead or wedged.
-    One that times out or answers otherwise may be serving.
+    It is asked at the address it was started with, which the inventory may no longer have. The
+    answer is no only where its port refuses, as before it is ready, or its engine is dead or
+    wedged: one that times out may be serving.
     """
     still = still_bound(argv)
     base = recorded_base(argv)
@@ -119,10 +119,10 @@ def serves(session: Session, argv: Sequence[str]) -> bool:
 
 
 def _ended(found: Completion, health: Health) -> bool:
-    """Whether it is proved that nobody is served: no API server, or an engine dead or wedged."""
+    """Whether certainly nobody is served: no API server, or an engine that is dead or wedged."""
     return health.state == "wedged" or bool(found.refused) or found.status == 500
 
 
 def generates(answer: Completion) -> bool:
-    """Whether tokens were generated while it was asked: its own completion's, or others'."""
+    """Whether tokens were generated meanwhile, for this request or for others."""
     return bool(answer.tokens or (answer.health and answer.health.tokens_per_second))

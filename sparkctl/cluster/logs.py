@@ -25,7 +25,7 @@ def read_log(session: Session, node: Node, what: str, *, lines: int, follow: boo
             "lines": lines,
             "follow": follow,
         },
-        title=f"reading the {what} log",
+        title=f"read the {what} log",
     )
     with session.pool.connections[node.name].stream(command) as stream:
         for line in stream:

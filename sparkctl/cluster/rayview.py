@@ -39,6 +39,6 @@ def ask_ray(
         RAY_TABLE,
         {"address": address, "wanted": dict(wanted or {}), "timeout": timeout},
         timeout=timeout + IMPORT_ALLOWANCE,
-        title="reading Ray's node table",
+        title="read Ray's node table",
         python=python,
     )

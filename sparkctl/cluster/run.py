@@ -1,4 +1,4 @@
-"""A run of titled steps, with what each has done undone in reverse when one fails."""
+"""A run of titled steps, rolled back in reverse when one fails."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Run:
-    """One `up`: what it wants, what it tells, and how to take back what it did."""
+    """One `up`: the desired state, the reporter, and how to roll back."""
 
     session: Session
     wish: Wish
@@ -42,7 +42,7 @@ class Run:
         return self.session.inventory.cluster
 
     def check(self) -> None:
-        """Raise LeaseLostError once another run has taken the cluster over."""
+        """Raise LeaseLostError once another run holds the lease."""
         if self.session.lease is not None:
             self.session.lease.check()
 
@@ -52,28 +52,28 @@ class Run:
             self.session.lease.confirm()
 
     def mark(self, role: str) -> dict[str, str]:
-        """The environment that tells our processes from everybody else's."""
+        """The environment that marks the cluster's processes."""
         return {"SPARKCTL_CLUSTER": f"{self.cluster}/{self.id}", "SPARKCTL_ROLE": role}
 
 
 @dataclass(frozen=True)
 class Step:
-    """One titled step; `wanted` says whether this run needs it."""
+    """One titled step; `needed` says whether this run has it."""
 
     title: str
     apply: Callable[[Run], None]
-    wanted: Callable[[Run], bool] = lambda _run: True
+    needed: Callable[[Run], bool] = lambda _run: True
 
 
 def perform(run: Run, steps: tuple[Step, ...], *, keep: bool) -> None:
-    """Apply the wanted steps in order; on a failure or Ctrl-C undo in reverse, unless `keep`, or
-    the lease is lost: then what runs is another's.
+    """Apply the needed steps in order; on a failure or Ctrl-C roll back, unless `keep` or the lease
+    is lost.
 
-    The failure is raised again after the undo.
+    The failure is raised again after the rollback.
     """
     try:
         for step in steps:
-            if step.wanted(run):
+            if step.needed(run):
                 run.check()
                 run.reporter.step(step.title)
                 start = time.monotonic()
@@ -85,11 +85,11 @@ def perform(run: Run, steps: tuple[Step, ...], *, keep: bool) -> None:
         run.reporter.end(outcome_of(error))
         try:
             if keep:
-                run.reporter.note("--keep: what this run started is left for inspection")
+                run.reporter.note("Not rolled back (--keep).")
             else:
                 undo(run)
         except LeaseLostError:
-            run.ended = ""  # what runs now is another's
+            run.ended = ""  # what runs now belongs to another run
             raise
         finally:
             if run.ended:
@@ -101,10 +101,10 @@ def perform(run: Run, steps: tuple[Step, ...], *, keep: bool) -> None:
 
 
 def undo(run: Run) -> None:
-    """Take back what this run did, the last first; a failing part does not stop the others.
+    """Roll back what this run did, the last first; a failing part does not stop the others.
 
-    Raises KeyboardInterrupt when it is interrupted itself, once it has told so, LeaseLostError
-    when another run has taken over: what failed may be its doing, and what runs is its own.
+    Raises KeyboardInterrupt when it is interrupted itself, LeaseLostError when another run has
+    taken over: what runs then belongs to that run.
     """
     if not run.undo:
         return
@@ -112,7 +112,7 @@ def undo(run: Run) -> None:
     try:
         run.confirm()
         _take_back(run, run.reporter.step)
-        # A start that Ctrl-C met on its way to a node may have come after its end was looked for.
+        # A start that Ctrl-C interrupted on its way to a node may arrive after the rollback.
         if settle(late):
             _take_back(run, lambda _: None)
     except KeyboardInterrupt:
@@ -124,11 +124,11 @@ def undo(run: Run) -> None:
     run.undo.clear()
 
 
-def _take_back(run: Run, tell: Callable[[str], None]) -> None:
+def _take_back(run: Run, report: Callable[[str], None]) -> None:
     for title, action in reversed(run.undo):
-        tell(f"undo: {title}")
+        report(f"roll back: {title}")
         try:
             action()
         except SparkctlError as error:
             run.reporter.end("failed")
-            run.reporter.note(f"could not {title}: {error}")
+            run.reporter.note(f"rollback failed: {title}: {error}")

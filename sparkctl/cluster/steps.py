@@ -39,23 +39,23 @@ def _ray_nodes(run: Run) -> list[Node]:
 
 
 def check_all(result: GroupResult[T]) -> dict[str, T]:
-    """Every node's answer; raises an error with those of all nodes that failed."""
+    """Every node's answer. Raises one error that has every failed node's."""
     if result.failed:
         raise combined(result.failed)
     return result.ok
 
 
 def stop(run: Run, nodes: Iterable[Node], roles: list[str], only: str | None = None) -> None:
-    """End our processes of these roles on these nodes; `only` limits it to one run's.
+    """Stop the cluster's processes of these roles on these nodes; `only` limits it to one run's.
 
-    Raises ServingError when one is left.
+    Raises ServingError when a process is left.
     """
     answers = check_all(
         run.session.ask_all(
             nodes,
             STOP,
             lambda _: {"roles": roles, "grace": STOP_GRACE, "run": only},
-            title=f"ending {' and '.join(roles)}",
+            title=f"stop {' and '.join(roles) or 'all processes'}",
         )
     )
     for name, answer in answers.items():
@@ -63,43 +63,42 @@ def stop(run: Run, nodes: Iterable[Node], roles: list[str], only: str | None = N
             raise ServingError(
                 left,
                 node=name,
-                hint="they hang in the kernel; look at `dmesg`, a reboot of the node clears them",
+                hint="they hang in the kernel: read `dmesg`, then reboot the node",
+                code="processes-left",
             )
 
 
 def remaining(answer: Stopped) -> str:
-    """What a node's `ending` could not end, in words; empty when nothing is left."""
+    """The processes that a node could not stop, as text; empty when none is left."""
     left = [f"{p.pid} ({command_line(p.command, 60)})" for p in answer.remaining]
     return f"processes still running after SIGKILL: {', '.join(left)}" if left else ""
 
 
 def has_vllm_to_stop(run: Run) -> bool:
-    """Whether anything of a vLLM that goes is still there."""
+    """Whether a vLLM that has to be restarted has processes."""
     head = run.session.inventory.head.name
     return run.difference.vllm and bool(processes(run.session.facts[head], "vllm"))
 
 
 def has_ray_to_stop(run: Run) -> bool:
-    """Whether anything of a Ray that goes is still there."""
+    """Whether a Ray that has to be restarted has processes."""
     return any(known(run.session.facts[name].ours) for name in run.difference.ray_nodes)
 
 
 def stop_vllm(run: Run) -> None:
-    """vLLM goes before the Ray under it."""
+    """Stop vLLM before the Ray under it."""
     run.ended = run.stops
     stop(run, [run.session.inventory.head], ["vllm"])
 
 
 def stop_ray(run: Run) -> None:
-    """End all that sparkctl started on the nodes whose Ray is restarted."""
+    """Stop all that sparkctl started on the nodes whose Ray is restarted."""
     run.ended = run.stops
     stop(run, _ray_nodes(run), [])
 
 
 def write_files(run: Run) -> None:
-    """The rendered environment, the cluster's token and the record of what is about to start, 0600,
-    before anything reads them.
-    """
+    """Write the rendered environment, the cluster's token and the record of the start, 0600."""
     session, cluster = run.session, run.cluster
     head = session.inventory.head
     if head.name not in run.difference.ray_nodes:
@@ -111,7 +110,7 @@ def write_files(run: Run) -> None:
     nodes = _ray_nodes(run)
     for node in nodes:
         if not known(session.facts[node.name].state).exists:
-            run.undo.append((f"remove our files on {node.name}", partial(_remove_files, run, node)))
+            run.undo.append((f"remove the files on {node.name}", partial(_remove_files, run, node)))
     check_all(
         session.ask_all(
             nodes,
@@ -124,14 +123,14 @@ def write_files(run: Run) -> None:
                     APPLIED: _recorded(run, node, "ray"),
                 },
             },
-            title="writing the environment",
+            title="write the environment",
         )
     )
 
 
 def _remove_files(run: Run, node: Node) -> None:
     where = {"temp_dir": temp_dir(run.cluster)}
-    run.session.ask(node, REMOVE, where, title="removing our files")
+    run.session.ask(node, REMOVE, where, title="remove the files")
 
 
 def _start_ray(run: Run, nodes: list[Node]) -> None:
@@ -173,7 +172,7 @@ def _start_ray(run: Run, nodes: list[Node]) -> None:
 def _recorded(run: Run, node: Node, unit: str) -> str:
     """The node's record with what this run starts there, for the next `up` to compare with.
 
-    It is written before the start, so that nothing runs that it does not have.
+    It is written before the start, so that nothing runs without a record.
     """
     wish = run.wish.nodes[node.name]
     argv = wish.ray_argv if unit == "ray" else wish.vllm_argv
@@ -193,36 +192,43 @@ def starts_workers(run: Run) -> bool:
 
 
 def start_head(run: Run) -> None:
-    """`ray start --head` on the head's fabric address."""
+    """Run `ray start --head` on the head's fabric address."""
     _start_ray(run, [run.session.inventory.head])
 
 
 def start_workers(run: Run) -> None:
-    """`ray start --address` on every worker that needs it, at once."""
+    """Run `ray start --address` on every worker that needs it, in parallel."""
     _start_ray(run, [n for n in _ray_nodes(run) if n.role == "worker"])
 
 
 def wait_for_ray(run: Run) -> None:
-    """Until Ray's table has every node alive, by its fabric address and with its GPU."""
+    """Wait until Ray lists every node as alive, by its fabric address and with its GPU.
+
+    Raises ServingError after ray.start_timeout.
+    """
     inventory = run.session.inventory
     timeout = inventory.ray.start_timeout
     table = ray_table(run.session, run.wish, timeout=timeout)
     if isinstance(table, Failed):
-        raise ServingError(f"Ray does not answer: {table.error}", node=inventory.head.name)
+        raise ServingError(
+            f"Ray does not answer: {table.error}", node=inventory.head.name, code="ray-silent"
+        )
     if table.missing:
         there = ", ".join(f"{n.address} ({n.gpus:g} GPU)" for n in table.nodes if n.alive)
         names = {w.choice.address: n for n, w in run.wish.nodes.items()}
         lacking = ", ".join(f"{names[a]} at {a}" for a in table.missing)
         raise ServingError(
-            f"Ray should list {lacking} alive with its GPU within {timeout:g} s; it lists {there}",
+            f"Ray did not list {lacking} as alive with its GPU within {timeout:g} s, only {there}",
             node=inventory.head.name,
-            hint="`sparkctl logs ray NODE` shows that node's start; a node with another address"
-            " joined over another network; a GPU missing: `nvidia-smi` on it",
+            code="ray-incomplete",
+            data={"missing": [names[a] for a in table.missing]},
+            hint="read `sparkctl logs ray NODE`; a node with another address joined over another"
+            " network; for a missing GPU run `nvidia-smi` on the node",
         )
 
 
 def start_vllm(run: Run) -> None:
-    """`vllm serve` on the head, then its log until a real completion comes back."""
+    """Run `vllm serve` on the head and follow its log until a real completion comes back."""
     session = run.session
     head = session.inventory.head
     run.undo.append(("stop vLLM", lambda: stop(run, [head], ["vllm"], only=run.id)))
@@ -237,10 +243,10 @@ def start_vllm(run: Run) -> None:
             "run": run.id,
             "unit": "vllm",
         },
-        title="starting vLLM",
+        title="start vLLM",
     )
     watch_start(run, started, placed=lambda: check_ranks(run))
     noted = session.ask_all(session.inventory.nodes, NOTE_MEMORY, lambda _: {})
-    # The model is served all the same; a `down` after a KILL has less to go by.
+    # The model is served; only a `down` after a SIGKILL would leave shared memory.
     for name, error in noted.failed.items():
         run.reporter.note(f"warning: {name}: shared memory is not recorded: {error.message}")

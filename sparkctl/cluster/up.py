@@ -1,4 +1,4 @@
-"""`up`: from whatever runs to what the inventory wishes, by the fewest sound steps."""
+"""`up`: from what runs to what the inventory describes, in the fewest sound steps."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 STEPS = (
     Step("stop vLLM", steps.stop_vllm, steps.has_vllm_to_stop),
-    Step("stop what is left of Ray", steps.stop_ray, steps.has_ray_to_stop),
+    Step("stop the rest of Ray", steps.stop_ray, steps.has_ray_to_stop),
     Step("write the environment", steps.write_files, lambda r: bool(r.difference.ray_nodes)),
     Step("start the Ray head", steps.start_head, steps.starts_head),
     Step("start the Ray workers", steps.start_workers, steps.starts_workers),
@@ -42,7 +42,7 @@ RANK = "RayWorkerProc"  # in the command of each rank (vLLM 0.22.1 to 0.33)
 
 @dataclass(frozen=True)
 class Outlook:
-    """What `up` would do: the wish, the changes that lead to it, and what they would end."""
+    """What `up` would do: the desired state, the changes that lead to it, and what they stop."""
 
     wish: Wish
     difference: Difference
@@ -53,7 +53,7 @@ class Outlook:
 
 @dataclass(frozen=True)
 class UpReport:
-    """What `up` did: the changes (none: all was as wished) and each step's seconds."""
+    """What `up` did: the changes, none where nothing differed, and each step's seconds."""
 
     cluster: str
     endpoint: str
@@ -64,7 +64,7 @@ class UpReport:
 
 
 def desire(session: Session) -> Wish:
-    """The wish for the nodes, which are probed unless their facts are known already.
+    """The desired state of the nodes, which are probed unless their facts are known.
 
     Raises the first node's error, or PreflightError when the fabric cannot be derived.
     """
@@ -82,12 +82,12 @@ def up(
     keep: bool = False,
     break_lock: bool = False,
 ) -> UpReport:
-    """Bring the cluster up; see the module's first line.
+    """Bring the cluster up.
 
-    All is read under the lease, so that nobody changes it meanwhile. `consent` is called before a
-    model that is served is stopped, `preflight` before anything is started, if anything is to be.
-    Raises what they raise, LockedError when another command holds the lease, ServingError or
-    RemoteError after what this run had started was undone (unless `keep`).
+    Everything is read under the lease, so that nobody changes it meanwhile. `consent` is called
+    before a model that is served is stopped, `preflight` before anything is started. Raises what
+    they raise, LockedError when another command holds the lease, ServingError or RemoteError after
+    the rollback (none with `keep`).
     """
     with hold(session, reporter.note, "up", session.inventory.nodes, force=break_lock):
         found = outlook(session, reporter, preflight=preflight)
@@ -108,10 +108,10 @@ def outlook(
     *,
     preflight: Callable[[Session], None] = lambda _: None,
 ) -> Outlook:
-    """What `up` would do now, and why; only reads. The changes and doubts are noted.
+    """What `up` would do now, and why; only reads. Changes and doubts are reported as notes.
 
-    Raises as `desire` does, but where the fabric cannot be derived first what `preflight` raises,
-    which names all that is wrong.
+    Raises as `desire` does; where the fabric cannot be derived, first what `preflight` raises,
+    which names every failure.
     """
     reporter.step("read the nodes' facts")
     try:
@@ -126,7 +126,7 @@ def outlook(
     difference = compare(wish, session.facts)
     serves: bool | None = None
     if not difference:
-        reporter.step("check that it really serves")
+        reporter.step("check that the model is served")
         unsound, vllm, serves = _unsound(session, wish, reporter)
         difference = compare(wish, session.facts, unsound=unsound, vllm=vllm)
     stops, ends = _stopped(session, difference), None
@@ -148,7 +148,7 @@ def doubtful(wish: Wish) -> list[Doubt]:
 
 
 def report(session: Session, difference: Difference, seconds: dict[str, float]) -> UpReport:
-    """The endpoint as the controller would reach it, and what was changed."""
+    """The endpoint as this machine reaches it, and the changes."""
     inventory = session.inventory
     return UpReport(
         cluster=inventory.cluster,
@@ -160,7 +160,7 @@ def report(session: Session, difference: Difference, seconds: dict[str, float]) 
 
 
 def _model(session: Session) -> str:
-    """The name that the API gives it: as `vllm serve` was given it, unless it has another."""
+    """The model's name in the API: served_model_name, else what `vllm serve` was given."""
     inventory = session.inventory
     if inventory.vllm.served_model_name:
         return inventory.vllm.served_model_name
@@ -168,10 +168,10 @@ def _model(session: Session) -> str:
 
 
 def _stopped(session: Session, difference: Difference) -> str | None:
-    """The model that these changes would stop, by what it was started with; None if there is none.
+    """The model that these changes would stop, by the name it was started with; None without one.
 
-    It runs where a process of vLLM is ended: on the head, or where Ray goes with all that is on it,
-    as with an inventory that has another head.
+    It runs where a process of vLLM is stopped: on the head, or on a node whose Ray is stopped, as
+    with an inventory that has another head.
     """
     head = session.inventory.head.name
     for name in dict.fromkeys([head, *difference.ray_nodes]):
@@ -187,14 +187,14 @@ def _stopped(session: Session, difference: Difference) -> str | None:
 
 
 def _recorded(session: Session) -> tuple[str, ...]:
-    """The command line that the head's vLLM was started with; empty where nothing says so."""
+    """The command line that the head's vLLM was started with; empty without a record."""
     record = records(session.facts[session.inventory.head.name]).get("vllm")
     return record.argv if record else ()
 
 
 def _serves(session: Session) -> bool:
-    """Whether the vLLM that runs may be serving: one that was not started on this head, or that
-    nothing says how it was started, may.
+    """Whether the vLLM that runs may be serving; yes where it was started elsewhere, or without a
+    record.
     """
     here = processes(session.facts[session.inventory.head.name], "vllm")
     argv = _recorded(session)
@@ -204,18 +204,18 @@ def _serves(session: Session) -> bool:
 def _unsound(
     session: Session, wish: Wish, reporter: Reporter
 ) -> tuple[dict[str, str], str | None, bool]:
-    """What only a look at the running cluster shows: why nodes and why vLLM cannot be kept, and
-    whether vLLM serves all the same.
+    """What only the running cluster shows: why each node's Ray and why vLLM must be restarted, and
+    whether vLLM serves meanwhile.
 
-    Raises ServingError where the ranks are on other nodes than planned, or nothing is generated:
-    where a restart is not known to help.
+    Raises ServingError where a restart may not help: the ranks are on other nodes than planned, or
+    nothing is generated.
     """
     table = ray_table(session, wish)
     names = wish.ray_names
     if isinstance(table, Failed):
         why = f"Ray does not answer: {table.error}"
         return {session.inventory.head.name: why}, None, _serves(session)
-    found = {names[a]: f"Ray does not list {a} alive with its GPU" for a in table.missing}
+    found = {names[a]: f"Ray does not list {a} as alive with its GPU" for a in table.missing}
     if found:
         return found, None, _serves(session)
     if error := misplaced(session.inventory, names, table):

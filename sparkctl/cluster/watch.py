@@ -37,11 +37,11 @@ def watch_start(run: Run, started: Started, *, placed: Callable[[], bool] = lamb
     progress = Progress()
     with _log(run, started) as events:
         _until_ready(run, events, progress, placed)
-        run.reporter.stage("asking for a completion", None)
+        run.reporter.stage("ask for a completion", None)
         answer, engine = health.first(run.session, started)
         if answer.error is not None:
             _read_on(events, progress)
-            what = f"vLLM is ready, but generates nothing: {answer.error}"
+            what = f"vLLM is ready but generates nothing: {answer.error}"
             waited = engine.state in ("wedged", "unclear")
             raise _failure(run, "no-completion", what, progress, waited=waited)
 
@@ -145,4 +145,4 @@ def _save(run: Run, progress: Progress) -> None:
         return
     with suppress(OSError):
         path = kept.write(f"{run.cluster}-{run.id}.vllm.log", "\n".join([*progress.lines, ""]))
-        run.reporter.note(f"vLLM's log is kept in {path}: `sparkctl doctor --log` reads it")
+        run.reporter.note(f"vLLM's log is kept in {path}; read it with `sparkctl doctor --log`")

@@ -1,4 +1,4 @@
-"""What each node should run, made from the inventory and the node's own facts; pure."""
+"""What each node should run, from the inventory and the node's own facts; pure."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ def test_what_starts_after_its_end_was_looked_for_is_taken_back_too() -> None:
         perform(run, (Step("start vLLM", start),), keep=False)
     assert call.is_set()
     assert nodes == []
-    assert told.said.count("undo: stop vLLM") == 1
+    assert told.said.count("roll back: stop vLLM") == 1
 
 
 def test_a_second_ctrl_c_tells_what_ends_the_rest() -> None:
@@ -187,7 +187,7 @@ def test_keep_leaves_what_was_started_and_says_so() -> None:
     with pytest.raises(KeyboardInterrupt):
         perform(run, steps(done, KeyboardInterrupt()), keep=True)
     assert done == ["head", "worker"]
-    assert told.said[-1].startswith("--keep: ")
+    assert told.said[-1].endswith("(--keep).")
 
 
 Event = dict[str, Any] | None
@@ -370,7 +370,7 @@ def test_what_is_logged_for_ever_after_a_failed_completion_is_not_read_for_ever(
 ) -> None:
     monkeypatch.setattr(watch, "LAST_WORDS", 0.05)
     run, _ = watching(READY, forever=lambda n: {"text": f"line {n}\n"}, answer="HTTP 500")
-    assert failure(run).message == "vLLM is ready, but generates nothing: HTTP 500"
+    assert failure(run).message == "vLLM is ready but generates nothing: HTTP 500"
 
 
 def test_the_log_of_a_failed_first_start_is_kept_here_for_the_undo_removes_it(
@@ -386,7 +386,7 @@ def test_the_log_of_a_failed_first_start_is_kept_here_for_the_undo_removes_it(
         run.session.facts[run.session.inventory.head.name] = absent
         failure(run)
     assert len([*(tmp_path / "sparkctl").iterdir()]) == 10
-    path = Path(told.said[-1].removeprefix("vLLM's log is kept in ").partition(":")[0])
+    path = Path(told.said[-1].removeprefix("vLLM's log is kept in ").partition(";")[0])
     assert path.read_text().splitlines() == [f"line {n}" for n in range(100)]
     assert path.stat().st_mode & 0o777 == 0o600
 
@@ -402,7 +402,7 @@ def test_the_step_that_failed_is_the_one_that_is_marked(
     with pytest.raises(type(failure)):
         perform(run, steps([], failure), keep=False)
     assert told.said == [
-        "head", "worker", "vLLM", f"({outcome})", "undo: worker", "undo: head", "(done)",
+        "head", "worker", "vLLM", f"({outcome})", "roll back: worker", "roll back: head", "(done)",
         "Rolled back.",
     ]  # fmt: skip
 
@@ -414,7 +414,12 @@ def test_a_part_of_the_undo_that_fails_is_marked() -> None:
     run, told = make()
     run.undo += [("head", lambda: None), ("worker", stuck)]
     undo(run)
-    assert told.said[:4] == ["undo: worker", "(failed)", "could not worker: it hangs", "undo: head"]
+    assert told.said[:4] == [
+        "roll back: worker",
+        "(failed)",
+        "rollback failed: worker: it hangs",
+        "roll back: head",
+    ]
 
 
 def test_a_step_of_down_that_did_not_end_a_nodes_processes_is_marked(
