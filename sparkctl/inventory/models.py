@@ -6,12 +6,12 @@ Defaults are the recipe's for GB10 (serving/recipe.py holds vLLM's own arguments
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv4Network
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from sparkctl.secret.value import protected
+from sparkctl.secret.value import Json, protected
 
 
 def _no_number(value: object) -> object:
@@ -33,7 +33,7 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$")]
 EnvName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
-def _protected(values: dict[str, Any]) -> dict[str, Any]:
+def _protected(values: dict[str, Json]) -> dict[str, Json]:
     return {name: protected(name, value) for name, value in values.items()}
 
 
@@ -165,5 +165,4 @@ class Inventory(Model):
         """The SSH settings of a node: its own values over the cluster's."""
         if node.ssh is None:
             return self.ssh
-        own = {k: getattr(node.ssh, k) for k in node.ssh.model_fields_set}
-        return self.ssh.model_copy(update=own)
+        return self.ssh.model_copy(update=node.ssh.model_dump(exclude_unset=True))

@@ -11,7 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparkctl.secret.names import is_secret
-from sparkctl.secret.value import Secret, hashed, masked, protected, public, replaced, revealed
+from sparkctl.secret.value import (
+    Json,
+    Secret,
+    hashed,
+    masked,
+    protected,
+    protected_text,
+    public,
+    replaced,
+    revealed,
+)
 
 MARK = "Zq7"
 
@@ -117,7 +127,12 @@ def test_a_secret_is_equal_by_its_text_and_survives_a_copy() -> None:
 
 
 def test_a_mapping_keeps_its_types() -> None:
-    value = {"watermark": {"key": 12, "on": True}, "token": [{"a": "x"}], "n": 1, "password": None}
+    value: Json = {
+        "watermark": {"key": 12, "on": True},
+        "token": [{"a": "x"}],
+        "n": 1,
+        "password": None,
+    }
     kept = protected("config", value)
     assert json.dumps(kept) == json.dumps(
         {"watermark": {"key": "****", "on": True}, "token": [{"a": "****"}], "n": 1,
@@ -127,7 +142,7 @@ def test_a_mapping_keeps_its_types() -> None:
 
 
 def test_what_may_be_read_on_a_node_is_no_secret() -> None:
-    values = {"A": "1", "HF_TOKEN": "", "P": protected("P", "http://a:b@c")}
+    values = {"A": "1", "HF_TOKEN": "", "P": protected_text("http://a:b@c")}
     assert public(values) == {"A": "1"}
 
 
