@@ -125,8 +125,9 @@ def exchange(
             channel.shutdown_write()
 
     def read_errors() -> None:
-        for data in _received(channel, channel.recv_stderr, deadline):
-            errors.feed(data)
+        with contextlib.suppress(OSError, EOFError):  # reading stdout fails alike
+            for data in _received(channel, channel.recv_stderr, deadline):
+                errors.feed(data)
 
     threads = [threading.Thread(target=t, daemon=True) for t in (write, read_errors)]
     for thread in threads:
@@ -175,10 +176,11 @@ def lines(
 
     def read_errors() -> None:
         data = b"-"
-        while data:
-            with contextlib.suppress(TimeoutError):
-                data = channel.recv_stderr(CHUNK)
-                errors.feed(data)
+        with contextlib.suppress(OSError, EOFError):  # reading stdout fails alike
+            while data:
+                with contextlib.suppress(TimeoutError):
+                    data = channel.recv_stderr(CHUNK)
+                    errors.feed(data)
 
     channel.settimeout(timeout)
     thread = threading.Thread(target=read_errors, daemon=True)

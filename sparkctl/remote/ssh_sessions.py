@@ -142,7 +142,8 @@ class Sessions:
     def limited(self, channel: paramiko.Channel, command: Command) -> Iterator[None]:
         """Kill the command that exceeds a limit of its reader.
 
-        Raises CommandError for too much output, ConnectError for a login shell that hangs.
+        Raises CommandError for too much output, ConnectError for a login shell that hangs or a
+        connection that is lost.
         """
         try:
             yield
@@ -160,6 +161,8 @@ class Sessions:
                 code="login-shell-timeout",
                 data={"user": user, "seconds": self._start_timeout},
             ) from error
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            raise self.lost(command, error) from error
 
     def _too_large(self, command: Command, error: OutputTooLarge) -> CommandError:
         program = command.name if error.started else "the login shell"

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import paramiko
 import pytest
 
 from sparkctl.errors import (
@@ -154,6 +155,26 @@ def test_a_stream_cut_in_the_middle_is_an_error(sshd: Sshd) -> None:
             os.kill(int(following(lines)), signal.SIGKILL)
             with pytest.raises(ConnectError) as caught:
                 list(lines)
+        assert caught.value.code == "connection-lost"
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("stream", ["recv", "recv_stderr"])
+def test_a_connection_that_ends_while_a_stream_is_read(
+    sshd: Sshd, monkeypatch: pytest.MonkeyPatch, stream: str
+) -> None:
+    """paramiko announces what it has read, which raises when the connection has just ended."""
+    with connect("n", HOST, sshd.ssh()) as node:
+        read = getattr(paramiko.Channel, stream)
+
+        def fail(channel: paramiko.Channel, size: int) -> bytes:
+            if read(channel, size):
+                channel.get_transport().close()
+            raise EOFError
+
+        monkeypatch.setattr(paramiko.Channel, stream, fail)
+        with pytest.raises(ConnectError) as caught:
+            node.run(Command(("sh", "-c", "echo out; echo err >&2; cat"), stdin=b"a"))
         assert caught.value.code == "connection-lost"
 
 
