@@ -179,5 +179,5 @@ class Connection:
             )
 
 
-def _leave(context: AbstractContextManager[object]) -> None:
+def _leave(context: AbstractContextManager[paramiko.Channel]) -> None:
     context.__exit__(None, None, None)

@@ -31,15 +31,15 @@ class Secret(str):
     """
 
     __slots__ = ("_value",)
-    _value: object
+    _value: str | float
 
-    def __new__(cls, value: object, shown: str = MASK) -> Self:
+    def __new__(cls, value: str | float, shown: str = MASK) -> Self:
         """`value` is text, or a number in a mapping; `shown` is what may be printed."""
         made = super().__new__(cls, shown)
         made._value = value
         return made
 
-    def __getnewargs__(self) -> tuple[object, str]:  # type: ignore[override]
+    def __getnewargs__(self) -> tuple[str | float, str]:  # type: ignore[override]
         """For copies."""
         return self._value, str(self)
 
