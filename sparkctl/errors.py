@@ -5,18 +5,18 @@
     |   `-- InventoryError       exit 2  the inventory has problems (all of them, at once)
     |-- PreflightError           exit 3  a check found a failure before anything was started
     |-- RemoteError              exit 1  a node could not be reached, or a command on it failed
-    |   |-- ConnectError                 no connection: address, port, time-out, banner
-    |   |-- HostKeyError                 the node's key is unknown or changed
-    |   |-- AuthError                    the node refused our key
-    |   |-- RemoteTimeout                a command outlived its bound and was ended on the node
-    |   `-- CommandError                 a command ended with an unwanted exit status
+    |   |-- ConnectError                 no connection to a node, or it was lost
+    |   |-- HostKeyError                 the node's host key is unknown or has changed
+    |   |-- AuthError                    the node accepted no key
+    |   |-- RemoteTimeout                a command timed out and was killed on the node
+    |   `-- CommandError                 a command failed on the node
     |-- LockedError              exit 1  another command holds the cluster's lease
     |-- LeaseLostError           exit 1  another command took the lease over
     |-- ServingError             exit 1  Ray or vLLM did not come up, or died
     `-- Interrupted              exit 130  Ctrl-C
 
-Each one carries what failed and why (the message), what to do next (the hint), and for programs a
-code with its data: nothing reads the message.
+Each has a message (what failed and why), a hint (what to do next), and for programs a code with
+data: no program logic reads the message.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 class SparkctlError(Exception):
     """An error with a remedy; `exit_code` and `code` are part of the documented contract.
 
-    `code` is the class's unless one that says more is given; `data` holds what it is about.
+    `code` is the class's unless a more specific one is given; `data` holds what it is about.
     """
 
     exit_code = 1
@@ -63,16 +63,24 @@ class SparkctlError(Exception):
 
 
 def combined(errors: Mapping[str, SparkctlError], what: str = "failed") -> SparkctlError:
-    """One error that has every node's, with its hint; the only one is given as it is."""
+    """One error for those of several nodes, with their hints; a single one is returned as it is.
+
+    A lost lease is returned alone. `data` has the nodes and their codes, `code` is the common one.
+    """
     if len(errors) == 1:
         return next(iter(errors.values()))
-    lines = [f"{e}" + (f"\n    {e.hint}" if e.hint else "") for e in errors.values()]
     lost = next((e for e in errors.values() if isinstance(e, LeaseLostError)), None)
-    return lost or RemoteError(f"{len(errors)} nodes {what}:\n" + "\n".join(lines))
+    lines = [f"{e}" + (f"\n    {e.hint}" if e.hint else "") for e in errors.values()]
+    codes = [e.code for e in errors.values()]
+    return lost or RemoteError(
+        f"{len(errors)} nodes {what}:\n" + "\n".join(lines),
+        code=codes[0] if len(set(codes)) == 1 else None,
+        data={"nodes": list(errors), "codes": codes},
+    )
 
 
 class UsageError(SparkctlError):
-    """An option or argument that cannot be taken."""
+    """An option or argument is wrong."""
 
     code = "usage"
     exit_code = 2
@@ -123,7 +131,7 @@ class PreflightError(SparkctlError):
 
 
 class Interrupted(SparkctlError):
-    """The user ended it."""
+    """The user pressed Ctrl-C."""
 
     code = "interrupted"
     exit_code = 130
@@ -136,31 +144,31 @@ class RemoteError(SparkctlError):
 
 
 class ConnectError(RemoteError):
-    """No connection to a node."""
+    """No connection to a node, or it was lost."""
 
     code = "connect"
 
 
 class HostKeyError(RemoteError):
-    """A node's host key is unknown or is not the recorded one."""
+    """A node's host key is unknown, revoked, or not the recorded one."""
 
     code = "host-key"
 
 
 class AuthError(RemoteError):
-    """A node refused every key offered."""
+    """A node accepted no key."""
 
-    code = "auth"
+    code = "auth-failed"
 
 
 class RemoteTimeout(RemoteError):
-    """A command outlived its bound and was ended on the node."""
+    """A command timed out and was killed on the node."""
 
     code = "timeout"
 
 
 class CommandError(RemoteError):
-    """A command on a node ended with an unwanted exit status."""
+    """A command failed on a node."""
 
     code = "command"
 
@@ -172,7 +180,7 @@ class LockedError(SparkctlError):
 
 
 class LeaseLostError(SparkctlError):
-    """The lease is no longer this command's: it must not change anything more."""
+    """The lease is no longer this command's, which must not change anything more."""
 
     code = "lease-lost"
 

@@ -5,47 +5,47 @@ from __future__ import annotations
 import re
 import unicodedata
 
-# Control and format characters (which move the cursor, or turn the writing around), surrogates,
-# characters for private use, and what separates lines or paragraphs without a line feed.
+# Control and format characters (which move the cursor or change the writing direction),
+# surrogates, private-use characters, and line or paragraph separators other than a line feed.
 UNFIT = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 KEPT = frozenset("\n\t")
 PLAIN = re.compile(r"[\t\n -~]*")
-# Sequences that a terminal acts upon (ECMA-48): CSI, then OSC, DCS and their like up to their end,
-# then the shorter ones; ESC or its 8-bit form.
+# Sequences that control a terminal (ECMA-48): CSI; OSC, DCS and their like up to their end; the
+# shorter ones. With ESC or its 8-bit form.
 SEQUENCE = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
     r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"
     r"|\x1b[ -/]*[0-~]"
 )
 
-# What no file of ours needs: control characters but for line ends and tabs, surrogates, and what
-# turns the writing around or separates lines. Joiners stay: emoji and scripts are made with them.
+# Refused in files: control characters except line ends and tabs, surrogates, and what changes the
+# writing direction or separates lines. Joiners are allowed: emoji and scripts need them.
 UNPRINTABLE = re.compile(
     r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 
 
 def unfit(character: str) -> bool:
-    """Whether a terminal would act upon this character, or show nothing for it."""
+    """Whether this character would control a terminal, or be invisible."""
     return character not in KEPT and unicodedata.category(character) in UNFIT
 
 
 def clean(text: str) -> str:
-    r"""The text with each character that is unfit for a terminal as \xNN or \uNNNN."""
+    r"""The text with each character that is unfit for a terminal escaped as \xNN or \uNNNN."""
     if PLAIN.fullmatch(text):
         return text
     return "".join(_escaped(c) if unfit(c) else c for c in text)
 
 
 def one_line(text: str) -> str:
-    r"""The text cleaned, with \n and \t for its line feeds and tabs."""
+    r"""The cleaned text, with \n and \t for line feeds and tabs."""
     return clean(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def plain(text: str) -> str:
-    """A log's text without escape sequences: colours are left out, all else is escaped.
+    """A log's text without escape sequences; other characters unfit for a terminal are escaped.
 
-    Carriage returns end a line that a progress bar wrote over.
+    A carriage return ends a line, as a progress bar overwrites its own.
     """
     if PLAIN.fullmatch(text):
         return text

@@ -1,1 +1,1 @@
-"""The user's YAML: models, loader, starter files."""
+"""The user's inventory: models, loader, env layers, starter files."""

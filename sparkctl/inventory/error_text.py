@@ -15,6 +15,8 @@ from sparkctl.secret.names import MASK, is_secret
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
+    from sparkctl.inventory.yamlread import Value
+
 # What is expected at a path, where the type alone says too little or a union has several.
 PLACES = (
     (r"(.*\.)?(min|max)_worker_port", "a port from 1024 to 65535"),
@@ -87,7 +89,7 @@ def problem(error: ErrorDetails, path: Path) -> Problem:
 
 
 def _got(error: ErrorDetails, path: Path) -> str:
-    value: object = error["input"]
+    value: Value = error["input"]
     got = shown(value)
     if any(is_secret(part, value) for part in path if isinstance(part, str)):
         got = MASK  # also where a secret has the wrong type

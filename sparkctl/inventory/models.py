@@ -1,21 +1,21 @@
-"""The inventory as typed, frozen values; loading and its messages are in loader.py.
+"""The inventory as typed, frozen values; loader.py reads it and reports its problems.
 
-Defaults are the recipe's for GB10 (serving/recipe.py holds vLLM's own arguments).
+Defaults are for GB10 (vLLM's own arguments are in serving/recipe.py).
 """
 
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv4Network
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from sparkctl.secret.value import protected
+from sparkctl.secret.value import Json, protected
 
 
 def _no_number(value: object) -> object:
-    """ipaddress takes 5 for 0.0.0.5, which nobody means."""
+    """Refuse a number, which ipaddress would read as an address: 5 as 0.0.0.5."""
     if isinstance(value, (int, float)):
         raise PydanticCustomError("ip_from_number", "an address in text")
     return value
@@ -28,16 +28,16 @@ Port = Annotated[int, Field(ge=1, le=65535, strict=True)]
 # Ray itself refuses lower ones for its workers.
 WorkerPort = Annotated[int, Field(ge=1024, le=65535, strict=True)]
 Seconds = Annotated[float, Field(gt=0, le=86_400, strict=True)]
-# Used in file names and in SPARKCTL_CLUSTER, so kept to what needs no quoting anywhere.
+# Used in file names and in SPARKCTL_CLUSTER, so it needs no quoting anywhere.
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$")]
 EnvName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
-def _protected(values: dict[str, Any]) -> dict[str, Any]:
+def _protected(values: dict[str, Json]) -> dict[str, Json]:
     return {name: protected(name, value) for name, value in values.items()}
 
 
-# The values that may be secrets, which are Secret from here on.
+# Values that may be secrets: a secret is a Secret from here on.
 Variables = Annotated[dict[EnvName, str], AfterValidator(_protected)]
 Scalar = str | bool | int | float
 Argument = Scalar | list[Scalar] | dict[str, object] | None
@@ -46,13 +46,13 @@ Arguments = Annotated[dict[FlagName, Argument], AfterValidator(_protected)]
 
 
 class Model(BaseModel):
-    """Frozen, and an unknown key is an error."""
+    """Frozen; an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class Ssh(Model):
-    """How nodes are reached; what is left out comes from ~/.ssh/config and the agent."""
+    """How nodes are reached; settings left out come from ~/.ssh/config and the agent."""
 
     user: Text | None = None
     port: Port | None = None
@@ -72,7 +72,7 @@ class NodeFabric(Model):
 
 
 class Node(Model):
-    """A Spark: `host` is what ssh(1) would be given."""
+    """A Spark; `host` is a name or address as for ssh(1)."""
 
     name: Name
     host: Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9_.:%-]+$")]
@@ -83,7 +83,7 @@ class Node(Model):
 
 
 class Fabric(Model):
-    """The fabric of all nodes; `auto` is derived on each node by itself."""
+    """The fabric of all nodes; `auto` is derived on each node separately."""
 
     cage: Literal["auto"] | Annotated[int, Field(ge=0, le=7, strict=True)] = "auto"
     subnets: Literal["auto"] | Annotated[list[Subnet], Field(min_length=1)] = "auto"
@@ -91,13 +91,13 @@ class Fabric(Model):
 
 
 class Runtime(Model):
-    """Where ray and vllm live on a node: a virtual environment (absolute, or under ~/)."""
+    """The virtual environment of ray and vllm on a node (absolute, or under ~/)."""
 
     venv: Annotated[str, Field(pattern=r"^(/|~/).+")] = "~/vllm"
 
 
 class Env(Model):
-    """Environment layers (files, beside the inventory unless absolute) and single values."""
+    """Environment layers (files, relative to the inventory's folder) and single values."""
 
     layers: list[Text] = []
     set: Variables = {}
@@ -162,12 +162,11 @@ class Inventory(Model):
         return next(n for n in self.nodes if n.name == name)
 
     def gpus_of(self, _node: Node) -> int:
-        """GPUs one node gives: a Spark has one, unless ray.num_gpus says otherwise."""
+        """The number of GPUs of a node: 1, unless ray.num_gpus sets another."""
         return 1 if self.ray.num_gpus == "auto" else self.ray.num_gpus
 
     def ssh_of(self, node: Node) -> Ssh:
         """The SSH settings of a node: its own values over the cluster's."""
         if node.ssh is None:
             return self.ssh
-        own = {k: getattr(node.ssh, k) for k in node.ssh.model_fields_set}
-        return self.ssh.model_copy(update=own)
+        return self.ssh.model_copy(update=node.ssh.model_dump(exclude_unset=True))

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from types import NoneType
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter
 
 if TYPE_CHECKING:
     from collections.abc import Set
+    from ipaddress import IPv4Address, IPv4Network
 
     from sparkctl.inventory.paths import Path
     from sparkctl.inventory.yamlread import Value
 
 M = TypeVar("M", bound=BaseModel)
+Form: TypeAlias = object  # a class, a union or a generic: anything that get_args takes
+Part: TypeAlias = "BaseModel | IPv4Address | IPv4Network | Value | list[Part]"
 
 
 def prefixes(paths: Set[Path]) -> set[Path]:
@@ -28,7 +31,7 @@ def valid_part(model: type[M], value: Value, bad: Set[Path], path: Path = ()) ->
     field is None; a key that is left out has its default, or None where it is required.
     """
     given = value if isinstance(value, dict) else {}
-    values: dict[str, object] = {}
+    values: dict[str, Part] = {}
     for name, field in model.model_fields.items():
         here = (*path, name)
         if name in given and here not in bad:
@@ -40,30 +43,30 @@ def valid_part(model: type[M], value: Value, bad: Set[Path], path: Path = ()) ->
     return model.model_construct(_fields_set=given.keys() & values.keys(), **values)
 
 
-def _inside(annotation: object, value: Value, bad: Set[Path], path: Path) -> object:
+def _inside(annotation: Form, value: Value, bad: Set[Path], path: Path) -> Part:
     """The valid parts of a value that has an error."""
     for choice in _choices(annotation):
         if isinstance(choice, type) and issubclass(choice, BaseModel):
             return valid_part(choice, value, bad, path)
         if get_origin(choice) is list and isinstance(value, list):
-            inner: object = get_args(choice)[0]
+            inner: Form = get_args(choice)[0]
             return [_item(inner, item, bad, (*path, i)) for i, item in enumerate(value)]
         if get_origin(choice) is dict and isinstance(value, dict):
             return {k: v for k, v in value.items() if (*path, k) not in bad}
     return None
 
 
-def _item(annotation: object, value: Value, bad: Set[Path], path: Path) -> object:
+def _item(annotation: Form, value: Value, bad: Set[Path], path: Path) -> Part:
     return _inside(annotation, value, bad, path) if path in bad else _typed(annotation, value)
 
 
-def _typed(annotation: Any, value: Value) -> object:
+def _typed(annotation: Any, value: Value) -> Part:
     """A valid value as the model has it: an address rather than its text."""
-    adapter: TypeAdapter[object] = TypeAdapter(annotation)
+    adapter: TypeAdapter[Part] = TypeAdapter(annotation)
     return adapter.validate_python(value)
 
 
-def _choices(annotation: object) -> list[object]:
+def _choices(annotation: Form) -> list[Form]:
     """The members of a union, without None and without their metadata."""
     if get_origin(annotation) is Annotated:
         return _choices(get_args(annotation)[0])

@@ -1,1 +1,1 @@
-"""Reaching nodes: commands as values, SSH, results, fan-out."""
+"""Access to nodes: commands as values, SSH, results, fan-out."""

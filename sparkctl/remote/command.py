@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 from sparkctl.errors import CommandError
 
-KILL_GRACE = 5  # seconds between TERM and KILL on the node
-LIMIT = 8 * 2**20  # bytes of stdout; a probe's answer has some ten thousand
-# What the node prints once timeout(1) bounds the command: whatever comes before is the login
-# shell's. Written with octal digits, so that a shell that prints its commands does not print it.
+KILL_GRACE = 5  # seconds between SIGTERM and SIGKILL on the node
+LIMIT = 8 * 2**20  # bytes of stdout; a probe's answer has about 10,000
+# Printed on the node when timeout(1) has started: any output before is the login shell's. BEGIN
+# has it in octal, so that a shell that prints its commands does not print it.
 STARTED = b"\x1esparkctl\x1e\n"
 BEGIN = r'printf "\036sparkctl\036\n"; exec "$@"'
 
@@ -19,10 +19,9 @@ BEGIN = r'printf "\036sparkctl\036\n"; exec "$@"'
 class Command:
     """One command for a node.
 
-    `timeout` (seconds) holds on the node itself: coreutils' timeout(1) ends the whole process
-    group there, because closing an SSH channel does not. `mutates` says whether it changes
-    anything, for the gate that read-only commands pass through. `limit` is the most that it may
-    print on stdout (bytes); more is an error of the node.
+    `timeout` (seconds) holds on the node itself: coreutils' timeout(1) kills the whole process
+    group there, because closing an SSH channel does not. A connection that is read-only refuses
+    a command that `mutates` the node. `limit` is how much it may print on stdout (bytes).
     """
 
     argv: tuple[str, ...]
@@ -34,18 +33,18 @@ class Command:
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """Its name in messages."""
         return self.title or self.argv[0]
 
     def shell(self) -> str:
-        """The one string that sshd hands to the login shell."""
+        """The string that sshd passes to the login shell."""
         bound = ("timeout", f"--kill-after={KILL_GRACE}", f"{self.timeout:g}")
         return shlex.join((*bound, "sh", "-c", BEGIN, "sh", *self.argv))
 
 
 @dataclass(frozen=True)
 class Result:
-    """How a command ended: exit status and both streams, of a long stderr its two ends."""
+    """Exit status and output of a command; of a long stderr only its beginning and end."""
 
     node: str
     command: Command
@@ -63,7 +62,9 @@ class Result:
             return self
         tail = self.stderr.decode(errors="replace").strip().splitlines()[-5:]
         raise CommandError(
-            f"{self.command.name} ended with status {self.status}"
+            f"{self.command.name} failed with exit status {self.status}"
             + (": " + " | ".join(tail) if tail else ""),
             node=self.node,
+            code="exit-status",
+            data={"status": self.status, "stderr": tail},
         )

@@ -1,4 +1,4 @@
-"""The same thing on many nodes at once; each one's result or error is kept."""
+"""The same work on many nodes at once; each result or error is kept."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def each(
     abandoned: Callable[[T], None] | None = None,
     meanwhile: Callable[[], object] | None = None,
 ) -> GroupResult[T]:
-    """Run `work` on every item in a thread of its own, all at once, and `meanwhile` in this one.
+    """Run `work` on every item in its own thread, all at once, and `meanwhile` in this one.
 
-    SparkctlErrors are kept per item; any other exception is a bug and is raised once all have
-    ended, with a note of whose it is. Ctrl-C does not wait for an item that hangs: its thread is
-    a daemon, and `abandoned` gets every result that nobody will take, also those still to come.
+    SparkctlErrors are kept per item; any other exception is a bug and is raised when all have
+    ended, with a note that names the item. Ctrl-C does not wait for an item that hangs: its thread
+    is a daemon, and `abandoned` is called with every result that is not returned, also later ones.
     """
     done: queue.SimpleQueue[tuple[int, T | BaseException]] = queue.SimpleQueue()
     left = threading.Event()

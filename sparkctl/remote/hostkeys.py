@@ -1,8 +1,9 @@
-"""Host keys, as strictly as ssh(1) with StrictHostKeyChecking=yes or accept-new."""
+"""Host keys, checked as by ssh(1) with StrictHostKeyChecking=yes or accept-new."""
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import threading
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     import paramiko
 
-_recording = threading.Lock()  # the nodes of a pool are met at the same time
+_recording = threading.Lock()  # the nodes of a pool are connected at the same time
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,11 @@ class Recorded:
     line: int
     marker: str
     key: paramiko.PKey
+
+    @property
+    def place(self) -> str:
+        """The file and line, as path:line."""
+        return f"{self.path}:{self.line}"
 
 
 def fingerprint(key: paramiko.PKey) -> str:
@@ -45,27 +51,26 @@ def recorded(files: Sequence[str], host: str) -> list[Recorded]:
     for path in map(expand, files):
         try:
             lines = path.read_text(errors="replace").splitlines()
-        except OSError:  # absent or not for us: ssh goes on without it as well
+        except OSError:  # absent or unreadable: ssh continues without it as well
             continue
         for number, line in enumerate(lines, 1):
-            marker, _, rest = line.strip().partition(" ")
-            if not marker.startswith("@"):
-                marker, rest = "", line.strip()
-            names = rest.partition(" ")[0]
-            if not names or names.startswith("#"):
-                continue
-            try:
-                if not _names(names.split(","), host.lower()):
-                    continue
-                entry = HostKeyEntry.from_line(rest, number)
-                if entry and entry.key:
-                    found.append(Recorded(str(path), number, marker, entry.key))
-            except Exception:  # paramiko raises many kinds on lines that it cannot read
-                continue
+            with contextlib.suppress(Exception):  # paramiko raises many kinds on unreadable lines
+                found += _parsed(line, host.lower(), str(path), number)
     return found
 
 
-def _names(patterns: list[str], host: str) -> bool:
+def _parsed(line: str, host: str, path: str, number: int) -> list[Recorded]:
+    marker, _, rest = line.strip().partition(" ")
+    if not marker.startswith("@"):
+        marker, rest = "", line.strip()
+    names = rest.partition(" ")[0]
+    if not names or names.startswith("#") or not _matches(names.split(","), host):
+        return []
+    entry = HostKeyEntry.from_line(rest, number)
+    return [Recorded(path, number, marker, entry.key)] if entry and entry.key else []
+
+
+def _matches(patterns: list[str], host: str) -> bool:
     """Whether a known_hosts line is about a host: hashed, or patterns with * ? ! (sshd(8))."""
     if any(HostKeys.hash_host(host, p) == p for p in patterns if p.startswith("|1|")):
         return True
@@ -77,44 +82,56 @@ def _names(patterns: list[str], host: str) -> bool:
 
 
 def known_types(target: Target) -> set[str]:
-    """The kinds of key that known_hosts has of a host, by the names of key algorithms."""
+    """The key types that known_hosts has of a host, by the names of key algorithms."""
     lines = recorded(target.known_hosts, target.known_as) + _without_port(target)
-    types = {r.key.get_name() for r in lines if not r.marker}
+    types = {line.key.get_name() for line in _plain(lines)}
     return types | ({"rsa-sha2-512", "rsa-sha2-256"} if "ssh-rsa" in types else set())
 
 
 def _without_port(target: Target) -> list[Recorded]:
-    """ssh takes a host's bare name for another port too, when that has no line of its own."""
+    """ssh also accepts a host's bare name for another port that has no line of its own."""
     if target.host_key_alias or target.port == 22:
         return []
     return recorded(target.known_hosts, target.host)
 
 
 def check(node: str, target: Target, key: paramiko.PKey) -> None:
-    """Compare a server's key with known_hosts; with `accept_new` record a host never seen.
+    """Compare a server's key with known_hosts; with `accept_new` record that of a new host.
 
     Raises HostKeyError on an unknown, a changed or a revoked key.
     """
     lines = recorded(target.known_hosts, target.known_as)
     bare = _without_port(target)
-    revoked = next((r for r in lines + bare if r.marker == "@revoked" and r.key == key), None)
-    if revoked:
-        raise HostKeyError(
-            f"the host key of {target.known_as}, {fingerprint(key)} ({key.get_name()}), is marked"
-            f" @revoked at {revoked.path}:{revoked.line}",
-            node=node,
-            hint="do not connect: ask who runs this machine",
-        )
-    trusted = [r for r in lines if not r.marker]
-    if any(r.key == key for r in trusted):
+    same = [line for line in lines + bare if line.key == key]
+    if revoked := next((line for line in same if line.marker == "@revoked"), None):
+        raise _revoked(node, target, revoked)
+    trusted = _plain(lines)
+    if any(line.key == key for line in trusted or _plain(bare)):
         return
     if trusted:
         raise _changed(node, target, key, trusted)
-    if any(r.key == key for r in bare if not r.marker):
-        return
     if not target.accept_new:
         raise _unknown(node, target, key, lines)
     _record(node, target, key)
+
+
+def _plain(lines: list[Recorded]) -> list[Recorded]:
+    return [line for line in lines if not line.marker]
+
+
+def _data(target: Target, key: paramiko.PKey) -> dict[str, str | int]:
+    return {"host": target.known_as, "type": key.get_name(), "fingerprint": fingerprint(key)}
+
+
+def _revoked(node: str, target: Target, line: Recorded) -> HostKeyError:
+    return HostKeyError(
+        f"the host key of {target.known_as} is marked @revoked at {line.place}:"
+        f" {fingerprint(line.key)} ({line.key.get_name()})",
+        node=node,
+        hint="do not connect; ask who runs this machine",
+        code="host-key-revoked",
+        data={**_data(target, line.key), "file": line.path, "line": line.line},
+    )
 
 
 def _changed(
@@ -122,33 +139,45 @@ def _changed(
 ) -> HostKeyError:
     old = next((r for r in trusted if r.key.get_name() == key.get_name()), trusted[0])
     return HostKeyError(
-        f"the host key of {target.known_as} has changed: {old.path}:{old.line} has"
-        f" {fingerprint(old.key)} ({old.key.get_name()}), the server shows {fingerprint(key)}"
-        f" ({key.get_name()})",
+        f"the host key of {target.known_as} has changed from {fingerprint(old.key)}"
+        f" ({old.key.get_name()}, at {old.place}) to {fingerprint(key)} ({key.get_name()})",
         node=node,
-        hint="either the machine was installed anew, or somebody is in between. Only if the change"
-        f" is expected: `ssh-keygen -f '{old.path}' -R '{target.known_as}'`",
+        hint="the machine was reinstalled, or somebody intercepts the connection; only if the"
+        f" change is expected, run `ssh-keygen -f '{old.path}' -R '{target.known_as}'`",
+        code="host-key-changed",
+        data={
+            **_data(target, key),
+            "recorded": fingerprint(old.key),
+            "file": old.path,
+            "line": old.line,
+        },
     )
 
 
 def _unknown(node: str, target: Target, key: paramiko.PKey, lines: list[Recorded]) -> HostKeyError:
     port = f" -p {target.port}" if target.port != 22 else ""
     hint = (
-        f"compare the fingerprint on the node (`ssh-keygen -lf /etc/ssh/ssh_host_*_key.pub`), then"
+        "compare the fingerprint on the node (`ssh-keygen -lf /etc/ssh/ssh_host_*_key.pub`), then"
         f" connect once with `ssh{port} {target.user}@{target.host}`, or set"
         " ssh.host_keys: accept-new"
     )
     authority = next((r for r in lines if r.marker == "@cert-authority"), None)
     if authority:
         hint += (
-            f"; {authority.path}:{authority.line} trusts an authority (@cert-authority), which"
-            " sparkctl cannot check: record the host's own key as well"
+            f"; sparkctl does not check certificates (@cert-authority at {authority.place}):"
+            " record the host's own key as well"
         )
     return HostKeyError(
         f"the host key of {target.known_as} is unknown: {fingerprint(key)} ({key.get_name()}) is"
-        f" in none of {', '.join(target.known_hosts) or 'no known_hosts file'}",
+        f" not in {' or '.join(target.known_hosts) or 'any known_hosts file'}",
         node=node,
         hint=hint,
+        code="host-key-unknown",
+        data={
+            **_data(target, key),
+            "files": list(target.known_hosts),
+            "authority": authority.place if authority else None,
+        },
     )
 
 
@@ -165,9 +194,11 @@ def _record(node: str, target: Target, key: paramiko.PKey) -> None:
                 file.write(line if _ends_in_newline(path) else "\n" + line)
     except OSError as error:
         raise HostKeyError(
-            f"the new host key of {target.known_as} should be recorded in {path}: {error.strerror}",
+            f"cannot record the host key of {target.known_as} in {path}: {error.strerror}",
             node=node,
             hint="make that file writable, or set ssh.known_hosts to another one",
+            code="host-key-not-recorded",
+            data={**_data(target, key), "file": str(path)},
         ) from error
 
 

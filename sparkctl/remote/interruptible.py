@@ -1,8 +1,8 @@
-"""Work in a thread of its own, so that Ctrl-C finds the main thread in a wait that it may break.
+"""Work outside the main thread, so that Ctrl-C only interrupts a wait.
 
-Python raises KeyboardInterrupt in the main thread, between any two of its steps. Within paramiko
-that can leave a lock held that every later call on the connection waits for: Transport's
-_send_user_message takes clear_to_send_lock just before the `try` that gives it back (paramiko 4.0).
+Python raises KeyboardInterrupt between any two steps of the main thread. Within paramiko that can
+leave a lock held, on which every later call on the connection hangs: Transport's
+_send_user_message takes clear_to_send_lock just before the `try` that releases it (paramiko 4.0).
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 T = TypeVar("T")
-NAME = "a call of its own"
+NAME = "call"
 
 
 def aside(work: Callable[[], T], *, abandoned: Callable[[T], None] | None = None) -> T:
-    """What `work` gives, or its error; beside the main thread when that is the caller.
+    """The result of `work`, or its error; in another thread if the caller is the main one.
 
-    After a Ctrl-C the work goes on, and `abandoned` gets its result.
+    After Ctrl-C the work continues, and `abandoned` is called with its result.
     """
     if threading.current_thread() is not threading.main_thread():
         return work()

@@ -1,4 +1,4 @@
-"""Jump hosts: the way to a host, each step resolved as ssh(1) would."""
+"""The jump hosts to a host, each resolved as by ssh(1)."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ HOP = re.compile(r"(?:ssh://)?(?:(?P<user>.+)@)?(?P<host>\[[^]]+\]|[^:/]+)(?::(?
 def route(host: str, ssh: Ssh) -> list[Target]:
     """The jump hosts to a host and the host itself, in the order of connecting.
 
-    As in ssh(1), the first jump host may have a ProxyJump or ProxyCommand of its own, those after
-    it go through the one before. Raises ConnectError on a loop, or what `ssh -G` complains of.
+    As in ssh(1), the first jump host may have its own ProxyJump or ProxyCommand; each other is
+    reached through the one before. Raises ConnectError on a loop or a wrong configuration.
     """
     return _through(resolve(host, ssh), ssh, 0)
 
@@ -25,8 +25,10 @@ def route(host: str, ssh: Ssh) -> list[Target]:
 def _through(target: Target, ssh: Ssh, depth: int) -> list[Target]:
     if depth > MAX_HOPS:
         raise ConnectError(
-            f"ProxyJump should lead to {target.host} in at most {MAX_HOPS} steps, it goes on",
-            hint="two hosts in ~/.ssh/config may name each other as ProxyJump",
+            f"more than {MAX_HOPS} jump hosts lead to {target.host}",
+            hint="check ~/.ssh/config for hosts that name each other as ProxyJump",
+            code="proxy-jump-loop",
+            data={"host": target.host, "limit": MAX_HOPS},
         )
     if not target.proxy_jump:
         return [target]
@@ -38,13 +40,16 @@ def _through(target: Target, ssh: Ssh, depth: int) -> list[Target]:
 def _hop(hop: str, ssh: Ssh) -> Target:
     """A ProxyJump entry, [user@]host[:port] or ssh://…, with the settings of ~/.ssh/config.
 
-    The inventory's user and key are the node's, not the jump host's; its known_hosts is looked at
+    The inventory's user and key are the node's, not the jump host's; its known_hosts is read
     first for both.
     """
     match = HOP.fullmatch(hop.strip())
     if not match:
         raise ConnectError(
-            f"ProxyJump should be [user@]host[:port], it is {hop}", hint="correct ~/.ssh/config"
+            f'ProxyJump: expected [user@]host[:port], got "{hop}"',
+            hint="correct ProxyJump in ~/.ssh/config",
+            code="proxy-jump",
+            data={"value": hop},
         )
     settings = Ssh(
         user=match["user"] or None,

@@ -38,14 +38,14 @@ class _Agent(AgentSSH):
         self._close()  # type: ignore[attr-defined]  # as above
 
 
-def offers(target: Target, problems: list[str]) -> Generator[tuple[str, paramiko.PKey], None, None]:
+def offers(target: Target, skipped: list[str]) -> Generator[tuple[str, paramiko.PKey], None, None]:
     """The keys to offer, each with a name for messages: identity files first, then the agent's.
 
-    A file whose key the agent holds is offered through the agent, so an encrypted one works.
-    What cannot be offered, and why, is added to `problems`.
+    A file whose key the agent has is offered through the agent, so that an encrypted one works.
+    What cannot be offered is added to `skipped` with the reason.
     """
     with contextlib.ExitStack() as stack:
-        agent = _open_agent(target, problems)
+        agent = _open_agent(target, skipped)
         held: dict[bytes, AgentKey] = {}
         if agent:
             stack.callback(agent.close)
@@ -55,38 +55,38 @@ def offers(target: Target, problems: list[str]) -> Generator[tuple[str, paramiko
             if key:
                 yield f"{path} (by the agent)", key
             elif path.is_file():
-                yield from _from_file(path, problems)
+                yield from _from_file(path, skipped)
             elif target.identities_only:
-                problems.append(f"{path} (not offered: no such file)")
+                skipped.append(f"{path} (no such file)")
         if not target.identities_only:
             for key in held.values():
                 yield f"agent key {key.comment or key.get_name()}", key
 
 
-def _open_agent(target: Target, problems: list[str]) -> _Agent | None:
+def _open_agent(target: Target, skipped: list[str]) -> _Agent | None:
     path = target.identity_agent or os.environ.get("SSH_AUTH_SOCK", "")
     if path in ("", "none"):
         return None
     try:
         return _Agent(path)
     except (OSError, paramiko.SSHException) as error:
-        problems.append(f"the agent at {path} (does not answer: {error})")
+        skipped.append(f"the agent at {path} ({error})")
         return None
 
 
-def _from_file(path: Path, problems: list[str]) -> Iterator[tuple[str, paramiko.PKey]]:
+def _from_file(path: Path, skipped: list[str]) -> Iterator[tuple[str, paramiko.PKey]]:
     try:
         yield str(path), paramiko.PKey.from_path(str(path))
     except (paramiko.PasswordRequiredException, TypeError):  # TypeError: cryptography says so
-        problems.append(f"{path} (not offered: it needs a passphrase; `ssh-add {path}` first)")
+        skipped.append(f"{path} (needs a passphrase: run `ssh-add {path}`)")
     except (OSError, ValueError, paramiko.SSHException) as error:
-        problems.append(f"{path} (not readable: {error})")
+        skipped.append(f"{path} (unreadable: {error})")
     except Exception as error:  # paramiko.UnknownKeyType does not share a base with the others
-        problems.append(f"{path} (not understood: {error})")
+        skipped.append(f"{path} (unknown format: {error})")
 
 
 def _public(path: Path) -> bytes | None:
-    """The public key of an identity file, needing no passphrase: PATH.pub, or what is in PATH."""
+    """The public key of an identity file, without its passphrase: from PATH.pub or PATH."""
     for candidate in (path.with_name(path.name + ".pub"), path):
         with contextlib.suppress(OSError, ValueError, IndexError, paramiko.SSHException):
             text = candidate.read_text()
@@ -98,7 +98,7 @@ def _public(path: Path) -> bytes | None:
 
 
 def _from_private(body: str) -> bytes | None:
-    """openssh-key-v1 has the public key in clear (OpenSSH, PROTOCOL.key)."""
+    """The public key, which openssh-key-v1 has in clear (OpenSSH, PROTOCOL.key)."""
     data = base64.b64decode(body)
     if not data.startswith(MAGIC):
         return None

@@ -21,6 +21,24 @@ if TYPE_CHECKING:
     from sparkctl.remote.sshconfig import Target
 
 KEEPALIVE = 15  # seconds
+CODES = {
+    errno.ECONNREFUSED: "connect-refused",
+    errno.EHOSTUNREACH: "host-unreachable",
+    errno.ENETUNREACH: "host-unreachable",
+}
+HINTS = {
+    "connect-refused": "the node is up but no sshd listens there: check ssh.port and `systemctl"
+    " status ssh`",
+    "handshake-timeout": "the node may be frozen or out of memory, or the port is not sshd's",
+    "handshake-closed": "sshd may be overloaded (MaxStartups) or refuse this address: see"
+    " `journalctl -u ssh` there; or the port is not sshd's",
+    "handshake-failed": "the port may not be sshd's: try `ssh -v` to the same host",
+    "proxy-command": "try the ProxyCommand of ~/.ssh/config by hand",
+    "jump-refused": "the jump host cannot reach it: try `ssh` from there",
+    "name-unknown": "correct the node's host in the inventory, or give it a HostName in"
+    " ~/.ssh/config",
+}
+CHECK_NETWORK = "is the node on and in this network? `ping` it; check the node's host and ssh.port"
 
 log = logging.getLogger(__name__)
 # Without a handler the standard library prints a library's warnings and tracebacks to stderr.
@@ -28,9 +46,9 @@ logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
 def open_transport(node: str, host: str, ssh: Ssh) -> list[paramiko.Transport]:
-    """The transports to a host, its jump hosts' first, all logged in.
+    """The logged-in transports to a host, its jump hosts' first.
 
-    Raises ConnectError, HostKeyError or AuthError; nothing is left open then.
+    Raises ConnectError, HostKeyError or AuthError; then all are closed.
     """
     opened: list[paramiko.Transport] = []
     try:
@@ -50,19 +68,18 @@ def open_transport(node: str, host: str, ssh: Ssh) -> list[paramiko.Transport]:
 def _login(
     node: str, target: Target, before: list[paramiko.Transport], role: str = ""
 ) -> paramiko.Transport:
-    timeout = target.connect_timeout
     where = f"{role}{target.user}@{target.host} port {target.port}"
-    connection = _socket(node, target, before, where)
+    connection = _socket(target, before, where)
     try:
         transport = paramiko.Transport(connection)
         try:
             _prefer_known_types(transport, target)
-            transport.banner_timeout = transport.handshake_timeout = timeout
-            transport.auth_timeout = timeout
-            _begin(node, transport, connection, timeout, where)
+            transport.banner_timeout = transport.handshake_timeout = target.connect_timeout
+            transport.auth_timeout = target.connect_timeout
+            _handshake(transport, connection, target, where)
             transport.set_keepalive(KEEPALIVE)
             hostkeys.check(node, target, transport.get_remote_server_key())
-            _authenticate(node, target, transport, where)
+            _authenticate(target, transport, where)
         except BaseException:
             transport.close()
             raise
@@ -72,50 +89,8 @@ def _login(
     return transport
 
 
-def _begin(
-    node: str,
-    transport: paramiko.Transport,
-    connection: socket.socket | paramiko.Channel,
-    timeout: float,
-    where: str,
-) -> None:
-    error: Exception | None = None
-    try:
-        transport.start_client(timeout=timeout)
-    except (paramiko.SSHException, EOFError, OSError) as raised:
-        error = raised
-    if not error and transport.initial_kex_done:  # start_client returns at its time-out
-        return
-    what, said = f"{where} accepts TCP but", str(error or "")
-    hint = "the node may be frozen or out of memory, or the port is not sshd's"
-    fault = f"no SSH session begins within {timeout:g} s"
-    if _closed(error):
-        fault, said = "the connection was closed before an SSH session began", ""
-        hint = (
-            "its sshd may be overloaded (MaxStartups) or refuse this address: `journalctl -u ssh`"
-            " there; or the port is not sshd's"
-        )
-    if isinstance(connection, ProxySocket):
-        what, said = f"the ProxyCommand to {where} runs but", connection.complaint() or said
-        hint = "try the ProxyCommand of ~/.ssh/config by hand"
-    raise ConnectError(
-        f"{what} {fault}" + (f": {said}" if said else ""),
-        node=node,
-        hint=hint,
-    ) from error
-
-
-def _closed(error: BaseException | None) -> bool:
-    """Whether the other side closed the connection; paramiko has another error around that one."""
-    while error is not None:
-        if isinstance(error, (EOFError, ConnectionResetError)):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
-
-
 def _socket(
-    node: str, target: Target, before: list[paramiko.Transport], where: str
+    target: Target, before: list[paramiko.Transport], where: str
 ) -> socket.socket | paramiko.Channel:
     timeout, address = target.connect_timeout, (target.host, target.port)
     try:
@@ -127,53 +102,109 @@ def _socket(
             return ProxySocket(target.proxy_command)
         return tcp.connect(address, timeout)
     except socket.gaierror as error:
-        raise ConnectError(
-            f"the name {target.host} cannot be resolved: {error.strerror}",
-            node=node,
-            hint="correct the node's host in the inventory, or give it a HostName in ~/.ssh/config",
-        ) from error
+        text = f"cannot resolve the host name {target.host}: {error.strerror}"
+        raise _connect_error("name-unknown", text, target) from error
+    except paramiko.ChannelException as error:
+        text = f"cannot connect to {where}: {error.text}"
+        raise _connect_error("jump-refused", text, target) from error
+    except TimeoutError as error:
+        text = f"cannot connect to {where}: timed out after {timeout:g} s"
+        raise _connect_error("connect-timeout", text, target) from error
     except (OSError, paramiko.SSHException) as error:
-        hint = "is the node on and in this network? `ping` it; check the node's host and ssh.port"
-        if getattr(error, "errno", None) == errno.ECONNREFUSED:
-            hint = (
-                "the node is up but no sshd listens there: check ssh.port, `systemctl status ssh`"
-            )
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        if isinstance(error, paramiko.ChannelException):
-            reason, hint = error.text, "the jump host cannot reach it: try `ssh` from there"
-        raise ConnectError(f"no connection to {where}: {reason}", node=node, hint=hint) from error
+        number, reason = (error.errno, error.strerror) if isinstance(error, OSError) else (0, "")
+        text = f"cannot connect to {where}: {reason or str(error) or type(error).__name__}"
+        raise _connect_error(CODES.get(number or 0, "connect"), text, target) from error
+
+
+def _connect_error(code: str, text: str, target: Target) -> ConnectError:
+    return ConnectError(
+        text,
+        hint=HINTS.get(code, CHECK_NETWORK),
+        code=code,
+        data={"user": target.user, "host": target.host, "port": target.port},
+    )
+
+
+def _handshake(
+    transport: paramiko.Transport,
+    connection: socket.socket | paramiko.Channel,
+    target: Target,
+    where: str,
+) -> None:
+    error: Exception | None = None
+    timeout = target.connect_timeout
+    try:
+        transport.start_client(timeout=timeout)
+    except (paramiko.SSHException, EOFError, OSError) as raised:
+        error = raised
+    if not error and transport.initial_kex_done:  # start_client also returns when it times out
+        return
+    reason = str(error or f"no SSH handshake within {timeout:g} s")
+    if isinstance(connection, ProxySocket):
+        code = "proxy-command"
+        text = f"ProxyCommand to {where} failed: {connection.last_error() or reason}"
+    elif _caused_by(error, (EOFError, ConnectionResetError)):
+        code, text = "handshake-closed", f"{where} closed the connection before the SSH handshake"
+    elif error is None or _caused_by(error, TimeoutError):
+        code, text = "handshake-timeout", f"{where} sent no SSH handshake within {timeout:g} s"
+    else:
+        code, text = "handshake-failed", f"SSH handshake with {where} failed: {reason}"
+    raise _connect_error(code, text, target) from error
+
+
+def _caused_by(
+    error: BaseException | None, kinds: type[Exception] | tuple[type[Exception], ...]
+) -> bool:
+    """Whether an error is of these kinds or has one as its cause: paramiko wraps them."""
+    while error is not None:
+        if isinstance(error, kinds):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _prefer_known_types(transport: paramiko.Transport, target: Target) -> None:
-    """Ask for the kinds of key that known_hosts has, as ssh(1) does, else others look changed."""
+    """Ask first for the key types in known_hosts, as ssh(1): another type would look changed."""
     known = hostkeys.known_types(target)
     options = transport.get_security_options()
     types = list(options.key_types)
     options.key_types = [t for t in types if t in known] + [t for t in types if t not in known]
 
 
-def _authenticate(node: str, target: Target, transport: paramiko.Transport, where: str) -> None:
-    offered: list[str] = []
-    ended = ""
-    with contextlib.closing(offers(target, offered)) as keys:
+def _authenticate(target: Target, transport: paramiko.Transport, where: str) -> None:
+    tried: list[str] = []
+    skipped: list[str] = []
+    accepted: list[str] = []
+    ending = ""
+    with contextlib.closing(offers(target, skipped)) as keys:
         for name, key in keys:
-            offered.append(name)
+            tried.append(name)
             try:
                 transport.auth_publickey(target.user, key)
             except paramiko.BadAuthenticationType as error:
-                ended = f"; it takes {', '.join(error.allowed_types)} only"
+                accepted = list(error.allowed_types)
+                ending = f"; the server accepts only {', '.join(accepted)}"
                 break
             except (paramiko.SSHException, EOFError, OSError) as error:
                 log.debug("%s refused %s: %s", where, name, error)
                 if not transport.is_active():
-                    ended = f"; then it closed the connection ({error})"
+                    ending = f"; the server closed the connection: {error}"
                     break
             if transport.is_authenticated():
                 return
-    tried = ", ".join(offered) or "nothing: no key was found in the agent or in IdentityFile"
+    without = f"; skipped {', '.join(skipped)}" if skipped else ""
     raise AuthError(
-        f"{where} should let us in by key, it refused what was offered ({tried}){ended}",
-        node=node,
+        f"SSH authentication failed for {where}; tried {', '.join(tried) or 'no key'}{without}"
+        f"{ending}",
         hint=f"`ssh-copy-id -p {target.port} {target.user}@{target.host}`, or set ssh.user and"
-        " ssh.identity_file (a jump host's in ~/.ssh/config); `ssh -v` to the same host tells more",
+        " ssh.identity_file (a jump host's in ~/.ssh/config); `ssh -v` to the same host shows more",
+        data={
+            "user": target.user,
+            "host": target.host,
+            "port": target.port,
+            "tried": tried,
+            "skipped": skipped,
+            "accepted": accepted,
+            "closed": not transport.is_active(),
+        },
     )

@@ -1,7 +1,7 @@
-"""How node modules get to a node: one fixed command line, everything else on its stdin.
+"""Calls of node modules: one fixed command line, everything else on its stdin.
 
-The payload is a JSON object on the first line: the modules' sources, the function to call and
-its request. What follows on stdin belongs to the function (follow.py reads its end as "stop").
+The first line is a JSON object: the modules' sources, the function to call and its request. The
+rest of stdin is the function's (its end asks follow.py to stop).
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from sparkctl.remote.command import LIMIT, Command
 
 SYSTEM = "python3"  # on the node's PATH, 3.9 or later
 STALE = 75  # exit status of a call whose lease is no longer in force; EX_TEMPFAIL of sysexits.h
-# How a node module imports another: every way that sparkctl/node uses, on one line or several.
+# How a node module imports another: all forms in sparkctl/node, on one line or several.
 IMPORTS = re.compile(
     r"^from sparkctl\.node(?:\.(\w+) import| import (?:\(([^)]*)\)|([\w, ]+)))", re.M
 )
 
 _compiling = threading.Lock()
 
-# Makes the modules importable under the names they have here, runs one, prints its answer. Bytecode
-# is another with each Python: MAGIC_NUMBER tells, where it is not ours the sources are compiled.
+# Makes the modules importable under the same names, calls the function and prints its answer.
+# Bytecode differs between Pythons: if the node's MAGIC_NUMBER differs, it compiles the sources.
 LOADER = """\
 import json, sys, types
 load = json.loads(sys.stdin.readline())
@@ -70,8 +70,8 @@ def sources(module: str) -> tuple[tuple[str, str], ...]:
 
 
 def bytecode(*modules: str) -> str:
-    """The same of all these modules compiled, by name, in base64: compiling is a seventh of a
-    probe's time.
+    """The compiled modules and their imports, by name, in base64; compiling takes a seventh of the
+    time of a probe.
     """
     with _compiling:  # the threads of all nodes ask for it at once
         return _bytecode(*modules)

@@ -1,4 +1,4 @@
-"""One connection to each node of an inventory, made at once, closed together."""
+"""A connection to each node of an inventory, opened in parallel and closed together."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class Pool:
-    """`connections` and `errors` by node name; nodes that failed do not stop the others.
+    """`connections` and `errors` by node name; a node that fails does not stop the others.
 
-    `then` is called with each node as soon as it is connected, in its own thread, and `meanwhile`
-    once in the caller's, so that nobody waits for the slowest login. Neither may raise.
+    `then` is called with each node as soon as it is connected, in the node's thread, `meanwhile`
+    once in the caller's: neither waits for the slowest login. Neither may raise.
     """
 
     def __init__(
@@ -78,11 +78,11 @@ class Pool:
             connection.close()
 
     def changing(self) -> list[threading.Event]:
-        """An event for each command under way that mutates a node, set when it has ended."""
+        """An event for each running command that mutates a node, set when it has ended."""
         return [event for c in self.connections.values() for event in c.changing()]
 
     def waiting(self) -> list[tuple[str, str]]:
-        """What is waited for now, and on which node, in the inventory's order."""
+        """What is waited for now, with its node, in the inventory's order."""
         names = [node.name for node in self._inventory.nodes]
         found = [("connecting", name) for name in names if name in self._connecting]
         for name in names:

@@ -1,4 +1,4 @@
-"""ProxyCommand as a real socket, which paramiko's own is not: it polls and leaves zombies."""
+"""ProxyCommand as a real socket; paramiko's own polls and leaves zombies."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ import subprocess
 import tempfile
 import threading
 
-END_TIMEOUT = 2.0  # seconds between the closed socket and KILL
+END_TIMEOUT = 2.0  # seconds from closing the socket to SIGKILL
 
 
 class ProxySocket(socket.socket):
     """One end of a socket pair; the program's stdin and stdout are the other."""
 
     def __init__(self, command: str) -> None:
-        ours, theirs = socket.socketpair()
-        super().__init__(fileno=ours.detach())
+        own, program = socket.socketpair()
+        super().__init__(fileno=own.detach())
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (gone with this object)
-        with theirs:
-            # A shell, as ssh(1) does; a session of its own, so that Ctrl-C does not cut the
-            # connection that is needed to undo.
+        with program:
+            # By a shell, as in ssh(1); in its own session, so that Ctrl-C does not end the
+            # connection, which a rollback needs.
             self._process = subprocess.Popen(
                 ["/bin/sh", "-c", f"exec {command}"],
-                stdin=theirs.fileno(),
-                stdout=theirs.fileno(),
+                stdin=program.fileno(),
+                stdout=program.fileno(),
                 stderr=self._errors,
                 start_new_session=True,
             )
 
-    def complaint(self) -> str:
-        """The last line that the program wrote to stderr, if any; may be asked after close()."""
+    def last_error(self) -> str:
+        """The last line that the program wrote to stderr, or ""; also works after close()."""
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(END_TIMEOUT / 4)  # it may be just about to end
+            self._process.wait(END_TIMEOUT / 4)  # it may be about to exit
         self._errors.seek(0)
         lines = self._errors.read().decode(errors="replace").strip().splitlines()
         return lines[-1] if lines else ""

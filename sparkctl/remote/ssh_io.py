@@ -1,4 +1,4 @@
-"""The bytes of one channel: three streams moved at once, none waiting for another, all bounded."""
+"""The bytes of one SSH session: its three streams, moved in parallel and limited in size."""
 
 from __future__ import annotations
 
@@ -15,32 +15,30 @@ if TYPE_CHECKING:
     import paramiko
 
 CHUNK = 1 << 16
-TICK = 1.0  # seconds between looks at the deadline
+TICK = 1.0  # seconds between checks of the deadline
 LINGER = 5.0  # seconds of silence after the command's end, for a child that keeps its streams open
-ENDS = 1 << 16  # bytes kept of stderr's beginning, and as many of its end
-GREETING = 1 << 20  # bytes that a login shell may print before the command starts
-LINE = 1 << 20  # bytes of one line of a followed command
-ERRORS = 8 << 20  # bytes of stderr, of which both ends are kept
+KEPT = 1 << 16  # bytes kept of stderr's beginning, and as many of its end
+GREETING_LIMIT = 1 << 20  # bytes that a login shell may print before the command starts
+LINE_LIMIT = 1 << 20  # bytes of one line of a streamed command
+STDERR_LIMIT = 8 << 20  # bytes of stderr, of which both ends are kept
 
 
-class TooMuch(Exception):
-    """More came on `stream` than was allowed: `allowed` bytes; `started` once the command itself
-    runs.
-    """
+class OutputTooLarge(Exception):
+    """More than `limit` bytes came on `stream`; `started` if the command itself was running."""
 
-    def __init__(self, allowed: int, *, started: bool, stream: str = "stdout") -> None:
+    def __init__(self, limit: int, *, started: bool, stream: str = "stdout") -> None:
         super().__init__()
-        self.allowed, self.started, self.stream = allowed, started, stream
+        self.limit, self.started, self.stream = limit, started, stream
 
 
-class NotStarted(Exception):
+class StartTimeout(Exception):
     """The login shell did not start the command in time."""
 
 
-class Output:
-    """Takes a channel's stdout: drops what the login shell printed before the command started.
+class StdoutReader:
+    """Drops what the login shell printed on stdout before the command started.
 
-    `on_start` is called when it starts. Raises NotStarted after `start_by` (a time.monotonic()).
+    `on_start` is called when it starts. Raises StartTimeout after `start_by` (a time.monotonic()).
     """
 
     def __init__(self, start_by: float, on_start: Callable[[], None]) -> None:
@@ -50,7 +48,7 @@ class Output:
         self._greeting = bytearray()
 
     def feed(self, data: bytes) -> bytes:
-        """The command's part of what came."""
+        """The part of these bytes that the command printed."""
         if self.started:
             return data
         searched = max(0, len(self._greeting) - len(STARTED))
@@ -62,22 +60,22 @@ class Output:
             rest = bytes(self._greeting[at + len(STARTED) :])
             self._greeting.clear()
             return rest
-        if len(self._greeting) > GREETING:
-            raise TooMuch(GREETING, started=False)
-        self.wait()
+        if len(self._greeting) > GREETING_LIMIT:
+            raise OutputTooLarge(GREETING_LIMIT, started=False)
+        self.check_start()
         return b""
 
-    def wait(self) -> None:
-        """Nothing came, or nothing of the command."""
+    def check_start(self) -> None:
+        """Raises StartTimeout; called whenever the command printed nothing."""
         if not self.started and time.monotonic() > self._start_by:
-            raise NotStarted
+            raise StartTimeout
 
     def rest(self) -> bytes:
-        """At the end: what came instead, where no command started."""
+        """At the end of the stream: the login shell's output, if no command started."""
         return bytes(self._greeting)
 
 
-class Ends:
+class StderrEnds:
     """The beginning and the end of a stream of any length."""
 
     def __init__(self) -> None:
@@ -88,98 +86,101 @@ class Ends:
     def feed(self, data: bytes) -> None:
         """Take the next bytes."""
         self._size += len(data)
-        room = ENDS - len(self._head)
+        room = KEPT - len(self._head)
         self._head += data[:room]
         self._tail += data[room:] if room < len(data) else b""
-        if (excess := len(self._tail) - ENDS) > 0:
+        if (excess := len(self._tail) - KEPT) > 0:
             self._left_out += excess
             del self._tail[:excess]
 
-    def check(self, *, started: bool) -> None:
-        """Raises TooMuch after ERRORS bytes; `feed` does not: it is called in a thread."""
-        if self._size > ERRORS:
-            raise TooMuch(ERRORS, started=started, stream="stderr")
+    def check_size(self, *, started: bool) -> None:
+        """Raises OutputTooLarge above STDERR_LIMIT; `feed` does not: it is called in a thread."""
+        if self._size > STDERR_LIMIT:
+            raise OutputTooLarge(STDERR_LIMIT, started=started, stream="stderr")
 
     def value(self) -> bytes:
-        """All of it, or both ends with a line between them that says how much is left out."""
+        """All of it, or both ends with a line between them that has the number of bytes dropped."""
         between = f"\n[{self._left_out} bytes left out]\n".encode() if self._left_out else b""
         return bytes(self._head) + between + bytes(self._tail)
 
 
 def exchange(
-    channel: paramiko.Channel, stdin: bytes, output: Output, deadline: float, limit: int
+    channel: paramiko.Channel, stdin: bytes, reader: StdoutReader, deadline: float, limit: int
 ) -> tuple[bytes, bytes]:
-    """Write stdin, then its end, and read both streams to theirs (design.md, Paramiko).
+    """Write stdin and its end, and return stdout and stderr, read in parallel.
 
-    `deadline` is a time.monotonic(); what was read by then is given. Raises TooMuch after `limit`
-    bytes of stdout or ERRORS of stderr, NotStarted.
+    paramiko hangs when the window of one stream is full and nobody reads it (5.1, run). Returns
+    what was read by `deadline`, a time.monotonic(). Raises OutputTooLarge above `limit` bytes of
+    stdout or STDERR_LIMIT of stderr, and StartTimeout.
     """
     channel.settimeout(TICK)
-    errors = Ends()
+    errors = StderrEnds()
 
     def write() -> None:
         sent = 0
-        with contextlib.suppress(OSError):  # ended without reading all of it: its status tells
+        with contextlib.suppress(OSError):  # it ended before it read all: the status shows why
             while sent < len(stdin) and time.monotonic() < deadline:
                 with contextlib.suppress(TimeoutError):
                     sent += channel.send(stdin[sent : sent + CHUNK])
             channel.shutdown_write()
 
     def read_errors() -> None:
-        for data in _pieces(channel, channel.recv_stderr, deadline):
-            errors.feed(data)
+        with contextlib.suppress(OSError, EOFError):  # reading stdout fails alike
+            for data in _received(channel, channel.recv_stderr, deadline):
+                errors.feed(data)
 
     threads = [threading.Thread(target=t, daemon=True) for t in (write, read_errors)]
     for thread in threads:
         thread.start()
     out = bytearray()
-    for data in _pieces(channel, channel.recv, deadline):
-        out += output.feed(data) if data else b""
-        output.wait()
-        errors.check(started=output.started)
+    for data in _received(channel, channel.recv, deadline):
+        out += reader.feed(data) if data else b""
+        reader.check_start()
+        errors.check_size(started=reader.started)
         if len(out) > limit:
-            raise TooMuch(limit, started=True)
+            raise OutputTooLarge(limit, started=True)
     while threads[1].is_alive() and time.monotonic() < deadline + TICK:
         threads[1].join(TICK)
-        errors.check(started=output.started)
-    errors.check(started=output.started)
-    return bytes(out) if output.started else output.rest(), errors.value()
+        errors.check_size(started=reader.started)
+    errors.check_size(started=reader.started)
+    return bytes(out) if reader.started else reader.rest(), errors.value()
 
 
-def _pieces(
+def _received(
     channel: paramiko.Channel, receive: Callable[[int], bytes], deadline: float
 ) -> Iterator[bytes]:
-    """What is received to the end of the stream; an empty piece for each silent tick."""
-    heard = time.monotonic()
+    """The bytes received, to the end of the stream; empty ones after each silent TICK."""
+    last = time.monotonic()
     while (now := time.monotonic()) < deadline:
         try:
             data = receive(CHUNK)
         except TimeoutError:
-            if channel.exit_status_ready() and now - heard > LINGER:
+            if channel.exit_status_ready() and now - last > LINGER:
                 return
             yield b""
             continue
         if not data:
             return
         yield data
-        heard = now
+        last = now
 
 
 def lines(
-    channel: paramiko.Channel, timeout: float, output: Output, errors: Ends
+    channel: paramiko.Channel, timeout: float, reader: StdoutReader, errors: StderrEnds
 ) -> Iterator[list[str | None]]:
-    """stdout's lines to its end, those that came together at once.
+    """stdout's lines to its end, in batches as they arrive; [None] after each silent `timeout` (s).
 
-    [None] stands for each silent `timeout` (seconds). `errors` gets stderr, which is drained
-    beside. Raises TooMuch at a line without an end or after ERRORS bytes of stderr, NotStarted.
+    stderr is read into `errors` in parallel. Raises OutputTooLarge at a line above LINE_LIMIT or
+    above STDERR_LIMIT of stderr, and StartTimeout.
     """
 
     def read_errors() -> None:
         data = b"-"
-        while data:
-            with contextlib.suppress(TimeoutError):
-                data = channel.recv_stderr(CHUNK)
-                errors.feed(data)
+        with contextlib.suppress(OSError, EOFError):  # reading stdout fails alike
+            while data:
+                with contextlib.suppress(TimeoutError):
+                    data = channel.recv_stderr(CHUNK)
+                    errors.feed(data)
 
     channel.settimeout(timeout)
     thread = threading.Thread(target=read_errors, daemon=True)
@@ -189,19 +190,19 @@ def lines(
         try:
             data = channel.recv(CHUNK)
         except TimeoutError:
-            output.wait()
-            errors.check(started=output.started)
+            reader.check_start()
+            errors.check_size(started=reader.started)
             yield [None]
             continue
-        errors.check(started=output.started)
+        errors.check_size(started=reader.started)
         if not data:
             break
-        *complete, rest = (rest + output.feed(data)).split(b"\n")
-        if len(rest) > LINE:
-            raise TooMuch(LINE, started=True)
+        *complete, rest = (rest + reader.feed(data)).split(b"\n")
+        if len(rest) > LINE_LIMIT:
+            raise OutputTooLarge(LINE_LIMIT, started=True)
         yield [line.decode(errors="replace") for line in complete]
     thread.join(TICK)
-    errors.check(started=output.started)
-    rest = rest or output.rest()
+    errors.check_size(started=reader.started)
+    rest = rest or reader.rest()
     if rest:
         yield [rest.decode(errors="replace")]

@@ -1,7 +1,7 @@
-"""How ssh(1) itself would reach a host: `ssh -G` resolves Host, Match, Include and tokens.
+"""How ssh(1) would reach a host: `ssh -G` resolves Host, Match, Include and tokens.
 
-Where there is no ssh program, paramiko's own reader of ~/.ssh/config stands in; it knows no
-`Match exec` beyond its own rules, and not the system's /etc/ssh/ssh_config.
+Without an ssh program paramiko reads ~/.ssh/config; it supports no `Match exec` beyond its own
+rules, and does not read /etc/ssh/ssh_config.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
     from sparkctl.inventory.models import Ssh
 
-ASK_TIMEOUT = 20  # seconds for `ssh -G`; a `Match exec` may take its time
+RESOLVE_TIMEOUT = 20  # seconds for `ssh -G`; a `Match exec` may be slow
 DEFAULT_KEYS = ("~/.ssh/id_rsa", "~/.ssh/id_ecdsa", "~/.ssh/id_ed25519")
 
 
 @dataclass(frozen=True)
 class Target:
-    """Everything that a connection needs to know of a host; the names are ssh_config(5)'s."""
+    """All settings of a connection to a host; the names are those of ssh_config(5)."""
 
     host: str
     user: str
@@ -52,9 +52,9 @@ class Target:
 
 
 def resolve(host: str, ssh: Ssh) -> Target:
-    """Ask `ssh -G` about a host; the inventory's values win over ~/.ssh/config.
+    """A host's settings by `ssh -G`; the inventory's override those of ~/.ssh/config.
 
-    Raises ConnectError when ssh refuses the configuration or does not answer.
+    Raises ConnectError when ssh refuses the configuration or times out.
     """
     argv = ["ssh", "-G"]
     argv += ["-p", str(ssh.port)] if ssh.port else []
@@ -65,26 +65,30 @@ def resolve(host: str, ssh: Ssh) -> Target:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=ASK_TIMEOUT,
+            timeout=RESOLVE_TIMEOUT,
             check=False,
         )
     except FileNotFoundError:
         return make_target(host, _without_ssh(host), ssh)
     except subprocess.TimeoutExpired:
         raise ConnectError(
-            f"`ssh -G {host}` should print its settings, it did not end within {ASK_TIMEOUT} s",
+            f"`ssh -G {host}` timed out after {RESOLVE_TIMEOUT} s",
             hint="a `Match exec` in ~/.ssh/config may hang: try that command by hand",
+            code="ssh-config-timeout",
+            data={"host": host, "seconds": RESOLVE_TIMEOUT},
         ) from None
     if done.returncode:
         raise ConnectError(
-            f"`ssh -G {host}` should print its settings, it failed: {done.stderr.strip()}",
-            hint="correct ~/.ssh/config (or /etc/ssh/ssh_config) where it says",
+            f"`ssh -G {host}` failed: {done.stderr.strip()}",
+            hint="correct ~/.ssh/config or /etc/ssh/ssh_config",
+            code="ssh-config",
+            data={"host": host, "stderr": done.stderr},
         )
     return make_target(host, parse(done.stdout), ssh)
 
 
 def parse(printed: str) -> dict[str, list[str]]:
-    """What `ssh -G` printed, by keyword in lower case; a keyword may come several times."""
+    """The output of `ssh -G` by keyword in lower case; a keyword may occur several times."""
     values: dict[str, list[str]] = {}
     for line in printed.splitlines():
         name, _, value = line.partition(" ")
@@ -93,50 +97,61 @@ def parse(printed: str) -> dict[str, list[str]]:
 
 
 def make_target(host: str, values: Mapping[str, list[str]], ssh: Ssh) -> Target:
-    """The target from ssh's values, with the inventory's over them."""
-
-    def first(name: str, default: str = "") -> str:
-        return values.get(name, [default])[0]
-
-    def given(name: str) -> str | None:
-        return None if first(name, "none") in ("none", "") else first(name)
-
-    files = [ssh.identity_file] if ssh.identity_file else values.get("identityfile", [])
-    known = [ssh.known_hosts] if ssh.known_hosts else _paths(first("userknownhostsfile"))
-    known += _paths(first("globalknownhostsfile"))
-    user, port = ssh.user or first("user"), ssh.port or int(first("port", "22"))
+    """The target by ssh's values, overridden by the inventory's."""
+    name = _first(values, "hostname") or host
+    user = ssh.user or _first(values, "user")
+    port = ssh.port or int(_first(values, "port") or 22)
+    alias = _given(values, "hostkeyalias")
     tokens = {
         "d": str(Path.home()),
-        "h": first("hostname", host),
-        "k": given("hostkeyalias") or host,
+        "h": name,
+        "k": alias or host,
         "n": host,
         "p": str(port),
         "r": user,
         "u": getpass.getuser(),
     }
-    command = given("proxycommand")
-    timeout = ssh.connect_timeout
-    if "connect_timeout" not in ssh.model_fields_set and first("connecttimeout").isdigit():
-        timeout = float(first("connecttimeout"))
+    identities = [ssh.identity_file] if ssh.identity_file else values.get("identityfile", [])
+    command, jump = _given(values, "proxycommand"), _given(values, "proxyjump")
     return Target(
-        host=first("hostname", host),
+        host=name,
         user=user,
         port=port,
-        identity_files=tuple(_expand_tokens(f, tokens) for f in files if f != "none"),
-        identities_only=bool(ssh.identity_file) or first("identitiesonly") == "yes",
-        identity_agent=_agent(first("identityagent")),
-        known_hosts=tuple(known),
-        host_key_alias=given("hostkeyalias"),
-        hash_known_hosts=first("hashknownhosts") == "yes",
-        proxy_jump=tuple((given("proxyjump") or "").split(",")) if given("proxyjump") else (),
+        identity_files=tuple(_expand_tokens(f, tokens) for f in identities if f != "none"),
+        identities_only=bool(ssh.identity_file) or _first(values, "identitiesonly") == "yes",
+        identity_agent=_agent(_first(values, "identityagent")),
+        known_hosts=tuple(_known_hosts(values, ssh)),
+        host_key_alias=alias,
+        hash_known_hosts=_first(values, "hashknownhosts") == "yes",
+        proxy_jump=tuple(jump.split(",")) if jump else (),
         proxy_command=_expand_tokens(command, tokens) if command else None,
         accept_new=ssh.host_keys == "accept-new",
-        connect_timeout=timeout,
+        connect_timeout=_connect_timeout(values, ssh),
     )
 
 
+def _first(values: Mapping[str, list[str]], name: str) -> str:
+    return values.get(name, [""])[0]
+
+
+def _given(values: Mapping[str, list[str]], name: str) -> str | None:
+    value = _first(values, name)
+    return None if value in ("none", "") else value
+
+
+def _known_hosts(values: Mapping[str, list[str]], ssh: Ssh) -> list[str]:
+    own = [ssh.known_hosts] if ssh.known_hosts else _paths(_first(values, "userknownhostsfile"))
+    return own + _paths(_first(values, "globalknownhostsfile"))
+
+
+def _connect_timeout(values: Mapping[str, list[str]], ssh: Ssh) -> float:
+    configured = _first(values, "connecttimeout")
+    overridden = "connect_timeout" in ssh.model_fields_set or not configured.isdigit()
+    return ssh.connect_timeout if overridden else float(configured)
+
+
 def _without_ssh(host: str) -> dict[str, list[str]]:
-    """The same values by paramiko's SSHConfig, with ssh's defaults under them."""
+    """The same values by paramiko's SSHConfig, and ssh's defaults."""
     import paramiko
 
     path = Path.home() / ".ssh" / "config"
@@ -151,8 +166,10 @@ def _without_ssh(host: str) -> dict[str, list[str]]:
         found = config.lookup(host)
     except ImportError as error:
         raise ConnectError(
-            f"{path} has a `Match exec`, which ssh itself would run, and there is no ssh program",
-            hint="install OpenSSH's client",
+            f"cannot resolve the `Match exec` in {path} without an ssh program",
+            hint="install the OpenSSH client",
+            code="ssh-missing",
+            data={"file": str(path)},
         ) from error
     for name, value in found.items():
         values[name] = value if isinstance(value, list) else [value]
@@ -160,7 +177,7 @@ def _without_ssh(host: str) -> dict[str, list[str]]:
 
 
 def _paths(printed: str) -> list[str]:
-    """Several paths on one line: `ssh -G` does not quote the spaces within them."""
+    """Several paths on one line: `ssh -G` does not quote spaces in a path."""
     return [] if printed in ("", "none") else re.split(r" +(?=[/~])", printed)
 
 
@@ -171,12 +188,12 @@ def _agent(value: str) -> str | None:
 
 
 def _expand_tokens(text: str, tokens: Mapping[str, str]) -> str:
-    """Percent tokens, which `ssh -G` leaves in ProxyCommand and IdentityFile (ssh_config(5))."""
+    """Expand percent tokens, which `ssh -G` leaves in ProxyCommand and IdentityFile."""
     return re.sub(
         r"%(.)", lambda m: "%" if m[1] == "%" else tokens.get(m[1], m[0]), text, flags=re.S
     )
 
 
 def expand(path: str) -> Path:
-    """A path of ssh_config or the inventory with its ~."""
+    """A path of ssh_config or the inventory with ~ expanded."""
     return Path(path).expanduser()

@@ -1,24 +1,24 @@
-"""A TCP connection that waits for no timer of TCP's own: each cost a round trip 40 ms (measured).
+"""A TCP connection without TCP's delays: each of them cost a round trip 40 ms (measured).
 
-tcp(7) describes the options; those that Linux alone has are set where they exist.
+tcp(7) describes the options; those that only Linux has are set where they exist.
 """
 
 from __future__ import annotations
 
 import socket
 
-DEAD_AFTER = 45  # seconds that sent data may stay unacknowledged before the node counts as gone
+DEAD_AFTER = 45  # seconds without acknowledgement of sent data until the connection is lost
 
 
 class PromptSocket(socket.socket):
-    """Acknowledges at once what it received.
+    """A socket that acknowledges received data at once.
 
-    sshd leaves Nagle's algorithm on for a session without a terminal: the end of each answer is
-    sent only when what came before is acknowledged, which a kernel puts off for 40 ms.
+    sshd leaves Nagle's algorithm on for a session without a terminal: it sends the end of an answer
+    only after the data before is acknowledged, which a kernel delays by 40 ms.
     """
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
-        """As socket.recv; the option lasts for a few packets only, so it is set each time."""
+        """As socket.recv; sets the option each time, because it lasts for a few packets only."""
         data = super().recv(bufsize, flags)
         if hasattr(socket, "TCP_QUICKACK"):
             self.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
@@ -51,5 +51,5 @@ def connect(address: tuple[str, int], timeout: float) -> PromptSocket:
 
 def _set_options(connection: socket.socket) -> None:
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):  # a node that lost power is noticed
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # detects a node that lost power
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_AFTER * 1000)

@@ -1,1 +1,1 @@
-"""What a secret is: its names and forms, a text without secrets, a value that shows a mask."""
+"""Secrets: their names and forms, texts without them, values that show a mask."""

@@ -17,7 +17,7 @@ EQUALS = r"""=(?=\S)|\s+=\s+|\\*["']\]?\s*[:=]\s*"""
 ASSIGNMENTS = (
     re.compile(rf"{START}({NAME})({EQUALS}){VALUE}"),
     re.compile(rf"{START}({COUNTED})({EQUALS}){NO_COUNT}{VALUE}"),
-    # A header or a line of YAML; but a `key:` by itself is also a word of ours.
+    # A header or a line of YAML; but a bare `key:` also occurs in sparkctl's own messages.
     re.compile(rf"{START}(?!keys?:)({NAME})(:\s*)(?!//|:){VALUE}"),
     # A flag whose last word is a secret's: --hf-token X, -token X; not --max-batched-tokens 8.
     re.compile(rf"{START}(?=-)({NAME})(\s+)(?!-){VALUE}"),
@@ -27,14 +27,14 @@ ASSIGNMENTS = (
 )
 # vLLM's takes several, up to the next flag (vLLM 0.32, vllm/entrypoints/launchers/cli_args.py).
 API_KEYS = re.compile(r"(?i)(?<![\w-])(--api[-_]keys?)[= ]\s*(?!-)\S+(?:\s+(?!-)\S+)*")
-# With a scheme that has one word, or two words: what another scheme has is not known.
+# With a scheme of one word, or two words: the form of other schemes is unknown.
 AUTHORIZATION = re.compile(
     r"""(?i)\b(authorization\\*["']?\s*[:=]\s*\\*["']?(?:(?:basic|bearer|token|apikey)\s+)?)"""
     r"""(?:(?:digest|aws4)[^'\n]*|(?<=\s)(?<!:\s)[^\s'"]+|[^\s'"]+(?:\s+[^\s'"-][^\s'"]*)?)"""
 )
 BEARER = re.compile(r"(?i)\b(bearer)\s+[^\s'\"]+")
 COOKIE = re.compile(r"""(?i)\b(cookie\\*["']?:\s*\\*["']?)[^'"\n]+""")
-# Programs that take a password by a flag of one letter.
+# Programs with a one-letter flag for a password.
 LETTER = re.compile(
     r"(\bsshpass\s+(?:-v\s+|-P\s*\S+\s+)*-p|\bredis-cli\b[^|;&]*?\s-a"
     rf"|\b(?:mysql\w*|mariadb\w*|(?:docker|podman|nerdctl)\s+login)\b[^|;&]*?\s-p)(\s*){VALUE}"
@@ -48,11 +48,11 @@ NETRC = re.compile(
     r"(?m)(\b(?:machine|login|account)\s+\S+\s+password\s+|^[ \t]*password[ \t]+(?=\S+[ \t]*$))\S+"
 )
 
-LOOKED_AT = 2048  # characters of a command line, of which fewer are told
+LOOKED_AT = 2048  # characters of a command line that are read; fewer are shown
 
 
 def secretless(text: str) -> str:
-    """The text, most often somebody's command line, without passwords, keys and tokens."""
+    """The text, usually a command line, without passwords, keys and tokens."""
     text = PRIVATE_KEY.sub(MASK, text)
     text = API_KEYS.sub(rf"\1 {MASK}", text)
     for pattern in (AUTHORIZATION, COOKIE):
@@ -67,6 +67,6 @@ def secretless(text: str) -> str:
 
 
 def command_line(text: str, limit: int = 160) -> str:
-    """Somebody's command line as it may be told: on one line, printable, without secrets."""
+    """A command line fit to be shown: on one line, printable, without secrets."""
     line = " ".join(secretless(text[:LOOKED_AT]).split())
     return "".join(c if c.isprintable() else "?" for c in line)[:limit]

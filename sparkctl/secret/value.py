@@ -1,7 +1,7 @@
 """Values that show a mask wherever they are printed; pure.
 
-They are made where text enters (inventory/models.py, serving/environment.parse_layer), so a
-printer cannot forget to mask; what goes to a node asks for the text by `revealed`.
+They are made where text enters (inventory/models.py, inventory/layers.py), so a printer cannot
+forget to mask; what is sent to a node takes the text by `revealed`.
 """
 
 from __future__ import annotations
@@ -11,34 +11,35 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Self, TypeAlias, TypeVar, cast
 
 from sparkctl.secret.names import MASK, is_secret
 from sparkctl.secret.text import LOOKED_AT, secretless
 
 V = TypeVar("V")
+Json: TypeAlias = "str | bool | int | float | list[Json] | dict[str, Json] | None"
 HASHED = "sha256:"
 SCHEME = re.compile(r"(?i)[a-z][a-z0-9+.-]*://")  # RFC 3986, 3.1
-LONGEST = LOOKED_AT  # characters that are searched: the patterns are not linear in time
+LONGEST = LOOKED_AT  # characters searched for secrets: the patterns are not linear in time
 
 
 class Secret(str):
-    """A value of which at least a part is secret: as a str it is only what may be shown.
+    """A value that is secret, or has a secret part: as a str it is only what may be shown.
 
-    So whatever prints, formats, cuts or encodes it gets the mask. Equality and hash are those of
-    the real text.
+    Whatever prints, formats, cuts or encodes it gets the mask. Equality and hash are those of the
+    real text.
     """
 
     __slots__ = ("_value",)
-    _value: object
+    _value: str | float
 
-    def __new__(cls, value: object, shown: str = MASK) -> Self:
+    def __new__(cls, value: str | float, shown: str = MASK) -> Self:
         """`value` is text, or a number in a mapping; `shown` is what may be printed."""
         made = super().__new__(cls, shown)
         made._value = value
         return made
 
-    def __getnewargs__(self) -> tuple[object, str]:  # type: ignore[override]
+    def __getnewargs__(self) -> tuple[str | float, str]:  # type: ignore[override]
         """For copies."""
         return self._value, str(self)
 
@@ -56,21 +57,19 @@ class Secret(str):
         return hash(self.reveal())
 
 
-def protected(name: str, value: Any) -> Any:
+def protected(name: str, value: Json) -> Json:
     """The value of an argument or a variable, with a Secret for each secret in it.
 
-    Lists and mappings are gone through; in a mapping each key is a name, and below the name of a
-    secret everything is one.
+    Includes those in lists and mappings, where each key is a name; below the name of a secret
+    every value is one.
     """
-    if isinstance(value, Secret) or value is None or isinstance(value, bool):
-        return value
     if isinstance(value, dict):
-        return {k: protected(name if is_secret(name) else str(k), v) for k, v in value.items()}
+        return {k: protected(name if is_secret(name) else k, v) for k, v in value.items()}
     if isinstance(value, list):
         return [protected(name, item) for item in value]
-    if is_secret(name, value):
-        return value if value == "" else Secret(value)
-    return protected_text(value, name) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return protected_text(value, name)
+    return Secret(value) if value is not None and is_secret(name, value) else value
 
 
 def protected_text(text: str, name: str = "") -> str:
@@ -90,10 +89,10 @@ def _shown(text: str, name: str) -> str:
         return f"({len(text)} characters)"
     if text[0] in "{[":
         with suppress(ValueError, RecursionError):
-            read = json.loads(text)
-            kept = protected(name, read)
+            value: Json = json.loads(text)
+            kept = protected(name, value)
             # Equality sees the real text, and JSON only what is shown.
-            if json.dumps(kept) != json.dumps(read):
+            if json.dumps(kept) != json.dumps(value):
                 return json.dumps(kept, separators=(",", ":"))
     if name.lower().endswith("proxy") and "@" in text:
         scheme = SCHEME.match(text)
@@ -102,22 +101,22 @@ def _shown(text: str, name: str) -> str:
 
 
 def masked(name: str, value: str) -> str:
-    """What may be shown of a value: all of it, a part, or **** when the name is a secret's."""
+    """The part of a value that may be shown: all, some, or **** if the name is a secret's."""
     return str(protected_text(value, name))
 
 
 def revealed(value: V) -> V:
-    """The same value with the real texts: for a node, by stdin or a 0600 file, and for digests."""
+    """The value with the real texts: for a node, by stdin or in a 0600 file, and for digests."""
     return cast("V", _revealed(value))
 
 
 def text_of(value: object) -> str:
-    """A scalar as a command line or a variable has it, a secret number too."""
+    """A scalar as the text of a command line or a variable; a secret number stays a Secret."""
     return Secret(value.reveal(), str(value)) if isinstance(value, Secret) else str(value)
 
 
 def public(values: Mapping[str, str]) -> dict[str, str]:
-    """The variables that are no secret, neither by their name nor by a part of their value."""
+    """The variables that are not secret by their name and have no secret part."""
     return {
         name: value
         for name, value in values.items()
@@ -141,8 +140,7 @@ def _revealed(value: Any) -> Any:
 
 
 def hashed(name: str, value: str, salt: str) -> str:
-    """For records: `sha256:…` of a secret, the same for the same name, text and salt; any other
-    value itself."""
+    """`sha256:…` of a secret, for records; it depends on name, text and salt. Else the value."""
     kept = protected_text(value, name)
     if not isinstance(kept, Secret):
         return kept

@@ -78,13 +78,13 @@ def test_a_node_that_is_down_is_told_and_nothing_starts(cluster: Cluster, tmp_pa
     settings = {"connect_timeout": 1}
     other = cluster.changed(tmp_path / "i.yaml", nodes=nodes, ssh=settings)
     failed = other.run("up", code=1)
-    assert "spark-2: no connection to" in failed.stderr
+    assert "spark-2: cannot connect to" in failed.stderr
     down = other.run("down", code=1)
-    assert "spark-2: cleanup failed: no connection to" in down.stderr
+    assert "spark-2: cleanup failed: cannot connect to" in down.stderr
     status = other.run("status", "--json", code=1)
     found = {n["name"]: n["error"] for n in json.loads(status.stdout)["nodes"]}
     assert found["spark-1"] is None
-    assert "no connection" in found["spark-2"]
+    assert "cannot connect" in found["spark-2"]
     assert_clean(cluster)
 
 
@@ -103,7 +103,7 @@ def test_a_changed_host_key_is_fatal(cluster: Cluster, tmp_path: Path) -> None:
     other = cluster.changed(tmp_path / "i.yaml", ssh={"known_hosts": str(known)})
     failed = other.run("up", "--accept-new", code=1)
     assert "has changed" in failed.stderr
-    assert f"{known}:1 has SHA256:" in failed.stderr
+    assert f"at {known}:1)" in failed.stderr
 
 
 def test_another_runs_lock_is_respected(cluster: Cluster) -> None:

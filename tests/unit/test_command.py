@@ -64,6 +64,7 @@ def test_check_gives_the_result_or_the_last_lines_of_stderr() -> None:
     bad = Result("n", Command(("x", "y"), title="reading"), 3, b"", stderr, 0.1)
     with pytest.raises(CommandError) as caught:
         bad.check()
-    assert str(caught.value) == (
-        "n: reading ended with status 3: line 4 | line 5 | line 6 | line 7 | line 8"
-    )
+    assert (caught.value.node, caught.value.code) == ("n", "exit-status")
+    last = ["line 4", "line 5", "line 6", "line 7", "line 8"]
+    assert caught.value.data == {"status": 3, "stderr": last}
+    assert caught.value.message.endswith("line 7 | line 8")

@@ -186,32 +186,20 @@ def test_more_gpus_a_node_allow_more_ranks() -> None:
     assert parse(text.encode(), "x").vllm.tensor_parallel_size == 4
 
 
-@pytest.mark.parametrize(
-    "model",
-    [
-        "./m", "../m", ".", ".m", "~", "~other/m", "models/a/b", "x/../y", "x/..", "x/.", "a/b/",
-        "a/", "a//b", "C:\\x", "a b/m", "a/b:", "a/b:Q4/c", "a:b/c",
-    ],
-)  # fmt: skip
+NO_PLACES = (
+    "./m ../m . .m ~ ~other/m models/a/b x/../y x/.. x/. a/b/ a/ a//b C:\\x a/b: a/b:Q4/c a:b/c"
+)
+
+
+@pytest.mark.parametrize("model", [*NO_PLACES.split(), "a b/m"])
 def test_a_model_without_a_definite_place_is_refused(model: str) -> None:
     assert codes(GOOD.replace("/models/m", f"'{model}'")) == ["6:10 vllm.model bad-model"]
 
 
-@pytest.mark.parametrize(
-    "model",
-    [
-        "/m",
-        "~/m",
-        "m",
-        "org/name",
-        "models/x",
-        "s3://bucket/a/m",
-        "org/name:Q4_K_M",
-        "Qwen/Qwen2.5-7B_x.y",
-        "gs://b/a b",
-        "name:Q8_0",
-    ],
-)
+PLACES = "/m ~/m m org/name models/x s3://bucket/a/m org/name:Q4_K_M Qwen/Qwen2.5-7B_x.y name:Q8_0"
+
+
+@pytest.mark.parametrize("model", [*PLACES.split(), "gs://b/a b"])
 def test_what_vllm_loads_by_name_or_path_is_taken(model: str) -> None:
     assert parse(GOOD.replace("/models/m", f'"{model}"').encode(), "x").vllm.model == model
 

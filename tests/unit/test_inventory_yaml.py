@@ -137,7 +137,7 @@ TREES = st.recursive(
 @settings(max_examples=300, deadline=None)
 @given(st.dictionaries(KEYS, TREES, max_size=6))
 def test_any_tree_in_place_of_anything_ends_in_problems(tree: dict[str, object]) -> None:
-    """JSON is YAML: every type at every key, with rules over what is valid beside it."""
+    """JSON is YAML: every type at every key, with rules over the valid rest."""
     base = {
         "cluster": "c",
         "nodes": [{"name": "a", "host": "h", "role": "head"}],

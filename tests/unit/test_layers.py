@@ -73,9 +73,19 @@ def test_the_line_that_people_read() -> None:
 
 @pytest.mark.parametrize(
     ("line", "value"),
-    [("A=", ""), ("A = b ", "b"), ("export A=b", "b"), ("A='b # c'", "b # c"), ("A=b#c", "b#c"),
-     ("A=b=c", "b=c"), ("A=x\r", "x"), ("A=\u2028b", "b"), ("- A", None), ("A=$B", "$B")],
-)  # fmt: skip
+    [
+        ("A=", ""),
+        ("A = b ", "b"),
+        ("export A=b", "b"),
+        ("A='b # c'", "b # c"),
+        ("A=b#c", "b#c"),
+        ("A=b=c", "b=c"),
+        ("A=x\r", "x"),
+        ("A=\u2028b", "b"),
+        ("- A", None),
+        ("A=$B", "$B"),
+    ],
+)
 def test_what_a_line_may_say(line: str, value: str | None) -> None:
     assert parse_layer("x", line).values == {"A": value}
 

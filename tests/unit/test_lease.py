@@ -498,4 +498,4 @@ def test_a_file_in_place_of_the_directory_is_named(session: Session, tmp_path: P
         held.hold(session, Told().note, "up", session.inventory.nodes),
     ):
         raise AssertionError("not reached")
-    assert error.value.message == f"take the lease ended with status 1: {path}: File exists"
+    assert error.value.data == {"status": 1, "stderr": [f"{path}: File exists"]}

@@ -82,8 +82,8 @@ def test_what_is_quoted_may_have_spaces(form: str) -> None:
 
 
 def test_what_stands_beside_a_secret_stays() -> None:
-    told = command_line(f"docker run --env=HF_TOKEN={MARK} -p 8000:8000 img --port 8000")
-    assert told == "docker run --env=HF_TOKEN=**** -p 8000:8000 img --port 8000"
+    shown = command_line(f"docker run --env=HF_TOKEN={MARK} -p 8000:8000 img --port 8000")
+    assert shown == "docker run --env=HF_TOKEN=**** -p 8000:8000 img --port 8000"
     assert command_line(f"sshpass -p {MARK} ssh -p 22 h") == "sshpass -p **** ssh -p 22 h"
 
 
@@ -113,8 +113,8 @@ AROUND = ["{}", "np0:{}<0>", "x {}.", "({})", "a={}, b", "[{}]:30000", "tcp://{}
 @given(address=st.ip_addresses(v=4))
 def test_public_ipv4_addresses_alone_are_masked(around: str, address: IPv4Address) -> None:
     for written in (str(address), f"::ffff:{address}"):
-        told = masking([], {}).mask(around.format(written))
-        assert told == around.format("****" if address.is_global else written)
+        masked = masking([], {}).mask(around.format(written))
+        assert masked == around.format("****" if address.is_global else written)
 
 
 @pytest.mark.parametrize("around", AROUND)

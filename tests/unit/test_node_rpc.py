@@ -44,8 +44,6 @@ def test_sources_that_are_broken_are_seen_there(magic: str | None) -> None:
 def test_a_file_that_fails_is_named_without_a_traceback(tmp_path: Path) -> None:
     (tmp_path / ".sparkctl").write_text("")
     command = call("files.write", {"cluster": "c", "files": {"a": "1"}})
-    done = subprocess.run(
-        [sys.executable, *command.argv[1:]], input=command.stdin, capture_output=True, check=False,
-        env={"HOME": str(tmp_path)},
-    )  # fmt: skip
+    argv, home = [sys.executable, *command.argv[1:]], {"HOME": str(tmp_path)}
+    done = subprocess.run(argv, input=command.stdin, capture_output=True, check=False, env=home)
     assert (done.returncode, done.stderr.decode()) == (1, f"{tmp_path}/.sparkctl: File exists\n")

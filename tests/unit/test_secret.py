@@ -11,45 +11,60 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparkctl.secret.names import is_secret
-from sparkctl.secret.value import Secret, hashed, masked, protected, public, replaced, revealed
+from sparkctl.secret.value import (
+    Json,
+    Secret,
+    hashed,
+    masked,
+    protected,
+    protected_text,
+    public,
+    replaced,
+    revealed,
+)
 
 MARK = "Zq7"
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["HF_TOKEN", "VLLM_API_KEY", "DB_PASS", "DB_PASS2", "DB_PASSWORD", "PGPASSWORD", "MY_PWD",
-     "MYSQL_PWD", "MY_JWT", "GITHUB_PAT", "AUTH_BEARER", "AWS_ACCESS_KEY_ID", "REDISCLI_AUTH",
-     "AWS_SECRET_ACCESS_KEY", "MY_SECRET_ID", "AZURE_STORAGE_CONNECTION_STRING", "api-key",
-     "hf-token", "ssl-keyfile-password", "apiKey", "Authorization", "x-api-key", "pat",
-     "MYSQL_ROOT_PW", "pw", "GCP_CREDS", "DB_CRED", "dbCreds", "SESSION_COOKIES", "SSH_KEYS",
-     "SIGNING_KEY_B64", "TLS_KEY_PEM", "KEY_2_BASE64", "AES_KEY_HEX", "REQUEST_HMAC",
-     "SSH_PRIVATE"],
-)  # fmt: skip
+SECRETS = """
+HF_TOKEN VLLM_API_KEY DB_PASS DB_PASS2 DB_PASSWORD PGPASSWORD MY_PWD MYSQL_PWD MY_JWT GITHUB_PAT
+AUTH_BEARER AWS_ACCESS_KEY_ID REDISCLI_AUTH AWS_SECRET_ACCESS_KEY MY_SECRET_ID
+AZURE_STORAGE_CONNECTION_STRING api-key hf-token ssl-keyfile-password apiKey Authorization x-api-key
+pat MYSQL_ROOT_PW pw GCP_CREDS DB_CRED dbCreds SESSION_COOKIES SSH_KEYS SIGNING_KEY_B64 TLS_KEY_PEM
+KEY_2_BASE64 AES_KEY_HEX REQUEST_HMAC SSH_PRIVATE
+"""
+NO_SECRETS = """
+TOKENIZERS_PARALLELISM max_tokens RAY_AUTH_TOKEN_PATH RAY_AUTH_MODE PWD OLDPWD NCCL_IB_PKEY
+HF_TOKEN_FILE KEY_PATH max-num-batched-tokens PATH chat-template-content-format tool-call-parser
+tokenizer-mode bypass passthrough compass COMPAT LD_LIBRARY_PATH NCCL_DEBUG SSH_AUTH_SOCK
+ssl-keyfile monkeys sacred private KEY_PEM_FILE tls-cert-pem POWER_W HTTPW_MODE
+"""
+
+
+@pytest.mark.parametrize("name", SECRETS.split())
 def test_names_of_secrets(name: str) -> None:
     assert is_secret(name)
     assert masked(name, "value") == "****"
     assert masked(name, "") == ""
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["TOKENIZERS_PARALLELISM", "max_tokens", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE", "PWD",
-     "OLDPWD", "NCCL_IB_PKEY", "HF_TOKEN_FILE", "KEY_PATH", "max-num-batched-tokens", "PATH",
-     "chat-template-content-format", "tool-call-parser", "tokenizer-mode", "bypass", "passthrough",
-     "compass", "COMPAT", "LD_LIBRARY_PATH", "NCCL_DEBUG", "SSH_AUTH_SOCK", "ssl-keyfile",
-     "monkeys", "sacred", "private", "KEY_PEM_FILE", "tls-cert-pem", "POWER_W", "HTTPW_MODE"],
-)  # fmt: skip
+@pytest.mark.parametrize("name", NO_SECRETS.split())
 def test_names_that_only_look_like_it(name: str) -> None:
     assert not is_secret(name)
 
 
 @pytest.mark.parametrize(
     ("name", "value", "secret"),
-    [("max-num-batched-tokens", 8192, False), ("max-num-batched-tokens", "8k", False),
-     ("return-tokens-as-token-ids", True, False), ("allow-credentials", True, False),
-     ("API_TOKENS", "a,b", True), ("HF_TOKEN_2", "abc", True), ("HF_TOKEN", "1", True)],
-)  # fmt: skip
+    [
+        ("max-num-batched-tokens", 8192, False),
+        ("max-num-batched-tokens", "8k", False),
+        ("return-tokens-as-token-ids", True, False),
+        ("allow-credentials", True, False),
+        ("API_TOKENS", "a,b", True),
+        ("HF_TOKEN_2", "abc", True),
+        ("HF_TOKEN", "1", True),
+    ],
+)
 def test_where_a_name_counts_tokens_its_value_decides(
     name: str, value: object, secret: bool
 ) -> None:
@@ -97,12 +112,12 @@ def test_values_show_it_by_themselves(name: str, value: str, shown: str) -> None
 def test_whatever_is_done_with_a_secret_shows_the_mask(text: str, other: str) -> None:
     secret = Secret(MARK + text)
     assert secret.reveal() == MARK + text
-    for shown in (
-        str(secret), repr(secret), f"{secret}", f"{secret:>50}", f"{secret!r}", "%s" % secret,  # noqa: UP031
-        json.dumps({"a": secret}), shlex.join([secret, "a"]), " ".join([secret]), secret + other,
-        other + secret, str([secret]), secret.encode().decode(), secret.upper(), secret[:9],
-        secret.replace("*", "x"), str(copy.deepcopy({"a": secret})),
-    ):  # fmt: skip
+    printed = (str(secret), repr(secret), f"{secret}", f"{secret:>50}", f"{secret!r}")
+    old = "%s" % secret  # noqa: UP031  (how a log record is formatted)
+    joined = (" ".join([secret]), shlex.join([secret, "a"]), secret + other, other + secret)
+    changed = (secret.encode().decode(), secret.upper(), secret[:9], secret.replace("*", "x"))
+    inside = (json.dumps({"a": secret}), str([secret]), str(copy.deepcopy({"a": secret})))
+    for shown in (*printed, old, *joined, *changed, *inside):
         assert MARK not in shown
 
 
@@ -117,17 +132,20 @@ def test_a_secret_is_equal_by_its_text_and_survives_a_copy() -> None:
 
 
 def test_a_mapping_keeps_its_types() -> None:
-    value = {"watermark": {"key": 12, "on": True}, "token": [{"a": "x"}], "n": 1, "password": None}
+    value: Json = {
+        "watermark": {"key": 12, "on": True},
+        "token": [{"a": "x"}],
+        "n": 1,
+        "password": None,
+    }
     kept = protected("config", value)
-    assert json.dumps(kept) == json.dumps(
-        {"watermark": {"key": "****", "on": True}, "token": [{"a": "****"}], "n": 1,
-         "password": None}
-    )  # fmt: skip
+    hidden = {"watermark": {"key": "****", "on": True}, "token": [{"a": "****"}]}
+    assert json.dumps(kept) == json.dumps({**hidden, "n": 1, "password": None})
     assert json.dumps(revealed(kept)) == json.dumps(value)
 
 
 def test_what_may_be_read_on_a_node_is_no_secret() -> None:
-    values = {"A": "1", "HF_TOKEN": "", "P": protected("P", "http://a:b@c")}
+    values = {"A": "1", "HF_TOKEN": "", "P": protected_text("http://a:b@c")}
     assert public(values) == {"A": "1"}
 
 
@@ -135,12 +153,9 @@ def test_records_hold_salted_hashes() -> None:
     one = hashed("HF_TOKEN", "abc", "salt")
     assert one.startswith("sha256:")
     assert one == hashed("HF_TOKEN", Secret("abc"), "salt")
-    others = {hashed("HF_TOKEN", "abd", "salt"), hashed("HF_TOKEN", "abc", "tlas"),
-              hashed("X_TOKEN", "abc", "salt")}  # fmt: skip
-    assert len({one, *others}) == 4
+    others = [("HF_TOKEN", "abd", "salt"), ("HF_TOKEN", "abc", "tlas"), ("X_TOKEN", "abc", "salt")]
+    assert len({one, *(hashed(*other) for other in others)}) == 4
     assert hashed("NCCL_DEBUG", "INFO", "salt") == "INFO"
-    argv = ("serve", "m", Secret("abc"))
-    assert replaced(argv, lambda s: hashed("argv", s, "salt")) == (
-        "serve", "m", hashed("argv", Secret("abc"), "salt"),
-    )  # fmt: skip
+    argv, last = ("serve", "m", Secret("abc")), hashed("argv", Secret("abc"), "salt")
+    assert replaced(argv, lambda s: hashed("argv", s, "salt")) == ("serve", "m", last)
     assert revealed(argv) == ("serve", "m", "abc")
