@@ -10,6 +10,11 @@ from contextlib import suppress
 
 def main() -> None:
     """Run the command line and exit with its documented code."""
+    _exit(command())
+
+
+def command() -> int:
+    """Run the command line. Returns the exit code."""
     # Imports make nothing that the collector could free, and it looks through all of it.
     gc.set_threshold(100_000, 50, 50)
     # A third of all imports, for nothing: paramiko wants invoke for `Match exec`, which ssh itself
@@ -18,7 +23,7 @@ def main() -> None:
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     from sparkctl.cli.main import run
 
-    _exit(run(sys.argv[1:]))
+    return run(sys.argv[1:])
 
 
 def _exit(code: int) -> None:

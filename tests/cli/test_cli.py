@@ -29,8 +29,7 @@ def sparkctl(*args: str, cwd: Path | None = None) -> subprocess.CompletedProcess
 def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys; sys.argv=['sparkctl','--help']\n"
-        "from sparkctl.__main__ import main\n"
-        "try: main()\nexcept SystemExit: pass\n"
+        "from sparkctl.__main__ import command\ncommand()\n"
         f"print([m for m in {HEAVY} if m in sys.modules], file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -42,8 +41,7 @@ def test_validate_needs_no_ssh() -> None:
     inventory = str(ROOT / "inventories/two-node.yaml")
     code = (
         f"import sys; sys.argv=['sparkctl','validate','-i',{inventory!r}]\n"
-        "from sparkctl.__main__ import main\n"
-        "try: main()\nexcept SystemExit as end: assert not end.code\n"
+        "from sparkctl.__main__ import command\nassert command() == 0\n"
         "print([m for m in ('paramiko','rich','psutil') if m in sys.modules], file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
