@@ -35,8 +35,8 @@ BOTH = (
 )
 
 
-def following(lines: Iterator[str | None]) -> str:
-    """The next line, however long it takes."""
+def next_line(lines: Iterator[str | None]) -> str:
+    """The next line, without a time limit."""
     return next(line for line in lines if line is not None)
 
 
@@ -94,8 +94,8 @@ def test_a_stream_gives_lines_as_they_come_and_ends_with_its_stdin(sshd: Sshd) -
     command = Command(("sh", "-c", "echo $$; cat; echo never-read"), stdin=b"hello\n", timeout=99)
     with connect("n", HOST, sshd.ssh()) as node:
         with node.stream(command, timeout=0.2) as lines:
-            pid = int(following(lines))
-            assert following(lines) == "hello"
+            pid = int(next_line(lines))
+            assert next_line(lines) == "hello"
             assert next(lines) is None
         wait_gone(pid)
 
@@ -107,19 +107,19 @@ def test_read_only_refuses_what_mutates(sshd: Sshd) -> None:
             node.run(Command(("true",)))
 
 
-def test_a_lost_connection_is_told(sshd: Sshd) -> None:
+def test_a_lost_connection_is_reported(sshd: Sshd) -> None:
     with connect("n", HOST, sshd.ssh()) as node:
         session = int(node.run(Command(("sh", "-c", "ps -o ppid= -p $(ps -o ppid= -p $$)"))).stdout)
         with pytest.raises(ConnectError, match="connection lost while cutting"):
             node.run(Command(("kill", "-9", str(session)), title="cutting"))
 
 
-def test_a_stream_cut_in_the_middle_is_told(sshd: Sshd) -> None:
+def test_a_stream_that_is_cut_is_reported(sshd: Sshd) -> None:
     script = "echo $(ps -o ppid= -p $(ps -o ppid= -p $$)); cat"
     with connect("n", HOST, sshd.ssh()) as node:
         command = Command(("sh", "-c", script), title="following")
         with node.stream(command, timeout=0.2) as lines:
-            os.kill(int(following(lines)), signal.SIGKILL)
+            os.kill(int(next_line(lines)), signal.SIGKILL)
             with pytest.raises(ConnectError, match="connection lost while following"):
                 list(lines)
 
@@ -136,7 +136,7 @@ def test_a_stream_that_fails_says_why_after_its_lines(sshd: Sshd) -> None:
     with connect("n", HOST, sshd.ssh()) as node:
         command = Command(("python3", "-c", script), title="following")
         with node.stream(command) as lines:
-            assert following(lines) == "a"
+            assert next_line(lines) == "a"
             with pytest.raises(CommandError, match=r"following ended with status 3: .*broken"):
                 list(lines)
 
@@ -157,7 +157,7 @@ def test_streams_and_commands_share_a_connection(sshd: Sshd) -> None:
         node.stream(Command(("cat",), stdin=b"b\n")) as second,
     ):
         assert node.run(Command(("echo", "c"))).stdout == b"c\n"
-        assert (following(first), following(second)) == ("a", "b")
+        assert (next_line(first), next_line(second)) == ("a", "b")
 
 
 def test_a_child_that_keeps_the_streams_does_not_hold_its_parents_result(sshd: Sshd) -> None:
@@ -179,7 +179,7 @@ def test_ctrl_c_is_taken_at_once(sshd: Sshd) -> None:
 
 
 def test_ctrl_c_cannot_meet_the_main_thread_within_paramiko(sshd: Sshd) -> None:
-    """It would leave a lock held there, about once in thirty times at the opening of a session."""
+    """It would leave a lock held, about one time in thirty when a session is opened."""
     entered: set[str] = set()
 
     def note(frame: FrameType, _event: str, _argument: object) -> None:
@@ -191,14 +191,14 @@ def test_ctrl_c_cannot_meet_the_main_thread_within_paramiko(sshd: Sshd) -> None:
     try:
         node.run(Command(("cat",), stdin=b"a"))
         with node.stream(Command(("cat",), stdin=b"a\n")) as lines:
-            assert following(lines) == "a"
+            assert next_line(lines) == "a"
         node.close()
     finally:
         sys.setprofile(None)
     assert entered == set()
 
 
-def test_after_ctrl_c_the_connection_is_as_good_as_before(sshd: Sshd) -> None:
+def test_after_ctrl_c_the_connection_works(sshd: Sshd) -> None:
 
     def run_until_ctrl_c(node: Connection, delay: float) -> None:
         threading.Timer(delay, signal.pthread_kill, (MAIN, signal.SIGINT)).start()
@@ -249,8 +249,8 @@ def test_a_pool_keeps_each_nodes_result_or_error(make_sshd: Callable[..., Sshd])
     with Pool(inventory) as pool:
         assert list(pool.connections) == ["a", "c"]
         assert list(pool.errors) == ["b"]
-        said = {n: c.run(Command(("echo", n))).stdout for n, c in pool.connections.items()}
+        echoed = {n: c.run(Command(("echo", n))).stdout for n, c in pool.connections.items()}
         error = pool.errors["b"]
-    assert said == {"a": b"a\n", "c": b"c\n"}
+    assert echoed == {"a": b"a\n", "c": b"c\n"}
     assert isinstance(error, ConnectError)
     assert error.node == "b"

@@ -54,15 +54,16 @@ def login(make_sshd: Callable[..., Sshd], tmp_path: Path) -> Login:
 
 
 def startup(home: Path, lines: str) -> str:
-    """sshd's settings for a ~/.bashrc of these lines; a bash that was not built to read it for
-    sshd's commands has it as BASH_ENV.
+    """sshd's settings for a ~/.bashrc of these lines.
+
+    It is also BASH_ENV, for a bash that was not built to read ~/.bashrc for sshd's commands.
     """
     (home / ".bashrc").write_text(f"unset BASH_ENV\n{lines}")
     return f"SetEnv HOME={home} BASH_ENV={home}/.bashrc\n"
 
 
 def peak(sshd: Sshd, program: str) -> tuple[int, str]:
-    """How much memory it took to read a program's output, in bytes, and the error."""
+    """The memory used to read a program's output, in bytes, and the error message."""
     done = subprocess.run(
         [sys.executable, "-c", MEASURED, sshd.ssh().model_dump_json(), program],
         capture_output=True,
@@ -73,17 +74,18 @@ def peak(sshd: Sshd, program: str) -> tuple[int, str]:
 
 
 def children(text: str) -> list[int]:
-    """The processes of this command line."""
+    """The pids of the processes with this command line."""
     found = subprocess.run(["pgrep", "-fx", text], capture_output=True, text=True, check=False)
     return [int(pid) for pid in found.stdout.split()]
 
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 def test_a_hundred_megabytes_cost_a_small_multiple_of_the_bound(sshd: Sshd, stream: str) -> None:
-    used, said = peak(sshd, f"import sys\nfor _ in range(100): sys.{stream}.write('x' * 1_000_000)")
+    program = f"import sys\nfor _ in range(100): sys.{stream}.write('x' * 1_000_000)"
+    used, message = peak(sshd, program)
     assert used < 4 * LIMIT
     where = " on stderr" if stream == "stderr" else ""
-    assert said == f"n: asking printed more than 8 MiB{where}\n"
+    assert message == f"n: asking printed more than 8 MiB{where}\n"
 
 
 def test_a_command_that_prints_without_end_is_ended_and_an_error_of_its_node(sshd: Sshd) -> None:
@@ -121,7 +123,7 @@ def test_what_a_shell_prints_instead_of_a_command_is_kept(login: Login) -> None:
     assert (result.status, result.stdout) == (1, b"this account is closed\n")
 
 
-def test_a_line_without_an_end_is_an_error_of_its_node(sshd: Sshd) -> None:
+def test_an_endless_line_is_an_error_of_its_node(sshd: Sshd) -> None:
     endless = "import sys\nwhile True: sys.stdout.write('x' * 65536)"
     command = Command(("python3", "-c", endless), timeout=60, title="following")
     with (
@@ -135,7 +137,7 @@ def test_a_line_without_an_end_is_an_error_of_its_node(sshd: Sshd) -> None:
 ENDLESS = f"import sys\nwhile True: sys.stderr.write('x' * 65536)  # {os.getpid()}"
 
 
-def ask_it(node: Connection, program: str) -> None:
+def run_it(node: Connection, program: str) -> None:
     node.run(Command(("python3", "-c", program), timeout=600, title="asking"))
 
 
@@ -145,7 +147,7 @@ def follow_it(node: Connection, program: str) -> None:
 
 
 @pytest.mark.parametrize("before", ["", "import os; os.close(1)\n"], ids=["", "stdout closed"])
-@pytest.mark.parametrize("ask", [ask_it, follow_it], ids=["a command", "a stream"])
+@pytest.mark.parametrize("ask", [run_it, follow_it], ids=["a command", "a stream"])
 def test_an_endless_stderr_is_ended_before_the_commands_bound(
     sshd: Sshd, ask: Callable[[Connection, str], None], before: str
 ) -> None:
@@ -184,7 +186,7 @@ def test_a_login_shell_that_hangs_is_named_within_the_connects_bound(
         with pytest.raises(ConnectError, match=message):
             ask(node)
         assert time.monotonic() - start < 25
-    for pid in children(f"sleep {seconds}"):  # root's, before OpenSSH 9.8: see Channels.kill
+    for pid in children(f"sleep {seconds}"):  # root's, before OpenSSH 9.8: it delivers no signal
         os.kill(pid, signal.SIGKILL)
 
 
@@ -201,7 +203,7 @@ def test_once_a_command_has_started_a_later_one_may_start_slowly(
 
 @pytest.fixture
 def other_user() -> Iterator[str]:
-    """An account that is not root's and may log in by key; made where there is none."""
+    """An account other than root that can log in by key; made when there is none."""
     able = [e.pw_name for e in pwd.getpwall() if e.pw_uid and e.pw_shell.endswith("/bash")]
     name = able[0] if able else f"sparkctl-test-{os.getpid()}"
     if not able:
@@ -215,11 +217,11 @@ def other_user() -> Iterator[str]:
 def test_what_passes_its_bound_leaves_no_process_of_a_user_who_is_not_root(
     make_sshd: Callable[..., Sshd], other_user: str, lines: str
 ) -> None:
-    """As root OpenSSH takes no signal before 9.8."""
+    """For root, OpenSSH before 9.8 delivers no signal."""
     seconds = f"{4000 + os.getpid() / 1e6:.6f}"
     with tempfile.TemporaryDirectory() as home:  # pytest's folders are for root alone
         Path(home).chmod(0o755)
-        # Without PAM sshd lets nobody in whose account has no password.
+        # Without PAM sshd refuses an account without a password.
         own = f"UsePAM yes\nAuthorizedKeysFile {home}/authorized\n"
         sshd = make_sshd("sshd", more=startup(Path(home), lines.format(seconds)) + own)
         Path(home, "authorized").write_text((sshd.folder / "authorized").read_text())

@@ -1,4 +1,4 @@
-"""Logging in to a real sshd: keys, host keys, jump hosts, and what stands in the way."""
+"""Logging in to a real sshd: keys, host keys, jump hosts, and failures."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PHRASE = "secret-phrase"
 
 @pytest.fixture
 def ssh_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The file that a program named ssh, first in PATH, has the real one read."""
+    """The configuration of ssh(1): a wrapper that is first in PATH passes it to the real one."""
     real = shutil.which("ssh")
     config, wrapper = tmp_path / "config", tmp_path / "bin" / "ssh"
     wrapper.parent.mkdir()
@@ -41,7 +41,7 @@ def ssh_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def agent(tmp_path: Path) -> Iterator[Path]:
-    """The socket of an agent of the test's own."""
+    """The socket of an ssh-agent for this test."""
     path = tmp_path / "agent"
     process = subprocess.Popen(["ssh-agent", "-D", "-a", str(path)], stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 5
@@ -56,7 +56,7 @@ def agent(tmp_path: Path) -> Iterator[Path]:
 def add_and_encrypt(sshd: Sshd, agent: Path, tmp_path: Path) -> None:
     """Give the client's key to the agent; then encrypt its file and drop the public one."""
     key, environment = str(sshd.folder / "client"), os.environ | {"SSH_AUTH_SOCK": str(agent)}
-    for number in range(8):  # more than sshd's MaxAuthTries, all before ours
+    for number in range(8):  # more than sshd's MaxAuthTries, all before the client's key
         keygen(tmp_path / f"other{number}")
         argv = ["ssh-add", "-q", str(tmp_path / f"other{number}")]
         subprocess.run(argv, env=environment, check=True)
@@ -85,7 +85,7 @@ def test_the_agent_of_ssh_config_is_asked(
     connect("n", HOST, sshd.ssh()).close()
 
 
-def test_too_many_keys_are_told(
+def test_too_many_keys_are_reported(
     sshd: Sshd, agent: Path, tmp_path: Path, ssh_config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_and_encrypt(sshd, agent, tmp_path)
@@ -95,19 +95,19 @@ def test_too_many_keys_are_told(
         connect("n", HOST, sshd.ssh(identity_file=None))
 
 
-def test_a_missing_identity_file_is_told(sshd: Sshd) -> None:
+def test_a_missing_identity_file_is_reported(sshd: Sshd) -> None:
     with pytest.raises(AuthError, match=r"/nowhere/key \(not offered: no such file\)"):
         connect("n", HOST, sshd.ssh(identity_file="/nowhere/key"))
 
 
-def test_a_wrong_key_is_told_with_what_was_offered(sshd: Sshd, tmp_path: Path) -> None:
+def test_a_wrong_key_is_reported_with_the_keys_offered(sshd: Sshd, tmp_path: Path) -> None:
     keygen(tmp_path / "other")
     with pytest.raises(AuthError, match="other") as caught:
         connect("n", HOST, sshd.ssh(identity_file=str(tmp_path / "other")))
     assert "ssh-copy-id" in (caught.value.hint or "")
 
 
-def test_an_encrypted_key_is_told(sshd: Sshd) -> None:
+def test_an_encrypted_key_is_reported(sshd: Sshd) -> None:
     path = sshd.folder / "client"
     subprocess.run(["ssh-keygen", "-q", "-p", "-N", "secret-phrase", "-f", str(path)], check=True)
     with pytest.raises(AuthError, match="passphrase"):
@@ -135,7 +135,7 @@ def test_a_changed_host_key_is_fatal(sshd: Sshd, tmp_path: Path, policy: str) ->
     assert "ssh-keygen" in (caught.value.hint or "")
 
 
-def test_hashed_known_hosts_and_another_kind_of_key_beside(sshd: Sshd, tmp_path: Path) -> None:
+def test_hashed_known_hosts_with_another_kind_of_key(sshd: Sshd, tmp_path: Path) -> None:
     rsa = keygen(tmp_path / "rsa", "rsa").split()
     with sshd.known_hosts.open("a") as file:
         file.write(f"[{HOST}]:{sshd.port} {rsa[0]} {rsa[1]}\n")
@@ -149,7 +149,7 @@ def test_a_revoked_key_is_fatal(sshd: Sshd) -> None:
         connect("n", HOST, sshd.ssh())
 
 
-def test_nobody_listens(sshd: Sshd) -> None:
+def test_a_port_without_a_listener(sshd: Sshd) -> None:
     with pytest.raises(ConnectError, match="refused"):
         connect("n", HOST, sshd.ssh(port=free_port()))
 
@@ -162,7 +162,7 @@ def test_a_frozen_node_accepts_and_sends_no_banner(sshd: Sshd) -> None:
 
 
 @pytest.mark.parametrize("sent", [b"", b"SSH-2.0-x\r\n", b"Not allowed at this time\r\n"])
-def test_a_connection_that_is_closed_at_once_is_no_time_out(sshd: Sshd, sent: bytes) -> None:
+def test_a_connection_that_is_closed_at_once_is_not_a_time_out(sshd: Sshd, sent: bytes) -> None:
     with socket.create_server((HOST, 0)) as server:
 
         def refuse() -> None:
@@ -176,7 +176,7 @@ def test_a_connection_that_is_closed_at_once_is_no_time_out(sshd: Sshd, sent: by
     assert "within" not in caught.value.message
 
 
-def test_a_name_that_nobody_knows(sshd: Sshd) -> None:
+def test_an_unknown_name(sshd: Sshd) -> None:
     with pytest.raises(ConnectError, match=r"no-such-spark\.invalid cannot be resolved"):
         connect("n", "no-such-spark.invalid", sshd.ssh())
 
@@ -197,14 +197,14 @@ def test_accept_new_completes_a_file_without_a_last_newline(sshd: Sshd) -> None:
     assert len(sshd.known_hosts.read_text().splitlines()) == 2
 
 
-def test_paramiko_prints_nothing_of_its_own(sshd: Sshd) -> None:
+def test_paramiko_prints_nothing(sshd: Sshd) -> None:
     script = (
         "import sys; from sparkctl.errors import ConnectError\n"
         "from sparkctl.inventory.models import Ssh\n"
         "from sparkctl.remote.connection import connect\n"
         "ssh = Ssh.model_validate_json(sys.argv[1])\n"
         "try: connect('n', '127.0.0.1', ssh)\n"
-        "except ConnectError: print('told')"
+        "except ConnectError: print('caught')"
     )
     with socket.create_server((HOST, 0)) as server:
         settings = sshd.ssh(port=server.getsockname()[1], connect_timeout=5.0).model_dump_json()
@@ -216,12 +216,12 @@ def test_paramiko_prints_nothing_of_its_own(sshd: Sshd) -> None:
             accepted, _ = server.accept()
             accepted.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n" * 200)
             accepted.close()
-            assert process.communicate(timeout=20)[0] == "told\n"
+            assert process.communicate(timeout=20)[0] == "caught\n"
 
 
 @pytest.fixture
 def chain(make_sshd: Callable[..., Sshd], ssh_config: Path) -> tuple[Sshd, Sshd, Sshd]:
-    """Two jump hosts and a target, as ~/.ssh/config would have them."""
+    """Two jump hosts and a target, configured as in ~/.ssh/config."""
     hops = [make_sshd(name) for name in ("one", "two")]
     target = make_sshd("target")
     blocks = [
@@ -236,7 +236,7 @@ def chain(make_sshd: Callable[..., Sshd], ssh_config: Path) -> tuple[Sshd, Sshd,
     return hops[0], hops[1], target
 
 
-def test_a_chain_of_jump_hosts_is_taken(chain: tuple[Sshd, Sshd, Sshd]) -> None:
+def test_a_chain_of_jump_hosts_is_used(chain: tuple[Sshd, Sshd, Sshd]) -> None:
     one, two, target = chain
     settings = target.ssh(user=None, port=None)
     with connect("n", "spark", settings) as node:
@@ -263,7 +263,7 @@ def test_a_jump_hosts_key_is_checked_as_strictly(
         connect("n", "spark", settings)
 
 
-def test_a_proxy_command_is_taken_and_ended(sshd: Sshd, ssh_config: Path) -> None:
+def test_a_proxy_command_is_used_and_ended(sshd: Sshd, ssh_config: Path) -> None:
     note = sshd.folder / "pid"
     ssh_config.write_text(
         f"Host spark\n User root\n Port {sshd.port}\n HostName {HOST}\n"
@@ -281,8 +281,8 @@ def test_a_proxy_command_is_taken_and_ended(sshd: Sshd, ssh_config: Path) -> Non
         time.sleep(0.02)
 
 
-def test_what_a_failing_proxy_command_says_is_told(sshd: Sshd, ssh_config: Path) -> None:
-    ssh_config.write_text("ProxyCommand echo no way to %h >&2; exit 1\n")
-    with pytest.raises(ConnectError, match="no way to spark") as caught:
+def test_the_output_of_a_failing_proxy_command_is_reported(sshd: Sshd, ssh_config: Path) -> None:
+    ssh_config.write_text("ProxyCommand echo no route to %h >&2; exit 1\n")
+    with pytest.raises(ConnectError, match="no route to spark") as caught:
         connect("n", "spark", sshd.ssh())
     assert "ProxyCommand" in (caught.value.hint or "")

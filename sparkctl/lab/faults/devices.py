@@ -109,7 +109,7 @@ def _shift_gids(target: Target) -> None:
 FAULTS = (
     Fault(
         "hca-renamed",
-        f"the imitated {FIRST.hca} is called {OTHER_NAME}; NCCL_IB_HCA names {FIRST.hca}",
+        f"the imitated {FIRST.hca} is called {OTHER_NAME} while NCCL_IB_HCA names {FIRST.hca}",
         _rename,
         touches=(f"rdma/{FIRST.hca}", INVENTORY),
     ),

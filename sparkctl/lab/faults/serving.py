@@ -88,7 +88,7 @@ FAULTS = (
     ),
     Fault(
         "api-wedged",
-        "the engine is stopped: the API answers 200 and nothing is generated",
+        "the engine is suspended (SIGSTOP): the API answers 200 and generates nothing",
         _stop_engine,
         touches=("vllm",),
         node=HEAD,

@@ -57,7 +57,7 @@ def _other_key(target: Target) -> None:
 FAULTS = (
     Fault(
         "ssh-down",
-        "sshd is stopped: it accepts connections and sends no banner",
+        "sshd is suspended (SIGSTOP): it accepts connections and sends no banner",
         _stop,
         touches=("sshd",),
     ),

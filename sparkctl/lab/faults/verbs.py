@@ -69,7 +69,7 @@ FAULTS = (
     ),
     Fault(
         "memlock-64k",
-        f"a login may lock {LIMIT} KiB of memory",
+        f"a login can lock only {LIMIT} KiB of memory",
         _memlock,
         touches=("passwd",),
     ),
