@@ -1,4 +1,4 @@
-"""The lab that was made in a folder: its nodes, and how they are."""
+"""The lab that was made in a folder: its nodes and their state."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ HEADS = 4  # the model's attention heads, which tensor parallelism divides
 
 
 def tensor_parallel_size(count: int) -> int:
-    """The largest number of ranks, one a node, that divides the model's heads."""
+    """The largest number of ranks, at most one per node, that divides the model's heads."""
     return max(size for size in (1, 2, HEADS) if size <= count)
 
 

@@ -25,18 +25,6 @@ class Link(TypedDict):
     addr_info: list[Address]  # of `ip address` alone
 
 
-class Route(TypedDict):
-    """A route; `dst` is a network, an address, or "default"."""
-
-    dst: str
-
-
-class Namespace(TypedDict):
-    """A network namespace."""
-
-    name: str
-
-
 def links(text: str | bytes) -> dict[str, Link]:
     """The links of `ip address show` or `ip link show`, by name."""
     listed: list[Link] = json.loads(text)
@@ -58,13 +46,11 @@ def ipv4(link: Link) -> tuple[str, ...]:
     return tuple(a["local"] for a in link["addr_info"] if a["family"] == "inet")
 
 
-def routes(text: str) -> list[Route]:
-    """The routes of `ip route show`, which prints nothing when there are none."""
-    listed: list[Route] = json.loads(text or "[]")
-    return listed
+def destinations(text: str) -> list[str]:
+    """The destinations of `ip route show`: networks, addresses, and "default"."""
+    return [str(route["dst"]) for route in json.loads(text or "[]")]
 
 
-def namespaces(text: str) -> list[Namespace]:
-    """The namespaces of `ip netns list`, which prints nothing when there are none."""
-    listed: list[Namespace] = json.loads(text or "[]")
-    return listed
+def namespaces(text: str) -> list[str]:
+    """The names of `ip netns list`, which prints nothing when there are none."""
+    return [str(namespace["name"]) for namespace in json.loads(text or "[]")]

@@ -43,9 +43,9 @@ def free_subnet(base: Path) -> str:
     the lab before must not lead to another lab, or out of this machine.
     """
     taken = [
-        ipaddress.ip_network(route["dst"], strict=False)
-        for route in iproute.routes(_ip("-json", "-4", "route", "show"))
-        if route["dst"] != "default"
+        ipaddress.ip_network(destination, strict=False)
+        for destination in iproute.destinations(_ip("-json", "-4", "route", "show"))
+        if destination != "default"
     ]
     return choose_subnet(taken, int(prefix(base)[3:], 16))
 
@@ -136,11 +136,11 @@ def _inside(node: NodeSpec, *, cabled: bool) -> list[str]:
 def remove(base: Path) -> list[str]:
     """Delete this lab's namespaces and links, however many there are; gives their names."""
     own = prefix(base)
-    spaces = [n["name"] for n in iproute.namespaces(_ip("-json", "netns", "list"))]
+    spaces = iproute.namespaces(_ip("-json", "netns", "list"))
     spaces = [name for name in spaces if name.startswith(f"{own}-")]
     # The kernel deletes a namespace's links some time after it: the ports are deleted here.
-    shown = iproute.links(_ip("-json", "link", "show"))
-    links = [name for name in shown if name == own or name.startswith(f"{own}-")]
+    links = list(iproute.links(_ip("-json", "link", "show")))
+    links = [name for name in links if name == own or name.startswith(f"{own}-")]
     for link in links:
         _ip("link", "delete", link)
     for space in spaces:

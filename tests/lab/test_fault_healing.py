@@ -26,14 +26,21 @@ pytestmark = [pytest.mark.lab, pytest.mark.faults, pytest.mark.usefixtures("heal
 SECOND = "enP2p1s0f0np0"
 
 
-def test_many_at_once_are_healed_in_any_order(lab: Lab, healthy: dict[str, Any]) -> None:
+def compatible() -> list[Fault]:
+    """Faults that need neither Ray nor a cluster, and do not conflict."""
     chosen: list[Fault] = []
     for fault in FAULTS.values():
         conflicts = any(fault.shared(other, same_node=True) for other in chosen)
         if fault.needs in ("nothing", "model") and not conflicts:
-            engine.inject(BASE, fault.name)
             chosen.append(fault)
+    return chosen
+
+
+def test_many_at_once_are_healed_in_any_order(lab: Lab, healthy: dict[str, Any]) -> None:
+    chosen = compatible()
     assert len(chosen) > 15
+    for fault in chosen:
+        engine.inject(BASE, fault.name)
     listed = {f["name"] for f in engine.overview(BASE) if f["active"]}
     assert listed == {fault.name for fault in chosen}
     shown = labs.status(BASE)

@@ -26,31 +26,13 @@ class Node(TypedDict):
     env: dict[str, str]
 
 
-class Fabric(TypedDict):
-    """The inventory's fabric."""
-
-    cage: int
-
-
-class Env(TypedDict):
-    """The inventory's env."""
-
-    set: dict[str, str]
-
-
-class Runtime(TypedDict):
-    """The inventory's runtime."""
-
-    venv: str
-
-
 class Inventory(TypedDict):
-    """What the lab wrote as its inventory, as far as faults read or change it."""
+    """The lab's inventory, as far as faults read or change it."""
 
     nodes: list[Node]
-    fabric: Fabric
-    env: Env
-    runtime: Runtime
+    fabric: dict[str, int]
+    env: dict[str, dict[str, str]]
+    runtime: dict[str, str]
 
 
 def load(lab: Lab) -> Inventory:

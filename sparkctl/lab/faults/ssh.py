@@ -33,7 +33,7 @@ signal.pause()
 
 
 def _slow(target: Target) -> None:
-    """The usual reason: sshd asks a name server that does not answer for the client's name."""
+    """The usual reason: sshd looks up the client's name, and the name server does not answer."""
     config = target.read(CONFIG)
     target.on_heal(*RELOAD)
     target.start("python3", "-c", SILENT, NAME_SERVER)
