@@ -31,7 +31,7 @@ def up(count: int, base: Path, runtime: Path, cache: Path, *, model: bool) -> La
     require_root()
     if not 1 <= count <= MAX_NODES:
         raise UsageError(
-            f"nodes: expected a number from 1 to {MAX_NODES}, got {count}", code="lab-node-count"
+            f"--nodes: expected a number from 1 to {MAX_NODES}, got {count}", code="lab-node-count"
         )
     base, runtime, cache = base.resolve(), runtime.absolute(), cache.resolve()
     if model and not (runtime / "bin/python").exists():

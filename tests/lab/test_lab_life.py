@@ -218,6 +218,12 @@ def test_a_folder_with_other_files_is_refused_and_kept(base: Path) -> None:
     (base / "thesis.tex").unlink()
 
 
+def test_a_folder_that_no_overlay_can_use_is_refused_before_it_is_made(tmp_path: Path) -> None:
+    with refused("lab-folder-name"):
+        up(tmp_path / "a,b")
+    assert not (tmp_path / "a,b").exists()
+
+
 def test_status_as_json(base: Path) -> None:
     up(base)
     argv = [sys.executable, "-m", "sparkctl", "lab", "status", "--json", "--dir", str(base)]
