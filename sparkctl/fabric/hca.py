@@ -60,16 +60,6 @@ class Verdict:
         """Whether NCCL selects it."""
         return self.code == "selected"
 
-    def document(self) -> dict[str, Any]:
-        """The verdict as JSON."""
-        return {
-            "name": self.name,
-            "selected": self.selected,
-            "code": self.code,
-            "reason": self.reason,
-            "data": dict(self.data),
-        }
-
 
 @dataclass(frozen=True)
 class Selection:
@@ -99,7 +89,16 @@ class Selection:
         return {
             "value": self.value,
             "selected": self.selected,
-            "devices": [verdict.document() for verdict in self.devices],
+            "devices": [
+                {
+                    "name": verdict.name,
+                    "selected": verdict.selected,
+                    "code": verdict.code,
+                    "reason": verdict.reason,
+                    "data": verdict.data,
+                }
+                for verdict in self.devices
+            ],
             "warnings": self.warnings,
             "doubts": [doubt.document() for doubt in self.doubts],
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import TYPE_CHECKING, Literal
@@ -63,10 +64,11 @@ def check_pairing(choices: Mapping[str, FabricChoice]) -> list[Mismatch]:
     as many RDMA devices as the others, and at least one. Which halves face each other is in
     cabling.py.
     """
-    first, *others = choices or ("",)
+    first = next(iter(choices), "")
     mismatches = [found for node, choice in choices.items() for found in _alone(node, choice)]
-    for node in others:
-        mismatches += _against_first(first, choices[first], node, choices[node])
+    for node, choice in choices.items():
+        if node != first:
+            mismatches += _against_first(first, choices[first], node, choice)
     return mismatches + list(_uneven({n: c.hcas for n, c in choices.items() if c.hcas}))
 
 
@@ -101,8 +103,8 @@ def _against_first(
 
 def _uneven(hcas: Mapping[str, Sequence[str]]) -> Iterator[Mismatch]:
     """The nodes with another number of RDMA devices than most; of two the one with fewer."""
-    counts = [len(names) for names in hcas.values()]
-    usual = max(counts, key=lambda n: (counts.count(n), n), default=0)
+    counts = Counter(len(names) for names in hcas.values())
+    usual = max(counts, key=lambda n: (counts[n], n), default=0)
     for node, names in hcas.items():
         if len(names) != usual:
             like, others = next((n, h) for n, h in hcas.items() if len(h) == usual)

@@ -54,7 +54,7 @@ class Evidence:
         """What the line says, without the process that says it."""
         return self.text[self.start :]
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> dict[str, str | int]:
         """The line as JSON."""
         return {"file": self.file, "line": self.line, "text": self.text}
 
@@ -65,6 +65,10 @@ class Candidate:
 
     cause: str
     decided_by: str
+
+    def document(self) -> dict[str, str]:
+        """The cause as JSON."""
+        return {"cause": self.cause, "decided_by": self.decided_by}
 
 
 @dataclass(frozen=True)
@@ -93,20 +97,6 @@ class Finding:
     fix: Fix
     data: Data = field(default_factory=dict, hash=False)
 
-    def document(self) -> dict[str, Any]:
-        """The finding as JSON."""
-        return {
-            "cause": self.cause,
-            "code": self.code,
-            "severity": self.severity,
-            "summary": self.summary,
-            "data": dict(self.data),
-            "ranks": self.ranks,
-            "evidence": [line.document() for line in self.evidence],
-            "candidates": [{"cause": c.cause, "decided_by": c.decided_by} for c in self.candidates],
-            "fix": {"text": self.fix.text, "commands": self.fix.commands},
-        }
-
 
 @dataclass(frozen=True)
 class RankVerdict:
@@ -132,19 +122,6 @@ class RankVerdict:
     def name(self) -> str:
         """host:pid, as in a finding's ranks."""
         return f"{self.host}:{self.pid}"
-
-    def document(self) -> dict[str, Any]:
-        """The verdict as JSON."""
-        return {
-            "host": self.host,
-            "pid": self.pid,
-            "rank": self.rank,
-            "nccl": self.nccl,
-            "transport": self.transport,
-            "devices": self.devices,
-            "cause": self.cause,
-            "evidence": [line.document() for line in self.evidence],
-        }
 
 
 @dataclass(frozen=True)
@@ -176,9 +153,34 @@ class LogVerdict:
     def document(self) -> dict[str, Any]:
         """The JSON document of `doctor --log --json`; part of the contract that scripts rely on."""
         return {
-            "ranks": [rank.document() for rank in self.ranks],
+            "ranks": [
+                {
+                    "host": rank.host,
+                    "pid": rank.pid,
+                    "rank": rank.rank,
+                    "nccl": rank.nccl,
+                    "transport": rank.transport,
+                    "devices": rank.devices,
+                    "cause": rank.cause,
+                    "evidence": [line.document() for line in rank.evidence],
+                }
+                for rank in self.ranks
+            ],
             "transport": self.transport,
             "cause": self.cause,
-            "findings": [finding.document() for finding in self.findings],
+            "findings": [
+                {
+                    "cause": finding.cause,
+                    "code": finding.code,
+                    "severity": finding.severity,
+                    "summary": finding.summary,
+                    "data": finding.data,
+                    "ranks": finding.ranks,
+                    "evidence": [line.document() for line in finding.evidence],
+                    "candidates": [candidate.document() for candidate in finding.candidates],
+                    "fix": {"text": finding.fix.text, "commands": finding.fix.commands},
+                }
+                for finding in self.findings
+            ],
             "unrecognized": self.unrecognized,
         }
