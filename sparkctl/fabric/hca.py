@@ -113,8 +113,8 @@ def select_hcas(
 ) -> Selection:
     """What NCCL_IB_HCA selects among `devices`; NCCL considers ACTIVE ports alone.
 
-    Unset, empty, `,` and `=` select everything. `netdevs` are the node's interfaces: the doubts
-    tell a name of one from a name that exists nowhere.
+    Unset, empty, `,` and `=` select everything. `netdevs` are the node's interfaces, by which the
+    doubts distinguish an interface's name from an unknown one.
     """
     chosen = parse(value or "", LIMITS[IB_HCA], version)
     verdicts = [

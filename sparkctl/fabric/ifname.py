@@ -56,7 +56,7 @@ def select_interfaces(
     16. Unset, NCCL takes the first of these groups that is not empty: names that begin with `ib`;
     the one in the subnet of `comm_id` (NCCL_COMM_ID, address:port); all but docker and lo (and
     from 2.28.3 virbr); docker; lo; virbr. A value of one character counts as unset. `hcas` are the
-    node's RDMA devices: the doubts tell a name of one from a name that exists nowhere.
+    node's RDMA devices, by which the doubts distinguish a device's name from an unknown one.
     """
     ordered = _in_order(interfaces, family)
     skipped = {i.name: verdict for i in ordered if (verdict := _unusable(i, version, family))}
@@ -105,7 +105,7 @@ def _limited(verdicts: Sequence[Verdict]) -> Iterator[Verdict]:
     selected = [v.name for v in verdicts if v.selected]
     for verdict in verdicts:
         if len(selected) > 1 and verdict.name == selected[0]:
-            reason = f"{verdict.reason}; the bootstrap uses this one alone"
+            reason = f"{verdict.reason}; the bootstrap uses only this one"
             yield replace(verdict, reason=reason, data={**verdict.data, "bootstrap": True})
         elif verdict.name in selected[MOST:]:
             reason = f"NCCL takes the first {MOST} of the interfaces that match"

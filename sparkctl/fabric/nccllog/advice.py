@@ -36,7 +36,7 @@ PEER_DIED = Candidate("peer-died", "the peer's log ends or shows an error before
 
 @dataclass(frozen=True)
 class Advice:
-    """The text of a finding; the finding adds in brackets what the log says of it."""
+    """The text of a finding, which adds in brackets what the log shows of it."""
 
     code: str
     summary: str

@@ -26,7 +26,7 @@ SETTINGS: dict[Cause, str] = {
 
 @dataclass(frozen=True)
 class Detail:
-    """What a log says of a cause, in words and as data; both are empty if it says nothing."""
+    """What a log adds to a cause, in words and as data; both are empty if it adds nothing."""
 
     text: str = ""
     data: Mapping[str, Sequence[str]] = field(default_factory=dict)

@@ -32,7 +32,7 @@ MEMORY = re.compile(
 BAD_ADDRESS = re.compile(r"Call to ibv_reg_\w+ failed.*(?:Bad address|errno 14\b)")  # EFAULT
 # enum ncclSocketType: 3 is Socket's data, 4 is IB's (src/include/socket.h); the wording varies.
 WRONG_TYPE = re.compile(r"wrong (?:\w+ )?type\D{0,20}(?:3\D{1,20}4|4\D{1,20}3)\b")
-# An error on its way out of ncclCommInit or a group call; 7 is ncclInProgress.
+# The trace of an error that ncclCommInit or a group call returns; 7 is ncclInProgress.
 FATAL = re.compile(r"(?:\S*/)?(?:init|group|enqueue)\.cc:[0-9]+ -> [1-6]\b")
 
 BY_ERRNO: dict[str, Cause] = {

@@ -19,8 +19,8 @@ PORT = 1  # each RDMA device of a Spark has one port
 def filters(value: str, version: Version | None) -> bool:
     """Whether a value excludes any device.
 
-    Without a name NCCL takes every device (`^` alone: none), and `^` with names that no device can
-    have excludes none (NCCL's src/misc/utils.cc).
+    Without a name NCCL selects every device (`^` alone: none), and `^` with names that no device
+    can have excludes none (NCCL's src/misc/utils.cc).
     """
     parsed = _parse(value, version)
     if not parsed.exclude:

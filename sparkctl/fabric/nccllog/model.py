@@ -83,7 +83,7 @@ class Fix:
 class Finding:
     """A cause, the ranks (host:pid) that show it, and what to do.
 
-    `code` is stable, and the cause itself or more precise; `data` holds what the log says of it.
+    `code` is stable, and the cause itself or more precise; `data` holds what the log shows of it.
     `candidates` is empty if the log alone proves the cause.
     """
 

@@ -100,12 +100,12 @@ class RankState:
         return f"{self.host}:{self.pid}"
 
     def feed(self, record: Record, file: str, line: int) -> None:
-        """Take the next record, which is in `file` at `line`."""
+        """Read the next record, which is in `file` at `line`."""
         evidence = Evidence(file, line, record.text, record.start)
         message = record.message
-        for needle, take in TAKERS:
+        for needle, handle in HANDLERS:
             if needle in message:
-                take(self, record, evidence)
+                handle(self, record, evidence)
         for name, beginning in MARKS:
             if message.startswith(beginning):
                 self.mark(name, evidence)
@@ -184,9 +184,11 @@ class RankState:
         elif "no-device" not in self.marks:
             self.mark("no-device", evidence)  # from 2.24 NCCL prints the line without a device too
         for device in found:
-            members = [_ported(m[1], m[2]) for m in MEMBER.finditer(device[2] or "")]
-            merged = [_ported(name, device[4]) for name in (device[3] or "").split("+")]
-            self._name(self.devices, device[1], members or merged)
+            if device[2] is None:
+                names = [_ported(name, device[4]) for name in device[3].split("+")]
+            else:
+                names = [_ported(m[1], m[2]) for m in MEMBER.finditer(device[2])]
+            self._name(self.devices, device[1], names)
 
     def _virtual(self, record: Record, _: Evidence) -> None:
         if (virtual := VIRTUAL.search(record.message)) and "+" in virtual[2]:
@@ -202,12 +204,12 @@ class RankState:
             table[int(index)] = tuple(names)
 
 
-def _ported(name: str, port: str | None) -> str:
+def _ported(name: str, port: str) -> str:
     """The device's name, with its port unless that is 1."""
-    return name if port in (None, "1") else f"{name}:{port}"
+    return name if port == "1" else f"{name}:{port}"
 
 
-TAKERS: tuple[tuple[str, Callable[[RankState, Record, Evidence], None]], ...] = (
+HANDLERS: tuple[tuple[str, Callable[[RankState, Record, Evidence], None]], ...] = (
     ("NCCL version ", RankState._version),
     (" rank ", RankState._communicator),
     (" set ", RankState._setting),

@@ -33,7 +33,7 @@ class FileHints:
 
 
 class Reader:
-    """Takes the lines of each file, then gives the verdict.
+    """Reads the lines of each file, then gives the verdict.
 
     The same host:pid in several files is one process. `recognized`: the files with a line of NCCL
     or Gloo.
