@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from sparkctl.fabric.grammar import IB_HCA, LIMITS, Filter, parse
 from sparkctl.fabric.lint import lint_value
@@ -21,20 +21,6 @@ if TYPE_CHECKING:
     from sparkctl.errors import Data
 
 ACTIVE = "ACTIVE"
-Code = Literal[
-    "selected",
-    "excluded",
-    "no-match",
-    "wrong-port",
-    "beyond-limit",
-    "prefix-only",
-    "case",
-    "quoted",
-    "not-active",  # devices alone
-    "no-address",  # from here on interfaces alone
-    "not-running",
-    "not-default",
-]
 
 
 @dataclass(frozen=True)
@@ -48,10 +34,14 @@ class Device:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether NCCL selects a device or interface, and why; `code` is stable, `reason` is not."""
+    """Whether NCCL selects a device or interface, and why; `code` is stable, `reason` is not.
+
+    The codes: selected, excluded, no-match, wrong-port, beyond-limit, prefix-only, case, quoted;
+    of devices also not-active, of interfaces no-address, not-running, not-default.
+    """
 
     name: str
-    code: Code
+    code: str
     reason: str
     data: Data = field(default_factory=dict, hash=False)
 

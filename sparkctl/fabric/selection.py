@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from itertools import combinations
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from sparkctl.fabric.cabling import in_common, parsed
 
@@ -14,10 +14,6 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv4Network
 
     from sparkctl.errors import Data
-
-Code = Literal[
-    "halves-share-subnet", "no-rdma-device", "duplicate-address", "socket-subnet", "hca-count"
-]
 
 
 @dataclass(frozen=True)
@@ -49,10 +45,13 @@ class FabricChoice:
 
 @dataclass(frozen=True)
 class Mismatch:
-    """Why a node's choice does not fit another's; `code` is stable, `text` is not."""
+    """Why a node's choice does not fit another's; `code` is stable, `text` is not.
+
+    The codes: halves-share-subnet, no-rdma-device, duplicate-address, socket-subnet, hca-count.
+    """
 
     node: str
-    code: Code
+    code: str
     text: str
     data: Data = field(default_factory=dict, hash=False)
 

@@ -6,8 +6,14 @@ Sources: NCCL 2.8 to 2.30.7, read in source, reports of DGX Spark users.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from sparkctl.fabric.nccllog.model import Candidate, Fix
+from sparkctl.fabric.nccllog.model import Candidate, Cause, Evidence, Finding, Fix, Other, Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sparkctl.errors import Data
 
 LIST_DEVICES = "ls /sys/class/infiniband"
 LIST_STATES = "grep . /sys/class/infiniband/*/ports/1/state"
@@ -36,12 +42,36 @@ PEER_DIED = Candidate("peer-died", "the peer's log ends or shows an error before
 
 @dataclass(frozen=True)
 class Advice:
-    """The text of a finding, which adds in brackets what the log shows of it."""
+    """The code, text and remedy of a finding."""
 
     code: str
     summary: str
     fix: Fix
     candidates: tuple[Candidate, ...] = ()
+
+    def finding(
+        self,
+        cause: Cause | Other,
+        severity: Severity,
+        evidence: Iterable[Evidence] = (),
+        *,
+        detail: str = "",
+        ranks: Iterable[str] = (),
+        candidates: Iterable[Candidate] | None = None,
+        data: Data | None = None,
+    ) -> Finding:
+        """The finding, with what the log adds in brackets; `candidates` replace the advice's."""
+        return Finding(
+            cause=cause,
+            code=self.code,
+            severity=severity,
+            summary=self.summary + (f" ({detail})" if detail else ""),
+            ranks=tuple(ranks),
+            evidence=tuple(evidence),
+            candidates=self.candidates if candidates is None else tuple(candidates),
+            fix=self.fix,
+            data=data or {},
+        )
 
 
 CAUSES = (

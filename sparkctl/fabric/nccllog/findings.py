@@ -8,11 +8,11 @@ from sparkctl.fabric.nccllog import advice
 from sparkctl.fabric.nccllog.classify import network, transport
 from sparkctl.fabric.nccllog.details import bad_address, candidates, detail, meaning, merged
 from sparkctl.fabric.nccllog.evidence import evidence
-from sparkctl.fabric.nccllog.model import Cause, Evidence, Finding, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from sparkctl.fabric.nccllog.model import Cause, Evidence, Finding, Severity
     from sparkctl.fabric.nccllog.peers import LoneHalf
     from sparkctl.fabric.nccllog.rank import RankState
 
@@ -29,15 +29,13 @@ def finding(because: Cause, states: Sequence[RankState], halves: Halves) -> Find
         details = []  # a socket error shows it, and no log here is of the peer that differs
     texts = dict.fromkeys(found.text for found in details if found.text)
     open_ones = (c for s in states for c in candidates(because, s, halves.get(s.name)))
-    return Finding(
-        cause=because,
-        code=known.code,
-        severity=_severity(because, states, halves),
-        summary=known.summary + (f" ({'; '.join(texts)})" if texts else ""),
-        ranks=tuple(state.name for state in states),
-        evidence=tuple(_evidence(because, states)),
-        candidates=tuple(dict.fromkeys(open_ones)),
-        fix=known.fix,
+    return known.finding(
+        because,
+        _severity(because, states, halves),
+        _evidence(because, states),
+        detail="; ".join(texts),
+        ranks=(state.name for state in states),
+        candidates=dict.fromkeys(open_ones),
         data=merged(details),
     )
 
