@@ -133,6 +133,7 @@ class VllmLines:
         return [
             Finding(
                 cause="vllm",
+                code="vllm",
                 severity="FAIL" if any(s.fatal for s in told) else "WARN",
                 summary=lines[0].text,
                 ranks=(),

@@ -1,6 +1,4 @@
-"""Which halves of the nodes face each other, and those that RDMA runs over among them; pure.
-
-Halves are paired by what the nodes say, never by names.
+"""Which halves of the nodes face each other, by their subnets and never by names; pure.
 
 Ranks join the first HCA of one with the first of the other, the second with the second, whatever
 subnets these are in, unless NCCL_IB_SUBNET_AWARE_ROUTING is set (from NCCL 2.30.7, its
@@ -35,7 +33,7 @@ class Link:
 
 
 def links(found: Mapping[str, Sequence[Half]]) -> list[Link]:
-    """Every two halves of two nodes that face each other, in the order of the nodes and halves.
+    """The pairs of halves of two nodes that face each other, in the order of nodes and halves.
 
     On a switch a half faces many others; on one cable, its other end.
     """
@@ -49,15 +47,15 @@ def links(found: Mapping[str, Sequence[Half]]) -> list[Link]:
 
 
 def facing(among: Sequence[Link], node: str, half: Half) -> bool:
-    """Whether a half is an end of any of these links."""
+    """Whether a half is an end of a link."""
     return any((node, half) in link.ends for link in among)
 
 
 def beside(mine: Half, theirs: Half) -> list[IPv4Address]:
     """The addresses of another node's half that are in a subnet of this one."""
-    networks = [parsed(own).network for own in mine.ipv4]
-    found = (parsed(address).ip for address in theirs.ipv4)
-    return [ip for ip in found if any(ip in network for network in networks)]
+    networks = [parsed(address).network for address in mine.ipv4]
+    candidates = (parsed(address).ip for address in theirs.ipv4)
+    return [ip for ip in candidates if any(ip in network for network in networks)]
 
 
 def _common_subnet(one: Half, two: Half) -> str | None:
@@ -70,11 +68,12 @@ def _common_subnet(one: Half, two: Half) -> str | None:
 
 @cache
 def parsed(address: str) -> IPv4Interface:
-    """Every address is looked at with every other node's."""
+    """The address with its network; cached, as each is compared with every other node's."""
     return IPv4Interface(address)
 
 
 def in_common(a: IPv4Interface, b: IPv4Interface) -> bool:
+    """Whether each address is in the other's subnet."""
     return a.ip in b.network and b.ip in a.network
 
 
@@ -82,8 +81,8 @@ def in_common(a: IPv4Interface, b: IPv4Interface) -> bool:
 class Wiring:
     """The halves with an address that each node uses for RDMA, by node.
 
-    `complete`: no node of the cluster is missing. Two nodes share a cable or a switch. Of three
-    or more without a switch, a half has one neighbour, whichever that is.
+    `complete`: every node of the cluster is included. Two nodes share a cable or a switch; among
+    three or more without a switch, each half has one neighbour, which may be any node.
     """
 
     used: tuple[tuple[str, tuple[Half, ...]], ...]
@@ -91,7 +90,7 @@ class Wiring:
 
     @cached_property
     def links(self) -> tuple[Link, ...]:
-        """Every two halves that face each other."""
+        """The pairs of halves that face each other."""
         return tuple(links(self._nodes))
 
     @cached_property
@@ -113,63 +112,63 @@ class Wiring:
         return {(a, b) for ends in both for a, b in ends}
 
     def halves(self, node: str) -> tuple[Half, ...]:
-        """Those of one node."""
+        """One node's halves."""
         return self._nodes.get(node, ())
 
     def faced(self, node: str, half: Half) -> set[str]:
-        """The nodes that a half faces: one on a cable, any number on a switch."""
+        """The nodes that a half faces: at most one on a cable, any number on a switch."""
         return self._faced.get((node, half), set())
 
     @cached_property
     def free(self) -> bool:
-        """Whether a half may face any node: there are three or more, and no switch is seen."""
+        """Whether a half may face any node: three or more nodes, and no sign of a switch."""
         several = len(self.used) > 2 or not self.complete
         return several and all(len(nodes) == 1 for nodes in self._faced.values())
 
     def astray(self, one: str, two: str) -> list[tuple[str, Half]]:
-        """The halves that face nobody they must, the second node's before the first's.
+        """The second node's halves without their peer; if all have one, the first node's.
 
-        One end is enough to tell: where the second node's are well, the first's may still be more.
+        The peer is the other node, or any node if the wiring is `free`.
         """
 
-        def lost(node: str, other: str) -> list[tuple[str, Half]]:
+        def without_peer(node: str, other: str) -> list[tuple[str, Half]]:
             faced = ((half, self.faced(node, half)) for half in self.halves(node))
             return [(node, h) for h, nodes in faced if not (nodes if self.free else other in nodes)]
 
-        return lost(two, one) or lost(one, two)
+        return without_peer(two, one) or without_peer(one, two)
 
     def apart(self, one: str, two: str) -> bool:
-        """Whether no half of one node faces any of the other."""
+        """Whether no half of one node faces a half of the other."""
         return not any(two in self.faced(one, half) for half in self.halves(one))
 
     def joined(self, one: str, two: str) -> bool:
-        """Whether a way leads from one node to the other, over other nodes where need be."""
-        seen, ahead = {one}, [one]
-        while ahead:
-            node = ahead.pop()
-            near = {n for half in self.halves(node) for n in self.faced(node, half)} - seen
-            seen |= near
-            ahead += near
-        return two in seen
+        """Whether a chain of links connects two nodes, directly or through other nodes."""
+        reached, pending = {one}, [one]
+        while pending:
+            node = pending.pop()
+            new = {n for half in self.halves(node) for n in self.faced(node, half)} - reached
+            reached |= new
+            pending += new
+        return two in reached
 
     def crossed(self, one: str, two: str) -> list[tuple[Half, Half]]:
-        """The HCAs that ranks of two nodes join, by their order, that do not face each other."""
+        """The pairs of HCAs that ranks join by their order, and that do not face each other."""
         pairs = zip(_by_pci(self.halves(one)), _by_pci(self.halves(two)), strict=False)
         return [(a, b) for a, b in pairs if ((one, a), (two, b)) not in self._ends]
 
     def twins(self, one: str, two: str) -> Iterator[tuple[Half, str]]:
-        """The second node's halves with an address that the first has too."""
-        theirs = {_ip(a) for half in self.halves(one) for a in half.ipv4}
+        """The second node's halves with an address that the first node has too."""
+        first = {_ip(a) for half in self.halves(one) for a in half.ipv4}
         for half in self.halves(two):
-            yield from ((half, _ip(a)) for a in half.ipv4 if _ip(a) in theirs)
+            yield from ((half, _ip(a)) for a in half.ipv4 if _ip(a) in first)
 
     def doubled(self, node: str) -> bool:
-        """Whether two halves of a node share a subnet: then who faces whom tells nothing."""
+        """Whether two halves of a node share a subnet: subnets then do not show who faces whom."""
         return any(beside(a, b) or beside(b, a) for a, b in combinations(self.halves(node), 2))
 
 
 def _by_pci(halves: tuple[Half, ...]) -> list[Half]:
-    """The order of NCCL's devices: PCI-sorted from 2.29.7, before it the verbs list's."""
+    """NCCL's order of devices from 2.29.7 on; before that it was the verbs list's."""
     return sorted(halves, key=lambda h: (h.pci or "", h.hca))
 
 

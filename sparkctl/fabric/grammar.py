@@ -12,14 +12,14 @@ from sparkctl.fabric.ncclparam import leading_int
 from sparkctl.fabric.version import NEWEST, RAIL_GRAMMAR, Version
 
 IB_HCA, SOCKET_IFNAME = "NCCL_IB_HCA", "NCCL_SOCKET_IFNAME"
-# MAX_IB_DEVS and MAX_IFS: as many entries are read.
+# The most entries that NCCL reads: MAX_IB_DEVS and MAX_IFS.
 LIMITS = {IB_HCA: 32, SOCKET_IFNAME: 16}
 ANY = -1
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One name of the list; `port` is ANY where the value names none."""
+    """One name of the list; `port` is ANY if the value has none."""
 
     name: str
     port: int = ANY
@@ -27,28 +27,23 @@ class Entry:
 
 @dataclass(frozen=True)
 class Filter:
-    """A parsed value: `^` excludes what matches, `=` takes names whole."""
+    """A parsed value: `^` excludes what matches, `=` matches whole names only."""
 
     exclude: bool
     exact: bool
     entries: tuple[Entry, ...]
-    beyond: tuple[Entry, ...] = ()  # over the limit: NCCL does not read them
+    beyond: tuple[Entry, ...] = ()  # over the limit: NCCL ignores them
 
-    def names(self, entry: Entry, name: str) -> bool:
-        """Whether an entry's name takes this one, whatever the ports."""
+    def matches_name(self, entry: Entry, name: str) -> bool:
+        """Whether an entry matches a name, whatever the ports."""
         return entry.name == name if self.exact else name.startswith(entry.name)
 
-    def matches(self, name: str, port: int) -> Entry | None:
-        """The first entry that matches, whatever the filter then makes of it."""
+    def first_match(self, name: str, port: int) -> Entry | None:
+        """The first entry that matches, no matter if the filter excludes."""
         for entry in self.entries:
-            if self.names(entry, name) and (ANY in (port, entry.port) or port == entry.port):
+            if self.matches_name(entry, name) and (ANY in (port, entry.port) or port == entry.port):
                 return entry
         return None
-
-    def selects(self, name: str, port: int) -> bool:
-        """Whether NCCL takes it: no entries select everything (and `^` alone nothing)."""
-        hit = not self.entries or self.matches(name, port) is not None
-        return hit != self.exclude
 
 
 def parse(value: str, limit: int, version: Version = NEWEST) -> Filter:
@@ -57,7 +52,7 @@ def parse(value: str, limit: int, version: Version = NEWEST) -> Filter:
     rest = value[exclude:]
     exact = rest.startswith("=")
     entries = [_entry(text, version) for text in rest[exact:].split(",")]
-    named = [e for e in entries if e.name]  # ":1" has no name, and is dropped like an empty one
+    named = [e for e in entries if e.name]  # ":1" has no name, and NCCL drops it like an empty one
     return Filter(exclude, exact, tuple(named[:limit]), tuple(named[limit:]))
 
 

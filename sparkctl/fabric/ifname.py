@@ -1,4 +1,4 @@
-"""What NCCL selects by NCCL_SOCKET_IFNAME, or without it, and why not the others; pure.
+"""What NCCL selects by NCCL_SOCKET_IFNAME or without it, and why it skips the others; pure.
 
 NCCL's matcher (src/misc/utils.cc), ncclFindInterfaces, findInterfaces and
 ncclFindInterfaceMatchSubnet (src/misc/socket.cc).
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from sparkctl.fabric.grammar import ANY, LIMITS, SOCKET_IFNAME, parse
 from sparkctl.fabric.hca import Selection, Verdict, judge
-from sparkctl.fabric.lint import suspects
+from sparkctl.fabric.lint import lint_value
 from sparkctl.fabric.version import NEWEST, RUNNING_ONLY, VIRBR_LAST, Version
 
 if TYPE_CHECKING:
@@ -51,62 +51,65 @@ def select_interfaces(
 ) -> Selection:
     """What NCCL_SOCKET_IFNAME selects among `interfaces`, which are in the kernel's order.
 
-    Those with an address count, other than ::1, and of `family` (NCCL_SOCKET_FAMILY) where it is
-    AF_INET or AF_INET6. The bootstrap takes the first alone, the socket transport up to 16. Unset,
-    the first of these that finds any: names that begin with `ib`; the one in the subnet of
-    `comm_id` (NCCL_COMM_ID, address:port); all but docker and lo (and from 2.28.3 virbr); docker;
-    lo; virbr. A value of one character is ignored, as unset. `hcas`, the node's RDMA devices,
-    sharpen the warnings.
+    NCCL considers those with an address, other than ::1, and of `family` (NCCL_SOCKET_FAMILY)
+    where it is AF_INET or AF_INET6. The bootstrap uses the first alone, the socket transport up to
+    16. Unset, NCCL takes the first of these groups that is not empty: names that begin with `ib`;
+    the one in the subnet of `comm_id` (NCCL_COMM_ID, address:port); all but docker and lo (and
+    from 2.28.3 virbr); docker; lo; virbr. A value of one character counts as unset. `hcas` are the
+    node's RDMA devices, by which the doubts distinguish a device's name from an unknown one.
     """
-    met = _in_order(interfaces, family)
-    refused = {i.name: why for i in met if (why := _unusable(i, version, family)) is not None}
-    usable = [i.name for i in met if i.name not in refused]
+    ordered = _in_order(interfaces, family)
+    skipped = {i.name: verdict for i in ordered if (verdict := _unusable(i, version, family))}
+    usable = [i.name for i in ordered if i.name not in skipped]
     if value is None or len(value) < 2:
         judged = _unset(usable, _in_subnet(interfaces, comm_id), version, comm_id)
     else:
-        wanted = parse(value, MOST, version)
-        judged = {name: judge(wanted, name, ANY) for name in usable}  # a port does nothing here
-    verdicts = [judged.get(i.name) or Verdict(i.name, False, refused[i.name]) for i in met]
+        chosen = parse(value, MOST, version)
+        judged = {name: judge(chosen, name, ANY) for name in usable}  # a port does nothing here
+    verdicts = _limited([judged.get(i.name) or skipped[i.name] for i in ordered])
     names = [i.name for i in interfaces]
-    warnings = suspects(SOCKET_IFNAME, value or "", names, hcas, version)
-    return Selection(SOCKET_IFNAME, version, value, tuple(_counted(verdicts)), tuple(warnings))
+    doubts = lint_value(SOCKET_IFNAME, value or "", names, hcas, version)
+    return Selection(SOCKET_IFNAME, version, value, tuple(verdicts), tuple(doubts))
 
 
 def _in_order(interfaces: Sequence[Interface], family: str | None) -> list[Interface]:
-    """As NCCL meets them: getifaddrs(3) gives every IPv4 address before the first IPv6 one."""
+    """NCCL's order: getifaddrs(3) gives every IPv4 address before the first IPv6 one."""
     if family == "AF_INET6":
         return list(interfaces)
     return sorted(interfaces, key=lambda i: not any("." in a for a in i.addresses))
 
 
-def _unusable(interface: Interface, version: Version, family: str | None) -> str | None:
-    """Why NCCL passes it over, whatever its name; None when it does not."""
+def _unusable(interface: Interface, version: Version, family: str | None) -> Verdict | None:
+    """The verdict on an interface that NCCL skips whatever its name; None for any other."""
+    if without := _without_address(interface, family):
+        return without
+    if interface.up or version < RUNNING_ONLY:
+        return None
+    reason = f"it is down; from 2.28.3 NCCL skips it (this is {'.'.join(map(str, version))})"
+    return Verdict(interface.name, "not-running", reason)
+
+
+def _without_address(interface: Interface, family: str | None) -> Verdict | None:
     own = [ip_interface(a) for a in interface.addresses]
-    counting = [
-        a for a in own if a.ip != LOOPBACK and a.version == FAMILIES.get(family or "", a.version)
-    ]
-    if not interface.addressed or (own and not counting):
-        forced = f" of {SOCKET_FAMILY}={family}" if family in FAMILIES else ""
-        skipped = "; ::1 does not count" if any(a.ip == LOOPBACK for a in own) else ""
-        return f"it has no address{forced}{skipped}"
-    if not interface.up and version >= RUNNING_ONLY:
-        return f"it is down: from 2.28.3 it must be running (this is {'.'.join(map(str, version))})"
-    return None
+    required = FAMILIES.get(family or "")
+    counts = any(a.ip != LOOPBACK and required in (None, a.version) for a in own)
+    if interface.addressed and (counts or not own):
+        return None
+    forced = f" of {SOCKET_FAMILY}={family}" if required else ""
+    ignored = "; ::1 does not count" if any(a.ip == LOOPBACK for a in own) else ""
+    return Verdict(interface.name, "no-address", f"it has no address{forced}{ignored}")
 
 
-def _counted(verdicts: Sequence[Verdict]) -> Iterator[Verdict]:
-    """The first of several is told as the bootstrap's, those over the limit are taken out."""
-    several = sum(v.selected for v in verdicts) > 1
-    taken = 0
+def _limited(verdicts: Sequence[Verdict]) -> Iterator[Verdict]:
+    """The verdicts with the bootstrap's interface marked and those over the limit skipped."""
+    selected = [v.name for v in verdicts if v.selected]
     for verdict in verdicts:
-        taken += verdict.selected
-        if verdict.selected and taken > MOST:
-            reason = f"beyond the first {MOST} that are selected, NCCL takes no more"
-            yield Verdict(verdict.name, False, reason)
-        elif verdict.selected and taken == 1 and several:
-            yield replace(
-                verdict, reason=f"{verdict.reason}; the first: the bootstrap takes it alone"
-            )
+        if len(selected) > 1 and verdict.name == selected[0]:
+            reason = f"{verdict.reason}; the bootstrap uses only this one"
+            yield replace(verdict, reason=reason, data={**verdict.data, "bootstrap": True})
+        elif verdict.name in selected[MOST:]:
+            reason = f"NCCL takes the first {MOST} of the interfaces that match"
+            yield Verdict(verdict.name, "beyond-limit", reason, {"limit": MOST})
         else:
             yield verdict
 
@@ -114,19 +117,26 @@ def _counted(verdicts: Sequence[Verdict]) -> Iterator[Verdict]:
 def _unset(
     names: Sequence[str], near: Sequence[str], version: Version, comm_id: str | None
 ) -> dict[str, Verdict]:
-    hidden = ("docker", "lo", *(("virbr",) if version >= VIRBR_LAST else ()))
-    for taken, reason in (
-        (_beginning(names, "ib"), "unset, names that begin with ib come first"),
-        (near, f"unset, it is in the subnet of NCCL_COMM_ID={comm_id}"),
-        ([n for n in names if not n.startswith(hidden)], f"unset, all but {', '.join(hidden)}"),
-        (_beginning(names, "docker"), "unset, nothing but docker is left"),
-        (_beginning(names, "lo"), "unset, nothing but lo is left"),
-        (_beginning(names, "virbr"), "unset, nothing but virbr is left"),
+    """The verdicts without a value, by name."""
+    last = ("docker", "lo", *(("virbr",) if version >= VIRBR_LAST else ()))
+    for taken, group in (
+        (_beginning(names, "ib"), "names that begin with ib"),
+        (near, f"the one in the subnet of NCCL_COMM_ID={comm_id}"),
+        ([n for n in names if not n.startswith(last)], f"all but {', '.join(last)}"),
+        (_beginning(names, "docker"), "docker, as nothing else is left"),
+        (_beginning(names, "lo"), "lo, as nothing else is left"),
+        (_beginning(names, "virbr"), "virbr, as nothing else is left"),
     ):
         if taken:
-            other = f"not among those that are taken when unset: {', '.join(taken)}"
-            every = dict.fromkeys((*names, *taken))
-            return {n: Verdict(n, n in taken, reason if n in taken else other) for n in every}
+            reason = f"by default NCCL takes {group}"
+            other = f"by default NCCL takes only {', '.join(taken)}"
+            data = {"selected": taken}
+            return {
+                n: Verdict(n, "selected", reason)
+                if n in taken
+                else Verdict(n, "not-default", other, data)
+                for n in dict.fromkeys((*names, *taken))
+            }
     return {}
 
 
@@ -135,9 +145,9 @@ def _beginning(names: Sequence[str], prefix: str) -> list[str]:
 
 
 def _in_subnet(interfaces: Sequence[Interface], comm_id: str | None) -> list[str]:
-    """The first interface in whose subnet NCCL_COMM_ID's address is; a host name says nothing.
+    """The first interface in whose subnet NCCL_COMM_ID's address is; none for a host name.
 
-    It need not run, nor be of NCCL_SOCKET_FAMILY.
+    NCCL does not require it to be running or of NCCL_SOCKET_FAMILY.
     """
     if not (match := COMM_ID.fullmatch(comm_id or "")):
         return []

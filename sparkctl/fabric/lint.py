@@ -1,6 +1,6 @@
-"""What in a value of NCCL_IB_HCA or NCCL_SOCKET_IFNAME is most likely a mistake; pure.
+"""Likely mistakes in a value of NCCL_IB_HCA or NCCL_SOCKET_IFNAME; pure.
 
-NCCL takes each of them without a word (NCCL's src/misc/utils.cc and socket.cc).
+NCCL accepts each of them silently (NCCL's src/misc/utils.cc and socket.cc).
 """
 
 from __future__ import annotations
@@ -8,80 +8,94 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from sparkctl.doubts import Doubt
 from sparkctl.fabric.grammar import IB_HCA, LIMITS, SOCKET_IFNAME, Entry, Filter, parse
 from sparkctl.fabric.version import NEWEST, Version
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Sequence
 
-# What each variable does not name, how such a name looks, and what the variable names.
+# What each variable does not select, how such a name looks, and what it selects.
 OTHER_KIND = {
     IB_HCA: ("a network interface", re.compile(r"en|eth|ib\d|wl"), "RDMA devices"),
     SOCKET_IFNAME: ("an RDMA device", re.compile(r"roce|mlx\d|rxe"), "network interfaces"),
 }
 
 
-def suspects(
+def lint_value(
     variable: str,
     value: str,
     names: Collection[str],
     others: Collection[str] = (),
     version: Version = NEWEST,
-) -> list[str]:
-    """One line for each doubtful thing in `value`, given what there is on the node.
+) -> list[Doubt]:
+    """The likely mistakes in `value`, by what exists on the node.
 
-    `names` are those that `variable` chooses from, `others` the node's names of the other kind:
+    `names` are those that `variable` selects from, `others` the node's names of the other kind:
     its interfaces for NCCL_IB_HCA, its RDMA devices for NCCL_SOCKET_IFNAME.
     """
     chosen = parse(value, LIMITS[variable], version)
     if variable == SOCKET_IFNAME and len(value) == 1:
-        return [f"{value!r} has one character, which NCCL takes as unset"]
-    return [*_signs(value, chosen), *_names(variable, chosen, names, others), *_beyond(chosen)]
+        text = f"{value!r} has one character, which NCCL treats as unset"
+        return [Doubt("one-character", text, {"value": value})]
+    doubts = [*_syntax(value, chosen)]
+    for entry in chosen.entries:
+        taken = [n for n in names if chosen.matches_name(entry, n)]
+        longer = [n for n in taken if n != entry.name]
+        if not taken:
+            doubts.append(_unmatched(variable, entry.name, chosen, names, others))
+        elif longer and entry.name in taken:
+            doubts.append(_prefix(entry.name, longer))
+    return [*doubts, *_beyond(chosen)]
 
 
-def _signs(value: str, chosen: Filter) -> Iterator[str]:
+def _syntax(value: str, chosen: Filter) -> Iterator[Doubt]:
     if any(c.isspace() for c in value):
-        yield "a space becomes part of a name: NCCL strips nothing"
+        yield Doubt("space-in-name", "a space becomes part of a name; NCCL trims nothing")
     if '"' in value or "'" in value:
-        yield "a quote becomes part of a name: NCCL strips nothing"
+        yield Doubt("quote-in-name", "a quote becomes part of a name; NCCL removes none")
     if ";" in value:
-        yield "names are separated by commas, `;` becomes part of a name"
+        yield Doubt("semicolon", "a semicolon becomes part of a name; separate names by commas")
     body = value.removeprefix("^").removeprefix("=")
     if value.startswith("=^"):
-        yield "only ^= is understood: after = a ^ is part of the name"
+        yield Doubt("caret-position", "a ^ after = becomes part of a name; write ^=")
     elif "^" in body:
-        yield "^ counts once, at the very beginning: a further one is part of a name"
+        text = "a ^ that is not at the beginning of the value becomes part of a name"
+        yield Doubt("caret-position", text)
     if "=" in body:
-        yield "= counts once, at the very beginning or after ^: a further one is part of a name"
+        text = "an = that is not at the beginning of the value or after ^ becomes part of a name"
+        yield Doubt("equals-position", text)
     if chosen.exclude and not chosen.entries:
-        yield f"{value} without names selects nothing"
+        yield Doubt("nothing-selected", f"{value} without names selects nothing", {"value": value})
 
 
-def _names(
-    variable: str, chosen: Filter, names: Collection[str], others: Collection[str]
-) -> Iterator[str]:
-    kind, looks, wanted = OTHER_KIND[variable]
-    for entry in chosen.entries:
-        name = entry.name
-        taken = [n for n in names if chosen.names(entry, n)]
-        longer = [n for n in taken if n != name]
-        if name in names and longer:
-            yield f"{name} is a prefix and takes {', '.join(longer)} as well: = takes whole names"
-        if taken:
-            continue
-        if any(other.startswith(name) for other in others):
-            yield f"{name} is {kind}, {variable} names {wanted}"
-        elif begun := [n for n in names if n.startswith(name)]:
-            yield f"{name} is only the beginning of {begun[0]}: = takes whole names"
-        elif same := [n for n in names if chosen.names(Entry(name.lower()), n.lower())]:
-            yield f"{name} differs by case from {same[0]}"
-        elif looks.match(name):
-            yield f"{name} matches nothing here, it looks like {kind}: {variable} names {wanted}"
-        else:
-            yield f"{name} matches nothing here"
+def _prefix(name: str, longer: Sequence[str]) -> Doubt:
+    text = f"{name} is a prefix and also selects {', '.join(longer)}; = matches whole names only"
+    return Doubt("prefix-takes-more", text, {"name": name, "also": longer})
 
 
-def _beyond(chosen: Filter) -> Iterator[str]:
+def _unmatched(
+    variable: str, name: str, chosen: Filter, names: Collection[str], others: Collection[str]
+) -> Doubt:
+    """The doubt about an entry that selects nothing."""
+    kind, looks, selects = OTHER_KIND[variable]
+    data = {"name": name}
+    if any(other.startswith(name) for other in others):
+        return Doubt("other-kind", f"{name} is {kind}; {variable} selects {selects}", data)
+    if whole := next((n for n in names if n.startswith(name)), None):
+        text = f"{name} is only the beginning of {whole}, and = requires whole names"
+        return Doubt("partial-name", text, {**data, "whole": whole})
+    lower = Entry(name.lower())
+    if same := next((n for n in names if chosen.matches_name(lower, n.lower())), None):
+        return Doubt("case", f"{name} differs from {same} in case", {**data, "like": same})
+    if looks.match(name):
+        text = f"{name} matches nothing and looks like {kind}; {variable} selects {selects}"
+        return Doubt("other-kind", text, data)
+    return Doubt("no-match", f"{name} matches nothing", data)
+
+
+def _beyond(chosen: Filter) -> Iterator[Doubt]:
     if chosen.beyond:
-        unread = ", ".join(e.name for e in chosen.beyond)
-        yield f"only the first {len(chosen.entries)} entries are read: {unread} are not"
+        limit, ignored = len(chosen.entries), [e.name for e in chosen.beyond]
+        text = f"NCCL reads only the first {limit} entries and ignores {', '.join(ignored)}"
+        yield Doubt("beyond-limit", text, {"limit": limit, "ignored": ignored})

@@ -1,4 +1,4 @@
-"""NCCL's versions, as far as they change what it selects."""
+"""The versions of NCCL that changed what it selects."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ def parse_version(text: str) -> Version:
     parts = text.split(".")
     if len(parts) not in (2, 3) or not all(p.isascii() and p.isdigit() for p in parts):
         raise UsageError(
-            f"wanted an NCCL version such as 2.28.9, found {text!r}",
-            hint="NCCL's log names it (NCCL version 2.28.9+cuda13.0: without what follows the +),"
-            " and so does pip list (nvidia-nccl-cu13)",
+            f"expected an NCCL version such as 2.28.9, got {text!r}",
+            hint="see NCCL's log (`NCCL version 2.28.9+cuda13.0`: without the + and what follows)"
+            " or `pip list` (nvidia-nccl-cu13)",
+            code="nccl-version",
+            data={"value": text},
         )
     return tuple(int(p) for p in parts)

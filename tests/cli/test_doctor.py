@@ -133,9 +133,11 @@ def test_the_json_of_a_log_has_exactly_these_keys() -> None:
     assert set(alone["ranks"][0]["evidence"][0]) == {"file", "line", "text"}
     for found in alone["findings"]:
         assert set(found) == {
-            "severity",
             "cause",
+            "code",
+            "severity",
             "summary",
+            "data",
             "ranks",
             "evidence",
             "candidates",

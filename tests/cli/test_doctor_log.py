@@ -52,6 +52,7 @@ def test_json_and_exit_code_of_the_real_logs(
     assert set(document["ranks"][0]) == {
         "host", "pid", "rank", "nccl", "transport", "devices", "cause", "evidence",
     }  # fmt: skip
+    assert [finding["code"] for finding in document["findings"]] == [cause] * bool(cause)
     for finding in document["findings"]:
         assert finding["evidence"][0]["file"].endswith(".log")
         assert finding["fix"]["text"]
@@ -108,10 +109,10 @@ def test_what_is_wrong_beside_a_working_network_is_in_the_first_line(tmp_path: P
 
 
 def test_a_rank_whose_log_tells_no_cause_asks_for_the_others() -> None:
-    done = sparkctl("doctor", "--log", str(REAL / "ifname-missing.rank1.log"))
+    done = sparkctl("doctor", "--log", str(REAL / "ifname-missing.rank1.log"), "--json")
     assert done.returncode == 3
-    assert "a rank waited for another to open NCCL" in done.stdout
-    assert "fix: give the logs of all ranks" in done.stdout
+    (found,) = json.loads(done.stdout)["findings"]
+    assert (found["cause"], found["code"]) == ("unknown", "root-lost")
 
 
 def test_a_log_of_vllm_alone_tells_its_failure(tmp_path: Path) -> None:

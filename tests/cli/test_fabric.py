@@ -29,12 +29,24 @@ def test_match_answers_what_is_selected_and_why() -> None:
         "value": "rocep1s0f0",
         "selected": ["rocep1s0f0"],
         "devices": [
-            {"name": "rocep1s0f0", "selected": True, "reason": "its name is rocep1s0f0"},
-            {"name": "x", "selected": False,
-             "reason": "port 2 is DOWN, not ACTIVE, which NCCL skips without a word"},
+            {
+                "name": "rocep1s0f0",
+                "selected": True,
+                "code": "selected",
+                "reason": "its name is rocep1s0f0",
+                "data": {"entry": "rocep1s0f0"},
+            },
+            {
+                "name": "x",
+                "selected": False,
+                "code": "not-active",
+                "reason": "port 2 is DOWN, not ACTIVE; NCCL silently skips it",
+                "data": {"port": 2, "state": "DOWN"},
+            },
         ],
         "warnings": [],
-    }  # fmt: skip
+        "doubts": [],
+    }
     ports = ("--hca", "a:", "--device", "a")
     assert match(*ports)["selected"] == ["a"]
     assert match(*ports, "--nccl-version", "2.30.4")["selected"] == []
@@ -48,8 +60,9 @@ def test_match_takes_the_port_and_its_state_as_sysfs_names_them() -> None:
     found = match("--hca", "a:2", "--device", "a:1", "--device", "a:2", "--device", "a:2:INIT",
                   "--device", "a:ACTIVE", "--device", "a:2:up")  # fmt: skip
     assert [d["selected"] for d in found["devices"]] == [False, True, False, False, True]
-    assert "its port is not 2 but 1" in found["devices"][0]["reason"]
-    assert "INIT, not ACTIVE" in found["devices"][2]["reason"]
+    assert (found["devices"][0]["code"], found["devices"][0]["data"]["port"]) == ("wrong-port", 1)
+    assert found["devices"][2]["code"] == "not-active"
+    assert found["devices"][2]["data"] == {"port": 2, "state": "INIT"}
 
 
 def test_match_warns_of_a_netdevs_name_and_needs_no_inventory(tmp_path: Path) -> None:
@@ -58,7 +71,8 @@ def test_match_warns_of_a_netdevs_name_and_needs_no_inventory(tmp_path: Path) ->
     assert done.returncode == 0
     found = json.loads(done.stdout)
     assert found["selected"] == []
-    assert "it looks like a network interface" in found["warnings"][0]
+    assert [doubt["code"] for doubt in found["doubts"]] == ["other-kind"]
+    assert found["warnings"] == [found["doubts"][0]["text"]]
 
 
 def test_match_in_words() -> None:
@@ -71,7 +85,7 @@ def test_match_in_words() -> None:
     printed = sparkctl("fabric", "match", *links, "--nccl-version", "2.28.2").stdout
     assert printed.splitlines()[0] == "NCCL_SOCKET_IFNAME is unset (NCCL 2.28.2)"
     assert "selected: enp1s0f0np0, enp1s0f1np1" in printed
-    assert "+ enp1s0f0np0: unset, all but docker, lo; the first: the bootstrap" in printed
+    assert "+ enp1s0f0np0: by default NCCL takes all but docker, lo; the bootstrap" in printed
     printed = sparkctl("fabric", "match", "--ifname", "eth0", "--interface", "enp1").stdout
     assert "selected: nothing: NCCL ends at its start" in printed
 

@@ -69,9 +69,8 @@ def test_match_uses_the_nodes_devices_and_planned_values(cluster: Cluster) -> No
     assert found["value"] == "rocep1s0f0,roceP2p1s0f0"
     assert sorted(found["selected"]) == ["roceP2p1s0f0", "rocep1s0f0"]
     assert found["warnings"] == []
-    reasons = {d["name"]: d["reason"] for d in found["devices"] if not d["selected"]}
-    assert set(reasons) == {"rocep1s0f1", "roceP2p1s0f1"}
-    assert all("DOWN, not ACTIVE" in reason for reason in reasons.values())
+    skipped = {d["name"]: d["code"] for d in found["devices"] if not d["selected"]}
+    assert skipped == {"rocep1s0f1": "not-active", "roceP2p1s0f1": "not-active"}
     text = cluster.run("fabric", "match", "--node", "spark-1").stdout
     assert "NCCL_IB_HCA = rocep1s0f0,roceP2p1s0f0" in text
     assert "NCCL_SOCKET_IFNAME = enp1s0f0np0" in text
@@ -81,8 +80,8 @@ def test_match_uses_the_nodes_devices_and_planned_values(cluster: Cluster) -> No
 def test_match_tries_a_value_on_the_nodes_devices(cluster: Cluster) -> None:
     netdev = document(cluster, "match", "--node", "spark-2", "--hca", "enp1s0f0np0")
     assert netdev["selected"] == []
-    assert netdev["warnings"] == [
-        "enp1s0f0np0 is a network interface, NCCL_IB_HCA names RDMA devices"
+    assert [(d["code"], d["data"]) for d in netdev["doubts"]] == [
+        ("other-kind", {"name": "enp1s0f0np0"})
     ]
     links = document(cluster, "match", "--node", "spark-2", "--ifname", "enP")
     assert links["selected"] == ["enP7s7", "enP2p1s0f0np0"]

@@ -26,11 +26,11 @@ from tests.lab.examine import examine
 from tests.lab.streams import streams
 
 if TYPE_CHECKING:
-    from sparkctl.doctor.looks import Generation
-    from sparkctl.doctor.snapshot import View
     from collections.abc import Iterator
     from pathlib import Path
 
+    from sparkctl.doctor.looks import Generation
+    from sparkctl.doctor.snapshot import View
     from sparkctl.lab.lab import Lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.serving]

@@ -85,129 +85,102 @@ def real(name: str) -> Files:
 
 
 HEALTHY = pair("NET/Plugin: Could not find: libnccl-net.so", USING, *ON_IB, *VIA_IB, CONNECTED)
-# Name: files, the transport and the cause over all.
-CASES: dict[str, tuple[Files, str, str | None]] = {
-    # as they were recorded
+# The files, then the transport and the cause of the whole log.
+Case = tuple[Files, str, str | None]
+
+
+def rdma(*messages: str | Warn, version: str = "2.28.9") -> Case:
+    """Ranks that run over RDMA."""
+    return pair(*messages, version=version), "rdma", None
+
+
+def socket(cause: str, *before: str | Warn, version: str = "2.28.9") -> Case:
+    """Ranks that run over TCP, for what they print before."""
+    return pair(*before, *ON_SOCKET, *VIA_SOCKET, version=version), "socket", cause
+
+
+def failed(cause: str, *after: str | Warn, version: str = "2.28.9") -> Case:
+    """Ranks that open RDMA, and fail by what they print after."""
+    return pair(USING, *ON_IB, *after, version=version), "failed", cause
+
+
+def modified(error: str, index: int, *gids: str) -> Warn:
+    """The warning on a queue pair that could not be modified."""
+    return Warn(MODIFY.format(error, index, *gids))
+
+
+AS_RECORDED: dict[str, Case] = {
     "real p2p": (real("p2p"), "local", None),
     "real socket-fallback": (real("socket-fallback"), "socket", "no-device"),
     "real ib-hca-missing": (real("ib-hca-missing"), "socket", "hca-filter-no-match"),
     "real ib-disabled": (real("ib-disabled"), "socket", "ib-disabled"),
     "real net-ib-forced": (real("net-ib-forced"), "failed", "net-ib-unavailable"),
     "real ifname-missing": (real("ifname-missing"), "failed", "ifname-no-match"),
-    # RDMA
+}
+TIMED_OUT = MODIFY.format("110 Connection timed out", 3, V4, V4)
+OVER_RDMA: dict[str, Case] = {
     "healthy": (HEALTHY, "rdma", None),
-    "healthy 2.8": (
-        pair(
-            USING.replace(" [RO]", ""),
-            "Using network IB",
-            "Channel 00 : 1[f000] -> 0[f000] [receive] via NET/IB/0",
-            "Channel 01 : 0[f000] -> 1[f000] [send] via NET/IB/1",
-            version="2.8.4",
-        ),
-        "rdma",
-        None,
+    "healthy 2.8": rdma(
+        USING.replace(" [RO]", ""),
+        "Using network IB",
+        "Channel 00 : 1[f000] -> 0[f000] [receive] via NET/IB/0",
+        "Channel 01 : 0[f000] -> 1[f000] [send] via NET/IB/1",
+        version="2.8.4",
     ),
-    "IBext_v8": (
-        pair(
-            "P2P plugin IBext_v8",
-            USING,
-            "Using network IBext_v8",
-            "Channel 00/0 : 1[0] -> 2[0] [send] via NET/IBext_v8/0/GDRDMA",
-            "Channel 01/0 : 1[0] -> 2[0] [send] via NET/IBext_v8/1/GDRDMA",
-            version="2.19.4",
-        ),
-        "rdma",
-        None,
+    "IBext_v8": rdma(
+        "P2P plugin IBext_v8",
+        USING,
+        "Using network IBext_v8",
+        "Channel 00/0 : 1[0] -> 2[0] [send] via NET/IBext_v8/0/GDRDMA",
+        "Channel 01/0 : 1[0] -> 2[0] [send] via NET/IBext_v8/1/GDRDMA",
+        version="2.19.4",
     ),
-    "NCCL RDMA Plugin v10": (
-        pair(
-            USING,
-            "Assigned NET plugin NCCL RDMA Plugin v10 to comm",
-            "Using network NCCL RDMA Plugin v10",
-            "Channel 00/0 : 1[0] -> 0[0] [receive] via NET/NCCL RDMA Plugin v10/0",
-            "Channel 01/0 : 1[0] -> 0[0] [receive] via NET/NCCL RDMA Plugin v10/1(2)/GDRDMA",
-        ),
-        "rdma",
-        None,
+    "NCCL RDMA Plugin v10": rdma(
+        USING,
+        "Assigned NET plugin NCCL RDMA Plugin v10 to comm",
+        "Using network NCCL RDMA Plugin v10",
+        "Channel 00/0 : 1[0] -> 0[0] [receive] via NET/NCCL RDMA Plugin v10/0",
+        "Channel 01/0 : 1[0] -> 0[0] [receive] via NET/NCCL RDMA Plugin v10/1(2)/GDRDMA",
     ),
-    "benign GDR and PXN": (
-        pair(
-            "NET/Plugin: Could not find: libnccl-net.so. Using internal network plugin.",
-            USING,
-            "NET/IB : GPU Direct RDMA Disabled for HCA 0 'rocep1s0f0'",
-            *ON_IB,
-            *VIA_IB,
-            CONNECTED,
-        ),
-        "rdma",
-        None,
+    "benign GDR and PXN": rdma(
+        "NET/Plugin: Could not find: libnccl-net.so. Using internal network plugin.",
+        USING,
+        "NET/IB : GPU Direct RDMA Disabled for HCA 0 'rocep1s0f0'",
+        *ON_IB,
+        *VIA_IB,
+        CONNECTED,
     ),
-    "a retry that went well": (
-        pair(
-            USING,
-            *ON_IB,
-            *VIA_IB,
-            MODIFY.format("110 Connection timed out", 3, V4, V4) + ", retrying 1/35 after 100 msec",
-            CONNECTED,
-        ),
-        "rdma",
-        None,
+    "a retry that went well": rdma(
+        USING, *ON_IB, *VIA_IB, f"{TIMED_OUT}, retrying 1/35 after 100 msec", CONNECTED
     ),
-    # Socket
-    "ib-disabled 2.20": (
-        pair(
-            "NCCL_IB_DISABLE set by environment to 1.", *ON_SOCKET, *VIA_SOCKET, version="2.20.5"
-        ),
-        "socket",
-        "ib-disabled",
+}
+OPEN_FAILED = Warn("Call to ibv_open_device failed", "misc/ibvwrap.cc:112")
+UNABLE = Warn("NET/IB : Unable to open device rocep1s0f0")
+INITIALIZED = "Initialized NET plugin Socket"
+OVER_SOCKET: dict[str, Case] = {
+    "ib-disabled 2.20": socket(
+        "ib-disabled", "NCCL_IB_DISABLE set by environment to 1.", version="2.20.5"
     ),
-    "net-forced-socket 2.28.3": (
-        pair(USING, "Initialized NET plugin Socket", *ON_SOCKET, *VIA_SOCKET, version="2.28.3"),
-        "socket",
-        "net-forced-socket",
+    "net-forced-socket 2.28.3": socket("net-forced-socket", USING, INITIALIZED, version="2.28.3"),
+    "net-forced-socket 2.28.9": socket("net-forced-socket", INITIALIZED),
+    "hca-filter-no-match": socket(
+        "hca-filter-no-match", "NCCL_IB_HCA set to enp1s0f0np0", NO_DEVICE, USING_NONE
     ),
-    "net-forced-socket 2.28.9": (
-        pair("Initialized NET plugin Socket", *ON_SOCKET, *VIA_SOCKET),
-        "socket",
-        "net-forced-socket",
-    ),
-    "hca-filter-no-match": (
-        pair("NCCL_IB_HCA set to enp1s0f0np0", NO_DEVICE, USING_NONE, *ON_SOCKET, *VIA_SOCKET),
-        "socket",
-        "hca-filter-no-match",
-    ),
-    "no-device before 2.24": (
-        pair(NO_DEVICE, *ON_SOCKET, *VIA_SOCKET, version="2.21.5"),
-        "socket",
-        "no-device",
-    ),
-    "libibverbs-missing": (
-        pair("Failed to open libibverbs.so[.1]", *ON_SOCKET, *VIA_SOCKET),
-        "socket",
+    "no-device before 2.24": socket("no-device", NO_DEVICE, version="2.21.5"),
+    "libibverbs-missing": socket("libibverbs-missing", "Failed to open libibverbs.so[.1]"),
+    "libibverbs-missing 2.30": socket(
         "libibverbs-missing",
+        "Count not open libibverbs.so",
+        NO_DEVICE,
+        USING_NONE,
+        version="2.30.3",
     ),
-    "libibverbs-missing 2.30": (
-        pair(
-            "Count not open libibverbs.so", NO_DEVICE, USING_NONE, *ON_SOCKET, *VIA_SOCKET,
-            version="2.30.3",
-        ),
-        "socket",
-        "libibverbs-missing",
-    ),
-    "device-open-denied": (
-        pair(
-            Warn("Call to ibv_open_device failed", "misc/ibvwrap.cc:112"),
-            Warn("NET/IB : Unable to open device rocep1s0f0"),
-            NO_DEVICE,
-            USING_NONE,
-            *ON_SOCKET,
-            *VIA_SOCKET,
-        ),
-        "socket",
-        "device-open-denied",
-    ),
-    "socket and no reason": (pair(*ON_SOCKET, *VIA_SOCKET, version="2.18.3"), "socket", "unknown"),
-    # broken
+    "device-open-denied": socket("device-open-denied", OPEN_FAILED, UNABLE, NO_DEVICE, USING_NONE),
+    "socket and no reason": socket("unknown", version="2.18.3"),
+}
+COMPLETION = "NET/IB: Got completion from peer 192.168.100.12<40554> with"
+NO_MEMORY = "Call to ibv_reg_mr_iova2 failed with error Cannot allocate memory"
+FAILURES: dict[str, Case] = {
     "net-ib-unavailable 2.26": (
         pair(NO_DEVICE, Warn("Error: network IB not found.", "net.cc:500"), version="2.26.2"),
         "failed",
@@ -222,146 +195,86 @@ CASES: dict[str, tuple[Files, str, str | None]] = {
         "failed",
         "ifname-no-match",
     ),
-    "gid-family-mismatch": (
-        pair(USING, *ON_IB, *VIA_IB, Warn(MODIFY.format("22 Invalid argument", 1, LINK_LOCAL, V4))),
-        "failed",
-        "gid-family-mismatch",
+    "gid-family-mismatch": failed(
+        "gid-family-mismatch", *VIA_IB, modified("22 Invalid argument", 1, LINK_LOCAL, V4)
     ),
-    "gid-family-mismatch 2.19": (
-        pair(
-            USING, *ON_IB, Warn("Call to ibv_modify_qp failed with error Invalid argument"),
-            version="2.19.3",
-        ),
-        "failed",
+    "gid-family-mismatch 2.19": failed(
         "gid-family-mismatch",
+        Warn("Call to ibv_modify_qp failed with error Invalid argument"),
+        version="2.19.3",
     ),
     "gid-empty-slot": (
         pair(
             "NCCL_IB_GID_INDEX set by environment to 7.",
             USING,
             *ON_IB,
-            Warn(MODIFY.format("61 No data available", 7, "::", V4)),
+            modified("61 No data available", 7, "::", V4),
         ),
         "failed",
         "gid-empty-slot",
     ),
-    "no-route": (
-        pair(USING, *ON_IB, Warn(MODIFY.format("101 Network is unreachable", 3, V4, V4))),
-        "failed",
-        "no-route",
+    "no-route": failed("no-route", modified("101 Network is unreachable", 3, V4, V4)),
+    "peer-timeout": failed("peer-timeout", Warn(TIMED_OUT)),
+    "peer-timeout, still retrying": failed(
+        "peer-timeout", f"{TIMED_OUT}, retrying 7/35 after 700 msec"
     ),
-    "peer-timeout": (
-        pair(USING, *ON_IB, Warn(MODIFY.format("110 Connection timed out", 3, V4, V4))),
-        "failed",
-        "peer-timeout",
-    ),
-    "peer-timeout, still retrying": (
-        pair(
-            USING,
-            *ON_IB,
-            MODIFY.format("110 Connection timed out", 3, V4, V4) + ", retrying 7/35 after 700 msec",
-        ),
-        "failed",
-        "peer-timeout",
-    ),
-    "retry-exceeded": (
-        pair(
-            USING,
-            *ON_IB,
-            *VIA_IB,
-            CONNECTED,
-            Warn(
-                "NET/IB: Got completion from peer 192.168.100.12<40554> with status=12 opcode=129"
-                " len=524288 vendor err 129 (Recv) localGid ::ffff:192.168.100.11 hca rocep1s0f0"
-            ),
-        ),
-        "failed",
+    "retry-exceeded": failed(
         "retry-exceeded",
-    ),
-    "retry-exceeded 2.30": (
-        pair(
-            USING,
-            *ON_IB,
-            Warn(
-                "NET/IB: Got completion from peer 192.168.100.12<40554> with"
-                " status=IBV_WC_RETRY_EXC_ERR(12) opcode=IBV_WC_RDMA_WRITE(1) vendor_err=129"
-            ),
-            version="2.30.7",
+        *VIA_IB,
+        CONNECTED,
+        Warn(
+            f"{COMPLETION} status=12 opcode=129 len=524288 vendor err 129 (Recv) localGid"
+            " ::ffff:192.168.100.11 hca rocep1s0f0"
         ),
-        "failed",
+    ),
+    "retry-exceeded 2.30": failed(
         "retry-exceeded",
-    ),
-    "retry-exceeded 2.18": (
-        pair(
-            USING,
-            *ON_IB,
-            Warn("NET/IB : Got completion from peer 1.2.3.4<5> with error 12, opcode 0, len 0"),
-            version="2.18.3",
+        Warn(
+            f"{COMPLETION} status=IBV_WC_RETRY_EXC_ERR(12) opcode=IBV_WC_RDMA_WRITE(1)"
+            " vendor_err=129"
         ),
-        "failed",
+        version="2.30.7",
+    ),
+    "retry-exceeded 2.18": failed(
         "retry-exceeded",
+        Warn("NET/IB : Got completion from peer 1.2.3.4<5> with error 12, opcode 0, len 0"),
+        version="2.18.3",
     ),
-    "memory-registration": (
-        pair(
-            USING,
-            *ON_IB,
-            Warn(
-                "Call to ibv_reg_mr_iova2 failed with error Cannot allocate memory",
-                "misc/ibvwrap.cc:189",
-            ),
-        ),
-        "failed",
-        "memory-registration",
+    "memory-registration": failed("memory-registration", Warn(NO_MEMORY, "misc/ibvwrap.cc:189")),
+    "memory-registration, ibv_create_qp": failed(
+        "memory-registration", Warn("Call to ibv_create_qp failed"), version="2.20.5"
     ),
-    "memory-registration, ibv_create_qp": (
-        pair(USING, *ON_IB, Warn("Call to ibv_create_qp failed"), version="2.20.5"),
-        "failed",
-        "memory-registration",
+    "mixed-transports, as a warning": failed(
+        "mixed-transports", Warn("socketFinalizeAccept: wrong type 3 != 4", "misc/socket.cc:446")
     ),
-    "mixed-transports, told": (
-        pair(USING, *ON_IB, Warn("socketFinalizeAccept: wrong type 3 != 4", "misc/socket.cc:446")),
-        "failed",
+    "mixed-transports, as INFO": failed(
         "mixed-transports",
+        "socketFinalizeAccept from 192.168.100.12<40000>: wrong type 3 != 4",
+        version="2.30.7",
     ),
-    "mixed-transports, told as INFO": (
-        pair(
-            USING, *ON_IB, "socketFinalizeAccept from 192.168.100.12<40000>: wrong type 3 != 4",
-            version="2.30.7",
-        ),
-        "failed",
-        "mixed-transports",
-    ),
-    "mixed-transports, seen": (
-        {
-            "a.log": process(USING, *ON_IB, *VIA_IB, rank=0),
-            "b.log": process(NO_DEVICE, USING_NONE, *ON_SOCKET, *VIA_SOCKET, rank=1),
-        },
+    "mixed-transports, by the ranks": (
+        {"a.log": process(*IB, rank=0), "b.log": process(*SOCKET, rank=1)},
         "socket",
         "mixed-transports",
     ),
+    "failed and no known cause": failed(
+        "unknown", Warn("Cuda failure 'out of memory'", "include/alloc.h:222"), "init.cc:421 -> 1"
+    ),
+}
+TWO_OPENED = "NET/IB : Using [0]mlx5_0:1/RoCE [1]mlx5_2:1/RoCE [RO]; OOB e:1.2.3.4<0>"
+ONE_OPENED = "NET/IB : Using [0]mlx5_0:1/RoCE [RO]; OOB e:1.2.3.4<0>"
+ONE_NAMED = "NET/IB : Using [0]rocep1s0f1:1/RoCE [RO]; OOB enp1s0f1np1:1.2.3.4<0>"
+DEGRADED: dict[str, Case] = {
     "one-half-only, by the channels": (
         pair(USING, *ON_IB, VIA_IB[0], VIA_IB[2], CONNECTED),
         "rdma",
         "one-half-only",
     ),
-    "one-half-only, by the name": (
-        pair(
-            "NET/IB : Using [0]rocep1s0f1:1/RoCE [RO]; OOB enp1s0f1np1:1.2.3.4<0>",
-            *ON_IB,
-            VIA_IB[0],
-        ),
-        "rdma",
-        "one-half-only",
-    ),
+    "one-half-only, by the name": (pair(ONE_NAMED, *ON_IB, VIA_IB[0]), "rdma", "one-half-only"),
     "one-half-only, by the peer": (
         {
-            "a.log": process(
-                "NET/IB : Using [0]mlx5_0:1/RoCE [1]mlx5_2:1/RoCE [RO]; OOB e:1.2.3.4<0>",
-                *ON_IB, *VIA_IB, rank=0,
-            ),
-            "b.log": process(
-                "NET/IB : Using [0]mlx5_0:1/RoCE [RO]; OOB e:1.2.3.5<0>", *ON_IB, VIA_IB[0], rank=1
-            ),
+            "a.log": process(TWO_OPENED, *ON_IB, *VIA_IB, rank=0),
+            "b.log": process(ONE_OPENED, *ON_IB, VIA_IB[0], rank=1),
         },
         "rdma",
         "one-half-only",
@@ -375,7 +288,7 @@ CASES: dict[str, tuple[Files, str, str | None]] = {
         "unknown",
         "plugin-only",
     ),
-    "plugin-only, demanded and not there": (
+    "plugin-only, required and missing": (
         pair(
             "NCCL_NET_PLUGIN set by environment to libmesh.so",
             "NET/Plugin: Could not find: libmesh.so",
@@ -384,15 +297,6 @@ CASES: dict[str, tuple[Files, str, str | None]] = {
         "failed",
         "plugin-only",
     ),
-    "failed and no known cause": (
-        pair(
-            USING,
-            *ON_IB,
-            Warn("Cuda failure 'out of memory'", "include/alloc.h:222"),
-            "init.cc:421 -> 1",
-        ),
-        "failed",
-        "unknown",
-    ),
-    "nothing said of a network": (pair("cudaDriverVersion 13000"), "unknown", "unknown"),
-}  # fmt: skip
+    "no line of a network": (pair("cudaDriverVersion 13000"), "unknown", "unknown"),
+}
+CASES = {**AS_RECORDED, **OVER_RDMA, **OVER_SOCKET, **FAILURES, **DEGRADED}

@@ -182,11 +182,7 @@ def c_nccl_find_interfaces(
     remote: str | None = None,
 ) -> list[str]:
     """`remote` is the address in NCCL_COMM_ID."""
-    sock_family = AF_ANY
-    if family == "AF_INET":
-        sock_family = AF_INET
-    elif family == "AF_INET6":
-        sock_family = AF_INET6
+    sock_family = {"AF_INET": AF_INET, "AF_INET6": AF_INET6}.get(family or "", AF_ANY)
     if env is not None and len(env) > 1:
         return c_find_interfaces(env, addresses, sock_family, version)
     found = c_find_interfaces("ib", addresses, sock_family, version)

@@ -44,9 +44,8 @@ def test_a_pair_on_one_cable() -> None:
 def test_crossed_halves_face_each_other_and_are_joined_wrongly() -> None:
     found = wiring(a=node(1, 1, 2), b=node(2, 2, 1))
     assert astray(found, "a", "b") == []
-    assert [(x.hca, y.hca) for x, y in found.crossed("a", "b")] == [
-        ("hca0", "hca0"), ("hca1", "hca1"),
-    ]  # fmt: skip
+    crossed = [(x.hca, y.hca) for x, y in found.crossed("a", "b")]
+    assert crossed == [("hca0", "hca0"), ("hca1", "hca1")]
 
 
 def test_in_a_ring_each_half_has_one_neighbour() -> None:

@@ -188,7 +188,7 @@ NCCL_CASES = [
     "peer-timeout",
     "retry-exceeded 2.30",
     "memory-registration, ibv_create_qp",
-    "mixed-transports, told",
+    "mixed-transports, as a warning",
 ]
 
 

@@ -328,7 +328,7 @@ def test_the_same_address_on_two_nodes() -> None:
     net["ipv4"] = view.facts("spark-1")["net"]["enp1s0f0np0"]["ipv4"]
     found = [f for f in examined(view, "fabric.pairing") if f.severity.value == "FAIL"]
     assert [(f.node, f.summary) for f in found] == [
-        (TWO, "its address 192.168.100.11 is also spark-1's: copied with its network settings?")
+        (TWO, "duplicate address 192.168.100.11, also assigned on spark-1")
     ]
 
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from sparkctl.fabric.grammar import parse
 from sparkctl.fabric.hca import Device, select_hcas
+
+if TYPE_CHECKING:
+    from sparkctl.errors import Data
 
 FOUR = ["rocep1s0f0", "rocep1s0f1", "roceP2p1s0f0", "roceP2p1s0f1"]
 OLD, RAIL = (2, 30, 4), (2, 30, 7)
@@ -17,7 +22,7 @@ def hcas(value: str | None, names: list[str] = FOUR, version: tuple[int, ...] = 
 
 @pytest.mark.parametrize("version", [OLD, RAIL])
 @pytest.mark.parametrize(
-    ("value", "wanted"),
+    ("value", "selected"),
     [
         *((nothing, FOUR) for nothing in (None, "", ",", "=")),
         ("rocep", FOUR[:2]),
@@ -63,8 +68,8 @@ def hcas(value: str | None, names: list[str] = FOUR, version: tuple[int, ...] = 
         (":1", FOUR),
     ],
 )
-def test_a_value_selects(value: str | None, wanted: list[str], version: tuple[int, ...]) -> None:
-    assert hcas(value, version=version) == wanted
+def test_a_value_selects(value: str | None, selected: list[str], version: tuple[int, ...]) -> None:
+    assert hcas(value, version=version) == selected
 
 
 @pytest.mark.parametrize(
@@ -99,38 +104,43 @@ def test_the_order_of_the_value_is_irrelevant() -> None:
 def test_a_port_that_is_not_active_is_never_taken(value: str | None, state: str) -> None:
     found = select_hcas(value, [Device("rocep1s0f0", 1, state)])
     assert found.selected == []
-    assert f"{state}, not ACTIVE" in found.devices[0].reason
+    assert found.devices[0].code == "not-active"
+    assert found.devices[0].data == {"port": 1, "state": state}
 
 
 def test_only_the_first_entries_count() -> None:
     value = ",".join(f"x{n}" for n in range(32)) + ",rocep1"
     found = select_hcas(value, [Device("rocep1s0f0")])
     assert found.selected == []
-    assert "beyond the first 32" in found.devices[0].reason
-    assert "only the first 32 entries are read: rocep1 are not" in found.warnings
+    assert (found.devices[0].code, found.devices[0].data) == ("beyond-limit", {"limit": 32})
+    doubt = next(d for d in found.doubts if d.code == "beyond-limit")
+    assert doubt.data == {"limit": 32, "ignored": ["rocep1"]}
     assert hcas("^" + ",".join(f"x{n}" for n in range(31)) + ",rocep1") == FOUR[2:]
     assert len(parse(",".join("abc"), 2).entries) == 2
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "code", "data"),
     [
-        ("rocep1s0f0:2", "its port is not 2 but 1"),
-        ("ROCEP1S0F0", "by case"),
-        ('"rocep1s0f0"', "is one name for NCCL, with its space, quote"),
-        ("roceP2p1s0f0;rocep1s0f0", "is one name for NCCL"),
-        ("=rocep1", "only its beginning"),
-        ("=ROCEP1S0F0", "by case"),
-        ("^mlx5", "nothing excludes it"),
-        ("", "no name is given"),
-        ("mlx5_0", "no entry matches"),
-        ("^rocep", "excluded by ^: its name begins with rocep"),
-        ("^=rocep1s0f0", "excluded by ^: its name is rocep1s0f0"),
-        *((v, "excludes everything") for v in ("^", "^=", "^,")),
+        ("rocep1s0f0:2", "wrong-port", {"entry": "rocep1s0f0", "port": 1}),
+        ("ROCEP1S0F0", "case", {"entry": "ROCEP1S0F0"}),
+        ('"rocep1s0f0"', "quoted", {"entry": '"rocep1s0f0"'}),
+        ("roceP2p1s0f0;rocep1s0f0", "quoted", {"entry": "roceP2p1s0f0;rocep1s0f0"}),
+        ("=rocep1", "prefix-only", {"entry": "rocep1"}),
+        ("=ROCEP1S0F0", "case", {"entry": "ROCEP1S0F0"}),
+        ("^mlx5", "selected", {}),
+        ("", "selected", {}),
+        ("rocep", "selected", {"entry": "rocep"}),
+        ("mlx5_0", "no-match", {}),
+        ("mlx5_0,=x,ROCEP", "case", {"entry": "ROCEP"}),
+        ("^rocep", "excluded", {"entry": "rocep"}),
+        ("^=rocep1s0f0", "excluded", {"entry": "rocep1s0f0"}),
+        *((v, "excluded", {}) for v in ("^", "^=", "^,")),
     ],
 )
-def test_the_reason_tells_mistakes_apart(value: str, said: str) -> None:
-    assert said in select_hcas(value, [Device("rocep1s0f0")]).devices[0].reason
+def test_the_code_tells_mistakes_apart(value: str, code: str, data: Data) -> None:
+    (verdict,) = select_hcas(value, [Device("rocep1s0f0")]).devices
+    assert (verdict.code, verdict.data) == (code, data)
 
 
 def test_a_port_of_a_device_that_has_two() -> None:
@@ -149,8 +159,21 @@ def test_the_document() -> None:
         "value": "rocep1s0f0",
         "selected": ["rocep1s0f0"],
         "devices": [
-            {"name": "rocep1s0f0", "selected": True, "reason": "its name is rocep1s0f0"},
-            {"name": "rocep1s0f1", "selected": False, "reason": "no entry matches"},
+            {
+                "name": "rocep1s0f0",
+                "selected": True,
+                "code": "selected",
+                "reason": "its name is rocep1s0f0",
+                "data": {"entry": "rocep1s0f0"},
+            },
+            {
+                "name": "rocep1s0f1",
+                "selected": False,
+                "code": "no-match",
+                "reason": "no entry matches",
+                "data": {},
+            },
         ],
         "warnings": [],
+        "doubts": [],
     }

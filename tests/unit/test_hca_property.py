@@ -15,29 +15,12 @@ from tests.unit.ncclsource import MAX_IB_DEVS, Search, c_nccl_find_interfaces, g
 if TYPE_CHECKING:
     from sparkctl.fabric.version import Version
 
-PARTS = st.sampled_from(
-    ["^", "=", ",", ":", " ", '"', ";", "1", "2", "0", "-1", "4294967297", "9" * 20, "0x1", "\t",
-     "+1", "é", "eth", "ib", "roce", "rocep1s0f0",
-     "roceP2", "mlx5_1", "mlx5_10", "enp1", "enP7s7", "enp1s0f0np0", "lo", "docker0", "p", "s0f0"]
-)  # fmt: skip
+NUMBERS = f"0 1 2 -1 +1 0x1 4294967297 {'9' * 20}"
+HEADS = "eth ib roce rocep1s0f0 roceP2 mlx5_1 mlx5_10 enp1 enP7s7 enp1s0f0np0 lo docker0 p s0f0"
+PARTS = st.sampled_from([*'^=,: ";\té', *NUMBERS.split(), *HEADS.split()])
 SIGNS = st.sampled_from(["", "^", "=", "^="])
-NAMES = st.sampled_from(
-    [
-        "rocep1s0f0",
-        "rocep1s0f1",
-        "roceP2p1s0f0",
-        "mlx5_1",
-        "mlx5_10",
-        "a",
-        "b1",
-        "abc",
-        "enp1",
-        "=a",
-        "^a",
-        " a",
-        '"a"',
-    ]
-)
+DEVICES = 'rocep1s0f0 rocep1s0f1 roceP2p1s0f0 mlx5_1 mlx5_10 a b1 abc enp1 =a ^a "a"'
+NAMES = st.sampled_from([*DEVICES.split(), " a"])
 ENTRIES = st.tuples(NAMES, st.sampled_from(["", ":", ":1", ":2", ":1:0", "::3", ":1:0:2:9"]))
 VALUES = st.one_of(
     st.lists(PARTS, max_size=14).map("".join),
@@ -63,24 +46,17 @@ def test_hcas_as_nccl_selects_them(
     version = (2, 30, 7) if rail else (2, 30, 4)
     found = select_hcas(value, [Device(*port) for port in ports], version)
     search = Search(value or "", MAX_IB_DEVS, rail)
-    wanted = [state == "ACTIVE" and search.takes(name, port) for name, port, state in ports]
-    assert [v.selected for v in found.devices] == wanted
+    expected = [state == "ACTIVE" and search.takes(name, port) for name, port, state in ports]
+    assert [v.selected for v in found.devices] == expected
     assert [v.name for v in found.devices] == [name for name, _, _ in ports]
     assert all(v.reason for v in found.devices)
 
 
-LINKS = st.sampled_from(
-    ["lo", "docker0", "virbr0", "ib0", "enp1s0f0np0", "enp1s0f0np0.100", "enP7s7", "br-1f", "a",
-     "b1", *(f"eth{n}" for n in range(18))]
-)  # fmt: skip
-ADDRESSES = st.lists(
-    st.sampled_from(
-        ["127.0.0.1/8", "10.0.0.5/24", "10.0.1.5/24", "192.168.100.11/24", "::1/128",
-         "fd00:1::2/64", "fe80::1/64"]
-    ),
-    max_size=3,
-    unique=True,
-)  # fmt: skip
+INTERFACES = "lo docker0 virbr0 ib0 enp1s0f0np0 enp1s0f0np0.100 enP7s7 br-1f a b1"
+LINKS = st.sampled_from([*INTERFACES.split(), *(f"eth{n}" for n in range(18))])
+OF_IPV4 = ["127.0.0.1/8", "10.0.0.5/24", "10.0.1.5/24", "192.168.100.11/24"]
+OF_IPV6 = ["::1/128", "fd00:1::2/64", "fe80::1/64"]
+ADDRESSES = st.lists(st.sampled_from(OF_IPV4 + OF_IPV6), max_size=3, unique=True)
 REMOTES = ["10.0.0.9", "192.168.100.12", "172.16.0.1", "fd00:1::9", "fd00:2::9"]
 EVERY = [(f"eth{n}", True, ["10.0.0.5/24"]) for n in range(18)]
 
@@ -112,7 +88,7 @@ def test_interfaces_as_nccl_selects_them(
         family=family,
         comm_id=None if remote is None else f"[{remote}]:1" if ":" in remote else f"{remote}:1",
     )
-    wanted = c_nccl_find_interfaces(value, getifaddrs(known), version, family=family, remote=remote)
-    assert found.selected == wanted
+    names = c_nccl_find_interfaces(value, getifaddrs(known), version, family=family, remote=remote)
+    assert found.selected == names
     assert sorted(v.name for v in found.devices) == sorted(name for name, _, _ in known)
     assert all(v.reason for v in found.devices)

@@ -10,18 +10,18 @@ from sparkctl.fabric.ifname import Interface, select_interfaces
 from sparkctl.fabric.version import NEWEST, Version
 
 if TYPE_CHECKING:
-    from sparkctl.fabric.hca import Selection
+    from sparkctl.fabric.hca import Selection, Verdict
 
 LINKS = ("enP7s7", "enp1s0f0np0", "enp1s0f1np1", "enP2p1s0f0np0", "lo", "docker0", "virbr0")
 UP = [Interface(name) for name in LINKS]
 
 
-def reason(selection: Selection, name: str) -> str:
-    return next(v.reason for v in selection.devices if v.name == name)
+def verdict(selection: Selection, name: str) -> Verdict:
+    return next(v for v in selection.devices if v.name == name)
 
 
 @pytest.mark.parametrize(
-    ("value", "wanted"),
+    ("value", "selected"),
     [
         ("enp1", ["enp1s0f0np0", "enp1s0f1np1"]),
         ("enP", ["enP7s7", "enP2p1s0f0np0"]),
@@ -37,8 +37,8 @@ def reason(selection: Selection, name: str) -> str:
         *((c, ["enP7s7", "enp1s0f0np0", "enp1s0f1np1", "enP2p1s0f0np0"]) for c in "e^=,"),
     ],
 )
-def test_interfaces_are_selected(value: str | None, wanted: list[str]) -> None:
-    assert select_interfaces(value, UP).selected == wanted
+def test_interfaces_are_selected(value: str | None, selected: list[str]) -> None:
+    assert select_interfaces(value, UP).selected == selected
 
 
 def test_a_vlan_is_taken_by_its_parents_name() -> None:
@@ -51,7 +51,7 @@ def test_carrier_counts_from_2_28_3() -> None:
     assert select_interfaces("enp1", links, (2, 28, 2)).selected == ["enp1s0f0np0"]
     found = select_interfaces("enp1", links, (2, 28, 3))
     assert found.selected == []
-    assert "running" in found.devices[0].reason
+    assert found.devices[0].code == "not-running"
 
 
 def test_unset_takes_ib_first_and_docker_and_lo_last() -> None:
@@ -65,8 +65,9 @@ def test_unset_takes_ib_first_and_docker_and_lo_last() -> None:
     assert unset("lowpan0", "eth0") == ["eth0"]
     assert unset() == []
     found = select_interfaces(None, [Interface("lo"), Interface("eth0")])
-    assert reason(found, "eth0") == "unset, all but docker, lo, virbr"
-    assert reason(found, "lo") == "not among those that are taken when unset: eth0"
+    assert verdict(found, "eth0").selected
+    assert verdict(found, "lo").code == "not-default"
+    assert verdict(found, "lo").data == {"selected": ["eth0"]}
 
 
 @pytest.mark.parametrize(
@@ -109,15 +110,17 @@ def test_unset_the_subnet_of_the_comm_id_comes_after_ib() -> None:
     assert unset("192.168.100.12:4711", Interface("ib0")) == ["ib0"]
     for says_nothing in ("172.16.0.1:1", "spark-1:4711", "192.168.100.12", "300.1.1.1:1", ""):
         assert unset(says_nothing) == ["enP7s7", "enp1s0f0np0", "enp1s0f1np1"]
-    told = select_interfaces("enP7s7", links, comm_id="192.168.100.12:4711")
-    assert told.selected == ["enP7s7"]
+    named = select_interfaces("enP7s7", links, comm_id="192.168.100.12:4711")
+    assert named.selected == ["enP7s7"]
 
 
 def test_the_bootstrap_takes_the_first_and_the_sockets_sixteen() -> None:
     found = select_interfaces("eth", [Interface(f"eth{n}") for n in range(20)])
     assert len(found.selected) == 16
-    assert [v.name for v in found.devices if "bootstrap takes it alone" in v.reason] == ["eth0"]
-    assert "beyond the first 16" in found.devices[16].reason
+    assert [v.name for v in found.devices if v.data.get("bootstrap")] == ["eth0"]
+    assert [v.code for v in found.devices[16:]] == ["beyond-limit"] * 4
+    alone = select_interfaces("eth0", [Interface("eth0"), Interface("eth1")])
+    assert not any(v.data.get("bootstrap") for v in alone.devices), "nothing to choose from"
 
 
 def test_ipv4_comes_before_ipv6_whatever_the_kernels_index() -> None:
@@ -137,7 +140,7 @@ IPV6 = Interface("eth2", addresses=("fd00::1/64",))
 
 @pytest.mark.parametrize("value", ["eth,lo", "^x"])
 @pytest.mark.parametrize(
-    ("family", "wanted"),
+    ("family", "selected"),
     [
         (None, ["lo", "eth0", "eth1", "eth2"]),
         ("AF_INET", ["lo", "eth0", "eth1"]),
@@ -146,20 +149,20 @@ IPV6 = Interface("eth2", addresses=("fd00::1/64",))
         ("", ["lo", "eth0", "eth1", "eth2"]),
     ],
 )
-def test_a_forced_family_wants_an_address_of_it(
-    value: str, family: str | None, wanted: list[str]
+def test_a_forced_family_requires_an_address_of_it(
+    value: str, family: str | None, selected: list[str]
 ) -> None:
     found = select_interfaces(value, [LO, DUAL, IPV4, IPV6], family=family)
-    assert found.selected == wanted
+    assert found.selected == selected
 
 
-def test_an_address_that_does_not_count_is_told() -> None:
+def test_the_reason_names_the_address_that_does_not_count() -> None:
     found = select_interfaces("^x", [LO, IPV4], family="AF_INET6")
-    assert reason(found, "eth1") == "it has no address of NCCL_SOCKET_FAMILY=AF_INET6"
-    assert reason(found, "lo").endswith("=AF_INET6; ::1 does not count")
+    assert verdict(found, "eth1").reason == "it has no address of NCCL_SOCKET_FAMILY=AF_INET6"
+    assert verdict(found, "lo").reason.endswith("=AF_INET6; ::1 does not count")
     alone = select_interfaces("lo", [Interface("lo", addresses=("::1/128",))])
-    assert alone.selected == []
-    assert reason(alone, "lo") == "it has no address; ::1 does not count"
+    assert verdict(alone, "lo").code == "no-address"
+    assert verdict(alone, "lo").reason == "it has no address; ::1 does not count"
     # Without known addresses a name is taken to have one of the family.
     assert select_interfaces("eth", [Interface("eth0")], family="AF_INET6").selected == ["eth0"]
 
@@ -168,8 +171,7 @@ def test_an_address_that_does_not_count_is_told() -> None:
 @pytest.mark.parametrize("version", [(2, 28, 2), (2, 28, 3)])
 def test_an_interface_without_an_address_never_counts(value: str | None, version: Version) -> None:
     found = select_interfaces(value, [Interface("enp1s0f0np0", addressed=False)], version)
-    assert found.selected == []
-    assert reason(found, "enp1s0f0np0") == "it has no address"
+    assert verdict(found, "enp1s0f0np0").code == "no-address"
 
 
 def test_only_the_first_16_entries_count() -> None:
@@ -178,4 +180,4 @@ def test_only_the_first_16_entries_count() -> None:
     assert select_interfaces(f"{others},enp1,enP7", links).selected == ["enp1s0f0np0"]
     found = select_interfaces(f"^{others},y,enp1", links)
     assert found.selected == ["enp1s0f0np0", "enP7s7"]
-    assert "only the first 16 entries are read: enp1 are not" in found.warnings
+    assert "beyond-limit" in [doubt.code for doubt in found.doubts]

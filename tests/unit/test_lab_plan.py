@@ -67,7 +67,9 @@ def test_the_inventory_is_one_that_the_other_commands_take(count: int, parallel:
 def test_the_labs_model_is_served_with_the_recipe_of_its_architecture() -> None:
     text = inventory.text(nodes(2), base=Path("/lab"), runtime=Path("/runtime"))
     loaded = parse(text.encode(), "inventory.yaml")
-    found = config_json(*config()["architectures"])
+    architectures = config()["architectures"]
+    assert isinstance(architectures, list)
+    found = config_json(*architectures)
     # The CPU build accepts --kv-cache-dtype without effect, and has no --attention-backend.
     assert shlex.join(vllm_argv(loaded, choose_recipe(loaded.vllm, found), "/root")) == (
         "/runtime/bin/vllm serve /lab/model --host 0.0.0.0 --port 30000"

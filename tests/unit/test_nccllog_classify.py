@@ -1,18 +1,21 @@
-"""Transport and cause from real and synthetic logs: every cause, and every trap of the facts."""
+"""Transport and cause from real and synthetic logs: every cause, and every trap of the log."""
 
 from __future__ import annotations
 
+import json
+import re
 from typing import get_args
 
 import pytest
 
 from sparkctl.fabric.nccllog.advice import ADVICE
 from sparkctl.fabric.nccllog.advice import NO_DEVICE as NO_DEVICE_CANDIDATES
-from sparkctl.fabric.nccllog.hca import impossible
+from sparkctl.fabric.nccllog.hca import mistakes
 from sparkctl.fabric.nccllog.model import Cause, Finding
 from tests.unit.nccllogs import (
     CASES,
     HEALTHY,
+    LINK_LOCAL,
     MODIFY,
     NO_DEVICE,
     ON_IB,
@@ -48,13 +51,26 @@ def test_every_cause_has_a_log_and_an_advice() -> None:
 
 
 @pytest.mark.parametrize("name", list(CASES))
+def test_a_codes_data_and_text_are_in_the_document(name: str) -> None:
+    verdict = read(CASES[name][0])
+    document = json.loads(json.dumps(verdict.document()))
+    assert [(f["code"], f["data"]) for f in document["findings"]] == [
+        (f.code, f.data) for f in verdict.findings
+    ]
+    for finding in document["findings"]:
+        assert re.fullmatch(r"[a-z]+(-[a-z]+)*", finding["code"])
+        assert all(set(line) == {"file", "line", "text"} for line in finding["evidence"])
+
+
+@pytest.mark.parametrize("name", list(CASES))
 def test_evidence_is_what_stands_at_that_line(name: str) -> None:
     files = CASES[name][0]
     verdict = read(files)
-    told = [e for rank in verdict.ranks for e in rank.evidence]
-    told += [e for finding in verdict.findings for e in finding.evidence]
-    for evidence in told:
+    lines = [e for rank in verdict.ranks for e in rank.evidence]
+    lines += [e for finding in verdict.findings for e in finding.evidence]
+    for evidence in lines:
         assert evidence.text in files[evidence.file].splitlines()[evidence.line - 1]
+        assert evidence.text.endswith(evidence.message)
     for finding in verdict.findings:
         assert finding.evidence or finding.cause == "unknown"
         assert finding.fix.text
@@ -83,10 +99,10 @@ def test_half_of_the_bandwidth_is_a_warning(name: str) -> None:
 
 
 def test_what_the_log_does_not_tell_is_unknown_and_not_ok() -> None:
-    assert only_finding("nothing said of a network").severity == "UNKNOWN"
+    assert only_finding("no line of a network").severity == "UNKNOWN"
     nothing = read({"x.log": "no line of its\n"})
     assert (nothing.ranks, nothing.transport, nothing.cause) == ((), "unknown", "unknown")
-    assert [f.severity for f in nothing.findings] == ["UNKNOWN"]
+    assert [(f.severity, f.code) for f in nothing.findings] == [("UNKNOWN", "no-nccl-lines")]
 
 
 def test_who_the_ranks_are() -> None:
@@ -163,21 +179,28 @@ def test_no_device_leaves_four_causes_open() -> None:
 def test_a_filter_that_can_match_nothing_leaves_none_open() -> None:
     finding = only_finding("hca-filter-no-match")
     assert finding.candidates == ()
-    assert "enp1s0f0np0 is an interface" in finding.summary
+    assert finding.data == {"NCCL_IB_HCA": ["enp1s0f0np0"], "mistakes": ["other-kind"]}
 
 
 @pytest.mark.parametrize(
-    "value", ["enp1s0f0np0,enP2p1s0f0np0", "eth0", ' rocep1s0f0,"roceP2p1s0f0"', "a;b", "a:2", "^"]
+    ("value", "codes"),
+    [
+        ("enp1s0f0np0,enP2p1s0f0np0", ["other-kind", "other-kind"]),
+        ("eth0", ["other-kind"]),
+        (' rocep1s0f0,"roceP2p1s0f0"', ["quoted", "quoted"]),
+        ("a;b,a:2", ["quoted", "wrong-port"]),
+        ("^", ["nothing-selected"]),
+    ],
 )
-def test_filters_that_select_nothing(value: str) -> None:
-    assert impossible(value)
+def test_filters_that_select_nothing(value: str, codes: list[str]) -> None:
+    assert [doubt.code for doubt in mistakes(value)] == codes
 
 
 @pytest.mark.parametrize(
     "value", ["rocep1s0f0", "mlx5", "=mlx5_0:1", "rocep1s0f0, roceP2p1s0f0", "^mlx5_9", "a:1:0:0"]
 )
 def test_filters_that_may_select_something(value: str) -> None:
-    assert impossible(value) == ""
+    assert mistakes(value) == []
 
 
 def on_socket_with(value: str, version: str = "2.28.9") -> Finding:
@@ -203,29 +226,29 @@ def test_a_filter_that_leaves_something_out_is_one(value: str) -> None:
 
 
 def test_an_empty_port_is_port_0_until_the_grammar_changed() -> None:
-    assert "no port 0" in on_socket_with("rocep1s0f0:", "2.28.9").summary
+    assert on_socket_with("rocep1s0f0:", "2.28.9").data["mistakes"] == ["wrong-port"]
     assert on_socket_with("rocep1s0f0:", "2.30.7").candidates
 
 
 @pytest.mark.parametrize(
-    ("value", "wanted"),
+    ("value", "text"),
     [
         ("rocep", "no ACTIVE device begins with a name in the list"),
         ("=rocep", "no ACTIVE device has a name in the list"),
-        ("^rocep", "every ACTIVE device begins with a name that the list leaves out"),
-        ("^=rocep", "every ACTIVE device has a name that the list leaves out"),
+        ("^rocep", "every ACTIVE device begins with a name that the list excludes"),
+        ("^=rocep", "every ACTIVE device has a name that the list excludes"),
     ],
 )
-def test_what_decides_fits_the_value(value: str, wanted: str) -> None:
-    assert on_socket_with(value).candidates[0].decided_by.endswith(wanted)
+def test_the_text_of_what_decides_fits_the_value(value: str, text: str) -> None:
+    assert on_socket_with(value).candidates[0].decided_by.endswith(text)
 
 
-def test_a_demand_names_the_filter_that_keeps_rdma_away() -> None:
+def test_a_required_network_names_the_filter_that_prevents_it() -> None:
     failed = Warn("Failed to initialize any NET plugin", "plugin/net.cc:1")
     files = pair("NCCL_IB_HCA set to ^rocep", NO_DEVICE, failed)
     (found,) = read(files).findings
-    assert "NCCL_IB_HCA='^rocep'" in found.summary
-    assert "leaves out" in found.candidates[0].decided_by
+    assert found.data == {"because": ["hca-filter-no-match"], "NCCL_IB_HCA": ["^rocep"]}
+    assert found.candidates[0].cause == "hca-filter-no-match"
 
 
 def test_nccl_net_is_proved_only_where_ib_was_opened() -> None:
@@ -260,8 +283,10 @@ def test_memory_and_retries_leave_causes_open() -> None:
 # Breaks.
 
 
-def test_the_gids_stand_in_the_summary() -> None:
-    assert f"remote GID {V4}" in only_finding("gid-family-mismatch").summary
+def test_the_gids_are_data_and_in_the_summary() -> None:
+    found = only_finding("gid-family-mismatch")
+    assert found.data == {"local_gid": [LINK_LOCAL], "remote_gid": [V4]}
+    assert f"(local GID {LINK_LOCAL}, remote GID {V4})" in found.summary
 
 
 @pytest.mark.parametrize(
@@ -281,8 +306,7 @@ def test_the_number_after_the_words_counts(error: str, cause: str) -> None:
 
 
 def test_a_gid_ends_before_the_comma_of_a_retry() -> None:
-    told = only_finding("peer-timeout, still retrying").summary
-    assert f"remote GID {V4})" in told
+    assert only_finding("peer-timeout, still retrying").data["remote_gid"] == [V4]
 
 
 @pytest.mark.parametrize("gids", [("::", V4), (V4, "::")])
@@ -305,7 +329,7 @@ def test_another_wrong_type_is_not_mixed_transports() -> None:
     assert read(files).cause is None
 
 
-def test_a_device_that_was_denied_beside_one_that_works_is_a_warning() -> None:
+def test_a_device_that_was_denied_next_to_one_that_works_is_a_warning() -> None:
     files = pair(Warn("NET/IB : Unable to open device roceP2p1s0f0"), USING, *ON_IB, *VIA_IB)
     verdict = read(files)
     assert (verdict.transport, verdict.cause, verdict.failed) == (
@@ -325,11 +349,11 @@ def test_a_registration_that_nccl_does_without_is_a_warning() -> None:
     )
 
 
-def test_rdma_that_was_demanded_and_turned_off_is_no_plugins_doing() -> None:
+def test_rdma_that_was_required_and_turned_off_is_no_plugins_doing() -> None:
     files = pair(
         "NCCL_IB_DISABLE set by environment to 1.",
         Warn("Failed to initialize any NET plugin", "plugin/net.cc:1"),
     )
     verdict = read(files)
     assert verdict.cause == "net-ib-unavailable"
-    assert "because of ib-disabled" in verdict.findings[0].summary
+    assert verdict.findings[0].data == {"because": ["ib-disabled"]}

@@ -1,18 +1,11 @@
-"""What no rank's own lines name: the program's errors, versions that differ, values to look up."""
+"""Findings on no rank's own lines: the program's errors, versions that differ."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.unit.nccllogs import (
-    CASES,
-    HEALTHY,
-    IB,
-    REAL,
-    SOCKET,
-    process,
-    read,
-)
+from sparkctl.fabric.nccllog import program
+from tests.unit.nccllogs import CASES, HEALTHY, IB, REAL, SOCKET, process, read
 
 PYNCCL = "RuntimeError: NCCL error: invalid usage (run with NCCL_DEBUG=WARN for details)"
 TORCH = (
@@ -29,22 +22,22 @@ def test_invalid_usage_fails_and_names_unlike_settings(line: str, before: str) -
     verdict = read({"a": f"{before}{line}\n"})
     assert (verdict.transport, verdict.cause, verdict.failed) == ("failed", "unknown", True)
     (found,) = verdict.findings
-    assert "invalid usage" in found.summary
+    assert found.code == "nccl-invalid-usage"
     assert [c.cause for c in found.candidates] == ["hca-filter", "settings-differ"]
-    assert "nodes whose devices have other names" in found.candidates[0].decided_by
     assert found.evidence[0].line == before.count("\n") + 1
     assert found.evidence[0].text in line
 
 
-def test_another_error_of_nccls_is_told_in_its_words() -> None:
-    line = "(Worker pid=9) RuntimeError: NCCL error: unhandled system error (run with NCCL_DEBUG=I"
+@pytest.mark.parametrize(("code", "words"), program.WORDS.items())
+def test_another_error_of_nccls_is_named_in_its_words(code: str, words: str) -> None:
+    line = f"(Worker pid=9) RuntimeError: NCCL error: {words} (run with NCCL_DEBUG=I"
     (found,) = read({"a": line}).findings
-    assert (found.severity, found.summary) == ("FAIL", "NCCL failed: unhandled system error")
-    assert "--log for each" in found.fix.text
+    assert (found.severity, found.code) == ("FAIL", code)
+    assert words in found.summary
 
 
 @pytest.mark.parametrize("name", ["real ifname-missing", "real net-ib-forced"])
-def test_what_nccl_itself_explains_is_told_once(name: str) -> None:
+def test_what_nccl_itself_explains_is_one_finding(name: str) -> None:
     assert any("invalid usage" in text for text in CASES[name][0].values())
     assert [f.cause for f in read(CASES[name][0]).findings] == [CASES[name][2]]
 
@@ -54,10 +47,9 @@ def test_a_rank_that_waited_for_another_says_so() -> None:
     verdict = read({name: (REAL / name).read_text()})
     assert (verdict.transport, verdict.cause, verdict.failed) == ("failed", "unknown", True)
     (found,) = verdict.findings
-    assert "waited for another" in found.summary
-    assert "Connection was likely closed" in found.summary
+    assert found.code == "root-lost"
+    assert "Connection was likely closed" in found.summary, "the log's own words"
     assert "retrieving ncclUniqueId from [0]" in found.evidence[0].text
-    assert "the logs of all ranks" in found.fix.text
     assert [c.cause for c in found.candidates] == ["peer-died"]
 
 
@@ -73,16 +65,16 @@ def test_ranks_with_other_versions_are_a_warning() -> None:
     verdict = read(files)
     assert (verdict.transport, verdict.cause, verdict.failed) == ("rdma", "unknown", False)
     (found,) = verdict.findings
-    assert (found.cause, found.severity) == ("nccl-versions", "WARN")
-    assert "spark-1:100 2.28.9; spark-2:101 2.27.7" in found.summary
+    assert (found.cause, found.code, found.severity) == ("nccl-versions", "nccl-versions", "WARN")
+    assert found.data == {"spark-1:100": "2.28.9", "spark-2:101": "2.27.7"}
     assert [(e.file, e.line) for e in found.evidence] == [("a", 1), ("b", 1)]
     other = files["b"].replace("commId 0x1a2b3c", "commId 0xdead")
     assert read({**files, "b": other}).findings == ()  # they do not talk to each other
 
 
 def test_a_version_on_a_line_of_its_own_is_compared_too() -> None:
-    told = process(*IB, rank=1, version="2.27.7")
-    bare = told.replace("spark-2:101:101 [0] NCCL INFO NCCL version", "NCCL version")
+    text = process(*IB, rank=1, version="2.27.7")
+    bare = text.replace("spark-2:101:101 [0] NCCL INFO NCCL version", "NCCL version")
     (found,) = read({"a": process(*IB, rank=0), "b": bare}).findings
     assert [(e.file, e.line, e.text) for e in found.evidence][1] == ("b", 1, "NCCL version 2.27.7")
 

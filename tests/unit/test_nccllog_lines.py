@@ -31,6 +31,7 @@ def test_what_stands_around_a_record_is_taken_off(line: str) -> None:
     assert (record.host, record.pid, record.level) == ("spark-1", 884, "INFO")
     assert record.message == "Using network IB"
     assert record.text == INFO
+    assert record.text[record.start :] == record.message
     assert record.folded == ("repeated" in line)
 
 
@@ -72,7 +73,7 @@ def test_a_trailing_space_stays_part_of_a_value() -> None:
     assert record.message.endswith("rocep1s0f0 ")
 
 
-def test_what_is_shown_is_short_and_obeyed_by_no_terminal() -> None:
+def test_what_is_shown_is_short_and_printable() -> None:
     record = parse("spark-1:1:1 [0] NCCL INFO \x1b]0;title\x07 \x1b[2J" + "x" * 10_000)
     assert record is not None
     assert len(record.text) == TEXT_LIMIT

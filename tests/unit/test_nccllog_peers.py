@@ -1,4 +1,4 @@
-"""Ranks laid side by side: mixed transports, halves of a port, several communicators and files."""
+"""Ranks compared: mixed transports, halves of a port, several communicators and files."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_mixed_transports_come_with_what_keeps_the_one_from_rdma() -> None:
         ("mixed-transports", "FAIL", ("spark-1:100", "spark-2:101")),
         ("no-device", "FAIL", ("spark-2:101",)),
     ]
-    assert "spark-1:100 on rdma; spark-2:101 on socket" in verdict.findings[0].summary
+    assert verdict.findings[0].data == {"rdma": ["spark-1:100"], "socket": ["spark-2:101"]}
     assert [r.cause for r in verdict.ranks] == ["mixed-transports", "no-device"]
 
 
@@ -42,7 +42,7 @@ def test_of_many_ranks_each_shows_a_line() -> None:
     assert {evidence.file for evidence in finding.evidence} == set(files)
 
 
-def test_the_same_when_the_socket_said_so() -> None:
+def test_the_same_when_the_socket_reports_it() -> None:
     wrong = Warn("socketFinalizeAccept: wrong type 4 != 3", "misc/socket.cc:446")
     verdict = read({"a": process(*IB, rank=0), "b": process(*SOCKET, wrong, rank=1)})
     assert verdict.transport == "failed"
@@ -50,11 +50,11 @@ def test_the_same_when_the_socket_said_so() -> None:
     assert [r.cause for r in verdict.ranks] == ["mixed-transports", "mixed-transports"]
 
 
-def test_what_only_the_socket_told_says_nothing_of_the_ranks_that_are_alike() -> None:
+def test_what_only_the_socket_reports_shows_nothing_of_ranks_that_are_alike() -> None:
     wrong = Warn("socketFinalizeAccept: wrong type 4 != 3", "misc/socket.cc:446")
     (finding,) = read({"a": process(*IB, wrong)}).findings
     assert finding.cause == "mixed-transports"
-    assert "on rdma" not in finding.summary
+    assert finding.data == {}
 
 
 GLOO = "RuntimeError: [enforce fail at device.cc:168] rv != -1. Unable to find address for: eth0"
@@ -63,24 +63,30 @@ GLOO = "RuntimeError: [enforce fail at device.cc:168] rv != -1. Unable to find a
 def test_gloo_without_an_interface_is_a_failure_with_its_line() -> None:
     verdict = read({"a": f"INFO starting\n(RayWorkerProc pid=9) {GLOO}\n"})
     assert (verdict.transport, verdict.cause, verdict.failed) == ("failed", "ifname-no-match", True)
-    assert "(eth0)" in verdict.findings[0].summary
+    assert verdict.findings[0].code == "gloo-no-address"
+    assert verdict.findings[0].data == {"interfaces": ["eth0"]}
     assert [(e.line, e.text) for e in verdict.findings[0].evidence] == [
         (2, "Unable to find address for: eth0")
     ]
-    beside = read({"a": f"{process(*IB)}{GLOO}\n{GLOO}\n"})
-    assert (beside.transport, beside.cause) == ("failed", "ifname-no-match")
-    assert "GLOO_SOCKET_IFNAME" in beside.findings[0].fix.text
+    verdict = read({"a": f"{process(*IB)}{GLOO}\n{GLOO}\n"})
+    assert (verdict.transport, verdict.cause) == ("failed", "ifname-no-match")
+    assert [f.code for f in verdict.findings] == ["gloo-no-address"]
 
 
 @pytest.mark.parametrize(
-    ("given", "shown"),
-    [('"eth0"', "('\"eth0\"')"), (" eth0", "(' eth0')"), ('" eth0,eth1"', "('\" eth0,eth1\"')"),
-     ("eth0')", "(eth0)"), ("eth0;eth1", "('eth0;eth1')")],
-)  # fmt: skip
-def test_gloo_was_given_quotes_or_spaces(given: str, shown: str) -> None:
-    verdict = read({"a": f"RuntimeError: rv != -1. Unable to find address for: {given}\n"})
-    assert verdict.cause == "ifname-no-match"
-    assert verdict.findings[0].summary.endswith(shown)
+    ("printed", "name", "shown"),
+    [
+        ('"eth0"', '"eth0"', "('\"eth0\"')"),
+        (" eth0", " eth0", "(' eth0')"),
+        ('" eth0,eth1"', '" eth0,eth1"', "('\" eth0,eth1\"')"),
+        ("eth0')", "eth0", "(eth0)"),
+        ("eth0;eth1", "eth0;eth1", "('eth0;eth1')"),
+    ],
+)
+def test_quotes_and_spaces_in_gloos_name_are_visible(printed: str, name: str, shown: str) -> None:
+    (found,) = read({"a": f"rv != -1. Unable to find address for: {printed}\n"}).findings
+    assert (found.cause, found.data) == ("ifname-no-match", {"interfaces": [name]})
+    assert found.summary.endswith(shown)
 
 
 def test_different_communicators_may_differ() -> None:
@@ -129,7 +135,7 @@ def test_the_worst_of_several_communicators_wins() -> None:
     assert read(pair(*IB, *IB, *IB)).findings == ()
 
 
-def test_the_widest_communicator_names_the_rank() -> None:
+def test_the_largest_communicator_names_the_rank() -> None:
     text = process("comm 0x1 rank 1 nranks 4 cudaDev 0 busId 60 - Init COMPLETE", *IB)
     text += process(rank=0, size=1)
     assert [rank.rank for rank in read({"a": text}).ranks] == [1]
@@ -188,31 +194,31 @@ FOUR = ("rocep1s0f0", "rocep1s0f1", "roceP2p1s0f0", "roceP2p1s0f1")
 
 
 @pytest.mark.parametrize(
-    ("names", "used", "detail"),
+    ("names", "used", "idle"),
     [
-        (FOUR, (0, 2), None),  # both halves of cage 0: the other cage may rest
+        (FOUR, (0, 2), None),  # both halves of cage 0: the other cage may be unused
         (FOUR, (0, 1, 2, 3), None),
-        (FOUR, (0,), "channels on rocep1s0f0, none on roceP2p1s0f0"),
-        (FOUR, (0, 1, 2), "channels on rocep1s0f1, none on roceP2p1s0f1"),
-        (("mlx5_0", "mlx5_1"), (0,), "channels on mlx5_0, none on mlx5_1"),
+        (FOUR, (0,), "roceP2p1s0f0"),
+        (FOUR, (0, 1, 2), "roceP2p1s0f1"),
+        (("mlx5_0", "mlx5_1"), (0,), "mlx5_1"),
         (("mlx5_0", "mlx5_1", "mlx5_2", "mlx5_3"), (0, 2), None),  # which are one port's?
     ],
 )
-def test_of_two_ports_each_is_looked_at_by_itself(
-    names: tuple[str, ...], used: tuple[int, ...], detail: str | None
+def test_of_two_ports_each_is_judged_by_itself(
+    names: tuple[str, ...], used: tuple[int, ...], idle: str | None
 ) -> None:
     opened = " ".join(f"[{n}]{name}:1/RoCE" for n, name in enumerate(names))
     channels = [f"Channel 00/0 : 1[0] -> 0[0] [receive] via NET/IB/{n}" for n in used]
     using = f"NET/IB : Using {opened} [RO]; OOB enp1s0f0np0:1.2.3.4<0>"
     verdict = read(pair(using, *ON_IB, *channels, CONNECTED))
     assert verdict.transport == "rdma"
-    assert verdict.cause == ("one-half-only" if detail else None)
-    assert [detail in f.summary for f in verdict.findings if detail] == [True] * bool(detail)
+    assert verdict.cause == ("one-half-only" if idle else None)
+    assert [f.data["idle"] for f in verdict.findings] == ([[idle]] if idle else [])
 
 
-def test_halves_that_are_told_apart_by_name() -> None:
+def test_halves_that_are_distinguished_by_name() -> None:
     verdict = read(CASES["one-half-only, by the name"][0])
-    assert "opened rocep1s0f1 and not roceP2p1s0f1" in verdict.findings[0].summary
+    assert verdict.findings[0].data == {"used": ["rocep1s0f1"], "idle": ["roceP2p1s0f1"]}
     assert {c.cause for c in verdict.findings[0].candidates} == {"hca-filter", "port-down"}
 
 
@@ -225,14 +231,17 @@ def test_only_the_rank_with_one_half_is_named() -> None:
 ONE = "NET/IB : Using [0]mlx5_0:1/RoCE [RO]; OOB e:1.2.3.4<0>"
 
 
-def test_one_device_whose_name_tells_no_half_is_told_as_unsure() -> None:
+def test_one_device_whose_name_shows_no_half_is_unsure() -> None:
     verdict = read(pair(ONE, *ON_IB, VIA_IB[0], CONNECTED))
     assert (verdict.transport, verdict.cause, verdict.failed) == ("rdma", None, False)
     assert [r.cause for r in verdict.ranks] == [None, None]
     (finding,) = verdict.findings
-    assert (finding.cause, finding.severity) == ("one-half-only", "INFO")
-    assert "NCCL opened one device" in finding.summary
-    assert "fabric show" in finding.summary
+    assert (finding.cause, finding.code, finding.severity) == (
+        "one-half-only",
+        "one-device",
+        "INFO",
+    )
+    assert finding.data == {"used": ["mlx5_0"], "idle": []}
     assert {c.cause for c in finding.candidates} == {"hca-filter", "port-down"}
 
 

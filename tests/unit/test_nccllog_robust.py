@@ -1,4 +1,4 @@
-"""The same verdict whatever stands around the lines; anything may be fed, in bounded memory."""
+"""The verdict does not depend on what is around the lines; any input is read in bounded memory."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 HEAD = re.compile(r"(?=(?:\[2026-\S+ \S+\] )?[\w-]+:\d+:\d+ \[\d\] .*NCCL )")
 
 
-def said(verdict: LogVerdict, *, rank: bool = True) -> Any:
-    """All of a verdict but where the evidence stands."""
+def shown(verdict: LogVerdict, *, rank: bool = True) -> Any:
+    """All of a verdict but its evidence."""
     return (
         verdict.transport,
         verdict.cause,
-        [(f.cause, f.severity, f.summary, f.candidates, sorted(f.ranks)) for f in verdict.findings],
+        [(f.code, f.severity, f.summary, f.candidates, sorted(f.ranks)) for f in verdict.findings],
         sorted(
             (
                 (r.host, r.pid, r.rank if rank else None, r.nccl),
@@ -63,7 +63,7 @@ DECORATIONS: dict[str, Callable[[str], str]] = {
     "crlf": lambda text: text.replace("\n", "\r\n"),
     "progress bar": before_records("Loading:  50%|##  | 13/26 [00:01<?, ?it/s]\r"),
     "bad UTF-8": each_line(lambda line: f"\udcff\udc80\n{line}\n\x00\x01"),
-    "said twice": lambda text: text + text,
+    "twice": lambda text: text + text,
 }
 
 
@@ -72,10 +72,10 @@ DECORATIONS: dict[str, Callable[[str], str]] = {
 def test_decorations_change_no_verdict(name: str, decoration: str) -> None:
     files = CASES[name][0]
     decorated = {file: DECORATIONS[decoration](text) for file, text in files.items()}
-    found, wanted = said(read(decorated)), said(read(files))
-    if decoration == "said twice":
-        found, wanted = found[:3], wanted[:3]  # channel lines count twice
-    assert found == wanted
+    found, expected = shown(read(decorated)), shown(read(files))
+    if decoration == "twice":
+        found, expected = found[:3], expected[:3]  # channel lines count twice
+    assert found == expected
 
 
 @given(st.data())
@@ -87,8 +87,8 @@ def test_ranks_mixed_in_one_file_change_no_verdict(data: st.DataObject) -> None:
         merged.append(data.draw(st.sampled_from(queues)).pop(0))
     one = read({"all.log": "".join(merged)})
     apart = read(files)
-    # A rank that failed before its communicator is told by torch only in a file of its own.
-    assert said(one, rank=False)[:3] == said(apart, rank=False)[:3]
+    # torch's prefix names a rank that failed before its communicator only in a file of its own.
+    assert shown(one, rank=False)[:3] == shown(apart, rank=False)[:3]
     assert [(r.pid, r.transport, r.cause) for r in sorted(one.ranks, key=lambda r: r.pid)] == [
         (r.pid, r.transport, r.cause) for r in sorted(apart.ranks, key=lambda r: r.pid)
     ]
@@ -97,10 +97,8 @@ def test_ranks_mixed_in_one_file_change_no_verdict(data: st.DataObject) -> None:
 def check_document(verdict: LogVerdict) -> None:
     document = verdict.document()
     assert set(document) == {"ranks", "transport", "cause", "findings", "unrecognized"}
-    for rank in document["ranks"]:
-        assert list(rank) == [
-            "host", "pid", "rank", "nccl", "transport", "devices", "cause", "evidence",
-        ]  # fmt: skip
+    keys = ["host", "pid", "rank", "nccl", "transport", "devices", "cause", "evidence"]
+    assert all(list(rank) == keys for rank in document["ranks"])
 
 
 @given(st.lists(st.binary(max_size=300)))

@@ -1,4 +1,4 @@
-"""NCCL's warnings beside a transport that works: told with their lines, but for the harmless."""
+"""NCCL's warnings under a transport that works: findings with their lines, but for the harmless."""
 
 from __future__ import annotations
 
@@ -22,36 +22,32 @@ def only_finding(*messages: str | Warn) -> Finding:
 
 
 @pytest.mark.parametrize(
-    ("text", "says", "candidates"),
+    ("text", "code"),
     [
-        (CLOSED, "a peer died", ["peer-died"]),
-        ("Net : Call to recv from 1.2.3.4<5> failed : Connection reset by peer", "a peer died",
-         ["peer-died"]),
-        ("NET/IB : mlx5_0:1 Got async event : port error", "port failed", ["port-down"]),
-        ("NET/IB : mlx5_0:1 Got non-fatal async event: port error(10)", "port failed",
-         ["port-down"]),
-        ("NET/IB : mlx5_0:1 async fatal event: local catastrophic error", "port failed",
-         ["port-down"]),
-        ("Cuda failure 2 'out of memory'", "no memory", []),
-        ("Call to ibv_create_qp failed with error Invalid argument errno 22", "may break", []),
+        (CLOSED, "peer-died"),
+        ("Net : Call to recv from 1.2.3.4<5> failed : Connection reset by peer", "peer-died"),
+        ("NET/IB : mlx5_0:1 Got async event : port error", "port-error"),
+        ("NET/IB : mlx5_0:1 Got non-fatal async event: port error(10)", "port-error"),
+        ("NET/IB : mlx5_0:1 async fatal event: local catastrophic error", "port-error"),
+        ("Cuda failure 2 'out of memory'", "gpu-memory"),
+        ("Call to ibv_create_qp failed with error Invalid argument errno 22", "warning"),
     ],
-)  # fmt: skip
-def test_a_warning_beside_rdma_is_told_with_its_line(
-    text: str, says: str, candidates: list[str]
-) -> None:
+)
+def test_a_warning_under_rdma_is_a_finding_with_its_line(text: str, code: str) -> None:
     verdict = read({"a": process(*IB, Warn(text))})
     assert (verdict.transport, verdict.cause, verdict.failed) == ("rdma", "unknown", False)
     assert [r.cause for r in verdict.ranks] == ["unknown"]
     (found,) = verdict.findings
-    assert (found.cause, found.severity) == ("unknown", "WARN")
-    assert says in found.summary
+    assert (found.cause, found.code, found.severity) == ("unknown", code, "WARN")
+    assert found.data == {"messages": [text]}
     assert text in found.summary
     assert text in found.evidence[0].text
-    assert [c.cause for c in found.candidates] == candidates
+    candidates = {"peer-died": ["peer-died"], "port-error": ["port-down"]}
+    assert [c.cause for c in found.candidates] == candidates.get(code, [])
     assert found.fix.text
 
 
-def test_a_warning_within_one_host_is_told_too() -> None:
+def test_a_warning_within_one_host_is_a_finding_too() -> None:
     local = "Channel 00/0 : 0[0] -> 1[1] via P2P/CUMEM"
     text = process(local, Warn(CLOSED)).replace("nNodes 2", "nNodes 1")
     verdict = read({"a": text})
@@ -80,28 +76,31 @@ def test_every_harmless_warning_has_its_reason() -> None:
 
 
 def test_three_others_do_not_crowd_out_what_is_known() -> None:
-    told = only_finding(*IB, *[Warn(f"something {n}") for n in range(9)], Warn(CLOSED))
-    assert "a peer died" in told.summary
-    assert CLOSED in told.evidence[0].text
+    found = only_finding(*IB, *[Warn(f"something {n}") for n in range(9)], Warn(CLOSED))
+    assert found.code == "peer-died"
+    assert CLOSED in found.evidence[0].text
 
 
 def test_a_bad_address_is_a_registration_and_no_matter_of_limits() -> None:
-    told = only_finding(*IB, Warn(REGISTER))
-    assert (told.cause, told.severity, told.candidates) == ("memory-registration", "WARN", ())
-    assert REGISTER in told.evidence[0].text
-    assert "memlock" not in told.fix.text
-    # NCCL's own way out shows that it did not go on without.
-    died = only_finding(*IB, Warn(f"{REGISTER} errno 14"), "init.cc:421 -> 2")
-    assert (died.cause, died.severity) == ("memory-registration", "FAIL")
+    found = only_finding(*IB, Warn(REGISTER))
+    assert (found.cause, found.code) == ("memory-registration", "bad-address")
+    assert (found.severity, found.candidates) == ("WARN", ())
+    assert REGISTER in found.evidence[0].text
+    # NCCL's trace of its own error shows that it did not continue.
+    ended = only_finding(*IB, Warn(f"{REGISTER} errno 14"), "init.cc:421 -> 2")
+    assert (ended.cause, ended.code, ended.severity) == (
+        "memory-registration",
+        "bad-address",
+        "FAIL",
+    )
 
 
 def test_a_limit_on_another_rank_keeps_its_advice() -> None:
     memory = Warn("Call to ibv_reg_mr_iova2 failed with error Cannot allocate memory errno 12")
-    verdict = read(
-        {"a": process(*IB, Warn(REGISTER), rank=0), "b": process(*IB, memory, rank=1)}
-    )  # fmt: skip
-    assert {c.cause for c in verdict.findings[0].candidates} == {"memlock-limit", "kho-kernel"}
-    assert "memlock" in verdict.findings[0].fix.text
+    files = {"a": process(*IB, Warn(REGISTER), rank=0), "b": process(*IB, memory, rank=1)}
+    (found,) = read(files).findings
+    assert {c.cause for c in found.candidates} == {"memlock-limit", "kho-kernel"}
+    assert found.code == "memory-registration"
 
 
 def test_a_named_cause_comes_before_a_warning() -> None:

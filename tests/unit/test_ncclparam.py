@@ -12,14 +12,20 @@ from sparkctl.fabric.ncclparam import leading_int, number
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted"),
-    [("1", 1), ("true", 0), ("", 0), ("0x10", 16), ("010", 8), ("08", 0), (" -3 x", -3),
-     ("+5", 5), ("0x", 0), ("1,2", 1), ("018", 1), ("0xg", 0), ("-0x10", -16), ("-010", -8),
-     ("--1", 0), ("+-1", 0), ("- 1", 0), ("3.7", 3), ('"3"', 0),
-     ("\N{NO-BREAK SPACE}3", 0), ("\N{ARABIC-INDIC DIGIT THREE}", 0)],
-)  # fmt: skip
-def test_numbers_as_strtoll_reads_them(text: str, wanted: int) -> None:
-    assert number(text) == wanted
+    ("value", "texts"),
+    [
+        (0, ["", "true", "08", "0x", "0xg", "--1", "+-1", "- 1", '"3"']),
+        (0, ["\N{NO-BREAK SPACE}3", "\N{ARABIC-INDIC DIGIT THREE}"]),
+        (1, ["1", "1,2", "018"]),
+        (3, ["3.7", " 3 x"]),
+        (8, ["010", "+8"]),
+        (16, ["0x10", "020"]),
+        (-8, ["-8", " -8 x", "-010"]),
+        (-16, ["-0x10"]),
+    ],
+)
+def test_numbers_as_strtoll_reads_them(value: int, texts: list[str]) -> None:
+    assert {text: number(text) for text in texts} == dict.fromkeys(texts, value)
 
 
 TEXTS = st.one_of(
@@ -42,8 +48,8 @@ def test_numbers_as_the_c_library_reads_them(text: str) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     libc.strtoll.restype = ctypes.c_longlong
     ctypes.set_errno(0)
-    wanted = libc.strtoll(text.encode(), None, 0)
-    assert number(text, default=-7) == (-7 if ctypes.get_errno() else wanted)
+    value = libc.strtoll(text.encode(), None, 0)
+    assert number(text, default=-7) == (-7 if ctypes.get_errno() else value)
     assert leading_int(text) == libc.atoi(text.encode())
 
 

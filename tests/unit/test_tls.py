@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sparkctl.cluster.apiview import base_on_head, endpoint
-from sparkctl.doctor.health import health
 from sparkctl.doctor import looks
+from sparkctl.doctor.health import health
 from sparkctl.node import completion
 from sparkctl.serving.inventory import parse
 from tests.unit.test_inventory import GOOD, details

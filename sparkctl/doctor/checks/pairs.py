@@ -35,19 +35,19 @@ def pairing(view: View, one: str, two: str) -> Iterator[Finding]:
     in one subnet.
     """
     choices = {name: view.choice(name) for name in (one, two)}
-    problems = check_pairing(choices)
-    for name, problem in problems:
+    mismatches = check_pairing(choices)
+    for mismatch in mismatches:
         yield fail(
-            problem,
-            Evidence("the same halves in the same subnets", problem, f"{one} and {two}"),
+            mismatch.text,
+            Evidence("the same halves in the same subnets", mismatch.text, f"{one} and {two}"),
             Remedy(
                 "give each half of the cable a subnet of its own, the same on every node, or name"
                 " that node's fabric.interfaces; in a ring of three no half reaches both others:"
                 " name a management interface, and all four HCAs in fabric.hcas"
             ),
-            node=name,
+            node=mismatch.node,
         )
-    amiss = bool(problems)
+    amiss = bool(mismatches)
     if len(choices[one].hcas) == len(choices[two].hcas) > 0:
         for finding in facing(view, wiring(view), one, two, quiet=amiss):
             amiss = True

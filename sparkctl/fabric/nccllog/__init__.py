@@ -1,1 +1,1 @@
-"""NCCL's log as a verdict: which transport each rank uses, why, and what cures it; pure."""
+"""A verdict on NCCL's log: which transport each rank uses, why, and how to fix it; pure."""

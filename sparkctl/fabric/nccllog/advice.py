@@ -6,15 +6,23 @@ Sources: NCCL 2.8 to 2.30.7, read in source, reports of DGX Spark users.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from sparkctl.fabric.nccllog.model import Candidate, Cause, Fix
+from sparkctl.fabric.nccllog.model import Candidate, Cause, Evidence, Finding, Fix, Other, Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sparkctl.errors import Data
 
 LIST_DEVICES = "ls /sys/class/infiniband"
 LIST_STATES = "grep . /sys/class/infiniband/*/ports/1/state"
 LIST_GIDS = "grep -H . /sys/class/infiniband/*/ports/1/gids/* | grep -v 0000:0000:0000:0000$"
 SETTINGS_FILES = "grep -s NCCL /etc/nccl.conf ~/.nccl.conf ~/.bashrc ~/.profile /etc/environment"
-SHOW_MORE = "set NCCL_DEBUG=INFO and NCCL_DEBUG_SUBSYS=INIT,ENV,NET, start again and read that log"
+SHOW_MORE = "set NCCL_DEBUG=INFO and NCCL_DEBUG_SUBSYS=INIT,ENV,NET, restart, and read the new log"
+ALL_LOGS = "pass the log of every rank, each with --log"
 OWN_ENVIRONMENT = "NCCL_* in /proc/PID/environ, NCCL_CONF_FILE, ~/.nccl.conf and /etc/nccl.conf"
+PLUGIN_LINES = "NET/Plugin lines at the beginning of the log"
 
 NO_DEVICE = (
     Candidate(
@@ -26,115 +34,150 @@ NO_DEVICE = (
         "`ibv_devices` is empty although /sys/class/infiniband and uverbs are not: rdma-core's"
         " libmlx5 is missing",
     ),
-    Candidate("port-down", f"`{LIST_STATES}`: only a port that is ACTIVE is taken"),
+    Candidate("port-down", f"`{LIST_STATES}`: NCCL uses ACTIVE ports only"),
     Candidate("no-hardware", f"`{LIST_DEVICES}` is empty: no cable, or the NIC is off the bus"),
 )
-PEER_DIED = Candidate("peer-died", "the peer's log ends, or shows an error, before this one")
+PEER_DIED = Candidate("peer-died", "the peer's log ends or shows an error before this one")
 
 
 @dataclass(frozen=True)
 class Advice:
-    """A cause in words; a finding adds in brackets what the log says of it."""
+    """The code, text and remedy of a finding."""
 
+    code: str
     summary: str
     fix: Fix
     candidates: tuple[Candidate, ...] = ()
 
+    def finding(
+        self,
+        cause: Cause | Other,
+        severity: Severity,
+        evidence: Iterable[Evidence] = (),
+        *,
+        detail: str = "",
+        ranks: Iterable[str] = (),
+        candidates: Iterable[Candidate] | None = None,
+        data: Data | None = None,
+    ) -> Finding:
+        """The finding, with what the log adds in brackets; `candidates` replace the advice's."""
+        return Finding(
+            cause=cause,
+            code=self.code,
+            severity=severity,
+            summary=self.summary + (f" ({detail})" if detail else ""),
+            ranks=tuple(ranks),
+            evidence=tuple(evidence),
+            candidates=self.candidates if candidates is None else tuple(candidates),
+            fix=self.fix,
+            data=data or {},
+        )
 
-ADVICE: dict[Cause, Advice] = {
-    "ib-disabled": Advice(
-        "NCCL_IB_DISABLE turned RDMA off",
+
+CAUSES = (
+    Advice(
+        "ib-disabled",
+        "NCCL_IB_DISABLE turns RDMA off",
         Fix(
-            "take NCCL_IB_DISABLE out of the env layers, the image, the shell profiles and"
+            "remove NCCL_IB_DISABLE from the env layers, the image, the shell profiles and"
             " nccl.conf of that node",
             (SETTINGS_FILES,),
         ),
     ),
-    "net-forced-socket": Advice(
-        "NCCL took Socket without RDMA having failed: NCCL_NET=Socket, which NCCL never prints",
-        Fix(f"take NCCL_NET out; look in {OWN_ENVIRONMENT}", (SETTINGS_FILES,)),
+    Advice(
+        "net-forced-socket",
+        "NCCL uses TCP although RDMA did not fail: NCCL_NET is Socket, which NCCL never prints",
+        Fix(f"remove NCCL_NET; look in {OWN_ENVIRONMENT}", (SETTINGS_FILES,)),
     ),
-    "hca-filter-no-match": Advice(
-        "NCCL_IB_HCA selected no RDMA device, and NCCL fell back without an error",
+    Advice(
+        "hca-filter-no-match",
+        "NCCL_IB_HCA selects no RDMA device; NCCL silently falls back to TCP",
         Fix(
-            "list the RDMA device names of this node (not the interfaces), comma-separated,"
-            " without spaces or quotes; the names may differ on each node",
+            "set NCCL_IB_HCA to the RDMA devices of this node (not the interfaces), separated by"
+            " commas, without spaces or quotes; names may differ between nodes",
             (LIST_DEVICES, LIST_STATES),
         ),
         NO_DEVICE,
     ),
-    "no-device": Advice(
-        "NCCL found no RDMA device with an ACTIVE port, and fell back without an error",
+    Advice(
+        "no-device",
+        "NCCL found no RDMA device with an ACTIVE port; it silently falls back to TCP",
         Fix(
-            "give the process the devices: in a container --device /dev/infiniband --cap-add"
-            " IPC_LOCK --ulimit memlock=-1 --network host; on the host rdma-core and the cable",
+            "make the devices available to the process; in a container: --device /dev/infiniband"
+            " --cap-add IPC_LOCK --ulimit memlock=-1 --network host; on the host: install rdma-core"
+            " and check the cable",
             ("ls /dev/infiniband", LIST_STATES, "ibv_devices"),
         ),
         NO_DEVICE,
     ),
-    "libibverbs-missing": Advice(
-        "libibverbs could not be opened: no RDMA without it",
+    Advice(
+        "libibverbs-missing",
+        "NCCL could not open libibverbs, which RDMA requires",
         Fix(
-            "install rdma-core's libraries where the process runs, in the image too",
+            "install rdma-core's libraries where the process runs, also in the image",
             ("sudo apt-get install libibverbs1 ibverbs-providers",),
         ),
     ),
-    "device-open-denied": Advice(
-        "an RDMA device is there and could not be opened",
+    Advice(
+        "device-open-denied",
+        "NCCL could not open an RDMA device that exists",
         Fix(
-            "let the user of the process open /dev/infiniband/uverbs*, in a container as well",
+            "allow the user of the process to open /dev/infiniband/uverbs*, also in a container",
             ("ls -l /dev/infiniband", "id"),
         ),
     ),
-    "net-ib-unavailable": Advice(
-        "NCCL_NET demands RDMA, and NCCL could use none",
-        Fix(
-            "leave NCCL_NET unset and cure what keeps RDMA away",
-            (LIST_STATES, "ls /dev/infiniband"),
-        ),
+    Advice(
+        "net-ib-unavailable",
+        "NCCL_NET requires RDMA, but NCCL could not use it",
+        Fix("unset NCCL_NET, and fix what prevents RDMA", (LIST_STATES, "ls /dev/infiniband")),
     ),
-    "ifname-no-match": Advice(
-        "NCCL_SOCKET_IFNAME names no interface that is up and has an address",
+    Advice(
+        "ifname-no-match",
+        "NCCL_SOCKET_IFNAME selects no interface that is up and has an address",
         Fix(
-            "name the interface that carries the fabric address on this node; names may differ on"
-            " each node",
+            "set NCCL_SOCKET_IFNAME to the interface that carries the fabric address on this node;"
+            " names may differ between nodes",
             ("ip -br address",),
         ),
     ),
-    "gid-family-mismatch": Advice(
+    Advice(
+        "gid-family-mismatch",
         "the two ends use GIDs of different families, or a pinned GID index is wrong",
         Fix(
-            "give each half of the cable an IPv4 address on both nodes, and leave"
-            " NCCL_IB_GID_INDEX unset",
+            "assign an IPv4 address to each half of the cable on both nodes, and unset"
+            " NCCL_IB_GID_INDEX",
             ("ip -br address", LIST_GIDS),
         ),
     ),
-    "gid-empty-slot": Advice(
-        "a pinned NCCL_IB_GID_INDEX points at an empty slot",
+    Advice(
+        "gid-empty-slot",
+        "the pinned NCCL_IB_GID_INDEX points at an empty GID slot",
         Fix(
-            "leave NCCL_IB_GID_INDEX unset: NCCL finds the IPv4 RoCE v2 entry of each HCA",
+            "unset NCCL_IB_GID_INDEX; NCCL then finds the IPv4 RoCE v2 entry of each HCA",
             (LIST_GIDS,),
         ),
     ),
-    "peer-timeout": Advice(
-        "the peer's HCA did not answer: the two are on different links or subnets",
+    Advice(
+        "peer-timeout",
+        "the peer's HCA did not answer; the two HCAs are on different links or subnets",
         Fix(
-            "name on each node the HCAs of the same cable, each half in the peer's subnet",
+            "select the HCAs of the same cable on each node, each half in its peer's subnet",
             ("ip -br address", LIST_STATES),
         ),
     ),
-    "no-route": Advice(
+    Advice(
+        "no-route",
         "no route from one HCA to the peer's",
         Fix(
-            "give both ends of each half addresses in one subnet, a subnet of its own for each"
-            " half",
+            "put both ends of each half in one subnet, and each half in a different one",
             ("ip -br address", "ip route"),
         ),
     ),
-    "retry-exceeded": Advice(
-        "sends to the peer were never acknowledged (IBV_WC_RETRY_EXC_ERR)",
+    Advice(
+        "retry-exceeded",
+        "the peer never acknowledged what was sent (IBV_WC_RETRY_EXC_ERR)",
         Fix(
-            "make the MTU equal at both ends of each half, and look for loss",
+            "set the same MTU at both ends of each half, and check for packet loss",
             (
                 "ping -M do -s 8972 -c 3 PEER_ADDRESS",
                 "grep . /sys/class/infiniband/*/ports/1/hw_counters/out_of_sequence",
@@ -146,11 +189,12 @@ ADVICE: dict[Cause, Advice] = {
             PEER_DIED,
         ),
     ),
-    "memory-registration": Advice(
-        "memory could not be registered with the RDMA device",
+    Advice(
+        "memory-registration",
+        "NCCL could not register memory with the RDMA device",
         Fix(
-            "lift the memlock limit (container: --ulimit memlock=-1 --cap-add IPC_LOCK); on a"
-            " kernel with KHO boot with kho=off or another kernel",
+            "raise the memlock limit (container: --ulimit memlock=-1 --cap-add IPC_LOCK); on a"
+            " kernel with KHO, boot with kho=off or use another kernel",
             ("ulimit -l", "grep CmaTotal /proc/meminfo", "uname -r"),
         ),
         (
@@ -158,72 +202,75 @@ ADVICE: dict[Cause, Advice] = {
             Candidate("kho-kernel", "CmaTotal is 0 in /proc/meminfo (kernel 7.0.0-1019-nvidia)"),
         ),
     ),
-    "mixed-transports": Advice(
-        "one rank runs on RDMA and its peer on Socket: they cannot talk",
+    Advice(
+        "mixed-transports",
+        "one rank uses RDMA and its peer TCP, so they cannot communicate",
         Fix(
-            "cure what keeps RDMA from the rank on Socket: devices, libraries and NCCL settings"
-            " alike on all nodes",
+            "fix what prevents RDMA on the rank that uses TCP; devices, libraries and NCCL settings"
+            " must be the same on all nodes",
             (LIST_STATES, SETTINGS_FILES),
         ),
     ),
-    "one-half-only": Advice(
-        "one half of the port carries everything, 100 instead of 200 Gb/s",
+    Advice(
+        "one-half-only",
+        "one half of the port carries all traffic, at 100 instead of 200 Gb/s",
         Fix(
-            "name both halves' RDMA devices in NCCL_IB_HCA, bring both up and give both an IPv4"
-            " address",
+            "set NCCL_IB_HCA to the RDMA devices of both halves, bring both up, and assign an IPv4"
+            " address to each",
             (LIST_STATES, "ip -br address"),
         ),
     ),
-    "plugin-only": Advice(
-        "the network is left to an external plugin",
+    Advice(
+        "plugin-only",
+        "an external plugin handles the network",
         Fix(
-            "leave NCCL_NET and NCCL_NET_PLUGIN unset, so that NCCL takes its own IB",
+            "unset NCCL_NET and NCCL_NET_PLUGIN so that NCCL uses its own IB transport",
             (SETTINGS_FILES,),
         ),
     ),
-    "unknown": Advice("the log does not tell the cause", Fix(SHOW_MORE)),
-}
+    Advice("unknown", "the log does not show the cause", Fix(SHOW_MORE)),
+)
+ADVICE = {advice.code: advice for advice in CAUSES}
 
-# What a socket without a reason leaves open.
+# NCCL uses TCP, and the log shows no reason.
 NO_REASON = (
     Candidate("no-device", SHOW_MORE),
     Candidate("net-forced-socket", OWN_ENVIRONMENT),
-    Candidate("plugin-only", "NET/Plugin lines at the log's beginning"),
+    Candidate("plugin-only", PLUGIN_LINES),
 )
-# A network that was demanded in vain, in a log without what came before.
-UNSEEN = (
-    Candidate("no-device", SHOW_MORE),
-    Candidate("plugin-only", "NET/Plugin lines at the log's beginning"),
-)
-# NCCL from 2.28.9 does not try IB, and says nothing of it.
+# A required network is missing, and the log lacks the lines before that.
+UNSEEN = (Candidate("no-device", SHOW_MORE), Candidate("plugin-only", PLUGIN_LINES))
+# NCCL from 2.28.9 does not try IB, and does not print that.
 SKIPPED_IB = (
     Candidate("net-forced-socket", OWN_ENVIRONMENT),
     Candidate("net-forced-by-program", "a program may set netName in its ncclConfig_t"),
-    Candidate("plugin-only", "NCCL_NET_PLUGIN, and NET/Plugin lines at the log's beginning"),
+    Candidate("plugin-only", f"NCCL_NET_PLUGIN, and {PLUGIN_LINES}"),
 )
 SILENT_DISABLE = (
     Candidate("ib-disabled", OWN_ENVIRONMENT),
     Candidate("libibverbs-missing", "`ldconfig -p | grep libibverbs` where the process runs"),
 )
 FOLDED = Candidate(
-    "folded-by-ray", "Ray folded repeated lines: set RAY_DEDUP_LOGS=0 and read that log"
+    "folded-by-ray", "Ray folded repeated lines: set RAY_DEDUP_LOGS=0 and read the new log"
 )
 SILENT_HALF = (
-    Candidate("hca-filter", "NCCL_IB_HCA names one half alone"),
+    Candidate("hca-filter", "NCCL_IB_HCA selects one half alone"),
     Candidate("port-down", f"`{LIST_STATES}`: the other half is not ACTIVE"),
 )
-# Opened alone by every rank, under a name that tells no half.
+# Every rank opened one device, and its name does not show which half it is.
 ONE_DEVICE = Advice(
-    "NCCL opened one device; a Spark's cable has two halves, `sparkctl fabric show` tells",
+    "one-device",
+    "NCCL opened one device, but a Spark's cable has two halves; see `sparkctl fabric show`",
     ADVICE["one-half-only"].fix,
     SILENT_HALF,
 )
-# EFAULT: what was offered is no memory that the device can reach.
+# EFAULT: the device cannot reach that memory.
 BAD_ADDRESS = Advice(
-    "memory could not be registered with the RDMA device: it cannot reach it, the GPU's as a rule",
+    "bad-address",
+    "NCCL could not register memory that the RDMA device cannot reach, in most cases the GPU's",
     Fix(
-        "leave NCCL_NET_GDR_LEVEL, NCCL_NET_GDR_READ and NCCL_NET_GDR_C2C unset: a GB10 has no"
-        " GPUDirect RDMA, NCCL goes through host memory by itself",
+        "unset NCCL_NET_GDR_LEVEL, NCCL_NET_GDR_READ and NCCL_NET_GDR_C2C; a GB10 has no GPUDirect"
+        " RDMA, and NCCL then uses host memory",
         (SETTINGS_FILES,),
     ),
 )

@@ -1,6 +1,6 @@
-"""From what a process said to its transport and its cause; pure.
+"""The transport of a process, and the cause of a wrong one; pure.
 
-The proof is in the channel lines, then in `Using network`; a Using line alone says only what was
+The proof is in the channel lines, then in `Using network`; a Using line alone shows only what NCCL
 opened (NCCL 2.8 to 2.30.7).
 """
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sparkctl.fabric.nccllog.model import Cause, Transport
     from sparkctl.fabric.nccllog.rank import RankState
 
-# A rank's first that applies is its cause: what ends a start comes before what a lost peer shows.
+# The first that applies is a rank's cause: what ends a start comes before what a lost peer shows.
 FAULTS: tuple[Cause, ...] = (
     "ifname-no-match",
     "net-ib-unavailable",
@@ -28,20 +28,20 @@ FAULTS: tuple[Cause, ...] = (
     "memory-registration",
     "retry-exceeded",
 )
-# From the next version on, NCCL_NET=Socket keeps IB from being tried at all.
+# Later versions do not try IB at all under NCCL_NET=Socket.
 LAST_TO_TRY_ALL = (2, 28, 3)
 RDMA_NETWORK = re.compile(r"IB(?:ext)?(?:_v[0-9]+)?$|.*\bRDMA\b")
 
 
 def network_kind(name: str) -> Transport:
-    """What runs under a network of that name: rdma, socket, or unknown for another plugin's."""
+    """The transport under a network of that name; unknown for another plugin's network."""
     if RDMA_NETWORK.match(name):
         return "rdma"
     return "socket" if name.lower().endswith("socket") else "unknown"
 
 
 def network(state: RankState) -> Transport:
-    """What the process sends over, or would have: rdma, socket, local or unknown.
+    """The transport that the process chose: rdma, socket, local or unknown.
 
     Of several communicators the slowest counts.
     """
@@ -54,25 +54,25 @@ def network(state: RankState) -> Transport:
 
 
 def broken(state: RankState) -> dict[str, Fault]:
-    """The breaks that hold at the log's end, by cause."""
+    """The faults that remain at the end of the log, by cause."""
     if state.retrying is None:
         return state.faults
     return {**state.faults, state.retrying.cause: state.retrying}
 
 
 def transport(state: RankState) -> Transport:
-    """The process's transport; failed when its network broke."""
+    """The transport of the process; failed if its network failed."""
     if any(fault.fatal for fault in broken(state).values()):
         return "failed"
     return network(state)
 
 
 def cause(state: RankState) -> Cause | None:
-    """Why the process does not run over RDMA as it should; None when all is well."""
+    """Why the process does not run over RDMA as it should; None if nothing is wrong."""
     faults = broken(state)
     for name in FAULTS:
         if name in faults:
-            return _demanded(state, faults[name]) if name == "net-ib-unavailable" else name
+            return _required(state, faults[name]) if name == "net-ib-unavailable" else name
     kind = network(state)
     if kind == "socket":
         return not_rdma(state)
@@ -86,7 +86,7 @@ def cause(state: RankState) -> Cause | None:
 
 
 def not_rdma(state: RankState) -> Cause:
-    """Why IB was not taken, from the lines before the fall-back; unknown when none tells."""
+    """Why NCCL did not use IB, by the lines before the fallback; unknown if none shows it."""
     marks = state.marks
     if disabled(state):
         return "ib-disabled"
@@ -108,20 +108,20 @@ def not_rdma(state: RankState) -> Cause:
 
 
 def disabled(state: RankState) -> bool:
-    """Whether NCCL_IB_DISABLE is on; NCCL prints the number that it read, with a full stop."""
+    """Whether NCCL_IB_DISABLE is on; NCCL prints the number that it reads, with a full stop."""
     value = state.settings.get("NCCL_IB_DISABLE", "").rstrip(". ")
     return re.fullmatch(r"[-+]?[0-9]+", value) is not None and int(value[:20]) != 0
 
 
 def filtered(state: RankState) -> bool:
-    """Whether NCCL_IB_HCA leaves anything out."""
+    """Whether NCCL_IB_HCA excludes any device."""
     return hca.filters(state.settings.get("NCCL_IB_HCA", ""), state.release)
 
 
 def skipped_ib(state: RankState) -> bool:
-    """Whether the log shows the network's start, and IB was not even tried in it.
+    """Whether the log shows the start of the network, and NCCL did not try IB in it.
 
-    NCCL tells of its bootstrap first: without that line the log was cut, or NCCL_DEBUG is WARN.
+    NCCL prints its bootstrap first: without that line the log is cut, or NCCL_DEBUG is WARN.
     """
     return (
         (state.release or (0,)) > LAST_TO_TRY_ALL
@@ -132,19 +132,19 @@ def skipped_ib(state: RankState) -> bool:
     )
 
 
-def _demanded(state: RankState, fault: Fault) -> Cause:
-    """Whether IB was what NCCL_NET demanded in vain, or a plugin's network."""
-    if fault.detail and network_kind(fault.detail) != "rdma":
+def _required(state: RankState, fault: Fault) -> Cause:
+    """Which network NCCL_NET requires in vain: IB, or a plugin's."""
+    if fault.network and network_kind(fault.network) != "rdma":
         return "plugin-only"
     plugin = skipped_ib(state) and not disabled(state)
     return "plugin-only" if plugin else "net-ib-unavailable"
 
 
 def carried(state: RankState) -> dict[str, int]:
-    """How many channel lines name each device (RDMA device or interface) of the process.
+    """The number of channel lines of each device (RDMA device or interface) of the process.
 
-    A device that was opened under RDMA and carries nothing has 0. An index whose name the log
-    does not show is called as in the log, such as IB/4.
+    An RDMA device that NCCL opened and does not use has 0. An index whose name the log does not
+    show is named as in the log, such as IB/4.
     """
     counts = {name: 0 for name in opened(state)} if network(state) == "rdma" else {}
     for (net, index), channels in state.channels.items():
@@ -155,6 +155,6 @@ def carried(state: RankState) -> dict[str, int]:
 
 
 def opened(state: RankState) -> tuple[str, ...]:
-    """The RDMA devices that NCCL opened, in its order; a merged device as its members."""
+    """The RDMA devices that NCCL opened, in its order; of a merged device its members."""
     names = [name for index in sorted(state.devices) for name in state.devices[index]]
     return tuple(dict.fromkeys(names))

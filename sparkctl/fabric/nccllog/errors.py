@@ -1,4 +1,4 @@
-"""The messages that tell of a network that broke, and the cause that each one names; pure.
+"""NCCL's messages on a network that failed, and the cause of each; pure.
 
 NCCL 2.8 to 2.30.7: src/misc/ibvwrap.cc, src/misc/socket.cc and src/transport/net_ib.
 """
@@ -24,7 +24,7 @@ COMPLETION = re.compile(
     r"Got completion from peer .*?with (?:status=|error )(?:IBV_WC_[A-Z_]+\()?([0-9]{1,9})"
 )
 RETRY_EXCEEDED = "12"  # IBV_WC_RETRY_EXC_ERR
-# Some versions give ibv_create_qp and ibv_create_cq no reason.
+# Some versions print no reason for ibv_create_qp and ibv_create_cq.
 MEMORY = re.compile(
     r"Call to ibv_(?:reg_\w+|create_cq|create_qp) failed"
     r"(?:$|.*Cannot allocate memory|.*errno 12\b)"
@@ -32,7 +32,7 @@ MEMORY = re.compile(
 BAD_ADDRESS = re.compile(r"Call to ibv_reg_\w+ failed.*(?:Bad address|errno 14\b)")  # EFAULT
 # enum ncclSocketType: 3 is Socket's data, 4 is IB's (src/include/socket.h); the wording varies.
 WRONG_TYPE = re.compile(r"wrong (?:\w+ )?type\D{0,20}(?:3\D{1,20}4|4\D{1,20}3)\b")
-# An error on its way out of ncclCommInit or a group call; 7 is ncclInProgress.
+# The trace of an error that ncclCommInit or a group call returns; 7 is ncclInProgress.
 FATAL = re.compile(r"(?:\S*/)?(?:init|group|enqueue)\.cc:[0-9]+ -> [1-6]\b")
 
 BY_ERRNO: dict[str, Cause] = {
@@ -48,42 +48,52 @@ BY_ERRNO: dict[str, Cause] = {
     "No route to host": "no-route",
 }
 EMPTY_GID = "::"
-BAD_DETAIL = "Bad address"
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A break: its cause, what the line says of it, and whether it ends the run.
+    """A failure of the network: its cause, what the line adds, and whether it ends the run.
 
-    A `retried` one is fatal only if nothing is connected after it.
+    `gids` are the local and the remote one, `network` the one that NCCL_NET requires; a
+    `bad_address` is memory that the device cannot reach (EFAULT). A `retried` fault is fatal only
+    if no connection follows it.
     """
 
     cause: Cause
-    detail: str = ""
     fatal: bool = True
     retried: bool = False
+    gids: tuple[str, str] | None = None
+    network: str | None = None
+    bad_address: bool = False
 
 
 def fault(level: str, message: str) -> Fault | None:
-    """The break that a message tells of; None for every other message."""
-    fatal = level == "WARN"
-    if not fatal and not any(needle in message for needle in ("ibv_", ".cc:", "wrong ")):
+    """The failure that a message reports; None for every other message."""
+    if level == "WARN":
+        return _connection(message, fatal=True) or _start(message)
+    if not any(needle in message for needle in ("ibv_", ".cc:", "wrong ")):
         return None
+    return _connection(message, fatal=False) or (Fault("unknown") if FATAL.match(message) else None)
+
+
+def _connection(message: str, *, fatal: bool) -> Fault | None:
     if modify := MODIFY_QP.search(message):
         return _modify_qp(modify, message)
     if WRONG_TYPE.search(message):
-        return Fault("mixed-transports")  # 2.30.7 says it as INFO, and may hang
+        return Fault("mixed-transports")  # 2.30.7 prints it as INFO, and may hang
     if MEMORY.search(message):
         return Fault("memory-registration", fatal=fatal)
     if BAD_ADDRESS.search(message):
-        # Of a buffer of its own NCCL dies, and says so next; without a user's buffer it goes on.
-        return Fault("memory-registration", BAD_DETAIL, fatal=False)
-    if not fatal:
-        return Fault("unknown") if FATAL.match(message) else None
+        # For its own buffer NCCL ends, which the next line shows; without a user's it continues.
+        return Fault("memory-registration", fatal=False, bad_address=True)
+    return None
+
+
+def _start(message: str) -> Fault | None:
     if NO_INTERFACE.search(message):
         return Fault("ifname-no-match")
     if network := NO_NETWORK.search(message):
-        return Fault("net-ib-unavailable", detail=network[1] or "")
+        return Fault("net-ib-unavailable", network=network[1])
     if completion := COMPLETION.search(message):
         return Fault("retry-exceeded" if completion[1] == RETRY_EXCEEDED else "unknown")
     return None
@@ -94,10 +104,8 @@ def _modify_qp(modify: re.Match[str], message: str) -> Fault:
     if errno := ERRNO.search(words):
         number = number or errno[1]
     cause = BY_ERRNO.get(number or words.strip(), "unknown")
-    gids = GIDS.search(message)
-    detail = ""
-    if gids:
-        detail = f"local GID {gids[1]}, remote GID {gids[2]}"
-        if cause == "gid-family-mismatch" and EMPTY_GID in gids.groups():
-            cause = "gid-empty-slot"
-    return Fault(cause, detail, retried=", retrying " in message)
+    found = GIDS.search(message)
+    gids = (found[1], found[2]) if found else None
+    if gids and cause == "gid-family-mismatch" and EMPTY_GID in gids:
+        cause = "gid-empty-slot"
+    return Fault(cause, gids=gids, retried=", retrying " in message)

@@ -1,4 +1,4 @@
-"""Which of the kept lines show a cause, and which the transport; pure."""
+"""The kept lines that show a cause, and those that show the transport; pure."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ CAUSE_MARKS: dict[Cause, tuple[str, ...]] = {
 
 
 def evidence(state: RankState, because: Cause | None) -> tuple[Evidence, ...]:
-    """The lines that the verdict rests on: the cause's first, then the transport's."""
+    """The lines that prove the verdict: the cause's first, then the transport's."""
     marks = CAUSE_MARKS.get(because, (because,)) if because else ()
     lines = [line for mark in marks for line in state.marks.get(mark, [])]
     lines += state.marks.get("devices", [])[:1]

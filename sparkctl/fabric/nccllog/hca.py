@@ -1,9 +1,10 @@
-"""What a value of NCCL_IB_HCA can have done on a Spark, by NCCL's own grammar; pure."""
+"""What a value of NCCL_IB_HCA can select on a Spark, by NCCL's grammar; pure."""
 
 from __future__ import annotations
 
 import re
 
+from sparkctl.doubts import Doubt
 from sparkctl.fabric.grammar import ANY, IB_HCA, LIMITS, Entry, Filter
 from sparkctl.fabric.grammar import parse as parse_list
 from sparkctl.fabric.nccllog.advice import LIST_DEVICES
@@ -16,32 +17,33 @@ PORT = 1  # each RDMA device of a Spark has one port
 
 
 def filters(value: str, version: Version | None) -> bool:
-    """Whether a value leaves any device out.
+    """Whether a value excludes any device.
 
-    Without a name in it NCCL takes every device (`^` alone: none), and `^` with names that no
-    device can have leaves none out (NCCL's src/misc/utils.cc).
+    Without a name NCCL selects every device (`^` alone: none), and `^` with names that no device
+    can have excludes none (NCCL's src/misc/utils.cc).
     """
     parsed = _parse(value, version)
     if not parsed.exclude:
         return bool(parsed.entries)
-    return not parsed.entries or not all(_unnameable(entry) for entry in parsed.entries)
+    return not parsed.entries or not all(_impossible(entry) for entry in parsed.entries)
 
 
-def impossible(value: str, version: Version | None = None) -> str:
-    """Why no entry of a value can select a Spark's device; empty when one may."""
+def mistakes(value: str, version: Version | None = None) -> list[Doubt]:
+    """Why no entry of a value can select a Spark's device; empty if one may."""
     parsed = _parse(value, version)
     if parsed.exclude:
-        return "" if parsed.entries else ": ^ alone leaves out every device"
-    reasons = [_unnameable(entry) for entry in parsed.entries]
-    return ": " + ", ".join(reasons) if reasons and all(reasons) else ""
+        alone = Doubt("nothing-selected", "^ alone excludes every device")
+        return [] if parsed.entries else [alone]
+    found = [doubt for entry in parsed.entries if (doubt := _impossible(entry))]
+    return found if len(found) == len(parsed.entries) else []
 
 
 def candidate(value: str, version: Version | None) -> Candidate:
-    """The value itself as a cause, and what on the node decides it."""
+    """The value itself as a possible cause, and how to decide that on the node."""
     parsed = _parse(value, version)
     match = "has a name" if parsed.exact else "begins with a name"
     wrong = (
-        f"every ACTIVE device {match} that the list leaves out"
+        f"every ACTIVE device {match} that the list excludes"
         if parsed.exclude
         else f"no ACTIVE device {match} in the list"
     )
@@ -51,16 +53,18 @@ def candidate(value: str, version: Version | None) -> Candidate:
 
 
 def _parse(value: str, version: Version | None) -> Filter:
-    """Of an unknown version the newest grammar: it rules out the least."""
+    """The filter; for an unknown version by the newest grammar, which rules out the least."""
     return parse_list(value, LIMITS[IB_HCA], version or NEWEST)
 
 
-def _unnameable(entry: Entry) -> str:
-    """Why an entry is no device of a Spark; empty when it may be one. Nothing is trimmed."""
+def _impossible(entry: Entry) -> Doubt | None:
+    """Why an entry is no device of a Spark; None if it may be one."""
+    data = {"name": entry.name}
     if ODD.search(entry.name):
-        return f"space, quote or semicolon in {entry.name!r} is part of the name"
+        text = f"the space, quote or semicolon in {entry.name!r} is part of the name"
+        return Doubt("quoted", text, data)
     if NETDEV.match(entry.name):
-        return f"{entry.name} is an interface, not an RDMA device"
+        return Doubt("other-kind", f"{entry.name} is an interface, not an RDMA device", data)
     if entry.port not in (ANY, PORT):
-        return f"{entry.name} has no port {entry.port}"
-    return ""
+        return Doubt("wrong-port", f"{entry.name} has no port {entry.port}", data)
+    return None

@@ -1,4 +1,4 @@
-"""From the ranks' states to the joined verdict, each cause once; pure."""
+"""The verdict on all ranks together, each cause once; pure."""
 
 from __future__ import annotations
 
@@ -44,42 +44,46 @@ def join(
     states: Sequence[RankState],
     gloo: Sequence[Evidence] = (),
     errors: Mapping[str, Sequence[Evidence]] | None = None,
-    beside: Sequence[Finding] = (),
+    others: Sequence[Finding] = (),
 ) -> LogVerdict:
-    """The verdict on every process, and over all of them.
+    """The verdict on every process, and on all of them.
 
-    `gloo` are Gloo's lines about an interface without an address, `errors` what the program said
-    of NCCL's errors, by kind, `beside` the findings of another reader of the same logs. The worst
-    finding names the whole log's cause.
+    `gloo` are Gloo's lines about an interface without an address, `errors` NCCL's errors as the
+    program printed them, by code, `others` the findings of another reader of the same logs. The
+    worst finding names the cause of the whole log.
     """
-    kind, ranks, findings = _ranks(states)
-    if gloo:
-        kind = "failed"
-        findings.append(without_address(gloo))
-    explained = any(f.severity == "FAIL" and f.cause != "unknown" for f in findings)
-    if explained:
-        findings = [f for f in findings if f.cause != "unknown"]
-    if errors and not (explained and kind == "failed"):
-        # They do not say of which process they are: of one that tells nothing else, maybe.
-        kind = "failed"
-        findings = [f for f in findings if f.severity != "UNKNOWN"]
-        findings += program_failed(errors)
-    if unlike := unlike_versions(states):
-        findings.append(unlike)
-    findings += beside
+    ranks, grouped, halves = _ranks(states)
+    kind = overall((state, transport(state)) for state in states)
+    findings = [finding(name, found, halves) for name, found in _known(grouped, kind).items()]
+    findings += [without_address(gloo)] if gloo else []
+    findings = _with_errors(findings, errors or {}, failed=bool(gloo) or kind == "failed")
+    findings += [*unlike_versions(states), *others]
     if not states and not any(f.severity == "FAIL" for f in findings):
         findings.append(nothing_read())
     findings.sort(key=_order)
-    return LogVerdict(ranks, kind, _cause(findings), tuple(findings))
+    return LogVerdict(
+        ranks, "failed" if gloo or errors else kind, _cause(findings), tuple(findings)
+    )
+
+
+def _with_errors(
+    findings: Sequence[Finding], errors: Mapping[str, Sequence[Evidence]], *, failed: bool
+) -> list[Finding]:
+    """The findings, and the program's errors unless NCCL's own lines explain why it failed."""
+    explained = any(f.severity == "FAIL" and f.cause != "unknown" for f in findings)
+    known = [f for f in findings if not (explained and f.cause == "unknown")]
+    if not errors or (explained and failed):
+        return known
+    # They name no process: they may be of one whose own lines show nothing.
+    return [*(f for f in known if f.severity != "UNKNOWN"), *program_failed(errors)]
 
 
 def _ranks(
     states: Sequence[RankState],
-) -> tuple[Transport, tuple[RankVerdict, ...], list[Finding]]:
-    """The transport over all, each process's verdict, and the findings on their causes."""
-    unlike = {state.name: state for state in mixed(states)}
+) -> tuple[tuple[RankVerdict, ...], dict[Cause, list[RankState]], dict[str, LoneHalf]]:
+    """Each process's verdict, the processes that show a cause, and those that use half a port."""
+    unlike = {state.name for state in mixed(states)}
     halves = lone_halves(states)
-    kind = overall((state, transport(state)) for state in states)
     grouped: dict[Cause, list[RankState]] = {}
     ranks = []
     for state in states:
@@ -87,30 +91,34 @@ def _ranks(
         for name in causes:
             grouped.setdefault(name, []).append(state)
         ranks.append(_rank(state, causes, halves.get(state.name)))
-    if kind != "unknown" and "unknown" in grouped:
-        # What never joined a communicator tells nothing beside ranks that did.
-        grouped["unknown"] = [
-            s for s in grouped["unknown"] if s.size or s.faults or warnings.meaning(s.marks)
-        ]
-    findings = [finding(name, members, halves) for name, members in grouped.items() if members]
-    return kind, tuple(ranks), findings
+    return tuple(ranks), grouped, halves
+
+
+def _known(
+    grouped: Mapping[Cause, list[RankState]], kind: Transport
+) -> dict[Cause, list[RankState]]:
+    """The causes without those of processes that show nothing, if other ranks show a transport."""
+    if kind == "unknown" or "unknown" not in grouped:
+        return dict(grouped)
+    unknown = [s for s in grouped["unknown"] if s.size or s.faults or warnings.meaning(s.marks)]
+    return {name: m for name, m in {**grouped, "unknown": unknown}.items() if m}
 
 
 def _order(finding: Finding) -> tuple[int, int]:
-    """The worst first; of equals the transports, then what has a name, then the rest."""
+    """The worst first; of equals mixed transports, then NCCL's causes, then the rest."""
     first = {"mixed-transports": 0, "nccl-versions": 2, "vllm": 2, "unknown": 3}
     return ORDER.index(finding.severity), first.get(finding.cause, 1)
 
 
 def _cause(findings: Sequence[Finding]) -> Cause | None:
-    """The first cause that is NCCL's own; unknown where only something else is wrong."""
+    """The first cause that is NCCL's own; unknown if only something else is wrong."""
     wrong = [f.cause for f in findings if f.severity != "INFO"]
-    for told in wrong:
-        match told:
+    for name in wrong:
+        match name:
             case "nccl-versions" | "vllm":
                 continue
             case _:
-                return told
+                return name
     return "unknown" if wrong else None
 
 
@@ -124,7 +132,7 @@ def _causes(state: RankState, unlike: bool, half: LoneHalf | None) -> Iterable[C
     if unlike and own != "mixed-transports":
         yield "mixed-transports"
     if own == "mixed-transports" and network(state) == "socket":
-        # Why this one is on Socket is what has to be cured.
+        # The fix concerns why this one uses TCP.
         reason = not_rdma(state)
         if reason != "unknown":
             yield reason

@@ -1,4 +1,4 @@
-"""One line of a log → the NCCL record in it, without what vLLM and Ray put around it; pure.
+"""The NCCL record in a line of a log, without what vLLM and Ray put around it; pure.
 
 The forms: NCCL 2.8 to 2.30.7, src/debug.cc.
 """
@@ -8,13 +8,14 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-# Every line that matters holds this; the rest of a log is skipped by this test alone.
+# Each relevant line contains this; all others are skipped by this test alone.
 NEEDLE = b"NCCL"
 # gloo's transport/tcp/device.cc, under torch's and vLLM's own words.
 GLOO_NEEDLE = b"Unable to find address for"
-# Quotes and spaces in the value are printed as they are.
+# Gloo prints quotes and spaces of the value.
 GLOO = re.compile(
-    r"Unable to find address for: {1,8}(?:\"[^\"]{0,80}\"|'[^']{0,80}'|[\w.^=,:;-]{1,80})"
+    r"Unable to find address for: "
+    r"(?P<name> {0,7}(?:\"[^\"]{0,80}\"|'[^']{0,80}'|[\w.^=,:;-]{1,80}))"
 )
 TEXT_LIMIT = 300
 
@@ -32,18 +33,23 @@ FOLDED = re.compile(r"\[repeated [0-9]+x across cluster\]")
 
 
 class Record(NamedTuple):
-    """One NCCL message: who said it, `text` to show, and whether Ray folded repeats into it."""
+    """One NCCL message of a process.
+
+    `text` is the line to show, in which the message begins at `start`; `folded`: Ray replaced
+    repeats by a count.
+    """
 
     host: str
     pid: int
     level: str
     message: str
     text: str
+    start: int
     folded: bool
 
 
 def parse(line: str) -> Record | None:
-    """The record in a line; None when the line is not NCCL's."""
+    """The record in a line; None for a line that is not NCCL's."""
     if "\x1b" in line:
         line = COLOUR.sub("", line)
     elif "[0m" in line or "[0;0m" in line:
@@ -55,18 +61,20 @@ def parse(line: str) -> Record | None:
         return None
     fold = FOLDED.search(line, level.end())
     message = line[level.end() : fold.start()].rstrip() if fold else line[level.end() :]
+    prefix = head[0] + level[0]
     return Record(
         host=head["host"],
         pid=int(head["pid"]),
         level=level[1],
         message=message,
-        text=shown((head[0] + level[0] + message)[:TEXT_LIMIT]),
+        text=shown((prefix + message)[:TEXT_LIMIT]),
+        start=len(prefix),
         folded=fold is not None,
     )
 
 
 def shown(text: str) -> str:
-    """The text without what a terminal would obey."""
+    """The text with a replacement for each character that a terminal would act upon."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -1,12 +1,14 @@
-"""What the log reader answers: a verdict per rank and over all, and findings with their cure."""
+"""The log reader's answer: a verdict on each rank and on all, and findings with a remedy."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+
+    from sparkctl.errors import Data
 
 Transport = Literal["rdma", "socket", "local", "failed", "unknown"]
 Severity = Literal["FAIL", "WARN", "UNKNOWN", "INFO"]
@@ -31,25 +33,42 @@ Cause = Literal[
     "unknown",
 ]
 
-# What a finding tells beside the causes; the log's and the ranks' cause is then `unknown`.
-Beside = Literal["nccl-versions", "vllm"]
+# What a finding may be about instead; the cause of the log and of its ranks is then `unknown`.
+Other = Literal["nccl-versions", "vllm"]
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """A line of a log, without prefixes and colours; `line` counts from 1."""
+    """A line of a log, without prefixes and colours; `line` counts from 1.
+
+    `start` is where the message begins in the text, after what names the process.
+    """
 
     file: str
     line: int
     text: str
+    start: int = field(default=0, compare=False, repr=False)
+
+    @property
+    def message(self) -> str:
+        """What the line says, without the process that says it."""
+        return self.text[self.start :]
+
+    def document(self) -> dict[str, str | int]:
+        """The line as JSON."""
+        return {"file": self.file, "line": self.line, "text": self.text}
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One of the causes that the log cannot tell apart, and what decides."""
+    """One of several possible causes, and how to decide between them."""
 
     cause: str
     decided_by: str
+
+    def document(self) -> dict[str, str]:
+        """The cause as JSON."""
+        return {"cause": self.cause, "decided_by": self.decided_by}
 
 
 @dataclass(frozen=True)
@@ -64,25 +83,28 @@ class Fix:
 class Finding:
     """A cause, the ranks (host:pid) that show it, and what to do.
 
-    `candidates` is empty where the log alone proves the cause.
+    `code` is stable, and the cause itself or more precise; `data` holds what the log shows of it.
+    `candidates` is empty if the log alone proves the cause.
     """
 
-    cause: Cause | Beside
+    cause: Cause | Other
+    code: str
     severity: Severity
     summary: str
     ranks: tuple[str, ...]
     evidence: tuple[Evidence, ...]
     candidates: tuple[Candidate, ...]
     fix: Fix
+    data: Data = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
 class RankVerdict:
-    """What one process did.
+    """The verdict on one process.
 
     `devices` are the RDMA devices that NCCL opened; `channels` counts the channel lines of each
-    device or, under Socket, interface: what has none carries nothing. `cause` is None when all is
-    well. `settings` are the NCCL_ variables that choose a network, as the process printed them.
+    device or, under Socket, interface: what has none carries nothing. `cause` is None if nothing
+    is wrong. `settings` are the NCCL_ variables that choose a network, as the process printed them.
     """
 
     host: str
@@ -106,7 +128,7 @@ class RankVerdict:
 class LogVerdict:
     """All ranks joined; the findings come worst first.
 
-    `unrecognized` are the files that have no line of NCCL or vLLM that is known.
+    `unrecognized` are the files without a known line of NCCL or vLLM.
     """
 
     ranks: tuple[RankVerdict, ...]
@@ -117,19 +139,48 @@ class LogVerdict:
 
     @property
     def failed(self) -> bool:
-        """Whether anything has to be mended."""
+        """Whether a finding is a FAIL."""
         return any(f.severity == "FAIL" for f in self.findings)
 
     def values(self, variable: str, ranks: Collection[str]) -> dict[str, str]:
-        """What those ranks (host:pid, a finding's) printed as this variable's value, by rank; a
-        rank that printed none is not in it.
-        """
-        told = {r.name: r.settings.get(variable) for r in self.ranks if r.name in ranks}
-        return {name: value for name, value in told.items() if value is not None}
+        """A variable's value by rank (host:pid), for those of `ranks` that printed one."""
+        return {
+            rank.name: rank.settings[variable]
+            for rank in self.ranks
+            if rank.name in ranks and variable in rank.settings
+        }
 
     def document(self) -> dict[str, Any]:
-        """The JSON document of `doctor --log --json`; scripts rely on its form."""
-        document = asdict(self)
-        for rank in document["ranks"]:
-            del rank["channels"], rank["settings"]
-        return document
+        """The JSON document of `doctor --log --json`; part of the contract that scripts rely on."""
+        return {
+            "ranks": [
+                {
+                    "host": rank.host,
+                    "pid": rank.pid,
+                    "rank": rank.rank,
+                    "nccl": rank.nccl,
+                    "transport": rank.transport,
+                    "devices": rank.devices,
+                    "cause": rank.cause,
+                    "evidence": [line.document() for line in rank.evidence],
+                }
+                for rank in self.ranks
+            ],
+            "transport": self.transport,
+            "cause": self.cause,
+            "findings": [
+                {
+                    "cause": finding.cause,
+                    "code": finding.code,
+                    "severity": finding.severity,
+                    "summary": finding.summary,
+                    "data": finding.data,
+                    "ranks": finding.ranks,
+                    "evidence": [line.document() for line in finding.evidence],
+                    "candidates": [candidate.document() for candidate in finding.candidates],
+                    "fix": {"text": finding.fix.text, "commands": finding.fix.commands},
+                }
+                for finding in self.findings
+            ],
+            "unrecognized": self.unrecognized,
+        }

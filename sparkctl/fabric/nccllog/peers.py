@@ -1,4 +1,4 @@
-"""What shows only when ranks are laid side by side: mixed transports, half a port; pure."""
+"""What only a comparison of ranks shows: mixed transports, half a port; pure."""
 
 from __future__ import annotations
 
@@ -21,15 +21,17 @@ HALF = re.compile(r"roce(P2)?p1s0f([01])$")
 
 @dataclass(frozen=True)
 class LoneHalf:
-    """A process that uses less than the port.
+    """A process that uses half of a port: the devices in use, and those known to be idle.
 
-    Not `sure` where Ray has folded channel lines, or all ranks opened one device whose name does
-    not tell a half.
+    Not `sure` if Ray folded channel lines, or all ranks opened one device whose name does not show
+    its half.
     """
 
     detail: str
-    sure: bool
-    carries: bool  # it is the channels that say so, not what was opened
+    used: tuple[str, ...]
+    idle: tuple[str, ...] = ()
+    sure: bool = True
+    by_channels: bool = False  # the channels show it, not what was opened
 
 
 def mixed(states: Iterable[RankState]) -> list[RankState]:
@@ -43,17 +45,16 @@ def mixed(states: Iterable[RankState]) -> list[RankState]:
 
 
 def communicators(states: Iterable[RankState]) -> Iterator[list[RankState]]:
-    """Ranks that share a communicator; before NCCL printed commId, those of equally many ranks."""
-    groups: dict[object, list[RankState]] = defaultdict(list)
+    """The ranks of each communicator; without a commId, those with equally many ranks."""
+    groups: dict[str | int, list[RankState]] = defaultdict(list)
     for state in states:
-        keys: set[object] = {*state.communicators} or {state.size}
-        for key in keys:
+        for key in state.communicators or (state.size,):
             groups[key].append(state)
     yield from groups.values()
 
 
 def lone_halves(states: Iterable[RankState]) -> dict[str, LoneHalf]:
-    """The processes on RDMA that leave a half of a port idle, by host:pid."""
+    """The processes on RDMA that use only half of a port, by host:pid."""
     found: dict[str, LoneHalf] = {}
     for group in communicators(states):
         most = max((len(opened(state)) for state in group), default=0)
@@ -66,7 +67,7 @@ def lone_halves(states: Iterable[RankState]) -> dict[str, LoneHalf]:
 
 
 def _idle(state: RankState) -> LoneHalf | None:
-    """By the channel lines: a half that no channel uses, beside one of its port that is used."""
+    """By the channel lines: no channel uses a half, and some use the other half of its port."""
     counts = carried(state)
     if set(counts) != set(opened(state)):
         return None  # an index without a name could be any device
@@ -79,12 +80,12 @@ def _idle(state: RankState) -> LoneHalf | None:
     if not idle:
         return None
     detail = f"channels on {', '.join(busy)}, none on {', '.join(idle)}"
-    return LoneHalf(detail, sure=not state.folded, carries=True)
+    return LoneHalf(detail, tuple(busy), tuple(idle), sure=not state.folded, by_channels=True)
 
 
 def _ports(names: list[str]) -> list[list[str]]:
-    """The devices port by port: a Spark's by their names; of others two are taken for one port's,
-    of more the log does not tell which belong together.
+    """The devices of each port: a Spark's by their names; two other devices count as one port,
+    and more are left out, as the log does not show which belong together.
     """
     ports: dict[str, list[str]] = defaultdict(list)
     others = []
@@ -97,33 +98,30 @@ def _ports(names: list[str]) -> list[list[str]]:
 
 
 def _alone(state: RankState, most: int) -> LoneHalf | None:
-    """By the Using line: one device, where a Spark's port has two or the peers opened more."""
+    """By the Using line: one device, but a Spark's port has two, or a peer opened more."""
     names = opened(state)
     if len(names) != 1:
         return None
     if half := HALF.match(names[0]):
         other = f"roce{'' if half[1] else 'P2'}p1s0f{half[2]}"
-        return LoneHalf(f"opened {names[0]} and not {other}", sure=True, carries=False)
+        return LoneHalf(f"opened {names[0]} and not {other}", names, (other,))
     if most > 1:
-        detail = f"opened {names[0]} alone, a peer opened {most}"
-        return LoneHalf(detail, sure=True, carries=False)
+        return LoneHalf(f"opened only {names[0]}, and a peer opened {most}", names)
     return None
 
 
 def _one_device(state: RankState, group: Sequence[RankState]) -> LoneHalf | None:
-    """One device in every rank over several hosts: both halves could be behind the cable."""
+    """One device in every rank on several hosts: the cable may have another half."""
     if state.nodes < 2 and len({peer.host for peer in group}) < 2:
         return None
     if any(len(opened(peer)) != 1 for peer in group):
         return None
-    return LoneHalf(f"opened {opened(state)[0]} alone", sure=False, carries=False)
+    names = opened(state)
+    return LoneHalf(f"opened only {names[0]}", names, sure=False)
 
 
 def overall(states: Iterable[tuple[RankState, Transport]]) -> Transport:
-    """The worst transport of all; what never joined a communicator counts only when alone."""
-    kinds = [(state.size > 0, kind) for state, kind in states]
+    """The worst transport; unknown of a process without a communicator counts only if alone."""
+    kinds = {kind for state, kind in states if state.size or kind != "unknown"}
     order: tuple[Transport, ...] = ("failed", "socket", "unknown", "rdma", "local")
-    for wanted in order:
-        if any(kind == wanted and (joined or wanted != "unknown") for joined, kind in kinds):
-            return wanted
-    return "unknown"
+    return next((kind for kind in order if kind in kinds), "unknown")

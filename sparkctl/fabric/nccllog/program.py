@@ -1,4 +1,4 @@
-"""What the program around NCCL (torch, vLLM) says of NCCL's errors, in lines of its own; pure."""
+"""NCCL's errors as the program around it (torch, vLLM) prints them; pure."""
 
 from __future__ import annotations
 
@@ -6,23 +6,30 @@ import re
 
 from sparkctl.fabric.nccllog.lines import COLOUR, TEXT_LIMIT, shown
 
-# ncclGetErrorString (NCCL's src/init.cc), behind torch's `NCCL error in: FILE:LINE, …` and vLLM's
-# `NCCL error: …`; torch adds a line that begins with the name.
-RESULT = re.compile(
-    r"NCCL error\b.{0,400}?\b(?P<words>unhandled cuda error|unhandled system error|internal error"
-    r"|invalid argument|invalid usage|remote process exited)|ncclInvalidUsage\b"
-)
-INVALID_USAGE = "invalid usage"
+INVALID_USAGE, ROOT_LOST = "nccl-invalid-usage", "root-lost"
+# The words of ncclGetErrorString (NCCL's src/init.cc) by the code of a finding on them.
+WORDS = {
+    "nccl-cuda-error": "unhandled cuda error",
+    "nccl-system-error": "unhandled system error",
+    "nccl-internal-error": "internal error",
+    "nccl-invalid-argument": "invalid argument",
+    INVALID_USAGE: "invalid usage",
+    "nccl-remote-exited": "remote process exited",
+}
+CODES = {words: code for code, words in WORDS.items()}
+# torch's `NCCL error in: FILE:LINE, …` and vLLM's `NCCL error: …`; torch adds a line that begins
+# with the name.
+RESULT = re.compile(rf"NCCL error\b.{{0,400}}?\b(?P<words>{'|'.join(CODES)})|ncclInvalidUsage\b")
 # torch's ProcessGroupNCCL.cpp, on a rank that waits for another to open NCCL.
-ROOT_LOST = re.compile(r"\[[0-9]+\] is setting up NCCL communicator and retrieving ncclUniqueId")
-LOST = "root lost"
+WAITED = re.compile(r"\[[0-9]+\] is setting up NCCL communicator and retrieving ncclUniqueId")
 
 
 def error(line: str) -> tuple[str, str] | None:
-    """The kind of error that a line tells of (NCCL's words, or LOST), and its text; else None."""
+    """The code of the error that a line reports, and its text; None for any other line."""
     line = COLOUR.sub("", line)
-    if lost := ROOT_LOST.search(line):
-        return LOST, shown(line[lost.start() :][:TEXT_LIMIT])
+    if waited := WAITED.search(line):
+        return ROOT_LOST, shown(line[waited.start() :][:TEXT_LIMIT])
     if result := RESULT.search(line):
-        return result["words"] or INVALID_USAGE, shown(line[result.start() :][:TEXT_LIMIT])
+        code = CODES.get(result["words"], INVALID_USAGE)
+        return code, shown(line[result.start() :][:TEXT_LIMIT])
     return None

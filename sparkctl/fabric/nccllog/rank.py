@@ -1,6 +1,6 @@
-"""What one process said of its network, gathered record by record in bounded memory; pure.
+"""What one process printed of its network, kept record by record in bounded memory; pure.
 
-A process is one rank here, as everywhere on nodes with one GPU. Line forms: NCCL's src/init.cc,
+A process is one rank here, as on all nodes with one GPU. Line forms: NCCL's src/init.cc,
 src/plugin/net.cc and src/transport/net_ib.
 """
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sparkctl.fabric.nccllog.lines import Record
 
 LINES_A_MARK = 3
-KEYS = 64  # communicators, networks, channels' devices: as many as are told apart
+KEYS = 64  # the most communicators, networks and devices that are kept
 SETTINGS = {
     "NCCL_IB_DISABLE",
     "NCCL_IB_GID_INDEX",
@@ -43,7 +43,7 @@ MEMBER = re.compile(r"\] ([^\s:]+):([0-9]{1,9})/")
 VIRTUAL = re.compile(r"Made virtual device \[([0-9]{1,9})\] name=(\S+)")
 INTERFACE = re.compile(r"\[([0-9]{1,9})\]([^\s:\[\]]+):")
 
-# Lines that say no more than that they are there: name, what they begin with.
+# Lines whose presence is all that counts: the mark, and how they begin.
 MARKS = (
     ("bootstrap", "Bootstrap: Using"),
     ("bootstrap", "Bootstrap : Using"),
@@ -61,7 +61,7 @@ MARKS = (
 
 @dataclass
 class Channels:
-    """How many channel lines name a network's device, and the first of them."""
+    """The number of channel lines that name a network's device, and the first of them."""
 
     count: int
     first: Evidence
@@ -69,11 +69,11 @@ class Channels:
 
 @dataclass
 class RankState:
-    """Everything that the verdict on a process rests on.
+    """What the verdict on a process is based on.
 
-    `size` and `nodes` are those of its widest communicator, 0 when unknown. `devices` and
-    `interfaces` are the names behind the indexes of `via NET/IB/0` and
-    `via NET/Socket/0`; a merged device has several names.
+    `size` and `nodes` are those of its largest communicator, 0 if unknown. `devices` and
+    `interfaces` are the names of the indexes in `via NET/IB/0` and `via NET/Socket/0`; a merged
+    device has several names.
     """
 
     host: str
@@ -100,12 +100,12 @@ class RankState:
         return f"{self.host}:{self.pid}"
 
     def feed(self, record: Record, file: str, line: int) -> None:
-        """Take the next record; `file` and `line` are where it stands."""
-        evidence = Evidence(file, line, record.text)
+        """Read the next record, which is in `file` at `line`."""
+        evidence = Evidence(file, line, record.text, record.start)
         message = record.message
-        for needle, take in TAKERS:
+        for needle, handle in HANDLERS:
             if needle in message:
-                take(self, record, evidence)
+                handle(self, record, evidence)
         for name, beginning in MARKS:
             if message.startswith(beginning):
                 self.mark(name, evidence)
@@ -122,7 +122,7 @@ class RankState:
         return tuple(int(part) for part in self.version.split(".")) if self.version else None
 
     def take_version(self, version: str, evidence: Evidence) -> None:
-        """The first version that is told counts."""
+        """Keep the version, unless there is one already."""
         if self.version is None:
             self.version = version
             self.mark("version", evidence)
@@ -148,7 +148,7 @@ class RankState:
 
     def _communicator(self, record: Record, _: Evidence) -> None:
         if rank := RANK.search(record.message):
-            # Of several communicators the widest names the rank.
+            # Of several communicators the largest names the rank.
             if int(rank[2]) > self.size:
                 self.rank, self.size = int(rank[1]), int(rank[2])
             self.nodes = max(self.nodes, int(rank[3] or 0))
@@ -178,30 +178,38 @@ class RankState:
             self.local = evidence
 
     def _devices(self, record: Record, evidence: Evidence) -> None:
-        found = DEVICE.findall(record.message.partition("; OOB")[0])
+        found = list(DEVICE.finditer(record.message.partition("; OOB")[0]))
         if found:
             self.mark("devices", evidence)
         elif "no-device" not in self.marks:
-            self.mark("no-device", evidence)  # from 2.24 the line comes without any as well
-        for index, members, name, port in found:
-            names = MEMBER.findall(members) or [(n, port) for n in name.split("+")]
-            self._name(self.devices, index, names)
+            self.mark("no-device", evidence)  # from 2.24 NCCL prints the line without a device too
+        for device in found:
+            if device[2] is None:
+                names = [_ported(name, device[4]) for name in device[3].split("+")]
+            else:
+                names = [_ported(m[1], m[2]) for m in MEMBER.finditer(device[2])]
+            self._name(self.devices, device[1], names)
 
     def _virtual(self, record: Record, _: Evidence) -> None:
         if (virtual := VIRTUAL.search(record.message)) and "+" in virtual[2]:
-            self._name(self.devices, virtual[1], [(n, "1") for n in virtual[2].split("+")])
+            self._name(self.devices, virtual[1], virtual[2].split("+"))
 
     def _interfaces(self, record: Record, _: Evidence) -> None:
-        for index, name in INTERFACE.findall(record.message):
-            self._name(self.interfaces, index, [(name, "1")])
+        for interface in INTERFACE.finditer(record.message):
+            self._name(self.interfaces, interface[1], [interface[2]])
 
     @staticmethod
-    def _name(table: dict[int, tuple[str, ...]], index: str, names: list[tuple[str, str]]) -> None:
+    def _name(table: dict[int, tuple[str, ...]], index: str, names: list[str]) -> None:
         if len(table) < KEYS:
-            table[int(index)] = tuple(n if port == "1" else f"{n}:{port}" for n, port in names)
+            table[int(index)] = tuple(names)
 
 
-TAKERS: tuple[tuple[str, Callable[[RankState, Record, Evidence], None]], ...] = (
+def _ported(name: str, port: str) -> str:
+    """The device's name, with its port unless that is 1."""
+    return name if port == "1" else f"{name}:{port}"
+
+
+HANDLERS: tuple[tuple[str, Callable[[RankState, Record, Evidence], None]], ...] = (
     ("NCCL version ", RankState._version),
     (" rank ", RankState._communicator),
     (" set ", RankState._setting),

@@ -1,4 +1,4 @@
-"""Logs, line by line, to a verdict in bounded memory; pure: the caller opens the files."""
+"""The verdict on logs that are read line by line in bounded memory; pure."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from sparkctl.node.nccllines import START
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-# torchrun's prefix; it tells the rank of a process that failed before it had a communicator.
+# torchrun's prefix: the rank of a process that failed before it had a communicator.
 TORCH_RANK = re.compile(r"\[rank([0-9]{1,6})\]:")
 
 
 @dataclass
 class FileHints:
-    """What a file says outside NCCL's own lines, for processes in it that did not say it.
+    """What a file shows outside NCCL's own lines, for those processes in it that did not print it.
 
-    Two ranks are enough to know that it is not one alone.
+    At most two ranks are kept: more than one names no process.
     """
 
     processes: set[str] = field(default_factory=set)
@@ -33,10 +33,10 @@ class FileHints:
 
 
 class Reader:
-    """Feed it every file's lines, then ask for the verdict.
+    """Reads the lines of each file, then gives the verdict.
 
-    The same host:pid in several files is one process. `recognized`: the files that have a line of
-    NCCL or Gloo.
+    The same host:pid in several files is one process. `recognized`: the files with a line of NCCL
+    or Gloo.
     """
 
     def __init__(self) -> None:
@@ -51,9 +51,9 @@ class Reader:
         self.feed_numbered(file, enumerate(lines, start=1))
 
     def feed_numbered(self, file: str, lines: Iterable[tuple[int, bytes]]) -> None:
-        """Read those lines of a file that somebody else picked out, with their numbers.
+        """Read some lines of a file, with their numbers.
 
-        Where `up` began another vLLM, what the file said before is of one that is gone.
+        Where `up` started vLLM again, the lines before are of a process that ended.
         """
         hints = FileHints()
         self._hints.append(hints)
@@ -61,12 +61,13 @@ class Reader:
             if raw.startswith(START):
                 self._forget(file, hints)
             elif NEEDLE in raw:
-                # Progress bars end in a bare carriage return, and NCCL writes on after them.
+                # A progress bar ends in a bare carriage return, and NCCL's line follows it.
                 for part in raw.decode("utf-8", "replace").rstrip("\r\n").split("\r"):
                     self._line(file, number, part, hints)
-            elif GLOO_NEEDLE in raw and (said := GLOO.search(raw.decode("utf-8", "replace"))):
+            elif GLOO_NEEDLE in raw and (found := GLOO.search(raw.decode("utf-8", "replace"))):
                 self.recognized.add(file)
-                self._gloo = [*self._gloo, Evidence(file, number, said[0])][:LINES_A_MARK]
+                line = Evidence(file, number, found[0], found.start("name") - found.start())
+                self._gloo = [*self._gloo, line][:LINES_A_MARK]
 
     def _forget(self, file: str, hints: FileHints) -> None:
         for name in hints.processes:
@@ -74,7 +75,7 @@ class Reader:
         hints.processes, hints.version, hints.ranks = set(), None, set()
         self._gloo = [line for line in self._gloo if line.file != file]
         left = {k: [e for e in v if e.file != file] for k, v in self._errors.items()}
-        self._errors = {kind: lines for kind, lines in left.items() if lines}
+        self._errors = {code: lines for code, lines in left.items() if lines}
 
     def _line(self, file: str, number: int, line: str, hints: FileHints) -> None:
         record = parse(line)
@@ -84,8 +85,8 @@ class Reader:
                 hints.version = version[1], Evidence(file, number, version[0])
             if error := program.error(line):
                 self.recognized.add(file)
-                kind, text = error
-                known = self._errors.setdefault(kind, [])
+                code, text = error
+                known = self._errors.setdefault(code, [])
                 known += [Evidence(file, number, text)] if len(known) < LINES_A_MARK else []
             if (rank := TORCH_RANK.search(line)) and len(hints.ranks) < 2:
                 hints.ranks.add(int(rank[1]))
@@ -96,8 +97,8 @@ class Reader:
         hints.processes.add(state.name)
         state.feed(record, file, number)
 
-    def verdict(self, beside: Sequence[Finding] = ()) -> LogVerdict:
-        """The verdict on all that was read, ranks in order, with the findings of another reader."""
+    def verdict(self, others: Sequence[Finding] = ()) -> LogVerdict:
+        """The verdict on all files, ranks in order, with the findings of another reader."""
         for hints in self._hints:
             for state in (self._states[name] for name in hints.processes if name in self._states):
                 if hints.version:
@@ -107,4 +108,4 @@ class Reader:
         states = sorted(
             self._states.values(), key=lambda s: (s.rank is None, s.rank or 0, s.host, s.pid)
         )
-        return join(states, self._gloo, self._errors, beside)
+        return join(states, self._gloo, self._errors, others)

@@ -1,4 +1,4 @@
-"""NCCL's warnings that name no cause: the harmless ones, and what others mean; pure.
+"""NCCL's warnings that name no cause: which are harmless, and what others mean; pure.
 
 NCCL 2.8 to 2.30.7: src/misc/socket.cc, src/transport/net_ib; event names: libibverbs' enum.c.
 """
@@ -6,18 +6,17 @@ NCCL 2.8 to 2.30.7: src/misc/socket.cc, src/transport/net_ib; event names: libib
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sparkctl.fabric.nccllog.advice import LIST_STATES, PEER_DIED, Advice
+from sparkctl.fabric.nccllog.advice import ALL_LOGS, LIST_STATES, PEER_DIED, Advice
 from sparkctl.fabric.nccllog.model import Candidate, Evidence, Fix
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-OTHER = "warning"  # the mark of those without a meaning of their own
+OTHER = "warning"  # the mark of warnings without a known meaning
 
-# Pattern, and why it tells of no fault.
+# Pattern, and why it is no fault.
 BENIGN: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), reason)
     for pattern, reason in (
@@ -25,83 +24,75 @@ BENIGN: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             r"async event ?: (?:port active|LID change|P_Key|SM change|client reregistration"
             r"|GID table change|send queue drained|last WQE reached|SRQ limit reached"
             r"|path migrated|communication established)|GID table changed",
-            "a port came up or an address was added; connections stay",
+            "a port came up or an address was added; connections are kept",
         ),
-        (r"\bretrying\b", "NCCL tries again, and says so when it gives up"),
+        (r"\bretrying\b", "NCCL retries, and warns again when it gives up"),
         (
             r"Call to ibv_open_device failed|NET/IB : Unable to open device"
             r"|(?:Failed to|Count not|Could not) open libibverbs",
-            "marks of their own (rank.py), told where they matter",
+            "they have marks of their own (rank.py)",
         ),
         (
             r"NET/?Plugin ?: ?(?:Failed to find|could not find)",
-            "a plugin without that symbol; NCCL tries the next interface, then its own IB",
+            "the plugin lacks that symbol; NCCL tries the next interface, then its own IB",
         ),
         (
             r"Could not find real path of",
-            "an RDMA device without a PCI device, such as rxe: only its distance is guessed",
+            "an RDMA device without a PCI device, such as rxe; NCCL guesses its distance alone",
         ),
     )
 )
 
 
-@dataclass(frozen=True)
-class Kind:
-    """Warnings with one meaning; `mark` keeps their lines."""
-
-    mark: str
-    pattern: re.Pattern[str]
-    advice: Advice
-
-
+# Warnings with one meaning; its code is the mark that keeps their lines.
 KINDS = (
-    Kind(
-        "peer-died",
+    (
         re.compile(r"[Cc]onnection (?:closed by (?:remote )?peer|reset by peer)"),
         Advice(
-            "a peer died or left: NCCL lost its connection",
-            Fix("read the logs of all ranks, --log for each: the rank that ended first tells why"),
+            "peer-died",
+            "NCCL lost the connection to a peer, which exited or died",
+            Fix(f"{ALL_LOGS}; the rank that ended first shows why"),
             (PEER_DIED,),
         ),
     ),
-    Kind(
-        "port-error",
+    (
         re.compile(r"async event ?: (?:port error|local catastrophic error)|async fatal event"),
         Advice(
+            "port-error",
             "an RDMA device or its port failed while NCCL used it",
             Fix(
-                "look at the cable and the link, and in the kernel's log for mlx5",
+                "check the cable, the link state, and the kernel's log for mlx5",
                 (LIST_STATES, "sudo dmesg | grep -i mlx5"),
             ),
             (Candidate("port-down", f"`{LIST_STATES}`: a port is not ACTIVE, or was not"),),
         ),
     ),
-    Kind(
-        "gpu-memory",
+    (
         re.compile(r"out of memory"),
         Advice(
-            "CUDA had no memory left",
+            "gpu-memory",
+            "CUDA ran out of memory",
             Fix(
-                "lower vllm.arguments gpu-memory-utilization, and end what else takes memory",
+                "lower vllm.arguments gpu-memory-utilization, and stop other programs that use"
+                " memory",
                 ("free -h", "nvidia-smi"),
             ),
         ),
     ),
 )
 WARNED = Advice(
-    "NCCL warned of what may break the run",
-    Fix("read what the line says, and the logs of all ranks at that time, --log for each"),
+    OTHER,
+    "NCCL printed a warning that may break the run",
+    Fix(f"read that line, and what the other ranks logged at that time; {ALL_LOGS}"),
 )
+MARKS = (*(advice.code for _, advice in KINDS), OTHER)
 
 
 def mark(message: str) -> str | None:
     """The mark under which to keep a warning; None for a harmless one."""
     if any(pattern.search(message) for pattern, _ in BENIGN):
         return None
-    return next((kind.mark for kind in KINDS if kind.pattern.search(message)), OTHER)
-
-
-MARKS = (*(kind.mark for kind in KINDS), OTHER)
+    return next((advice.code for pattern, advice in KINDS if pattern.search(message)), OTHER)
 
 
 def lines(marks: Mapping[str, Sequence[Evidence]]) -> list[Evidence]:
@@ -110,6 +101,6 @@ def lines(marks: Mapping[str, Sequence[Evidence]]) -> list[Evidence]:
 
 
 def meaning(marks: Mapping[str, Sequence[Evidence]]) -> Advice | None:
-    """What the kept warnings mean; None where there are none."""
-    known = next((kind.advice for kind in KINDS if kind.mark in marks), None)
+    """What the kept warnings mean; None if there are none."""
+    known = next((advice for _, advice in KINDS if advice.code in marks), None)
     return known or (WARNED if OTHER in marks else None)
