@@ -37,8 +37,12 @@ class Record:
 
     def document(self) -> dict[str, Any]:
         """The record as JSON."""
-        return {"run": self.run, "argv": list(self.argv), "salt": self.salt,
-                "environment": dict(self.environment or {})}  # fmt: skip
+        return {
+            "run": self.run,
+            "argv": list(self.argv),
+            "salt": self.salt,
+            "environment": dict(self.environment or {}),
+        }
 
     def changes(self, argv: Sequence[str], environment: Mapping[str, str]) -> list[str]:
         """What would be different with this argv and environment, one line each."""

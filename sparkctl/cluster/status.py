@@ -94,11 +94,19 @@ def status(session: Session, *, deep: bool = False) -> Status:
     errors = {n: str(e) for n, e in {**session.pool.errors, **probed.failed}.items()}
     found = Status(
         inventory.cluster,
-        [_node(n.name, n.role, n.host, error=errors.get(n.name),
-               reached=n.name not in session.pool.errors, facts=session.facts.get(n.name))
-         for n in inventory.nodes],
+        [
+            _node(
+                n.name,
+                n.role,
+                n.host,
+                error=errors.get(n.name),
+                reached=n.name not in session.pool.errors,
+                facts=session.facts.get(n.name),
+            )
+            for n in inventory.nodes
+        ],
         list(inventory.imitated),
-    )  # fmt: skip
+    )
     states = (f.state for f in session.facts.values())
     found.lease = next(
         (s.lease for s in states if not isinstance(s, Unread) and s.lease is not None), None

@@ -25,45 +25,47 @@ if TYPE_CHECKING:
 BASE = Path("/var/lib/sparkctl-lab-bench")
 ROUNDS = 5
 # What doctor reads as well, where pyinfra has a fact for it without an argument.
-PLAIN = (
-    "server.Hostname", "server.User", "server.Home", "server.Kernel", "server.KernelVersion",
-    "server.Arch", "server.LinuxDistribution", "server.Date", "server.Mounts",
-    "server.SecurityLimits", "hardware.Memory", "hardware.NetworkDevices",
-)  # fmt: skip
+PLAIN = """
+    server.Hostname server.User server.Home server.Kernel server.KernelVersion server.Arch
+    server.LinuxDistribution server.Date server.Mounts server.SecurityLimits
+    hardware.Memory hardware.NetworkDevices
+""".split()
 # And the greater part of the rest, as somebody would read it with pyinfra: processes, listeners,
 # the GPU, the RDMA devices' states and GID tables, and the files that may hold NCCL's settings.
 IB = "/sys/class/infiniband/*/ports/1"
-SAME = (
-    *PLAIN, "server.Processes", "server.Ports",
-    *(f for command in (
-        "nvidia-smi --query-gpu=name,driver_version --format=csv,noheader",
-        "nvidia-smi --query-compute-apps=pid,process_name --format=csv,noheader",
-        f"cat {IB}/state {IB}/rate", f"cat {IB}/gids/*",
-    ) for f in ("server.Command", f"command={command}")),
-    *(f for path in ("/etc/environment", "/etc/profile", "/root/.bashrc", "/etc/nccl.conf")
-      for f in ("files.FileContents", f"path={path}")),
-)  # fmt: skip
+COMMANDS = (
+    "nvidia-smi --query-gpu=name,driver_version --format=csv,noheader",
+    "nvidia-smi --query-compute-apps=pid,process_name --format=csv,noheader",
+    f"cat {IB}/state {IB}/rate",
+    f"cat {IB}/gids/*",
+)
+FILES = ("/etc/environment", "/etc/profile", "/root/.bashrc", "/etc/nccl.conf")
+SAME = [*PLAIN, "server.Processes", "server.Ports"]
+SAME += [word for command in COMMANDS for word in ("server.Command", f"command={command}")]
+SAME += [word for path in FILES for word in ("files.FileContents", f"path={path}")]
 
 
 def run(argv: list[str], env: dict[str, str] | None = None) -> None:
-    """A command to its end, its output thrown away."""
-    subprocess.run(argv, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                   stdin=subprocess.DEVNULL, env={**os.environ, **(env or {})})  # fmt: skip
+    """Run a command and discard its output."""
+    nowhere = subprocess.DEVNULL
+    env = {**os.environ, **(env or {})}
+    subprocess.run(argv, check=True, stdout=nowhere, stderr=nowhere, stdin=nowhere, env=env)
 
 
 def ssh_options(lab: labs.Lab) -> list[str]:
     """What ssh(1) needs for the lab's nodes."""
-    return ["-F", "none", "-i", f"{lab.base}/client_key", "-o", "IdentitiesOnly=yes",
-            "-o", f"UserKnownHostsFile={lab.base}/known_hosts"]  # fmt: skip
+    known = f"UserKnownHostsFile={lab.base}/known_hosts"
+    return ["-F", "none", "-i", f"{lab.base}/client_key", "-o", "IdentitiesOnly=yes", "-o", known]
 
 
 def bare_ssh(lab: labs.Lab) -> None:
     """`ssh node true` on all nodes at once."""
     started = [
-        subprocess.Popen(["ssh", *ssh_options(lab), f"root@{n.address}", "true"],
-                         stdin=subprocess.DEVNULL)
+        subprocess.Popen(
+            ["ssh", *ssh_options(lab), f"root@{n.address}", "true"], stdin=subprocess.DEVNULL
+        )
         for n in lab.nodes
-    ]  # fmt: skip
+    ]
     assert [p.wait() for p in started] == [0] * len(started)
 
 
@@ -73,7 +75,7 @@ def doctor(lab: labs.Lab) -> None:
     run([*argv, str(lab.inventory)])
 
 
-def pyinfra(lab: labs.Lab, tools: Path, facts: tuple[str, ...]) -> None:
+def pyinfra(lab: labs.Lab, tools: Path, facts: list[str]) -> None:
     """These facts, by pyinfra."""
     hosts = ",".join(n.address for n in lab.nodes)
     argv = [str(tools / "bin/pyinfra"), hosts, "--user", "root", "--key", f"{lab.base}/client_key"]

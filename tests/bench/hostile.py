@@ -42,10 +42,18 @@ UNFIT = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 COMMANDS = (
-    ("status",), ("status", "--json"), ("doctor", "--passive"), ("doctor", "--json"), ("plan",),
-    ("env",), ("fabric", "show"), ("fabric", "match", "--node", "spark-1"), ("logs",),
-    ("validate", "--connect"), ("down",),
-)  # fmt: skip
+    ("status",),
+    ("status", "--json"),
+    ("doctor", "--passive"),
+    ("doctor", "--json"),
+    ("plan",),
+    ("env",),
+    ("fabric", "show"),
+    ("fabric", "match", "--node", "spark-1"),
+    ("logs",),
+    ("validate", "--connect"),
+    ("down",),
+)
 
 
 class Terminal(io.StringIO):

@@ -33,9 +33,10 @@ def healthy(*, serving: bool) -> dict[str, dict[str, Any]]:
         journal = {"ray": "0", "vllm": "0", "ray_run": RUN, "vllm_run": RUN, "when": "today"}
         known["state"] |= {"exists": True, "temp_dir": True}
         known["state"]["files"] = {"applied.json": json.dumps(journal)}
-        known["ports"] = [{**known["ours"][0], "port": 6379, "user": "root"},
-                          {"port": 8265, "uid": 1, "user": "", "pid": None, "command": None,
-                           "cluster": ""}]  # fmt: skip
+        known["ports"] = [
+            {**known["ours"][0], "port": 6379, "user": "root"},
+            {"port": 8265, "uid": 1, "user": "", "pid": None, "command": None, "cluster": ""},
+        ]
         known["foreign_rays"] = [{"pid": 9, "uid": 1, "command": "/x/raylet", "cluster": ""}]
     return facts
 
@@ -44,12 +45,22 @@ def _ours(now: float, *, head: bool) -> Iterator[dict[str, Any]]:
     for number, (role, command) in enumerate((r, c) for r, all_ in PROGRAMS.items() for c in all_):
         if head or ("gcs" not in command and role == "ray"):
             yield {
-                "pid": 100 + number, "ppid": 1, "started": 5, "state": "S", "command": command,
-                "cluster": "lab", "run": RUN, "role": role, "uid": 0, "since": now - 60,
+                "pid": 100 + number,
+                "ppid": 1,
+                "started": 5,
+                "state": "S",
+                "command": command,
+                "cluster": "lab",
+                "run": RUN,
+                "role": role,
+                "uid": 0,
+                "since": now - 60,
                 "environment": {"NCCL_IB_HCA": "=rocep1s0f0,roceP2p1s0f0"},
-                "libraries": {"/opt/vllm/libnccl.so.2": "2.28.9"}, "memlock": -1,
-                "capabilities": 0, "uverbs": ["uverbs0"],
-            }  # fmt: skip
+                "libraries": {"/opt/vllm/libnccl.so.2": "2.28.9"},
+                "memlock": -1,
+                "capabilities": 0,
+                "uverbs": ["uverbs0"],
+            }
 
 
 class Answers:
@@ -83,23 +94,49 @@ class Answers:
 
     def _good(self, node: str, target: str, request: dict[str, Any]) -> Any:
         captured = json.loads(CAPTURED.read_text())
-        nodes = [{"id": n, "address": a, "hostname": n, "alive": True, "gpus": 1}
-                 for n, a in FABRIC.items()]  # fmt: skip
+        nodes = [
+            {"id": n, "address": a, "hostname": n, "alive": True, "gpus": 1}
+            for n, a in FABRIC.items()
+        ]
         found: dict[str, Any] = {
             "probe.probe": copy.deepcopy(self._facts[node]),
             "peers.peers": captured["peers"][node],
             "verbs.counters": captured["facts"][node]["counters"],
-            "imports.imports": {m: {"version": "1", "error": None}
-                                for m in request.get("modules", ())},
-            "raytable.table": {"nodes": nodes, "missing": [], "ray": "2.60.0", "groups": [
-                {"state": "CREATED", "bundles": {"0": "spark-1", "1": "spark-2"},
-                 "gpus": {"0": 1.0, "1": 1.0}}]},
-            "completion.ask": {"version": "0.32", "models": ["m2"], "text": "a", "tokens": 4,
-                               "seconds": 0.5,
-                               "health": {"state": "generating", "running": 0, "waiting": 0,
-                                          "tokens_per_second": 8.0, "still_for": 0.0}},
-            "nccllines.lines": {"lines": [[1, "spark-1:1:1 [0] NCCL INFO Using network IB"]],
-                                "cut": 0, "tail": ["ready"], "path": "/root/a.log"},
+            "imports.imports": {
+                m: {"version": "1", "error": None} for m in request.get("modules", ())
+            },
+            "raytable.table": {
+                "nodes": nodes,
+                "missing": [],
+                "ray": "2.60.0",
+                "groups": [
+                    {
+                        "state": "CREATED",
+                        "bundles": {"0": "spark-1", "1": "spark-2"},
+                        "gpus": {"0": 1.0, "1": 1.0},
+                    }
+                ],
+            },
+            "completion.ask": {
+                "version": "0.32",
+                "models": ["m2"],
+                "text": "a",
+                "tokens": 4,
+                "seconds": 0.5,
+                "health": {
+                    "state": "generating",
+                    "running": 0,
+                    "waiting": 0,
+                    "tokens_per_second": 8.0,
+                    "still_for": 0.0,
+                },
+            },
+            "nccllines.lines": {
+                "lines": [[1, "spark-1:1:1 [0] NCCL INFO Using network IB"]],
+                "cut": 0,
+                "tail": ["ready"],
+                "path": "/root/a.log",
+            },
             "files.read": dict.fromkeys(request.get("names", ())),
             "stop.stop": {"stopped": [], "remaining": []},
             "stop.remove": {"removed": ["/root/.sparkctl/lab"]},
@@ -107,7 +144,7 @@ class Answers:
             "lease.take": {"holder": None, "unwritten": None, "shared": False},
             "lease.renew": {"held": True, "holder": None},
             "follow.follow": {"text": "a line\n"},
-        }  # fmt: skip
+        }
         return found.get(target, {})
 
 

@@ -22,8 +22,12 @@ HEAVY = ("paramiko", "pydantic", "yaml", "rich", "psutil", "ray", "vllm", "torch
 def sparkctl(*args: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "sparkctl", *args],
-        capture_output=True, text=True, cwd=cwd, check=False, stdin=subprocess.DEVNULL,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -144,10 +148,11 @@ def test_bugs_and_interrupts_are_one_document_with_json(
 ) -> None:
     script = RAISING.format(error=error).replace('["doctor"', f'[*{debug!r}, "doctor"')
     ran = [
-        subprocess.run([sys.executable, "-c", script, *more], capture_output=True, text=True,
-                       check=False)
+        subprocess.run(
+            [sys.executable, "-c", script, *more], capture_output=True, text=True, check=False
+        )
         for more in (["--json"], [])
-    ]  # fmt: skip
+    ]
     assert [done.returncode for done in ran] == [code, code]
     assert json.loads(ran[0].stdout)["error"]["exit_code"] == code
     assert json.loads(ran[0].stdout)["error"]["message"] == said
@@ -193,13 +198,25 @@ def test_a_wheel_carries_everything_that_is_needed(tmp_path: Path) -> None:
     for name in ("setup.cfg", "setup.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation",
-         "--wheel-dir", str(tmp_path), str(source)],
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "wheel",
+            "--quiet",
+            "--no-deps",
+            "--no-build-isolation",
+            "--wheel-dir",
+            str(tmp_path),
+            str(source),
+        ],
         check=True,
-    )  # fmt: skip
+    )
     names = zipfile.ZipFile(next(tmp_path.glob("dgx_sparkctl-*.whl"))).namelist()
-    wanted = [f"sparkctl/inventory/starter/{n}" for n in
-              ("two-node.yaml", "gb10-vllm.env", "nccl-roce.env", "ray.env")]  # fmt: skip
+    wanted = [
+        f"sparkctl/inventory/starter/{n}"
+        for n in ("two-node.yaml", "gb10-vllm.env", "nccl-roce.env", "ray.env")
+    ]
     wanted += [f"sparkctl/node/{p.name}" for p in (ROOT / "sparkctl/node").glob("*.py")]
     wanted += [
         "sparkctl/doctor/checks.yaml",
@@ -218,7 +235,10 @@ def test_a_closed_stream_is_no_bug(words: str, closed: str, tmp_path: Path) -> N
     usual = sparkctl(*words.split(), cwd=tmp_path)
     done = subprocess.run(
         ["sh", "-c", f'"$0" -m sparkctl {words} {closed}', sys.executable],
-        capture_output=True, text=True, cwd=tmp_path, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
     assert done.returncode == usual.returncode
     assert "a bug in sparkctl" not in done.stdout + done.stderr

@@ -53,8 +53,17 @@ def inventory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_no_secret_is_printed(command: Any, options: list[str], inventory: Path) -> None:
     done = CliRunner().invoke(command, ["-i", str(inventory), *options])
     assert done.exit_code == 0, done.output
-    for name in ("DB_PASS", "MY_PWD", "MY_JWT", "GITHUB_PAT", "AUTH_BEARER", "AWS_ACCESS_KEY_ID",
-                 "VLLM_API_KEY", "HF_TOKEN", "http://****@proxy"):  # fmt: skip
+    for name in (
+        "DB_PASS",
+        "MY_PWD",
+        "MY_JWT",
+        "GITHUB_PAT",
+        "AUTH_BEARER",
+        "AWS_ACCESS_KEY_ID",
+        "VLLM_API_KEY",
+        "HF_TOKEN",
+        "http://****@proxy",
+    ):
         assert name in done.output
     assert PW not in done.output
     if options:

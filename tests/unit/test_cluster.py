@@ -119,8 +119,10 @@ def test_a_dead_gcs_takes_everything(wish: Wish, known: dict[str, Any]) -> None:
     live = running(wish, known)
     live["spark-1"]["ours"] = [p for p in live["spark-1"]["ours"] if "gcs" not in p["command"]]
     assert changes(wish, live) == [
-        "restart Ray head spark-1", "restart Ray worker spark-2", "restart vLLM spark-1",
-    ]  # fmt: skip
+        "restart Ray head spark-1",
+        "restart Ray worker spark-2",
+        "restart vLLM spark-1",
+    ]
 
 
 def test_what_only_the_running_cluster_shows(wish: Wish, known: dict[str, Any]) -> None:

@@ -144,10 +144,13 @@ def test_nobody_is_asked_on_a_stdin_that_is_closed(monkeypatch: pytest.MonkeyPat
     [
         (("vllm", "serve", "m", "--host", "0.0.0.0", "--port", "1234"), "http://127.0.0.1:1234"),
         (("vllm", "serve", "m", "--host", "fd00::1", "--port", "1"), "http://[fd00::1]:1"),
-        (("v", "--port", "2", "--ssl-certfile", "/c", "--ssl-keyfile", "/k"), "https://127.0.0.1:2"),
+        (
+            ("v", "--port", "2", "--ssl-certfile", "/c", "--ssl-keyfile", "/k"),
+            "https://127.0.0.1:2",
+        ),
         (("vllm", "serve", "m"), "http://127.0.0.1:8000"),
     ],
-)  # fmt: skip
+)
 def test_the_address_of_a_command_line(argv: tuple[str, ...], base: str) -> None:
     assert recorded_base(argv) == base
 

@@ -83,10 +83,18 @@ def as_sent(answer: object) -> object:
 
 def test_this_machines_own_answer_has_the_declared_shape() -> None:
     request: dict[str, Any] = {
-        "cluster": "no-such", "venv": "/nowhere", "model": "/nowhere", "ports": [22],
-        "worker_ports": [1, 65535], "temp_dir": "/nowhere", "names": ["applied.json"],
-        "watch": [], "conf_file": "", "revision": None, "hub": {},
-    }  # fmt: skip
+        "cluster": "no-such",
+        "venv": "/nowhere",
+        "model": "/nowhere",
+        "ports": [22],
+        "worker_ports": [1, 65535],
+        "temp_dir": "/nowhere",
+        "names": ["applied.json"],
+        "watch": [],
+        "conf_file": "",
+        "revision": None,
+        "hub": {},
+    }
     answer = probing.probe(request)
     fields = {field.alias or name for name, field in NodeFacts.model_fields.items()}
     assert set(answer) <= fields, "what has no shape is not checked"
@@ -98,8 +106,14 @@ def test_what_other_functions_give_has_the_declared_shape(
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     name = {"cluster": "no-such"}
-    run = {**name, "argv": ["/bin/sh", "-c", "echo a"], "env": {}, "unit": "a", "run": "1",
-           "timeout": 9}  # fmt: skip
+    run = {
+        **name,
+        "argv": ["/bin/sh", "-c", "echo a"],
+        "env": {},
+        "unit": "a",
+        "run": "1",
+        "timeout": 9,
+    }
     owned = {**name, "token": "t", "seconds": 9, "owner": {"who": "a", "when": "b", "why": "c"}}
     other = {**owned, "token": "u"}
     (tmp_path / "log").write_text("one NCCL\ntwo\n")
@@ -117,14 +131,15 @@ def test_what_other_functions_give_has_the_declared_shape(
         "stop.remove": stop.remove({**name, "temp_dir": str(tmp_path / "none")}),
         "imports.imports": imports.imports({"modules": ["json", "no_such_module"]}),
         "nccllines.lines": nccllines.lines({"path": str(tmp_path / "log")}),
-        "peers.peers": peers.peers({"pings": [], "connects": [
-            {"to": "b", "what": "x", "address": "127.0.0.1", "port": 1}]}),
+        "peers.peers": peers.peers(
+            {"pings": [], "connects": [{"to": "b", "what": "x", "address": "127.0.0.1", "port": 1}]}
+        ),
         "sharedmemory.note": sharedmemory.note(name),
         "verbs.counters": verbs.counters({}),
         "follow.follow": following.follow(
             {"path": str(tmp_path / "log"), "lines": 1, "follow": False}
         ),
-    }  # fmt: skip
+    }
     for target, answer in answers.items():
         assert as_sent(answered(BY_TARGET[target], answer)) == json.loads(json.dumps(answer))
     assert checkpoint.checkpoint({"model": "a/hub-name"}) == {"is_path": False}
@@ -186,9 +201,11 @@ def test_a_hostile_answer_is_an_error_of_its_node(stdout: bytes) -> None:
 
 def test_an_answer_is_as_deep_as_allowed_and_no_deeper() -> None:
     def nested(levels: int) -> bytes:
-        return json.dumps(changed(None, "more")).replace(
-            '"more": null', f'"more": {"[" * levels}{"]" * levels}'
-        ).encode()  # fmt: skip
+        return (
+            json.dumps(changed(None, "more"))
+            .replace('"more": null', f'"more": {"[" * levels}{"]" * levels}')
+            .encode()
+        )
 
     assert decode(PROBE, nested(DEPTH - 1), "n", TITLE)  # within the answer itself
     with pytest.raises(CommandError, match="it is nested too deeply"):

@@ -20,10 +20,20 @@ from tests.unit.test_inventory import GOOD
 
 T = TypeVar("T")
 HEALTH: Call[Health] = Call("", Health)
-WEDGED = {"state": "wedged", "running": 3, "waiting": 1, "tokens_per_second": 0.0,
-          "still_for": 60.4}  # fmt: skip
-BUSY = {"state": "busy", "running": 64, "waiting": 136, "tokens_per_second": 420.3,
-        "still_for": 0.0}  # fmt: skip
+WEDGED = {
+    "state": "wedged",
+    "running": 3,
+    "waiting": 1,
+    "tokens_per_second": 0.0,
+    "still_for": 60.4,
+}
+BUSY = {
+    "state": "busy",
+    "running": 64,
+    "waiting": 136,
+    "tokens_per_second": 420.3,
+    "still_for": 0.0,
+}
 
 
 def session(answer: dict[str, Any]) -> tuple[Any, list[dict[str, Any]]]:
@@ -53,8 +63,10 @@ def test_values_are_summed_over_their_labels_and_others_are_not_read() -> None:
         'vllm:num_requests_waiting_by_reason{reason="capacity"} 9\nvllm:num_requests_waiting 2\n'
     )
     assert samples(text) == {
-        "num_requests_running": 4.0, "kv_cache_usage_perc": 0.5, "num_requests_waiting": 2.0,
-    }  # fmt: skip
+        "num_requests_running": 4.0,
+        "kv_cache_usage_perc": 0.5,
+        "num_requests_waiting": 2.0,
+    }
     assert samples("# nothing\nvllm:num_requests_running{} x\n") is None
 
 
@@ -68,8 +80,11 @@ def test_stillness_counts_between_looks_that_were_taken() -> None:
 
 def test_a_move_starts_the_bound_again_and_after_patience_means_busy() -> None:
     looks: list[tuple[float, Look | None]] = [
-        (0.0, {"n": 1.0}), (2.9, {"n": 2.0}), (3.5, {"n": 2.0}), (8.8, {"n": 2.0}),
-    ]  # fmt: skip
+        (0.0, {"n": 1.0}),
+        (2.9, {"n": 2.0}),
+        (3.5, {"n": 2.0}),
+        (8.8, {"n": 2.0}),
+    ]
     assert watched(looks) == [None, None, None, None]
     assert watched([*looks, (8.9, {"n": 2.0})])[-1] == "wedged"
     assert watched([*looks, (8.9, {"n": 3.0})])[-1] == "busy"

@@ -300,8 +300,10 @@ def test_a_file_is_written_wholly_or_not_at_all(home: Path) -> None:
     path.write_text("old")
     done = subprocess.run(
         [sys.executable, "-c", program, str(Path.cwd()), str(path)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert "File too large" in done.stderr
     assert [p.name for p in home.iterdir()] == ["f"]
     assert path.read_text() == "old"
@@ -321,9 +323,12 @@ class Here:
         if self.down:
             raise RemoteError("connection lost", node=self.home.name)
         done = subprocess.run(
-            command.argv, input=command.stdin, capture_output=True, check=False,
+            command.argv,
+            input=command.stdin,
+            capture_output=True,
+            check=False,
             env={**os.environ, "HOME": str(self.home)},
-        )  # fmt: skip
+        )
         return Result(self.home.name, command, done.returncode, done.stdout, done.stderr, 0.0)
 
 
@@ -400,9 +405,10 @@ def test_a_lease_that_cannot_be_given_back_hides_no_error(session: Session) -> N
             connection.down = True  # type: ignore[attr-defined]  # Here, see above
         raise ValueError("the real one")
 
-    with pytest.raises(ValueError, match="the real one"), held.hold(
-        session, told.note, "up", session.inventory.nodes
-    ):  # fmt: skip
+    with (
+        pytest.raises(ValueError, match="the real one"),
+        held.hold(session, told.note, "up", session.inventory.nodes),
+    ):
         lose()
     assert [line.partition(":")[0] for line in told.said] == ["spark-1", "spark-2"]
     assert "expires in 30 s" in told.said[0]

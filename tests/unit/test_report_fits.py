@@ -59,11 +59,26 @@ def test_what_is_least_important_goes_first() -> None:
     names = ["spark-1", "spark-2"]
     by_width = {w: re.split(r"  +", shown(names, w)[0]) for w in (40, 60, 80, 100, 200)}
     assert by_width[200] == [
-        "NODE", "ROLE", "HOST", "FABRIC", "RAY", "RANKS", "GPU", "MEMORY FREE", "SINCE",
-    ]  # fmt: skip
+        "NODE",
+        "ROLE",
+        "HOST",
+        "FABRIC",
+        "RAY",
+        "RANKS",
+        "GPU",
+        "MEMORY FREE",
+        "SINCE",
+    ]
     assert by_width[100] == [
-        "NODE", "ROLE", "HOST", "FABRIC", "RAY", "RANKS", "MEMORY FREE", "AGE",
-    ]  # fmt: skip
+        "NODE",
+        "ROLE",
+        "HOST",
+        "FABRIC",
+        "RAY",
+        "RANKS",
+        "MEMORY FREE",
+        "AGE",
+    ]
     assert by_width[80] == ["NODE", "ROLE", "FABRIC", "RAY", "RANKS", "MEMORY FREE", "AGE"]
     assert by_width[60] == ["NODE", "ROLE", "RAY", "RANKS", "MEMORY FREE", "AGE"]
     assert by_width[40] == ["NODE", "ROLE", "RAY"]

@@ -70,8 +70,9 @@ def test_every_room_has_its_line() -> None:
 
 def test_the_rooms_have_no_cycle() -> None:
     order: list[str] = []
-    while left := {r: {u for u in used if u not in order} for r, used in USES.items()
-                   if r not in order}:  # fmt: skip
+    while left := {
+        r: {u for u in used if u not in order} for r, used in USES.items() if r not in order
+    }:
         free = [r for r, used in left.items() if not used]
         assert free, f"a cycle among {', '.join(left)}"
         order += free

@@ -402,9 +402,15 @@ def test_the_step_that_failed_is_the_one_that_is_marked(
     with pytest.raises(type(failure)):
         perform(run, steps([], failure), keep=False)
     assert told.said == [
-        "head", "worker", "vLLM", f"({outcome})", "roll back: worker", "roll back: head", "(done)",
+        "head",
+        "worker",
+        "vLLM",
+        f"({outcome})",
+        "roll back: worker",
+        "roll back: head",
+        "(done)",
         "Rolled back.",
-    ]  # fmt: skip
+    ]
 
 
 def test_a_part_of_the_undo_that_fails_is_marked() -> None:

@@ -94,8 +94,14 @@ def test_the_logs_header_is_what_may_be_shown(
     shown: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    request = {"cluster": "c", "argv": ["/bin/sh", "-c", f": {PW}"], "env": {}, "unit": "x",
-               "run": "r", "timeout": 10}  # fmt: skip
+    request = {
+        "cluster": "c",
+        "argv": ["/bin/sh", "-c", f": {PW}"],
+        "env": {},
+        "unit": "x",
+        "run": "r",
+        "timeout": 10,
+    }
     answer = launch.run(request if shown is None else {**request, "shown": shown})
     assert answer["status"] == 0
     header = next((tmp_path / ".sparkctl/c").rglob("x.log")).read_text()
