@@ -1,8 +1,9 @@
 """How long a whole passive doctor takes, beside bare ssh and the usual fact gatherers.
 
-Run as `python -m tests.bench.doctor [--tools VENV]` after env/setup, on an idle machine; VENV is a
-virtual environment with pyinfra and ansible-core. Prints a table in Markdown: the median of each
-and its ratio to bare ssh, all measured in turn on the same nodes.
+Run as `python -m tests.bench.doctor [--tools VENV] [--before CHECKOUT]` after env/setup, on an idle
+machine. VENV is a virtual environment with pyinfra and ansible-core, CHECKOUT an older sparkctl to
+compare with. Prints a table in Markdown: the median of each and its ratio to bare ssh, all measured
+in turn on the same nodes.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import statistics
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,13 +25,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 BASE = Path("/var/lib/sparkctl-lab-bench")
-ROUNDS = 5
+ROUNDS = 9
 # What doctor reads as well, where pyinfra has a fact for it without an argument.
-PLAIN = """
-    server.Hostname server.User server.Home server.Kernel server.KernelVersion server.Arch
-    server.LinuxDistribution server.Date server.Mounts server.SecurityLimits
-    hardware.Memory hardware.NetworkDevices
-""".split()
+PLAIN = [
+    "server.Hostname",
+    "server.User",
+    "server.Home",
+    "server.Kernel",
+    "server.KernelVersion",
+    "server.Arch",
+    "server.LinuxDistribution",
+    "server.Date",
+    "server.Mounts",
+    "server.SecurityLimits",
+    "hardware.Memory",
+    "hardware.NetworkDevices",
+]
 # And the greater part of the rest, as somebody would read it with pyinfra: processes, listeners,
 # the GPU, the RDMA devices' states and GID tables, and the files that may hold NCCL's settings.
 IB = "/sys/class/infiniband/*/ports/1"
@@ -69,10 +80,10 @@ def bare_ssh(lab: labs.Lab) -> None:
     assert [p.wait() for p in started] == [0] * len(started)
 
 
-def doctor(lab: labs.Lab) -> None:
-    """The whole passive doctor, with the interpreter's start."""
+def doctor(lab: labs.Lab, checkout: Path) -> None:
+    """The whole passive doctor of a checkout, with the interpreter's start."""
     argv = [sys.executable, "-m", "sparkctl", "doctor", "--passive", "--json", "-i"]
-    run([*argv, str(lab.inventory)])
+    run([*argv, str(lab.inventory)], {"PYTHONPATH": str(checkout)})
 
 
 def pyinfra(lab: labs.Lab, tools: Path, facts: list[str]) -> None:
@@ -108,8 +119,13 @@ def main() -> None:
     """Measure at 2, 4, 8 and 16 nodes."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tools", type=Path, help="virtual environment with pyinfra and ansible")
-    tools: Path | None = parser.parse_args().tools
-    ways: dict[str, Callable[[labs.Lab], None]] = {"bare ssh": bare_ssh, "doctor": doctor}
+    parser.add_argument("--before", type=Path, help="checkout of an older sparkctl")
+    given = parser.parse_args()
+    tools: Path | None = given.tools
+    ways: dict[str, Callable[[labs.Lab], None]] = {"bare ssh": bare_ssh}
+    for name, checkout in (("doctor", Path.cwd()), ("doctor before", given.before)):
+        if checkout:
+            ways[name] = partial(doctor, checkout=checkout)
     if tools:
         ways["pyinfra, 12 facts"] = lambda lab: pyinfra(lab, tools, PLAIN)
         ways["pyinfra, as doctor"] = lambda lab: pyinfra(lab, tools, SAME)
