@@ -70,12 +70,12 @@ def test_captured_answers_have_the_declared_shape() -> None:
 
 
 def test_this_machines_own_answer_has_the_declared_shape() -> None:
-    request: dict[str, Any] = {
+    request: Any = {
         "cluster": "no-such", "venv": "/nowhere", "model": "/nowhere", "ports": [22],
         "worker_ports": [1, 65535], "temp_dir": "/nowhere", "names": ["applied.json"],
         "watch": [], "conf_file": "", "revision": None, "hub": {},
     }  # fmt: skip
-    answer = probing.probe(request)
+    answer: Any = probing.probe(request)
     assert set(answer) <= {*GROUPS, *Scalars.model_fields}, "what has no shape is not checked"
     checked = answered(PROBE, answer)
     assert {g: why for g, why in checked["unread"].items() if g not in answer["unread"]} == {}
@@ -86,24 +86,25 @@ def test_what_other_functions_give_has_the_declared_shape(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    name = {"cluster": "no-such"}
-    run = {**name, "argv": ["/bin/sh", "-c", "echo a"], "env": {}, "unit": "a", "run": "1",
-           "timeout": 9}  # fmt: skip
-    owned = {**name, "token": "t", "seconds": 9, "owner": {"who": "a", "when": "b", "why": "c"}}
-    other = {**owned, "token": "u"}
+    name: Any = {"cluster": "no-such"}
+    run: Any = {**name, "env": {}, "unit": "a", "run": "1", "timeout": 9}
+    run["argv"] = ["/bin/sh", "-c", "echo a"]
+    owner = {"who": "a", "when": "b", "why": "c"}
+    owned: Any = {**name, "token": "t", "seconds": 9, "owner": owner}
+    other: Any = {**owned, "token": "u"}
     (tmp_path / "log").write_text("one NCCL\ntwo\n")
     answers = {
-        "files.write": files.write({**name, "files": {"a": "b"}}),
-        "files.read": files.read({**name, "names": ["a", "none"]}),
+        "files.write": files.write(name | {"files": {"a": "b"}}),
+        "files.read": files.read(name | {"names": ["a", "none"]}),
         "launch.run": launch.run(run),
         "launch.start": launch.start(run),
         "lease.take": lease.take(owned),
         "lease.renew": lease.renew(other),
         "lease.stale": lease.stale(other),
         "lease.release": lease.release(owned),
-        "stop.clear": stop.clear({**name, "temp_dir": str(tmp_path / "none")}),
-        "stop.stop": stop.stop({**name, "roles": []}),
-        "stop.remove": stop.remove({**name, "temp_dir": str(tmp_path / "none")}),
+        "stop.clear": stop.clear(name | {"temp_dir": str(tmp_path / "none")}),
+        "stop.stop": stop.stop(name | {"roles": []}),
+        "stop.remove": stop.remove(name | {"temp_dir": str(tmp_path / "none")}),
         "imports.imports": imports.imports({"modules": ["json", "no_such_module"]}),
         "nccllines.lines": nccllines.lines({"path": str(tmp_path / "log")}),
         "peers.peers": peers.peers({"pings": [], "connects": [
@@ -116,7 +117,7 @@ def test_what_other_functions_give_has_the_declared_shape(
     }  # fmt: skip
     for target, answer in answers.items():
         assert answered(target, answer) == json.loads(json.dumps(answer))
-    assert checkpoint.checkpoint({"model": "a/hub-name"}) == {"is_path": False}
+    assert checkpoint.checkpoint("a/hub-name") == {"is_path": False}
 
 
 def test_whatever_is_called_on_a_node_has_a_shape() -> None:
