@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import shlex
 from functools import partial
@@ -15,6 +14,7 @@ from sparkctl.cluster.rayview import ray_table
 from sparkctl.cluster.record import make, records, text
 from sparkctl.cluster.watch import watch_start
 from sparkctl.errors import ServingError, combined
+from sparkctl.node.files import environment_text
 from sparkctl.secret.text import command_line
 from sparkctl.secret.value import revealed
 from sparkctl.serving.diagnosis import explain_ray
@@ -114,7 +114,7 @@ def write_files(run: Run) -> None:
             lambda node: {
                 "temp_dir": temp_dir(cluster),
                 "files": {
-                    ENVIRONMENT: json.dumps(revealed(run.wish.nodes[node.name].values)),
+                    ENVIRONMENT: environment_text(revealed(run.wish.nodes[node.name].values)),
                     TOKEN: run.token,
                     APPLIED: _recorded(run, node, "ray"),
                 },
