@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import shlex
 from functools import partial
@@ -18,6 +17,7 @@ from sparkctl.errors import ServingError, combined
 from sparkctl.facts.answers import Failed
 from sparkctl.facts.calls import NOTE_MEMORY, READ_FILES, REMOVE, RUN, START, STOP, WRITE_FILES
 from sparkctl.facts.unread import Missing, known
+from sparkctl.node.files import environment_text
 from sparkctl.secret.text import command_line
 from sparkctl.secret.value import revealed
 from sparkctl.serving.diagnosis import explain_ray
@@ -118,7 +118,7 @@ def write_files(run: Run) -> None:
             lambda node: {
                 "temp_dir": temp_dir(cluster),
                 "files": {
-                    ENVIRONMENT: json.dumps(revealed(run.wish.nodes[node.name].values)),
+                    ENVIRONMENT: environment_text(revealed(run.wish.nodes[node.name].values)),
                     TOKEN: run.token,
                     APPLIED: _recorded(run, node, "ray"),
                 },

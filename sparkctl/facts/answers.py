@@ -122,6 +122,7 @@ class Connect(Shape):
     address: Name
     port: Count
     error: Text | None
+    refused: bool  # by the node itself, so it was reached
 
 
 class Peers(Shape):

@@ -1,5 +1,20 @@
 """What runs on a node: sent there as source, standard library only, Python 3.9 or later.
 
-Each module's public functions take one JSON object and give one; remote/node_rpc.py bundles them
-on the controller, the node's `python3` runs them, nothing is installed.
+Each module's public functions take one JSON object and return one (wire.py); remote/node_rpc.py
+bundles them on the controller, and the node's `python3` runs them. Nothing is installed.
+
+Files that sparkctl writes on a node, below ~/.sparkctl/CLUSTER/ (files.py), with their schema:
+
+    lease.json          1     who may change the cluster here (lease.py)
+    applied.json        1     what `up` last started here, and how (cluster/record.py)
+    environment.json    1     the environment of what it starts; holds secrets (files.py)
+    shared-memory.json  1     /dev/shm files to remove after a SIGKILL (sharedmemory.py)
+    ray-token           none  plain text for Ray: RAY_AUTH_TOKEN_PATH
+    lease.lock          none  empty: only its flock counts (guard.py)
+    logs/RUN/UNIT.log   none  output of programs, each start after a line logs.HEADER (logs.py)
+    lock/owner.json     none  read only: the lock of a sparkctl before there were leases
+
+In /tmp/sparkctl-CLUSTER/ (cluster/places.py) Ray and vLLM write; sparkctl makes the directories.
+Reading takes a known schema, and none, which older releases wrote. A newer schema is never read as
+if it were known: files.Newer names the file and the schema.
 """

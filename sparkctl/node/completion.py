@@ -1,4 +1,4 @@
-"""Asking vLLM's OpenAI API from the node itself; a real generation is the only proof of health."""
+"""Asking vLLM's OpenAI API on the node itself; only a real generation proves its health."""
 
 from __future__ import annotations
 
@@ -12,82 +12,87 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING
 
-from sparkctl.node import files, processes, vitals
+from sparkctl.node import files, jsontext, processes, vitals
+
+if TYPE_CHECKING:
+    from sparkctl.node.wire import Answer, Ask, Json
 
 LOOK = 0.5  # seconds between looks at /metrics
 AGAIN = 0.5  # seconds between questions to an API that has just started
 READ = 5.0  # seconds for one: an API with hundreds of streams answers late
-LIMIT = 4 << 20  # bytes of an answer that are read; /metrics has some 100 kB an engine
-# Of an answer that is no vLLM's: another shape, no JSON, or one nested without end.
-STRANGE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
-FAILED = (OSError, http.client.HTTPException, *STRANGE)
+LIMIT = 4 << 20  # bytes of an answer that are read; /metrics has about 100 kB for each engine
+# ValueError and LookupError: an answer that is not vLLM's.
+FAILED = (OSError, http.client.HTTPException, ValueError, LookupError)
 TIMED_OUT = (TimeoutError, socket.timeout)  # two types before Python 3.10
-# The API server ended: it does not listen, or what it was sending is cut.
+# The API server ended: it does not listen, or its answer was cut.
 DROPPED = (ConnectionError, http.client.IncompleteRead)
 
 
-def ask(request: dict[str, Any]) -> dict[str, Any]:
+def ask(request: Ask) -> Answer:
     """Read /version and /v1/models at `base`, and with `tokens` > 0 generate that many.
 
-    Gives `version`, `models`, `text`, `tokens` generated, `seconds`, `health` (see vitals.py), or
-    `error` with what failed, see _error. The API has `answer` seconds for each of the first two,
-    the completion `timeout`; `still`, `patience` and `first` say when the wait ends earlier, see
-    vitals.Watch. With `first` the first two are asked again for `timeout` seconds, while the
-    process `pid` that `started` then is alive. The API key is read from the cluster's environment
-    file, never from an argv.
+    Returns `version`, `models`, `text`, `tokens` generated, `seconds`, `health` (see vitals.py), or
+    `error` with the keys of _error. The API has `answer` seconds for each of the first two, the
+    completion `timeout`; `still`, `patience` and `first` end the wait earlier, see vitals.Watch.
+    With `first` the first two are retried for `timeout` seconds, while the process `pid` that was
+    `started` then is alive. The API key is read from the cluster's environment file, never from an
+    argv.
     """
-    answer = _introduced(request)
-    until = time.monotonic() + (float(request.get("timeout", 60)) if request.get("first") else 0.0)
-    while _passing(answer) and time.monotonic() < until and not _gone(request):
+    answer, model = _introduced(request)
+    until = time.monotonic() + (request.get("timeout", 60) if request.get("first") else 0.0)
+    while model is None and _may_pass(answer) and time.monotonic() < until and not _gone(request):
         time.sleep(AGAIN)
-        answer = _introduced(request)
-    if "error" in answer or not request.get("tokens"):
+        answer, model = _introduced(request)
+    if model is None or not request.get("tokens"):
         return answer
-    return {**answer, **_generate(request, answer["models"][0])}
+    return {**answer, **_generate(request, model)}
 
 
-def _introduced(request: dict[str, Any]) -> dict[str, Any]:
-    """The API's `version` and `models`, or the `error` with the `health` that it means."""
-    base, bound = request["base"], float(request.get("answer", 5.0))
-    answer: dict[str, Any] = {}
+def _introduced(request: Ask) -> tuple[Answer, str | None]:
+    """The API's `version` and `models` with the first of them, or the `error` with its `health`."""
+    base, bound = request["base"], request.get("answer", 5.0)
+    answer: dict[str, Json] = {}
     try:
         answer["version"] = _get(request, base + "/version", None, bound).get("version")
-        models = _get(request, base + "/v1/models", None, bound)
-        answer["models"] = [m["id"] for m in models["data"]]
-        if not answer["models"]:
+        models = jsontext.rows(_get(request, base + "/v1/models", None, bound)["data"])
+        names = [jsontext.text(jsontext.table(model)["id"]) for model in models]
+        answer["models"] = names
+        if not names:
             raise ValueError("/v1/models lists no model")
     except FAILED as error:
         failed = _error(base, error)
         silent = failed["refused"] or isinstance(_reason(error), TIMED_OUT)
-        return {**answer, **failed, "health": {"state": "silent" if silent else "failing"}}
-    return answer
+        health = {"state": "silent" if silent else "failing"}
+        return {**answer, **failed, "health": health}, None
+    return answer, names[0]
 
 
-def _passing(answer: dict[str, Any]) -> bool:
-    """Whether it failed as an API may that has just started; a 4xx is the same the next time."""
-    return "error" in answer and not 400 <= (answer["status"] or 0) < 500
+def _may_pass(answer: Answer) -> bool:
+    """Whether it failed like an API that has just started; a 4xx is permanent."""
+    status = answer["status"]
+    return not (isinstance(status, int) and 400 <= status < 500)
 
 
-def _gone(request: dict[str, Any]) -> bool:
+def _gone(request: Ask) -> bool:
     return "pid" in request and not processes.alive(request["pid"], request["started"])
 
 
-def _generate(request: dict[str, Any], model: str) -> dict[str, Any]:
-    """Ask for a completion and watch the engine until it is back or the engine's state is clear.
+def _generate(request: Ask, model: str) -> Answer:
+    """Ask for a completion and watch the engine until it returns or the engine's state is clear.
 
     A request that is not waited for is closed with this process, and vLLM drops it.
     """
-    start, timeout = time.monotonic(), float(request.get("timeout", 60))
+    start, timeout = time.monotonic(), request.get("timeout", 60)
     watch = vitals.Watch(
         start,
-        still=float(request.get("still", timeout)),
-        patience=float(request.get("patience", timeout)),
-        first=bool(request.get("first")),
+        still=request.get("still", timeout),
+        patience=request.get("patience", timeout),
+        first=request.get("first", False),
     )
     watch.look(start, _metrics(request))
-    back: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+    back: queue.SimpleQueue[Answer] = queue.SimpleQueue()
 
     def complete() -> None:
         back.put(_complete(request, model, timeout))
@@ -101,47 +106,52 @@ def _generate(request: dict[str, Any], model: str) -> dict[str, Any]:
             return {**reply, "health": watch.health(state)}
         now = time.monotonic()
         watch.look(now, _metrics(request))
-        state = watch.state() or ("unclear" if now - start > timeout else "")
-        if state:
-            health = watch.health(state)
-            error = {
-                "busy": {},
-                "wedged": {"error": vitals.describe(health)},
-                "unclear": {"error": f"no completion within {timeout:g} s"},
-            }
-            return {**error[state], "health": health}
+        decided = watch.state() or ("unclear" if now - start > timeout else None)
+        if decided:
+            return _undone(watch.health(decided), timeout)
 
 
-def _complete(request: dict[str, Any], model: str, timeout: float) -> dict[str, Any]:
+def _undone(health: vitals.Health, timeout: float) -> Answer:
+    """The answer of a completion that did not return."""
+    if health["state"] == "busy":
+        return {"health": health}
+    wedged = health["state"] == "wedged"
+    error = vitals.describe(health) if wedged else f"no completion within {timeout:g} s"
+    return {"error": error, "health": health}
+
+
+def _complete(request: Ask, model: str, timeout: float) -> Answer:
     """The completion's `text`, `tokens` and `seconds`, or `error`.
 
-    `dropped` is whether the connection ended while it was waited for.
+    `dropped` is whether the connection ended during the wait.
     """
-    body = {"model": model, "prompt": "Hello", "max_tokens": request["tokens"], "temperature": 0}
+    tokens = request.get("tokens", 0)
+    body: Json = {"model": model, "prompt": "Hello", "max_tokens": tokens, "temperature": 0}
     base, start = request["base"], time.monotonic()
     try:
-        # The wait ends by the caller's clock; this bound is for a thread that nobody waits for.
+        # The wait ends by the caller's clock; this bound is for a thread left behind.
         reply = _get(request, base + "/v1/completions", body, timeout + READ)
-        found = {
-            "text": reply["choices"][0]["text"],
-            "tokens": reply["usage"]["completion_tokens"],
-            "seconds": round(time.monotonic() - start, 3),
-        }
+        choice = jsontext.table(jsontext.rows(reply["choices"])[0])
+        text = jsontext.text(choice["text"])
+        generated = jsontext.number(jsontext.table(reply["usage"])["completion_tokens"])
     except FAILED as error:
         return {**_error(base, error), "dropped": isinstance(_reason(error), DROPPED)}
-    return found if found["tokens"] else {"error": "the completion came back without a token"}
+    if not generated:
+        return {"error": "the completion has no token"}
+    seconds = round(time.monotonic() - start, 3)
+    return {"text": text, "tokens": generated, "seconds": seconds}
 
 
-def _error(base: str, error: BaseException) -> dict[str, Any]:
-    """`error` in words, the HTTP `status` (null where the API did not answer with one), and
-    `refused`: whether nobody listens there.
+def _error(base: str, error: BaseException) -> Answer:
+    """`error` in words, the HTTP `status` (null if there is none), and `refused`: whether nothing
+    listens there.
     """
     if isinstance(error, urllib.error.HTTPError):
         detail = b""
         with suppress(OSError, http.client.HTTPException):  # the status alone is an answer
             detail = error.read(600)
-        said = f"{error.url}: HTTP {error.code}: {detail.decode(errors='replace')}"
-        return {"error": said, "status": error.code, "refused": False}
+        text = f"{error.url}: HTTP {error.code}: {detail.decode(errors='replace')}"
+        return {"error": text, "status": error.code, "refused": False}
     reason = _reason(error)
     return {
         "error": f"{base}: {str(reason) or type(error).__name__}",
@@ -150,13 +160,13 @@ def _error(base: str, error: BaseException) -> dict[str, Any]:
     }
 
 
-def _reason(error: BaseException) -> Any:
+def _reason(error: BaseException) -> BaseException | str:
     """What urllib.request has wrapped: an exception, or a text."""
-    return getattr(error, "reason", error)
+    return error.reason if isinstance(error, urllib.error.URLError) else error
 
 
-def _metrics(request: dict[str, Any]) -> vitals.Look | None:
-    """A look at /metrics; None when it is not there, cannot be read, or is larger than LIMIT."""
+def _metrics(request: Ask) -> vitals.Look | None:
+    """A look at /metrics; None if it is absent, unreadable or larger than LIMIT."""
     try:
         text = _read(request, request["base"] + "/metrics", None, READ)
     except FAILED:
@@ -165,10 +175,10 @@ def _metrics(request: dict[str, Any]) -> vitals.Look | None:
 
 
 def unverified() -> ssl.SSLContext:
-    """TLS that takes any certificate.
+    """TLS that accepts any certificate.
 
-    The address is the node's own, so the request does not leave it, and a certificate is made
-    out for the public name, which is another.
+    The request does not leave the node, and its certificate is for the public name, not for this
+    address.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
@@ -176,14 +186,15 @@ def unverified() -> ssl.SSLContext:
     return context
 
 
-def _get(request: dict[str, Any], url: str, body: object, timeout: float) -> Any:
-    return json.loads(_read(request, url, body, timeout))
+def _get(request: Ask, url: str, body: Json, timeout: float) -> Answer:
+    """The JSON object that the API answers; raises ValueError for anything else."""
+    return jsontext.table(jsontext.load(_read(request, url, body, timeout)))
 
 
-def _read(request: dict[str, Any], url: str, body: object, timeout: float) -> bytes:
-    """What the API answers; raises ValueError when that is more than LIMIT."""
+def _read(request: Ask, url: str, body: Json, timeout: float) -> bytes:
+    """The API's answer; raises ValueError if it is larger than LIMIT."""
     headers = {"Content-Type": "application/json"}
-    # As vLLM has it, which inherits a login's own key where the inventory sets none.
+    # As vLLM has it, which inherits a login's own key if the inventory sets none.
     key = files.over_login(request["cluster"]).get("VLLM_API_KEY")
     if key:
         headers["Authorization"] = f"Bearer {key}"

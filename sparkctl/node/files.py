@@ -1,4 +1,7 @@
-"""Our files on a node: ~/.sparkctl/<cluster>/, 0700, each file 0600 and replaced atomically."""
+"""sparkctl's files on a node: ~/.sparkctl/CLUSTER/, 0700, each file 0600 and replaced atomically.
+
+Which files there are, and their schemas: node/__init__.py.
+"""
 
 from __future__ import annotations
 
@@ -7,33 +10,60 @@ import os
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+from sparkctl.node import jsontext
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sparkctl.node.wire import Answer, Json, Read, Write
+
+SCHEMA = 1  # of environment.json
+
+
+class Newer(ValueError):
+    """A file has a schema that this release does not know; the message names both."""
 
 
 def home(cluster: str) -> Path:
-    """Where this cluster's directory is on this node."""
+    """This cluster's directory on this node."""
     return Path.home() / ".sparkctl" / cluster
 
 
 def state_dir(cluster: str) -> Path:
-    """This cluster's directory on this node, made if it is not there."""
+    """This cluster's directory on this node, made if it does not exist."""
     path = home(cluster)
-    for folder in (path.parent, path):  # what mkdir makes by the way has the umask's mode
+    for folder in (path.parent, path):  # parents that mkdir makes get the umask's mode
         folder.mkdir(exist_ok=True, mode=0o700)
     return path
 
 
 def remove_empty(path: Path) -> None:
-    """Remove this directory and its parent, each if nothing is in it."""
+    """Remove this directory and its parent, each if it is empty."""
     for directory in (path, path.parent):
-        with suppress(OSError):  # not empty, or not there
+        with suppress(OSError):  # not empty, or absent
             directory.rmdir()
 
 
-def write(request: dict[str, Any]) -> dict[str, Any]:
-    """Write `files` (name to text) below the state directory; gives the names that changed.
+def document(path: Path, schema: int) -> Json:
+    """The value of a JSON file; an object has this schema, or none as in older releases.
 
-    `temp_dir`, when given, is made with its tmp/ for this user alone.
+    Raises OSError, Newer, or another ValueError for what is not such a file.
+    """
+    if path.exists() and not path.is_file():  # reading a pipe blocks
+        raise ValueError(f"{path} is not a file")
+    found = jsontext.load(path.read_text())
+    number = found.get("schema", schema) if isinstance(found, dict) else schema
+    if number not in range(1, schema + 1):
+        raise Newer(f"{path} has unknown schema {number!r} (this sparkctl reads {schema})")
+    return found
+
+
+def write(request: Write) -> Answer:
+    """Write `files` (name to text) below the state directory; `changed`: names of those written.
+
+    Makes `temp_dir`, if given, and its tmp/ for this user alone.
     """
     base = state_dir(request["cluster"])
     if "temp_dir" in request:
@@ -50,10 +80,7 @@ def write(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def replace(path: Path, text: str) -> None:
-    """Write a file, 0600, in place of what is there: wholly, or not at all.
-
-    Raises OSError, a full disk's for example; nothing half written is left then.
-    """
+    """Replace a file, 0600, completely or not at all; raises OSError, for a full disk too."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
@@ -68,40 +95,46 @@ def replace(path: Path, text: str) -> None:
 
 
 def _private(path: Path) -> None:
-    """Make a directory that only this user may enter; refuse one that somebody else made."""
+    """Make a directory that only this user may enter; refuse another user's."""
     path.mkdir(mode=0o700, exist_ok=True)
     if path.is_symlink() or path.stat().st_uid != os.getuid():
-        sys.exit(f"{path} should be a directory of ours, it belongs to another user or is a link")
-    path.chmod(0o700)  # an older sparkctl gave it to Ray, which opens its own to everybody
+        sys.exit(f"cannot use {path}: it is a link or belongs to another user")
+    path.chmod(0o700)  # an older sparkctl gave it to Ray, which makes its own world-writable
 
 
-def read(request: dict[str, Any]) -> dict[str, Any]:
-    """The texts of `names` below the state directory, null for a file that is not there."""
+def read(request: Read) -> dict[str, str | None]:
+    """The texts of `names` below the state directory, null for a file that does not exist."""
     base = home(request["cluster"])
     return {n: (base / n).read_text() if (base / n).is_file() else None for n in request["names"]}
 
 
 def over_login(cluster: str) -> dict[str, str]:
-    """The login's environment with the cluster's over it.
+    """The login's environment, overridden by the cluster's.
 
-    A RAY_AUTH_TOKEN of the login is left out: Ray prefers it to the file that we name (Ray 2.60).
+    Without the login's RAY_AUTH_TOKEN: Ray prefers it to RAY_AUTH_TOKEN_PATH (Ray 2.60).
     """
     login = {name: value for name, value in os.environ.items() if name != "RAY_AUTH_TOKEN"}
     return {**login, **environment(cluster)}
 
 
 def environment(cluster: str) -> dict[str, str]:
-    """The cluster's environment as rendered for this node; empty when none was written.
+    """The variables in environment.json; empty when there is no such file.
 
-    Ends the call with a message when the file is no JSON object of texts.
+    Ends the call with a message when the file is damaged or newer.
     """
     path = home(cluster) / "environment.json"
     try:
-        found = json.loads(path.read_text())
+        found = jsontext.table(document(path, SCHEMA))
+        # An older release wrote the variables alone.
+        values = jsontext.table(found["variables"]) if "schema" in found else found
+        return {name: jsontext.text(value) for name, value in values.items()}
     except FileNotFoundError:
         return {}
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict) or not all(isinstance(v, str) for v in found.values()):
-        sys.exit(f"{path} is damaged; run `sparkctl down`, then `sparkctl up`, to write it again")
-    return found
+    except (KeyError, ValueError) as error:
+        reason = error if isinstance(error, Newer) else f"{path} is damaged"
+        sys.exit(f"{reason}; run `sparkctl down`, then `sparkctl up`, to write it again")
+
+
+def environment_text(variables: Mapping[str, str]) -> str:
+    """The text of environment.json."""
+    return json.dumps({"schema": SCHEMA, "variables": variables})

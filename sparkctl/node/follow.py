@@ -1,4 +1,4 @@
-"""Following a log and the life of processes, on the node, until the controller hangs up."""
+"""Following a log and the life of a process until the controller closes stdin."""
 
 from __future__ import annotations
 
@@ -7,48 +7,66 @@ import json
 import os
 import select
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sparkctl.node import logs, processes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from sparkctl.node.wire import Answer, Follow
 
 INTERVAL = 0.2  # seconds between looks at the file
 
 
-def follow(request: dict[str, Any]) -> dict[str, Any]:
-    """Print one JSON line an event until stdin ends: {"text": …} and {"exited": pid}.
+def follow(request: Follow) -> Answer:
+    """Print one JSON line for each event until stdin ends: {"text": …} and {"exited": pid}.
 
     The log at `path`, or else the last of `unit`, is read from `offset`, or from its last `lines`
-    lines; a file that is not there yet, or was replaced by a new one, is picked up. With `pid` and
-    `started` the process is watched too, and its end is told after the last of the log.
+    lines; a file that appears later or replaces the log is read too. With `pid` and `started` the
+    process is watched, and its end is printed after the end of the log.
     """
-    path = logs.named(request)
     pid, started = request.get("pid"), request.get("started", 0)
-    offset = int(request["offset"]) if "offset" in request else _tail(path, request["lines"])
-    inode: int | None = None
-    decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+    path = logs.named(request)
+    log = _Log(request["offset"] if "offset" in request else _tail(path, request["lines"]))
     while True:
         gone = pid is not None and not processes.alive(pid, started)
-        path = logs.named(request)
-        if path.is_file():
-            stat = path.stat()
-            if inode not in (None, stat.st_ino) or stat.st_size < offset:
-                offset = 0
-            inode = stat.st_ino
-            with path.open("rb") as stream:
-                stream.seek(offset)
-                while chunk := stream.read(65536):
-                    offset += len(chunk)
-                    print(json.dumps({"text": decode(chunk)}), flush=True)
+        for text in log.read(logs.named(request)):
+            print(json.dumps({"text": text}), flush=True)
         if gone:
             return {"exited": pid}
-        if not request.get("follow", True):
+        if not request.get("follow", True) or _hung_up():
             return {}
-        readable, _, _ = select.select([sys.stdin], [], [], INTERVAL)
-        if readable and not os.read(sys.stdin.fileno(), 4096):
-            return {}
+
+
+class _Log:
+    """A log that is read on from an offset, from the beginning once it was replaced."""
+
+    def __init__(self, offset: int) -> None:
+        self._offset = offset
+        self._inode: int | None = None
+        self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+
+    def read(self, path: Path) -> Iterator[str]:
+        """What was written since; nothing if there is no such file."""
+        if not path.is_file():
+            return
+        stat = path.stat()
+        if self._inode not in (None, stat.st_ino) or stat.st_size < self._offset:
+            self._offset = 0
+        self._inode = stat.st_ino
+        with path.open("rb") as stream:
+            stream.seek(self._offset)
+            while chunk := stream.read(65536):
+                self._offset += len(chunk)
+                yield self._decode(chunk)
+
+
+def _hung_up() -> bool:
+    """Whether the controller has closed stdin; waits for INTERVAL if not."""
+    readable, _, _ = select.select([sys.stdin], [], [], INTERVAL)
+    return bool(readable) and not os.read(sys.stdin.fileno(), 4096)
 
 
 def _tail(path: Path, lines: int) -> int:

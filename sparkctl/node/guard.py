@@ -1,4 +1,4 @@
-"""One caller at a time in a directory of ours, whatever came to lie at the lock file's place."""
+"""One caller at a time in the state directory, whatever is at the lock file's path."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ OPEN = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Damaged(Exception):
-    """What is at the lock file's place is no file of ours: nobody can be kept out."""
+    """The lock file's path holds something else than a file of this user: it cannot be locked."""
 
 
 @contextmanager
 def hold(base: Path, name: str) -> Iterator[None]:
-    """Keep every other caller out meanwhile, by a flock on the file `name` in this directory, which
-    is made; a directory that has nothing else then is removed. Raises Damaged.
+    """Hold a flock on the file `name` in this directory, which is made; both are removed in the end
+    if nothing else is there. Raises Damaged.
     """
     fd = None
     try:
@@ -41,7 +41,7 @@ def hold(base: Path, name: str) -> Iterator[None]:
 
 
 def _locked(path: Path) -> int:
-    """A descriptor of this file with its flock; of the file that is there, not of a removed one."""
+    """A descriptor with a flock, of the file at this path and not of one removed meanwhile."""
     while True:
         try:
             fd = os.open(path, OPEN | os.O_CREAT, 0o600)
@@ -57,7 +57,7 @@ def _locked(path: Path) -> int:
 
 
 def damaged(guard: Path) -> bool:
-    """Whether something is there that cannot be opened as ours: a directory, a link."""
+    """Whether something is there that cannot be opened: a directory, a link, another's file."""
     try:
         os.close(os.open(guard, OPEN))
     except OSError as error:
@@ -66,7 +66,7 @@ def damaged(guard: Path) -> bool:
 
 
 def is_there(path: Path) -> bool:
-    """Whatever it is, a link without a target too. Raises OSError where that cannot be known."""
+    """Whether anything is there, even a dangling link. Raises OSError if that is unknown."""
     try:
         path.lstat()
     except (FileNotFoundError, NotADirectoryError):
@@ -75,7 +75,7 @@ def is_there(path: Path) -> bool:
 
 
 def remove(path: Path) -> None:
-    """Remove whatever is there; the target of a link stays."""
+    """Remove whatever is there, but not the target of a link."""
     with suppress(FileNotFoundError):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

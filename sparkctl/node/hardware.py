@@ -5,13 +5,16 @@ sysfs paths and their quirks: Documentation/ABI/stable/sysfs-class-infiniband.
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from sparkctl.node import jsontext
 
 if TYPE_CHECKING:
     from sparkctl.node.subprocesses import Started
+    from sparkctl.node.wire import Answer
+
 
 TIMEOUT = 5.0  # seconds for ip(8), which takes some milliseconds
 NET = Path("/sys/class/net")
@@ -21,7 +24,7 @@ EMPTY_GID = "0000:0000:0000:0000:0000:0000:0000:0000"
 
 
 def text(path: Path) -> str | None:
-    """A sysfs file's content; None where it is absent or refuses to be read (EINVAL)."""
+    """A sysfs file's content; None if it is absent or cannot be read (EINVAL)."""
     try:
         return path.read_text(errors="replace").strip()
     except OSError:
@@ -29,7 +32,7 @@ def text(path: Path) -> str | None:
 
 
 def number(path: Path) -> int | None:
-    """A sysfs file's whole number; None where there is none."""
+    """A sysfs file's whole number; None if it has none."""
     value = text(path)
     return int(value) if value is not None and value.lstrip("-").isdigit() else None
 
@@ -38,56 +41,46 @@ def _pci(path: Path) -> str | None:
     return path.resolve().name if path.exists() else None
 
 
-def interfaces(started: Started) -> dict[str, Any]:
+def interfaces(started: Started) -> dict[str, Answer]:
     """Each network interface: MTU, state, speed in Mb/s, PCI link, addresses.
 
-    `started` is `ip -json address show`; raises OSError where it fails.
+    `started` is `ip -json address show`; raises OSError if it fails.
     """
-    printed, problem = started.finish(TIMEOUT)
-    if printed is None:
-        raise OSError(problem)
-    listed = json.loads(printed)
-    found: dict[str, Any] = {}
-    for item in listed:
-        name = item.get("ifname")
-        if not name:
-            continue
-        path = NET / name
-        addresses = item.get("addr_info", [])
-        found[name] = {
-            "mtu": item.get("mtu"),
-            "up": "UP" in item.get("flags", []),
-            "operstate": text(path / "operstate"),
-            "carrier": number(path / "carrier"),
-            "speed": number(path / "speed"),
-            "address": item.get("address"),
-            "phys_port_name": text(path / "phys_port_name"),
-            "pci": _pci(path / "device"),
-            "pcie_speed": text(path / "device/current_link_speed"),
-            "pcie_width": text(path / "device/current_link_width"),
-            "ipv4": [f"{a['local']}/{a['prefixlen']}" for a in addresses if a["family"] == "inet"],
-            "ipv6": [f"{a['local']}/{a['prefixlen']}" for a in addresses if a["family"] == "inet6"],
-        }
-    return found
+    links = map(jsontext.table, jsontext.rows(jsontext.load(started.finish(TIMEOUT))))
+    named = ((jsontext.text(link.get("ifname", "")), link) for link in links)
+    return {name: _interface(NET / name, link) for name, link in named if name}
 
 
-def rdma_devices() -> dict[str, Any]:
+def _interface(path: Path, link: Answer) -> Answer:
+    return {
+        "mtu": link.get("mtu"),
+        "up": "UP" in jsontext.rows(link.get("flags", [])),
+        "operstate": text(path / "operstate"),
+        "carrier": number(path / "carrier"),
+        "speed": number(path / "speed"),
+        "address": link.get("address"),
+        "phys_port_name": text(path / "phys_port_name"),
+        "pci": _pci(path / "device"),
+        "pcie_speed": text(path / "device/current_link_speed"),
+        "pcie_width": text(path / "device/current_link_width"),
+        "ipv4": _addresses(link, "inet"),
+        "ipv6": _addresses(link, "inet6"),
+    }
+
+
+def _addresses(link: Answer, family: str) -> list[str]:
+    listed = map(jsontext.table, jsontext.rows(link.get("addr_info", [])))
+    return [f"{item['local']}/{item['prefixlen']}" for item in listed if item["family"] == family]
+
+
+def rdma_devices() -> dict[str, Answer]:
     """Each RDMA device: its netdevs, PCI function, and ports with state, rate and GIDs."""
     if not IB.is_dir():
         return {}
     return {path.name: _device(path) for path in sorted(IB.iterdir())}
 
 
-def _device(path: Path) -> dict[str, Any]:
-    ports: dict[str, Any] = {}
-    for port in sorted((path / "ports").glob("*")):
-        ports[port.name] = {
-            "state": _after_colon(text(port / "state")),
-            "phys_state": _after_colon(text(port / "phys_state")),
-            "rate": text(port / "rate"),
-            "link_layer": text(port / "link_layer"),
-            "gids": _gids(port),
-        }
+def _device(path: Path) -> Answer:
     net = path / "device/net"
     netdevs = sorted(p.name for p in net.iterdir()) if net.is_dir() else []
     if not netdevs and (parent := text(path / "parent")):
@@ -96,7 +89,17 @@ def _device(path: Path) -> dict[str, Any]:
         "netdevs": netdevs,
         "pci": _pci(path / "device"),
         "guid": text(path / "sys_image_guid"),
-        "ports": ports,
+        "ports": {port.name: _port(port) for port in sorted((path / "ports").glob("*"))},
+    }
+
+
+def _port(path: Path) -> Answer:
+    return {
+        "state": _after_colon(text(path / "state")),
+        "phys_state": _after_colon(text(path / "phys_state")),
+        "rate": text(path / "rate"),
+        "link_layer": text(path / "link_layer"),
+        "gids": _gids(path),
     }
 
 
@@ -104,12 +107,12 @@ def _after_colon(value: str | None) -> str | None:
     return value.partition(":")[2].strip() if value and ":" in value else value
 
 
-def _gids(port: Path) -> list[dict[str, Any]]:
+def _gids(port: Path) -> list[Answer]:
     """The filled slots of the GID table; types and ndevs are read for those alone.
 
-    A table has 256 slots, a file each: they are opened from their folder, in three calls a slot.
+    A table has 256 slots, one file each: opening them from their folder takes three calls a slot.
     """
-    found = []
+    found: list[Answer] = []
     folder = os.open(port / "gids", os.O_RDONLY)
     try:
         for slot in sorted(filter(str.isdigit, os.listdir(folder)), key=int):
@@ -142,7 +145,7 @@ def _slot(folder: int, name: str) -> str | None:
 
 
 def memory() -> dict[str, int]:
-    """/proc/meminfo in bytes: GB10's memory is unified, nvidia-smi says [N/A]."""
+    """/proc/meminfo in bytes: GB10's memory is unified, nvidia-smi prints [N/A]."""
     found = {}
     for line in Path("/proc/meminfo").read_text().splitlines():
         name, _, rest = line.partition(":")

@@ -1,4 +1,4 @@
-"""Whether the runtime's packages can really be imported; run with the runtime's own python."""
+"""Whether the runtime's packages can be imported; runs with the runtime's own python."""
 
 from __future__ import annotations
 
@@ -12,56 +12,65 @@ import tempfile
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sparkctl.node.wire import Imports
+
+    Found = dict[str, dict[str, str | None]]
+
 PREFIX = "sparkctl-import-"
 STALE_AFTER = 3600.0  # seconds; a call has minutes
-
-CACHES = ("TMPDIR", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "VLLM_CACHE_ROOT",
-          "VLLM_CONFIG_ROOT", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")  # fmt: skip
-# One after another in a process of its own: a torch of another ABI may end it.
+# Variables that name folders where the packages write.
+GENERAL = ("TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")
+OWN = ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "VLLM_CACHE_ROOT", "VLLM_CONFIG_ROOT")
+# In a process of its own, which a torch of another ABI may crash; a line after each import.
 PROGRAM = """\
 import importlib, json, sys
-for name in sys.argv[1:]:
+mark, *names = sys.argv[1:]
+for name in names:
     try:
         module = importlib.import_module(name)
-        print(json.dumps([name, getattr(module, "__version__", ""), None]), flush=True)
+        found = {"version": getattr(module, "__version__", ""), "error": None}
     except BaseException as error:
-        print(json.dumps([name, None, f"{type(error).__name__}: {error}"]), flush=True)
+        found = {"version": None, "error": f"{type(error).__name__}: {error}"}
+    print(mark + json.dumps({name: found}), flush=True)
 """
 
 
-def imports(request: dict[str, Any]) -> dict[str, Any]:
+def imports(request: Imports) -> Found:
     """For each of `modules`: `version`, or `error` with why it cannot be imported.
 
-    What the packages write while they are imported goes with the call.
+    What the packages write meanwhile is removed.
     """
-    names: list[str] = request["modules"]
+    names = request["modules"]
     with _scratch() as scratch:
-        caches = dict.fromkeys(CACHES, scratch)
+        folders = dict.fromkeys(GENERAL + OWN, scratch)
         done = subprocess.run(
-            [sys.executable, "-I", "-B", "-c", PROGRAM, *names],
-            env={**os.environ, **caches},
+            [sys.executable, "-I", "-B", "-c", PROGRAM, PREFIX, *names],
+            env={**os.environ, **folders},
             capture_output=True,
             text=True,
             stdin=subprocess.DEVNULL,
             check=False,
         )
-    rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('["')]
-    found = {name: {"version": version, "error": error} for name, version, error in rows}
     last = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
-    ended = {"version": None, "error": f"python ended while importing: {last}"}
-    return {name: found.get(name, ended) for name in names}
+    error = f"python ended while importing: {last}"
+    found: Found = {name: {"version": None, "error": error} for name in names}
+    for line in done.stdout.splitlines():
+        mark, prefix, text = line.partition(PREFIX)
+        if prefix and not mark:  # packages print too
+            found.update(json.loads(text))
+    return found
 
 
 @contextmanager
 def _scratch() -> Iterator[str]:
-    """A folder that goes with the call, also when timeout(1) ends it by TERM.
+    """A folder that is removed in the end, also when timeout(1) sends TERM.
 
-    One that a KILL has left goes with a later call.
+    A later call removes one that a KILL has left.
     """
 
     def end(_number: int, _frame: object) -> None:

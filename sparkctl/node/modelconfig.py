@@ -2,43 +2,42 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sparkctl.node import modelpath
+from sparkctl.node import jsontext, modelpath
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sparkctl.node.wire import Answer, Json
+
 LIMIT = 16 * 2**20  # bytes; a config.json that lists every quantized layer has 2 MB
 REFERENCE_LIMIT = 200  # bytes; a commit's hash has 40
-MOST = 8  # names of classes; a config.json has one
+MOST = 8  # names of classes that are returned; a config.json has one
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}")
 
 
-def modelconfig(request: dict[str, Any]) -> dict[str, Any]:
-    """`architectures` and `model_type` as config.json has them, null where it does not say; `path`,
-    the file; `error`, why there are no architectures, else null.
+def modelconfig(model: str, revision: str | None, hub: Mapping[str, str]) -> Answer:
+    """`architectures` and `model_type` as config.json has them, null if it does not; `path`, the
+    file; `error`, why there are no architectures, else null.
 
-    `request` has model, revision (null: main) and hub, the HF_ variables that `up` would set.
+    A `revision` of None is main; `hub` has the HF_ variables that `up` would set.
     """
-    model = request["model"]
-    found: dict[str, Any] = {"path": None, "architectures": None, "model_type": None, "error": None}
+    path: Path | None = None
     try:
         if modelpath.is_path(model):
             path = Path(modelpath.expanded(model, str(Path.home()))) / "config.json"
         else:
-            cache = hub_cache({**os.environ, **request["hub"]})
-            path = _snapshot(cache, model, request["revision"]) / "config.json"
-        found["path"] = str(path)
-        found.update(_classes(path))
+            cache = hub_cache({**os.environ, **hub})
+            path = _snapshot(cache, model, revision or "main") / "config.json"
+        return {"path": str(path), **_classes(path), "error": None}
     except ValueError as error:
-        found["error"] = str(error)
-    return found
+        nothing: Answer = {"architectures": None, "model_type": None}
+        return {"path": None if path is None else str(path), **nothing, "error": str(error)}
 
 
 def hub_cache(environment: Mapping[str, str]) -> Path:
@@ -52,25 +51,25 @@ def hub_cache(environment: Mapping[str, str]) -> Path:
     return place("HF_HUB_CACHE", place("HUGGINGFACE_HUB_CACHE", home / "hub"))
 
 
-def _snapshot(cache: Path, model: str, revision: str | None) -> Path:
+def _snapshot(cache: Path, model: str, revision: str) -> Path:
     """The directory of a revision: refs/REVISION holds its commit, or it is one itself.
 
-    Raises ValueError when the cache does not have it.
+    Raises ValueError if the cache does not have it.
     """
-    base, wanted = cache / f"models--{model.replace('/', '--')}", revision or "main"
+    base = cache / f"models--{model.replace('/', '--')}"
     if not stat.S_ISDIR(_mode(base)):
         raise ValueError(f"{model} is not in the hub cache {cache}")
-    reference = base / "refs" / wanted
+    reference = base / "refs" / revision
     is_commit = not stat.S_ISREG(_mode(reference))
-    commit = wanted if is_commit else _text(reference, REFERENCE_LIMIT).strip()
+    commit = revision if is_commit else _text(reference, REFERENCE_LIMIT).strip()
     snapshot = base / "snapshots" / commit
     if not stat.S_ISDIR(_mode(snapshot)):
-        raise ValueError(f"revision {wanted} of {model} is not in the hub cache {cache}")
+        raise ValueError(f"revision {revision} of {model} is not in the hub cache {cache}")
     return snapshot
 
 
 def _mode(path: Path) -> int:
-    """What is there (stat(2), st_mode), 0 for nothing; raises ValueError where it is unreadable."""
+    """The mode of a path (stat(2), st_mode), 0 if it is absent; raises ValueError if unreadable."""
     try:
         return path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
@@ -79,15 +78,13 @@ def _mode(path: Path) -> int:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def _classes(path: Path) -> dict[str, Any]:
-    """Raises ValueError with the reason where the file does not name an architecture."""
+def _classes(path: Path) -> Answer:
+    """Raises ValueError with the reason if the file does not name an architecture."""
     text = _text(path, LIMIT)
     try:
-        config = json.loads(text)
-    except (ValueError, RecursionError):
-        config = None
-    if not isinstance(config, dict):
-        raise ValueError(f"{path} is not a JSON object")
+        config = jsontext.table(jsontext.load(text))
+    except ValueError:
+        raise ValueError(f"{path} is not a JSON object") from None
     listed, kind = config.get("architectures"), config.get("model_type")
     names = [n for n in listed if _is_name(n)][:MOST] if isinstance(listed, list) else []
     if not names:
@@ -95,14 +92,14 @@ def _classes(path: Path) -> dict[str, Any]:
     return {"architectures": names, "model_type": kind if _is_name(kind) else None}
 
 
-def _is_name(value: object) -> bool:
+def _is_name(value: Json) -> bool:
     return isinstance(value, str) and bool(NAME.fullmatch(value))
 
 
 def _text(path: Path, limit: int) -> str:
-    """A regular file of at most `limit` bytes; raises ValueError with the reason otherwise."""
+    """A regular file of at most `limit` bytes; raises ValueError with the reason for any other."""
     try:
-        # A named pipe would otherwise wait for a writer.
+        # Opening a named pipe would wait for a writer without O_NONBLOCK.
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         with os.fdopen(fd, "rb") as stream:
             if not stat.S_ISREG(os.fstat(fd).st_mode):

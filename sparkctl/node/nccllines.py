@@ -1,27 +1,29 @@
-"""NCCL's and Gloo's lines in a log on the node, so that a log of gigabytes need not travel."""
+"""NCCL's and Gloo's lines in a log on the node, so that gigabytes need not be sent."""
 
 from __future__ import annotations
 
 from collections import deque
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 from sparkctl.node import logs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sparkctl.node.wire import Answer, Log
+
 NEEDLES = (b"NCCL", b"Unable to find address for")  # the second is Gloo's
-START = b"== sparkctl "  # launch.py writes it before each start
+START = logs.HEADER.encode()
 MOST_LINES, MOST_BYTES, TAIL_LINES = 20_000, 4096, 400
 LINE_LIMIT = 1 << 16
 
 
-def lines(request: dict[str, Any]) -> dict[str, Any]:
-    """`lines` of the log at `path`, or else the last of `unit`, that tell of NCCL or Gloo, since
-    the last start in it: number (from 1) and text, each cut at 4096 bytes; `cut` is the number of
-    the last when there are more than 20,000. `tail` has the log's last 400 lines since then,
-    whatever they tell; `path` is where the log is.
+def lines(request: Log) -> Answer:
+    """`lines` of NCCL and Gloo since the last start in the log at `path`, or else the last of
+    `unit`: number (from 1) and text, each cut at 4096 bytes; `cut` is the number of the last one
+    if there are more than 20,000. `tail` has the last 400 lines of any kind since that start;
+    `path` is the log's.
     """
     path = logs.named(request)
     found: list[tuple[int, str]] = []
@@ -37,23 +39,27 @@ def lines(request: dict[str, Any]) -> dict[str, Any]:
                     tail.clear()
                     continue
                 tail.append(piece[-MOST_BYTES:])
-                if _tells(piece) and len(found) >= MOST_LINES:
+                if len(found) < MOST_LINES:
+                    found += [(number, text) for text in _matching(piece)]
+                elif _matches(piece):
                     cut = found[-1][0]
-                elif _tells(piece):
-                    # What a progress bar wrote before NCCL in the same line may be long.
-                    said = [part for part in piece.split(b"\r") if _tells(part)]
-                    found += [(number, p[:MOST_BYTES].decode(errors="replace")) for p in said]
     last = [piece.decode(errors="replace").rstrip("\r\n") for piece in tail]
     return {"lines": found, "cut": cut, "tail": last, "path": str(path)}
 
 
-def _tells(text: bytes) -> bool:
+def _matching(line: bytes) -> list[str]:
+    """The parts of a line that match: what a progress bar wrote before them may be long."""
+    parts = line.split(b"\r") if _matches(line) else []
+    return [part[:MOST_BYTES].decode(errors="replace") for part in parts if _matches(part)]
+
+
+def _matches(text: bytes) -> bool:
     return NEEDLES[0] in text or NEEDLES[1] in text
 
 
 def pieces(stream: IO[bytes]) -> Iterator[tuple[int, bytes]]:
-    """A log's lines with their numbers, from 1; of one that is longer than LINE_LIMIT each part
-    between carriage returns by itself, cut there, so that none fills the memory.
+    """A log's lines with their numbers, from 1. A line longer than LINE_LIMIT is split at carriage
+    returns, each part cut at LINE_LIMIT, so that none fills the memory.
     """
     number, piece = 1, b""
     while chunk := stream.readline(LINE_LIMIT):

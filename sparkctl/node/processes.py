@@ -1,14 +1,17 @@
-"""Which processes are ours: found by the mark in their environment, ended by pidfd.
+"""The processes that sparkctl started, found by the mark in their environment.
 
-SPARKCTL_CLUSTER=<cluster>/<run id> and SPARKCTL_ROLE are inherited even by daemons. The mark and
-the start time are the truth; no pid file is believed, no process is chosen by its name.
+SPARKCTL_CLUSTER=<cluster>/<run id> and SPARKCTL_ROLE are inherited even by daemons. Mark and start
+time identify a process; pid files and names do not count.
 """
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 MARK = "SPARKCTL_CLUSTER"
 ROLE = "SPARKCTL_ROLE"
@@ -28,6 +31,10 @@ class Process(NamedTuple):
     role: str
     uid: int
 
+    def document(self) -> dict[str, int | str]:
+        """The process as JSON."""
+        return self._asdict()
+
 
 def boot_time() -> float:
     """When this machine booted, in seconds since the epoch (proc(5), stat, btime)."""
@@ -38,7 +45,7 @@ def boot_time() -> float:
 
 
 def _stat(pid: int) -> tuple[int, int, str, str] | None:
-    """(ppid, start ticks, state, comm); None when the process is gone (proc(5))."""
+    """(ppid, start ticks, state, comm); None if the process is gone (proc(5))."""
     try:
         text = (PROC / str(pid) / "stat").read_text(errors="replace")
     except OSError:
@@ -49,7 +56,7 @@ def _stat(pid: int) -> tuple[int, int, str, str] | None:
 
 
 def environment(pid: int) -> dict[str, str]:
-    """A process's environment at its start; empty when it may not be read."""
+    """A process's environment at its start; empty if it may not be read."""
     try:
         raw = (PROC / str(pid) / "environ").read_bytes()
     except OSError:
@@ -59,7 +66,7 @@ def environment(pid: int) -> dict[str, str]:
 
 
 def capabilities(pid: int) -> int | None:
-    """A process's effective capabilities as bits (proc(5), CapEff); None when they are unread."""
+    """A process's effective capabilities as bits (proc(5), CapEff); None if unreadable."""
     try:
         text = (PROC / str(pid) / "status").read_text(errors="replace")
     except OSError:
@@ -71,29 +78,11 @@ def capabilities(pid: int) -> int | None:
 def table() -> list[Process]:
     """Every process of this pid namespace, with the mark it carries (empty strings if none).
 
-    A process that lost its environment (setproctitle writes over it) has its nearest marked
-    ancestor's mark.
+    A process that lost its environment (setproctitle overwrites it) gets the mark of its nearest
+    marked ancestor.
     """
-    found: dict[int, Process] = {}
-    for entry in PROC.iterdir():
-        if not entry.name.isdigit():
-            continue
-        pid = int(entry.name)
-        stat = _stat(pid)
-        if stat is None:
-            continue
-        ppid, started, state, comm = stat
-        try:
-            argv = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            uid = entry.stat().st_uid
-        except OSError:
-            continue
-        env = environment(pid)
-        cluster, _, run = env.get(MARK, "").partition("/")
-        found[pid] = Process(
-            pid, ppid, started, state, argv.strip()[:400] or comm, cluster, run,
-            env.get(ROLE, ""), uid,
-        )  # fmt: skip
+    pids = (int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit())
+    found = {pid: process for pid in pids if (process := _process(pid))}
     for pid in sorted(found, key=lambda p: found[p].started):
         process, parent = found[pid], found.get(found[pid].ppid)
         if not process.cluster and parent and parent.cluster and process.pid != os.getpid():
@@ -103,8 +92,28 @@ def table() -> list[Process]:
     return list(found.values())
 
 
-def ours(cluster: str, roles: list[str] | None = None, run: str | None = None) -> list[Process]:
-    """The living processes with this cluster's mark, this one and zombies left out."""
+def _process(pid: int) -> Process | None:
+    """The process with the mark in its own environment; None if it is gone."""
+    stat = _stat(pid)
+    if stat is None:
+        return None
+    ppid, started, state, comm = stat
+    folder = PROC / str(pid)
+    try:
+        argv = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        uid = folder.stat().st_uid
+    except OSError:
+        return None
+    command = argv.strip()[:400] or comm
+    env = environment(pid)
+    cluster, _, run = env.get(MARK, "").partition("/")
+    return Process(pid, ppid, started, state, command, cluster, run, env.get(ROLE, ""), uid)
+
+
+def ours(
+    cluster: str, roles: Collection[str] | None = None, run: str | None = None
+) -> list[Process]:
+    """The living processes with this cluster's mark, without zombies and this process itself."""
     return [
         p
         for p in table()
@@ -117,12 +126,12 @@ def ours(cluster: str, roles: list[str] | None = None, run: str | None = None) -
 
 
 def identity(pid: int) -> int:
-    """The start ticks of a process, 0 when it is gone already."""
+    """The start ticks of a process, 0 if it is gone."""
     stat = _stat(pid)
     return stat[1] if stat else 0
 
 
 def alive(pid: int, started: int) -> bool:
-    """Whether this very process (not a later one with its pid) still runs."""
+    """Whether this process, and not a later one with its pid, still runs."""
     stat = _stat(pid)
     return stat is not None and stat[1] == started and stat[2] not in "ZX"

@@ -1,24 +1,29 @@
-"""Ray's own view of the cluster, read with the node's own ray; the one helper that imports it.
+"""Ray's own view of the cluster, read with the node's own ray; the only helper that imports it.
 
-Runs under the runtime's python on the head, because `ray status` names neither the nodes'
-addresses nor the bundles' places (Ray 2.60, read and run).
+Runs with the runtime's python on the head, because `ray status` shows neither the nodes' addresses
+nor the nodes of bundles (Ray 2.60, read and run).
 """
 
 from __future__ import annotations
 
 import os
 import time
-from typing import Any
+from typing import TYPE_CHECKING
 
-from sparkctl.node import files
+from sparkctl.node import files, jsontext
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sparkctl.node.wire import Answer, Json, RayTable
 
 
-def table(request: dict[str, Any]) -> dict[str, Any]:
-    """Ray's nodes and placement groups, once `wanted` holds or `timeout` seconds are over.
+def table(request: RayTable) -> Answer:
+    """Ray's nodes and placement groups, once no node is missing or `timeout` seconds are over.
 
-    `wanted` maps an address to the GPUs it should bring; empty means: look once. Gives `nodes`
-    (id, address, hostname, alive, gpus), `groups` (state, bundle to node id, bundle to GPUs),
-    `missing` (wanted and not there) and `ray` (its version), or `error`.
+    `wanted` maps an address to the GPUs it should have; empty: look once. Returns `nodes` (id,
+    address, hostname, alive, gpus), `groups` (state, bundle to node id, bundle to GPUs), `missing`
+    (addresses of `wanted`) and `ray` (its version), or `error`.
     """
     environment = files.over_login(request["cluster"])
     os.environ.clear()
@@ -26,45 +31,44 @@ def table(request: dict[str, Any]) -> dict[str, Any]:
     import ray
     from ray.util import placement_group_table
 
+    quiet = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
     try:
-        ray.init(
-            address=request["address"],
-            log_to_driver=False,
-            logging_level="ERROR",
-            configure_logging=False,
-        )
+        ray.init(address=request["address"], **quiet)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        return {"error": str(error).strip().splitlines()[-1] if str(error).strip() else repr(error)}
-    deadline = time.monotonic() + float(request.get("timeout", 0))
+        return {"error": (str(error).strip() or repr(error)).splitlines()[-1]}
+    deadline = time.monotonic() + request.get("timeout", 0)
     while True:
-        nodes = [_node(n) for n in ray.nodes()]
+        nodes = [_node(entry) for entry in ray.nodes()]
         missing = _missing(request.get("wanted", {}), nodes)
         if not missing or time.monotonic() > deadline:
             break
-        time.sleep(0.2)  # the interval between looks at the table, bounded by the deadline
-    groups = [
-        {
-            "state": g["state"],
-            "bundles": g["bundles_to_node_id"],
-            "gpus": {index: b.get("GPU", 0) for index, b in g["bundles"].items()},
-        }
-        for g in placement_group_table().values()
-    ]
-    answer = {"nodes": nodes, "groups": groups, "missing": missing, "ray": ray.__version__}
+        time.sleep(0.2)
+    groups = [_group(group) for group in placement_group_table().values()]
     ray.shutdown()
-    return answer
+    return {"nodes": nodes, "groups": groups, "missing": missing, "ray": str(ray.__version__)}
 
 
-def _node(entry: dict[str, Any]) -> dict[str, Any]:
+def _node(entry: Answer) -> Answer:
     return {
         "id": entry["NodeID"],
         "address": entry["NodeManagerAddress"],
         "hostname": entry["NodeManagerHostname"],
         "alive": entry["Alive"],
-        "gpus": entry.get("Resources", {}).get("GPU", 0),
+        "gpus": _gpus(entry.get("Resources", {})),
     }
 
 
-def _missing(wanted: dict[str, float], nodes: list[dict[str, Any]]) -> list[str]:
-    alive = {n["address"]: n["gpus"] for n in nodes if n["alive"]}
-    return [a for a, gpus in wanted.items() if alive.get(a, -1) < gpus]
+def _group(group: Answer) -> Answer:
+    bundles = jsontext.table(group["bundles"]).items()
+    gpus = {index: _gpus(resources) for index, resources in bundles}
+    return {"state": group["state"], "bundles": group["bundles_to_node_id"], "gpus": gpus}
+
+
+def _missing(wanted: Mapping[str, float], nodes: list[Answer]) -> list[str]:
+    """The addresses where no node is alive with that many GPUs."""
+    alive = {node["address"]: jsontext.number(node["gpus"]) for node in nodes if node["alive"]}
+    return [address for address, gpus in wanted.items() if alive.get(address, -1) < gpus]
+
+
+def _gpus(resources: Json) -> float:
+    return jsontext.number(jsontext.table(resources).get("GPU", 0))

@@ -1,11 +1,11 @@
-"""What our running processes really have: environment, limits, devices, the NCCL they loaded."""
+"""What running processes really have: environment, limits, devices, the loaded NCCL."""
 
 from __future__ import annotations
 
 import mmap
 import os
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sparkctl.node import hardware, processes, settings
 
@@ -13,24 +13,26 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
-# proc(5): the path is the last field, and tells of a file that is no longer what was mapped.
-# libnccl-net.so and libnccl-tuner.so are plugins.
+    from sparkctl.node.wire import Answer
+
+# proc(5): the path is the last field, and marks a file that was removed or replaced since.
+# libnccl-net.so and libnccl-tuner.so are plugins and do not match.
 LIBRARIES = re.compile(r"(/[^\n]*/libnccl\.so[.\d]*)( \(deleted\))?$", re.M)
 RANK = re.compile(r"RayWorkerProc|VLLM::(?:Worker|EngineCore)|vllm serve")
 # `NCCL version 2.28.9+cuda13.0`, VERSION_STRING in NCCL's src/init.cc; among the library's first
-# strings, so that of its 200 MB two are read.
+# strings, so only 2 MB of its 200 MB are read.
 BANNER = b"NCCL version "
 VERSION = re.compile(rb"\d+\.\d+\.\d+")
 LOCKED = re.compile(r"^Max locked memory +(\S+)", re.M)
 
 
-def details(process: processes.Process, watch: Collection[str] = ()) -> dict[str, Any]:
-    """`environment`: what of the fabric's settings and of the names in `watch` it was started with
-    (a change inside the process does not show, see proc(5)), None when that cannot be read; and
-    of a rank what `_rank` gives.
+def details(process: processes.Process, watch: Collection[str] = ()) -> Answer:
+    """`environment`: the fabric's variables and those named in `watch` at the process's start (a
+    change inside the process does not show, see proc(5)), null if unreadable; for a rank also what
+    `_rank` returns.
     """
     everything = processes.environment(process.pid)
-    # All that is ours has the mark; setproctitle writes its title over the environment.
+    # Without the mark it is unreadable: setproctitle writes its title over the environment.
     readable = processes.MARK in everything
     return {
         "environment": settings.watched(everything, watch) if readable else None,
@@ -38,10 +40,10 @@ def details(process: processes.Process, watch: Collection[str] = ()) -> dict[str
     }
 
 
-def _rank(pid: int) -> dict[str, Any]:
-    """`libraries`: each libnccl file that it maps with its version (None: not to be told), None
-    when its maps cannot be read; `memlock`: its limit in bytes, -1 for none; `capabilities`;
-    `uverbs`: the devices that it sees, which in a container are the container's.
+def _rank(pid: int) -> Answer:
+    """`libraries`: each libnccl file that it maps with its version (null: unknown), null if its
+    maps cannot be read; `memlock`: its limit in bytes, -1 for none; `capabilities`; `uverbs`: the
+    devices that it sees, in a container the container's.
     """
     folder = processes.PROC / str(pid)
     limits = LOCKED.search(hardware.text(folder / "limits") or "")
@@ -64,7 +66,7 @@ def _libraries(folder: Path) -> dict[str, str | None] | None:
     maps = hardware.text(folder / "maps")
     if maps is None:
         return None
-    # A file that was replaced since is another one than what is loaded.
+    # A file that was replaced since is not the one that is loaded.
     return {
         path: None if replaced else _version(folder / f"root{path}")
         for path, replaced in sorted(set(LIBRARIES.findall(maps)))
@@ -72,7 +74,7 @@ def _libraries(folder: Path) -> dict[str, str | None] | None:
 
 
 def _version(path: Path) -> str | None:
-    """The version that a libnccl tells of itself, without running it."""
+    """The version in the strings of a libnccl, which is not run; None if there is none."""
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             at = data.find(BANNER)
@@ -80,13 +82,13 @@ def _version(path: Path) -> str | None:
                 if found := VERSION.match(data, at + len(BANNER)):
                     return found[0].decode()
                 at = data.find(BANNER, at + 1)
-    except (OSError, ValueError):  # mmap has no empty files
+    except (OSError, ValueError):  # mmap refuses empty files
         pass
     return None
 
 
-def foreign_rays(cluster: str, table: list[processes.Process]) -> list[dict[str, Any]]:
-    """Raylets and GCS servers that are not this cluster's: pid, uid, command, cluster."""
+def foreign_rays(cluster: str, table: list[processes.Process]) -> list[Answer]:
+    """Raylets and GCS servers of other clusters: pid, uid, command, cluster."""
     return [
         {"pid": p.pid, "uid": p.uid, "command": p.command, "cluster": p.cluster}
         for p in table

@@ -1,33 +1,34 @@
-"""NCCL's and vLLM's settings that somebody left on a node: login, profiles, nccl.conf."""
+"""NCCL's and vLLM's settings outside the inventory: login, shell profiles, nccl.conf."""
 
 from __future__ import annotations
 
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sparkctl.node.timeout import bounded
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-FILE_SECONDS = 4.0  # less than the whole group has (node/probe.py): then the file is named
-# What changes the fabric; no name among them can hold a secret.
+    from sparkctl.node.wire import Answer
+
+FILE_SECONDS = 4.0  # less than the whole group has (node/probe.py), so that the file is named
+# Variables that change the fabric; none of them holds a secret.
 WATCHED = re.compile(
     r"(?:NCCL|GLOO|UCX|IBV|RDMAV)_\w+|TP_SOCKET_IFNAME|VLLM_HOST_IP|RAY_ADDRESS|LD_PRELOAD"
     r"|RAY_memory_monitor_refresh_ms"
 )
-PROFILES = (
-    "/etc/environment", "/etc/profile", "/etc/profile.d/*.sh", "/etc/bash.bashrc",
-    "~/.bashrc", "~/.bash_profile", "~/.bash_login", "~/.profile", "~/.zshrc", "~/.zshenv",
-    "~/.config/fish/config.fish", "~/.config/fish/conf.d/*.fish", "~/.ssh/environment",
-)  # fmt: skip
-# A word of a shell: quoted parts and plain ones, side by side.
+# Files that a login's shell reads: below /etc, and below the home.
+SYSTEM_FILES = ("environment", "profile", "profile.d/*.sh", "bash.bashrc")
+OWN_FILES = (".bashrc", ".bash_profile", ".bash_login", ".profile", ".zshrc", ".zshenv")
+OTHER_FILES = (".config/fish/config.fish", ".config/fish/conf.d/*.fish", ".ssh/environment")
+# A word of a shell: quoted and plain parts in any order.
 WORD = r"""(?:"[^"]*"|'[^']*'|\\.|[^\s;&|<>()"'#\\]|(?<=\S)#)"""
-# A comment and what stands in quotes set nothing; NAME=VALUE does, alone or after export and its
-# like, and so do fish's `set -gx NAME VALUE` and csh's `setenv NAME VALUE`. Compiled where a line
-# has such a name, which is rare and takes a millisecond.
+# Comments and quoted text set nothing; NAME=VALUE does, alone or after export and the like, and so
+# do fish's `set -gx NAME VALUE` and csh's `setenv NAME VALUE`. Compiled only when a line has such a
+# name, which is rare: it takes a millisecond.
 ASSIGNMENT = (
     r"""(?:(?<=\s)|^)\#.*|"[^"]*"|'[^']*'"""
     rf"""|(?:(?<=[\s;&|(])|^)({WATCHED.pattern})=({WORD}+|["']\S*|)"""
@@ -37,19 +38,18 @@ ASSIGNMENT = (
 
 
 def watched(environment: dict[str, str], more: Collection[str] = ()) -> dict[str, str]:
-    """Those of these variables that change the fabric, and those named in `more`."""
+    """The variables that change the fabric or are named in `more`."""
     return {k: v for k, v in sorted(environment.items()) if k in more or WATCHED.fullmatch(k)}
 
 
-def settings(request: dict[str, Any]) -> dict[str, Any]:
-    """`session`: what a command over SSH finds set, and `up`'s processes inherit; `profiles`:
+def settings(conf_file: str = "") -> Answer:
+    """`session`: what is set in a command over SSH and inherited by `up`'s processes; `profiles`:
     path, line, name and value of each assignment in a shell's files; `conf`: NCCL's own files
-    with their values, the first that has a name wins; `conf_file`: the user's own of the two.
+    with their values, the first file that has a name wins; `conf_file`: the user's one of the two.
 
-    `request` has conf_file, the NCCL_CONF_FILE that `up` would set, or "".
+    The argument is the NCCL_CONF_FILE that `up` would set, if any.
     """
-    own = request.get("conf_file") or os.environ.get("NCCL_CONF_FILE")
-    own = own or str(Path.home() / ".nccl.conf")
+    own = conf_file or os.environ.get("NCCL_CONF_FILE") or str(Path.home() / ".nccl.conf")
     return {
         "session": watched(dict(os.environ)),
         "profiles": [entry for path in _paths() for entry in _assignments(path)],
@@ -63,11 +63,9 @@ def settings(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _paths() -> list[Path]:
-    paths: list[Path] = []
-    for pattern in PROFILES:
-        path = Path(pattern).expanduser()
-        paths += sorted(path.parent.glob(path.name)) if path.parent.is_dir() else []
-    return paths
+    patterns = [Path("/etc", name) for name in SYSTEM_FILES]
+    patterns += [Path.home() / name for name in OWN_FILES + OTHER_FILES]
+    return [path for p in patterns if p.parent.is_dir() for path in sorted(p.parent.glob(p.name))]
 
 
 def _text(path: Path) -> str:
@@ -79,13 +77,12 @@ def _text(path: Path) -> str:
             return ""
 
     try:
-        text: str = bounded(read, FILE_SECONDS)
+        return bounded(read, FILE_SECONDS)
     except TimeoutError as error:
         raise TimeoutError(f"{path}: {error}") from error
-    return text
 
 
-def _assignments(path: Path) -> list[dict[str, Any]]:
+def _assignments(path: Path) -> list[Answer]:
     return [
         {"path": str(path), "line": number, "name": name, "value": value}
         for number, line in enumerate(_text(path).split("\n"), 1)
@@ -95,14 +92,14 @@ def _assignments(path: Path) -> list[dict[str, Any]]:
 
 
 def assignments(line: str) -> list[tuple[str, str]]:
-    """The watched variables that a line of a shell's file sets, each with its value unquoted."""
+    """The watched variables that a line of a shell's file sets, each with its unquoted value."""
     found = ((m[1] or m[3], m[2] if m[1] else m[4]) for m in re.finditer(ASSIGNMENT, line))
     return [(name, re.sub(r"[\"'\\]", "", value)) for name, value in found if name]
 
 
 def conf_values(text: str) -> dict[str, str]:
-    """What a file of NCCL's sets: NAME=VALUE to the end of the line, nothing trimmed, `#` in the
-    first column begins a comment, the first line of a name wins (NCCL 2.20.5 to 2.30.7,
+    """The variables that an NCCL file sets: NAME=VALUE to the end of the line, nothing trimmed, `#`
+    in the first column begins a comment, the first line of a name wins (NCCL 2.20.5 to 2.30.7,
     src/misc/param.cc, setEnvFile).
     """
     values: dict[str, str] = {}

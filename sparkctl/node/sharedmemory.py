@@ -1,18 +1,25 @@
-"""The /dev/shm files that our processes map: a KILLed one cannot remove its own."""
+"""The /dev/shm files that the cluster's processes map: one that was KILLed leaves its own."""
 
 from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from sparkctl.node import files, processes
+from sparkctl.node import files, jsontext, processes
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sparkctl.node.wire import Answer, Cluster
+
+SCHEMA = 1
 NOTED = "shared-memory.json"
 
 
-def mapped(found: list[processes.Process]) -> set[str]:
+def mapped(found: Iterable[processes.Process]) -> set[str]:
     """The /dev/shm files that these processes map."""
     paths: set[str] = set()
     for process in found:
@@ -26,7 +33,7 @@ def mapped(found: list[processes.Process]) -> set[str]:
 
 
 def release(paths: set[str]) -> set[str]:
-    """Remove these /dev/shm files of this user; gives those that a process still maps."""
+    """Remove these /dev/shm files of this user; returns those that a process still maps."""
     kept = paths & mapped(processes.table())
     for name in paths - kept:
         path = Path(name)
@@ -36,26 +43,41 @@ def release(paths: set[str]) -> set[str]:
 
 
 def release_or_note(cluster: str, paths: set[str]) -> None:
-    """Remove these files, and write down for `remove` what somebody maps yet.
+    """Remove these files, and note for `remove` those that a process still maps.
 
     A rank is a process of Ray: it maps what it shares with vLLM a moment longer than vLLM lives.
     """
     if kept := release(paths):
-        names = sorted(kept | noted(cluster))
-        files.write({"cluster": cluster, "files": {NOTED: json.dumps(names)}})
+        _write(cluster, kept | noted(cluster))
 
 
-def note(request: dict[str, Any]) -> dict[str, Any]:
-    """Write down which /dev/shm files our processes map now, for a `down` after a KILL.
+def note(request: Cluster) -> Answer:
+    """Note which /dev/shm files the cluster's processes map now, for a `down` after a KILL.
 
-    What was noted before and nobody maps any more, an earlier vLLM was KILLed over, is removed.
+    Removes files noted before that no process maps any more: a KILLed vLLM left them.
     """
     release(noted(request["cluster"]))
-    paths = mapped(processes.ours(request["cluster"]))
-    return files.write({**request, "files": {NOTED: json.dumps(sorted(paths))}})
+    return _write(request["cluster"], mapped(processes.ours(request["cluster"])))
 
 
 def noted(cluster: str) -> set[str]:
-    """What `note` wrote down."""
-    text = files.read({"cluster": cluster, "names": [NOTED]})[NOTED]
-    return set(json.loads(text or "[]"))
+    """The files that were noted. Ends the call with a message when the note cannot be read."""
+    path = files.home(cluster) / NOTED
+    try:
+        found = files.document(path, SCHEMA)
+        # An older release wrote the list alone.
+        paths = found["paths"] if isinstance(found, dict) else found
+        return {jsontext.text(name) for name in jsontext.rows(paths)}
+    except FileNotFoundError:
+        return set()
+    except (KeyError, ValueError) as error:
+        newer = isinstance(error, files.Newer)
+        remedy = (
+            "run the sparkctl that wrote it, or remove the file" if newer else "remove the file"
+        )
+        sys.exit(f"{error if newer else f'{path} is damaged'}; {remedy}")
+
+
+def _write(cluster: str, paths: set[str]) -> Answer:
+    text = json.dumps({"schema": SCHEMA, "paths": sorted(paths)})
+    return files.write({"cluster": cluster, "files": {NOTED: text}})

@@ -1,6 +1,6 @@
-"""Ending what is ours on a node: processes by pidfd, then files; nothing that is not ours.
+"""Stopping a cluster on a node: its processes, then its files, and nothing else.
 
-No process is chosen by its name, and none is signalled by a pid that another may have taken.
+No process is chosen by its name, and each is signalled by pidfd: another may have taken its pid.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sparkctl.node import files, lease, sharedmemory
 from sparkctl.node.processes import Process, alive, ours
@@ -20,30 +20,32 @@ from sparkctl.node.processes import Process, alive, ours
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sparkctl.node.wire import Answer, Clear, Remove, Stop
+
 GCS = "gcs_server"
-GRACE = 10.0  # seconds to leave on TERM
-RANK = "RayWorkerProc"  # in a rank's command: it runs under Ray, vLLM 0.22 and later
+GRACE = 10.0  # seconds to end on TERM
+RANK = "RayWorkerProc"  # in the command of a rank under Ray, vLLM 0.22 and later
 LOOK = 0.05  # seconds between looks at what is mapped
 RANKS = 5.0  # seconds for Ray to end the ranks after vLLM; it takes one (2.60, run)
 
 
-def stop(request: dict[str, Any]) -> dict[str, Any]:
+def stop(request: Stop) -> dict[str, list[dict[str, int | str]]]:
     """End the marked processes of `cluster` with these `roles` (all when empty).
 
-    TERM first, Ray's GCS after all others; KILL after `grace` seconds, again until none is found: a
-    supervisor may have started another meanwhile. With `run`, only what that run started. Shared
-    memory that they alone used is removed. Gives `stopped` and, if any is left, `remaining`.
+    TERM first, Ray's GCS last; KILL after `grace` seconds, twice, as a supervisor may have started
+    another process meanwhile. With `run`, only that run's. Shared memory that they alone used is
+    removed. Returns the processes `stopped` and `remaining`.
     """
     cluster, roles, run = request["cluster"], request.get("roles"), request.get("run")
-    grace = float(request.get("grace", GRACE))
+    grace = request.get("grace", GRACE)
     memory: set[str] = set()
     stopped: dict[tuple[int, int], Process] = {}
 
     def look() -> None:
-        # Of all that is ours: with vLLM Ray ends the ranks too, which share memory of their own.
+        # Of all the cluster's processes: Ray ends the ranks with vLLM, and they share memory too.
         memory.update(sharedmemory.mapped(ours(cluster)))
 
-    # A raylet takes its leave of the GCS, and waits ten seconds for one that went before it.
+    # A raylet signs off at the GCS, and waits ten seconds for one that is already gone.
     for number, bound, last in (
         (signal.SIGTERM, grace, False),
         (signal.SIGTERM, grace, True),
@@ -57,15 +59,15 @@ def stop(request: dict[str, Any]) -> dict[str, Any]:
         _ranks_end(cluster, look)
     sharedmemory.release_or_note(cluster, memory)
     return {
-        "stopped": [p._asdict() for p in stopped.values()],
-        "remaining": [p._asdict() for p in ours(cluster, roles, run)],
+        "stopped": [p.document() for p in stopped.values()],
+        "remaining": [p.document() for p in ours(cluster, roles, run)],
     }
 
 
 def _ranks_end(cluster: str, look: Callable[[], None]) -> None:
     """Wait until Ray has ended the ranks of a vLLM that is gone.
 
-    In a start that is given up a rank makes its own shared memory even now, and Ray KILLs it.
+    After a failed start a rank may still create shared memory until Ray KILLs it.
     """
     deadline = time.monotonic() + RANKS
     while any(RANK in p.command for p in ours(cluster)) and time.monotonic() < deadline:
@@ -73,25 +75,25 @@ def _ranks_end(cluster: str, look: Callable[[], None]) -> None:
         time.sleep(LOOK)
 
 
-def clear(request: dict[str, Any]) -> dict[str, Any]:
-    """End all that is marked, then remove our files: `stopped`, `remaining`, and `removed` as of
-    `stop` and `remove`. Where a process remains its files do too.
+def clear(request: Clear) -> Answer:
+    """`stop` all marked processes, then `remove` the cluster's files, unless a process remains;
+    returns the answers of both.
     """
-    ended = stop({**request, "roles": []})
-    removed = [] if ended["remaining"] else remove(request)["removed"]
-    return {**ended, "removed": removed}
+    grace = request.get("grace", GRACE)
+    ended = stop({"cluster": request["cluster"], "grace": grace})
+    removed: Answer = {"removed": []} if ended["remaining"] else remove(request)
+    return {**ended, **removed}
 
 
-def remove(request: dict[str, Any]) -> dict[str, Any]:
-    """Remove what is in the state directory, and Ray's `temp_dir`; gives those that were there.
+def remove(request: Remove) -> Answer:
+    """Remove what is in the state directory, and Ray's `temp_dir`; `removed`: those that existed.
 
-    The lease stays: it goes with the last of them when it is given back. Ray's directory is
-    removed only when it is a directory of this user and no link. The shared memory that `up`
-    noted goes too: processes that were KILLed by hand have left theirs.
+    The lease stays until it is released. A `temp_dir` that is a link or another user's stays. The
+    noted shared memory goes too: processes that were KILLed by hand leave theirs.
     """
     sharedmemory.release(sharedmemory.noted(request["cluster"]))
     base, temporary = files.home(request["cluster"]), Path(request["temp_dir"])
-    removed = []
+    removed: list[str] = []
     if _is_ours(temporary):
         shutil.rmtree(temporary, onerror=_failed)
         removed.append(str(temporary))
@@ -109,19 +111,21 @@ def _is_ours(path: Path) -> bool:
     return not path.is_symlink() and path.is_dir() and path.stat().st_uid == os.getuid()
 
 
-def _failed(_function: object, path: str, error: Any) -> None:
-    """What rmtree could not remove: gone already is well, all else ends the call."""
-    if not isinstance(error[1], FileNotFoundError):
-        sys.exit(f"cannot remove {path}: {getattr(error[1], 'strerror', None) or error[1]}")
+def _failed(_function: object, path: str, raised: tuple[object, BaseException, object]) -> None:
+    """End the call for what rmtree could not remove, unless it is already gone."""
+    error = raised[1]
+    reason = error.strerror if isinstance(error, OSError) else None
+    if not isinstance(error, FileNotFoundError):
+        sys.exit(f"cannot remove {path}: {reason or error}")
 
 
 def _signal(process: Process, number: int) -> int | None:
-    """Signal this very process; gives a pidfd to wait on, None when it is gone."""
+    """Signal this process; returns a pidfd to wait on, None if it is gone."""
     try:
         fd = os.pidfd_open(process.pid)
     except ProcessLookupError:
         return None
-    # The pid may have been taken by another process before the fd was opened.
+    # Another process may have taken the pid before the fd was opened.
     if not alive(process.pid, process.started):
         os.close(fd)
         return None
@@ -134,9 +138,8 @@ def _signal(process: Process, number: int) -> int | None:
 
 
 def _end(processes: list[Process], number: int, grace: float, look: Callable[[], None]) -> None:
-    """Signal all of them, and wait until they are gone, `grace` seconds at most.
-
-    `look` is called before, and while they end. On TERM Ray's helpers are not waited for.
+    """Signal these processes and wait until they are gone, at most `grace` seconds; after TERM not
+    for Ray's helpers. `look` is called before and while they end.
     """
     look()
     signalled = {p: fd for p in processes if (fd := _signal(p, number)) is not None}
@@ -157,8 +160,8 @@ def _program(process: Process) -> str:
 
 
 def _helper(process: Process) -> bool:
-    """A process of Ray that keeps nothing once raylet and GCS are gone.
+    """Whether it is a process of Ray that needs no time to end after raylet and GCS.
 
-    The dashboard and the agents take no notice of TERM [run, Ray 2.60].
+    The dashboard and the agents ignore TERM [run, Ray 2.60].
     """
     return process.role == "ray" and _program(process) not in ("raylet", GCS)

@@ -1,4 +1,4 @@
-"""Read-only programs, started early and read late, so that the slow ones run side by side."""
+"""Programs that are started early and read late, so that slow ones run in parallel."""
 
 from __future__ import annotations
 
@@ -6,36 +6,42 @@ import os
 import signal
 import subprocess
 from contextlib import suppress
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class Started(NamedTuple):
-    """A program that runs; `problem` when it could not be started."""
+    """A program that runs, or the error that kept it from starting."""
 
     name: str
-    process: subprocess.Popen[str] | None
-    problem: str | None = None
+    process: subprocess.Popen[str] | OSError
 
-    def finish(self, timeout: float) -> tuple[str | None, str | None]:
-        """(what it printed, None), or (None, why nothing) after `timeout` seconds at most."""
-        if self.process is None:
-            return None, self.problem
+    def finish(self, timeout: float) -> str:
+        """What it printed. Raises OSError if it could not be started or failed: TimeoutError after
+        `timeout` seconds, FileNotFoundError if it is not installed, PermissionError.
+        """
+        if isinstance(self.process, OSError):
+            raise self.process
         try:
             out, err = self.process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
-            # Its children may keep the pipes open, so the whole group goes and nothing is read.
+            # Its children may keep the pipes open, so kill the whole group and read nothing.
             # One that became root, as sudo does, stays.
             with suppress(PermissionError, ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
-            return None, f"{self.name} did not answer within {timeout:g} s"
+            raise TimeoutError(f"{self.name} timed out after {timeout:g} s") from None
         if self.process.returncode:
-            said = (err.strip() or out.strip() or "nothing").splitlines()[-1]
-            return None, f"{self.name} ended with status {self.process.returncode}: {said}"
-        return out, None
+            last = (err.strip() or out.strip() or "no output").splitlines()[-1]
+            status = self.process.returncode
+            raise ChildProcessError(f"{self.name} exited with status {status}: {last}")
+        return out
 
 
-def start(argv: list[str]) -> Started:
+def start(argv: Sequence[str]) -> Started:
     """Start a program in a process group of its own."""
+    process: subprocess.Popen[str] | OSError
     try:
         process = subprocess.Popen(
             argv,
@@ -47,5 +53,5 @@ def start(argv: list[str]) -> Started:
             start_new_session=True,
         )
     except OSError as error:
-        return Started(argv[0], None, f"{argv[0]}: {error.strerror}")
+        process = type(error)(f"{argv[0]}: {error.strerror}")
     return Started(argv[0], process)

@@ -1,4 +1,4 @@
-"""Kernel, limits, disks and login of a node: what a start runs into outside the fabric."""
+"""Kernel, limits, disks and login of a node: what a start depends on outside the fabric."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ import re
 import resource
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from sparkctl.node import modelpath, processes
 from sparkctl.node.subprocesses import start
 from sparkctl.node.timeout import bounded
 
+if TYPE_CHECKING:
+    from sparkctl.node.wire import Answer
+
 UNLIMITED = -1
-DISK_SECONDS = 1.5  # for each; a network's that hangs does not answer at all
+DISK_SECONDS = 1.5  # for each; a network file system that hangs does not answer at all
 SUDO_SECONDS = 4.0  # it asks a name server or a directory, which may not answer
 
 
-def system() -> dict[str, Any]:
+def system() -> Answer:
     """`kernel`, `cmdline`, `limits` (bytes and files, -1 is unlimited), `capabilities` (bits),
     `remove_ipc` (null without systemd), `linger`; what could not be read is null.
     """
@@ -48,24 +51,24 @@ def _limit(which: int) -> int:
     return UNLIMITED if soft == resource.RLIM_INFINITY else soft
 
 
-def disks(request: dict[str, Any]) -> dict[str, Any]:
-    """The file systems of what is written, logs and Ray's temporary files, and of the model: path,
+def disks(model: str) -> dict[str, Answer]:
+    """The file systems of logs, of Ray's temporary files and of `model` (node/modelpath.py): path,
     bytes free and total, null where the file system does not answer.
     """
     home = str(Path.home())
-    wanted = {"logs": home, "temporary files": "/tmp"}
-    if modelpath.is_path(request["model"]):  # else vLLM fetches it into the home
-        wanted["model"] = modelpath.expanded(request["model"], home)
+    paths = {"logs": home, "temporary files": "/tmp"}
+    if modelpath.is_path(model):  # else vLLM fetches it into the home
+        paths["model"] = modelpath.expanded(model, home)
     found = {}
-    for name, text in wanted.items():
+    for name, path in paths.items():
         try:
-            found[name] = bounded(partial(_disk, text), DISK_SECONDS)
+            found[name] = bounded(partial(_disk, path), DISK_SECONDS)
         except OSError:
-            found[name] = {"path": text, "free": None, "total": None}
+            found[name] = {"path": path, "free": None, "total": None}
     return found
 
 
-def _disk(text: str) -> dict[str, Any]:
+def _disk(text: str) -> Answer:
     path = Path(text)
     while not path.exists():
         path = path.parent
@@ -89,12 +92,14 @@ def _remove_ipc() -> bool | None:
 def sudo() -> bool:
     """Whether sudo works without a password, which root does not need.
 
-    Raises TimeoutError where it does not answer.
+    Raises TimeoutError when it does not answer.
     """
     if os.getuid() == 0:
         return True
-    program = start(["sudo", "--non-interactive", "true"])
-    _, problem = program.finish(SUDO_SECONDS)
-    if problem and program.process and program.process.returncode is None:
-        raise TimeoutError(problem)
-    return problem is None
+    try:
+        start(["sudo", "--non-interactive", "true"]).finish(SUDO_SECONDS)
+    except TimeoutError:
+        raise
+    except OSError:
+        return False
+    return True

@@ -1,25 +1,27 @@
-"""A read with a time-out of its own: what hangs, a dead mount say, hides nothing else."""
+"""A read with a time-out of its own, so that a dead mount, for example, blocks nothing else."""
 
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+T = TypeVar("T")
 
-def bounded(read: Callable[[], Any], seconds: float) -> Any:
-    """What `read` gives, or its exception; TimeoutError when it takes longer than `seconds`.
 
-    It then stays behind in a daemon thread: a read that hangs in the kernel cannot be ended.
+def bounded(read: Callable[[], T], seconds: float) -> T:
+    """What `read` returns or raises; TimeoutError when it takes longer than `seconds`.
+
+    It then stays in a daemon thread: nothing can end a read that hangs in the kernel.
     """
-    given: list[Any] = []
+    returned: list[T] = []
     raised: list[Exception] = []
 
     def run() -> None:
         try:
-            given.append(read())
+            returned.append(read())
         except Exception as error:
             raised.append(error)
 
@@ -28,6 +30,6 @@ def bounded(read: Callable[[], Any], seconds: float) -> Any:
     thread.join(seconds)
     if raised:
         raise raised[0]
-    if not given:
+    if not returned:
         raise TimeoutError(f"no answer within {seconds:g} s")
-    return given[0]
+    return returned[0]

@@ -1,4 +1,4 @@
-"""The accounts of a node: whose a process or file is, and whose names a report has to mask."""
+"""The accounts of a node: who owns a process or a file, and which names a report masks."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def name(uid: int) -> str:
 
 
 def people(running: Iterable[int]) -> list[str]:
-    """The names of this machine's own accounts that are people's, and of `running`, those uids
-    that processes have. A directory service is not listed, which can take minutes.
+    """The names of people's accounts: those of this machine, and those of `running`, the uids of
+    processes. A directory service is not listed, which can take minutes.
     """
     lines = (line.split(":") for line in PASSWD.read_text(errors="replace").splitlines())
     found = {int(f[2]): f[0] for f in lines if len(f) > 2 and f[2].isdigit()}

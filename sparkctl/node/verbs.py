@@ -1,31 +1,34 @@
-"""What a process needs beside sysfs to use RDMA: uverbs devices, rdma-core, and its counters."""
+"""What a process needs besides sysfs to use RDMA: uverbs devices, rdma-core, and its counters."""
 
 from __future__ import annotations
 
 import errno
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sparkctl.node.wire import Answer
 
 VERBS = Path("/sys/class/infiniband_verbs")
 DEVICES = Path("/dev/infiniband")
 IB = Path("/sys/class/infiniband")
 LIBRARY = "libibverbs.so.1"
-# mlx5's counters of what was lost or repeated (drivers/infiniband/hw/mlx5/counters.c).
+# mlx5's counters of lost and repeated packets (drivers/infiniband/hw/mlx5/counters.c).
 LOSS = ("packet_seq_err", "out_of_sequence", "roce_adp_retrans", "req_transport_retries_exceeded")
 # Where rdma-core's providers are: its cmake default and what Debian, Ubuntu and Fedora install.
 PROVIDERS = ("/usr/lib/*/libibverbs", "/usr/lib64/libibverbs", "/usr/lib/libibverbs")
 
 
-def verbs(_: dict[str, Any]) -> dict[str, Any]:
-    """`uverbs` (RDMA device to its file and the error of opening it, null when it opens),
-    `library` (null when libibverbs loads, else why not), `providers` (names such as mlx5).
+def verbs() -> Answer:
+    """`uverbs` (RDMA device to its file and the errno's name from opening it, null if it opens),
+    `library` (null if libibverbs loads, else why not), `providers` (names such as mlx5).
     """
     return {"uverbs": _uverbs(), "library": _library(), "providers": _providers()}
 
 
-def _uverbs() -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _uverbs() -> dict[str, dict[str, str | None]]:
+    found = {}
     for folder in sorted(VERBS.glob("uverbs*")):
         device = (folder / "ibdev").read_text().strip()
         path = DEVICES / folder.name
@@ -56,12 +59,12 @@ def _providers() -> list[str]:
     return sorted({name[3:].partition("-rdmav")[0].partition(".so")[0] for name in files})
 
 
-def counters(_: dict[str, Any]) -> dict[str, Any]:
+def counters(_: Answer) -> dict[str, dict[str, int]]:
     """Each RDMA device's port counters: traffic in units of 4 bytes, and signs of loss.
 
     Paths and meaning: Documentation/ABI/stable/sysfs-class-infiniband.
     """
-    found: dict[str, Any] = {}
+    found = {}
     for device in sorted(IB.iterdir()) if IB.is_dir() else []:
         values: dict[str, int] = {}
         for name in ("counters/port_xmit_data", "counters/port_rcv_data"):

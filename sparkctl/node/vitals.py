@@ -1,22 +1,29 @@
-"""An engine's health, from successive looks at vLLM's /metrics and a request under way; pure.
+"""An engine's health, from successive looks at vLLM's /metrics during a request; pure.
 
-`generating`  a completion came back with tokens
-`busy`        engine steps end, and ours waits for its turn
-`wedged`      no engine step ended for a bound, with a request under way
-`failing`     the request failed, or its answer is an error, without a token or of a strange shape
-`silent`      the API refuses the connection, or /version or /v1/models timed out
-`unclear`     nothing came back in time, and the metrics do not say why
+`generating`  a completion returned tokens
+`busy`        engine steps end, and this request is waiting
+`wedged`      no engine step ended for a time during the request
+`failing`     the request failed, or its answer is an error, has no token or an unknown shape
+`silent`      the API refused the connection, or /version or /v1/models timed out
+`unclear`     the request timed out, and the metrics do not show why
 
-vLLM writes all values of SIGNS as an engine step ends (v1/metrics/loggers.py and
-v1/core/sched/scheduler.py of 0.32, read). While a prompt is read in chunks neither tokens nor
-iterations are counted: there the usage of the KV cache alone grows. A request that reaches a wedged
-engine is in none of them.
+vLLM writes all values of SIGNS when an engine step ends (v1/metrics/loggers.py and
+v1/core/sched/scheduler.py of 0.32, read). While it reads a prompt in chunks it counts neither
+tokens nor iterations: only the usage of the KV cache grows. A request that reaches a wedged engine
+is in none of them.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sparkctl.node.wire import Json
+
+    Health = dict[str, str | float | None]
 
 SIGNS = (
     "num_requests_running",
@@ -33,7 +40,7 @@ Look = dict[str, float]
 def parse(text: str) -> Look | None:
     """The values of SIGNS in Prometheus' text, each summed over its label sets.
 
-    None when there is none of them: with --disable-log-stats vLLM counts nothing.
+    None if there are none: with --disable-log-stats vLLM counts nothing.
     """
     found: Look = {}
     for line in text.splitlines():
@@ -42,7 +49,7 @@ def parse(text: str) -> Look | None:
         name = line[5:].partition("{")[0].partition(" ")[0]
         if name not in SIGNS:
             continue
-        # A label's value may hold braces and blanks; what follows the last brace cannot.
+        # Braces and blanks may occur in a label, but not after the last brace.
         value = _number(line.rpartition("}")[2] if "{" in line else line.partition(" ")[2])
         if value is not None:
             found[name] = found.get(name, 0.0) + value
@@ -58,11 +65,11 @@ def _number(text: str) -> float | None:
 
 
 class Watch:
-    """Looks at one engine while a request is under way; all times are seconds of one clock.
+    """Looks at one engine during a request; all times are seconds of one clock.
 
-    `still` is how long no step may end before it is wedged, `patience` how long to wait for the
-    request of an engine whose steps end. `first` is for the first request after a start: generated
-    tokens alone prove that it will ever be answered.
+    Without the end of a step for `still` it is wedged; with steps that end the request has
+    `patience`. `first` is for the first request after a start: only generated tokens prove that it
+    will be answered.
     """
 
     def __init__(self, start: float, *, still: float, patience: float, first: bool = False) -> None:
@@ -73,7 +80,7 @@ class Watch:
         self._moves = False
 
     def look(self, now: float, found: Look | None) -> None:
-        """Take a look; one that could not be taken (None) is neither life nor stillness."""
+        """Add a look; one that failed (None) counts neither as a step nor as stillness."""
         self._moves = False
         if found is None:
             return
@@ -84,16 +91,16 @@ class Watch:
         self.last, self.seen = found, now
 
     def state(self) -> str | None:
-        """`busy` or `wedged` as of the last look; None while it is not decided."""
+        """`busy` or `wedged` as of the last look; None while undecided."""
         if self._moves and self.seen - self.start >= self.patience:
             return "busy" if self._tokens() or not self.proof else None
         return "wedged" if self.last and self.seen - self.moved >= self.still else None
 
-    def health(self, state: str) -> dict[str, Any]:
-        """The state with its evidence; null for what the metrics do not say.
+    def health(self, state: str) -> Health:
+        """The state with its evidence; null for what the metrics do not show.
 
-        `running` and `waiting` requests, generated `tokens_per_second` while it was looked at, and
-        `still_for`: seconds without an end of an engine step.
+        `running` and `waiting` requests, generated `tokens_per_second` over all looks, and
+        `still_for`: seconds since an engine step ended.
         """
         seconds = self.seen - self.began
         return {
@@ -112,14 +119,14 @@ class Watch:
         return int(self.last[name]) if self.last and name in self.last else None
 
 
-def describe(health: dict[str, Any]) -> str:
+def describe(health: Mapping[str, Json]) -> str:
     """The state with its figures, as `busy: 64 running, 136 waiting, 420 tokens/s`."""
     shown = figures(health)
     return f"{health['state']}: {shown}" if shown else str(health["state"])
 
 
-def figures(health: dict[str, Any]) -> str:
-    """What of a health is known, in words."""
+def figures(health: Mapping[str, Json]) -> str:
+    """The known figures of a health, in words."""
     known = {key: value for key, value in health.items() if value is not None}
     found = [f"{known[key]} {key}" for key in ("running", "waiting") if key in known]
     if known["state"] == "wedged":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -66,7 +66,8 @@ def test_what_nccl_writes_after_a_long_progress_bar_is_read(tmp_path: Path, bars
 def test_gloos_line_is_fetched_too(tmp_path: Path) -> None:
     log = tmp_path / "vllm.log"
     log.write_bytes(b"INFO x\nRuntimeError: Unable to find address for: eth0\n")
-    ((number, text),) = nccllines.lines({"path": str(log)})["lines"]
+    lines: Any = nccllines.lines({"path": str(log)})["lines"]
+    ((number, text),) = lines
     assert (number, "eth0" in text) == (2, True)
 
 
@@ -78,7 +79,7 @@ def test_of_a_log_with_too_many_lines_of_nccl_the_last_that_was_taken_is_told(
     log.write_bytes(b"\n" + (SAID + b"\n") * 3)
     assert nccllines.lines({"path": str(log)})["cut"] == 0
     log.write_bytes(b"\n" + (SAID + b"\n") * 5)
-    fetched = nccllines.lines({"path": str(log)})
+    fetched: Any = nccllines.lines({"path": str(log)})
     assert (len(fetched["lines"]), fetched["cut"]) == (3, 4)
     with log.open("ab") as stream:
         stream.write(nccllines.START + b"anew\n" + SAID)

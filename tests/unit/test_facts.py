@@ -82,7 +82,7 @@ def as_sent(answer: object) -> object:
 
 
 def test_this_machines_own_answer_has_the_declared_shape() -> None:
-    request: dict[str, Any] = {
+    request: Any = {
         "cluster": "no-such",
         "venv": "/nowhere",
         "model": "/nowhere",
@@ -95,7 +95,7 @@ def test_this_machines_own_answer_has_the_declared_shape() -> None:
         "revision": None,
         "hub": {},
     }
-    answer = probing.probe(request)
+    answer: Any = probing.probe(request)
     fields = {field.alias or name for name, field in NodeFacts.model_fields.items()}
     assert set(answer) <= fields, "what has no shape is not checked"
     assert {*answered(PROBE, answer).gaps} == {*answer["unread"]}
@@ -105,30 +105,25 @@ def test_what_other_functions_give_has_the_declared_shape(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    name = {"cluster": "no-such"}
-    run = {
-        **name,
-        "argv": ["/bin/sh", "-c", "echo a"],
-        "env": {},
-        "unit": "a",
-        "run": "1",
-        "timeout": 9,
-    }
-    owned = {**name, "token": "t", "seconds": 9, "owner": {"who": "a", "when": "b", "why": "c"}}
-    other = {**owned, "token": "u"}
+    name: Any = {"cluster": "no-such"}
+    run: Any = {**name, "env": {}, "unit": "a", "run": "1", "timeout": 9}
+    run["argv"] = ["/bin/sh", "-c", "echo a"]
+    owner = {"who": "a", "when": "b", "why": "c"}
+    owned: Any = {**name, "token": "t", "seconds": 9, "owner": owner}
+    other: Any = {**owned, "token": "u"}
     (tmp_path / "log").write_text("one NCCL\ntwo\n")
     answers = {
-        "files.write": files.write({**name, "files": {"a": "b"}}),
-        "files.read": files.read({**name, "names": ["a", "none"]}),
+        "files.write": files.write(name | {"files": {"a": "b"}}),
+        "files.read": files.read(name | {"names": ["a", "none"]}),
         "launch.run": launch.run(run),
         "launch.start": launch.start(run),
         "lease.take": lease.take(owned),
         "lease.renew": lease.renew(other),
         "lease.stale": lease.stale(other),
         "lease.release": lease.release(owned),
-        "stop.clear": stop.clear({**name, "temp_dir": str(tmp_path / "none")}),
-        "stop.stop": stop.stop({**name, "roles": []}),
-        "stop.remove": stop.remove({**name, "temp_dir": str(tmp_path / "none")}),
+        "stop.clear": stop.clear(name | {"temp_dir": str(tmp_path / "none")}),
+        "stop.stop": stop.stop(name | {"roles": []}),
+        "stop.remove": stop.remove(name | {"temp_dir": str(tmp_path / "none")}),
         "imports.imports": imports.imports({"modules": ["json", "no_such_module"]}),
         "nccllines.lines": nccllines.lines({"path": str(tmp_path / "log")}),
         "peers.peers": peers.peers(
@@ -142,7 +137,7 @@ def test_what_other_functions_give_has_the_declared_shape(
     }
     for target, answer in answers.items():
         assert as_sent(answered(BY_TARGET[target], answer)) == json.loads(json.dumps(answer))
-    assert checkpoint.checkpoint({"model": "a/hub-name"}) == {"is_path": False}
+    assert checkpoint.checkpoint("a/hub-name") == {"is_path": False}
 
 
 def test_every_call_is_a_function_that_is_there_with_its_bounds() -> None:

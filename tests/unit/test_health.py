@@ -20,20 +20,10 @@ from tests.unit.test_inventory import GOOD
 
 T = TypeVar("T")
 HEALTH: Call[Health] = Call("", Health)
-WEDGED = {
-    "state": "wedged",
-    "running": 3,
-    "waiting": 1,
-    "tokens_per_second": 0.0,
-    "still_for": 60.4,
-}
-BUSY = {
-    "state": "busy",
-    "running": 64,
-    "waiting": 136,
-    "tokens_per_second": 420.3,
-    "still_for": 0.0,
-}
+STILL: dict[str, Any] = {"running": 3, "waiting": 1, "tokens_per_second": 0.0, "still_for": 60.4}
+WEDGED = {"state": "wedged", **STILL}
+MOVING: dict[str, Any] = {"running": 64, "waiting": 136, "tokens_per_second": 420.3}
+BUSY = {"state": "busy", **MOVING, "still_for": 0.0}
 
 
 def session(answer: dict[str, Any]) -> tuple[Any, list[dict[str, Any]]]:

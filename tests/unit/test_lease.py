@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -48,16 +49,16 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 
 def take(token: str, **more: Any) -> dict[str, Any] | None:
-    request = {"cluster": "c", "owner": ANNA, "token": token, "seconds": 30.0, **more}
-    holder: dict[str, Any] | None = lease.take(request)["holder"]
-    return holder
+    request: Any = {"cluster": "c", "owner": ANNA, "token": token, "seconds": 30.0, **more}
+    holder: Any = lease.take(request)["holder"]
+    return holder and {**holder}
 
 
 def renew(token: str) -> dict[str, Any]:
-    return lease.renew({"cluster": "c", "token": token, "seconds": 30.0})
+    return {**lease.renew({"cluster": "c", "token": token, "seconds": 30.0})}
 
 
-def stale(token: str) -> dict[str, Any] | None:
+def stale(token: str) -> Any:
     return lease.stale({"cluster": "c", "token": token})
 
 
@@ -172,12 +173,10 @@ def test_what_cannot_be_understood_is_held_until_it_is_broken(
     base.mkdir(parents=True)
     damage(base)
     before = sorted(base.iterdir())
-    unknown = lease.held("c")
-    assert unknown is not None
-    when = unknown.pop("when")
-    assert when[:2] == "20"
-    assert unknown == {"who": "unknown", "why": "unknown", "expires_in": None}
-    found = {**unknown, "when": when}
+    found = lease.held("c")
+    assert found is not None
+    assert re.match("20", str(found["when"]))
+    assert found == {"who": "unknown", "when": found["when"], "why": "unknown", "expires_in": None}
     assert take("t1") == found
     assert renew("t1") == {"held": False, "holder": found}
     assert stale("t1") == stale("") == {"holder": found}
@@ -188,6 +187,37 @@ def test_what_cannot_be_understood_is_held_until_it_is_broken(
     assert take("t2") == {**ANNA, "expires_in": 30.0}
     lease.release({"cluster": "c", "token": "t1"})
     assert list(home.iterdir()) == []
+
+
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize("change", [{}, {"expires": "tomorrow"}, {"expires": 1.0}])
+def test_a_lease_of_a_newer_schema_is_held_until_it_is_broken(
+    home: Path, change: dict[str, Any]
+) -> None:
+    """Whatever it says, even that it has expired: this release cannot know."""
+    base = home / ".sparkctl/c"
+    base.mkdir(parents=True)
+    _written(schema=lease.SCHEMA + 1, **change)(base)
+    text = (base / lease.NAME).read_text()
+    holder = take("x") or {}
+    assert (holder["who"], holder["expires_in"]) == ("a newer sparkctl", None)
+    # Users see it in "locked by …": it has to name the file and the schema.
+    assert holder["why"] == f"{base / lease.NAME} has unknown schema 2 (this sparkctl reads 1)"
+    assert renew("x") == {"held": False, "holder": holder}
+    assert stale("x") == stale("") == {"holder": holder}
+    lease.release({"cluster": "c", "token": "x"})
+    assert (base / lease.NAME).read_text() == text
+    assert take("t1", force=True) is None
+    assert json.loads((base / lease.NAME).read_text())["schema"] == lease.SCHEMA
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_lease_without_a_schema_is_that_of_an_older_release(home: Path) -> None:
+    (home / ".sparkctl/c").mkdir(parents=True)
+    _written()(home / ".sparkctl/c")
+    path = home / ".sparkctl/c" / lease.NAME
+    path.write_text(path.read_text().replace('"schema": 1, ', ""))
+    assert take("t") == {**ANNA, "expires_in": 10.0}
 
 
 @pytest.mark.parametrize("name", [lease.GUARD, lease.OLD])
@@ -233,7 +263,7 @@ def test_a_renewal_that_a_release_overtakes_makes_nothing(
     take("t")
     read = lease._read
 
-    def overtaken(base: Path) -> dict[str, Any] | None:
+    def overtaken(base: Path) -> lease.Lease | None:
         found = read(base)
         monkeypatch.setattr(lease, "_read", read)
         lease.release({"cluster": "c", "token": "t"})
@@ -250,8 +280,12 @@ def test_a_lease_that_another_node_took_here_is_left(home: Path) -> None:
     path.write_text(path.read_text().replace(lease._boot_id(), "another"))
     text = path.read_text()
     for force in (False, True):
-        request = {"cluster": "c", "owner": ANNA, "token": "t", "seconds": 30.0, "force": force}
-        assert lease.take(request) == {"holder": None, "unwritten": None, "shared": True}
+        request: Any = {"cluster": "c", "owner": ANNA, "token": "t", "seconds": 30.0}
+        assert lease.take(request | {"force": force}) == {
+            "holder": None,
+            "unwritten": None,
+            "shared": True,
+        }
     assert path.read_text() == text
 
 
@@ -279,7 +313,7 @@ def test_a_full_disk_leaves_no_lease_and_hides_no_holder(monkeypatch: pytest.Mon
 
     with monkeypatch.context() as patched:
         patched.setattr(files, "replace", full)
-        request = {"cluster": "c", "owner": ANNA, "token": "t1", "seconds": 30.0}
+        request: Any = {"cluster": "c", "owner": ANNA, "token": "t1", "seconds": 30.0}
         full_disk = "No space left on device"
         assert lease.take(request) == {"holder": None, "unwritten": full_disk, "shared": False}
     assert stale("") is None, "who could not write it may go on while nobody has it"

@@ -24,9 +24,8 @@ def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def ask(base: str, **changes: Any) -> dict[str, Any]:
-    request = {"base": base, "cluster": "c", "tokens": 4, "timeout": 20, "still": 0.3,
-               "patience": 0.1}  # fmt: skip
-    return completion.ask(request | changes)
+    request: Any = {"base": base, "cluster": "c", "tokens": 4, "timeout": 20}
+    return {**completion.ask(request | {"still": 0.3, "patience": 0.1} | changes)}
 
 
 def test_a_completion_that_comes_back() -> None:
@@ -106,10 +105,8 @@ def test_tokens_of_others_prove_a_first_completion_and_their_prompts_do_not() ->
 def test_without_metrics_nobody_knows_why_no_completion_came(found: Any) -> None:
     with server(lambda _: found, after=None) as base:
         answer = ask(base, timeout=0.5)
-    assert answer["health"] == {
-        "state": "unclear", "running": None, "waiting": None, "tokens_per_second": None,
-        "still_for": None,
-    }  # fmt: skip
+    unknown = dict.fromkeys(("running", "waiting", "tokens_per_second", "still_for"))
+    assert answer["health"] == {"state": "unclear", **unknown}
     assert answer["error"] == "no completion within 0.5 s"
     with server(lambda _: found) as base:
         assert ask(base)["tokens"] == 4
@@ -195,7 +192,7 @@ def test_a_first_answer_is_waited_for_until_the_server_listens(
     with socket.socket() as bound, server(lambda _: None) as base:
         bound.bind(("127.0.0.1", 0))
         refusing = f"http://127.0.0.1:{bound.getsockname()[1]}"
-        request = {"base": refusing, "cluster": "c", "tokens": 4, "timeout": 20, "first": True}
+        request: Any = {"base": refusing, "cluster": "c", "tokens": 4, "timeout": 20, "first": True}
         # As a server that begins to listen between two tries.
         monkeypatch.setattr("time.sleep", lambda _: request.update(base=base))
         assert completion.ask(request)["tokens"] == 4

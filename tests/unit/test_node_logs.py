@@ -1,4 +1,4 @@
-"""The logs of what we start: the last runs are kept, and none fills a disk."""
+"""The logs of started programs: the last runs are kept, and none fills a disk."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -47,6 +47,9 @@ def test_the_current_log_is_that_of_the_recorded_run_else_the_newest(home: Path)
     assert logs.current("c", "vllm") == older
     files.write({"cluster": "c", "files": {logs.RECORD: '{"units": {"vllm": {"run": "../x"}}}'}})
     assert logs.current("c", "vllm") == newer
+    newer_record = '{"schema": 2, "units": {"vllm": {"run": "r1"}}}'
+    files.write({"cluster": "c", "files": {logs.RECORD: newer_record}})
+    assert logs.current("c", "vllm") == newer, "what r1 means there is unknown"
     assert logs.current("c", "ray") == home / ".sparkctl/c/ray.log"
 
 
@@ -57,11 +60,7 @@ def test_a_log_that_grows_is_set_aside_while_its_process_lives(
     monkeypatch.setattr(logs, "BYTES", 1000)
     monkeypatch.setattr(logs, "KEEPER", logs.KEEPER.replace("[], [], 10)", "[], [], 0.02)"))
     path = logs.new("c", "r1", "vllm", ())
-    writer = (
-        "import sys, os\n"
-        "for line in sys.stdin:\n"
-        "    os.write(1, line.encode())\n"
-    )  # fmt: skip
+    writer = "import sys, os\nfor line in sys.stdin:\n    os.write(1, line.encode())\n"
     with path.open("ab") as stream:
         process = subprocess.Popen(
             [sys.executable, "-c", writer], stdin=subprocess.PIPE, stdout=stream, text=True
@@ -77,19 +76,16 @@ def test_a_log_that_grows_is_set_aside_while_its_process_lives(
     process.stdin.close()
     assert process.wait() == 0
     assert begun.read_text().startswith("NCCL INFO line 0 ")
-    found = nccllines.lines({"cluster": "c", "unit": "vllm"})
+    found: Any = nccllines.lines({"cluster": "c", "unit": "vllm"})
     numbers = [number for number, _ in found["lines"]]
     assert numbers == sorted(set(numbers)), "the parts' lines are numbered on"
     assert found["path"] == str(path)
 
 
 def test_a_start_writes_its_runs_log_and_no_secret_into_it(home: Path) -> None:
-    answer = launch.run(
-        {
-            "cluster": "c", "run": "r1", "unit": "ray", "timeout": 10, "env": {},
-            "argv": [sys.executable, "-c", "print('started')", "planted"], "shown": "python ****",
-        }
-    )  # fmt: skip
+    request: Any = {"cluster": "c", "run": "r1", "unit": "ray", "timeout": 10, "env": {}}
+    argv = [sys.executable, "-c", "print('started')", "planted"]
+    answer = launch.run(request | {"argv": argv, "shown": "python ****"})
     assert answer["status"] == 0
     text = (home / ".sparkctl/c/logs/r1/ray.log").read_text()
     assert "python ****\n" in text.splitlines(keepends=True)[0]

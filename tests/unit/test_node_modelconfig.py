@@ -25,7 +25,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def ask(model: str, revision: str | None = None, **hub: str) -> dict[str, Any]:
-    return modelconfig({"model": model, "revision": revision, "hub": hub})
+    return {**modelconfig(model, revision, hub)}
 
 
 def cached(cache: Path, config: dict[str, Any] = CONFIG, commit: str = COMMIT) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -83,7 +83,7 @@ def test_what_a_network_file_names(
     }
 
 
-def test_files_are_told_without_what_else_is_in_them(
+def test_only_names_are_taken_from_network_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     net, netplan = tmp_path / "net", tmp_path / "netplan"
@@ -97,8 +97,7 @@ def test_files_are_told_without_what_else_is_in_them(
     (netplan / "loop.yaml").symlink_to("loop.yaml")  # not even root may read it
     monkeypatch.setattr(persistence, "NET", net)
     monkeypatch.setattr(persistence, "FILES", ((str(netplan), "*.yaml"), ("/nowhere", "*")))
-    found: dict[str, Any] = persistence.persistence({})
-    assert found == {
+    assert persistence.persistence() == {
         "files": [
             {
                 "path": str(netplan / "60-fabric.yaml"),

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from sparkctl.node import checkpoint, modelconfig, probe, processes, system, users
+from sparkctl.node import checkpoint, listeners, modelconfig, probe, processes, system, users
 
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  …"
-REQUEST = {"ports": [6379, 30000], "worker_ports": [10002, 10009]}
+PORTS = {6379, 30000, *range(10002, 10010)}
 
 
 def socket(port: int, uid: int, inode: int, state: str = "0A", address: str = "0" * 8) -> str:
@@ -40,9 +40,9 @@ def proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 TABLE = [processes.Process(7, 1, 5, "S", "redis-server", "", "", "", 0)]
 
 
-def listeners(proc: Path, *sockets: str) -> list[dict[str, Any]]:
+def owners(proc: Path, *sockets: str) -> list[Any]:
     (proc / "net/tcp").write_text("\n".join([HEAD, *sockets]) + "\n")
-    return probe._listeners(REQUEST, TABLE)
+    return [*listeners.listeners(PORTS, TABLE)]
 
 
 def test_a_runtimes_python_is_the_one_that_runs_in_it(tmp_path: Path) -> None:
@@ -57,9 +57,9 @@ def test_a_runtimes_python_is_the_one_that_runs_in_it(tmp_path: Path) -> None:
 
 def test_an_owner_whose_descriptors_are_read_and_one_whose_are_not(proc: Path) -> None:
     nobody = pwd.getpwnam("nobody")
-    found = listeners(proc, socket(6379, 0, 71), socket(30000, nobody.pw_uid, 72))
-    told = [{k: o[k] for k in ("port", "pid", "uid", "user", "command")} for o in found]
-    assert told == [
+    found = owners(proc, socket(6379, 0, 71), socket(30000, nobody.pw_uid, 72))
+    keys = ("port", "pid", "uid", "user", "command")
+    assert [{k: o[k] for k in keys} for o in found] == [
         {"port": 6379, "pid": 7, "uid": 0, "user": "root", "command": "redis-server"},
         {"port": 30000, "pid": None, "uid": nobody.pw_uid, "user": "nobody", "command": None},
     ]
@@ -67,7 +67,7 @@ def test_an_owner_whose_descriptors_are_read_and_one_whose_are_not(proc: Path) -
 
 def test_only_wanted_ports_that_listen_and_each_owner_once(proc: Path) -> None:
     (proc / "net/tcp6").write_text(f"{HEAD}\n{socket(30000, 4242424, 74, address='0' * 32)}\n")
-    found = listeners(
+    found = owners(
         proc,
         socket(22, 0, 71),
         socket(30000, 4242424, 73),
@@ -102,7 +102,7 @@ def test_a_shard_that_may_not_be_read_is_not_called_damaged(
     reads = os.access
     # Root may read all there is, and tests run as root.
     monkeypatch.setattr(os, "access", lambda p, m: Path(p).name[0] != "b" and reads(p, m))
-    found = checkpoint.checkpoint({"model": str(tmp_path)})
+    found = checkpoint.checkpoint(str(tmp_path))
     user = pwd.getpwuid(os.getuid()).pw_name
     assert found["unreadable"] == [
         {"name": "b.safetensors", "uid": os.getuid(), "user": user, "mode": "0600"}
@@ -128,8 +128,9 @@ def test_a_description_that_may_not_be_read_hides_nothing_else(
     # Root may read all there is, and tests run as root.
     monkeypatch.setattr(os, "access", lambda p, m: Path(p).name != name and access(p, m))
     monkeypatch.setattr(Path, "open", refuse)
-    found = checkpoint.checkpoint({"model": str(tmp_path)})
-    assert [f["name"] for f in found["unreadable"]] == [name]
+    found = checkpoint.checkpoint(str(tmp_path))
+    unreadable: Any = found["unreadable"]
+    assert [f["name"] for f in unreadable] == [name]
     assert found["shards"] == 1
 
 
@@ -138,8 +139,7 @@ def test_one_definition_of_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.chdir(tmp_path)
     (tmp_path / "models/x").mkdir(parents=True)
     for model, path in (("~/models/x", f"{tmp_path}/models/x"), ("models/x", None)):
-        request: dict[str, Any] = {"model": model, "revision": None, "hub": {}}
-        assert checkpoint.checkpoint(request).get("path") == path
-        assert system.disks(request).get("model", {}).get("path") == path
-        named = modelconfig.modelconfig(request)["path"]
+        assert checkpoint.checkpoint(model).get("path") == path
+        assert system.disks(model).get("model", {}).get("path") == path
+        named = modelconfig.modelconfig(model, None, {})["path"]
         assert named == (path and f"{path}/config.json")

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,10 +89,10 @@ def test_where_a_process_remains_its_files_do_too(
     temp = tmp_path / "temp"
     files.write({"cluster": CLUSTER, "files": {"applied.json": "{}"}, "temp_dir": str(temp)})
     process = start(SLEEP)
-    request = {"cluster": CLUSTER, "temp_dir": str(temp), "grace": 5}
+    request: Any = {"cluster": CLUSTER, "temp_dir": str(temp), "grace": 5}
     with monkeypatch.context() as patched:
         patched.setattr(stop, "_end", lambda *_: None)  # as a process in an unbroken sleep
-        answer = stop.clear(request)
+        answer: Any = stop.clear(request)
     assert [p["pid"] for p in answer["remaining"]] == [process.pid]
     assert answer["removed"] == []
     assert (files.home(CLUSTER) / "applied.json").exists()

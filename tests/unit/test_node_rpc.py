@@ -35,6 +35,11 @@ def test_another_python_compiles_the_sources() -> None:
     assert json.loads(answer(magic="", code="not bytecode").stdout) == {"a": None}
 
 
+@pytest.mark.parametrize("module", ["probe", "completion", "stop", "raytable"])
+def test_what_only_the_type_checker_reads_is_not_sent(module: str) -> None:
+    assert "wire" not in dict(sources(module))
+
+
 @pytest.mark.parametrize("magic", ["", None])
 def test_sources_that_are_broken_are_seen_there(magic: str | None) -> None:
     broken = answer(magic=magic, modules=[(name, "1 +") for name, _ in sources("files")])

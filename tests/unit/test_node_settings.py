@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -62,13 +62,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_profiles_are_told_with_path_and_line(home: Path) -> None:
+def test_profiles_are_listed_with_path_and_line(home: Path) -> None:
     (home / ".bashrc").write_text("# mine\nexport A=1 NCCL_IB_DISABLE=1\n")
     fish = home / ".config/fish/config.fish"
     fish.parent.mkdir(parents=True)
     fish.write_text("set -x NCCL_NET Socket\n")
-    found = [p for p in settings.settings({})["profiles"] if p["path"].startswith(str(home))]
-    assert found == [
+    profiles: Any = settings.settings()["profiles"]
+    assert [p for p in profiles if p["path"].startswith(str(home))] == [
         {"path": str(home / ".bashrc"), "line": 2, "name": "NCCL_IB_DISABLE", "value": "1"},
         {"path": str(fish), "line": 1, "name": "NCCL_NET", "value": "Socket"},
     ]
@@ -80,10 +80,11 @@ def test_nccl_conf_file_takes_the_place_of_the_homes(
     (home / ".nccl.conf").write_text("NCCL_NET=Socket\n")
     (home / "planned").write_bytes(b"NCCL_IB_GID_INDEX=7\n")
     own = [{"path": str(home / ".nccl.conf"), "values": {"NCCL_NET": "Socket"}}]
-    found = settings.settings({"conf_file": ""})
+    found: Any = settings.settings()
     assert found["conf"][:1] == own
-    planned = settings.settings({"conf_file": str(home / "planned")})
+    planned: Any = settings.settings(str(home / "planned"))
     assert planned["conf_file"] == str(home / "planned")
     assert planned["conf"][0]["values"] == {"NCCL_IB_GID_INDEX": "7"}
     monkeypatch.setenv("NCCL_CONF_FILE", str(home / "absent"))
-    assert own[0] not in settings.settings({})["conf"]
+    found = settings.settings()
+    assert own[0] not in found["conf"]

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import mmap
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-from sparkctl.node import sharedmemory
+import pytest
 
-if TYPE_CHECKING:
-    import pytest
+from sparkctl.node import files, sharedmemory, stop
+
+
+def wrote(text: str) -> Any:
+    files.write({"cluster": "c", "files": {sharedmemory.NOTED: text}})
+    return files.home("c") / sharedmemory.NOTED
 
 
 def test_what_a_rank_maps_a_moment_longer_is_noted_and_removed_later(
@@ -30,3 +35,37 @@ def test_what_a_rank_maps_a_moment_longer_is_noted_and_removed_later(
     finally:
         for path in (free, held):
             path.unlink(missing_ok=True)
+
+
+def test_a_note_has_a_schema_and_one_of_an_older_release_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path = wrote('["/dev/shm/sparkctl-no-such"]')
+    assert sharedmemory.noted("c") == {"/dev/shm/sparkctl-no-such"}
+    sharedmemory.note({"cluster": "c"})
+    assert json.loads(path.read_text()) == {"schema": sharedmemory.SCHEMA, "paths": []}
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('{"schema": 2, "paths": []}', r"has unknown schema 2 \(this sparkctl reads 1\); run"),
+        ('{"schema": 2}', "has unknown schema 2"),
+        ('{"schema": "1", "paths": []}', "has unknown schema '1'"),
+        ('{"schema": 1}', "is damaged; remove the file"),
+        ('{"schema": 1, "paths": [1]}', "is damaged; remove the file"),
+        ("[", "is damaged; remove the file"),
+    ],
+)
+def test_a_note_that_cannot_be_read_is_kept_and_named(
+    text: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The text is all that the caller of a node's function gets."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path = wrote(text)
+    with pytest.raises(SystemExit, match=f"{path} {reason}"):
+        sharedmemory.note({"cluster": "c"})
+    with pytest.raises(SystemExit, match=f"{path} {reason}"):
+        stop.remove({"cluster": "c", "temp_dir": str(tmp_path / "none")})
+    assert path.read_text() == text

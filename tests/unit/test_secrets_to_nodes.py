@@ -72,7 +72,7 @@ def test_the_environment_file_holds_the_real_key() -> None:
     made, session = run()
     steps.write_files(made)
     written = session.requests["spark-1", "files.write"]["files"]["environment.json"]
-    assert json.loads(written)["VLLM_API_KEY"] == f"{PW}1"
+    assert json.loads(written)["variables"]["VLLM_API_KEY"] == f"{PW}1"
     assert f"{PW}1" not in session.requests["spark-2", "files.write"]["files"]["environment.json"]
 
 
@@ -94,15 +94,9 @@ def test_the_logs_header_is_what_may_be_shown(
     shown: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    request = {
-        "cluster": "c",
-        "argv": ["/bin/sh", "-c", f": {PW}"],
-        "env": {},
-        "unit": "x",
-        "run": "r",
-        "timeout": 10,
-    }
-    answer = launch.run(request if shown is None else {**request, "shown": shown})
+    argv = ["/bin/sh", "-c", f": {PW}"]
+    request: Any = {"cluster": "c", "argv": argv, "env": {}, "unit": "x", "run": "r", "timeout": 10}
+    answer = launch.run(request if shown is None else request | {"shown": shown})
     assert answer["status"] == 0
     header = next((tmp_path / ".sparkctl/c").rglob("x.log")).read_text()
     assert header.startswith("== sparkctl ")

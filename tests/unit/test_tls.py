@@ -84,7 +84,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def ask(base: str) -> dict[str, Any]:
-    return completion.ask({"cluster": "sparks", "base": base, "tokens": 4, "timeout": 10})
+    return {**completion.ask({"cluster": "sparks", "base": base, "tokens": 4, "timeout": 10})}
 
 
 def test_a_completion_comes_back_over_tls_and_with_the_key(base: str, home: Path) -> None:

@@ -1,0 +1,201 @@
+"""What node functions are called with and what they answer, for the type checker alone.
+
+Nothing imports it at run time, so it is not sent to nodes. facts/ declares each answer's shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NotRequired, TypeAlias, TypedDict
+
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+Answer: TypeAlias = Mapping[str, Json]
+
+
+class Cluster(TypedDict):
+    """The cluster that a call is about."""
+
+    cluster: str
+
+
+class Write(Cluster):
+    """`files`: name to text; `temp_dir` is made if it is given."""
+
+    files: Mapping[str, str]
+    temp_dir: NotRequired[str]
+
+
+class Read(Cluster):
+    """Names of files in the state directory."""
+
+    names: Sequence[str]
+
+
+class Log(TypedDict):
+    """A log: by its path, or the last one of a unit of a cluster."""
+
+    path: NotRequired[str]
+    cluster: NotRequired[str]
+    unit: NotRequired[str]
+
+
+class Follow(Log):
+    """Where to begin reading, and the process to watch."""
+
+    offset: NotRequired[int]
+    lines: NotRequired[int]
+    follow: NotRequired[bool]
+    pid: NotRequired[int]
+    started: NotRequired[int]
+
+
+class Start(Cluster):
+    """A program to start; `shown` is its command line with masked secrets, for the log."""
+
+    argv: Sequence[str]
+    env: Mapping[str, str]
+    run: str
+    unit: str
+    shown: NotRequired[str]
+
+
+class Run(Start):
+    """A program to run to its end."""
+
+    timeout: float
+
+
+class Change(TypedDict):
+    """A program that changes the node."""
+
+    argv: Sequence[str]
+
+
+class Stop(Cluster):
+    """Which processes to stop; seconds of `grace`."""
+
+    roles: NotRequired[Sequence[str]]
+    run: NotRequired[str | None]
+    grace: NotRequired[float]
+
+
+class Remove(Cluster):
+    """`temp_dir` is Ray's and vLLM's directory."""
+
+    temp_dir: str
+
+
+class Clear(Remove):
+    """Seconds of `grace`."""
+
+    grace: NotRequired[float]
+
+
+class Renewal(Cluster):
+    """The holder's token, and for how many seconds."""
+
+    token: str
+    seconds: float
+
+
+class Take(Renewal):
+    """`owner` has who, when and why."""
+
+    owner: Mapping[str, str]
+    force: NotRequired[bool]
+
+
+class Token(Cluster):
+    """The holder's token."""
+
+    token: str
+
+
+class Probe(Read):
+    """What the facts of a node depend on, see node/probe.py."""
+
+    venv: str
+    temp_dir: str
+    model: str
+    revision: str | None
+    hub: Mapping[str, str]
+    conf_file: str
+    ports: Sequence[int]
+    worker_ports: Sequence[int]
+    lease: str | None
+    watch: Sequence[str]
+
+
+class Ping(TypedDict):
+    """`size` is the payload in bytes."""
+
+    to: str
+    interface: str
+    address: str
+    size: int
+
+
+class Connect(TypedDict):
+    """An address and a port to connect to."""
+
+    to: str
+    what: str
+    address: str
+    port: int
+
+
+class Pinged(Ping):
+    """`problem` is why it could not be sent, `error` also a lost ping."""
+
+    error: str | None
+    problem: str | None
+
+
+class Connected(Connect):
+    """`error` is null for a connection."""
+
+    error: str | None
+    refused: bool
+
+
+class Tried(TypedDict):
+    """What came of the pings and connections."""
+
+    pings: list[Pinged]
+    connects: list[Connected]
+    counters: dict[str, dict[str, int]]
+
+
+class Peers(TypedDict):
+    """What to send to the peers."""
+
+    pings: Sequence[Ping]
+    connects: Sequence[Connect]
+
+
+class Ask(Cluster):
+    """What to ask vLLM's API at `base`, and its bounds in seconds, see node/completion.py."""
+
+    base: str
+    tokens: NotRequired[int]
+    timeout: NotRequired[float]
+    answer: NotRequired[float]
+    still: NotRequired[float]
+    patience: NotRequired[float]
+    first: NotRequired[bool]
+    pid: NotRequired[int]
+    started: NotRequired[int]
+
+
+class RayTable(Cluster):
+    """GPUs by address that Ray should have within `timeout` seconds."""
+
+    address: str
+    wanted: NotRequired[Mapping[str, float]]
+    timeout: NotRequired[float]
+
+
+class Imports(TypedDict):
+    """Names of modules."""
+
+    modules: Sequence[str]
