@@ -1,4 +1,4 @@
-"""A check as a value: a stable id, a scope, and a pure function from the view to findings."""
+"""A check as a value: a stable id, a scope, and a pure function from a view to findings."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import Enum
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from sparkctl.doctor.finding import Finding, unknown
+from sparkctl.doctor.finding import Finding, unread
 from sparkctl.facts.unread import Missing
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Source(Enum):
-    """What has to be gathered for a check, beside the nodes' facts (doctor/collect.py)."""
+    """What a check requires besides the nodes' facts (doctor/collect.py)."""
 
     PEERS = "peers"  # pings and connections between the nodes
     IMPORTS = "imports"  # importing the runtime's packages
@@ -31,9 +31,9 @@ class Source(Enum):
 class Check:
     """One check.
 
-    A `node` check is called with each node's name, a `pair` check with each two names, a
-    `cluster` check with none. `preflight`: `up` runs it before a start. `contact`: it only says
-    whether a node answers, which decides nothing about the node itself.
+    A `node` check is called with the name of each node, a `pair` check with the names of each two,
+    a `cluster` check with none. `preflight`: `up` runs it before a start. `contact`: it decides
+    whether a node answers, and nothing about the node itself.
     """
 
     id: str
@@ -45,9 +45,9 @@ class Check:
 
 
 def subjects(check: Check, view: View) -> list[tuple[str, ...]]:
-    """The arguments of each call of this check, in the inventory's order.
+    """The arguments of each call of a check, in the inventory's order.
 
-    A pair has at least one of the nodes asked about.
+    Each pair has at least one of the nodes asked about.
     """
     if check.scope == "node":
         return [(name,) for name in view.names]
@@ -58,12 +58,12 @@ def subjects(check: Check, view: View) -> list[tuple[str, ...]]:
 
 
 def per_node(view: View, look: Callable[[str], Iterable[Finding]]) -> Iterator[Finding]:
-    """What a cluster check finds on each known node: what one lacks must not hide the others.
+    """The findings of a cluster check on each known node: what one node lacks hides no other.
 
-    They are held against the head: where it is asked about, all of them are.
+    Nodes are compared with the head: if it is asked about, all reachable nodes are.
     """
     for name in view.reached if view.inventory.head in view.nodes else view.known:
         try:
             yield from look(name)
         except Missing as error:
-            yield unknown(str(error), node=name)
+            yield unread(error, node=name)

@@ -1,4 +1,4 @@
-"""What a check says: a severity, the evidence, and the remedy; the same for people and JSON."""
+"""The result of a check: a severity, the evidence and the remedy, for people and as JSON."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sparkctl.doctor.remedy import Remedy
     from sparkctl.errors import Data
+    from sparkctl.facts.unread import Missing
 
 
 class Severity(Enum):
-    """How a finding counts: `doctor` exits with 3 on a FAIL, and where a node has only UNKNOWN and
-    CRASH.
+    """How a finding counts: `doctor` exits with 3 on a FAIL, and if a node has nothing but UNKNOWN
+    and CRASH.
     """
 
     OK = "OK"
     INFO = "INFO"
     WARN = "WARN"
     FAIL = "FAIL"
-    UNKNOWN = "UNKNOWN"  # what would be needed to tell could not be read
+    UNKNOWN = "UNKNOWN"  # what the check requires could not be read
     CRASH = "CRASH"  # the check itself has a bug
 
 
@@ -35,9 +36,12 @@ ORDER = (
 )
 
 
+UNDECIDED = (Severity.UNKNOWN, Severity.CRASH)
+
+
 @dataclass(frozen=True)
 class Evidence:
-    """What was expected and what is there, and where it was read (a path, a command, a line)."""
+    """The expected value, the actual one, and where it was read: a path, a command, a line."""
 
     expected: str
     got: str
@@ -51,10 +55,10 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Finding:
-    """One check's word on one node, pair or cluster.
+    """What one check found on one node, pair or cluster.
 
-    `code` says which of the check's findings it is, `data` what it is about: programs read these,
-    never the summary. The runner fills in check, scope and `about`: the nodes that the check was
+    `code` names it among the findings of its check, `data` holds its values: programs read these,
+    never the summary. The runner sets `check`, `scope` and `about`, the nodes that the check was
     called with.
     """
 
@@ -70,8 +74,9 @@ class Finding:
     data: Data = field(default_factory=dict, hash=False)
 
     def of(self, check: str, scope: str, *about: str) -> Finding:
-        """The finding with its check, scope and the nodes it is about; unless it names a node
-        itself, it belongs to the last of them.
+        """The finding with its check, its scope and the nodes it is about.
+
+        Its node is the last of them, unless the check set one.
         """
         node = self.node or (about[-1] if about else None)
         return replace(self, check=check, scope=scope, about=about, node=node)
@@ -98,8 +103,15 @@ class Finding:
 NONE: Data = {}
 
 
+def counted(number: int, noun: str) -> str:
+    """The number with its noun, such as `1 rank` and `2 processes`."""
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number} {noun}{'es' if noun.endswith('s') else 's'}"
+
+
 def ok(summary: str, *, node: str | None = None, code: str = "ok", data: Data = NONE) -> Finding:
-    """All is well."""
+    """What the check expects."""
     return Finding(Severity.OK, summary, node=node, code=code, data=data)
 
 
@@ -110,7 +122,7 @@ def info(
     code: str = "unspecified",
     data: Data = NONE,
 ) -> Finding:
-    """Worth knowing, nothing to do."""
+    """Worth knowing; nothing to do."""
     return Finding(Severity.INFO, summary, evidence, node=node, code=code, data=data)
 
 
@@ -122,8 +134,13 @@ def unknown(
     code: str = "unread",
     data: Data = NONE,
 ) -> Finding:
-    """It could not be decided, for this reason."""
+    """The check could not decide, for this reason."""
     return Finding(Severity.UNKNOWN, reason, fix=fix, node=node, code=code, data=data)
+
+
+def unread(error: Missing, *, node: str | None = None) -> Finding:
+    """The check could not decide, because something is missing."""
+    return unknown(str(error), node=node, code=error.code, data=error.data)
 
 
 def warn(
@@ -135,7 +152,7 @@ def warn(
     code: str = "unspecified",
     data: Data = NONE,
 ) -> Finding:
-    """It works, but worse or for a while only."""
+    """It works, but worse or not for long."""
     return Finding(Severity.WARN, summary, (evidence,), fix, node, code=code, data=data)
 
 
@@ -148,5 +165,5 @@ def fail(
     code: str = "unspecified",
     data: Data = NONE,
 ) -> Finding:
-    """It will not work, or runs at a fraction of its speed."""
+    """It does not work, or runs at a fraction of its speed."""
     return Finding(Severity.FAIL, summary, (evidence,), fix, node, code=code, data=data)

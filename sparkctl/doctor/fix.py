@@ -1,4 +1,4 @@
-"""`doctor --fix`: the remedies that are safe and reversible, applied on the nodes."""
+"""`doctor --fix`: applies the remedies that are safe and reversible."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sparkctl.doctor.collect import gather
-from sparkctl.doctor.finding import Finding, Severity
+from sparkctl.doctor.finding import UNDECIDED, Finding, Severity
 from sparkctl.doctor.remedy import Action, Removal
-from sparkctl.doctor.runner import UNDECIDED, choose_checks, evaluate, sources
+from sparkctl.doctor.runner import choose_checks, evaluate, sources
 from sparkctl.errors import RemoteError, SparkctlError
 from sparkctl.facts.calls import CHANGE
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Planned:
-    """One change on a node, and the check that asks for it."""
+    """One change on a node, and the check that requires it."""
 
     node: str
     action: Action | Removal
-    command: str = field(default="", compare=False)  # the same by hand, if there is such a command
+    command: str = field(default="", compare=False)  # the same by hand, if there is a command
     check: str = field(default="", compare=False)
 
     def __str__(self) -> str:
@@ -35,7 +35,7 @@ class Planned:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a change: done, failed with `error`, or `needless` for that reason."""
+    """The result of a change: done, failed with `error`, or `needless` for this reason."""
 
     change: Planned
     error: str = ""
@@ -48,13 +48,13 @@ class Outcome:
 
 
 def plan(findings: Iterable[Finding]) -> list[Planned]:
-    """What `--fix` would do, each change once, in the findings' order."""
+    """The changes of `--fix`, each once, in the findings' order."""
     planned: list[Planned] = []
     for finding in findings:
         if finding.severity in (Severity.FAIL, Severity.WARN) and finding.fix and finding.node:
             by_hand = zip(finding.fix.actions, finding.fix.to_paste, strict=False)
             for action, command in by_hand:
-                # What removes something by hand is this very --fix.
+                # The command of a removal is `doctor --fix` itself.
                 pasted = "" if isinstance(action, Removal) else command
                 planned.append(Planned(finding.node, action, pasted, finding.check))
     return list(dict.fromkeys(planned))
@@ -68,19 +68,19 @@ def carry_out(
     passive: bool = False,
     barred: Mapping[str, SparkctlError] | None = None,
 ) -> list[Outcome]:
-    """Check these nodes again, and apply those of the agreed changes that are still planned.
+    """Check these nodes again, and apply the agreed changes that are still required.
 
-    Since the findings were read a cluster may have been started on what they call leftovers. A
-    change whose check can no longer be decided has failed, and so has one on a `barred` node, for
-    that reason. `session` has read no facts yet.
+    What the findings call leftovers may be part of a cluster that was started since. A change
+    fails if its check can no longer decide, or if its node is `barred`, for the reason given
+    there. `session` must not have read any facts.
     """
     checks = choose_checks({change.check for change in agreed})
     view = gather(session, nodes, sources(checks), passive=passive)
     findings = evaluate(view, checks)
     due = plan(findings)
-    stopped = {c: str(barred[c.node]) for c in agreed if barred and c.node in barred}
-    free = [change for change in agreed if change in due and change not in stopped]
-    errors = {**dict(apply(session, free)), **stopped}
+    errors: dict[Planned, str | None] = {c: str(e) for c in agreed if (e := _bar(c, barred))}
+    free = [change for change in agreed if change in due and change not in errors]
+    errors.update(apply(session, free))
     return [
         Outcome(change, error=errors[change] or "")
         if change in errors
@@ -89,21 +89,25 @@ def carry_out(
     ]
 
 
+def _bar(change: Planned, barred: Mapping[str, SparkctlError] | None) -> SparkctlError | None:
+    return barred.get(change.node) if barred else None
+
+
 def _not_due(session: Session, change: Planned, findings: Iterable[Finding]) -> Outcome:
     if change.node not in session.facts:
         return Outcome(change, error=str(_absence(session, change.node)))
     now = [f for f in findings if f.check == change.check and change.node in (f.node, *f.about)]
-    undecided = [f.summary for f in now if f.severity in UNDECIDED]
+    undecided = next((f for f in now if f.severity in UNDECIDED), None)
     if undecided:
-        return Outcome(change, error=f"{change.check} can no longer be decided: {undecided[0]}")
+        return Outcome(change, error=f"{change.check} could not decide again: {undecided.summary}")
     summaries = "; ".join(f.summary for f in now)
     return Outcome(change, needless=summaries or f"{change.check} finds nothing")
 
 
 def apply(session: Session, planned: Sequence[Planned]) -> list[tuple[Planned, str | None]]:
-    """Do it, one after another; each change with its error, None where it was done.
+    """Apply the changes one after another; each is returned with its error, None if it is done.
 
-    `session.facts` has the nodes' facts: who is not root goes through sudo.
+    `session.facts` has the nodes' facts: a user who is not root goes through sudo.
     """
     return [(change, _apply(session, change)) for change in planned]
 
@@ -126,6 +130,6 @@ def _apply(session: Session, change: Planned) -> str | None:
 
 
 def _absence(session: Session, name: str) -> SparkctlError:
-    """Why nothing can be changed on a node of which there are no facts."""
-    known = session.pool.errors.get(name) or session.unread.get(name)
-    return known or RemoteError("the node was not read", node=name)
+    """Why nothing can be changed on a node without facts."""
+    error = session.pool.errors.get(name) or session.unread.get(name)
+    return error or RemoteError("no facts were read", node=name)

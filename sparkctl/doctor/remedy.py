@@ -1,4 +1,4 @@
-"""What to do about a finding: words, commands to paste, and what `--fix` may do by itself."""
+"""What to do about a finding: in words, as commands to paste, and as changes of `--fix`."""
 
 from __future__ import annotations
 
@@ -11,47 +11,47 @@ if TYPE_CHECKING:
     from sparkctl.facts.answers import Removed, Stopped
     from sparkctl.facts.calls import Call
 
-# sudo where a command begins: on the line, or behind | & ; and in no quotes.
+# sudo at the beginning of a command: of the line, or after | & ; outside quotes.
 SUDO = re.compile(r"""('[^']*'|"[^"]*"|\\.)|((?:^|[|&;])\s*)sudo\s+(?!-)""")
 
 
 def command(*argv: str) -> str:
-    """A command to paste: each word quoted for a shell where it has to be."""
+    """A command to paste: each word is quoted for a shell if it has to be."""
     return shlex.join(argv)
 
 
 @dataclass(frozen=True)
 class Action:
-    """A change on a node that is safe and reversible: `argv`, run by root (sudo where needed)."""
+    """A safe and reversible change on a node: root runs `argv`, through sudo if necessary."""
 
-    title: str
+    title: str = field(compare=False)
     argv: tuple[str, ...]
 
     @property
     def command(self) -> str:
-        """The same, to paste."""
+        """The change as a command to paste."""
         return command("sudo", *self.argv)
 
 
 @dataclass(frozen=True)
 class Removal:
-    """Ending or removing what a run of ours left: a call to the node."""
+    """A call to the node that ends or removes what a run left."""
 
-    title: str
+    title: str = field(compare=False)
     call: Call[Stopped] | Call[Removed]
     request: dict[str, Any] = field(hash=False)
 
     @property
     def command(self) -> str:
-        """What does it: `sparkctl down` would end the cluster that runs beside it as well."""
+        """A command that does it: `sparkctl down` would also end the running cluster."""
         return "sparkctl doctor --fix --check host.leftovers"
 
 
 @dataclass(frozen=True)
 class Remedy:
-    """`text` in words; `commands` to paste; `actions`: what `doctor --fix` runs on the node.
+    """`text` in words; `commands` to paste; `actions` that `doctor --fix` applies to the node.
 
-    Who pastes is root where `root` is set; `inventory` is the cluster's, "" for the default.
+    With `root`, the user who pastes is root; `inventory` is the cluster's, "" for the default one.
     """
 
     text: str
@@ -62,12 +62,12 @@ class Remedy:
 
     @property
     def to_paste(self) -> tuple[str, ...]:
-        """The commands, those that `--fix` would run first."""
+        """The commands; those of the actions come first."""
         lines = tuple(a.command for a in self.actions) + self.commands
         return tuple(self._pasted(line) for line in lines)
 
     def at(self, *, root: bool, inventory: str) -> Remedy:
-        """The same for who pastes: root needs no sudo, sparkctl this cluster's inventory."""
+        """The remedy without sudo for root, and with the inventory for sparkctl's commands."""
         return replace(self, root=root, inventory=inventory)
 
     def _pasted(self, line: str) -> str:

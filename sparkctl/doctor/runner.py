@@ -1,4 +1,4 @@
-"""Running checks over a view; a check that has a bug is a finding, never a traceback."""
+"""Runs checks on a view; a bug in a check becomes a finding, never a traceback."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sparkctl.doctor.check import Check, Source, subjects
-from sparkctl.doctor.finding import ORDER, Finding, Severity, unknown
+from sparkctl.doctor.finding import ORDER, UNDECIDED, Finding, Severity, unread
+from sparkctl.doctor.snapshot import NoFacts, View
 from sparkctl.doctor.table import CHECKS
 from sparkctl.errors import UsageError
 from sparkctl.facts.unread import Missing
@@ -15,69 +16,66 @@ from sparkctl.facts.unread import Missing
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
-    from sparkctl.doctor.snapshot import View
-
-UNDECIDED = (Severity.UNKNOWN, Severity.CRASH)
-
 
 def choose_checks(only: Collection[str] = (), skip: Collection[str] = ()) -> list[Check]:
-    """The checks of these ids (all when none is named) but for the skipped, in declared order.
+    """The checks with these ids (all if none is given) without the skipped, in declared order.
 
-    An id may be a family, such as `fabric`. Raises UsageError for one that no check has.
+    An id may be a family, such as `fabric`. Raises UsageError for an unknown id.
     """
-    for wanted in (*only, *skip):
-        if not any(_matches(check, wanted) for check in CHECKS):
-            raise UsageError(f"no check is called {wanted}", hint="`sparkctl doctor --list-checks`")
-    chosen = [c for c in CHECKS if not only or any(_matches(c, w) for w in only)]
-    return [c for c in chosen if not any(_matches(c, w) for w in skip)]
+    for name in (*only, *skip):
+        if not any(_matches(check, name) for check in CHECKS):
+            hint = "run `sparkctl doctor --list-checks` to see the ids"
+            data = {"check": name}
+            raise UsageError(f"unknown check {name}", hint=hint, code="unknown-check", data=data)
+    chosen = [c for c in CHECKS if not only or any(_matches(c, name) for name in only)]
+    return [c for c in chosen if not any(_matches(c, name) for name in skip)]
 
 
-def _matches(check: Check, wanted: str) -> bool:
-    return check.id == wanted or check.id.partition(".")[0] == wanted
+def _matches(check: Check, name: str) -> bool:
+    return name in (check.id, check.id.partition(".")[0])
 
 
 def sources(checks: Iterable[Check]) -> set[Source]:
-    """What has to be gathered for these checks."""
+    """What has to be collected for these checks."""
     return {source for check in checks for source in check.needs}
 
 
 def evaluate(view: View, checks: Sequence[Check]) -> list[Finding]:
-    """Every check's findings, in declared order, each subject's by itself.
-
-    A cluster check goes over the nodes that there are facts of; the others are unknown to it.
-    """
+    """The findings of every check, in declared order, by subject."""
     found: list[Finding] = []
     for check in checks:
         own = [f for subject in subjects(check, view) for f in _run(check, view, subject)]
-        if check.scope == "cluster":
-            told = {f.node for f in own}
-            silent = [n for n in view.names if n not in view.known and n not in told]
-            absences = [unknown(view.absence(n), node=n) for n in silent]
-            # What it lacks of such a node, as of the head, is told with the node.
-            reasons = {(f.severity, f.summary) for f in absences}
-            own = [f for f in own if f.node or (f.severity, f.summary) not in reasons]
-            own += [f.of(check.id, check.scope) for f in absences]
-        found += own
+        found += _with_absent(check, view, own) if check.scope == "cluster" else own
     return found
+
+
+def _with_absent(check: Check, view: View, own: list[Finding]) -> list[Finding]:
+    """A cluster check's findings, and UNKNOWN for each node without facts."""
+    named = {f.node for f in own}
+    absent = [n for n in view.names if n not in view.known and n not in named]
+    # That the check itself lacks such a node, as the head, is said once, with the node.
+    kept = [f for f in own if f.node or f.code != NoFacts.code or f.data["node"] not in absent]
+    added = (unread(view.absence(name), node=name) for name in absent)
+    return [*kept, *(f.of(check.id, check.scope) for f in added)]
 
 
 def _run(check: Check, view: View, subject: tuple[str, ...]) -> Iterator[Finding]:
     found: list[Finding] = []
     try:
-        # One by one: what was found before something is missing still counts.
+        # One by one: what was found before something turned out to be missing counts.
         for finding in check.run(view, *subject):
             found.append(finding)
     except Missing as error:
-        found.append(unknown(str(error)))
+        found.append(unread(error))
     except Exception as error:  # a bug in one check must not hide the others' findings
-        what = f"the check has a bug: {type(error).__name__}: {error}"
-        found.append(Finding(Severity.CRASH, what))
+        bug = f"bug in the check: {type(error).__name__}: {error}"
+        found.append(Finding(Severity.CRASH, bug, code="bug"))
     yield from (f.of(check.id, check.scope, *subject) for f in found)
 
 
 def pasteable(view: View, findings: Iterable[Finding], inventory: str) -> list[Finding]:
-    """The findings with commands as they can be pasted: no sudo on a node where SSH gives root,
-    and `inventory` (where the user named one) for sparkctl's own.
+    """The findings with commands to paste as they are: without sudo on a node where SSH logs in
+    as root, and with `inventory` (if the user named one) for sparkctl's own.
     """
     root = {name for name, facts in view.all_facts.items() if facts.uid == 0}
     return [
@@ -87,31 +85,43 @@ def pasteable(view: View, findings: Iterable[Finding], inventory: str) -> list[F
 
 
 def counts(findings: Iterable[Finding]) -> dict[str, int]:
-    """How many findings have each severity, the worst first."""
+    """The number of findings by severity, worst first."""
     counter = Counter(f.severity for f in findings)
     return {severity.value: counter[severity] for severity in ORDER}
 
 
 def failed(findings: Iterable[Finding]) -> list[Finding]:
-    """Those that make `doctor` exit with 3 and keep `up` from starting."""
+    """The findings that make `doctor` exit with 3, and `up` refuse to start."""
     return [f for f in findings if f.severity is Severity.FAIL]
 
 
 def undecided(view: View, checks: Iterable[Check], findings: Iterable[Finding]) -> dict[str, str]:
-    """The nodes asked about of which none of these checks could be decided, each with the reason
-    that is given most often.
+    """The nodes asked about for which no check could decide, each with the most frequent reason.
 
-    That a node answers decides nothing, unless nothing else was to be checked.
+    That a node answers does not count, unless no other check was chosen.
     """
-    checks = list(checks)
-    looking = {c.id for c in checks if not c.contact} or {c.id for c in checks}
-    told = [f for f in findings if f.check in looking]
+    relevant = _relevant(list(checks), findings)
     found = {}
     for name in view.names:
-        own = [f for f in told if name in (f.node, *f.about)]
-        # What a cluster check says of the head, or of no node, may hold for all.
-        own = own or [f for f in told if f.scope == "cluster"]
-        reasons = Counter(f.summary for f in own if f.severity in UNDECIDED)
-        if own and reasons.total() == len(own):
-            found[name] = reasons.most_common(1)[0][0]
+        own = [f for f in relevant if name in (f.node, *f.about)]
+        # A cluster check's findings on the head, or on no node, may hold for all.
+        own = own or [f for f in relevant if f.scope == "cluster"]
+        if own and all(f.severity in UNDECIDED for f in own):
+            found[name] = _most_frequent(own).summary
     return found
+
+
+def _relevant(checks: Sequence[Check], findings: Iterable[Finding]) -> list[Finding]:
+    """The findings that say something about a node."""
+    ids = {c.id for c in checks if not c.contact} or {c.id for c in checks}
+    return [f for f in findings if f.check in ids]
+
+
+def _most_frequent(findings: Sequence[Finding]) -> Finding:
+    """The first finding with the most frequent reason."""
+    reasons = Counter(map(_reason, findings))
+    return max(findings, key=lambda f: reasons[_reason(f)])
+
+
+def _reason(finding: Finding) -> tuple[str, str]:
+    return finding.code, str(finding.data.get("what", ""))

@@ -1,4 +1,4 @@
-"""All that the checks look at: the inventory and what was gathered from the nodes; pure."""
+"""All that the checks read: the inventory, and what was collected from the nodes; pure."""
 
 from __future__ import annotations
 
@@ -21,32 +21,43 @@ if TYPE_CHECKING:
     from sparkctl.fabric.selection import FabricChoice
     from sparkctl.facts.groups import OurProcess
     from sparkctl.facts.node import NodeFacts
+    from sparkctl.facts.unread import Kind
     from sparkctl.inventory.layers import Layer
     from sparkctl.inventory.models import Inventory, Node
 
 T = TypeVar("T")
 
 
+class NoFacts(Missing):
+    """There are no facts of the node in `data`."""
+
+    code = "no-facts"
+
+    def __init__(self, node: str, reason: str, kind: Kind) -> None:
+        super().__init__(reason, what="facts", kind=kind)
+        self.data["node"] = node
+
+
 @dataclass
 class View:
-    """The cluster as gathered; `nodes` are those asked about, the others are known as their peers.
+    """The cluster as collected; `nodes` are the ones asked about, the others are their peers.
 
-    `errors`: why a node was not reached; `unreadable`: why one that was gave no facts. Every
-    accessor raises Missing with the reason where there is nothing to look at, which the runner
-    turns into UNKNOWN: missing data is never OK.
+    `errors`: why a node is unreachable; `unreadable`: why a reachable one gave no facts. Every
+    accessor raises Missing for what could not be read, which the runner turns into UNKNOWN:
+    missing data is never OK.
     """
 
     inventory: Inventory
     nodes: tuple[Node, ...]
     layers: list[Layer]
-    login: Mapping[str, float] = field(default_factory=dict)  # seconds from TCP to logged in
+    login: Mapping[str, float] = field(default_factory=dict)  # seconds from TCP to the login's end
     errors: Mapping[str, SparkctlError] = field(default_factory=dict)
     unreadable: Mapping[str, SparkctlError] = field(default_factory=dict)
     all_facts: Mapping[str, NodeFacts] = field(default_factory=dict)
     asked: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     looks: Looks = field(default_factory=Looks)
     passive: bool = False
-    # Many checks look at the same; facts do not change below a view.
+    # Many checks need the same; facts do not change.
     _halves: dict[str, tuple[Half, ...]] = field(default_factory=dict, init=False)
     _planned: dict[str, tuple[dict[str, Setting], dict[str, str]]] = field(
         default_factory=dict, init=False
@@ -64,44 +75,49 @@ class View:
 
     @property
     def known(self) -> list[str]:
-        """Those of which there are facts."""
+        """The nodes asked about of which there are facts."""
         return [name for name in self.names if name in self.all_facts]
 
     @property
     def reached(self) -> list[str]:
-        """The nodes of which there are facts, also those that were not asked about."""
+        """All nodes of which there are facts, also those that were not asked about."""
         return [n.name for n in self.inventory.nodes if n.name in self.all_facts]
 
     @property
     def hosts(self) -> dict[str, str]:
-        """The known nodes by what NCCL calls them: it cuts a name at the first dot (its
+        """The known nodes by NCCL's names for them: it cuts a host name at the first dot (its
         src/misc/utils.cc).
         """
         return {self.facts(n).hostname.partition(".")[0]: n for n in self.known}
 
-    def absence(self, name: str) -> str:
+    def absence(self, name: str) -> NoFacts:
         """Why there are no facts of a node."""
         if name in self.errors:
-            return f"{name} was not reached"
+            return NoFacts(name, f"{name} is unreachable", "failed")
         if name in self.unreadable:
-            return f"the facts of {name} could not be read, see reach.facts"
-        return "no facts"
+            reason = f"the facts of {name} could not be read, see reach.facts"
+            return NoFacts(name, reason, "failed")
+        return NoFacts(name, "no facts", "unasked")
 
     def facts(self, name: str) -> NodeFacts:
-        """All facts of a node."""
+        """All facts of a node. Raises NoFacts if there are none."""
         if name not in self.all_facts:
-            raise Missing(self.absence(name))
+            raise self.absence(name)
         return self.all_facts[name]
 
     def seen(self, look: Mapping[str, T | Unread], name: str) -> T:
         """What one of `looks` gave for a node."""
-        if name in look:
-            return known(look[name])
-        self.facts(name)
-        raise Missing("skipped with --passive" if self.passive else "not collected", kind="unasked")
+        if name not in look:
+            self.facts(name)
+            reason = "skipped with --passive" if self.passive else "not collected"
+            raise Missing(reason, kind="unasked")
+        found = look[name]
+        if isinstance(found, Unread):
+            raise Missing(found.reason, what=found.what, kind=found.kind)
+        return found
 
     def halves(self, name: str) -> tuple[Half, ...]:
-        """A node's halves, whatever their cage."""
+        """A node's halves, of every cage."""
         if name not in self._halves:
             self._halves[name] = halves(self.facts(name))
         return self._halves[name]
@@ -123,7 +139,7 @@ class View:
                 raise RemoteError(f"whether {hca} is ACTIVE could not be read", node=name)
 
     def choice_error(self, name: str) -> SparkctlError | None:
-        """Why the fabric of a node cannot be derived; None when it can."""
+        """Why the fabric of a node cannot be derived; None if it can."""
         found = self._choose(name)
         return found if isinstance(found, SparkctlError) else None
 
@@ -131,36 +147,41 @@ class View:
         """The part of the fabric that `up` would use on a node."""
         found = self._choose(name)
         if isinstance(found, SparkctlError):
-            raise Missing(f"the fabric of {name} is not known, see fabric.choice")
+            raise Missing(f"the fabric of {name} is not known, see fabric.choice", what="fabric")
         return found
 
     def cage(self, name: str) -> list[Half]:
         """All halves of the chosen cage, also those that are not used.
 
-        Where none can be chosen, those with an address: what keeps them from being chosen counts.
+        If none can be chosen, the halves of each cage with an address: the checks show why.
         """
         found = self.halves(name)
-        if isinstance(self.choice_error(name), PreflightError) and any(h.ipv4 for h in found):
-            addressed = {h.cage for h in found if h.ipv4}
+        addressed = {h.cage for h in found if h.ipv4}
+        if addressed and isinstance(self.choice_error(name), PreflightError):
             return [h for h in found if h.cage in addressed]
-        choice = self.choice(name)
-        cages = {h.cage for h in found if h.interface in choice.interfaces or h.hca in choice.hcas}
-        if not cages:
-            raise Missing(f"no RDMA device belongs to {', '.join(choice.interfaces)}")
-        return [h for h in found if h.cage in cages]
+        used = self._used_cages(name)
+        return [h for h in found if h.cage in used]
+
+    def _used_cages(self, name: str) -> set[int]:
+        interfaces, hcas = self.choice(name).interfaces, self.choice(name).hcas
+        used = {h.cage for h in self.halves(name) if h.interface in interfaces or h.hca in hcas}
+        if not used:
+            raise Missing(f"no RDMA device belongs to {', '.join(interfaces)}", what="cage")
+        return used
 
     def environment(self, name: str) -> Environment:
-        """What a process that `up` starts would have: the session's watched names, ours over."""
+        """What a process that `up` starts would have: the plan over the session's variables."""
         return self.planned(name).over(known(self.facts(name).settings).session)
 
     def planned(self, name: str) -> Environment:
-        """What layers and inventory set on a node; what follows from its fabric is unknown where
-        that is."""
+        """What layers and inventory set on a node; if its fabric is not known, neither is what
+        derives from it.
+        """
         settings, why = self._plan(name)
         return Environment({k: s.value for k, s in settings.items()}, why)
 
     def effective(self, name: str) -> Environment:
-        """What NCCL has in such a process: that environment, and what its own files add to it."""
+        """What NCCL has in such a process: that environment over NCCL's own files."""
         found: dict[str, str] = {}
         for file in reversed(known(self.facts(name).settings).conf):
             found.update(file.values)
@@ -182,8 +203,7 @@ class View:
         return self._planned[name]
 
     def nccl_version(self, name: str) -> Version:
-        """The version of the runtime's NCCL wheel; the newest known where there is none, or none
-        can be read."""
+        """The version of the runtime's NCCL wheel; the newest supported one if it is not known."""
         runtime = self.facts(name).runtime
         if isinstance(runtime, Unread):
             return NEWEST
@@ -193,7 +213,7 @@ class View:
         return NEWEST
 
     def origin(self, name: str, variable: str) -> str:
-        """Where a variable that NCCL has comes from."""
+        """Where NCCL gets a variable from."""
         planned, settings = self._plan(name)[0], known(self.facts(name).settings)
         if variable in planned:
             return f"layer {planned[variable].layer}"

@@ -240,6 +240,11 @@ class OurProcess(Process):
     capabilities: Bits = 0
     uverbs: Rows[Name] | None = None
 
+    @property
+    def is_rank(self) -> bool:
+        """Whether the node reported of it what it reports of ranks alone."""
+        return "uverbs" in self.model_fields_set
+
 
 class Listener(Shape):
     """A socket that listens on one of our TCP ports."""
