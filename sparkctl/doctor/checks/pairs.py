@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sparkctl.doctor.check import Check, Source
 from sparkctl.doctor.checks.cabling import elsewhere, facing, wiring
-from sparkctl.doctor.checks.processes import wanted_ports
+from sparkctl.doctor.checks.ports import required_ports
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown
 from sparkctl.doctor.remedy import Remedy
 from sparkctl.fabric.cabling import beside
@@ -26,7 +26,7 @@ WORKER_PORT = 10002  # the first that Ray gives its workers (Ray 2.60, read and 
 
 def open_ports(view: View, name: str) -> dict[int, str]:
     """What others connect to on a node; the dashboard is on its loopback."""
-    ports = {p: key for p, key in wanted_ports(view, name).items() if key != "ray.dashboard_port"}
+    ports = {p: key for p, key in required_ports(view, name).items() if key != "ray.dashboard_port"}
     return {**ports, WORKER_PORT: "Ray's workers"}
 
 

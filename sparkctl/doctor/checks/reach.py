@@ -1,4 +1,4 @@
-"""Reaching a node: SSH, its clock, sudo, and what it is."""
+"""Whether a node can be reached and read: SSH, its facts, sudo, its platform and its clock."""
 
 from __future__ import annotations
 
@@ -14,116 +14,141 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sparkctl.doctor.snapshot import View
+    from sparkctl.facts.unread import Unread
 
 SLOW_LOGIN = 3.0  # seconds; a login on a healthy LAN takes some tenths
 SKEW_WARN, SKEW_FAIL = 2.0, 60.0  # seconds between two clocks
 Bounds = tuple[float, float]  # of a clock minus the controller's, in seconds
 HERE: Bounds = (0.0, 0.0)  # the controller's own
+HANGING = "ps -eo pid,stat,wchan:32,args --no-headers | awk '$2 ~ /^D/'"
 
 
 def ssh(view: View, name: str) -> Iterator[Finding]:
-    """The node can be logged in to, with a host key that is known."""
-    node = view.node(name)
+    """The SSH login works, and is fast."""
+    host = view.node(name).host
     if error := view.errors.get(name):
         yield fail(
-            f"cannot be reached: {error.message}",
-            Evidence("a login by SSH", error.message, f"ssh to {node.host}"),
-            Remedy(error.hint or f"`ssh {node.host}` by hand shows why"),
+            f"unreachable: {error.message}",
+            Evidence("a login by SSH", error.message, f"ssh to {host}"),
+            Remedy(error.hint or f"run `ssh {host}` to see why"),
+            code="unreachable",
+            data={"host": host, "error": error.code},
         )
         return
     seconds = view.login.get(name)
     if seconds is None:
-        raise Missing("no login was tried")
-    if seconds > SLOW_LOGIN:
-        yield warn(
-            f"the login took {seconds:.1f} s",
-            Evidence(f"under {SLOW_LOGIN:g} s", f"{seconds:.1f} s", f"ssh to {node.host}"),
-            Remedy(
-                "look for a name server that does not answer (UseDNS in sshd_config), a login"
-                " that mounts or asks something, or a node short of memory",
-            ),
-        )
-    else:
-        yield ok(f"{node.host} answers in {seconds:.2f} s")
+        raise Missing("no login was tried", what="login", kind="unasked")
+    if seconds <= SLOW_LOGIN:
+        yield ok(f"SSH login on {host} took {seconds:.2f} s")
+        return
+    yield warn(
+        f"SSH login on {host} took {seconds:.1f} s",
+        Evidence(f"under {SLOW_LOGIN:g} s", f"{seconds:.1f} s", f"ssh to {host}"),
+        Remedy(
+            "look for a name server that times out (UseDNS in sshd_config), for a login script"
+            " that mounts or waits, and for a lack of memory",
+        ),
+        code="slow-login",
+        data={"host": host, "expected": SLOW_LOGIN, "got": round(seconds, 1)},
+    )
 
 
 def facts(view: View, name: str) -> Iterator[Finding]:
-    """The node tells its facts, all of them: a probe that hangs is no node out of reach."""
+    """All facts of the node could be read: a node whose probe hangs is not unreachable."""
     if error := view.unreadable.get(name):
-        where = f"python3 over SSH on {view.node(name).host}"
         yield fail(
-            f"answers by SSH, and its facts could not be read: {error.message}",
-            Evidence("the node's facts", error.message, where),
+            f"SSH works, but the node's facts could not be read: {error.message}",
+            Evidence(
+                "the node's facts", error.message, f"python3 over SSH on {view.node(name).host}"
+            ),
             Remedy(
                 error.hint
-                or "python3 3.9 or newer has to be there and to answer: look for what"
-                " hangs or is short of memory",
+                or "install python3 3.9 or newer; if it is there, look for what hangs, and for a"
+                " lack of memory",
                 ("python3 --version", "uptime", "sudo dmesg | tail"),
             ),
+            code="facts-unread",
+            data={"error": error.code},
         )
         return
-    unread = view.facts(name).unread
-    for group, why in unread.items():
-        if why.startswith(TimeoutError.__name__):
-            yield warn(
-                f"{group}: {why.partition(': ')[2]}, something hangs there",
-                Evidence("an answer in time", why, f"the node's facts, {group}"),
-                Remedy("find what hangs: a mount whose server is gone, a wedged driver",
-                       ("ps -eo pid,stat,wchan:32,args --no-headers | awk '$2 ~ /^D/'",
-                        "sudo dmesg | tail")),
-            )  # fmt: skip
-        else:
-            yield unknown(f"{group}: {why}")
-    if not unread:
-        yield ok("all of its facts could be read")
+    gaps = view.facts(name).gaps
+    for gap in gaps.values():
+        yield _gap(gap)
+    if not gaps:
+        yield ok("all facts were read")
+
+
+def _gap(gap: Unread) -> Finding:
+    if gap.kind != "timeout":
+        return unknown(str(gap), data={"what": gap.what, "kind": gap.kind})
+    return warn(
+        f"reading {gap.what} timed out: {gap.reason}",
+        Evidence("an answer in time", gap.reason, f"the node's facts, {gap.what}"),
+        Remedy(
+            "find what hangs: a mount whose server is gone, a wedged driver",
+            (HANGING, "sudo dmesg | tail"),
+        ),
+        code="timeout",
+        data={"what": gap.what},
+    )
 
 
 def platform(view: View, name: str) -> Iterator[Finding]:
-    """What the node is; told, not judged."""
-    found, kernel = (
-        view.facts(name),
-        required(known(view.facts(name).system).kernel, "system.kernel"),
+    """The node's system, for a report."""
+    found = view.facts(name)
+    kernel = required(known(found.system).kernel, "system.kernel")
+    yield info(
+        f"{found.os}, kernel {kernel}, {found.machine}, Python {found.python}",
+        code="platform",
+        data={
+            "os": found.os,
+            "kernel": kernel,
+            "machine": found.machine,
+            "python": found.python,
+        },
     )
-    yield info(f"{found.os}, kernel {kernel}, {found.machine}, Python {found.python}")
 
 
 def sudo(view: View, name: str) -> Iterator[Finding]:
-    """Only `doctor --fix` needs it."""
-    has = known(view.facts(name).sudo)
+    """The SSH user may run sudo, which `doctor --fix` alone requires."""
     user = view.facts(name).user
-    if has:
+    if known(view.facts(name).sudo):
         yield ok(f"{user} may act as root")
-    else:
-        yield info(
-            f"{user} may not act as root without a password: `doctor --fix` can change nothing",
-            Evidence("sudo --non-interactive true succeeds", "it does not", "sudo"),
-        )
+        return
+    yield info(
+        f"{user} may not run sudo without a password; `doctor --fix` cannot change this node",
+        Evidence("sudo --non-interactive true succeeds", "it fails", "sudo"),
+        code="no-sudo",
+        data={"user": user},
+    )
 
 
 def clock(view: View) -> Iterator[Finding]:
-    """Each node's clock against the median of all, as exactly as the round trips allow.
+    """Each node's clock agrees with the median of all, as exactly as the round trips show.
 
-    Where the nodes are an even number the controller's own clock decides which are off; a single
-    node's is held against no other, and the controller's is told, not judged.
+    If the number of nodes is even, the controller's clock counts too. A single node's clock is
+    compared with no other. The controller's own deviation is an INFO.
     """
     offsets = _offsets(view)
     reference = _median(offsets)
     yield from per_node(view, lambda name: _skew(view, name, reference if offsets[1:] else None))
     if (skew := _apart(HERE, reference)) > SKEW_WARN:
         yield info(
-            f"this machine's clock is {skew:.0f} s apart from the nodes'",
+            f"the clock of this machine is off by {skew:.0f} s from the nodes' clocks",
             Evidence(f"within {SKEW_WARN:g} s", f"{skew:.0f} s", "the time here and on the nodes"),
+            code="controller-clock-off",
+            data={"expected": SKEW_WARN, "got": round(skew, 1)},
         )
 
 
 def _median(offsets: list[Bounds]) -> Bounds:
-    """The clock in the middle; with the controller's, so that there is one."""
+    """The middle clock; of an even number, after adding the controller's."""
     odd = offsets if len(offsets) % 2 else [*offsets, HERE]
     return sorted(odd, key=sum)[len(odd) // 2]
 
 
 def _apart(one: Bounds, other: Bounds) -> float:
-    """The least skew that two intervals leave possible, in seconds."""
+    """The smallest possible skew of two intervals, in seconds."""
     return max(0.0, one[0] - other[1], other[0] - one[1])
 
 
@@ -133,19 +158,22 @@ def _skew(view: View, name: str, reference: Bounds | None) -> Iterator[Finding]:
         return
     skew = _apart(own, reference)
     if skew <= SKEW_WARN:
-        yield ok(f"within {SKEW_WARN:g} s of the clocks' median", node=name)
+        yield ok(f"clock within {SKEW_WARN:g} s of the nodes' median", node=name)
         return
-    say = fail if skew > SKEW_FAIL else warn
-    yield say(
-        f"the clock is {skew:.0f} s apart from the median of the nodes' and this machine's",
-        Evidence(f"within {SKEW_WARN:g} s", f"{skew:.0f} s", "the time on all nodes and here"),
-        Remedy("let all nodes follow NTP", ("sudo timedatectl set-ntp true", "timedatectl status")),
+    yield (fail if skew > SKEW_FAIL else warn)(
+        f"clock is off by {skew:.0f} s",
+        Evidence(f"within {SKEW_WARN:g} s of the median of all clocks", f"{skew:.0f} s", "date"),
+        Remedy(
+            "synchronize all nodes by NTP", ("sudo timedatectl set-ntp true", "timedatectl status")
+        ),
         node=name,
+        code="clock-off",
+        data={"expected": SKEW_WARN, "got": round(skew, 1)},
     )
 
 
 def _offsets(view: View) -> list[Bounds]:
-    """Those that are known, also of nodes that were not asked about."""
+    """The known ones, also of nodes that were not asked about."""
     found = []
     for name in view.reached:
         with suppress(Missing):
@@ -157,7 +185,7 @@ def _offset(view: View, name: str) -> Bounds:
     """The bounds of a node's clock minus the controller's, in seconds."""
     found = view.facts(name)
     if name not in view.asked:
-        raise Missing(f"when {name} was asked for its time is not known")
+        raise Missing(f"the time of the request to {name} is not known", what="asked")
     before, after = view.asked[name]
     return found.time_end - after, found.time - before
 

@@ -1,4 +1,4 @@
-"""The recipe that the model's architecture has chosen, and whether the nodes agree on it."""
+"""The recipe chosen by the model's architecture, and whether the nodes have the same one."""
 
 from __future__ import annotations
 
@@ -19,26 +19,31 @@ if TYPE_CHECKING:
 
 
 def recipe(view: View) -> Iterator[Finding]:
-    """Which recipe `up` takes and why; of a model on the hub, the same architecture everywhere."""
+    """The recipe of `up`, and why; a model on the hub has the same architecture on all nodes."""
     head = view.inventory.head.name
     choice = head_recipe(view.inventory, view.facts(head))
-    yield (ok if choice.recipe else info)(str(choice), node=head)
-    # Of a directory, model.same compares config.json and more.
+    if choice.recipe:
+        yield ok(str(choice), node=head, data={"recipe": choice.name})
+    else:
+        yield info(str(choice), node=head, code="no-recipe", data={"unknown": choice.unknown})
+    # model.same compares the config.json of a directory.
     if choice.architectures and not modelpath.is_path(view.inventory.vllm.model):
         yield from per_node(view, lambda name: _different(view, name, choice.architectures))
 
 
-def _different(view: View, name: str, wanted: tuple[str, ...]) -> Iterator[Finding]:
+def _different(view: View, name: str, expected: tuple[str, ...]) -> Iterator[Finding]:
     head, found = view.inventory.head.name, known(view.facts(name).config_json)
-    has = found.architectures
-    if not has or tuple(has) == wanted:
+    if not found.architectures or found.architectures == expected:
         return
-    expected, got = (printable(", ".join(map(str, names))) for names in (wanted, has))
+    on_head, here = (printable(", ".join(names)) for names in (expected, found.architectures))
+    model = view.inventory.vllm.model
     yield warn(
-        f"{view.inventory.vllm.model} is {got} in this node's hub cache and {expected} in {head}'s",
-        Evidence(expected, got, printable(str(found.path))),
+        f"{model} is {here} in this node's hub cache, but {on_head} in {head}'s",
+        Evidence(on_head, here, printable(str(found.path))),
         Remedy("download the same revision on every node"),
         node=name,
+        code="other-architecture",
+        data={"expected": expected, "got": found.architectures},
     )
 
 

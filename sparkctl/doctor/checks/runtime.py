@@ -1,4 +1,4 @@
-"""Python, Ray, vLLM and the model on the nodes: present, whole, the same."""
+"""Python, Ray and vLLM on the nodes: installed, importable, the same everywhere."""
 
 from __future__ import annotations
 
@@ -6,246 +6,167 @@ import re
 from typing import TYPE_CHECKING
 
 from sparkctl.doctor.check import Check, Source, per_node
-from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
+from sparkctl.doctor.finding import Evidence, Finding, fail, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy, command
 from sparkctl.facts.unread import Missing, known, required
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from sparkctl.doctor.snapshot import View
+    from sparkctl.facts.groups import Runtime
 
-PACKAGE = "dgx-sparkctl[node]"  # what brings Ray and vLLM to a node
+PACKAGE = "dgx-sparkctl[node]"  # installs Ray and vLLM on a node
 MODULES = ("torch", "ray", "vllm")  # what the runtime must be able to import
 
-# From here on vLLM's Ray executor (V2) leaves alone what a node has set itself; V1 copied the
-# head's NCCL_*, UCX_* and VLLM_* over it (vLLM 0.17 to 0.32 have both).
+# From this version on vLLM's Ray executor (V2) keeps what a node has set itself; V1 overwrote it
+# with the head's NCCL_*, UCX_* and VLLM_* (vLLM 0.17 to 0.32 have both).
 CARRIES_PER_NODE = (0, 22, 1)
+# What must be equal, and how much it matters: Ray's workers refuse another Ray or Python
+# (Ray 2.60, run); ranks with another vLLM, torch or NCCL hang (reports of DGX Spark users).
+PYTHON = "Python"
+NEEDED = ("ray", "vllm", "torch")
+EQUAL = (PYTHON, *NEEDED, "nvidia_nccl_cu12", "nvidia_nccl_cu13")  # a build for the CPU has no NCCL
+
+
+def present(view: View, name: str) -> Iterator[Finding]:
+    """The virtual environment exists, with the programs that this node runs."""
+    found = known(view.facts(name).runtime)
+    venv = found.venv
+    remedy = Remedy(
+        f"create the virtual environment on {name}, or set runtime.venv",
+        (command("python3", "-m", "venv", venv), command(f"{venv}/bin/pip", "install", PACKAGE)),
+    )
+    if not found.exists:
+        yield fail(
+            f"no virtual environment at {venv}",
+            Evidence("a virtual environment", "none", f"{venv}/bin/python"),
+            remedy,
+            code="no-runtime",
+            data={"path": venv},
+        )
+        return
+    programs = ("ray", "vllm") if view.node(name).role == "head" else ("ray",)
+    gaps = [f for program in programs for f in _program(found, program, remedy)]
+    yield from gaps
+    yield from _old_vllm(found)
+    if not gaps:
+        versions = ", ".join(f"{k} {v}" for k, v in found.versions.items())
+        yield ok(f"Python {required(found.python, 'runtime.python')}, {versions}")
+
+
+def _program(found: Runtime, program: str, remedy: Remedy) -> Iterator[Finding]:
+    """What is missing of a program: its file, or its version."""
+    path = f"{found.venv}/bin/{program}"
+    if not required(found.programs.get(program), f"runtime.programs.{program}"):
+        yield fail(
+            f"no {program} in {found.venv}/bin",
+            Evidence(f"{program}, executable", "none", path),
+            remedy,
+            code="no-program",
+            data={"program": program, "path": path},
+        )
+    elif program not in found.versions:
+        yield unknown(
+            f"the version of {program} could not be read; {found.venv} has no metadata of it",
+            data={"package": program},
+        )
+
+
+def _old_vllm(found: Runtime) -> Iterator[Finding]:
+    version = found.versions.get("vllm")
+    if not version or _numbers(version) >= CARRIES_PER_NODE:
+        return
+    oldest = ".".join(map(str, CARRIES_PER_NODE))
+    yield warn(
+        f"vLLM {version} overwrites each worker's NCCL and VLLM settings with the head's",
+        Evidence(f"{oldest} or newer", version, f"the metadata in {found.venv}"),
+        Remedy(
+            "install a newer vLLM, or name the variables that differ between nodes in"
+            " ray_non_carry_over_env_vars.json of VLLM_CONFIG_ROOT"
+        ),
+        code="old-vllm",
+        data={"expected": oldest, "got": version},
+    )
 
 
 def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(n) for n in re.findall(r"\d+", version)[:3])
 
 
-def present(view: View, name: str) -> Iterator[Finding]:
-    """The runtime's virtual environment with the programs that this node runs."""
-    found, role = known(view.facts(name).runtime), view.node(name).role
-    venv = found.venv
-    remedy = Remedy(
-        f"make the virtual environment on {name}, or set runtime.venv",
-        (command("python3", "-m", "venv", venv), command(f"{venv}/bin/pip", "install", PACKAGE)),
-    )
-    wanted = ("ray", "vllm") if role == "head" else ("ray",)
-    if not found.exists:
-        yield fail(
-            f"no virtual environment at {venv}",
-            Evidence("a virtual environment", "none", f"{venv}/bin/python"),
-            remedy,
-        )
-        return
-    missing = [p for p in wanted if not found.programs[p]]
-    for program in missing:
-        yield fail(
-            f"no {program} in {venv}/bin",
-            Evidence(f"{program}, executable", "none", f"{venv}/bin/{program}"),
-            remedy,
-        )
-    vllm = found.versions.get("vllm")
-    if vllm and _numbers(vllm) < CARRIES_PER_NODE:
-        yield warn(
-            f"vLLM {vllm} overwrites each worker's NCCL and VLLM settings with the head's",
-            Evidence("0.22.1 or newer", vllm, f"{venv}'s metadata"),
-            Remedy("install a newer vLLM, or name the variables that differ between the nodes in"
-                   " ray_non_carry_over_env_vars.json of VLLM_CONFIG_ROOT"),
-        )  # fmt: skip
-    silent = [p for p in wanted if p not in missing and p not in found.versions]
-    for program in silent:
-        yield unknown(f"the version of {program} could not be read: {venv} has no metadata of it")
-    if not missing and not silent:
-        versions = ", ".join(f"{k} {v}" for k, v in found.versions.items())
-        yield ok(
-            f"Python {required(known(view.facts(name).runtime).python, 'runtime.python')}, {versions}"
-        )
-
-
 def imports(view: View, name: str) -> Iterator[Finding]:
-    """Ray, torch and vLLM can be imported: their binaries fit each other."""
+    """Ray, torch and vLLM can be imported: their binaries are compatible."""
     found = view.seen(view.looks.imports, name)
     venv = known(view.facts(name).runtime).venv
-    broken = {m: answer.error for m, answer in found.items() if answer.error}
+    broken = {module: answer.error for module, answer in found.items() if answer.error}
     for module, error in broken.items():
+        statement = f"import {module}"
         yield fail(
             f"{module} cannot be imported: {error}",
-            Evidence(
-                f"import {module} works",
-                error,
-                command(f"{venv}/bin/python", "-c", f"import {module}"),
-            ),
+            Evidence(f"{statement} works", error, command(f"{venv}/bin/python", "-c", statement)),
             Remedy(
-                "torch and vllm have to match: install both together",
+                "install torch and vllm together, so that they match",
                 (command(f"{venv}/bin/pip", "install", "--force-reinstall", PACKAGE),),
             ),
+            code="import-failed",
+            data={"module": module, "error": error},
         )
-    silent = [m for m in MODULES if m not in found]
-    if silent:
-        yield unknown(f"{', '.join(silent)} were not tried")
+    untried = [module for module in MODULES if module not in found]
+    if untried:
+        yield unknown(f"not tried: import of {', '.join(untried)}", data={"modules": untried})
     elif not broken:
-        yield ok(", ".join(f"{m} {a.version}".strip() for m, a in found.items()))
-
-
-# What must be equal, and how much it matters: Ray's workers refuse another Ray or Python
-# (Ray 2.60, run); ranks with another vLLM, torch or NCCL hang (reports of DGX Spark users).
-NEEDED = ("ray", "vllm", "torch")
-EQUAL = (*NEEDED, "nvidia_nccl_cu12", "nvidia_nccl_cu13")  # a build for the CPU has no NCCL
+        yield ok(", ".join(f"{m} {a.version or ''}".strip() for m, a in found.items()))
 
 
 def versions(view: View) -> Iterator[Finding]:
-    """The same Python and packages everywhere, to the patch level."""
-    head = view.inventory.head.name
-    wanted = _installed(view, head)
-    yield from per_node(view, lambda name: _differences(view, name, wanted))
+    """All nodes have the head's Python and packages, to the patch level."""
+    expected = _installed(view, view.inventory.head.name)
+    yield from per_node(view, lambda name: _differences(view, name, expected))
 
 
-def _installed(view: View, name: str) -> dict[str, str]:
-    """Python's and each package's version on a node; Missing where there is nothing to compare."""
+def _installed(view: View, name: str) -> Mapping[str, str]:
+    """The versions of Python and each package on a node. Raises Missing if there are none."""
     found = known(view.facts(name).runtime)
     if not found.exists:
-        raise Missing(f"{name} has no runtime at {found.venv}")
+        raise Missing(f"{name} has no virtual environment at {found.venv}", what="runtime")
     if not found.versions:
-        raise Missing(f"{name} has no metadata of packages at {found.venv}")
-    return {
-        "Python": required(known(view.facts(name).runtime).python, "runtime.python"),
-        **found.versions,
-    }
+        raise Missing(f"{name} has no metadata of packages at {found.venv}", what="runtime")
+    return {PYTHON: required(found.python, "runtime.python"), **found.versions}
 
 
-def _differences(view: View, name: str, wanted: dict[str, str]) -> Iterator[Finding]:
+def _differences(view: View, name: str, expected: Mapping[str, str]) -> Iterator[Finding]:
     head = view.inventory.head.name
     if name == head:
         return
     venv, found = known(view.facts(name).runtime).venv, _installed(view, name)
-    unknowns = [n for n in NEEDED if n not in wanted and n not in found]
-    different = [n for n in ("Python", *EQUAL) if wanted.get(n) != found.get(n)]
-    for what in different:
-        want, have = wanted.get(what), found.get(what)
-        yield fail(
-            f"{what} is {have or 'absent'}, the head {head} has {want or 'none'}",
-            Evidence(want or "none", have or "absent", venv),
-            Remedy(
-                f"install the same {what} on every node",
-                (command(f"{venv}/bin/pip", "install", f"{what}=={want}"),)
-                if want and what != "Python"
-                else (),
-            ),
+    different = [package for package in EQUAL if expected.get(package) != found.get(package)]
+    for package in different:
+        pair = expected.get(package), found.get(package)
+        yield _different(name, head, venv, package, pair)
+    unknowns = [n for n in NEEDED if n not in expected and n not in found]
+    for package in unknowns:
+        yield unknown(
+            f"neither {name} nor {head} has metadata of {package}",
             node=name,
+            data={"package": package},
         )
-    for what in unknowns:
-        yield unknown(f"neither {name} nor {head} has metadata of {what}", node=name)
     if not different and not unknowns:
-        yield ok(f"the same versions as {head}", node=name)
+        yield ok(f"same versions as {head}", node=name)
 
 
-def model(view: View, name: str) -> Iterator[Finding]:
-    """The checkpoint is there and whole, where vllm.model is a path."""
-    found = known(view.facts(name).model)
-    if not found.is_path:
-        yield info(f"{view.inventory.vllm.model} is a hub's name, vLLM fetches it")
-        return
-    path = found.path
-    # Each node's own home, but every rank is given the head's path.
-    opened = _head_path(view) if view.inventory.vllm.model.startswith("~/") else path
-    if opened != path:
-        head = view.inventory.head.name
-        yield fail(
-            f"vLLM opens {opened}, {head}'s {view.inventory.vllm.model}; here it is {path}",
-            Evidence(opened, path, "the homes of the SSH users"),
-            Remedy("set vllm.model to an absolute path that is the same on every node"),
-        )
-        return
-    remedy = _copy(view, name, path)
-    for wrong, wanted, what in (
-        (not found.exists, "a directory", f"no directory {path}"),
-        (not found.config, "config.json", f"no config.json in {path}"),
-        (not found.shards, "*.safetensors", f"no *.safetensors in {path}"),
-        (found.missing, "every shard of the index",
-         f"{path} lacks {', '.join(found.missing[:3])}"),
-    ):  # fmt: skip
-        if wrong:
-            yield fail(what, Evidence(wanted, "none", path), remedy)
-            return
-    for shard in found.broken:
-        wanted = f"{shard.wanted} bytes" if shard.wanted else "a safetensors header"
-        yield fail(
-            f"{shard.name} is damaged: its header promises {wanted}, it has {shard.found} bytes",
-            Evidence(wanted, f"{shard.found} bytes", f"{path}/{shard.name}"),
-            remedy,
-        )
-    for shard in found.unreadable:
-        whose = f"{shard.user or 'uid'} ({shard.uid}), mode {shard.mode}"
-        user = view.facts(name).user
-        yield fail(
-            f"{user} may not read {shard.name}: it belongs to {whose}",
-            Evidence(f"readable for {user}", whose, f"{path}/{shard.name}"),
-            Remedy(f"give the checkpoint to {user}: files made by root in a container are root's",
-                   (command("sudo", "chown", "-R", user, path),)),
-        )  # fmt: skip
-    if not found.broken and not found.unreadable:
-        yield ok(f"{found.shards} shards, {found.bytes / 2**30:.2f} GiB at {path}")
-
-
-def _head_path(view: View) -> str:
-    return str(required(known(view.facts(view.inventory.head.name).model).path, "model.path"))
-
-
-def _copy(view: View, name: str, path: str) -> Remedy:
-    """The checkpoint from the head, by the address that the inventory has for it; the head's own
-    comes from where somebody got it.
-    """
-    head = view.inventory.head
-    if name == head.name:
-        return Remedy(
-            f"copy the checkpoint to {path} on {name} from a node that has it whole, or download"
-            " it again, or set vllm.model"
-        )
-    ssh = view.inventory.ssh_of(head)
-    host = f"[{head.host}]" if ":" in head.host else head.host
-    source = f"{ssh.user}@{host}" if ssh.user else host
-    port = ("--rsh", f"ssh -p {ssh.port}") if ssh.port else ()
-    # A remote shell would otherwise split the path at spaces (rsync before 3.2.4).
-    how = ("--archive", "--checksum", "--protect-args", *port)
-    return Remedy(
-        f"copy the checkpoint to {path} on {name} again, or set vllm.model",
-        (command("rsync", *how, f"{source}:{path}/", f"{path}/"),),
-    )
-
-
-def same_model(view: View) -> Iterator[Finding]:
-    """The same configuration, index and sizes on every node."""
-    head = view.inventory.head.name
-    wanted = known(view.facts(head).model)
-    if not wanted.is_path:
-        return
-    if not wanted.exists:
-        raise Missing(f"{head} has no model at {wanted.path}")
-    digest = required(known(view.facts(head).model).digest, "model.digest")
-    yield from per_node(view, lambda name: _same_digest(view, name, digest))
-
-
-def _same_digest(view: View, name: str, wanted: str) -> Iterator[Finding]:
-    head, found = view.inventory.head.name, known(view.facts(name).model)
-    if name == head:
-        return
-    if not found.exists:
-        raise Missing(f"{name} has no model at {found.path}")
-    if required(known(view.facts(name).model).digest, "model.digest") == wanted:
-        yield ok(f"the same checkpoint as {head}", node=name)
-        return
-    sizes = [known(view.facts(n).model).get("bytes") for n in (head, name)]
-    yield warn(
-        f"the checkpoint differs from {head}'s",
-        Evidence(f"{sizes[0]} bytes", f"{sizes[1]} bytes", view.inventory.vllm.model),
-        Remedy(f"copy it from {head} again"),
+def _different(
+    name: str, head: str, venv: str, package: str, pair: tuple[str | None, str | None]
+) -> Finding:
+    expected, got = pair
+    pinned = expected and package != PYTHON
+    install = command(f"{venv}/bin/pip", "install", f"{package}=={expected}")
+    return fail(
+        f"{package} is {got or 'absent'}, but {expected or 'absent'} on the head {head}",
+        Evidence(expected or "absent", got or "absent", venv),
+        Remedy(f"install the same {package} on every node", (install,) if pinned else ()),
         node=name,
+        code="version-differs",
+        data={"package": package, "expected": expected, "got": got},
     )
 
 
@@ -253,6 +174,4 @@ CHECKS = (
     Check("runtime.present", "node", present, preflight=True),
     Check("runtime.imports", "node", imports, needs=(Source.IMPORTS,)),
     Check("runtime.versions", "cluster", versions, preflight=True),
-    Check("model.present", "node", model, preflight=True),
-    Check("model.same", "cluster", same_model, preflight=True),
 )

@@ -1,0 +1,157 @@
+"""The model's checkpoint on the nodes: present, whole, readable, the same everywhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sparkctl.doctor.check import Check, per_node
+from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, warn
+from sparkctl.doctor.remedy import Remedy, command
+from sparkctl.facts.groups import Checkpoint
+from sparkctl.facts.unread import Missing, known
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sparkctl.doctor.snapshot import View
+
+GIB = 2**30
+
+
+def model(view: View, name: str) -> Iterator[Finding]:
+    """The checkpoint is there, whole and readable, if vllm.model is a path."""
+    setting, found = view.inventory.vllm.model, _checkpoint(view, name)
+    if found is None:
+        yield info(f"vLLM downloads {setting} from the hub", code="hub-model")
+        return
+    if elsewhere := _other_path(view, name, found):
+        yield elsewhere
+        return
+    remedy = _copy(view, name, found.path)
+    if incomplete := _incomplete(found, remedy):
+        yield incomplete
+        return
+    yield from _damaged(found, remedy)
+    yield from _unreadable(found, view.facts(name).user)
+    if not found.broken and not found.unreadable:
+        yield ok(f"{found.shards} shards, {found.bytes / GIB:.2f} GiB at {found.path}")
+
+
+def _checkpoint(view: View, name: str) -> Checkpoint | None:
+    """The model in a node's directory; None for one on the hub."""
+    found = known(view.facts(name).model)
+    return found if isinstance(found, Checkpoint) else None
+
+
+def _other_path(view: View, name: str, found: Checkpoint) -> Finding | None:
+    """Every rank opens the head's path, but `~` is each node's own home."""
+    setting, head = view.inventory.vllm.model, view.inventory.head.name
+    on_head = _checkpoint(view, head) if setting.startswith("~/") else found
+    if on_head is None or on_head.path == found.path:
+        return None
+    return fail(
+        f"vLLM opens {on_head.path} on every node, {setting} of {head}; here it is {found.path}",
+        Evidence(on_head.path, found.path, "the homes of the SSH users"),
+        Remedy("set vllm.model to an absolute path that is the same on every node"),
+        code="other-path",
+        data={"expected": on_head.path, "got": found.path},
+    )
+
+
+def _incomplete(found: Checkpoint, remedy: Remedy) -> Finding | None:
+    """The first part of the checkpoint that is missing."""
+    lost = ", ".join(found.missing[:3])
+    for absent, code, expected, summary in (
+        (not found.exists, "no-model", "a directory", f"no directory {found.path}"),
+        (not found.config, "no-config", "config.json", f"no config.json in {found.path}"),
+        (not found.shards, "no-shards", "*.safetensors", f"no *.safetensors in {found.path}"),
+        (found.missing, "missing-shards", "every shard of the index", f"{found.path} lacks {lost}"),
+    ):
+        if absent:
+            data = {"path": found.path, "missing": found.missing}
+            evidence = Evidence(expected, "none", found.path)
+            return fail(summary, evidence, remedy, code=code, data=data)
+    return None
+
+
+def _damaged(found: Checkpoint, remedy: Remedy) -> Iterator[Finding]:
+    for shard in found.broken:
+        expected = f"{shard.wanted} bytes" if shard.wanted else "a safetensors header"
+        yield fail(
+            f"{shard.name} is damaged: expected {expected}, got {shard.found} bytes",
+            Evidence(expected, f"{shard.found} bytes", f"{found.path}/{shard.name}"),
+            remedy,
+            code="damaged-shard",
+            data={"shard": shard.name, "expected": shard.wanted, "got": shard.found},
+        )
+
+
+def _unreadable(found: Checkpoint, user: str) -> Iterator[Finding]:
+    for shard in found.unreadable:
+        owner = f"{shard.user or 'uid'} ({shard.uid}), mode {shard.mode}"
+        yield fail(
+            f"{user} may not read {shard.name}; its owner is {owner}",
+            Evidence(f"readable for {user}", owner, f"{found.path}/{shard.name}"),
+            Remedy(
+                f"make {user} the owner of the checkpoint; files that a container wrote as root"
+                " belong to root",
+                (command("sudo", "chown", "-R", user, found.path),),
+            ),
+            code="unreadable-shard",
+            data={"shard": shard.name, "user": user, "owner": shard.uid, "mode": shard.mode},
+        )
+
+
+def _copy(view: View, name: str, path: str) -> Remedy:
+    """How to copy the checkpoint from the head, by its address in the inventory."""
+    head = view.inventory.head
+    if name == head.name:
+        return Remedy(
+            f"copy the checkpoint to {path} on {name} from a node where it is whole, or download"
+            " it again, or set vllm.model"
+        )
+    ssh = view.inventory.ssh_of(head)
+    host = f"[{head.host}]" if ":" in head.host else head.host
+    source = f"{ssh.user}@{host}" if ssh.user else host
+    port = ("--rsh", f"ssh -p {ssh.port}") if ssh.port else ()
+    # A remote shell would otherwise split the path at spaces (rsync before 3.2.4).
+    options = ("--archive", "--checksum", "--protect-args", *port)
+    return Remedy(
+        f"copy the checkpoint to {path} on {name} again, or set vllm.model",
+        (command("rsync", *options, f"{source}:{path}/", f"{path}/"),),
+    )
+
+
+def same_model(view: View) -> Iterator[Finding]:
+    """Every node has the head's configuration, index and sizes."""
+    on_head = _checkpoint(view, view.inventory.head.name)
+    if on_head is None:
+        return
+    if not on_head.exists:
+        raise Missing(f"{view.inventory.head.name} has no model at {on_head.path}", what="model")
+    yield from per_node(view, lambda name: _same_digest(view, name, on_head))
+
+
+def _same_digest(view: View, name: str, on_head: Checkpoint) -> Iterator[Finding]:
+    head, found = view.inventory.head.name, _checkpoint(view, name)
+    if name == head or found is None:
+        return
+    if not found.exists:
+        raise Missing(f"{name} has no model at {found.path}", what="model")
+    if found.digest == on_head.digest:
+        yield ok(f"same checkpoint as {head}", node=name)
+        return
+    yield warn(
+        f"the checkpoint differs from {head}'s",
+        Evidence(f"{on_head.bytes} bytes", f"{found.bytes} bytes", view.inventory.vllm.model),
+        Remedy(f"copy it from {head} again"),
+        node=name,
+        code="model-differs",
+        data={"expected": on_head.digest, "got": found.digest},
+    )
+
+
+CHECKS = (
+    Check("model.present", "node", model, preflight=True),
+    Check("model.same", "cluster", same_model, preflight=True),
+)
