@@ -1,4 +1,4 @@
-"""Our running processes, one by one: their environment, devices and limits, and that none died."""
+"""The running ranks: that none died, and the devices and limits that they have."""
 
 from __future__ import annotations
 
@@ -7,92 +7,23 @@ from typing import TYPE_CHECKING
 
 from sparkctl.cluster.record import records
 from sparkctl.doctor.check import Check, Source
-from sparkctl.doctor.checks.processes import strays
-from sparkctl.doctor.checks.running import idle
+from sparkctl.doctor.checks.running import RESTART, idle
 from sparkctl.doctor.checks.verbs import CAP_IPC_LOCK, ENOUGH, UNLIMITED
-from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
+from sparkctl.doctor.finding import Evidence, Finding, counted, fail, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
 from sparkctl.facts.unread import Missing, known
-from sparkctl.node.settings import watched
 from sparkctl.secret.text import command_line
-from sparkctl.secret.value import protected_text, public
 from sparkctl.serving.progress import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sparkctl.doctor.snapshot import View
+    from sparkctl.facts.groups import OurProcess, Uverbs
+    from sparkctl.serving.failures import Explanation
 
-UNSET = "unset"
-# What Ray 2.60, vLLM 0.14 to 0.33 and NVIDIA's images set by themselves.
-OWN = {
-    "RAY_ADDRESS", "NCCL_ASYNC_ERROR_HANDLING", "NCCL_CUMEM_ENABLE", "NCCL_LAUNCH_MODE",
-    "NCCL_MAX_CTAS", "NCCL_NO_CACHE", "NCCL_VERSION", "UCX_MEMTYPE_CACHE",
-    "UCX_RCACHE_MAX_UNRELEASED",
-}  # fmt: skip
-# What decides over which devices NCCL and Gloo talk (NCCL's src/misc/socket.cc
-# and src/transport/net_ib).
-CHOOSING = {
-    "NCCL_CONF_FILE", "NCCL_IB_DISABLE", "NCCL_IB_GID_INDEX", "NCCL_IB_HCA", "NCCL_NET",
-    "NCCL_NET_PLUGIN", "NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME", "TP_SOCKET_IFNAME",
-    "UCX_NET_DEVICES", "LD_PRELOAD",
-}  # fmt: skip
 RANK = re.compile(r"RayWorker(?:Proc|Wrapper)|VLLM::Worker")  # of Ray's executors 2 and 1, of mp
 STARTING = 60.0  # seconds in which the ranks of all nodes have come up
-
-
-def environment(view: View, name: str) -> Iterator[Finding]:
-    """The environment that our processes were started with, against the plan; secrets are left
-    out."""
-    older = strays(view, name)
-    running = [p for p in view.running(name) if p not in older]  # those: see host.leftovers
-    if not running:
-        yield info("nothing of ours runs")
-        return
-    shown = [p for p in running if p.environment is not None]
-    if not shown:
-        yield unknown(
-            f"none of {len(running)} processes shows its environment: it may not be read, or their"
-            " titles were written over it"
-        )
-        return
-    planned = public(view.environment(name))
-    different: dict[tuple[str, str], list[int]] = {}
-    for process in shown:
-        found = process.environment
-        added = {k for k, v in found.items() if k not in planned and not _own(k, v)}
-        for variable in planned.keys() | added:
-            if found.get(variable) != planned.get(variable):
-                value = protected_text(found.get(variable, UNSET), variable)
-                different.setdefault((variable, value), []).append(process.pid)
-    for (variable, value), pids in sorted(different.items()):
-        yield _different(variable, planned.get(variable), value, pids)
-    if not different:
-        hidden = len(running) - len(shown)
-        yield ok(f"{len(shown)} processes have the planned environment"
-                 + (f", {hidden} do not show theirs" if hidden else ""))  # fmt: skip
-
-
-def _own(variable: str, value: str) -> bool:
-    """Whether a variable that nobody planned is Ray's or vLLM's own doing."""
-    if variable == "LD_PRELOAD":  # Ray preloads jemalloc, vLLM's CPU build OpenMP
-        return not re.search("nccl|ibverbs", value)
-    return variable in OWN
-
-
-def _different(variable: str, wanted: str | None, found: str, pids: list[int]) -> Finding:
-    """A variable that processes have otherwise than planned; FAIL where it chooses the fabric."""
-    listed = ", ".join(map(str, pids[:4])) + (" …" if len(pids) > 4 else "")
-    says = (
-        fail if watched({variable: ""}) and (wanted is not None or variable in CHOOSING) else warn
-    )
-    return says(
-        f"{variable} is {found} in {len(pids)} processes (pid {listed}), planned is"
-        f" {UNSET if wanted is None else wanted}",
-        Evidence(UNSET if wanted is None else wanted, found, f"/proc/{pids[0]}/environ"),
-        Remedy("start Ray and vLLM again: a new environment reaches only new processes; what sets"
-               " it on the way is an image, a wrapper or a profile", ("sparkctl up",)),
-    )  # fmt: skip
 
 
 def every_gpu(view: View) -> bool:
@@ -106,111 +37,147 @@ def every_gpu(view: View) -> bool:
 
 
 def ranks(view: View) -> Iterator[Finding]:
-    """Every node runs its ranks: one that died leaves the others waiting, or takes all with it."""
+    """Every node runs its ranks: the others wait for one that died, or end with it."""
     if nothing := idle(view, "vllm"):
-        yield _gone(view) or nothing
+        yield _died(view) or nothing
         return
     found = {n: [p for p in view.running(n) if RANK.search(p.command)] for n in view.known}
+    running, first = counted(sum(map(len, found.values())), "rank"), view.known[0]
+    if not every_gpu(view):
+        yield info(
+            f"{running} running; the plan has no rank on some GPUs", node=first, code="idle-gpus"
+        )
+        return
     oldest = max((view.facts(n).time - p.since for n in found for p in found[n]), default=0)
-    if oldest < STARTING or not every_gpu(view):
-        what = "vLLM is starting" if every_gpu(view) else "not every GPU has a rank by the plan"
-        yield info(f"{sum(map(len, found.values()))} ranks run, {what}", node=view.known[0])
+    if oldest < STARTING:
+        yield info(f"{running} running; vLLM is starting", node=first, code="starting")
         return
     for name, processes in found.items():
-        wanted = view.inventory.gpus_of(view.node(name))
-        pids = ", ".join(str(p.pid) for p in processes)
-        if len(processes) >= wanted:
-            yield ok(f"{len(processes)} ranks run (pid {pids})", node=name)
-            continue
-        yield fail(
-            f"{len(processes)} ranks run, wanted {wanted}: the others wait for what is gone",
-            Evidence(f"{wanted} ranks", pids or "none", "/proc, ray::RayWorkerProc"),
-            Remedy("the whole group has to be started again; the log tells why it died",
-                   ("sparkctl logs vllm", "sparkctl down", "sparkctl up")),
-            node=name,
-        )  # fmt: skip
+        yield _complete(name, processes, view.inventory.gpus_of(view.node(name)))
+
+
+def _complete(name: str, processes: Sequence[OurProcess], expected: int) -> Finding:
+    pids = [str(p.pid) for p in processes]
+    listed = ", ".join(pids)
+    if len(pids) >= expected:
+        return ok(f"{counted(len(pids), 'rank')} running (pid {listed})", node=name)
+    return fail(
+        f"{len(pids)} of {counted(expected, 'rank')} running; the ranks of other nodes are blocked"
+        " waiting",
+        Evidence(counted(expected, "rank"), listed or "none", "/proc, ray::RayWorkerProc"),
+        Remedy(
+            "restart the whole group; the log shows why the rank died",
+            ("sparkctl logs vllm", *RESTART),
+        ),
+        node=name,
+        code="ranks-missing",
+        data={"expected": expected, "got": len(pids), "pids": pids},
+    )
 
 
 def died(view: View) -> str | None:
-    """The run whose vLLM was not stopped and runs no more, while its Ray does."""
+    """The run whose vLLM was not stopped and is not running, while its Ray is."""
     head = view.inventory.head.name
     started = records(view.facts(head)).get("vllm")
-    # Who holds the lease may be about to start it.
+    # A command that holds the lease may be about to start it.
     if view.running(head, "vllm") or known(view.facts(head).state).lease:
         return None
     return started.run if started and view.running(head, "ray") else None
 
 
-def _gone(view: View) -> Finding | None:
-    """A vLLM that died, with what its log says of that."""
+def _died(view: View) -> Finding | None:
+    """A vLLM that died, with the cause that its log names."""
     head, run = view.inventory.head.name, died(view)
     if not run:
         return None
-    said, remedy = _last_words(view)
+    error, cause = _last_error(view)
+    remedy = cause.text if cause else "see its log for the cause"
     return fail(
-        f"the vLLM that run {run} started is gone: {said or 'it or one of its ranks died'}",
-        Evidence("vllm serve", "none", "/proc, and the journal applied.json"),
-        Remedy(remedy or "its log tells why", ("sparkctl logs vllm", "sparkctl up")),
+        f"vLLM of run {run} died: {error or 'its process or one of its ranks ended'}",
+        Evidence("vllm serve", "none", "/proc, and the record applied.json"),
+        Remedy(remedy, ("sparkctl logs vllm", "sparkctl up")),
         node=head,
+        code="vllm-died",
+        data={"run": run, "error": error, "cause": cause.code if cause else None},
     )
 
 
-def _last_words(view: View) -> tuple[str | None, str | None]:
-    """What vLLM's log names as the cause, and the remedy; None where it or the log is not there."""
+def _last_error(view: View) -> tuple[str | None, Explanation | None]:
+    """The error in vLLM's log, and its known cause; None if there is none."""
     try:
         found = view.seen(view.looks.log, view.inventory.head.name)
     except Missing:
         return None, None
-    from sparkctl.serving.diagnosis import explain_vllm  # where something died alone
+    from sparkctl.serving.diagnosis import explain_vllm  # only where something died
 
     progress = Progress()
     progress.feed("\n".join([*found.tail, ""]))
-    known = explain_vllm(progress.verdict, found.tail, waited=False)
-    cure = known.text if known else None
-    return command_line(progress.verdict or "", limit=300) or None, cure
+    cause = explain_vllm(progress.verdict, found.tail, waited=False)
+    return command_line(progress.verdict or "", limit=300) or None, cause
 
 
 def verbs(view: View, name: str) -> Iterator[Finding]:
-    """The uverbs devices and the memlock limit as the ranks have them, not as a login has."""
-    shown = [p for p in view.running(name) if "uverbs" in p]
-    if not shown:
-        yield info("no rank of ours runs")
+    """The uverbs devices and the memlock limit of the ranks, which may differ from a login's."""
+    found = [p for p in view.running(name) if p.is_rank]
+    if not found:
+        yield info("no rank is running", code="not-running")
         return
-    unread = [p for p in shown if p.uverbs is None or p.memlock is None]
+    unread = [p for p in found if p.uverbs is None or p.memlock is None]
     if unread:
-        yield unknown(f"limits or devices of pid {unread[0].pid} cannot be read")
+        pid = unread[0].pid
+        yield unknown(f"limits or devices of pid {pid} could not be read", data={"pid": pid})
     devices = known(view.facts(name).verbs).uverbs
-    wrong = 0
-    for process in shown:
-        pid, limit = process.pid, process.memlock
-        for hca in view.choice(name).hcas:
-            path = devices.get(hca, {}).get("path", "")
-            if process.uverbs is None or not path or path.split("/")[-1] in process.uverbs:
-                continue
-            wrong += 1
-            yield fail(
-                f"pid {pid} does not see {path}: NCCL finds no {hca} there and says nothing",
-                Evidence(path, ", ".join(process.uverbs) or "none",
-                         f"/proc/{pid}/root/dev/infiniband"),
-                Remedy("its container needs --device /dev/infiniband --cap-add IPC_LOCK --ulimit"
-                       " memlock=-1; start it again", ("sparkctl down", "sparkctl up")),
-            )  # fmt: skip
-        if limit in (None, UNLIMITED) or process.capabilities >> CAP_IPC_LOCK & 1:
-            continue
-        wrong += 1
-        yield (warn if limit >= ENOUGH else fail)(
-            f"memlock is {limit // 1024} KiB in pid {pid}: registering memory for RDMA"
-            f" {'may fail' if limit >= ENOUGH else 'fails'} with `Cannot allocate memory`",
-            Evidence("unlimited", f"{limit} bytes", f"/proc/{pid}/limits"),
-            Remedy("lift it for logins (see fabric.memlock), then start Ray again: a limit is"
-                   " inherited from what started it", ("sparkctl down", "sparkctl up")),
-        )  # fmt: skip
+    hcas = view.choice(name).hcas
+    wrong = [f for p in found for f in (*_hidden(p, hcas, devices), *_memlock(p))]
+    yield from wrong
     if not wrong and not unread:
-        yield ok(f"{len(shown)} processes see the uverbs devices and may lock memory")
+        yield ok(f"{counted(len(found), 'process')} with the uverbs devices and lockable memory")
+
+
+def _hidden(
+    process: OurProcess, hcas: Sequence[str], devices: Mapping[str, Uverbs]
+) -> Iterator[Finding]:
+    """The devices of the fabric that a rank does not see, as in a container without them."""
+    if process.uverbs is None:
+        return
+    for hca in hcas:
+        device = devices.get(hca)
+        if device is None or device.path.split("/")[-1] in process.uverbs:
+            continue
+        folder = f"/proc/{process.pid}/root/dev/infiniband"
+        yield fail(
+            f"pid {process.pid} does not see {device.path}; NCCL silently skips {hca}",
+            Evidence(device.path, ", ".join(process.uverbs) or "none", folder),
+            Remedy(
+                "run its container with --device /dev/infiniband --cap-add IPC_LOCK --ulimit"
+                " memlock=-1",
+                RESTART,
+            ),
+            code="uverbs-hidden",
+            data={"pid": process.pid, "hca": hca, "device": device.path},
+        )
+
+
+def _memlock(process: OurProcess) -> Iterator[Finding]:
+    limit = process.memlock
+    if limit in (None, UNLIMITED) or process.capabilities >> CAP_IPC_LOCK & 1:
+        return
+    enough = limit >= ENOUGH
+    yield (warn if enough else fail)(
+        f"memlock is {limit // 1024} KiB in pid {process.pid}; RDMA memory registration"
+        f" {'may fail' if enough else 'fails'} with `Cannot allocate memory`",
+        Evidence("unlimited", f"{limit} bytes", f"/proc/{process.pid}/limits"),
+        Remedy(
+            "lift the limit for logins (see fabric.memlock), then restart Ray: processes inherit"
+            " the limit of what started them",
+            RESTART,
+        ),
+        code="memlock-limit",
+        data={"pid": process.pid, "got": limit},
+    )
 
 
 CHECKS = (
-    Check("running.environment", "node", environment),
     Check("running.ranks", "cluster", ranks, needs=(Source.LOG,)),
     Check("running.verbs", "node", verbs),
 )

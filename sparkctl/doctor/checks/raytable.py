@@ -1,0 +1,113 @@
+"""Ray's own table: its nodes with their GPUs, and the placement groups."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sparkctl.doctor.check import Check, Source, per_node
+from sparkctl.doctor.checks.running import RESTART, idle
+from sparkctl.doctor.finding import Evidence, Finding, fail, ok, warn
+from sparkctl.doctor.remedy import Remedy
+from sparkctl.facts.answers import Failed, RayTable
+from sparkctl.facts.unread import known
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from sparkctl.doctor.snapshot import View
+    from sparkctl.facts.answers import RayGroup, RayNode
+
+WAITING = ("PENDING", "RESCHEDULING")  # states of placement groups, Ray 2.60
+NODES = "ray.nodes()"
+
+
+def ray(view: View) -> Iterator[Finding]:
+    """Ray lists every node alive, by its fabric address, with its GPUs."""
+    if nothing := idle(view, "ray"):
+        yield nothing
+        return
+    head = view.inventory.head.name
+    answer = view.seen(view.looks.ray, head)
+    if isinstance(answer, RayTable):
+        alive = {n.address: n for n in answer.nodes if n.alive}
+        yield from per_node(view, lambda name: [_ray_node(view, name, alive)])
+        yield from _waiting(answer.groups, head)
+    elif isinstance(answer, Failed):
+        yield fail(
+            f"Ray does not answer: {answer.error}",
+            Evidence("Ray's node table", answer.error, f"ray.init on {head}"),
+            Remedy("restart the cluster", RESTART),
+            node=head,
+            code="no-answer",
+            data={"error": answer.error},
+        )
+
+
+def _ray_node(view: View, name: str, alive: Mapping[str, RayNode]) -> Finding:
+    address, gpus = view.choice(name).address, view.inventory.gpus_of(view.node(name))
+    interfaces = {
+        own.partition("/")[0]: interface
+        for interface, net in known(view.facts(name).net).items()
+        for own in net.ipv4
+    }
+    # Ray lists a raylet that died for another quarter of a minute, with the one that replaced it.
+    joined = (a for a in alive if a != address and interfaces.get(a, "lo") != "lo")
+    if (other := next(joined, None)) is not None:
+        summary = (
+            f"the node joined Ray by {other} ({interfaces[other]}) and not by its fabric address"
+            f" {address}; tensor parallelism uses that network"
+        )
+        return _not_joined(name, address, alive, summary, "other-address")
+    if address not in alive:
+        summary = f"Ray does not list {address} as alive"
+        return _not_joined(name, address, alive, summary, "not-alive")
+    got = alive[address].gpus
+    if got < gpus:
+        return fail(
+            f"Ray counts {got:g} of {gpus} GPUs",
+            Evidence(str(gpus), f"{got:g}", NODES),
+            Remedy("run `nvidia-smi` on the node, or correct ray.num_gpus", RESTART),
+            node=name,
+            code="gpus-missing",
+            data={"expected": gpus, "got": got},
+        )
+    return ok(f"alive at {address} with {got:g} GPU", node=name)
+
+
+def _not_joined(name: str, address: str, alive: Iterable[str], summary: str, code: str) -> Finding:
+    listed = [*alive]
+    return fail(
+        summary,
+        Evidence(f"{address}, alive", ", ".join(listed) or "no node", NODES),
+        Remedy(
+            "restart the cluster, so that the node joins by the fabric; its Ray log shows why it"
+            " did not",
+            (*RESTART, f"sparkctl logs ray {name}"),
+        ),
+        node=name,
+        code=code,
+        data={"expected": address, "got": listed},
+    )
+
+
+def _waiting(groups: Iterable[RayGroup], head: str) -> Iterator[Finding]:
+    """Placement groups that wait: vLLM's log does not show what for."""
+    for group in groups:
+        if group.state not in WAITING:
+            continue
+        yield warn(
+            f"a placement group of {len(group.bundles)} bundles is {group.state}; Ray has too few"
+            " free GPUs for vLLM",
+            Evidence("CREATED", group.state, "ray.util.placement_group_table()"),
+            Remedy(
+                "look for a node that did not join in the other findings of running.ray, and for"
+                " another job on this Ray that holds GPUs",
+                RESTART,
+            ),
+            node=head,
+            code="placement-group-waits",
+            data={"state": group.state, "bundles": len(group.bundles)},
+        )
+
+
+CHECKS = (Check("running.ray", "cluster", ray, needs=(Source.RAY,)),)
