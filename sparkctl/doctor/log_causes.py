@@ -1,88 +1,39 @@
-"""Where a log alone cannot tell causes apart: the checks that can, and what they say; pure."""
+"""Which of the causes that a log leaves open the checks on the nodes show; pure."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from sparkctl.doctor.cause_tables import (
+    BY_SELECTION,
+    CODES,
+    DECIDING,
+    EXACT,
+    IB_DISABLE,
+    OF_BOTH_ENDS,
+    REQUIRED,
+    VARIABLES,
+)
 from sparkctl.doctor.checks.selection import devices
-from sparkctl.doctor.finding import Finding, Severity
+from sparkctl.doctor.finding import UNDECIDED, Finding, Severity
 from sparkctl.fabric.grammar import IB_HCA
 from sparkctl.fabric.hca import Device, select_hcas
+from sparkctl.fabric.ncclparam import number
 from sparkctl.facts.unread import Missing
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from sparkctl.doctor.snapshot import View
     from sparkctl.fabric.nccllog.model import Finding as LogFinding
     from sparkctl.fabric.nccllog.model import LogVerdict
 
-NO_DEVICE = ("fabric.devices", "fabric.halves", "fabric.uverbs", "fabric.libraries", "fabric.hca")
-ADDRESSES = ("fabric.addresses", "fabric.gid", "fabric.gid-index", "fabric.pairing")
-PATH = ("fabric.mtu", "fabric.ping", "fabric.loss", "fabric.subnets")
-SETTINGS = ("settings", "running.environment")
-# Each cause of a log, and each candidate for one (fabric/nccllog/advice.py).
-DECIDING: dict[str, tuple[str, ...]] = {
-    "ib-disabled": SETTINGS,
-    "net-forced-socket": SETTINGS,
-    "plugin-only": SETTINGS,
-    "hca-filter-no-match": ("fabric.devices", "fabric.hca"),
-    "hca-filter": ("fabric.devices", "fabric.hca"),
-    "no-device": NO_DEVICE,
-    "net-ib-unavailable": NO_DEVICE,
-    "no-hardware": ("fabric.devices",),
-    "port-down": ("fabric.halves",),
-    "uverbs-missing": ("fabric.uverbs", "running.verbs"),
-    "device-open-denied": ("fabric.uverbs",),
-    "provider-missing": ("fabric.libraries",),
-    "libibverbs-missing": ("fabric.libraries",),
-    "ifname-no-match": ("fabric.interfaces",),
-    "gid-family-mismatch": ADDRESSES,
-    "gid-empty-slot": ADDRESSES,
-    "peer-timeout": (*ADDRESSES, *PATH),
-    "no-route": (*ADDRESSES, *PATH),
-    "retry-exceeded": PATH,
-    "mtu-mismatch": ("fabric.mtu", "fabric.ping"),
-    "loss": ("fabric.loss",),
-    "peer-died": ("running.ranks",),
-    "memory-registration": ("fabric.memlock", "running.verbs", "host.kernel"),
-    "memlock-limit": ("fabric.memlock", "running.verbs"),
-    "kho-kernel": ("host.kernel",),
-    "settings-differ": SETTINGS,
-    "mixed-transports": (*NO_DEVICE, *SETTINGS),
-    "one-half-only": ("fabric.halves", "fabric.addresses", "fabric.hca"),
-    "unknown": (*NO_DEVICE, *SETTINGS),
-}
-# Where a check has findings of several kinds: those that mean this cause.
-MEANING: dict[str, re.Pattern[str]] = {
-    "ib-disabled": re.compile(r"\bNCCL_IB_DISABLE(?:=| is )(?!0\b|unset)"),
-    "net-forced-socket": re.compile(r"\bNCCL_NET(?:=| is )(?!unset)"),
-    "plugin-only": re.compile(r"\bNCCL_NET(?:_PLUGIN)?(?:=| is )(?!unset)"),
-    "uverbs-missing": re.compile(r"has no uverbs device|does not see"),
-    "device-open-denied": re.compile("may not open"),
-    "provider-missing": re.compile("provider"),
-    "libibverbs-missing": re.compile("does not load"),
-    "hca-filter-no-match": re.compile("does not select"),
-    "memlock-limit": re.compile("memlock"),
-    "kho-kernel": re.compile("KHO|CmaTotal"),
-}
-
-# NCCL_IB_HCA as the log has it, or as unset, tells these on a node's devices: `up` may set another.
-TRIED = ("hca-filter-no-match", "hca-filter", "port-down")
-# One end tells of these, and either may have caused it.
-BETWEEN = ("gid-family-mismatch", "gid-empty-slot", "peer-timeout", "no-route", "retry-exceeded")
-# Of two checks that both show it, the one that names the node: a ping fails on both.
-SURER = {"mtu-mismatch": "fabric.mtu"}
-# The node's own /dev is no proof for a process in a container: the running ranks' are.
-INSIDE = {"uverbs-missing": "running.verbs"}
-
 
 @dataclass(frozen=True)
 class Decision:
     """A cause that the log leaves open: `found` on a node by these checks, `not found` on any, or
-    still `open`, because a check could not tell or there is none.
+    still `open`, because a check could not decide or there is none.
     """
 
     cause: str
@@ -91,67 +42,120 @@ class Decision:
     checks: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Question:
+    """Whether a cause holds on `nodes`, None for all.
+
+    `values`: of NCCL_IB_HCA in the log. `proven`: the log itself proves the cause.
+    """
+
+    cause: str
+    nodes: frozenset[str] | None
+    values: frozenset[str]
+    proven: bool
+    by_selection: bool
+
+    def concerns(self, finding: Finding) -> bool:
+        """Whether the finding is of a deciding check, on these nodes; a pair's is on both."""
+        checks = DECIDING.get(self.cause, ())
+        if finding.check not in checks and finding.check.partition(".")[0] not in checks:
+            return False
+        return self.nodes is None or finding.scope != "node" or finding.node in self.nodes
+
+    def shown_by(self, finding: Finding) -> bool:
+        """Whether the finding shows the cause."""
+        if finding.severity not in (Severity.FAIL, Severity.WARN):
+            return False
+        if self.cause in VARIABLES:
+            return _sets(finding, VARIABLES[self.cause])
+        return self.cause not in CODES or finding.code in CODES[self.cause]
+
+
 def deciding(verdict: LogVerdict) -> list[str]:
-    """The checks, by id, that decide between what the log leaves open; none when nothing is."""
+    """The ids of the checks that decide between the causes that the log leaves open."""
     causes = (c for f in verdict.findings for c in (f.cause, *(o.cause for o in f.candidates)))
     return list(dict.fromkeys(check for cause in causes for check in DECIDING.get(cause, ())))
 
 
 def decide(verdict: LogVerdict, findings: Sequence[Finding], view: View) -> list[Decision]:
-    """What the nodes say of each candidate (of the cause itself where the log names no other).
+    """What the checks decide of each candidate, or of the cause where the log has no other.
 
-    A log of hosts that no node is called may come from any of them.
+    The log of a host that is no node's name may come from any node.
     """
-    decisions = (d for told in verdict.findings for d in _decide(verdict, told, findings, view))
+    decisions = (
+        decision
+        for found in verdict.findings
+        for question in _questions(verdict, found, view)
+        for decision in _answers(question, findings, view)
+    )
     return list(dict.fromkeys(decisions))
 
 
-def _decide(
-    verdict: LogVerdict, told: LogFinding, findings: Sequence[Finding], view: View
-) -> Iterator[Decision]:
-    named = {view.hosts.get(rank.rpartition(":")[0]) for rank in told.ranks}
-    anywhere = None in named or not named or told.cause in BETWEEN
-    nodes = None if anywhere else {n for n in named if n}
-    values = set(verdict.values(IB_HCA, told.ranks).values())
-    for cause in [c.cause for c in told.candidates] or [told.cause]:
-        half = told.cause == "one-half-only"  # where a port is down for the other half's sake
-        if cause in TRIED and (not half or (cause == "hca-filter" and values)):
-            yield from _tried(
-                cause, values, view, [n for n in view.known if nodes is None or n in nodes]
-            )
-            continue
-        said = [f for f in findings if _about(f, cause) and _on(f, nodes)]
-        proofs = [f for f in said if _proves(f, cause)]
-        proofs = [f for f in proofs if f.check == SURER.get(cause)] or proofs
-        for node in dict.fromkeys(f.node for f in proofs):
-            checks = dict.fromkeys(f.check for f in proofs if f.node == node)
-            yield Decision(cause, "found", node, tuple(checks))
-        if proofs:
-            continue
-        blind = [f for f in said if f.severity in (Severity.UNKNOWN, Severity.CRASH)]
-        clear = [f for f in said if f not in blind and f.severity is not Severity.INFO]
-        unseen = cause in INSIDE and INSIDE[cause] not in {f.check for f in clear}
-        if blind or not clear or unseen:
-            yield Decision(cause, "open", checks=tuple(dict.fromkeys(f.check for f in blind)))
-        elif told.candidates:  # what a log proves is true, whatever the nodes look like now
-            yield Decision(cause, "not found", checks=tuple(dict.fromkeys(f.check for f in clear)))
+def _questions(verdict: LogVerdict, found: LogFinding, view: View) -> Iterator[Question]:
+    named = {view.hosts.get(rank.rpartition(":")[0]) for rank in found.ranks}
+    anywhere = None in named or not named or found.cause in OF_BOTH_ENDS
+    nodes = None if anywhere else frozenset(n for n in named if n)
+    values = frozenset(verdict.values(IB_HCA, found.ranks).values())
+    for cause in [c.cause for c in found.candidates] or [found.cause]:
+        by_selection = cause in BY_SELECTION
+        if found.cause == "one-half-only":  # a port that is down is then the other half's
+            by_selection = cause == "hca-filter" and bool(values)
+        yield Question(cause, nodes, values, not found.candidates, by_selection)
 
 
-def _tried(
-    cause: str, values: Collection[str], view: View, nodes: Collection[str]
-) -> Iterator[Decision]:
-    """Whether the cause holds on a node for one of these values of NCCL_IB_HCA (none: unset)."""
-    found, blind = [], False
-    for node in nodes:
+def _answers(question: Question, findings: Sequence[Finding], view: View) -> Iterator[Decision]:
+    if question.by_selection:
+        yield from _by_selection(question, view)
+        return
+    relevant = [f for f in findings if question.concerns(f)]
+    proofs = [f for f in relevant if question.shown_by(f)]
+    proofs = [f for f in proofs if f.check == EXACT.get(question.cause)] or proofs
+    yield from _found(question.cause, proofs) if proofs else _not_found(question, relevant)
+
+
+def _found(cause: str, proofs: Sequence[Finding]) -> Iterator[Decision]:
+    for node in dict.fromkeys(f.node for f in proofs):
+        yield Decision(cause, "found", node, _checks(f for f in proofs if f.node == node))
+
+
+def _not_found(question: Question, relevant: Sequence[Finding]) -> Iterator[Decision]:
+    undecided = [f for f in relevant if f.severity in UNDECIDED]
+    clear = [f for f in relevant if f.severity not in (*UNDECIDED, Severity.INFO)]
+    required = REQUIRED.get(question.cause)
+    if undecided or not clear or (required and required not in _checks(clear)):
+        yield Decision(question.cause, "open", checks=_checks(undecided))
+    elif not question.proven:  # what a log proves is true, whatever the nodes look like now
+        yield Decision(question.cause, "not found", checks=_checks(clear))
+
+
+def _checks(findings: Iterable[Finding]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(f.check for f in findings))
+
+
+def _sets(finding: Finding, variables: Collection[str]) -> bool:
+    """Whether the finding is of one of these variables that is set, and not to its default."""
+    variable, value = finding.data.get("variable"), finding.data.get("got")
+    if variable not in variables or value is None:
+        return False
+    return variable != IB_DISABLE or bool(number(str(value)))
+
+
+def _by_selection(question: Question, view: View) -> Iterator[Decision]:
+    """Whether the cause holds on a node for one of the values (none: unset)."""
+    found, undecided = [], False
+    for node in view.known:
+        if question.nodes is not None and node not in question.nodes:
+            continue
         try:
-            if any(_holds(cause, value, view, node) for value in values or (None,)):
+            if any(_holds(question.cause, v, view, node) for v in question.values or (None,)):
                 found.append(node)
         except Missing:
-            blind = True
+            undecided = True
     for node in found:
-        yield Decision(cause, "found", node, ("fabric.devices",))
+        yield Decision(question.cause, "found", node, ("fabric.devices",))
     if not found:
-        yield Decision(cause, "open" if blind else "not found", checks=("fabric.devices",))
+        state: Literal["open", "not found"] = "open" if undecided else "not found"
+        yield Decision(question.cause, state, checks=("fabric.devices",))
 
 
 def _holds(cause: str, value: str | None, view: View, node: str) -> bool:
@@ -160,21 +164,6 @@ def _holds(cause: str, value: str | None, view: View, node: str) -> bool:
     if cause == "hca-filter":
         return not set(chosen).issuperset(view.choice(node).hcas)
     if cause == "port-down":
-        were_all_up = [Device(d.name, d.port) for d in here]
-        return not chosen and bool(select_hcas(value, were_all_up, version).selected)
+        all_up = [Device(d.name, d.port) for d in here]
+        return not chosen and bool(select_hcas(value, all_up, version).selected)
     return value is not None and not chosen
-
-
-def _about(finding: Finding, cause: str) -> bool:
-    checks = DECIDING.get(cause, ())
-    return finding.check in checks or finding.check.partition(".")[0] in checks
-
-
-def _on(finding: Finding, nodes: Collection[str] | None) -> bool:
-    """Whether it is on one of these nodes; a pair's is on both of its nodes."""
-    return nodes is None or finding.scope != "node" or finding.node in nodes
-
-
-def _proves(finding: Finding, cause: str) -> bool:
-    wrong = finding.severity in (Severity.FAIL, Severity.WARN)
-    return wrong and (cause not in MEANING or bool(MEANING[cause].search(finding.summary)))
