@@ -1,4 +1,4 @@
-"""Public addresses in a text, in whatever stands around them; pure."""
+"""Masks public addresses in a text, whatever surrounds them; pure."""
 
 from __future__ import annotations
 
@@ -8,22 +8,24 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from sparkctl.secret.names import MASK
 
 # NCCL writes `enp1s0f0np0:8.8.8.8<0>` (its src/misc/socket.cc), logs `8.8.8.8:30000`, `[::1]:22`.
-# More than four numbers, or letters before them, are a version's.
+# More than four numbers, or letters before them, make a version.
 IPV4 = re.compile(r"(?<![A-Za-z0-9])(?<!\d\.)\d{1,3}(?:\.\d{1,3}){3}(?!\d|\.\d)")
 VERSION = re.compile(
     r"(?i)(?:[=<>~!]=|\.so\.|\b(?:version|release|driver|firmware|cuda|cudnn|nccl)[\s:=\"']{1,3})$"
 )
-# Words between colons: an IPv6 address, with or without an interface, a port or a GID's name.
+# Words with colons: an IPv6 address, with or without an interface, a port or the name of a GID.
 WORDS = re.compile(r"(?<![\w:])\w*(?::\w*){2,}(?:\.\w+)*")
 GROUPS = 8  # of an IPv6 address
-# The rest of the public space is not given out: https://www.iana.org/assignments/ipv6-address-space
+# The rest of the public space is unassigned: https://www.iana.org/assignments/ipv6-address-space
 UNICAST = IPv6Network("2000::/3")
 NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052
 
 
 def without_public_addresses(text: str) -> str:
-    """The text with each public IPv4 and IPv6 address as ****; what is private, link-local or
-    only for documentation stays, and so do versions, ports, MAC and PCI addresses.
+    """The text with **** for each public IPv4 and IPv6 address.
+
+    Private, link-local and documentation addresses stay, as do versions, ports, MAC and PCI
+    addresses.
     """
     text = WORDS.sub(lambda m: _masked_ipv6(m[0]), text)
     return IPV4.sub(lambda m: m[0] if VERSION.search(text[: m.start()]) else _ipv4(m[0]), text)
@@ -37,7 +39,7 @@ def _ipv4(text: str) -> str:
 
 
 def _masked_ipv6(text: str) -> str:
-    """The longest public address among the words, and those behind it, masked."""
+    """The words with the longest public address masked, and any after it."""
     words = text.split(":")
     for count in range(min(len(words), GROUPS + 2), 2, -1):
         for first in range(len(words) - count + 1):

@@ -1,12 +1,12 @@
-"""Gathering what the checks look at: one round trip a node for all facts, then what they need.
+"""Collects what the checks read: all facts of a node in one round trip, then the further looks.
 
-Whatever cannot be had becomes a reason in the view, never an exception: the checks that need it
-say UNKNOWN with that reason.
+What cannot be had becomes Unread in the view, never an exception: the checks that need it are
+UNKNOWN with its reason.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict, TypeVar
 
 from sparkctl.cluster import health as engine
 from sparkctl.cluster.rayview import ask_ray
@@ -16,6 +16,7 @@ from sparkctl.doctor.checks.ranks import died
 from sparkctl.doctor.checks.runtime import MODULES
 from sparkctl.doctor.looks import Api, EngineLog, Generation, Looks
 from sparkctl.doctor.snapshot import View
+from sparkctl.errors import RemoteTimeout, SparkctlError
 from sparkctl.fabric.cabling import beside
 from sparkctl.facts.answers import Import
 from sparkctl.facts.calls import COUNTERS, IMPORTS, PEERS
@@ -29,19 +30,30 @@ if TYPE_CHECKING:
 
     from sparkctl.cluster.session import Session
     from sparkctl.facts.answers import Failed, Peers, RayTable
-    from sparkctl.facts.groups import Counters
+    from sparkctl.facts.groups import Counters, Runtime
     from sparkctl.inventory.models import Node
 
+T = TypeVar("T")
 HEADERS = 28  # bytes of IPv4 and ICMP headers in a ping, ping(8)
+USUAL_MTU = 1500  # for an interface whose MTU could not be read
+
+
+class Ping(TypedDict):
+    """A ping to send: `size` is in bytes, without HEADERS."""
+
+    to: str
+    interface: str
+    address: str
+    size: int
 
 
 def gather(
     session: Session, nodes: Sequence[Node], sources: Collection[Source], *, passive: bool = False
 ) -> View:
-    """Probe the nodes that have no facts yet, then take the looks that `sources` names, at once.
+    """The facts of all nodes, and at once the looks that `sources` names.
 
-    Facts are read of every node: those asked about have the others as their peers. `passive` leaves
-    out all that sends traffic or loads anything.
+    Nodes that were not asked about are read too, as peers of those that were. `passive` leaves out
+    the looks, which send traffic or load something.
     """
     pool = session.pool
     session.probe([n for n in session.inventory.nodes if n.name in pool.connections])
@@ -57,27 +69,43 @@ def gather(
         passive=passive,
     )
     if not passive:
-        chosen = [s for s in LOOKS if s in sources]
-        looks = each(chosen, lambda s: _look(session, view, s), key=lambda s: s.value)
-        view.looks = Looks(**looks.ok)
+        view.looks = _looks(session, view, sources)
     return view
 
 
-def _look(session: Session, view: View, source: Source) -> dict[str, Any]:
-    """What one source gives for each node, Unread where it gives nothing."""
-    call, where = LOOKS[source]
-    nodes = {"named": view.known, "all": view.reached, "head": [view.inventory.head.name]}[where]
-    asked = [n for n in view.inventory.nodes if n.name in nodes and n.name in view.all_facts]
+def _looks(session: Session, view: View, sources: Collection[Source]) -> Looks:
+    """Peers are tried from all nodes, imports on those asked about, the rest is the head's."""
+    looks, head = Looks(), [view.inventory.head.name]
 
-    def ask(node: Node) -> object:
-        try:
-            return call(session, view, node)
-        except Missing as error:
-            return Unread(source.value, str(error), error.kind)
+    def take(
+        source: Source,
+        look: Callable[[Session, View, Node], T],
+        names: Collection[str],
+        into: dict[str, T | Unread],
+    ) -> None:
+        nodes = [n for n in view.inventory.nodes if n.name in names and n.name in view.all_facts]
+        taken = each(nodes, lambda node: look(session, view, node), key=lambda n: n.name)
+        into.update(taken.ok)
+        into.update({name: _unread(source, error) for name, error in taken.failed.items()})
 
-    found = each(asked, ask, key=lambda n: n.name)
-    failed = {name: Unread(source.value, str(e)) for name, e in found.failed.items()}
-    return {**found.ok, **failed}
+    takes = {
+        Source.PEERS: lambda: take(Source.PEERS, _peers, view.reached, looks.peers),
+        Source.IMPORTS: lambda: take(Source.IMPORTS, _imports, view.known, looks.imports),
+        Source.RAY: lambda: take(Source.RAY, _ray, head, looks.ray),
+        Source.LOG: lambda: take(Source.LOG, _log, head, looks.log),
+        Source.API: lambda: take(Source.API, _api, head, looks.api),
+        Source.GENERATION: lambda: take(Source.GENERATION, _generation, head, looks.generation),
+    }
+    each([s for s in takes if s in sources], lambda s: takes[s](), key=lambda s: s.value)
+    return looks
+
+
+def _unread(source: Source, error: SparkctlError) -> Unread:
+    if isinstance(error, Missing):
+        return Unread(source.value, str(error), error.kind)
+    return Unread(
+        source.value, str(error), "timeout" if isinstance(error, RemoteTimeout) else "failed"
+    )
 
 
 def _peers(session: Session, view: View, node: Node) -> Peers:
@@ -97,22 +125,22 @@ def _peers(session: Session, view: View, node: Node) -> Peers:
 
 
 def _has_halves(view: View, name: str) -> bool:
-    """Whether a node's halves were read: one that lacks them must not hide the other peers."""
+    """Whether a node's halves are known: a node without them must not hide the other peers."""
     try:
         return bool(view.halves(name))
     except Missing:
         return False
 
 
-def _pings(view: View, source: str, target: str) -> list[dict[str, Any]]:
+def _pings(view: View, source: str, target: str) -> list[Ping]:
     """From each usable half to the other node's in the same subnet, at the full MTU."""
     return [
-        {
-            "to": target,
-            "interface": mine.interface,
-            "address": str(address),
-            "size": (mine.mtu or 1500) - HEADERS,
-        }
+        Ping(
+            to=target,
+            interface=mine.interface,
+            address=str(address),
+            size=(mine.mtu or USUAL_MTU) - HEADERS,
+        )
         for mine in view.halves(source)
         for theirs in view.halves(target)
         if mine.usable and theirs.usable
@@ -123,39 +151,46 @@ def _pings(view: View, source: str, target: str) -> list[dict[str, Any]]:
 def _imports(session: Session, view: View, node: Node) -> Mapping[str, Import]:
     runtime = known(view.facts(node.name).runtime)
     if not runtime.exists:
-        raise Missing(f"there is no runtime at {runtime.venv}", kind="absent")
-    if view.serves(node.name):
-        # Better proof than an import.
-        return {m: Import(version="runs", error=None) for m in MODULES}
+        raise Missing(f"no virtual environment at {runtime.venv}", what="imports", kind="absent")
+    if view.serves(node.name):  # which proves more than an import
+        return {m: Import(version="is running", error=None) for m in MODULES}
     return session.ask(
         node,
         IMPORTS,
         {"modules": [*MODULES]},
         title="importing torch, ray and vllm",
-        python=f"{runtime.venv}/bin/python",
+        python=_python(runtime),
     )
+
+
+def _python(runtime: Runtime) -> str:
+    return f"{runtime.venv}/bin/python"
 
 
 def _ray(session: Session, view: View, node: Node) -> Failed | RayTable:
     if not view.running(node.name, "ray"):
-        raise Missing("no Ray of ours runs")
-    runtime = known(view.facts(node.name).runtime)
+        raise Missing("Ray is not running", what="ray", kind="absent")
+    python = _python(known(view.facts(node.name).runtime))
     address = f"{view.choice(node.name).address}:{session.inventory.ray.port}"
-    return ask_ray(session, address, f"{runtime.venv}/bin/python")
+    return ask_ray(session, address, python)
+
+
+def _require_vllm(view: View, node: Node, *, or_died: bool = False) -> None:
+    """Raises Missing if vLLM is not running on the node."""
+    if not view.running(node.name, "vllm") and not (or_died and died(view)):
+        raise Missing("vLLM is not running", what="vllm", kind="absent")
 
 
 def _log(session: Session, view: View, node: Node) -> EngineLog:
-    if not view.running(node.name, "vllm") and not died(view):
-        raise Missing("no vLLM of ours runs")
-    from sparkctl.doctor import logview  # and all of the log reader, where vLLM was started alone
+    _require_vllm(view, node, or_died=True)
+    from sparkctl.doctor import logview  # imports the log reader, which few runs need
 
     return logview.read(session, node)
 
 
 def _generation(session: Session, view: View, node: Node) -> Generation:
     """A real completion, with every node's counters before and after."""
-    if not view.running(node.name, "vllm"):
-        raise Missing("no vLLM of ours runs")
+    _require_vllm(view, node)
     nodes = [view.node(name) for name in view.reached]
     before = _counters(session, nodes)
     answer, health = engine.report(session)
@@ -167,19 +202,7 @@ def _counters(session: Session, nodes: list[Node]) -> dict[str, Counters]:
 
 
 def _api(session: Session, view: View, node: Node) -> Api:
-    if not view.running(node.name, "vllm"):
-        raise Missing("no vLLM of ours runs")
-    from sparkctl.doctor import health  # and urllib, http, ssl, likewise
+    _require_vllm(view, node)
+    from sparkctl.doctor import health  # imports urllib, http and ssl, which few runs need
 
     return health.health(api_base(session.inventory.vllm, node.host))
-
-
-# Each further look, and where it is taken: on the nodes asked about, on all, on the head.
-LOOKS: dict[Source, tuple[Callable[[Session, View, Node], object], str]] = {
-    Source.PEERS: (_peers, "all"),
-    Source.IMPORTS: (_imports, "named"),
-    Source.RAY: (_ray, "head"),
-    Source.LOG: (_log, "head"),
-    Source.API: (_api, "head"),
-    Source.GENERATION: (_generation, "head"),
-}

@@ -1,4 +1,4 @@
-"""Variables of which some values may not be known; pure."""
+"""Environment variables, some with unknown values; pure."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from sparkctl.facts.unread import Missing
 
 
 class Environment(Mapping[str, str]):
-    """Variables by name; asking for one whose value is not known, or for all, raises Missing.
+    """Variables by name; reading one with an unknown value, or all of them, raises Missing.
 
-    `known`: those that have a value. `why`: the reason for the others, by name.
+    `known`: the variables with a value. `why`: for each other variable, the reason.
     """
 
     def __init__(self, known: Mapping[str, str], why: Mapping[str, str]) -> None:
@@ -19,7 +19,7 @@ class Environment(Mapping[str, str]):
 
     def __getitem__(self, name: str) -> str:
         if name in self.why:
-            raise Missing(self.why[name])
+            raise Missing(self.why[name], what=name)
         return self.known[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -30,9 +30,9 @@ class Environment(Mapping[str, str]):
 
     @property
     def names(self) -> set[str]:
-        """Every variable that is set, also those without a known value."""
+        """Every variable that is set, also those with an unknown value."""
         return {*self.known, *self.why}
 
     def over(self, below: Mapping[str, str]) -> Environment:
-        """These, and of those below them what these do not set."""
+        """These variables, and those of `below` that they do not set."""
         return Environment({**below, **self.known}, self.why)

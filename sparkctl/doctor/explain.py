@@ -1,4 +1,4 @@
-"""The entry of each check: what it looks at, why, how it is read, the remedy, the source."""
+"""The documentation of each check: what it examines, why, how, the remedy, the source."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def entries() -> dict[str, Entry]:
 
 
 def explain(check: str) -> str:
-    """A check's entry as text; raises KeyError for an id that no check has."""
+    """A check's entry as text. Raises KeyError for an unknown id."""
     entry = entries()[check]
     return (
         f"{check}\n  what    {entry.what}\n  why     {entry.why}\n  how     {entry.how}\n"

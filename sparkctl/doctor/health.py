@@ -1,4 +1,4 @@
-"""vLLM's API as the controller sees it: tells a server that is down from one behind a firewall."""
+"""vLLM's API as the controller reaches it, to tell a server that is down from a firewall."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ TIMEOUT = 5.0  # seconds
 def health(base: str) -> Api:
     """Whether the API at `base` answers /health with 200.
 
-    Only whether it answers is asked, without the API key: so a certificate that this machine
-    cannot verify, such as a self-signed one, is fine.
+    No API key is sent, so a certificate that this machine cannot verify is accepted.
     """
     url = f"{base}/health"
-    # A proxy of the controller's must not answer for the node.
+    # The controller's proxy must not answer instead of the node.
     opener = urllib.request.build_opener(
         urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=unverified())
     )

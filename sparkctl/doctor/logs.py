@@ -1,4 +1,4 @@
-"""Log files, compressed or piped in, to the log reader's verdict."""
+"""The log reader's verdict on log files, which may be compressed, or piped in."""
 
 from __future__ import annotations
 
@@ -25,10 +25,9 @@ GZIP = b"\x1f\x8b"
 
 
 def read_logs(names: Iterable[str]) -> LogVerdict:
-    """The verdict on these files together, and which of them have no line that is known; `-` is
-    stdin, gzip is told by its first bytes.
+    """The verdict on these files together, with those that have no known line.
 
-    Raises UsageError for a file that cannot be read.
+    `-` is stdin; gzip is detected by its first bytes. Raises UsageError for an unreadable file.
     """
     reader, vllm = Reader(), VllmLines()
     files = list(dict.fromkeys(names))
@@ -37,10 +36,12 @@ def read_logs(names: Iterable[str]) -> LogVerdict:
             with _opened(name) as file:
                 reader.feed_numbered(name, vllm.passing(name, pieces(file)))
         except (OSError, EOFError, zlib.error) as error:
-            found = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             raise UsageError(
-                f"--log wanted a readable file, found {name}: {found}",
+                f"--log: {name} could not be read: {reason}",
                 hint="name a log of vLLM, Ray or NCCL_DEBUG_FILE, or - for stdin",
+                code="unreadable-log",
+                data={"path": name},
             ) from error
     recognized = reader.recognized | vllm.recognized
     return replace(
@@ -51,7 +52,7 @@ def read_logs(names: Iterable[str]) -> LogVerdict:
 
 @contextmanager
 def _opened(name: str) -> Iterator[IO[bytes]]:
-    """The file's bytes, unpacked where they are packed."""
+    """The file's bytes, decompressed if necessary."""
     if name == "-":
         with _unpacked(cast("BufferedReader", sys.stdin.buffer)) as plain:
             yield plain

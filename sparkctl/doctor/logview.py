@@ -1,4 +1,4 @@
-"""NCCL's lines in the running vLLM's log, fetched from the head and read by the log reader."""
+"""NCCL's lines in the running vLLM's log, fetched from the head and judged by the log reader."""
 
 from __future__ import annotations
 
@@ -12,15 +12,13 @@ if TYPE_CHECKING:
     from sparkctl.cluster.session import Session
     from sparkctl.inventory.models import Node
 
-# node/nccllines.py gives at most 20,000 lines of 4096 bytes, and 400 more; a byte that is no ASCII
-# takes more in JSON, which no log is full of.
+# node/nccllines.py returns at most 20,000 lines of 4096 bytes, and 400 more; bytes outside ASCII
+# take more in JSON, but are rare in logs.
 LINES_LIMIT = 96 * 2**20
 
 
 def read(session: Session, node: Node) -> EngineLog:
-    """`verdict` on the log of the vLLM that was started last, the log's `path`, `cut`: the last
-    line that was read when there are too many, else 0, and `tail`: its last 400 lines.
-    """
+    """The log of the vLLM that was started last."""
     answer = session.ask(
         node,
         NCCL_LINES,

@@ -1,4 +1,4 @@
-"""What was looked at beside the nodes' facts, by node; Unread where a look failed."""
+"""What is collected besides the nodes' facts, by node; Unread if that failed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class EngineLog:
     """vLLM's log: the verdict on NCCL's lines, its path, and its last 400 lines.
 
-    `cut` is the number of the last line that was read where there are too many, else 0.
+    `cut` is the number of the last line that was read if there are too many, else 0.
     """
 
     verdict: LogVerdict
@@ -29,7 +29,7 @@ class EngineLog:
 
 @dataclass(frozen=True)
 class Generation:
-    """A completion that was asked for, and every node's counters before and after it."""
+    """A completion, the engine's health, and every node's counters before and after."""
 
     answer: Completion
     health: Health
@@ -39,7 +39,7 @@ class Generation:
 
 @dataclass(frozen=True)
 class Api:
-    """The API as the controller sees it; `error` is None where it answers."""
+    """The API as the controller reaches it; `error` is None if it answers."""
 
     url: str
     error: str | None
@@ -47,11 +47,11 @@ class Api:
 
 @dataclass(frozen=True)
 class Looks:
-    """One field a Source (doctor/check.py)."""
+    """One field for each Source (doctor/check.py)."""
 
-    peers: Mapping[str, Peers | Unread] = field(default_factory=dict)
-    imports: Mapping[str, Mapping[str, Import] | Unread] = field(default_factory=dict)
-    ray: Mapping[str, Failed | RayTable | Unread] = field(default_factory=dict)
-    log: Mapping[str, EngineLog | Unread] = field(default_factory=dict)
-    generation: Mapping[str, Generation | Unread] = field(default_factory=dict)
-    api: Mapping[str, Api | Unread] = field(default_factory=dict)
+    peers: dict[str, Peers | Unread] = field(default_factory=dict)
+    imports: dict[str, Mapping[str, Import] | Unread] = field(default_factory=dict)
+    ray: dict[str, Failed | RayTable | Unread] = field(default_factory=dict)
+    log: dict[str, EngineLog | Unread] = field(default_factory=dict)
+    generation: dict[str, Generation | Unread] = field(default_factory=dict)
+    api: dict[str, Api | Unread] = field(default_factory=dict)

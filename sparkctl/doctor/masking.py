@@ -1,4 +1,4 @@
-"""Taking out of a text what must not leave the house; pure."""
+"""Masks what a report must not show: secrets, users, hosts, public addresses; pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ AT_HOST = re.compile(r"(?<![\w.@/*-])(?!root@)[A-Za-z_][\w.-]*@(?=[\w\[])")
 
 
 def _anonymous(text: str) -> str:
-    """The text without the users that its form alone shows: homes, `-u bob`, bob@host."""
+    """The text without the users that its form shows: homes, `-u bob`, bob@host."""
     text = OWNER.sub(r"\1user", text)
     text = ACCOUNT.sub(lambda m: f"{m[1]} user{f':{MASK}' if m[2] else ''}", text)
     return AT_HOST.sub("user@", HOME.sub(r"/\1/user", text))
@@ -29,14 +29,16 @@ def _anonymous(text: str) -> str:
 
 @dataclass
 class Masking:
-    """What is masked: `names` (users, hosts) each get a word of their own, so that a reader can
-    still tell them apart; private addresses stay, for the fabric cannot be read without them.
+    """What to mask, with the word for each name (of users and hosts).
+
+    A reader can still tell names apart. Private addresses stay, as the fabric cannot be understood
+    without them.
     """
 
     names: Mapping[str, str] = field(default_factory=dict)
 
     def mask(self, text: str) -> str:
-        """The text without secrets, user names, hosts and public addresses."""
+        """The text with secrets, user names, hosts and public addresses masked."""
         text = _anonymous(secretless(text))
         for name in sorted(self.names, key=len, reverse=True):
             text = re.sub(rf"(?<![\w.-]){re.escape(name)}(?![\w-]|\.\w)", self.names[name], text)
@@ -46,7 +48,7 @@ class Masking:
 def masking(users: Iterable[str], hosts: Mapping[str, Iterable[str]]) -> Masking:
     """A masking for these users, and for each node's hosts (addresses or names).
 
-    `root` says nothing of anybody and stays; so do addresses that are private.
+    `root` stays, as it names nobody; so do private addresses.
     """
     names = {user: "user" for user in users if user and user != "root"}
     for node, called in hosts.items():

@@ -1,4 +1,4 @@
-"""The checks that `up` runs before it starts anything, and `plan` shows."""
+"""The checks that `up` runs before it starts anything, and that `plan` shows."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 def preflight(
     session: Session, *, ignore: Collection[str] = (), passive: bool = False
 ) -> list[Finding]:
-    """Every failure that would keep a start from succeeding, over all nodes.
+    """All failures on all nodes that would make a start fail; also fills `session.facts`.
 
-    `session.facts` is filled on the way. Raises UsageError for an id that no check has.
+    Raises UsageError for an unknown id.
     """
     chosen = {check.id for check in choose_checks(skip=ignore)}
     checks = [check for check in CHECKS if check.preflight and check.id in chosen]
@@ -30,7 +30,7 @@ def preflight(
 
 
 def refuse(failures: Collection[Finding]) -> None:
-    """Raise PreflightError with all of them and what to do about each; none is fine."""
+    """Raise PreflightError with all failures and their remedies, if there are any."""
     if not failures:
         return
     lines = []
@@ -39,6 +39,7 @@ def refuse(failures: Collection[Finding]) -> None:
         if finding.fix:
             lines.append(f"    {finding.fix.text}")
     raise PreflightError(
-        "nothing was started, because\n" + "\n".join(lines),
-        hint="`sparkctl doctor` tells more; --ignore-check ID goes on in spite of a check",
+        "checks failed, nothing was started:\n" + "\n".join(lines),
+        hint="run `sparkctl doctor` for details, or skip a check with --ignore-check ID",
+        data={"checks": list(dict.fromkeys(f.check for f in failures))},
     )
