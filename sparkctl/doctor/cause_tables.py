@@ -45,7 +45,7 @@ CODES: dict[str, frozenset[str]] = {
     "device-open-denied": frozenset({"uverbs-denied"}),
     "provider-missing": frozenset({"provider-missing"}),
     "libibverbs-missing": frozenset({"libibverbs-missing"}),
-    "memlock-limit": frozenset({"memlock-limit"}),
+    "memlock-limit": frozenset({"memlock-limit", "memlock-low"}),
 }
 # The variables by which SETTINGS show the cause.
 VARIABLES: dict[str, tuple[str, ...]] = {

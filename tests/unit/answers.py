@@ -91,6 +91,19 @@ def process(role: str, command: str, **values: Any) -> dict[str, Any]:
     }
 
 
+def listener(port: int, **values: Any) -> dict[str, Any]:
+    """A socket of bob's on a port; its process could not be read."""
+    return {
+        "port": port,
+        "uid": 1001,
+        "user": "bob",
+        "pid": None,
+        "command": None,
+        "cluster": "",
+        **values,
+    }
+
+
 def config_json(*architectures: str, error: str | None = None) -> ModelConfig:
     """A model's config.json that names these architectures."""
     return ModelConfig(

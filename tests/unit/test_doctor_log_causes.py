@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sparkctl.doctor.log_causes import DECIDING, MEANING, decide, deciding
+from sparkctl.doctor.cause_tables import CODES, DECIDING, EXACT, REQUIRED, VARIABLES
+from sparkctl.doctor.log_causes import decide, deciding
 from sparkctl.doctor.runner import choose_checks, evaluate
 from sparkctl.fabric.nccllog import advice
 from tests.unit.doctorview import healthy
@@ -25,7 +26,7 @@ from tests.unit.nccllogs import (
 )
 
 if TYPE_CHECKING:
-    from sparkctl.doctor.snapshot import View
+    from tests.unit.doctorview import Answers
 
 ONE, TWO = "spark-1", "spark-2"
 SILENT = pair(NO_DEVICE, USING_NONE, *ON_SOCKET, *VIA_SOCKET)
@@ -37,15 +38,15 @@ ONE_HALF = (
 NO_REASON = pair(*ON_SOCKET, *VIA_SOCKET, version="2.20.5")
 
 
-def states(view: View, files: Files) -> dict[str, list[tuple[str, str | None]]]:
+def states(answers: Answers, files: Files) -> dict[str, list[tuple[str, str | None]]]:
     """By state, the causes and nodes."""
-    verdict = read(files)
+    verdict, view = read(files), answers.view()
     findings = evaluate(view, choose_checks(deciding(verdict)))
-    told: dict[str, list[tuple[str, str | None]]] = {}
+    found: dict[str, list[tuple[str, str | None]]] = {}
     for decision in decide(verdict, findings, view):
-        told.setdefault(decision.state, []).append((decision.cause, decision.node))
+        found.setdefault(decision.state, []).append((decision.cause, decision.node))
         assert decision.state == "open" or decision.checks
-    return told
+    return found
 
 
 def no_uverbs(facts: dict[str, Any]) -> None:
@@ -70,11 +71,11 @@ def half_down(facts: dict[str, Any], hca: str) -> None:
 def test_the_candidate_that_a_node_shows_is_decided_with_the_node(
     break_it: Any, cause: str
 ) -> None:
-    view = healthy()
-    break_it(view.facts(TWO))
-    told = states(view, SILENT)
-    assert told["found"] == [(cause, TWO)]
-    others = {c for c, _ in told["not found"] + told.get("open", [])}
+    answers = healthy()
+    break_it(answers.facts[TWO])
+    found = states(answers, SILENT)
+    assert found["found"] == [(cause, TWO)]
+    others = {c for c, _ in found["not found"] + found.get("open", [])}
     assert others == {c.cause for c in advice.NO_DEVICE} - {cause}
 
 
@@ -90,29 +91,29 @@ def test_the_filter_of_the_log_is_tried_on_the_nodes_devices(
     value: str, state: str, nodes: list[str | None]
 ) -> None:
     files = pair(f"NCCL_IB_HCA set to {value}", NO_DEVICE, USING_NONE, *ON_SOCKET, *VIA_SOCKET)
-    told = states(healthy(), files)
-    assert [n for c, n in told[state] if c == "hca-filter-no-match"] == nodes
+    found = states(healthy(), files)
+    assert [n for c, n in found[state] if c == "hca-filter-no-match"] == nodes
     unreadable = healthy()
     for name in unreadable.names:
-        del unreadable.facts(name)["ib"]
+        del unreadable.facts[name]["ib"]
     assert ("hca-filter-no-match", None) in states(unreadable, files)["open"]
 
 
 def test_a_port_that_is_down_explains_no_device_only_where_none_that_is_named_is_active() -> None:
     files = pair(f"NCCL_IB_HCA set to {BOTH}", NO_DEVICE, USING_NONE, *ON_SOCKET, *VIA_SOCKET)
-    view = healthy()
-    half_down(view.facts(TWO), "roceP2p1s0f0")
-    assert ("port-down", None) in states(view, files)["not found"]
-    half_down(view.facts(TWO), "rocep1s0f0")
-    assert ("port-down", TWO) in states(view, files)["found"]
+    answers = healthy()
+    half_down(answers.facts[TWO], "roceP2p1s0f0")
+    assert ("port-down", None) in states(answers, files)["not found"]
+    half_down(answers.facts[TWO], "rocep1s0f0")
+    assert ("port-down", TWO) in states(answers, files)["found"]
 
 
-def test_what_one_end_tells_may_be_the_others() -> None:
+def test_what_one_end_reports_may_be_the_others() -> None:
     files = {name: text for name, text in CASES["retry-exceeded"][0].items() if "spark-2" in text}
     assert [f.ranks for f in read(files).findings] == [("spark-2:101",)]
-    view = healthy()
-    view.facts(ONE)["net"]["enp1s0f0np0"]["mtu"] = 1500
-    assert states(view, files)["found"] == [("mtu-mismatch", ONE)]
+    answers = healthy()
+    answers.facts[ONE]["net"]["enp1s0f0np0"]["mtu"] = 1500
+    assert states(answers, files)["found"] == [("mtu-mismatch", ONE)]
 
 
 def test_a_filter_for_one_half_is_told_from_a_half_that_is_down() -> None:
@@ -123,24 +124,24 @@ def test_a_filter_for_one_half_is_told_from_a_half_that_is_down() -> None:
 
 
 def test_what_the_nodes_do_not_show_is_said_and_what_could_not_be_read_is_open() -> None:
-    view = healthy()
-    told = states(view, SILENT)
-    assert told["open"] == [("uverbs-missing", None)], "a container may have no /dev/infiniband"
-    assert set(told) == {"open", "not found"}
-    for name in view.names:
-        del view.facts(name)["verbs"]
-    told = states(view, SILENT)
-    assert {c for c, _ in told["open"]} == {"uverbs-missing", "provider-missing"}
-    assert {c for c, _ in told["not found"]} == {"port-down", "no-hardware"}
+    answers = healthy()
+    found = states(answers, SILENT)
+    assert found["open"] == [("uverbs-missing", None)], "a container may have no /dev/infiniband"
+    assert set(found) == {"open", "not found"}
+    for name in answers.names:
+        del answers.facts[name]["verbs"]
+    found = states(answers, SILENT)
+    assert {c for c, _ in found["open"]} == {"uverbs-missing", "provider-missing"}
+    assert {c for c, _ in found["not found"]} == {"port-down", "no-hardware"}
 
 
 def test_only_the_nodes_of_the_log_count_when_they_are_known() -> None:
-    view = healthy()
-    no_uverbs(view.facts(TWO))
+    answers = healthy()
+    no_uverbs(answers.facts[TWO])
     alone = {"rank0.log": SILENT["rank0.log"]}
-    assert "found" not in states(view, alone)
+    assert "found" not in states(answers, alone)
     elsewhere = {"rank0.log": SILENT["rank0.log"].replace("spark-1:", "c0ffee:")}
-    assert states(view, elsewhere)["found"] == [("uverbs-missing", TWO)]
+    assert states(answers, elsewhere)["found"] == [("uverbs-missing", TWO)]
 
 
 @pytest.mark.parametrize(
@@ -152,15 +153,14 @@ def test_only_the_nodes_of_the_log_count_when_they_are_known() -> None:
     ],
 )
 def test_a_forced_setting_is_told_from_another(variable: str, value: str, found: list[str]) -> None:
-    view = healthy()
-    view.facts(ONE)["settings"]["profiles"] = [
+    answers = healthy()
+    answers.facts[ONE]["settings"]["profiles"] = [
         {"path": "/etc/environment", "line": 3, "name": variable, "value": value}
     ]
     assert {"net-forced-socket", "plugin-only"} <= {
         c.cause for f in read(NO_REASON).findings for c in f.candidates
     }
-    told = states(view, NO_REASON)
-    assert [c for c, _ in told.get("found", [])] == found
+    assert [c for c, _ in states(answers, NO_REASON).get("found", [])] == found
 
 
 def test_every_candidate_that_a_node_can_show_has_its_checks() -> None:
@@ -169,5 +169,5 @@ def test_every_candidate_that_a_node_can_show_has_its_checks() -> None:
     tables += [advice.NO_REASON, advice.SKIPPED_IB, advice.SILENT_DISABLE, advice.SILENT_HALF]
     causes = {c.cause for table in tables for c in table} | set(advice.ADVICE)
     assert causes - elsewhere <= set(DECIDING)
-    assert set(MEANING) <= set(DECIDING)
+    assert {*CODES, *VARIABLES, *EXACT, *REQUIRED} <= set(DECIDING)
     choose_checks([check for checks in DECIDING.values() for check in checks])  # all are there

@@ -1,4 +1,4 @@
-"""The recipe as the doctor tells it, and a model whose path is not the same on every node."""
+"""The recipe in the doctor's findings, and a model whose path differs between nodes."""
 
 from __future__ import annotations
 
@@ -8,78 +8,82 @@ from tests.unit.doctorview import INVENTORY, examined, healthy, wrong
 
 if TYPE_CHECKING:
     from sparkctl.doctor.finding import Finding
-    from sparkctl.doctor.snapshot import View
+    from tests.unit.doctorview import Answers
 
 ONE, TWO = "spark-1", "spark-2"
 HUB = INVENTORY.replace("/models/m2", "MiniMaxAI/MiniMax-M2")
 HOME = INVENTORY.replace("/models/m2", "~/m2")
 
 
-def said(view: View, check: str = "model.recipe") -> list[tuple[str | None, str, str]]:
-    found: list[Finding] = examined(view, check)
-    return [(f.node, f.severity.value, f.summary) for f in found]
+def codes(answers: Answers, check: str = "model.recipe") -> list[tuple[str | None, str, str]]:
+    """The node, severity and code of a check's findings."""
+    found: list[Finding] = examined(answers, check)
+    return [(f.node, f.severity.value, f.code) for f in found]
 
 
-def config(view: View, name: str, **values: Any) -> None:
-    view.all_facts[name]["model_config"].update(values)
+def config(answers: Answers, name: str, **values: Any) -> None:
+    answers.facts[name]["model_config"].update(values)
 
 
-def on_the_hub(text: str = HUB) -> View:
-    view = healthy(text)
-    for facts in view.all_facts.values():
+def on_the_hub(text: str = HUB) -> Answers:
+    answers = healthy(text)
+    for facts in answers.facts.values():
         facts["model"] = {"is_path": False}
-    return view
+    return answers
 
 
 def test_the_recipe_and_why() -> None:
-    (found,) = said(healthy())
-    assert found == (
-        ONE, "OK", "recipe minimax-m2: /models/m2/config.json names MiniMaxM2ForCausalLM",
-    )  # fmt: skip
+    assert codes(healthy()) == [(ONE, "OK", "ok")]
+    (finding,) = examined(healthy(), "model.recipe")
+    assert finding.data == {"recipe": "minimax-m2"}
+    assert "MiniMaxM2ForCausalLM" in finding.summary  # what it was chosen by
 
 
 def test_a_model_that_is_not_on_the_node_is_worth_knowing() -> None:
-    view = on_the_hub()
+    answers = on_the_hub()
     why = "MiniMaxAI/MiniMax-M2 is not in the hub cache /root/.cache/huggingface/hub"
     for name in (ONE, TWO):
-        config(view, name, architectures=None, error=why, path=None)
-    (found,) = said(view)
-    assert found == (ONE, "INFO", f"no recipe: {why}; set vllm.recipe (minimax-m2 or none)")
-    assert wrong(view) == set()
+        config(answers, name, architectures=None, error=why, path=None)
+    assert codes(answers) == [(ONE, "INFO", "no-recipe")]
+    (finding,) = examined(answers, "model.recipe")
+    assert why in finding.summary  # the node's own reason
+    assert wrong(answers) == set()
 
 
 def test_another_architecture_in_another_nodes_cache() -> None:
-    view = on_the_hub()
-    config(view, TWO, architectures=["MiniMaxM3ForCausalLM"])
-    assert [f[:2] for f in said(view)] == [(ONE, "OK"), (TWO, "WARN")]
-    config(view, TWO, architectures=None)  # vLLM fetches it there
-    assert [f[:2] for f in said(view)] == [(ONE, "OK")]
+    answers = on_the_hub()
+    config(answers, TWO, architectures=["MiniMaxM3ForCausalLM"])
+    assert codes(answers) == [(ONE, "OK", "ok"), (TWO, "WARN", "other-architecture")]
+    config(answers, TWO, architectures=None)  # vLLM fetches it there
+    assert codes(answers) == [(ONE, "OK", "ok")]
 
 
 def test_a_directory_is_compared_once() -> None:
-    view = healthy()
-    config(view, TWO, architectures=["MiniMaxM3ForCausalLM"])
-    view.all_facts[TWO]["model"]["digest"] = "other"
-    assert wrong(view) == {("model.same", TWO, "WARN")}
+    answers = healthy()
+    config(answers, TWO, architectures=["MiniMaxM3ForCausalLM"])
+    answers.facts[TWO]["model"]["digest"] = "other"
+    assert wrong(answers) == {("model.same", TWO, "WARN")}
 
 
 def test_what_was_not_read_on_the_head_is_unknown_and_the_other_rules_hold() -> None:
-    view = healthy()
-    del view.all_facts[ONE]["model_config"]
-    view.all_facts[ONE]["unread"] = {"model_config": "TimeoutError: no answer within 6 s"}
-    assert ("model.recipe", None, "UNKNOWN") in wrong(view)
-    assert [f[1] for f in said(view, "settings.recipe")] == ["OK", "OK"]
-    assert "no answer within 6 s" in said(view)[0][2]
+    answers = healthy()
+    del answers.facts[ONE]["model_config"]
+    reason = {"reason": "no answer within 6 s", "kind": "timeout"}
+    answers.facts[ONE]["unread"] = {"model_config": reason}
+    assert ("model.recipe", None, "UNKNOWN") in wrong(answers)
+    assert [f[1] for f in codes(answers, "settings.recipe")] == ["OK", "OK"]
+    (finding,) = examined(answers, "model.recipe")
+    assert finding.data == {"what": "model_config", "kind": "timeout"}
 
 
 def test_every_rank_opens_the_heads_path() -> None:
-    view = healthy(HOME)
+    answers = healthy(HOME)
     for name, home in ((ONE, "/home/a"), (TWO, "/home/b")):
-        view.all_facts[name]["model"]["path"] = f"{home}/m2"
+        answers.facts[name]["model"]["path"] = f"{home}/m2"
     failure = ("model.present", TWO, "FAIL")
-    assert wrong(view) == {failure}
-    assert (TWO, "FAIL", "vLLM opens /home/a/m2, spark-1's ~/m2; here it is /home/b/m2") in said(
-        view, "model.present"
-    )
-    view.all_facts[TWO]["model"]["path"] = "/home/a/m2"
-    assert wrong(view) == set()
+    assert wrong(answers) == {failure}
+    (finding,) = [f for f in examined(answers, "model.present") if f.node == TWO]
+    assert finding.code == "other-path"
+    assert finding.data == {"expected": "/home/a/m2", "got": "/home/b/m2"}
+    answers.facts[TWO]["model"]["path"] = "/home/a/m2"
+    assert wrong(answers) == set()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
@@ -16,9 +16,11 @@ from sparkctl.doctor.preflight import refuse
 from sparkctl.doctor.remedy import Action, Removal
 from sparkctl.doctor.runner import choose_checks, counts, evaluate, failed, sources
 from sparkctl.errors import PreflightError, SparkctlError, UsageError
+from sparkctl.facts.calls import CHANGE, PROBE, REMOVE, STOP
 from sparkctl.output.doctor import print_findings, summary
 from sparkctl.output.html import hosts, page, people
 from sparkctl.secret.text import command_line, secretless
+from tests.unit.answers import WHO, all_facts, decoded, listener, process
 from tests.unit.doctorview import INVENTORY, examined, healthy
 
 if TYPE_CHECKING:
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sparkctl.doctor.snapshot import View
+    from sparkctl.facts.calls import Call
+    from tests.unit.doctorview import Answers
+
+T = TypeVar("T")
 
 
 def test_checks_are_chosen_by_id_or_family_in_declared_order() -> None:
@@ -34,11 +40,12 @@ def test_checks_are_chosen_by_id_or_family_in_declared_order() -> None:
     assert "fabric.hca" in ids
     assert "fabric.ping" not in ids
     assert not any(i.startswith("host") for i in ids)
-    with pytest.raises(UsageError, match="no check is called fabrik"):
+    with pytest.raises(UsageError) as caught:
         choose_checks(skip=["fabrik"])
+    assert (caught.value.code, caught.value.data) == ("unknown-check", {"check": "fabrik"})
 
 
-def test_only_what_the_chosen_checks_need_is_gathered() -> None:
+def test_only_what_the_chosen_checks_need_is_collected() -> None:
     assert sources(choose_checks(["fabric.hca"])) == set()
     assert sources(choose_checks(["fabric.ping"])) == {Source.PEERS}
 
@@ -49,28 +56,28 @@ def broken(_view: View, _name: str) -> Iterator[Finding]:
 
 
 def test_a_check_with_a_bug_is_a_finding_and_hides_no_other() -> None:
-    found = evaluate(healthy(), [Check("x.broken", "node", broken), *choose_checks(["reach.ssh"])])
-    assert [f.severity for f in found if f.check == "x.broken"] == [
-        Severity.OK, Severity.CRASH, Severity.OK, Severity.CRASH,
-    ]  # fmt: skip
-    assert "KeyError: 'speed'" in found[1].summary
+    checks = [Check("x.broken", "node", broken), *choose_checks(["reach.ssh"])]
+    found = evaluate(healthy().view(), checks)
+    broken_ones = [f.severity for f in found if f.check == "x.broken"]
+    assert broken_ones == [Severity.OK, Severity.CRASH] * 2
+    assert found[1].code == "bug"
+    assert "KeyError: 'speed'" in found[1].summary  # for the report of the bug
     assert counts(found)["CRASH"] == 2
     assert counts(found)["OK"] == 4
 
 
-def faulty() -> View:
+def faulty() -> Answers:
     """MTU, a half down, leftovers and low memory on the second node."""
-    view = healthy()
-    facts = view.facts("spark-2")
+    answers = healthy()
+    facts = answers.facts["spark-2"]
     facts["net"]["enp1s0f0np0"]["mtu"] = 1500
     facts["net"]["enP2p1s0f0np0"]["up"] = False
     facts["ib"]["roceP2p1s0f0"]["ports"]["1"]["state"] = "DOWN"
     facts["memory"]["MemAvailable"] = 2**30
     facts["state"].update(exists=True, files={"applied.json": '{"ray_run": "last"}'})
-    stray = {"pid": 9, "role": "vllm", "command": "python", "run": "old", "cluster": "lab"}
-    facts["ours"] = [{**stray, "environment": None, "libraries": {}}]
+    facts["ours"] = [process("vllm", "python", run="old")]
     facts["foreign_rays"] = [{"pid": 4, "uid": 1, "command": "x/raylet", "cluster": ""}]
-    return view
+    return answers
 
 
 def test_fix_takes_what_is_safe_once_and_nothing_else() -> None:
@@ -86,37 +93,42 @@ def test_fix_takes_what_is_safe_once_and_nothing_else() -> None:
 
 
 def test_low_memory_with_nothing_running_drops_the_page_cache() -> None:
-    view = healthy()
-    view.facts("spark-2")["memory"]["MemAvailable"] = 2**30
-    assert [p.action.command for p in plan(examined(view))] == ["sudo sysctl -w vm.drop_caches=3"]
+    answers = healthy()
+    answers.facts["spark-2"]["memory"]["MemAvailable"] = 2**30
+    commands = [p.action.command for p in plan(examined(answers))]
+    assert commands == ["sudo sysctl -w vm.drop_caches=3"]
 
 
 def test_ending_a_leftover_names_its_run_and_never_all() -> None:
     removals = [p.action for p in plan(examined(faulty())) if isinstance(p.action, Removal)]
-    assert [r.target for r in removals] == ["stop.stop", "stop.remove"]
+    assert [r.call for r in removals] == [STOP, REMOVE]
     assert removals[0].request["run"] == "old"
-    view = faulty()
-    view.facts("spark-2")["ours"][0]["run"] = ""  # a mark without a run: whose it is is not known
-    targets = [p.action.target for p in plan(examined(view)) if isinstance(p.action, Removal)]
-    assert "stop.stop" not in targets
+    answers = faulty()
+    answers.facts["spark-2"]["ours"][0]["run"] = ""  # a mark without a run: the owner is unknown
+    calls = [p.action.call for p in plan(examined(answers)) if isinstance(p.action, Removal)]
+    assert calls == [REMOVE]
+
+
+def test_a_change_is_the_same_whatever_its_title_is() -> None:
+    one, other = (Planned("spark-2", Action(title, ("ip", "link"))) for title in ("a", "b"))
+    assert one == other
+    assert one != Planned("spark-2", Action("a", ("ip", "address")))
 
 
 def test_each_change_is_tried_and_its_error_kept() -> None:
     ran: list[list[str]] = []
 
-    # It takes the options that the real one has and needs none; no connection is looked at.
+    # It takes the real one's options and needs none; there is no connection.
     class Changing(Session):
-        def ask(  # type: ignore[override]
-            self, _: Any, target: str, request: dict[str, Any], **__: Any
-        ) -> dict[str, Any]:
-            assert target == "change.run"
+        def ask(self, _: Any, call: Call[T], request: dict[str, Any], **__: Any) -> T:
+            assert call == CHANGE
             ran.append(request["argv"])
             if ran[-1][0] == "sudo":
                 raise SparkctlError("a password is required")
-            return {}
+            return decoded(call, {})
 
     session = Changing(healthy().inventory, None, None)  # type: ignore[arg-type]  # as above
-    session.facts = {"spark-1": {"uid": 0}, "spark-2": {"uid": 1000}}
+    session.facts = all_facts({"spark-1": {"uid": 0}, "spark-2": {"uid": 1000}})
     action = Action("bring x up", ("ip", "link", "set", "x", "up"))
     done = apply(session, [Planned("spark-2", action), Planned("spark-1", action)])
     assert [error for _, error in done] == ["a password is required", None]
@@ -127,14 +139,12 @@ def test_the_facts_are_asked_for_with_what_the_plan_sets(tmp_path: Path) -> None
     (tmp_path / "mine.env").write_text("NCCL_CONF_FILE=/opt/layer.conf\n")
     asked: list[dict[str, Any]] = []
 
-    # It takes the options that the real one has and needs none; no connection is looked at.
+    # It takes the real one's options and needs none; there is no connection.
     class Asking(Session):
-        def ask(  # type: ignore[override]
-            self, _: Any, target: str, request: dict[str, Any], **__: Any
-        ) -> dict[str, Any]:
-            assert target == "probe.probe"
+        def ask(self, _: Any, call: Call[T], request: dict[str, Any], **__: Any) -> T:
+            assert call == PROBE
             asked.append(request)
-            return {}
+            return decoded(call, WHO)
 
     for text in (
         "env: {layers: [mine.env]}\nray: {min_worker_port: 21000, max_worker_port: 22000}\n",
@@ -153,9 +163,10 @@ def test_preflight_refuses_with_every_failure_and_its_remedy() -> None:
     with pytest.raises(PreflightError) as caught:
         refuse(failed(examined(faulty())))
     assert caught.value.exit_code == 3
-    for word in ("spark-2: fabric.mtu", "spark-2: fabric.halves", "bring enP2p1s0f0np0 up"):
-        assert word in str(caught.value)
-    assert "foreign" not in str(caught.value), "a warning stops nothing"
+    assert {"fabric.mtu", "fabric.halves"} <= {*caught.value.data["checks"]}
+    assert "host.foreign-ray" not in caught.value.data["checks"], "a warning stops nothing"
+    for part in ("spark-2: fabric.mtu", "bring enP2p1s0f0np0 up"):  # where, and the remedy
+        assert part in str(caught.value)
 
 
 def test_a_terminal_sees_failures_first_and_what_passed_as_a_count(
@@ -174,9 +185,9 @@ def test_a_terminal_sees_failures_first_and_what_passed_as_a_count(
 
 
 def test_what_is_unknown_for_one_reason_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    view = healthy()
-    del view.facts("spark-2")["net"]
-    print_findings(examined(view), [])
+    answers = healthy()
+    del answers.facts["spark-2"]["net"]
+    print_findings(examined(answers), [])
     unknown = [x for x in capsys.readouterr().out.splitlines() if x.startswith("UNKNOWN")]
     assert len(unknown) < 5
     assert "checks" in unknown[0]
@@ -221,12 +232,12 @@ NO_SECRETS = [
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_no_secret_of_a_command_line_is_told(command: str) -> None:
+def test_no_secret_of_a_command_line_is_shown(command: str) -> None:
     assert not any(part in secretless(command) for part in (SECRET, SECRET.replace("-", "")))
     assert secretless(command).startswith(command.partition(" ")[0])
 
 
-def test_a_command_line_is_told_on_one_line_and_cannot_write_to_the_terminal() -> None:
+def test_a_command_line_is_shown_on_one_line_and_cannot_write_to_the_terminal() -> None:
     command = f"python3 -c import\nos\x1b[2J --token {SECRET} " + "x" * 99
     assert command_line(command, 44) == "python3 -c import os?[2J --token **** xxxxxx"
 
@@ -238,7 +249,7 @@ def test_what_is_no_secret_stays(command: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "masked"),
     [
         ("sudo -u bob /Users/bob/x", "sudo -u user /Users/user/x"),
         ("curl --user bob:pw x", "curl --user user:**** x"),
@@ -248,37 +259,36 @@ def test_what_is_no_secret_stays(command: str) -> None:
         ("sudo -u root ssh root@spark-1", "sudo -u root ssh root@spark-1"),
     ],
 )
-def test_users_are_masked_where_the_form_alone_shows_them(text: str, told: str) -> None:
-    assert masking([], {}).mask(text) == told
+def test_users_are_masked_where_the_form_alone_shows_them(text: str, masked: str) -> None:
+    assert masking([], {}).mask(text) == masked
 
 
 def test_neither_the_page_nor_a_finding_has_a_foreign_process_secret() -> None:
-    view = healthy()
+    answers = healthy()
     command = f"/opt/x/raylet --api-key {SECRET} --home /home/bob HF_TOKEN={SECRET}"
-    facts = view.facts("spark-1")
+    facts = answers.facts["spark-1"]
     facts["people"] = ["bob"]
     facts["gpu"]["gpu_processes"] = [{"pid": 4, "name": command}]
     facts["settings"]["conf"] = [{"path": "/etc/nccl.conf", "values": {"HF_TOKEN": SECRET}}]
     facts["foreign_rays"] = [{"pid": 4, "uid": 1001, "command": command, "cluster": "bob"}]
-    facts["ports"] = [{"port": 6379, "pid": 4, "uid": 1001, "user": "bob", "command": command,
-                       "cluster": ""}]  # fmt: skip
-    facts["ours"] = [{"pid": 9, "role": "vllm", "command": command, "run": "old", "cluster": "lab",
-                      "environment": {}, "libraries": []}]  # fmt: skip
+    facts["ports"] = [listener(6379, pid=4, command=command)]
+    facts["ours"] = [process("vllm", command, run="old")]
+    view = answers.view()
     found = examined(view)
-    told = [f for f in found if f.check in ("ports.free", "host.foreign-ray", "host.leftovers",
-                                          "host.gpu")]  # fmt: skip
-    assert len([f for f in told if f.node == "spark-1" and "raylet" in str(f.document())]) == 4
+    with_commands = ("ports.free", "host.foreign-ray", "host.leftovers", "host.gpu")
+    shown = [f for f in found if f.check in with_commands and f.node == "spark-1"]
+    assert len([f for f in shown if "raylet" in str(f.document())]) == 4
     assert not any(SECRET in str(f.document()) for f in found)
-    html = page(view.inventory, found, masking(people(view), hosts(view)))
+    html = page(answers.inventory, found, masking(people(view), hosts(view)))
     assert "raylet" in html
     assert SECRET not in html
     assert not re.search(r"\bbob\b", html)
 
 
 def test_the_page_is_whole_and_escaped() -> None:
-    view = faulty()
-    view.facts("spark-2")["foreign_rays"][0]["command"] = "<script>alert(1)</script>/raylet"
-    html = page(view.inventory, examined(view), masking(set(), {}))
+    answers = faulty()
+    answers.facts["spark-2"]["foreign_rays"][0]["command"] = "<script>alert(1)</script>/raylet"
+    html = page(answers.inventory, examined(answers), masking(set(), {}))
     assert "<script>" not in html
     assert "&lt;script&gt;" in html
     assert "http" not in html, "self-contained"

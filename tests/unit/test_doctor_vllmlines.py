@@ -52,7 +52,7 @@ def read(tmp_path: Path) -> Read:
         ("Loading: 50%\rValueError: " + FREE + "\rLoading: 60%", "FAIL", "page cache"),
     ],
 )  # fmt: skip
-def test_a_failure_of_the_server_is_told_with_its_line_and_remedy(
+def test_a_failure_of_the_server_is_found_with_its_line_and_remedy(
     line: str, severity: str, remedy: str, read: Read
 ) -> None:
     verdict = read(f"INFO first\n{line}\nINFO last\n")
@@ -83,11 +83,11 @@ def test_a_fatal_line_without_a_known_remedy_brings_the_first_error(read: Read) 
         "WARNING This may result in Ray placement group allocation failures.\n",
     ],
 )
-def test_what_did_no_harm_is_not_told(text: str, read: Read) -> None:
+def test_what_did_no_harm_is_no_finding(text: str, read: Read) -> None:
     assert [f.cause for f in read(text).findings if f.cause == "vllm"] == []
 
 
-def test_an_engine_that_dies_after_it_was_ready_is_told(read: Read) -> None:
+def test_an_engine_that_dies_after_it_was_ready_is_found(read: Read) -> None:
     text = f"{READY}ERROR EngineCore encountered a fatal error.\n"
     found = read(text + "RuntimeError: ibv_reg_mr: Cannot allocate memory\n").findings[0]
     assert (found.cause, found.severity) == ("vllm", "FAIL")
@@ -97,7 +97,7 @@ def test_an_engine_that_dies_after_it_was_ready_is_told(read: Read) -> None:
 def test_errors_of_many_requests_do_not_hide_the_end(
     read: Read, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vllmlines, "MOST_LOOKED_AT", 3)
+    monkeypatch.setattr(vllmlines, "MOST_EXAMINED", 3)
     requests = "ERROR ValueError: max_model_len is 2048, wanted 4096\n" * 9
     text = f"{READY}{requests}ERROR EngineCore encountered a fatal error.\n"
     assert [f.severity for f in read(text).findings if f.cause == "vllm"] == ["FAIL"]

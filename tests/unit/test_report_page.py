@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from sparkctl.doctor.finding import info
+from sparkctl.doctor.finding import ok
 from sparkctl.doctor.masking import masking
-from sparkctl.doctor.snapshot import View
 from sparkctl.errors import ConnectError, RemoteError, UsageError
 from sparkctl.output.html import hosts, page, people
 from sparkctl.output.pagefile import UNMARKED, check_target, write_page
 from sparkctl.output.withheld import note, unmaskable, withhold
+from tests.unit.answers import listener
 from tests.unit.doctorview import INVENTORY, examined, healthy
+
+if TYPE_CHECKING:
+    from tests.unit.doctorview import Answers
 
 TWO = "spark-2"
 
 
-def written(view: View) -> str:
+def written(answers: Answers) -> str:
+    view = answers.view()
     left_out = unmaskable(view)
     hidden = masking(people(view), hosts(view))
     return page(view.inventory, withhold(examined(view), left_out), hidden, [*map(note, left_out)])
@@ -83,65 +88,62 @@ def test_a_link_leads_to_what_is_replaced(tmp_path: Path) -> None:
     assert "is no report" in refused(link)
 
 
-def with_owner(unread: bool) -> View:
+def with_owner(unread: bool) -> Answers:
     """A pair where bob's process has a port of the second node."""
-    view = healthy()
-    facts = view.facts(TWO)
+    answers = healthy()
+    facts = answers.facts[TWO]
     command = "/data/bob/serve --name bobs-model --as bob"
-    facts["ports"] = [{"port": port, "pid": 7, "uid": 1000, "user": "bob", "command": command,
-                       "cluster": ""} for port in (6379, 8265, 30000, 10002)]  # fmt: skip
+    taken = (6379, 8265, 30000, 10002)
+    facts["ports"] = [listener(port, pid=7, command=command) for port in taken]
     facts["people"] = ["bob"]
-    two = view.nodes[1]
-    view.inventory = view.inventory.model_copy(
-        update={"ray": view.inventory.ray.model_copy(update={"node_manager_port": 6379})}
+    answers.inventory = answers.inventory.model_copy(
+        update={"ray": answers.inventory.ray.model_copy(update={"node_manager_port": 6379})}
     )
-    assert two.name == TWO
     if unread:
         del facts["people"]
-        facts["unread"] = {"people": "TimeoutError: a directory service hangs"}
-    return view
+        facts["unread"] = {"people": {"reason": "a directory hangs", "kind": "timeout"}}
+    return answers
 
 
-def test_where_accounts_were_not_read_no_text_of_that_node_is_told() -> None:
-    told = written(with_owner(unread=False))
-    assert "is taken by pid 7 of user" in told
-    told = written(with_owner(unread=True))
-    assert "bob" not in told
-    assert "(left out: the accounts of spark-2 could not be read)" in told
-    assert "spark-2: accounts could not be read" in told
-    assert "10.77.0.11 answers in" in told, "what the other node alone says stays"
+def test_if_accounts_were_not_read_no_text_of_that_node_is_shown() -> None:
+    shown = written(with_owner(unread=False))
+    assert "is taken by pid 7 of user" in shown
+    shown = written(with_owner(unread=True))
+    assert "bob" not in shown
+    assert "(left out: the accounts of spark-2 could not be read)" in shown
+    assert "spark-2: accounts could not be read" in shown
+    assert "SSH login on 10.77.0.11" in shown, "the other node's own texts stay"
 
 
-@pytest.mark.parametrize("facts", [{}, {"people": 5}, {"user": "bob", "people": [1]}])
-def test_facts_of_any_form_make_a_page(facts: dict[str, object]) -> None:
-    view = healthy()
-    broken = View(inventory=view.inventory, nodes=view.nodes, layers=[],
-                  all_facts={**view.all_facts, TWO: facts})  # fmt: skip
-    assert "bob" not in written(broken)
+@pytest.mark.parametrize("people", [5, [1]])
+def test_accounts_of_another_form_are_not_read(people: object) -> None:
+    answers = with_owner(unread=False)
+    answers.facts[TWO]["people"] = people
+    assert "bob" not in written(answers)
 
 
 def test_what_a_node_printed_instead_of_facts_is_left_out_and_why_it_was_not_reached_stays() -> (
     None
 ):
-    view = healthy()
-    alone = {"spark-1": view.all_facts["spark-1"]}
-    said = RemoteError("it printed 'welcome, bob'", node=TWO)
-    unreadable = View(inventory=view.inventory, nodes=view.nodes, layers=[], all_facts=alone,
-                      unreadable={TWO: said})  # fmt: skip
-    assert unmaskable(unreadable) == [TWO]
-    found = withhold(examined(unreadable, "reach.facts"), unmaskable(unreadable))
+    unreadable = healthy()
+    del unreadable.facts[TWO]
+    unreadable.unreadable = {TWO: RemoteError("it printed 'welcome, bob'", node=TWO)}
+    left_out = unmaskable(unreadable.view())
+    assert left_out == [TWO]
+    found = withhold(examined(unreadable, "reach.facts"), left_out)
     assert not any("bob" in f"{f.summary}{f.evidence}{f.fix}" for f in found)
-    away = View(inventory=view.inventory, nodes=view.nodes, layers=[], all_facts=alone,
-                errors={TWO: ConnectError("no route to host", node=TWO)})  # fmt: skip
-    assert "cannot be reached: no route to host" in written(away)
+    away = healthy()
+    del away.facts[TWO]
+    away.errors = {TWO: ConnectError("no route to host", node=TWO)}
+    assert "no route to host" in written(away)
 
 
 def test_pairs_and_cluster_are_left_out_with_a_node() -> None:
     found = [
-        info("a").of("x", "node", "n"),
-        info("b").of("x", "node", "m"),
-        info("c").of("x", "pair", "n", "m"),
-        info("d").of("x", "cluster"),
+        ok("a").of("x", "node", "n"),
+        ok("b").of("x", "node", "m"),
+        ok("c").of("x", "pair", "n", "m"),
+        ok("d").of("x", "cluster"),
     ]
     assert [f.summary[:5] for f in withhold(found, ["n"])] == ["(left", "b", "(left", "(left"]
     assert withhold(found, []) == found
@@ -149,6 +151,6 @@ def test_pairs_and_cluster_are_left_out_with_a_node() -> None:
 
 def test_two_nodes_behind_one_gateway_are_masked_under_both_names() -> None:
     nodes = INVENTORY.replace("10.77.0.11", "gate.example.org, ssh: {port: 2201}")
-    view = healthy(nodes.replace("10.77.0.12", "gate.example.org, ssh: {port: 2202}"))
-    told = masking([], hosts(view)).mask("ssh to gate.example.org")
-    assert told == "ssh to host-of-spark-1-and-spark-2"
+    answers = healthy(nodes.replace("10.77.0.12", "gate.example.org, ssh: {port: 2202}"))
+    masked = masking([], hosts(answers.view())).mask("ssh to gate.example.org")
+    assert masked == "ssh to host-of-spark-1-and-spark-2"

@@ -55,7 +55,7 @@ def transport(view: View) -> Iterator[Finding]:
 
 
 def _in_log(finding: LogFinding, head: str) -> Finding:
-    """A finding of the log reader; its cause is the code."""
+    """A finding of the log reader, with its code."""
     evidence = tuple(
         Evidence("RDMA on each HCA of the fabric", e.text, f"{e.file}:{e.line}")
         for e in finding.evidence
@@ -67,8 +67,13 @@ def _in_log(finding: LogFinding, head: str) -> Finding:
         evidence,
         Remedy(finding.fix.text + others, finding.fix.commands),
         head,
-        code=finding.cause,
-        data={"ranks": finding.ranks, "candidates": [c.cause for c in finding.candidates]},
+        code=finding.code,
+        data={
+            **finding.data,
+            "cause": finding.cause,
+            "ranks": finding.ranks,
+            "candidates": [c.cause for c in finding.candidates],
+        },
     )
 
 

@@ -172,7 +172,7 @@ def _memlock(process: OurProcess) -> Iterator[Finding]:
             " the limit of what started them",
             RESTART,
         ),
-        code="memlock-limit",
+        code="memlock-low" if enough else "memlock-limit",
         data={"pid": process.pid, "got": limit},
     )
 

@@ -1,0 +1,152 @@
+"""The halves of the cable: up, addressed, kept after a reboot, reachable from the other node."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.unit.answers import listener
+from tests.unit.doctorview import INVENTORY, examined, healthy, wrong
+
+if TYPE_CHECKING:
+    from tests.unit.doctorview import Answers
+
+ONE, TWO = "spark-1", "spark-2"
+HALVES = {"enp1s0f0np0": "rocep1s0f0", "enP2p1s0f0np0": "roceP2p1s0f0"}
+
+
+def two(answers: Answers) -> Any:
+    """The second node's facts, to be changed."""
+    return answers.facts[TWO]
+
+
+def test_two_halves_that_are_down_can_be_brought_up() -> None:
+    answers = healthy()
+    for interface, hca in HALVES.items():
+        two(answers)["net"][interface].update(up=False, carrier=None, operstate="down")
+        two(answers)["ib"][hca]["ports"]["1"].update(state="DOWN", phys_state="Disabled")
+    found = [f for f in examined(answers, "fabric.halves") if f.node == TWO]
+    assert [f.code for f in found] == ["interface-down", "interface-down"]
+    assert [f.fix is not None and len(f.fix.actions) for f in found] == [1, 1]
+    (choice,) = [f for f in examined(answers, "fabric.choice") if f.node == TWO]
+    assert choice.fix is not None
+    assert all(interface in choice.fix.text for interface in HALVES)
+
+
+@pytest.mark.parametrize("given", ["hcas: [rocep1s0f0]", "interfaces: [enp1s0f0np0]"])
+def test_a_half_that_the_inventory_leaves_out_on_every_node_is_a_warning(given: str) -> None:
+    text = INVENTORY.replace("role: head", f"role: head, fabric: {{{given}}}")
+    answers = healthy(text.replace("role: worker", f"role: worker, fabric: {{{given}}}"))
+    assert wrong(answers) == {("fabric.halves", n, "WARN") for n in answers.names}
+    (one, _) = [f for f in examined(answers, "fabric.halves") if f.severity.value == "WARN"]
+    assert (one.code, one.data["hca"]) == ("half-unused", "roceP2p1s0f0")
+    assert one.evidence[0].got == "rocep1s0f0"
+
+
+def test_subnets_that_leave_a_half_out() -> None:
+    answers = healthy(INVENTORY + "fabric: {subnets: [192.168.100.0/24]}\n")
+    assert wrong(answers) == {("fabric.halves", n, "WARN") for n in answers.names}
+
+
+def test_the_same_address_on_two_nodes() -> None:
+    answers = healthy()
+    net = two(answers)["net"]["enp1s0f0np0"]
+    net["ipv4"] = answers.facts[ONE]["net"]["enp1s0f0np0"]["ipv4"]
+    found = [f for f in examined(answers, "fabric.pairing") if f.severity.value == "FAIL"]
+    assert [(f.node, f.code) for f in found] == [(TWO, "duplicate-address")]
+
+
+def file(**found: Any) -> dict[str, Any]:
+    """One of the node's network files, which names nothing but what is given."""
+    nothing = {"addresses": [], "interfaces": [], "dhcp": False, "link_local": False}
+    return {"path": "/etc/netplan/x.yaml", **nothing, **found}
+
+
+def test_one_half_that_is_in_no_network_file() -> None:
+    answers = healthy()
+    two(answers)["persistence"]["files"] = [file(addresses=["192.168.100.12", "192.168.101.11"])]
+    (finding,) = [f for f in examined(answers, "fabric.persistent") if f.severity.value == "WARN"]
+    assert finding.data == {"interface": "enP2p1s0f0np0", "address": "192.168.101.12/24"}
+    assert "192.168.101.11 in /etc/netplan/x.yaml" in finding.evidence[0].got
+
+
+def test_network_files_that_may_not_be_read_are_unknown() -> None:
+    answers = healthy()
+    two(answers)["persistence"] = {"files": [], "unread": ["/etc/netplan/60-fabric.yaml"]}
+    assert wrong(answers) == {("fabric.persistent", TWO, "UNKNOWN")}
+    (one, _) = [f for f in examined(answers, "fabric.persistent") if f.node == TWO]
+    assert "/etc/netplan/60-fabric.yaml" in one.summary  # what to make readable
+
+
+@pytest.mark.parametrize(
+    ("way", "address", "kept"),
+    [
+        ("dhcp", "192.168.100.12/24", True),
+        ("link_local", "192.168.100.12/24", False),
+        ("dhcp", "169.254.100.12/16", False),
+        ("link_local", "169.254.100.12/16", True),
+    ],
+)
+def test_addresses_that_no_file_names(way: str, address: str, kept: bool) -> None:
+    answers = healthy()
+    two(answers)["net"]["enp1s0f0np0"]["ipv4"] = [address]
+    two(answers)["persistence"]["files"] = [
+        {**file(interfaces=["enp1s0f0np0"]), way: True},
+        file(addresses=["192.168.101.12"]),
+    ]
+    assert (("fabric.persistent", TWO, "WARN") not in wrong(answers)) is kept
+
+
+def test_an_mtu_that_both_ends_have_is_a_warning() -> None:
+    answers = healthy()
+    for name in answers.names:
+        answers.facts[name]["net"]["enp1s0f0np0"]["mtu"] = 1500
+    assert wrong(answers) == {("fabric.mtu", n, "WARN") for n in answers.names}
+    found = [f for f in examined(answers, "fabric.mtu") if f.severity.value == "WARN"]
+    assert {f.code for f in found} == {"mtu-unexpected"}
+    assert [(f.data["expected"], f.data["got"]) for f in found] == [(9000, 1500)] * 2
+
+
+def test_an_mtu_of_which_the_other_end_is_not_known_is_no_failure() -> None:
+    answers = healthy()
+    two(answers)["net"]["enp1s0f0np0"]["mtu"] = 1500
+    del answers.facts[ONE]["net"]
+    found = [f for f in examined(answers, "fabric.mtu") if f.node == TWO]
+    assert [(f.severity.value, f.code) for f in found] == [("WARN", "mtu-unexpected"), ("OK", "ok")]
+
+
+def test_a_refusal_where_our_ray_listens_is_a_firewall_that_rejects() -> None:
+    answers = healthy()
+    refused = answers.looks["peers"][TWO]["connects"][0]
+    assert (refused["port"], refused["error"]) == (6379, "refused")
+    gcs = listener(6379, pid=7, command="gcs_server", cluster="lab")
+    answers.facts[ONE]["ports"].append(gcs)
+    (finding,) = [f for f in examined(answers, "host.firewall") if f.severity.value == "FAIL"]
+    assert (finding.node, finding.code) == (ONE, "port-blocked")
+    assert (finding.data["address"], finding.data["port"]) == ("192.168.100.11", 6379)
+    assert finding.fix is not None
+    assert finding.fix.commands == ("sudo ufw allow from 192.168.100.0/24",)
+    gcs["cluster"] = ""  # a stranger's may listen on the loopback alone
+    assert {f.severity.value for f in examined(answers, "host.firewall")} == {"OK"}
+
+
+def test_a_vllm_on_the_loopback_alone_refuses_by_itself() -> None:
+    answers = healthy(INVENTORY.replace("vllm: {", "vllm: {host: 127.0.0.1, "))
+    answers.facts[ONE]["ports"].append(listener(30000, pid=7, command="vllm", cluster="lab"))
+    assert wrong(answers) == set()
+
+
+def test_a_port_that_was_not_tried_is_unknown() -> None:
+    answers = healthy()
+    del answers.looks["peers"][TWO]["connects"][0]
+    assert wrong(answers) == {("host.firewall", ONE, "UNKNOWN")}
+    answers.looks["peers"][TWO]["connects"] = []
+    (finding,) = [f for f in examined(answers, "host.firewall") if f.node == ONE]
+    assert (finding.severity.value, finding.code) == ("UNKNOWN", "ports-not-tried")
+
+
+def test_a_blocked_port_is_a_fault_of_the_node_that_drops() -> None:
+    answers = healthy()
+    answers.looks["peers"][ONE]["connects"][0]["error"] = "no answer within 2 s"
+    assert wrong(answers) == {("host.firewall", TWO, "FAIL")}

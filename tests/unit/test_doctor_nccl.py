@@ -1,0 +1,162 @@
+"""NCCL in a running cluster: its log, the libraries that are loaded, the counters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sparkctl.doctor.log_causes import deciding
+from tests.unit.doctorview import examined, wrong
+from tests.unit.nccllogs import (
+    CONNECTED,
+    NO_DEVICE,
+    ON_IB,
+    ON_SOCKET,
+    USING,
+    VIA_IB,
+    VIA_SOCKET,
+    pair,
+    read,
+    real,
+)
+from tests.unit.runningpair import IB, NCCL, ONE, TWO, found, only, running
+
+if TYPE_CHECKING:
+    from tests.unit.doctorview import Answers
+
+
+def test_a_pair_that_serves_over_rdma_is_well() -> None:
+    answers = running()
+    assert wrong(answers) == set()
+    assert [f.summary for f in examined(answers, "running.transport")] == [  # with each half
+        "rank 0: channels rocep1s0f0 2, roceP2p1s0f0 2",
+        "rank 1: channels rocep1s0f0 2, roceP2p1s0f0 2",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("log", "cause"),
+    [
+        (pair(NO_DEVICE, *ON_SOCKET, *VIA_SOCKET), "no-device"),
+        (real("ib-hca-missing"), "hca-filter-no-match"),
+        (real("ib-disabled"), "ib-disabled"),
+    ],
+)
+def test_nccl_over_tcp_is_a_failure_with_its_cause(log: dict[str, str], cause: str) -> None:
+    finding = only(running(log), "running.transport")
+    assert (finding.severity.value, finding.node, finding.code) == ("FAIL", ONE, cause)
+    assert ":" in finding.evidence[0].where
+    assert deciding(read(log))
+
+
+def test_an_hca_without_channels_is_a_failure() -> None:
+    half = pair(USING, *ON_IB, VIA_IB[0], VIA_IB[2], CONNECTED)
+    failed = [f for f in examined(running(half), "running.transport") if f.code == "no-channel"]
+    assert [(f.severity.value, f.node) for f in failed] == [("FAIL", ONE), ("FAIL", TWO)]
+    assert failed[0].data["hcas"] == ["roceP2p1s0f0"]
+
+
+def test_a_log_without_nccl_is_unknown_and_says_how_to_have_it() -> None:
+    finding = only(running({"vllm.log": "nothing\n"}), "running.transport")
+    assert (finding.severity.value, finding.code) == ("UNKNOWN", "no-nccl-lines")
+    assert finding.fix is not None
+    assert "NCCL_DEBUG=INFO" in finding.fix.text
+
+
+def test_a_node_whose_rank_the_log_does_not_name_is_unknown() -> None:
+    files = {name: text for name, text in IB.items() if name == "rank0.log"}
+    assert found(running(files), "running.transport") == ("UNKNOWN", TWO, "rank-not-in-log")
+
+
+def test_a_node_with_a_domain_in_its_name_is_the_one_in_the_log() -> None:
+    answers = running()
+    answers.facts[TWO]["hostname"] = "spark-2.lab.example"
+    assert wrong(answers) == set()
+
+
+def test_ranks_that_talk_within_their_nodes_are_a_warning_on_a_pair() -> None:
+    local = pair("Channel 00/0 : 0[0] -> 1[0] via SHM/direct/direct")
+    local = {n: text.replace("nNodes 2", "nNodes 1") for n, text in local.items()}
+    answers = running(local)
+    assert {r.transport for r in answers.looks["log"][ONE]["verdict"].ranks} == {"local"}
+    assert {(f.severity.value, f.node, f.code) for f in examined(answers, "running.transport")} == {
+        ("WARN", ONE, "local-transport"),
+        ("WARN", TWO, "local-transport"),
+    }
+
+
+def test_a_log_that_was_cut_is_unknown() -> None:
+    answers = running()
+    answers.looks["log"][ONE]["cut"] = 31234
+    finding = only(answers, "running.transport")
+    assert (finding.severity.value, finding.code) == ("UNKNOWN", "log-cut")
+    assert finding.data["line"] == 31234
+
+
+def test_counters_that_are_not_there_are_unknown() -> None:
+    answers = running()
+    answers.looks["generation"][ONE]["after"][TWO] = {}
+    severities = [f.severity.value for f in examined(answers, "running.traffic") if f.node == TWO]
+    assert severities == ["UNKNOWN", "UNKNOWN"]
+
+
+def test_counters_that_stand_still_are_a_failure() -> None:
+    answers = running()
+    generation = answers.looks["generation"][ONE]
+    generation["after"][TWO]["roceP2p1s0f0"] = generation["before"][TWO]["roceP2p1s0f0"]
+    assert found(answers, "running.traffic") == ("FAIL", TWO, "no-traffic")
+    assert only(answers, "running.traffic").data["hca"] == "roceP2p1s0f0"
+
+
+def load(answers: Answers, name: str, libraries: dict[str, str | None] | None) -> None:
+    """Have every process of a node map these libnccl files."""
+    for entry in answers.facts[name]["ours"]:
+        entry["libraries"] = libraries
+
+
+def test_another_version_of_libnccl_is_a_failure_though_its_file_has_the_same_name() -> None:
+    answers = running()
+    load(answers, TWO, {"/usr/local/old/lib/libnccl.so.2": "2.18.5"})
+    finding = only(answers, "running.libnccl")
+    assert (finding.severity.value, finding.code) == ("FAIL", "nodes-differ")
+    assert finding.data["got"] == [
+        f"spark-1: 2.28.9 ({NCCL})",
+        "spark-2: 2.18.5 (/usr/local/old/lib/libnccl.so.2)",
+    ]
+    assert finding.fix is not None
+
+
+def test_the_same_version_in_another_place_is_well() -> None:
+    answers = running()
+    load(answers, TWO, {"/usr/lib/libnccl.so.2.28.9": "2.28.9"})
+    assert wrong(answers) == set()
+
+
+def test_two_versions_on_one_node_are_a_failure() -> None:
+    answers = running()
+    answers.facts[TWO]["ours"][1]["libraries"] = {"/usr/lib/libnccl.so.2": "2.27.3"}
+    codes = {(f.severity.value, f.node, f.code) for f in examined(answers, "running.libnccl")}
+    assert ("FAIL", TWO, "ranks-differ") in codes
+
+
+@pytest.mark.parametrize(
+    ("libraries", "code"), [({NCCL: None}, "unread"), (None, "unread"), ({}, "not-loaded")]
+)
+def test_a_libnccl_that_cannot_be_read_is_unknown(
+    libraries: dict[str, str | None] | None, code: str
+) -> None:
+    answers = running()
+    load(answers, TWO, libraries)
+    assert found(answers, "running.libnccl") == ("UNKNOWN", TWO, code)
+    load(answers, ONE, libraries)
+    # {} everywhere is a build without NCCL; what cannot be read anywhere is no proof of one.
+    assert bool(wrong(answers)) == (libraries != {})
+
+
+def test_a_build_without_nccl_is_no_fault() -> None:
+    answers = running()
+    for name in answers.names:
+        load(answers, name, {})
+    assert wrong(answers) == set()
+    assert {f.code for f in examined(answers, "running.libnccl")} == {"no-nccl"}
