@@ -92,9 +92,9 @@ def disk(view: View, name: str) -> Iterator[Finding]:
 
 
 def _low(purpose: str, path: str, free: int, bound: int) -> Finding:
-    say = fail if free < DISK_FAIL and purpose != MODEL else warn
+    full = free < DISK_FAIL and purpose != MODEL
     largest = command("sudo", "du", "-xh", "--max-depth=2", path) + " | sort -h | tail"
-    return say(
+    return (fail if full else warn)(
         f"{_gib(free)} is free for {purpose} at {path}",
         Evidence(_gib(bound), _gib(free), command("df", path)),
         Remedy("make room", (largest,)),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sparkctl.doctor.snapshot import View
 
 GIB = 2**30
+SHOWN = 3  # missing shards
 
 
 def model(view: View, name: str) -> Iterator[Finding]:
@@ -60,17 +61,24 @@ def _other_path(view: View, name: str, found: Checkpoint) -> Finding | None:
 
 def _incomplete(found: Checkpoint, remedy: Remedy) -> Finding | None:
     """The first part of the checkpoint that is missing."""
-    lost = ", ".join(found.missing[:3])
-    for absent, code, expected, summary in (
-        (not found.exists, "no-model", "a directory", f"no directory {found.path}"),
-        (not found.config, "no-config", "config.json", f"no config.json in {found.path}"),
-        (not found.shards, "no-shards", "*.safetensors", f"no *.safetensors in {found.path}"),
-        (found.missing, "missing-shards", "every shard of the index", f"{found.path} lacks {lost}"),
-    ):
-        if absent:
-            data = {"path": found.path, "missing": found.missing}
-            evidence = Evidence(expected, "none", found.path)
-            return fail(summary, evidence, remedy, code=code, data=data)
+    path, data = found.path, {"path": found.path}
+    if not found.exists:
+        evidence = Evidence("a directory", "none", path)
+        return fail(f"no directory {path}", evidence, remedy, code="no-model", data=data)
+    if not found.config:
+        evidence = Evidence("config.json", "none", path)
+        return fail(f"no config.json in {path}", evidence, remedy, code="no-config", data=data)
+    if not found.shards:
+        evidence = Evidence("*.safetensors", "none", path)
+        return fail(f"no *.safetensors in {path}", evidence, remedy, code="no-shards", data=data)
+    if found.missing:
+        return fail(
+            f"{path} lacks {', '.join(found.missing[:SHOWN])}",
+            Evidence("every shard of the index", f"{len(found.missing)} missing", path),
+            remedy,
+            code="missing-shards",
+            data={"path": path, "missing": found.missing},
+        )
     return None
 
 

@@ -52,42 +52,46 @@ def _ray_node(view: View, name: str, alive: Mapping[str, RayNode]) -> Finding:
     }
     # Ray lists a raylet that died for another quarter of a minute, with the one that replaced it.
     joined = (a for a in alive if a != address and interfaces.get(a, "lo") != "lo")
+    listed = [*alive]
+    evidence = Evidence(f"{address}, alive", ", ".join(listed) or "no node", NODES)
+    restart = Remedy(
+        "restart the cluster, so that the node joins by the fabric; its Ray log shows why it did"
+        " not",
+        (*RESTART, f"sparkctl logs ray {name}"),
+    )
     if (other := next(joined, None)) is not None:
-        summary = (
-            f"the node joined Ray by {other} ({interfaces[other]}) and not by its fabric address"
-            f" {address}; tensor parallelism uses that network"
-        )
-        return _not_joined(name, address, alive, summary, "other-address")
-    if address not in alive:
-        summary = f"Ray does not list {address} as alive"
-        return _not_joined(name, address, alive, summary, "not-alive")
-    got = alive[address].gpus
-    if got < gpus:
         return fail(
-            f"Ray counts {got:g} of {gpus} GPUs",
-            Evidence(str(gpus), f"{got:g}", NODES),
+            f"the node joined Ray by {other} ({interfaces[other]}) and not by its fabric address"
+            f" {address}; tensor parallelism uses that network",
+            evidence,
+            restart,
+            node=name,
+            code="other-address",
+            data={"expected": address, "got": other, "interface": interfaces[other]},
+        )
+    if address not in alive:
+        return fail(
+            f"Ray does not list {address} as alive",
+            evidence,
+            restart,
+            node=name,
+            code="not-alive",
+            data={"expected": address, "got": listed},
+        )
+    return _gpus(name, alive[address], gpus)
+
+
+def _gpus(name: str, found: RayNode, expected: int) -> Finding:
+    if found.gpus < expected:
+        return fail(
+            f"Ray counts {found.gpus:g} of {expected} GPUs",
+            Evidence(str(expected), f"{found.gpus:g}", NODES),
             Remedy("run `nvidia-smi` on the node, or correct ray.num_gpus", RESTART),
             node=name,
             code="gpus-missing",
-            data={"expected": gpus, "got": got},
+            data={"expected": expected, "got": found.gpus},
         )
-    return ok(f"alive at {address} with {got:g} GPU", node=name)
-
-
-def _not_joined(name: str, address: str, alive: Iterable[str], summary: str, code: str) -> Finding:
-    listed = [*alive]
-    return fail(
-        summary,
-        Evidence(f"{address}, alive", ", ".join(listed) or "no node", NODES),
-        Remedy(
-            "restart the cluster, so that the node joins by the fabric; its Ray log shows why it"
-            " did not",
-            (*RESTART, f"sparkctl logs ray {name}"),
-        ),
-        node=name,
-        code=code,
-        data={"expected": address, "got": listed},
-    )
+    return ok(f"alive at {found.address} with {found.gpus:g} GPU", node=name)
 
 
 def _waiting(groups: Iterable[RayGroup], head: str) -> Iterator[Finding]:
