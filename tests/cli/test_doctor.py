@@ -16,6 +16,7 @@ from sparkctl.cluster.up import UpReport
 from sparkctl.doctor.table import CHECKS
 from sparkctl.errors import UsageError
 from tests.cli.test_cli import ROOT, sparkctl
+from tests.unit.answers import process
 from tests.unit.doctorview import healthy
 from tests.unit.nccllogs import REAL
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from sparkctl.doctor.snapshot import View
+    from tests.unit.doctorview import Answers
 
 
 def test_the_checks_are_listed_and_explained() -> None:
@@ -33,16 +34,17 @@ def test_the_checks_are_listed_and_explained() -> None:
     assert {"check", "scope", "preflight", "what", "why", "how", "remedy", "source"} == {
         *documents[0]
     }
-    told = sparkctl("doctor", "--explain", "fabric.hca").stdout
-    assert told.startswith("fabric.hca\n  what    NCCL_IB_HCA")
+    explained = sparkctl("doctor", "--explain", "fabric.hca").stdout
+    assert explained.startswith("fabric.hca\n  what    NCCL_IB_HCA")
     assert sparkctl("doctor", "--list-checks", "--check", "host").stdout.startswith("host.")
 
 
 @pytest.mark.parametrize("options", [("--check", "x.y"), ("--skip", "x.y"), ("--explain", "x.y")])
-def test_an_unknown_check_is_told_before_any_node_is_reached(options: tuple[str, ...]) -> None:
-    done = sparkctl("doctor", *options)
+def test_an_unknown_check_is_an_error_before_any_node_is_reached(options: tuple[str, ...]) -> None:
+    done = sparkctl("doctor", *options, "--json")
     assert done.returncode == 2
-    assert "no check is called x.y" in done.stderr
+    error = json.loads(done.stdout)["error"]
+    assert (error["code"], error["data"]) == ("unknown-check", {"check": "x.y"})
     assert sparkctl("up", "--ignore-check", "x.y").returncode == 2
 
 
@@ -61,10 +63,10 @@ def test_a_missing_inventory_is_usage(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def view(monkeypatch: pytest.MonkeyPatch) -> View:
-    """A captured pair in place of nodes: both ends of the second node's first half differ."""
+def answers(monkeypatch: pytest.MonkeyPatch) -> Answers:
+    """The captured pair in place of nodes; the MTU of the second node's first half differs."""
     captured = healthy()
-    captured.facts("spark-2")["net"]["enp1s0f0np0"]["mtu"] = 1500
+    captured.facts["spark-2"]["net"]["enp1s0f0np0"]["mtu"] = 1500
 
     @contextmanager
     def opened(*_: Any, **__: Any) -> Iterator[Any]:
@@ -72,23 +74,24 @@ def view(monkeypatch: pytest.MonkeyPatch) -> View:
 
     monkeypatch.setattr("sparkctl.cli.context.open_session", opened)
     for module in ("sparkctl.doctor.collect", "sparkctl.doctor.preflight"):
-        monkeypatch.setattr(f"{module}.gather", lambda *_, **__: captured)
+        monkeypatch.setattr(f"{module}.gather", lambda *_, **__: captured.view())
     return captured
 
 
-FINDING = {"check", "scope", "node", "severity", "summary", "evidence", "fix"}
+FINDING = {"check", "code", "scope", "node", "severity", "summary", "data", "evidence", "fix"}
+EVIDENCE = {"expected", "got", "where", "wanted", "found"}  # the last two are the names of 0.1
 
 
 def check_finding(found: dict[str, Any]) -> None:
     """The exact keys of a finding, which scripts rely on."""
     assert set(found) == FINDING
     for evidence in found["evidence"]:
-        assert set(evidence) == {"wanted", "found", "where"}
+        assert set(evidence) == EVIDENCE
     if found["fix"]:
         assert set(found["fix"]) == {"text", "commands"}
 
 
-@pytest.mark.usefixtures("view")
+@pytest.mark.usefixtures("answers")
 def test_the_json_has_exactly_these_keys() -> None:
     done = CliRunner().invoke(doctor, ["--json"])
     document = json.loads(done.stdout)
@@ -100,31 +103,37 @@ def test_the_json_has_exactly_these_keys() -> None:
         check_finding(found)
     (failed,) = [f for f in document["findings"] if f["severity"] == "FAIL"]
     assert done.exit_code == 3
-    assert {k: failed[k] for k in ("check", "scope", "node")} == {
-        "check": "fabric.mtu", "scope": "node", "node": "spark-2",
-    }  # fmt: skip
+    where = {k: failed[k] for k in ("check", "code", "scope", "node")}
+    assert where == {
+        "check": "fabric.mtu",
+        "code": "mtu-mismatch",
+        "scope": "node",
+        "node": "spark-2",
+    }
     assert failed["fix"]["commands"] == ["ip link set enp1s0f0np0 mtu 9000"], "as root"
 
 
 @pytest.mark.parametrize(
     ("options", "variable", "given"),
-    [([], "", ""), (["-i", "a b.yaml"], "", " -i 'a b.yaml'"), ([], "e.yaml", " -i e.yaml"),
-     (["-i", "inventory.yaml"], "e.yaml", " -i inventory.yaml")],
-)  # fmt: skip
+    [
+        ([], "", ""),
+        (["-i", "a b.yaml"], "", " -i 'a b.yaml'"),
+        ([], "e.yaml", " -i e.yaml"),
+        (["-i", "inventory.yaml"], "e.yaml", " -i inventory.yaml"),
+    ],
+)
 def test_commands_of_sparkctl_have_the_inventory_that_the_user_named(
-    view: View, options: list[str], variable: str, given: str
+    answers: Answers, options: list[str], variable: str, given: str
 ) -> None:
-    stray = {"pid": 9, "role": "vllm", "command": "python", "run": "old", "cluster": "lab",
-             "environment": None, "libraries": {}}  # fmt: skip
-    view.facts("spark-2")["ours"] = [stray]
+    answers.facts["spark-2"]["ours"] = [process("vllm", "python", run="old")]
     chosen = ["--json", "--check", "host.leftovers", *options]
     done = CliRunner().invoke(doctor, chosen, env={"SPARKCTL_INVENTORY": variable or None})
-    commands = [c for f in json.loads(done.stdout)["findings"] if f["fix"]
-                for c in f["fix"]["commands"]]  # fmt: skip
+    findings = json.loads(done.stdout)["findings"]
+    commands = [c for f in findings if f["fix"] for c in f["fix"]["commands"]]
     assert commands == [f"sparkctl doctor --fix --check host.leftovers{given}"]
 
 
-@pytest.mark.usefixtures("view")
+@pytest.mark.usefixtures("answers")
 def test_the_json_of_a_log_has_exactly_these_keys() -> None:
     log = ["--log", str(REAL / "ib-hca-missing.rank0.log"), "--json"]
     keys = {"ranks", "transport", "cause", "findings", "unrecognized"}
@@ -180,9 +189,9 @@ def test_a_report_over_another_file_is_refused_before_a_node_is_asked(
     assert path.read_text() == "cluster: lab\n"
 
 
-def test_a_report_says_on_stderr_whose_texts_are_left_out(view: View, tmp_path: Path) -> None:
+def test_a_report_says_on_stderr_whose_texts_are_left_out(answers: Answers, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
-    del view.facts("spark-2")["people"]
+    del answers.facts["spark-2"]["people"]
     done = CliRunner().invoke(doctor, ["--report", str(path), "--json"])
     assert done.exit_code == 3
     assert "spark-2: accounts could not be read" in done.stderr
@@ -193,9 +202,9 @@ def test_a_report_says_on_stderr_whose_texts_are_left_out(view: View, tmp_path: 
     assert again.exit_code == 3, "a report replaces a report"
 
 
-def test_a_node_of_which_nothing_is_known_is_named_and_ends_with_3(view: View) -> None:
-    view.all_facts = {**view.all_facts, "spark-2": {}}
-    view.sources = {}
+def test_a_node_of_which_nothing_is_known_is_named_and_ends_with_3(answers: Answers) -> None:
+    answers.facts["spark-2"] = {}
+    answers.looks = {}
     done = CliRunner().invoke(doctor, ["--check", "host"])
     assert done.exit_code == 3
     assert "spark-2: no check could be decided: " in done.stdout
@@ -204,7 +213,7 @@ def test_a_node_of_which_nothing_is_known_is_named_and_ends_with_3(view: View) -
     assert document["counts"]["FAIL"] == 0
 
 
-@pytest.mark.usefixtures("view")
+@pytest.mark.usefixtures("answers")
 def test_a_failed_check_that_is_ignored_does_not_stop_up(monkeypatch: pytest.MonkeyPatch) -> None:
     refused = brought_up(monkeypatch)
     assert "nothing was started" in str(refused.exception)

@@ -218,16 +218,17 @@ def test_a_deciding_check_that_fails_is_a_failure_where_the_log_tells_nothing(
 ) -> None:
     path = tmp_path / "starting.log"
     path.write_text(process(rank=0))
-    view = healthy()
+    answers = healthy()
 
     def examine(checks: Sequence[str]) -> tuple[View, list[Finding]]:
+        view = answers.view()
         return view, evaluate(view, choose_checks(checks))
 
     diagnose([str(path)], examine, optional=False, as_json=True)
     told = json.loads(capsys.readouterr().out)
     assert (told["transport"], told["cause"]) == ("unknown", "unknown")
     assert {f["severity"] for f in told["decided"]} <= {"OK", "INFO"}
-    view.facts("spark-1")["verbs"]["uverbs"]["rocep1s0f0"]["error"] = "ENOENT"
+    answers.facts["spark-1"]["verbs"]["uverbs"]["rocep1s0f0"]["error"] = "ENOENT"
     with pytest.raises(click.exceptions.Exit) as ended:
         diagnose([str(path)], examine, optional=False, as_json=True)
     assert ended.value.exit_code == 3
