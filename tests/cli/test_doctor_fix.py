@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from unittest import mock
 
 import click
@@ -18,12 +18,14 @@ from sparkctl.cli.doctor import doctor
 from sparkctl.cluster.places import APPLIED
 from sparkctl.doctor.fix import carry_out, plan
 from sparkctl.doctor.runner import choose_checks, evaluate
-from sparkctl.doctor.snapshot import View
 from sparkctl.errors import ConnectError, RemoteError, SparkctlError
 from sparkctl.facts.calls import CHANGE, Call
 from sparkctl.remote.fanout import GroupResult
 from tests.unit.answers import decoded, process
 from tests.unit.doctorview import Answers, healthy
+
+if TYPE_CHECKING:
+    from sparkctl.doctor.snapshot import View
 
 T = TypeVar("T")
 ONE, TWO = "spark-1", "spark-2"
