@@ -75,7 +75,13 @@ def gather(
 
 def _looks(session: Session, view: View, sources: Collection[Source]) -> Looks:
     """Peers are tried from all nodes, imports on those asked about, the rest is the head's."""
-    looks, head = Looks(), [view.inventory.head.name]
+    peers: dict[str, Peers | Unread] = {}
+    imports: dict[str, Mapping[str, Import] | Unread] = {}
+    ray: dict[str, Failed | RayTable | Unread] = {}
+    log: dict[str, EngineLog | Unread] = {}
+    generation: dict[str, Generation | Unread] = {}
+    api: dict[str, Api | Unread] = {}
+    head = [view.inventory.head.name]
 
     def take(
         source: Source,
@@ -89,15 +95,15 @@ def _looks(session: Session, view: View, sources: Collection[Source]) -> Looks:
         into.update({name: _unread(source, error) for name, error in taken.failed.items()})
 
     takes = {
-        Source.PEERS: lambda: take(Source.PEERS, _peers, view.reached, looks.peers),
-        Source.IMPORTS: lambda: take(Source.IMPORTS, _imports, view.known, looks.imports),
-        Source.RAY: lambda: take(Source.RAY, _ray, head, looks.ray),
-        Source.LOG: lambda: take(Source.LOG, _log, head, looks.log),
-        Source.API: lambda: take(Source.API, _api, head, looks.api),
-        Source.GENERATION: lambda: take(Source.GENERATION, _generation, head, looks.generation),
+        Source.PEERS: lambda: take(Source.PEERS, _peers, view.reached, peers),
+        Source.IMPORTS: lambda: take(Source.IMPORTS, _imports, view.known, imports),
+        Source.RAY: lambda: take(Source.RAY, _ray, head, ray),
+        Source.LOG: lambda: take(Source.LOG, _log, head, log),
+        Source.API: lambda: take(Source.API, _api, head, api),
+        Source.GENERATION: lambda: take(Source.GENERATION, _generation, head, generation),
     }
     each([s for s in takes if s in sources], lambda s: takes[s](), key=lambda s: s.value)
-    return looks
+    return Looks(peers, imports, ray, log, generation, api)
 
 
 def _unread(source: Source, error: SparkctlError) -> Unread:

@@ -49,9 +49,9 @@ class Api:
 class Looks:
     """One field for each Source (doctor/check.py)."""
 
-    peers: dict[str, Peers | Unread] = field(default_factory=dict)
-    imports: dict[str, Mapping[str, Import] | Unread] = field(default_factory=dict)
-    ray: dict[str, Failed | RayTable | Unread] = field(default_factory=dict)
-    log: dict[str, EngineLog | Unread] = field(default_factory=dict)
-    generation: dict[str, Generation | Unread] = field(default_factory=dict)
-    api: dict[str, Api | Unread] = field(default_factory=dict)
+    peers: Mapping[str, Peers | Unread] = field(default_factory=dict)
+    imports: Mapping[str, Mapping[str, Import] | Unread] = field(default_factory=dict)
+    ray: Mapping[str, Failed | RayTable | Unread] = field(default_factory=dict)
+    log: Mapping[str, EngineLog | Unread] = field(default_factory=dict)
+    generation: Mapping[str, Generation | Unread] = field(default_factory=dict)
+    api: Mapping[str, Api | Unread] = field(default_factory=dict)

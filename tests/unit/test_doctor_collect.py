@@ -39,7 +39,8 @@ class Pool:
 class Asked(Session):
     """Knows the healthy pair's facts; remembers what else a node is asked, and gives no answer."""
 
-    def __init__(self, answers: Answers) -> None:
+    def __init__(self, answers: Answers | None = None) -> None:
+        answers = answers or healthy()
         pool: Any = Pool()
         super().__init__(answers.inventory, Path(), pool, facts=all_facts(answers.facts))
         self.requests: dict[tuple[str, str], dict[str, Any]] = {}
@@ -51,7 +52,7 @@ class Asked(Session):
 
 @pytest.mark.parametrize("name", [ONE, TWO])
 def test_a_named_node_and_its_peers_try_each_other(name: str) -> None:
-    session = Asked(healthy())
+    session = Asked()
     view = gather(session, [session.node(name)], [Source.PEERS, Source.IMPORTS])
     assert view.names == [name]
     assert view.reached == [ONE, TWO]
@@ -64,7 +65,7 @@ def test_a_named_node_and_its_peers_try_each_other(name: str) -> None:
 
 
 def test_a_look_that_fails_is_unread_with_its_kind() -> None:
-    session = Asked(healthy())
+    session = Asked()
     view = gather(session, session.inventory.nodes, [Source.PEERS])
     peers = view.looks.peers[TWO]
     assert isinstance(peers, Unread)
@@ -72,7 +73,7 @@ def test_a_look_that_fails_is_unread_with_its_kind() -> None:
 
 
 def test_the_head_is_asked_for_the_cluster_also_when_another_node_is_named() -> None:
-    session = Asked(healthy())
+    session = Asked()
     view = gather(session, [session.node(TWO)], [Source.RAY])
     assert view.looks.ray == {ONE: Unread("ray", "Ray is not running", "absent")}
 
@@ -87,14 +88,14 @@ def test_a_peer_whose_halves_are_not_known_is_left_out_and_hides_nobody() -> Non
 
 
 def test_passive_takes_no_look() -> None:
-    session = Asked(healthy())
+    session = Asked()
     view = gather(session, session.inventory.nodes, list(Source), passive=True)
     assert session.requests == {}
     assert view.looks.peers == {}
 
 
 def test_facts_that_could_not_be_read_are_kept_apart_from_logins_that_failed() -> None:
-    session = Asked(healthy())
+    session = Asked()
     del session.facts[TWO]
     session.unread = {TWO: RemoteTimeout("did not end within 60 s", node=TWO)}
     view = gather(session, session.inventory.nodes, [])

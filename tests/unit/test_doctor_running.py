@@ -232,7 +232,7 @@ def test_a_node_that_ray_does_not_have_as_planned(
 ) -> None:
     answers = running()
     own = answers.facts[TWO]["net"]["enP7s7"]["ipv4"][0].partition("/")[0]
-    nodes = [(own if address == ELSEWHERE[0] else address, *rest) for address, *rest in worker]
+    nodes = [(own if a == ELSEWHERE[0] else a, alive, gpus) for a, alive, gpus in worker]
     answers.looks["ray"][ONE]["nodes"] = ray_nodes(ALIVE[0], *nodes)
     assert found(answers, "running.ray") == ("FAIL", TWO, code)
     if code == "other-address":
