@@ -14,7 +14,7 @@ from sparkctl.doctor.table import CHECKS
 from tests.unit.doctorview import healthy
 
 if TYPE_CHECKING:
-    from sparkctl.doctor.snapshot import View
+    from tests.unit.doctorview import Answers
 
 TWO = "spark-2"
 Keys = tuple[Any, ...]  # the way to a value inside facts
@@ -34,9 +34,9 @@ NULL = re.compile(
 )
 
 
-def root(view: View, source: str) -> Any:
+def root(answers: Answers, source: str) -> Any:
     """The second node's facts, or what a look at it gave."""
-    return view.all_facts[TWO] if source == "facts" else view.sources[source][TWO]
+    return answers.facts[TWO] if source == "facts" else answers.looks[source][TWO]
 
 
 def ways(value: Any, above: Keys = ()) -> Iterator[Keys]:
@@ -48,8 +48,8 @@ def ways(value: Any, above: Keys = ()) -> Iterator[Keys]:
             yield from ways(item, (*above, key))
 
 
-def holder(view: View, source: str, way: Keys) -> Any:
-    found = root(view, source)
+def holder(answers: Answers, source: str, way: Keys) -> Any:
+    found = root(answers, source)
     for key in way[:-1]:
         found = found[key]
     return found
@@ -79,13 +79,14 @@ def others(value: Any) -> list[Any]:
     return [{}] if isinstance(value, dict) else [[]]
 
 
-BEFORE = {check.id: evaluate(healthy(), [check]) for check in CHECKS}
+BEFORE = {check.id: evaluate(healthy().view(), [check]) for check in CHECKS}
 
 
 def changed(source: str, way: Keys, change: Change) -> dict[str, list[Finding]]:
     """The findings of each check that says something else than before."""
-    view = healthy()
-    change(holder(view, source, way), way[-1])
+    answers = healthy()
+    change(holder(answers, source, way), way[-1])
+    view = answers.view()
     after = {check.id: evaluate(view, [check]) for check in CHECKS}
     return {check: found for check, found in after.items() if found != BEFORE[check]}
 
