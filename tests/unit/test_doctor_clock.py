@@ -11,6 +11,7 @@ from tests.unit.doctorview import INVENTORY, Answers, examined, healthy
 if TYPE_CHECKING:
     from sparkctl.doctor.finding import Finding
 
+NOW = 1_000_000.0  # when the controller asked
 LINE = "\n  - {{name: spark-{n}, host: 10.77.0.1{n}, role: worker}}"
 
 
@@ -24,10 +25,10 @@ def clocks(*offsets: float) -> Answers:
     answers = healthy(text)
     facts = {}
     for node, offset in zip(answers.inventory.nodes, offsets, strict=False):
-        own = {"time": 1000.0 + offset, "time_end": 1001.0 + offset}
+        own = {"time": NOW + offset, "time_end": NOW + 1 + offset}
         facts[node.name] = {**healthy().facts["spark-1"], **own}
     answers.facts = facts
-    answers.asked = dict.fromkeys(facts, (999.9, 1001.1))
+    answers.asked = dict.fromkeys(facts, (NOW - 0.1, NOW + 1.1))
     return answers
 
 
@@ -65,7 +66,7 @@ def test_the_clock_that_differs_is_blamed_not_the_others(
 
 def test_no_more_than_the_round_trip_leaves_possible_is_severities() -> None:
     answers = clocks(0, 30)
-    answers.asked = {**answers.asked, B: (971.0, 1031.5)}  # a login that took half a minute
+    answers.asked = {**answers.asked, B: (NOW - 29, NOW + 31.5)}  # a login that took half a minute
     assert severities(answers) == {A: "OK", B: "OK"}
 
 

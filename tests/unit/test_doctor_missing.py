@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +12,9 @@ import pytest
 from sparkctl.doctor.finding import Finding, Severity
 from sparkctl.doctor.runner import evaluate
 from sparkctl.doctor.table import CHECKS
+from sparkctl.errors import CommandError
+from sparkctl.facts.node import SCALARS
+from sparkctl.facts.unread import Unread
 from tests.unit.doctorview import healthy
 
 if TYPE_CHECKING:
@@ -26,6 +30,7 @@ LISTED = re.compile(
     r"|verbs\.uverbs\.\w+|verbs\.providers\.\d+|runtime\.versions\.\w+|gpu\.gpus\.\d"
     r"|persistence\.files\.\d(\.(addresses|interfaces)\.\d)?"
     r"|(ib|net)\.\w+\.pci"  # none for a device that is on no PCI bus
+    r"|unread|" + "|".join(SCALARS)  # an answer without these is no answer
 )
 # What node/ gives null for when it could not read it.
 NULL = re.compile(
@@ -86,7 +91,12 @@ def changed(source: str, way: Keys, change: Change) -> dict[str, list[Finding]]:
     """The findings of each check that says something else than before."""
     answers = healthy()
     change(holder(answers, source, way), way[-1])
-    view = answers.view()
+    try:
+        view = answers.view()
+    except CommandError as error:  # as doctor/collect.py has it
+        del answers.looks[source][TWO]
+        view = answers.view()
+        view.looks = replace(view.looks, **{source: {TWO: Unread(source, str(error))}})
     after = {check.id: evaluate(view, [check]) for check in CHECKS}
     return {check: found for check, found in after.items() if found != BEFORE[check]}
 

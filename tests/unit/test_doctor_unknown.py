@@ -272,7 +272,8 @@ def test_all_nodes_are_held_against_a_head_that_is_named() -> None:
 def test_what_hangs_is_told_and_what_it_holds_is_unknown() -> None:
     answers = healthy()
     del two(answers)["settings"]
-    two(answers)["unread"]["settings"] = "TimeoutError: no answer within 6 s"
+    late = {"reason": "no answer within 6 s", "kind": "timeout"}
+    two(answers)["unread"]["settings"] = late
     found = wrong(answers)
     assert {w for w in found if w[2] != "UNKNOWN"} == {("reach.facts", TWO, "WARN")}
     assert ("settings.profiles", TWO, "UNKNOWN") in found
