@@ -42,6 +42,11 @@ class Half:
         """Whether RoCE can run over it: an ACTIVE port, and an IPv4 address for its GID."""
         return self.active and bool(self.ipv4)
 
+    @property
+    def physical(self) -> bool:
+        """Whether it is a NIC's own port: no virtual function, no soft-RoCE."""
+        return PHYSICAL.fullmatch(self.pci or "") is not None
+
     def __str__(self) -> str:
         state = "ACTIVE" if self.active else "not ACTIVE"
         return f"{self.hca} ({self.interface}) {state}, {', '.join(self.ipv4) or 'no IPv4'}"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sparkctl.doctor.check import Check
 from sparkctl.doctor.checks.subnets import subnets
+from sparkctl.doctor.checks.verbs import provider
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Action, Remedy
 from sparkctl.errors import PreflightError
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from sparkctl.doctor.snapshot import View
     from sparkctl.fabric.topology import Half
+
+CONNECTX = "mlx5"  # the provider of a Spark's NIC
 
 
 def devices(view: View, name: str) -> Iterator[Finding]:
@@ -69,7 +72,7 @@ def halves(view: View, name: str) -> Iterator[Finding]:
         return  # other findings follow from these
     found = view.choice(name)
     if len(cage) == 1 and found.hcas:
-        yield _one_half(cage[0])
+        yield _one_half(view, name, cage[0])
     left_out = unused(found, cage)
     yield from (_left_out(name, half, cage, found.hcas) for half in left_out)
     if len(cage) > 1 and not inactive and not left_out:
@@ -80,14 +83,11 @@ def _hcas(halves: Sequence[Half]) -> str:
     return ", ".join(half.hca for half in halves)
 
 
-def _one_half(half: Half) -> Finding:
+def _one_half(view: View, name: str, half: Half) -> Finding:
     data = {"hca": half.hca, "interface": half.interface}
-    if half.pci is None:
-        return info(
-            f"{half.hca} is a software device without a second half",
-            code="software-device",
-            data=data,
-        )
+    if not half.physical or provider(view, name, half.hca) != CONNECTX:
+        text = f"{half.hca} is not a port of a Spark's ConnectX-7, which has two halves"
+        return info(text, code="other-device", data=data)
     return fail(
         f"one half of the cable is missing: {half.hca} is the only RDMA device of its cage",
         Evidence("two halves of one cage", half.hca, "/sys/class/infiniband"),

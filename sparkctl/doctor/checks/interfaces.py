@@ -69,7 +69,7 @@ def _extra_interfaces(view: View, name: str) -> Iterator[Finding]:
             f"{SOCKET_IFNAME}={value} also selects {', '.join(extra)}: if NCCL falls back to"
             " sockets, part of its data takes it",
             Evidence(first, ", ".join(selected), origin),
-            Remedy(f"remove {SOCKET_IFNAME}, or name it exactly: =${{SOCKET_INTERFACE}}"),
+            Remedy(f"set {SOCKET_IFNAME} to =${{SOCKET_INTERFACE}}, which matches the whole name"),
             code="extra-interfaces",
             data={"variable": SOCKET_IFNAME, "got": value, "extra": extra, "origin": origin},
         )

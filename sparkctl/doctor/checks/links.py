@@ -87,7 +87,7 @@ def _no_speed(half: Half, where: str) -> Finding:
 
 
 def pcie(view: View, name: str) -> Iterator[Finding]:
-    """Each half's PCIe link has the bandwidth of Gen5 x4, which max_link_width does not tell."""
+    """Each half's PCIe link has the bandwidth of Gen5 x4; max_link_width does not show it."""
     for half in view.cage(name):
         if half.pci is None:
             text = f"{half.hca} is a software device without a PCIe link"
@@ -103,10 +103,10 @@ def _pcie(view: View, name: str, half: Half) -> Finding:
     data: Data = {"hca": half.hca, "interface": half.interface, "width": width, "speed": rate}
     if width is None or rate is None:
         return unknown(f"no PCIe link of {half.interface} ({where})", data=data)
-    if width == "0":  # a virtual function's link is its physical function's (PCIe, SR-IOV)
-        text = f"{half.hca} is a virtual function, and only its physical function has a PCIe link"
+    if width == "0":
+        text = f"{half.hca} has no PCIe link of its own, as a virtual function"
         return info(text, code="virtual-function", data=data)
-    share = _bandwidth(width, rate) / (LANES * RATE)
+    share = _bandwidth(width, rate) / _required(view, name, half)
     if share >= 1:
         return ok(f"{half.interface}: PCIe x{width}, {rate}", data=data)
     return fail(
@@ -116,6 +116,12 @@ def _pcie(view: View, name: str, half: Half) -> Finding:
         code="slow-pcie",
         data=data,
     )
+
+
+def _required(view: View, name: str, half: Half) -> float:
+    """Gen5 x4 in GT/s, or the speed of a slower link."""
+    speed = known(view.facts(name).net)[half.interface].speed or 0
+    return min(LANES * RATE, speed / 1000) if speed > 0 else LANES * RATE
 
 
 def _bandwidth(width: str, rate: str) -> float:

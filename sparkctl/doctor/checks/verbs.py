@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,9 @@ MIB = 2**20
 # NCCL registers its own buffers (NCCL_BUFFSIZE, 4 MiB a channel and peer), some hundred MiB: more
 # than this may do, unless the application's are registered as well.
 ENOUGH = 2**30
+# The drivers whose devices have rdma-core's name for the provider, unless udev renames them.
+PROVIDERS = frozenset({*LOSS, "mlx4", "siw", "efa", "erdma", "hns", "mana", "qedr", "cxgb4"})
+KERNEL_NAME = re.compile(r"(\w+?)_?\d+")
 LOSS_NAMES = tuple(name for names in LOSS.values() for name in names)
 
 
@@ -110,17 +114,17 @@ def libraries(view: View, name: str) -> Iterator[Finding]:
             data={"error": found.library},
         )
         return
-    providers = {hca: _provider(view, name, hca) for hca in hcas}
+    providers = {hca: provider(view, name, hca) for hca in hcas}
     missing = sorted({p for p in providers.values() if p} - {*found.providers})
-    unclear = [hca for hca, provider in providers.items() if provider is None]
-    for provider in missing:
+    unclear = [hca for hca, needed in providers.items() if needed is None]
+    for needed in missing:
         listed = ", ".join(found.providers) or "none"
         yield fail(
-            f"rdma-core's provider {provider} is missing, so NCCL finds no device",
-            Evidence(f"lib{provider}", listed, "/usr/lib/*/libibverbs"),
+            f"rdma-core's provider {needed} is missing, so NCCL finds no device",
+            Evidence(f"lib{needed}", listed, "/usr/lib/*/libibverbs"),
             remedy,
             code="provider-missing",
-            data={"provider": provider, "providers": found.providers},
+            data={"provider": needed, "providers": found.providers},
         )
     if unclear:
         text = f"which of rdma-core's providers {', '.join(unclear)} needs is unknown"
@@ -129,15 +133,17 @@ def libraries(view: View, name: str) -> Iterator[Finding]:
         yield ok("libibverbs loads and has the provider for the HCAs")
 
 
-def _provider(view: View, name: str, hca: str) -> str | None:
-    """The provider that a device needs, by its counters; mlx5 for any other PCI device, as a
-    Spark's are ConnectX-7.
+def provider(view: View, name: str, hca: str) -> str | None:
+    """The provider that a device needs: by its counters, else by the kernel's name for it; mlx5 for
+    any other PCI device, as a Spark's are ConnectX-7.
     """
     counters = view.facts(name).counters
     found = {} if isinstance(counters, Unread) else counters.get(hca, {})
-    for provider, names in LOSS.items():
+    for candidate, names in LOSS.items():
         if not found.keys().isdisjoint(names):
-            return provider
+            return candidate
+    if (match := KERNEL_NAME.fullmatch(hca)) and match[1] in PROVIDERS:
+        return match[1]
     return "mlx5" if known(view.facts(name).ib)[hca].pci else None
 
 
