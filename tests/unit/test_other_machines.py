@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 FIXTURE = Path(__file__).parents[1] / "fixtures/facts/other-machines.json"
 CLUSTERS = sorted(json.loads(FIXTURE.read_text())["clusters"])
+REFUSED = {"error": "refused", "refused": True}
 ONE, TWO = "spark-1", "spark-2"
 
 
@@ -34,13 +35,11 @@ def machines(cluster: str) -> Answers:
     view = answers.view()
     for one, two in ((ONE, TWO), (TWO, ONE)):
         pings = [{**ping, "error": None, "problem": None} for ping in _pings(view, one, two)]
-        connects: list[dict[str, Any]] = []
-        if view.choice_error(two) is None:
-            there = {"to": two, "address": view.choice(two).address, "error": "refused"}
-            connects = [
-                {**there, "what": what, "port": port}
-                for port, what in open_ports(view, two).items()
-            ]
+        connects = [
+            {"to": two, "what": what, "port": port, "address": view.choice(two).address, **REFUSED}
+            for port, what in open_ports(view, two).items()
+            if view.choice_error(two) is None
+        ]
         counters = answers.facts[one]["counters"]
         answers.looks["peers"][one] = {"pings": pings, "connects": connects, "counters": counters}
     return answers

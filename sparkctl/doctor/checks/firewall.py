@@ -9,7 +9,6 @@ from sparkctl.doctor.checks.processes import wanted_ports
 from sparkctl.doctor.finding import Evidence, Finding, fail, ok, unknown
 from sparkctl.doctor.remedy import Remedy
 from sparkctl.facts.unread import known
-from sparkctl.node.peers import REFUSED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -55,9 +54,10 @@ def _blocked_ports(view: View, target: str, tried: Sequence[Connect]) -> list[tu
     process of the cluster listens.
     """
     listening = _listening(view, target)
-    refused = [c for c in tried if c.error == REFUSED and c.port in listening]
+    failed = [c for c in tried if c.error is not None]
+    refused = [c for c in failed if c.refused and c.port in listening]
     rejected = [(c, f"refused, though {listening[c.port]} listens") for c in refused]
-    return rejected + [(c, c.error) for c in tried if c.error and c.error != REFUSED]
+    return rejected + [(c, c.error or "") for c in failed if not c.refused]
 
 
 def _listening(view: View, name: str) -> dict[int, str]:
