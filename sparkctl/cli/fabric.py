@@ -36,25 +36,22 @@ def show(inventory: Path, as_json: bool, name: str | None) -> None:
     from sparkctl.cli.context import emit_json, named, open_session
     from sparkctl.doctor.checks.gid import pinned_index
     from sparkctl.doctor.collect import gather
-    from sparkctl.fabric.diagram import picture
+    from sparkctl.fabric.diagram import draw
 
     with open_session(inventory, read_only=True, partial=True) as session:
         view = gather(session, named(session.inventory, name), (), passive=True)
     errors = {n: text for n in view.names if (text := _unread(view, n))}
     readable = [n for n in view.names if n not in errors]
     pinned = {n: pinned_index(view, n) for n in readable if view.choice_error(n) is None}
-    document = {
-        "cluster": view.inventory.cluster,
-        "imitated": list(view.inventory.imitated),
-        **picture({n: view.facts(n) for n in readable}, pinned),
-        "errors": errors,
-    }
+    diagram = draw({n: view.facts(n) for n in readable}, pinned)
+    imitated = list(view.inventory.imitated)
     if as_json:
-        emit_json(document)
+        cluster = {"cluster": view.inventory.cluster, "imitated": imitated}
+        emit_json({**cluster, **diagram.document(), "errors": errors})
     else:
-        from sparkctl.output.fabric import print_picture
+        from sparkctl.output.fabric import print_diagram
 
-        print_picture(document)
+        print_diagram(diagram, errors, imitated)
     if errors:
         raise click.exceptions.Exit(1)
 

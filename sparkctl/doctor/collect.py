@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypedDict, TypeVar
 from sparkctl.cluster import health as engine
 from sparkctl.cluster.rayview import ask_ray
 from sparkctl.doctor.check import Source
-from sparkctl.doctor.checks.pairs import open_ports
+from sparkctl.doctor.checks.firewall import open_ports
 from sparkctl.doctor.checks.ranks import died
 from sparkctl.doctor.checks.runtime import MODULES
 from sparkctl.doctor.looks import Api, EngineLog, Generation, Looks

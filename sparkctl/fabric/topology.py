@@ -13,15 +13,21 @@ from typing import TYPE_CHECKING
 from sparkctl.facts.unread import known
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from sparkctl.facts.groups import Interface, RdmaDevice
+    from sparkctl.facts.groups import Interface, RdmaDevice, RdmaPort
     from sparkctl.facts.node import NodeFacts
+
+# domain:bus:device.function; soft-RoCE has none, and a scalable function another name there.
+PCI_ADDRESS = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
+# The physical functions of a NIC with two ports; virtual functions come after them.
+PHYSICAL = re.compile(r".*:00\.([01])")
+PORT_NAME = re.compile(r"p(\d+)")
 
 
 @dataclass(frozen=True)
 class Half:
-    """One half of a cage: an RDMA device, its netdev, and what is known of the two."""
+    """One half of a cage: an RDMA device and its netdev; `pci` is None for a software device."""
 
     hca: str
     interface: str
@@ -36,54 +42,85 @@ class Half:
         """Whether RoCE can run over it: an ACTIVE port, and an IPv4 address for its GID."""
         return self.active and bool(self.ipv4)
 
+    @property
+    def physical(self) -> bool:
+        """Whether it is a NIC's own port: no virtual function, no soft-RoCE."""
+        return PHYSICAL.fullmatch(self.pci or "") is not None
+
     def __str__(self) -> str:
         state = "ACTIVE" if self.active else "not ACTIVE"
         return f"{self.hca} ({self.interface}) {state}, {', '.join(self.ipv4) or 'no IPv4'}"
 
 
 def halves(facts: NodeFacts) -> tuple[Half, ...]:
-    """Every RDMA device that has a netdev, by cage, then by PCI address.
+    """The RDMA devices that have a netdev, by cage, then by PCI address.
 
-    The pairing is the kernel's own: the device link, the shared PCI function, or the netdev of a
-    GID (soft-RoCE). A port is alive by its state alone: GIDs, rate and speed outlive a pulled
-    cable (Documentation/ABI/stable/sysfs-class-infiniband). Raises Missing where devices or
-    interfaces could not be read.
+    Virtual functions and soft-RoCE share a cage of their own, after the last one. Only its state
+    shows that a port is alive: GIDs, rate and speed outlive a pulled cable
+    (Documentation/ABI/stable/sysfs-class-infiniband). Raises Missing if devices or interfaces could
+    not be read.
     """
-    found = []
-    interfaces = known(facts.net)
-    for hca, device in known(facts.ib).items():
-        interface = _interface(device, interfaces)
-        if interface is None:
-            continue
-        net = interfaces[interface]
-        found.append(
-            Half(
-                hca=hca,
-                interface=interface,
-                cage=_cage(net.phys_port_name, device.pci or net.pci),
-                pci=device.pci,
-                active=any(p.state == "ACTIVE" for p in device.ports.values()),
-                ipv4=net.ipv4,
-                mtu=net.mtu,
-            )
-        )
+    interfaces, devices = known(facts.net), known(facts.ib)
+    netdevs = {hca: _netdevs(device, interfaces) for hca, device in devices.items()}
+    cages = {h: _cage(devices[h], interfaces[names[0]]) for h, names in netdevs.items() if names}
+    virtual = max((cage for cage in cages.values() if cage is not None), default=-1) + 1
+    found = [
+        _half(hca, devices[hca], virtual if cage is None else cage, netdevs[hca], interfaces)
+        for hca, cage in cages.items()
+    ]
     return tuple(sorted(found, key=lambda h: (h.cage, h.pci or "", h.hca)))
 
 
-def _interface(device: RdmaDevice, net: Mapping[str, Interface]) -> str | None:
-    named = [n for n in device.netdevs if n in net]
-    if not named and device.pci:
-        named = [n for n, v in net.items() if v.pci == device.pci]
-    if not named:
-        gids = [g for p in device.ports.values() for g in p.gids]
-        named = [g.ndev for g in gids if g.ndev and g.ndev in net]
-    return named[0] if named else None
+def main_port(device: RdmaDevice) -> tuple[str, RdmaPort]:
+    """The number and facts of a device's first ACTIVE port, else of its first."""
+    active = ((number, p) for number, p in device.ports.items() if p.state == "ACTIVE")
+    return next(active, next(iter(device.ports.items())))
 
 
-def _cage(phys_port_name: str | None, pci: str | None) -> int:
-    """phys_port_name is p0 or p1: the cage; else the PCI function; else the only one."""
-    if match := re.fullmatch(r"p(\d+)", phys_port_name or ""):
-        return int(match[1])
-    if match := re.search(r"\.(\d)$", pci or ""):
-        return int(match[1])
-    return 0
+def pci_netdev(half: Half, interfaces: Mapping[str, Interface]) -> Interface:
+    """The netdev of a half's PCI function, which has the PCIe link; a VLAN over it has none."""
+    functions = (net for net in interfaces.values() if half.pci and net.pci == half.pci)
+    return next(functions, interfaces[half.interface])
+
+
+def _half(
+    hca: str,
+    device: RdmaDevice,
+    cage: int,
+    netdevs: Sequence[str],
+    interfaces: Mapping[str, Interface],
+) -> Half:
+    # A VLAN over the port carries the addresses where the port itself has none.
+    addressed = (name for name in netdevs if interfaces[name].ipv4)
+    interface = next(addressed, netdevs[0])
+    return Half(
+        hca=hca,
+        interface=interface,
+        cage=cage,
+        pci=_pci(device),
+        active=any(port.state == "ACTIVE" for port in device.ports.values()),
+        ipv4=interfaces[interface].ipv4,
+        mtu=interfaces[interface].mtu,
+    )
+
+
+def _netdevs(device: RdmaDevice, interfaces: Mapping[str, Interface]) -> list[str]:
+    """The netdevs that the kernel links a device to, or of its PCI function; then its GIDs'."""
+    linked = list(device.netdevs)
+    if device.pci and interfaces.keys().isdisjoint(linked):
+        linked = [name for name, net in interfaces.items() if net.pci == device.pci]
+    slots = (slot for port in device.ports.values() for slot in port.gids)
+    every = dict.fromkeys([*linked, *(slot.ndev or "" for slot in slots)])
+    return [name for name in every if name in interfaces]
+
+
+def _cage(device: RdmaDevice, net: Interface) -> int | None:
+    """The number in phys_port_name (p0, p1), else the PCI function's; None for a virtual device."""
+    if device.pci is None:
+        return None
+    match = PORT_NAME.fullmatch(net.phys_port_name or "") or PHYSICAL.fullmatch(device.pci)
+    return int(match[1]) if match else None
+
+
+def _pci(device: RdmaDevice) -> str | None:
+    return device.pci if device.pci and PCI_ADDRESS.fullmatch(device.pci) else None

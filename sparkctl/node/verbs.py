@@ -14,8 +14,22 @@ VERBS = Path("/sys/class/infiniband_verbs")
 DEVICES = Path("/dev/infiniband")
 IB = Path("/sys/class/infiniband")
 LIBRARY = "libibverbs.so.1"
-# mlx5's counters of lost and repeated packets (drivers/infiniband/hw/mlx5/counters.c).
-LOSS = ("packet_seq_err", "out_of_sequence", "roce_adp_retrans", "req_transport_retries_exceeded")
+# The counters of lost or repeated packets by rdma-core's provider, none of them in two; a device
+# may lack some (in drivers/infiniband hw/*/counters.c, hw_counters.c, sw/rxe/rxe_hw_counters.c).
+LOSS = {
+    "mlx5": (
+        "packet_seq_err",
+        "out_of_sequence",
+        "roce_adp_retrans",
+        "req_transport_retries_exceeded",
+    ),
+    "rxe": ("out_of_seq_request", "rcvd_seq_err", "completer_retry_err", "retry_exceeded_err"),
+    "bnxt_re": ("to_retransmits", "seq_err_naks_rcvd", "max_retry_exceeded", "oos_drop_count"),
+    "irdma": ("tcpRetransSegs", "ip4InDiscards"),
+}
+# In units of 4 bytes; soft-RoCE has no such counters and counts packets.
+TRAFFIC = ("counters/port_xmit_data", "counters/port_rcv_data")
+PACKETS = ("hw_counters/sent_pkts", "hw_counters/rcvd_pkts")
 # Where rdma-core's providers are: its cmake default and what Debian, Ubuntu and Fedora install.
 PROVIDERS = ("/usr/lib/*/libibverbs", "/usr/lib64/libibverbs", "/usr/lib/libibverbs")
 
@@ -60,17 +74,17 @@ def _providers() -> list[str]:
 
 
 def counters(_: Answer) -> dict[str, dict[str, int]]:
-    """Each RDMA device's port counters: traffic in units of 4 bytes, and signs of loss.
+    """Each RDMA device's port counters of traffic and of loss, as far as it has them.
 
     Paths and meaning: Documentation/ABI/stable/sysfs-class-infiniband.
     """
+    loss = (f"hw_counters/{name}" for names in LOSS.values() for name in names)
+    names = (*TRAFFIC, *PACKETS, *loss)
     found = {}
     for device in sorted(IB.iterdir()) if IB.is_dir() else []:
         values: dict[str, int] = {}
-        for name in ("counters/port_xmit_data", "counters/port_rcv_data"):
+        for name in names:
             values |= _number(device / "ports/1" / name)
-        for name in LOSS:
-            values |= _number(device / "ports/1/hw_counters" / name)
         found[device.name] = values
     return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
@@ -12,37 +12,40 @@ from sparkctl.fabric.hca import ACTIVE, Selection
 from sparkctl.output.console import print_prose, wide_console
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from rich.console import Console
+
+    from sparkctl.fabric.diagram import Diagram, Port
 
 NOTHING = {
     IB_HCA: "NCCL goes on over TCP without an error",
     SOCKET_IFNAME: "NCCL ends at its start",
 }
+TAKEN = "  <- NCCL takes it"
 
 
-def print_picture(document: dict[str, Any]) -> None:
-    """Print each node's cages and halves, then the links between the nodes, by subnet."""
+def print_diagram(diagram: Diagram, errors: Mapping[str, str], imitated: Sequence[str]) -> None:
+    """Print each node's cages and halves, the links by subnet, and why a node was not read."""
     console = wide_console()
-    for node in document["nodes"]:
-        console.print(Text(node["name"], "bold"))
-        for cage, halves in groupby(node["halves"], key=lambda h: h["cage"]):
+    for node in diagram.nodes:
+        console.print(Text(node.name, "bold"))
+        for cage, ports in groupby(node.ports, key=lambda port: port.half.cage):
             console.print(Text(f"  cage {cage}"))
-            for half in halves:
-                _print_half(console, half)
-        for hca in node["without_netdev"]:
+            for port in ports:
+                _print_port(console, port)
+        for hca in node.without_netdev:
             console.print(Text(f"  {hca} has no network interface"))
-        if not node["halves"] and not node["without_netdev"]:
+        if not node.ports and not node.without_netdev:
             console.print(Text("  no RDMA device (is the cable in?)"))
-    for link in _by_subnet(document):
-        print_prose(console, link, 4)
-    for end in document["alone"]:
-        alone = f"{end['node']} {end['hca']} is in no other node's subnet"
+    for line in _by_subnet(diagram):
+        print_prose(console, line, 4)
+    for name, half in diagram.alone:
+        alone = f"{name} {half.hca} is in no other node's subnet"
         print_prose(console, Text(alone, "yellow"), 4)
-    for name, error in document["errors"].items():
+    for name, error in errors.items():
         print_prose(console, Text(f"{name}: {error.removeprefix(name + ': ')}", "red"), 4)
-    print_imitated(document["imitated"])
+    print_imitated(imitated)
 
 
 def print_imitated(imitated: Sequence[str]) -> None:
@@ -52,41 +55,43 @@ def print_imitated(imitated: Sequence[str]) -> None:
         print_prose(console, f"imitated: {what}", 4)
 
 
-def _print_half(console: Console, half: dict[str, Any]) -> None:
-    style = "green" if half["state"] == ACTIVE else "red"
-    line = Text(f"    {half['hca']:<14} {half['interface']:<16} ")
-    line.append(f"{half['state']}", style)
-    line.append(f" ({half['phys_state']}), {half['rate']}, MTU {half['mtu']}")
-    if (half["speed"] or -1) > 0:
-        line.append(f", {half['speed'] / 1000:g} Gb/s")
-    if half["pcie_width"]:
-        line.append(f", PCIe x{half['pcie_width']} {half['pcie_speed']}")
+def _print_port(console: Console, found: Port) -> None:
+    half, port, pcie, speed = found.half, found.port, found.pcie, found.net.speed or -1
+    line = Text(f"    {half.hca:<14} {half.interface:<16} ")
+    line.append(f"{port.state}", "green" if port.state == ACTIVE else "red")
+    line.append(f" ({port.phys_state}), {port.rate}, MTU {half.mtu}")
+    if speed > 0:
+        line.append(f", {speed / 1000:g} Gb/s")
+    if pcie.pcie_width:
+        line.append(f", PCIe x{pcie.pcie_width} {pcie.pcie_speed}")
     print_prose(console, line, 6)
-    print_prose(console, f"      addresses {', '.join(half['ipv4'] + half['ipv6']) or 'none'}", 16)
-    takes = half["state"] == ACTIVE  # NCCL skips any other port (src/transport/net_ib)
-    for gid in half["gids"]:
-        sign = "  <- NCCL takes it" if takes and gid["index"] == half["gid_index"] else ""
-        shown = gid["ipv4"] or gid["gid"]
-        netdev = gid["netdev"] or "no netdev"
-        told = f"      GID {gid['index']}: {shown} ({gid['type']}, {netdev}){sign}"
-        print_prose(console, told, 8)
-    if takes and all(gid["index"] != half["gid_index"] for gid in half["gids"]):
-        empty = f"      GID {half['gid_index']}: empty  <- NCCL takes it"
-        console.print(Text(empty, "red"))
+    addresses = ", ".join((*half.ipv4, *found.net.ipv6)) or "none"
+    print_prose(console, f"      addresses {addresses}", 16)
+    _print_gids(console, found)
 
 
-def _by_subnet(document: dict[str, Any]) -> list[str]:
+def _print_gids(console: Console, found: Port) -> None:
+    selects = found.port.state == ACTIVE  # NCCL skips any other port (src/transport/net_ib)
+    for gid in found.gids:
+        sign = TAKEN if selects and gid.index == found.gid_index else ""
+        shown = f"{gid.ipv4 or gid.gid} ({gid.kind}, {gid.ndev or 'no netdev'})"
+        print_prose(console, f"      GID {gid.index}: {shown}{sign}", 8)
+    if selects and all(gid.index != found.gid_index for gid in found.gids):
+        console.print(Text(f"      GID {found.gid_index}: empty{TAKEN}", "red"))
+
+
+def _by_subnet(diagram: Diagram) -> list[str]:
     """One line a subnet: on a switch every half faces all the others."""
-    states = {(n["name"], h["hca"]): h["state"] for n in document["nodes"] for h in n["halves"]}
+    states = {(n.name, p.half.hca): p.port.state for n in diagram.nodes for p in n.ports}
     members: dict[str, dict[tuple[str, str], None]] = {}
-    for link in document["links"]:
-        ends = members.setdefault(link["subnet"], {})
-        ends |= dict.fromkeys((end["node"], end["hca"]) for end in link["ends"])
-    return [f"{subnet}: {' <-> '.join(_end(*e, states[e]) for e in ends)}"
-            for subnet, ends in members.items()]  # fmt: skip
+    for link in diagram.links:
+        ends = members.setdefault(link.subnet, {})
+        ends |= dict.fromkeys((node, half.hca) for node, half in link.ends)
+    shown = {s: [_end(*end, states[end]) for end in ends] for s, ends in members.items()}
+    return [f"{subnet}: {' <-> '.join(ends)}" for subnet, ends in shown.items()]
 
 
-def _end(node: str, hca: str, state: str) -> str:
+def _end(node: str, hca: str, state: str | None) -> str:
     return f"{node} {hca}" if state == ACTIVE else f"{node} {hca} ({state})"
 
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sparkctl.fabric.diagram import picture
-from sparkctl.output.fabric import print_picture
+from sparkctl.fabric.diagram import draw
+from sparkctl.output.fabric import print_diagram
 from tests.cli.test_cli import sparkctl
+from tests.unit.answers import all_facts
 from tests.unit.doctorview import healthy
 
 if TYPE_CHECKING:
@@ -118,16 +119,16 @@ def test_a_missing_inventory_is_usage(command: tuple[str, ...], tmp_path: Path) 
 def test_nccl_is_said_to_take_gids_of_active_ports_only(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    facts = dict(healthy().facts("spark-2"))
+    facts = healthy().facts["spark-2"]
     port = facts["ib"]["rocep1s0f0"]["ports"]["1"]
 
     def taken() -> int:
-        print_picture({**picture({"spark-2": facts}, {}), "errors": {}, "imitated": []})
+        print_diagram(draw(all_facts({"spark-2": facts}), {}), {}, [])
         return capsys.readouterr().out.count("<- NCCL takes it")
 
     active = sum(p["state"] == "ACTIVE" for d in facts["ib"].values() for p in d["ports"].values())
     assert taken() == active
     port["state"] = "DOWN"
     assert taken() == active - 1
-    port["gids"] = {} if isinstance(port["gids"], dict) else []
+    port["gids"] = []
     assert taken() == active - 1

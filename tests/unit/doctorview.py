@@ -105,12 +105,13 @@ def healthy(inventory: str = INVENTORY) -> Answers:
     document = captured()
     facts = document["facts"]
     loaded = _parsed(inventory)
-    versions = {m: {"version": "1", "error": None} for m in ("torch", "ray", "vllm")}
+    modules = ("torch", "ray", "vllm")
+    imports = {n: {m: {"version": "1", "error": None} for m in modules} for n in facts}
     return Answers(
         inventory=loaded,
         nodes=tuple(loaded.nodes),
         facts=facts,
-        looks={"peers": document["peers"], "imports": {n: dict(versions) for n in facts}},
+        looks={"peers": document["peers"], "imports": imports},
         login=dict.fromkeys(facts, 0.1),
         asked={n: (f["time"] - 0.2, f["time_end"] + 0.2) for n, f in facts.items()},
     )

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sparkctl.fabric.cabling import facing, links
-from sparkctl.fabric.diagram import picture
+from sparkctl.fabric.diagram import Diagram, draw
 from sparkctl.fabric.topology import Half
-from sparkctl.output.fabric import print_picture
+from sparkctl.output.fabric import print_diagram
+from tests.unit.answers import all_facts
+from tests.unit.doctorview import captured
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 Facts = dict[str, Any]
-CAPTURED = Path(__file__).parents[1] / "fixtures/facts/lab-pair.json"
 
 
 @pytest.fixture
 def pair() -> Facts:
-    found: Facts = json.loads(CAPTURED.read_text())["facts"]
+    found: Facts = captured()["facts"]
     return found
+
+
+def diagram(facts: Facts, pinned: dict[str, int | None] | None = None) -> Diagram:
+    return draw(all_facts(facts), pinned or {})
 
 
 def half(hca: str, *ipv4: str, active: bool = True) -> Half:
@@ -69,59 +72,83 @@ def test_a_link_is_active_when_both_ends_are() -> None:
 
 
 def test_the_document_of_a_pair(pair: Facts) -> None:
-    found = picture(pair, {})
+    found = diagram(pair).document()
     one = found["nodes"][0]
     assert [(h["cage"], h["hca"]) for h in one["halves"]] == [
-        (0, "rocep1s0f0"), (0, "roceP2p1s0f0"), (1, "rocep1s0f1"), (1, "roceP2p1s0f1"),
-    ]  # fmt: skip
+        (0, "rocep1s0f0"),
+        (0, "roceP2p1s0f0"),
+        (1, "rocep1s0f1"),
+        (1, "roceP2p1s0f1"),
+    ]
     gids = one["halves"][0].pop("gids")
     assert one["halves"][0] == {
-        "cage": 0, "hca": "rocep1s0f0", "port": 1, "interface": "enp1s0f0np0",
-        "pci": "0000:01:00.0", "state": "ACTIVE", "phys_state": "LinkUp",
-        "rate": "200 Gb/sec (2X NDR)", "link_layer": "Ethernet", "mtu": 9000, "speed": 200000,
-        "ipv4": ["192.168.100.11/24"], "ipv6": ["fe80::4ebb:47ff:fe00:100/64"],
-        "pcie_width": "4", "pcie_speed": "32.0 GT/s PCIe", "gid_index": 3,
-    }  # fmt: skip
+        "cage": 0,
+        "hca": "rocep1s0f0",
+        "port": 1,
+        "interface": "enp1s0f0np0",
+        "pci": "0000:01:00.0",
+        "state": "ACTIVE",
+        "phys_state": "LinkUp",
+        "rate": "200 Gb/sec (2X NDR)",
+        "link_layer": "Ethernet",
+        "mtu": 9000,
+        "speed": 200000,
+        "ipv4": ["192.168.100.11/24"],
+        "ipv6": ["fe80::4ebb:47ff:fe00:100/64"],
+        "pcie_width": "4",
+        "pcie_speed": "32.0 GT/s PCIe",
+        "gid_index": 3,
+    }
     assert gids[3] == {
-        "index": 3, "gid": "0000:0000:0000:0000:0000:ffff:c0a8:640b", "type": "RoCE v2",
-        "family": "IPv4", "ipv4": "192.168.100.11", "netdev": "enp1s0f0np0",
-    }  # fmt: skip
+        "index": 3,
+        "gid": "0000:0000:0000:0000:0000:ffff:c0a8:640b",
+        "type": "RoCE v2",
+        "family": "IPv4",
+        "ipv4": "192.168.100.11",
+        "netdev": "enp1s0f0np0",
+    }
     assert found["links"][0] == {
-        "ends": [{"node": "spark-1", "hca": "rocep1s0f0"},
-                 {"node": "spark-2", "hca": "rocep1s0f0"}],
+        "ends": [
+            {"node": "spark-1", "hca": "rocep1s0f0"},
+            {"node": "spark-2", "hca": "rocep1s0f0"},
+        ],
         "subnet": "192.168.100.0/24",
         "active": True,
-    }  # fmt: skip
+    }
     assert len(found["links"]) == 2
     assert found["alone"] == []
 
 
 def test_a_pinned_index_is_the_one_taken(pair: Facts) -> None:
-    found = picture(pair, {"spark-1": 9, "spark-2": None})
-    assert [n["halves"][0]["gid_index"] for n in found["nodes"]] == [9, 3]
+    found = diagram(pair, {"spark-1": 9, "spark-2": None})
+    assert [node.ports[0].gid_index for node in found.nodes] == [9, 3]
 
 
-def test_what_faces_nothing_and_what_has_no_netdev_is_told(pair: Facts) -> None:
+def test_what_faces_nothing_and_what_has_no_netdev_is_listed(pair: Facts) -> None:
     pair["spark-2"]["net"]["enp1s0f0np0"]["ipv4"] = ["172.16.0.1/24"]
+    port = {**pair["spark-2"]["ib"]["rocep1s0f0"]["ports"]["1"], "gids": []}
     pair["spark-2"]["ib"]["mlx5_9"] = {
-        "netdevs": [], "pci": "0005:01:00.0", "guid": None, "ports": {}
-    }  # fmt: skip
-    found = picture(pair, {})
+        "netdevs": [],
+        "pci": "0005:01:00.0",
+        "guid": None,
+        "ports": {"1": port},
+    }
+    found = diagram(pair).document()
     assert found["alone"] == [
-        {"node": "spark-1", "hca": "rocep1s0f0"}, {"node": "spark-2", "hca": "rocep1s0f0"}
-    ]  # fmt: skip
+        {"node": "spark-1", "hca": "rocep1s0f0"},
+        {"node": "spark-2", "hca": "rocep1s0f0"},
+    ]
     assert found["nodes"][1]["without_netdev"] == ["mlx5_9"]
-    assert picture({"spark-1": pair["spark-1"]}, {})["alone"] == []
+    assert diagram({"spark-1": pair["spark-1"]}).alone == ()
 
 
 @pytest.fixture
 def drawn(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    def draw(facts: Facts, pinned: dict[str, int | None] | None = None, **errors: str) -> str:
-        said = {"imitated": ["the cable"], "errors": errors}
-        print_picture({**picture(facts, pinned or {}), **said})
+    def printed(facts: Facts, pinned: dict[str, int | None] | None = None, **errors: str) -> str:
+        print_diagram(diagram(facts, pinned), errors, ["the cable"])
         return capsys.readouterr().out
 
-    return draw
+    return printed
 
 
 def test_a_pair_is_drawn(pair: Facts, drawn: Callable[..., str]) -> None:

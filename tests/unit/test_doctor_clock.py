@@ -6,35 +6,35 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.unit.doctorview import INVENTORY, examined, healthy
+from tests.unit.doctorview import INVENTORY, Answers, examined, healthy
 
 if TYPE_CHECKING:
     from sparkctl.doctor.finding import Finding
-    from sparkctl.doctor.snapshot import View
 
+NOW = 1_000_000.0  # when the controller asked
 LINE = "\n  - {{name: spark-{n}, host: 10.77.0.1{n}, role: worker}}"
 
 
-def view_of(*offsets: float) -> View:
+def clocks(*offsets: float) -> Answers:
     """Nodes whose clocks are that far from the controller's; the first is the head.
 
     Of a single one, its peer was not reached.
     """
     more = "".join(LINE.format(n=n) for n in range(3, len(offsets) + 1))
     text = INVENTORY.replace("role: worker}", "role: worker}" + more)
-    view = healthy(text)
+    answers = healthy(text)
     facts = {}
-    for node, offset in zip(view.inventory.nodes, offsets, strict=False):
-        facts[node.name] = healthy().facts("spark-1")
-        facts[node.name].update(time=1000.0 + offset, time_end=1001.0 + offset)
-    view.all_facts = facts
-    view.asked = dict.fromkeys(facts, (999.9, 1001.1))
-    return view
+    for node, offset in zip(answers.inventory.nodes, offsets, strict=False):
+        own = {"time": NOW + offset, "time_end": NOW + 1 + offset}
+        facts[node.name] = {**healthy().facts["spark-1"], **own}
+    answers.facts = facts
+    answers.asked = dict.fromkeys(facts, (NOW - 0.1, NOW + 1.1))
+    return answers
 
 
-def told(view: View) -> dict[str | None, str]:
+def severities(answers: Answers) -> dict[str | None, str]:
     """The severity of each node's finding; None is the controller."""
-    found: list[Finding] = examined(view, "host.clock")
+    found: list[Finding] = examined(answers, "host.clock")
     assert len(found) == len({f.node for f in found})
     return {f.node: f.severity.value for f in found}
 
@@ -61,16 +61,16 @@ A, B, C, D = (f"spark-{n}" for n in range(1, 5))
 def test_the_clock_that_differs_is_blamed_not_the_others(
     offsets: tuple[float, ...], expected: dict[str | None, str]
 ) -> None:
-    assert told(view_of(*offsets)) == expected
+    assert severities(clocks(*offsets)) == expected
 
 
-def test_no_more_than_the_round_trip_leaves_possible_is_told() -> None:
-    view = view_of(0, 30)
-    view.asked = {**view.asked, B: (971.0, 1031.5)}  # a login that took half a minute
-    assert told(view) == {A: "OK", B: "OK"}
+def test_no_more_than_the_round_trip_leaves_possible_is_severities() -> None:
+    answers = clocks(0, 30)
+    answers.asked = {**answers.asked, B: (NOW - 29, NOW + 31.5)}  # a login that took half a minute
+    assert severities(answers) == {A: "OK", B: "OK"}
 
 
 def test_a_clock_that_could_not_be_read_is_unknown_and_hides_no_other() -> None:
-    view = view_of(3600, 0, 0)
-    view.asked = {n: span for n, span in view.asked.items() if n != A}
-    assert told(view) == {A: "UNKNOWN", B: "OK", C: "OK"}
+    answers = clocks(3600, 0, 0)
+    answers.asked = {n: span for n, span in answers.asked.items() if n != A}
+    assert severities(answers) == {A: "UNKNOWN", B: "OK", C: "OK"}

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sparkctl.doctor.snapshot import View
-from tests.unit.doctorview import INVENTORY, examined, healthy, wrong
+from sparkctl.doctor.collect import _pings
+from tests.unit.doctorview import INVENTORY, Answers, examined, healthy, wrong
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,12 +20,12 @@ FUNCTIONS = ("rocep1s0f0", "roceP2p1s0f0", "rocep1s0f1", "roceP2p1s0f1")
 MANAGEMENT = "{interfaces: [enP7s7], hcas: [rocep1s0f0, roceP2p1s0f0]}"
 
 
-def two(view: View) -> Any:
-    return view.all_facts[TWO]
+def two(answers: Answers) -> Any:
+    return answers.facts[TWO]
 
 
-def only(view: View, check: str, severity: str) -> Finding:
-    (found,) = [f for f in examined(view, check) if f.severity.value == severity]
+def only(answers: Answers, check: str, severity: str) -> Finding:
+    (found,) = [f for f in examined(answers, check) if f.severity.value == severity]
     assert severity in ("OK", "INFO", "UNKNOWN") or (found.evidence and found.fix)
     return found
 
@@ -43,9 +43,9 @@ def slots(*addresses: tuple[str, str]) -> list[dict[str, Any]]:
     ]
 
 
-def give(view: View, name: str, interface: str, *ipv4: str) -> None:
+def give(answers: Answers, name: str, interface: str, *ipv4: str) -> None:
     """These addresses instead of the interface's, with the GIDs that the kernel makes of them."""
-    facts: Any = view.facts(name)
+    facts: Any = answers.facts[name]
     facts["net"][interface]["ipv4"] = list(ipv4)
     for device in facts["ib"].values():
         if interface in device["netdevs"]:
@@ -60,133 +60,146 @@ SUBNETS = INVENTORY + "fabric: {subnets: [192.168.100.0/24, 192.168.101.0/24]}\n
 
 
 def test_a_gid_of_another_subnet_than_the_peers_is_a_failure() -> None:
-    view = healthy(SUBNETS)
-    give(view, TWO, FIRST, "169.254.7.2/16", "192.168.100.12/24")
-    assert wrong(view) == {("fabric.gid", TWO, "FAIL")}
-    found = only(view, "fabric.gid", "FAIL")
-    assert "takes GID 3: 169.254.7.2 (RoCE v2) of enp1s0f0np0, in no subnet of spark-1's" in (
-        found.summary
+    answers = healthy(SUBNETS)
+    give(answers, TWO, FIRST, "169.254.7.2/16", "192.168.100.12/24")
+    assert wrong(answers) == {("fabric.gid", TWO, "FAIL")}
+    found = only(answers, "fabric.gid", "FAIL")
+    assert (found.code, found.data) == (
+        "gid-subnet",
+        {
+            "hca": "rocep1s0f0",
+            "interface": FIRST,
+            "index": 3,
+            "address": "169.254.7.2",
+            "peer": ONE,
+        },
     )
-    assert found.evidence[0].wanted == "the GID of 192.168.100.12"
+    assert found.evidence[0].expected == "the GID of 192.168.100.12"
     assert found.fix
     assert found.fix.commands == ("sudo ip address del 169.254.7.2/16 dev enp1s0f0np0",)
-    give(view, TWO, FIRST, "192.168.100.12/24", "169.254.7.2/16")
-    assert wrong(view) == set(), "the first is taken"
+    give(answers, TWO, FIRST, "192.168.100.12/24", "169.254.7.2/16")
+    assert wrong(answers) == set(), "the first is taken"
 
 
 def test_both_ends_may_take_the_other_subnet() -> None:
-    view = healthy(SUBNETS)
+    answers = healthy(SUBNETS)
     for number, name in ((11, ONE), (12, TWO)):
-        give(view, name, FIRST, f"169.254.7.{number}/16", f"192.168.100.{number}/24")
-    assert wrong(view) == set()
+        give(answers, name, FIRST, f"169.254.7.{number}/16", f"192.168.100.{number}/24")
+    assert wrong(answers) == set()
 
 
-def gid(view: View) -> set[tuple[str | None, str]]:
-    found = examined(view, "fabric.gid")
+def gid(answers: Answers) -> set[tuple[str | None, str]]:
+    found = examined(answers, "fabric.gid")
     return {(f.node, f.severity.value) for f in found if f.severity.value != "OK"}
 
 
 def test_a_gid_of_a_vlan_that_the_peer_does_not_take() -> None:
-    view = healthy()
-    vlan = {**two(view)["net"][FIRST], "ipv4": ["10.9.9.9/24"], "pci": None}
-    two(view)["net"][f"{FIRST}.100"] = vlan
+    answers = healthy()
+    vlan = {**two(answers)["net"][FIRST], "ipv4": ["10.9.9.9/24"], "pci": None}
+    two(answers)["net"][f"{FIRST}.100"] = vlan
     gids = slots(("10.9.9.9", f"{FIRST}.100"), ("192.168.100.12", FIRST))
-    two(view)["ib"]["rocep1s0f0"]["ports"]["1"]["gids"] = gids
-    assert gid(view) == {(TWO, "FAIL")}
-    assert "10.9.9.9 (RoCE v2) of enp1s0f0np0.100" in only(view, "fabric.gid", "FAIL").summary
-    one: Any = view.facts(ONE)
+    two(answers)["ib"]["rocep1s0f0"]["ports"]["1"]["gids"] = gids
+    assert gid(answers) == {(TWO, "FAIL")}
+    found = only(answers, "fabric.gid", "FAIL")
+    assert (found.code, found.data["interface"]) == ("gid-subnet", f"{FIRST}.100")
+    one: Any = answers.facts[ONE]
     one["net"][f"{FIRST}.100"] = {**vlan, "ipv4": ["10.9.9.8/24"]}
-    assert gid(view) == {(TWO, "FAIL")}, "it has the VLAN and does not take it"
+    assert gid(answers) == {(TWO, "FAIL")}, "it has the VLAN and does not take it"
     gids = slots(("10.9.9.8", f"{FIRST}.100"), ("192.168.100.11", FIRST))
     one["ib"]["rocep1s0f0"]["ports"]["1"]["gids"] = gids
-    assert gid(view) == set()
+    assert gid(answers) == set()
 
 
 def test_a_range_of_addresses_has_nccl_take_the_fabrics() -> None:
-    def with_range(value: str) -> View:
-        view = healthy(SUBNETS + f"env: {{set: {{NCCL_IB_ADDR_RANGE: {value}}}}}\n")
-        give(view, TWO, FIRST, "169.254.7.2/16", "192.168.100.12/24")
-        return view
+    def with_range(value: str) -> Answers:
+        answers = healthy(SUBNETS + f"env: {{set: {{NCCL_IB_ADDR_RANGE: {value}}}}}\n")
+        give(answers, TWO, FIRST, "169.254.7.2/16", "192.168.100.12/24")
+        return answers
 
     assert wrong(with_range("192.168.100.0/23")) == set()
-    view = with_range("10.0.0.0/8")
-    assert wrong(view) == {("fabric.gid", n, "FAIL") for n in (ONE, TWO)}
-    said = {f.summary for f in examined(view, "fabric.gid")}
-    assert all("leaves out every GID" in text for text in said)
+    answers = with_range("10.0.0.0/8")
+    assert wrong(answers) == {("fabric.gid", n, "FAIL") for n in (ONE, TWO)}
+    assert {f.code for f in examined(answers, "fabric.gid")} == {"address-range"}
 
 
 def test_a_pinned_index_is_what_the_peers_are_held_against() -> None:
-    view = healthy(SUBNETS + 'env: {set: {NCCL_IB_GID_INDEX: "3"}}\n')
-    give(view, TWO, FIRST, "192.168.100.12/24", "169.254.7.2/16")
-    assert {w for w in wrong(view) if w[2] == "FAIL"} == set()
-    give(view, TWO, FIRST, "169.254.7.2/16", "192.168.100.12/24")
-    assert ("fabric.gid", TWO, "FAIL") in wrong(view)
+    answers = healthy(SUBNETS + 'env: {set: {NCCL_IB_GID_INDEX: "3"}}\n')
+    give(answers, TWO, FIRST, "192.168.100.12/24", "169.254.7.2/16")
+    assert {w for w in wrong(answers) if w[2] == "FAIL"} == set()
+    give(answers, TWO, FIRST, "169.254.7.2/16", "192.168.100.12/24")
+    assert ("fabric.gid", TWO, "FAIL") in wrong(answers)
 
 
 def test_a_gid_beside_the_fabric_is_unknown_while_the_peer_is() -> None:
-    view = healthy(SUBNETS)
-    give(view, TWO, FIRST, "169.254.7.2/16", "192.168.100.12/24")
-    view.all_facts = {TWO: two(view)}
-    (found, _) = [f for f in examined(view, "fabric.gid") if f.node == TWO]
-    assert found.severity.value == "UNKNOWN"
-    assert "whether a peer is in its subnet" in found.summary
+    answers = healthy(SUBNETS)
+    give(answers, TWO, FIRST, "169.254.7.2/16", "192.168.100.12/24")
+    answers.facts = {TWO: two(answers)}
+    (found, _) = [f for f in examined(answers, "fabric.gid") if f.node == TWO]
+    assert (found.severity.value, found.code) == ("UNKNOWN", "peer-unknown")
 
 
 # Halves, where control runs beside them.
 
 
-def beside(fabric: str = MANAGEMENT, more: str = "") -> View:
+def beside(fabric: str = MANAGEMENT, more: str = "") -> Answers:
     text = INVENTORY.replace("role: head", f"role: head, fabric: {fabric}")
     return healthy(text.replace("role: worker", f"role: worker, fabric: {fabric}") + more)
 
 
 def test_control_on_the_management_network_is_well() -> None:
-    view = beside()
+    answers = beside()
     for name, number in ((ONE, 11), (TWO, 12)):
-        files = view.facts(name)["persistence"]["files"]
+        files = answers.facts[name]["persistence"]["files"]
         files[0]["addresses"].append(f"10.77.0.{number}")
         files[0]["interfaces"].append("enP7s7")
-    assert {w for w in wrong(view) if w[0].startswith("fabric.")} == set()
+    assert {w for w in wrong(answers) if w[0].startswith("fabric.")} == set()
 
 
-def pairing(view: View) -> list[tuple[str | None, str]]:
-    found = examined(view, "fabric.pairing")
+def pairing(answers: Answers) -> list[tuple[str | None, str]]:
+    found = examined(answers, "fabric.pairing")
     return [(f.node, f.severity.value) for f in found if f.severity.value != "OK"]
 
 
 def test_a_half_in_another_subnet_than_the_peers() -> None:
-    view = beside()
-    give(view, TWO, SECOND, "192.168.107.12/24")
-    assert pairing(view) == [(TWO, "FAIL")]
-    assert only(view, "fabric.pairing", "FAIL").summary == (
-        "its half enP2p1s0f0np0 (192.168.107.12/24) is in no subnet of spark-1's halves:"
-        " roceP2p1s0f0 finds no peer"
-    )
+    answers = beside()
+    give(answers, TWO, SECOND, "192.168.107.12/24")
+    assert pairing(answers) == [(TWO, "FAIL")]
+    found = only(answers, "fabric.pairing", "FAIL")
+    assert (found.code, found.data["hca"]) == ("half-without-peer", "roceP2p1s0f0")
 
 
 def test_a_pair_whose_halves_see_nothing_of_each_other() -> None:
-    view = beside()
-    give(view, TWO, FIRST, "192.168.107.12/24")
-    give(view, TWO, SECOND, "192.168.108.12/24")
-    assert pairing(view) == [(TWO, "FAIL"), (TWO, "FAIL")]
+    answers = beside()
+    give(answers, TWO, FIRST, "192.168.107.12/24")
+    give(answers, TWO, SECOND, "192.168.108.12/24")
+    assert pairing(answers) == [(TWO, "FAIL"), (TWO, "FAIL")]
 
 
 def test_the_same_address_on_two_halves() -> None:
-    view = beside()
-    give(view, TWO, SECOND, "192.168.101.11/24")
-    assert pairing(view) == [(TWO, "FAIL")]
-    assert "192.168.101.11 is also spark-1's" in only(view, "fabric.pairing", "FAIL").summary
+    answers = beside()
+    give(answers, TWO, SECOND, "192.168.101.11/24")
+    assert pairing(answers) == [(TWO, "FAIL")]
+    found = only(answers, "fabric.pairing", "FAIL")
+    assert (found.code, found.data["address"], found.data["other"]) == (
+        "duplicate-half-address",
+        "192.168.101.11",
+        ONE,
+    )
 
 
-def test_crossed_halves_are_told() -> None:
-    view = beside()
-    give(view, TWO, FIRST, "192.168.101.12/24")
-    give(view, TWO, SECOND, "192.168.100.12/24")
-    assert pairing(view) == [(TWO, "WARN")]
-    said = only(view, "fabric.pairing", "WARN").summary
-    assert "rocep1s0f0 (192.168.100.11/24) with rocep1s0f0 (192.168.101.12/24)" in said
+def test_crossed_halves_are_reported() -> None:
+    answers = beside()
+    give(answers, TWO, FIRST, "192.168.101.12/24")
+    give(answers, TWO, SECOND, "192.168.100.12/24")
+    assert pairing(answers) == [(TWO, "WARN")]
+    found = only(answers, "fabric.pairing", "WARN")
+    assert found.code == "hcas-crossed"
+    assert found.data["pairs"] == [
+        "rocep1s0f0 (192.168.100.11/24) with rocep1s0f0 (192.168.101.12/24)",
+        "roceP2p1s0f0 (192.168.101.11/24) with roceP2p1s0f0 (192.168.100.12/24)",
+    ]
     settled = beside(more="env: {set: {NCCL_IB_SUBNET_AWARE_ROUTING: '1'}}\n")
-    settled.all_facts = view.all_facts
+    settled.facts = answers.facts
     assert pairing(settled) == []
 
 
@@ -201,7 +214,7 @@ BY_SUBNET = "env: {set: {NCCL_IB_SUBNET_AWARE_ROUTING: '1'}}\n"
 FOUR = f"{{interfaces: [enP7s7], hcas: [{', '.join(FUNCTIONS)}]}}"
 
 
-def three(subnets: Mapping[str, tuple[int, ...]], fabric: str = "{}", more: str = "") -> View:
+def three(subnets: Mapping[str, tuple[int, ...]], fabric: str = "{}", more: str = "") -> Answers:
     """Three nodes, each with a half in each of its subnets, and the pings that doctor sends."""
     nodes = "".join(
         f"  - {{name: {n}, host: 10.77.0.1{i}, role: {'worker' if i > 1 else 'head'},"
@@ -211,42 +224,46 @@ def three(subnets: Mapping[str, tuple[int, ...]], fabric: str = "{}", more: str 
     start, _, rest = INVENTORY.partition("nodes:\n")
     runtime = rest[rest.index("runtime:") :]
     made = healthy(f"{start}nodes:\n{nodes}{runtime}{more}")
-    facts: dict[str, Any] = dict(zip(subnets, [healthy().facts(TWO) for _ in subnets], strict=True))
-    view = View(made.inventory, tuple(made.inventory.nodes), [], all_facts=facts)
+    facts = {name: healthy().facts[TWO] for name in subnets}
+    answers = Answers(made.inventory, tuple(made.inventory.nodes), facts)
     for at, name in enumerate(subnets, 1):
-        known: Any = view.facts(name)
+        known = facts[name]
         known["net"]["enP7s7"]["ipv4"] = [f"10.77.0.1{at}/24"]
         for hca, subnet in zip(FUNCTIONS, subnets[name], strict=False):
             interface = known["ib"][hca]["netdevs"][0]
             known["net"][interface].update(up=True, carrier=1, operstate="up", mtu=9000)
             known["ib"][hca]["ports"]["1"].update(state="ACTIVE", phys_state="LinkUp")
-            give(view, name, interface, f"192.168.{subnet}.1{at}/24")
-    return view
+            give(answers, name, interface, f"192.168.{subnet}.1{at}/24")
+    return answers
 
 
-def pinged(view: View) -> View:
-    from sparkctl.doctor.collect import _pings
-
-    names = [n.name for n in view.inventory.nodes]
+def pinged(answers: Answers) -> Answers:
+    """With an answer to every ping that doctor sends."""
+    view, names = answers.view(), answers.names
     sent = {a: [p for b in names if b != a for p in _pings(view, a, b)] for a in names}
-    view.sources["peers"] = {
-        name: {"pings": [{**p, "error": None, "problem": None} for p in pings], "connects": [],
-               "counters": {}}
+    answers.looks["peers"] = {
+        name: {
+            "pings": [{**ping, "error": None, "problem": None} for ping in pings],
+            "connects": [],
+            "counters": {},
+        }
         for name, pings in sent.items()
-    }  # fmt: skip
-    return view
+    }
+    return answers
 
 
-def fabric(view: View) -> set[tuple[str, str | None, str]]:
+def fabric(answers: Answers) -> set[tuple[str, str | None, str]]:
     """What is not well of the pairs."""
-    found = examined(pinged(view), "fabric.pairing", "fabric.ping", "fabric.gid", "fabric.subnets")
+    found = examined(
+        pinged(answers), "fabric.pairing", "fabric.ping", "fabric.gid", "fabric.subnets"
+    )
     return {(f.check, f.node, f.severity.value) for f in found if f.severity.value != "OK"}
 
 
 def test_a_ring_of_three_is_well() -> None:
-    view = three(RING, FOUR, BY_SUBNET)
-    assert fabric(view) == set()
-    assert len([f for f in examined(view, "fabric.ping") if f.severity.value == "OK"]) == 3
+    answers = three(RING, FOUR, BY_SUBNET)
+    assert fabric(answers) == set()
+    assert len([f for f in examined(answers, "fabric.ping") if f.severity.value == "OK"]) == 3
 
 
 def test_a_ring_needs_nccl_to_go_by_subnets() -> None:
@@ -255,25 +272,26 @@ def test_a_ring_needs_nccl_to_go_by_subnets() -> None:
 
 def test_in_a_ring_sockets_over_the_halves_reach_nobody() -> None:
     every = f"{{hcas: [{', '.join(FUNCTIONS)}]}}"
-    view = three(RING, every, BY_SUBNET)
-    failed = [f for f in examined(view, "fabric.pairing") if f.severity.value == "FAIL"]
-    assert len(failed) == 3
-    assert all("its socket interface" in f.summary for f in failed)
-    assert all(f.fix and "name a management interface" in f.fix.text for f in failed)
+    answers = three(RING, every, BY_SUBNET)
+    failed = [f for f in examined(answers, "fabric.pairing") if f.severity.value == "FAIL"]
+    assert [f.code for f in failed] == ["socket-subnet"] * 3
+    # The remedy says what a ring needs.
+    assert all(f.fix and "set a management interface" in f.fix.text for f in failed)
     assert ("fabric.pairing", TWO, "FAIL") in fabric(three(RING)), "cage 0 alone faces nobody"
 
 
 def test_in_a_ring_a_half_that_faces_nobody_is_found() -> None:
-    view = three({**RING, THREE: (5, 6, 3, 9)}, FOUR, BY_SUBNET)
-    found = {w for w in fabric(view) if w[0] == "fabric.pairing"}
+    answers = three({**RING, THREE: (5, 6, 3, 9)}, FOUR, BY_SUBNET)
+    found = {w for w in fabric(answers) if w[0] == "fabric.pairing"}
     assert found == {("fabric.pairing", TWO, "FAIL"), ("fabric.pairing", THREE, "FAIL")}
-    silent = [f for f in examined(view, "fabric.ping") if f.severity.value == "UNKNOWN"]
-    assert {(f.node, f.summary.split()[3]) for f in silent} == {
-        (TWO, "enP2p1s0f0np0"), (THREE, "enP2p1s0f1np1"),
-    }  # fmt: skip
-    view = three(RING, FOUR, BY_SUBNET)
-    del view.facts(ONE)["net"]
-    assert {f.severity.value for f in examined(view, "fabric.pairing")} == {"UNKNOWN"}
+    silent = [f for f in examined(answers, "fabric.ping") if f.severity.value == "UNKNOWN"]
+    assert {(f.node, f.data["interface"]) for f in silent} == {
+        (TWO, "enP2p1s0f0np0"),
+        (THREE, "enP2p1s0f1np1"),
+    }
+    answers = three(RING, FOUR, BY_SUBNET)
+    del answers.facts[ONE]["net"]
+    assert {f.severity.value for f in examined(answers, "fabric.pairing")} == {"UNKNOWN"}
 
 
 @pytest.mark.parametrize("chosen", ["{}", MANAGEMENT])
@@ -291,15 +309,16 @@ def test_two_and_two_nodes_in_subnets_of_their_own() -> None:
     nodes = {ONE: (100, 101), TWO: (100, 101), THREE: (107, 108), "spark-4": (107, 108)}
     found = fabric(three(nodes, MANAGEMENT))
     assert {(c, n) for c, n, s in found if s == "FAIL"} == {
-        ("fabric.pairing", THREE), ("fabric.pairing", "spark-4"),
-    }  # fmt: skip
+        ("fabric.pairing", THREE),
+        ("fabric.pairing", "spark-4"),
+    }
 
 
 def test_a_ring_of_four_has_nodes_that_no_cable_joins() -> None:
     nodes = {ONE: (1, 2, 7, 8), TWO: (3, 4, 1, 2), THREE: (5, 6, 3, 4), "spark-4": (7, 8, 5, 6)}
     found = fabric(three(nodes, FOUR, BY_SUBNET))
-    assert found == {(f"fabric.{c}", n, s) for n in (THREE, "spark-4")
-                     for c, s in (("pairing", "WARN"), ("ping", "INFO"))}  # fmt: skip
+    each = (("fabric.pairing", "WARN"), ("fabric.ping", "INFO"))
+    assert found == {(check, n, s) for n in (THREE, "spark-4") for check, s in each}
 
 
 # What outlives a reboot.
@@ -307,8 +326,13 @@ def test_a_ring_of_four_has_nodes_that_no_cable_joins() -> None:
 
 def file(path: str, *interfaces: str) -> dict[str, Any]:
     """A file that names these interfaces and the second node's addresses."""
-    return {"path": path, "addresses": ["192.168.100.12", "192.168.101.12"],
-            "interfaces": [*interfaces], "dhcp": False, "link_local": False}  # fmt: skip
+    return {
+        "path": path,
+        "addresses": ["192.168.100.12", "192.168.101.12"],
+        "interfaces": [*interfaces],
+        "dhcp": False,
+        "link_local": False,
+    }
 
 
 @pytest.mark.parametrize(
@@ -324,72 +348,80 @@ def file(path: str, *interfaces: str) -> dict[str, Any]:
     ],
 )
 def test_an_address_is_kept_for_its_interface(found: dict[str, Any], kept: bool) -> None:
-    view = healthy()
-    two(view)["persistence"]["files"] = [found]
-    assert (("fabric.persistent", TWO, "WARN") not in wrong(view)) is kept
+    answers = healthy()
+    two(answers)["persistence"]["files"] = [found]
+    assert (("fabric.persistent", TWO, "WARN") not in wrong(answers)) is kept
 
 
 def test_the_halves_are_kept_where_control_runs_beside_them() -> None:
-    view = beside()
-    two(view)["persistence"]["files"] = [file("/etc/netplan/60.yaml", FIRST, "enP7s7")]
-    found = [f for f in examined(view, "fabric.persistent") if f.node == TWO]
-    assert [(f.summary.split()[2], f.severity.value) for f in found] == [
-        ("enP7s7", "WARN"), (FIRST, "OK"), (SECOND, "WARN"),
-    ]  # fmt: skip
-    assert "bandwidth" not in found[0].summary
+    answers = beside()
+    two(answers)["persistence"]["files"] = [file("/etc/netplan/60.yaml", FIRST, "enP7s7")]
+    found = [f for f in examined(answers, "fabric.persistent") if f.node == TWO]
+    assert [(f.data["interface"], f.severity.value) for f in found] == [
+        ("enP7s7", "WARN"),
+        (FIRST, "OK"),
+        (SECOND, "WARN"),
+    ]
+    # A half costs bandwidth and has the fabric's MTU; the management interface does not.
     assert [("mtu" in f.fix.text) for f in found if f.fix] == [False, True]
-    assert "half of the cable's bandwidth" in found[2].summary
+    assert [("bandwidth" in f.summary) for f in found] == [False, False, True]
 
 
 # Subnets.
 
 
 def test_a_second_address_in_the_other_halfs_subnet() -> None:
-    view = healthy()
-    give(view, TWO, SECOND, "192.168.101.12/24", "192.168.100.13/24")
-    assert wrong(view) == {("fabric.subnets", TWO, "FAIL")}
-    assert only(view, "fabric.subnets", "FAIL").summary == (
-        "both halves are in one subnet: enp1s0f0np0 has 192.168.100.12/24, enP2p1s0f0np0 has"
-        " 192.168.100.13/24"
+    answers = healthy()
+    give(answers, TWO, SECOND, "192.168.101.12/24", "192.168.100.13/24")
+    assert wrong(answers) == {("fabric.subnets", TWO, "FAIL")}
+    found = only(answers, "fabric.subnets", "FAIL")
+    assert (found.code, found.data) == (
+        "halves-share-subnet",
+        {"interfaces": [FIRST, SECOND], "addresses": ["192.168.100.12/24", "192.168.100.13/24"]},
     )
 
 
 def test_link_local_addresses_beside_the_fabrics_are_no_clash() -> None:
-    view = healthy()
-    give(view, TWO, FIRST, "192.168.100.12/24", "169.254.1.12/16")
-    give(view, TWO, SECOND, "192.168.101.12/24", "169.254.2.12/16")
-    assert wrong(view) == set()
+    answers = healthy()
+    give(answers, TWO, FIRST, "192.168.100.12/24", "169.254.1.12/16")
+    give(answers, TWO, SECOND, "192.168.101.12/24", "169.254.2.12/16")
+    assert wrong(answers) == set()
 
 
 @pytest.mark.parametrize("other", ["enp1s0f1np1", "enP7s7"])
-@pytest.mark.parametrize(("address", "up", "told"), [
-    ("192.168.100.77/24", True, True), ("192.168.101.77/26", True, True),
-    ("192.168.100.77/24", False, False), ("192.168.100.77/32", True, False),
-    ("192.168.0.77/16", True, False), ("192.168.102.77/24", True, False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("address", "up", "reported"),
+    [
+        ("192.168.100.77/24", True, True),
+        ("192.168.101.77/26", True, True),
+        ("192.168.100.77/24", False, False),
+        ("192.168.100.77/32", True, False),
+        ("192.168.0.77/16", True, False),
+        ("192.168.102.77/24", True, False),
+    ],
+)
 def test_another_interface_in_a_halfs_subnet(
-    other: str, address: str, up: bool, told: bool
+    other: str, address: str, up: bool, reported: bool
 ) -> None:
-    view = healthy()
-    two(view)["net"][other].update(up=up, ipv4=[address])
-    assert wrong(view) == ({("fabric.subnets", TWO, "WARN")} if told else set())
+    answers = healthy()
+    two(answers)["net"][other].update(up=up, ipv4=[address])
+    assert wrong(answers) == ({("fabric.subnets", TWO, "WARN")} if reported else set())
 
 
 # What a port and a limit are.
 
 
-@pytest.mark.parametrize(("layer", "said"), [("Ethernet", ""), ("InfiniBand", "layer is Inf")])
-def test_a_port_that_is_not_active_though_its_link_is_there(layer: str, said: str) -> None:
-    view = healthy()
-    port = two(view)["ib"]["roceP2p1s0f0"]["ports"]["1"]
+@pytest.mark.parametrize(
+    ("layer", "code"), [("Ethernet", "port-not-active"), ("InfiniBand", "link-layer")]
+)
+def test_a_port_that_is_not_active_though_its_link_is_there(layer: str, code: str) -> None:
+    answers = healthy()
+    port = two(answers)["ib"]["roceP2p1s0f0"]["ports"]["1"]
     port.update(state="INIT", link_layer=layer)
-    found = only(view, "fabric.halves", "FAIL")
-    assert found.summary.startswith(
-        "roceP2p1s0f0 is INIT, not ACTIVE, though enP2p1s0f0np0 has carrier"
-    )
-    assert said in found.summary
+    found = only(answers, "fabric.halves", "FAIL")
+    assert (found.code, found.data["hca"]) == (code, "roceP2p1s0f0")
     assert found.fix
-    assert ("LINK_TYPE" in found.fix.commands[0]) is bool(said)
+    assert ("LINK_TYPE" in found.fix.commands[0]) is (layer == "InfiniBand")
 
 
 @pytest.mark.parametrize(
@@ -397,7 +429,7 @@ def test_a_port_that_is_not_active_though_its_link_is_there(layer: str, said: st
     [(-1, "OK"), (15 * 2**30, "WARN"), (2**30, "WARN"), (2**30 - 1, "FAIL"), (65536, "FAIL")],
 )
 def test_a_limit_of_locked_memory_that_may_do_is_a_warning(limit: int, severity: str) -> None:
-    view = healthy()
-    two(view)["system"].update(capabilities=0, limits={"memlock": limit, "nofile": 20000})
-    (found,) = [f for f in examined(view, "fabric.memlock") if f.node == TWO]
+    answers = healthy()
+    two(answers)["system"].update(capabilities=0, limits={"memlock": limit, "nofile": 20000})
+    (found,) = [f for f in examined(answers, "fabric.memlock") if f.node == TWO]
     assert found.severity.value == severity

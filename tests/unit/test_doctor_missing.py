@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,10 +12,13 @@ import pytest
 from sparkctl.doctor.finding import Finding, Severity
 from sparkctl.doctor.runner import evaluate
 from sparkctl.doctor.table import CHECKS
+from sparkctl.errors import CommandError
+from sparkctl.facts.node import SCALARS
+from sparkctl.facts.unread import Unread
 from tests.unit.doctorview import healthy
 
 if TYPE_CHECKING:
-    from sparkctl.doctor.snapshot import View
+    from tests.unit.doctorview import Answers
 
 TWO = "spark-2"
 Keys = tuple[Any, ...]  # the way to a value inside facts
@@ -26,6 +30,7 @@ LISTED = re.compile(
     r"|verbs\.uverbs\.\w+|verbs\.providers\.\d+|runtime\.versions\.\w+|gpu\.gpus\.\d"
     r"|persistence\.files\.\d(\.(addresses|interfaces)\.\d)?"
     r"|(ib|net)\.\w+\.pci"  # none for a device that is on no PCI bus
+    r"|unread|" + "|".join(SCALARS)  # an answer without these is no answer
 )
 # What node/ gives null for when it could not read it.
 NULL = re.compile(
@@ -34,9 +39,9 @@ NULL = re.compile(
 )
 
 
-def root(view: View, source: str) -> Any:
+def root(answers: Answers, source: str) -> Any:
     """The second node's facts, or what a look at it gave."""
-    return view.all_facts[TWO] if source == "facts" else view.sources[source][TWO]
+    return answers.facts[TWO] if source == "facts" else answers.looks[source][TWO]
 
 
 def ways(value: Any, above: Keys = ()) -> Iterator[Keys]:
@@ -48,8 +53,8 @@ def ways(value: Any, above: Keys = ()) -> Iterator[Keys]:
             yield from ways(item, (*above, key))
 
 
-def holder(view: View, source: str, way: Keys) -> Any:
-    found = root(view, source)
+def holder(answers: Answers, source: str, way: Keys) -> Any:
+    found = root(answers, source)
     for key in way[:-1]:
         found = found[key]
     return found
@@ -79,13 +84,19 @@ def others(value: Any) -> list[Any]:
     return [{}] if isinstance(value, dict) else [[]]
 
 
-BEFORE = {check.id: evaluate(healthy(), [check]) for check in CHECKS}
+BEFORE = {check.id: evaluate(healthy().view(), [check]) for check in CHECKS}
 
 
 def changed(source: str, way: Keys, change: Change) -> dict[str, list[Finding]]:
     """The findings of each check that says something else than before."""
-    view = healthy()
-    change(holder(view, source, way), way[-1])
+    answers = healthy()
+    change(holder(answers, source, way), way[-1])
+    try:
+        view = answers.view()
+    except CommandError as error:  # as doctor/collect.py has it
+        del answers.looks[source][TWO]
+        view = answers.view()
+        view.looks = replace(view.looks, **{source: {TWO: Unread(source, str(error))}})
     after = {check.id: evaluate(view, [check]) for check in CHECKS}
     return {check: found for check, found in after.items() if found != BEFORE[check]}
 

@@ -27,8 +27,9 @@ FORCED = INVENTORY.replace("role: worker", "role: worker, env: {NCCL_SOCKET_FAMI
 def test_a_forced_family_bears_on_a_value_that_is_given(
     inventory: str, selected: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    view = healthy(inventory)
-    view.all_facts["spark-2"]["net"]["enp1s0f0np0"]["ipv6"] = []
+    answers = healthy(inventory)
+    answers.facts["spark-2"]["net"]["enp1s0f0np0"]["ipv6"] = []
+    view = answers.view()
     path = tmp_path / "cluster.yaml"
     path.write_text(inventory)
 

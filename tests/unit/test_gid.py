@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from ipaddress import IPv6Address
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sparkctl.fabric.gid import Gid, address_range, table, taken, taken_index
+from sparkctl.facts.groups import GidSlot
 
 V1, V2 = "IB/RoCE v1", "RoCE v2"
+FIRST = "enp1s0f0np0"
 LINK = "fe80:0000:0000:0000:4ebb:47ff:fe00:0100"
 GLOBAL = "2001:0db8:0000:0000:0000:0000:0000:0011"
 MAPPED = "0000:0000:0000:0000:0000:ffff:c0a8:640b"
@@ -20,11 +21,7 @@ LINK_LOCAL = "0000:0000:0000:0000:0000:ffff:a9fe:0102"  # 169.254.1.2
 
 
 def gids(*slots: tuple[int, str, str]) -> list[Gid]:
-    facts: list[dict[str, Any]] = [
-        {"index": index, "gid": gid, "type": kind, "ndev": "enp1s0f0np0"}
-        for index, gid, kind in slots
-    ]
-    return table(facts)
+    return table([GidSlot(index=i, gid=gid, type=kind, ndev=FIRST) for i, gid, kind in slots])
 
 
 MLX5 = gids((0, LINK, V1), (1, LINK, V2), (2, MAPPED, V1), (3, MAPPED, V2))
@@ -56,7 +53,7 @@ def test_the_slot_of_a_table(slots: list[tuple[int, str, str]], chosen: int) -> 
 
 
 def test_a_slot_whose_type_cannot_be_read() -> None:
-    found = table([{"index": 3, "gid": MAPPED, "type": None, "ndev": None}])
+    found = table([GidSlot(index=3, gid=MAPPED, type=None, ndev=None)])
     assert found == [Gid(3, MAPPED, "unknown", "192.168.100.11")]
     assert not found[0].usable
 

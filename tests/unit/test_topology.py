@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sparkctl.cluster.fabric import fabric_spec
 from sparkctl.errors import PreflightError
+from sparkctl.fabric import topology
+from sparkctl.fabric.port_errors import NO_DEVICE
 from sparkctl.fabric.port_selection import choose, unused
 from sparkctl.fabric.selection import FabricChoice, check_pairing
-from sparkctl.fabric.topology import halves
 from sparkctl.inventory.models import Inventory
+from tests.unit.answers import interface, node_facts
+
+if TYPE_CHECKING:
+    from sparkctl.fabric.topology import Half
 
 Facts = dict[str, Any]
 # Interface, RDMA device, PCI address, phys_port_name; the wiring of a DGX Spark.
@@ -25,20 +30,7 @@ LOW, HIGH = ("192.168.100.11/24", "192.168.101.11/24"), ("192.168.102.11/24", "1
 
 
 def net(pci: str | None, port: str | None, ipv4: list[str], *, up: bool = True) -> Facts:
-    return {
-        "mtu": 9000,
-        "operstate": "up" if up else "down",
-        "carrier": int(up),
-        "speed": 200000,
-        "address": "02:00:00:00:00:01",
-        "phys_port_name": port,
-        "pci": pci,
-        "pcie_speed": "32.0 GT/s PCIe",
-        "pcie_width": 4,
-        "ipv4": ipv4,
-        "ipv6": [],
-        "up": up,
-    }
+    return interface(*ipv4, pci=pci, phys_port_name=port, up=up, carrier=int(up))
 
 
 def device(
@@ -62,13 +54,17 @@ def spark(*addresses: str | None, names: tuple[str, ...] = ()) -> Facts:
         "ib": {},
     }
     padded = (*addresses, None, None, None, None)
-    for index, (interface, hca, pci, port) in enumerate(SPARK):
+    for index, (netdev, hca, pci, port) in enumerate(SPARK):
         address = padded[index]
         up = address is not None
-        facts["net"][interface] = net(pci, port, [address] if address else [], up=up)
+        facts["net"][netdev] = net(pci, port, [address] if address else [], up=up)
         name = names[index] if names else hca
-        facts["ib"][name] = device([interface], pci, active=up)
+        facts["ib"][name] = device([netdev], pci, active=up)
     return facts
+
+
+def halves(facts: Facts) -> tuple[Half, ...]:
+    return topology.halves(node_facts(facts))
 
 
 def inventory(fabric: Facts | None = None, **node: Any) -> Inventory:
@@ -80,7 +76,7 @@ def inventory(fabric: Facts | None = None, **node: Any) -> Inventory:
 
 def chosen(facts: Facts, fabric: Facts | None = None, **node: Any) -> FabricChoice:
     made = inventory(fabric, **node)
-    return choose(fabric_spec(made, made.head), facts)
+    return choose(fabric_spec(made, made.head), node_facts(facts))
 
 
 def refused(facts: Facts, fabric: Facts | None = None, **node: Any) -> PreflightError:
@@ -88,6 +84,7 @@ def refused(facts: Facts, fabric: Facts | None = None, **node: Any) -> Preflight
         chosen(facts, fabric, **node)
     assert caught.value.node == "spark-1"
     assert caught.value.hint
+    assert {"expected", "got"} <= caught.value.data.keys()
     return caught.value
 
 
@@ -143,9 +140,13 @@ def test_rxe_has_no_pci_and_is_paired_by_parent_or_gid(parent: list[str]) -> Non
 
 def test_no_cable_takes_the_nic_off_the_bus() -> None:
     facts = {"net": {"enP7s7": net(None, None, ["10.0.0.1/24"])}, "ib": {}}
-    assert "no RDMA device (is the cable in?)" in str(refused(facts))
-    assert "no RDMA device (is the cable in?)" in str(refused(facts, cage=0))
-    assert "no RDMA device (is the cable in?)" in str(refused(facts, hcas=["rocep1s0f0"]))
+    for code, node in (
+        ("no-usable-port", {}),
+        ("cage-missing", {"cage": 0}),
+        ("hca-unknown", {"hcas": ["rocep1s0f0"]}),
+    ):
+        error = refused(facts, **node)
+        assert (error.code, error.data["got"]) == (code, NO_DEVICE)
 
 
 def test_of_two_cages_the_lowest_unless_told() -> None:
@@ -178,18 +179,22 @@ def test_one_half_without_an_address_is_left_out() -> None:
 
 
 def test_no_half_has_an_address() -> None:
-    message = str(refused(spark("", "")))
-    assert "rocep1s0f0 (enp1s0f0np0) ACTIVE, no IPv4" in message
-    assert "rocep1s0f1 (enp1s0f1np1) not ACTIVE" in message
+    error = refused(spark("", ""))
+    assert (error.code, error.data["down"]) == ("no-usable-port", [])
+    assert error.data["hcas"] == ["rocep1s0f0", "roceP2p1s0f0", "rocep1s0f1", "roceP2p1s0f1"]
+    # The message lists what each port lacks.
+    assert "rocep1s0f0 (enp1s0f0np0) ACTIVE, no IPv4" in error.message
+    assert "rocep1s0f1 (enp1s0f1np1) not ACTIVE" in error.message
     error = refused(spark("", ""), cage=0)
-    assert "wants an IPv4 address on enp1s0f0np0; the node has no IPv4 there" in str(error)
+    assert (error.code, error.data["interface"]) == ("address-missing", "enp1s0f0np0")
     assert "ip address add" in (error.hint or "")
 
 
 def test_an_address_outside_the_given_subnets_is_not_taken() -> None:
-    message = str(refused(spark(*LOW), {"subnets": ["10.1.0.0/16"]}))
-    assert "10.1.0.0/16 (fabric.subnets)" in message
-    assert "192.168.100.11/24" in message
+    error = refused(spark(*LOW), {"subnets": ["10.1.0.0/16"]})
+    assert error.code == "no-usable-port"
+    assert "10.1.0.0/16 (fabric.subnets)" in str(error.data["expected"])
+    assert "192.168.100.11/24" in str(error.data["got"])
 
 
 def test_explicit_values_win() -> None:
@@ -204,34 +209,60 @@ def test_explicit_values_win() -> None:
 
 
 @pytest.mark.parametrize(
-    ("node", "wanted", "found"),
+    ("node", "code", "expected", "got"),
     [
-        ({"interfaces": ["eth9"]}, "the interface eth9", "enP2p1s0f0np0"),
+        ({"interfaces": ["eth9"]}, "interface-unknown", "interface eth9", "enP2p1s0f0np0"),
+        ({"hcas": ["mlx5_0"]}, "hca-unknown", "RDMA device mlx5_0", "rocep1s0f0, roceP2p1s0f0"),
+        ({"cage": 2}, "cage-missing", "cage 2", "cages 0, 1"),
         (
-            {"interfaces": ["rocep1s0f0"]},
-            "the interface rocep1s0f0",
-            "rocep1s0f0 is an RDMA device, its interface is enp1s0f0np0",
+            {"addresses": ["10.2.2.2"]},
+            "address-unknown",
+            "10.2.2.2 on enp1s0f0np0",
+            f"{LOW[0]} on enp1s0f0np0",
         ),
-        ({"hcas": ["mlx5_0"]}, "the RDMA device mlx5_0", "rocep1s0f0, roceP2p1s0f0"),
-        (
-            {"hcas": ["enp1s0f0np0"]},
-            "the RDMA device enp1s0f0np0",
-            "enp1s0f0np0 is a netdev, its RDMA device is rocep1s0f0",
-        ),
-        ({"cage": 2}, "cage 2", "cages 0, 1"),
-        ({"addresses": ["10.2.2.2"]}, "the address 10.2.2.2 on enp1s0f0np0", LOW[0]),
         (
             {"interfaces": ["enp1s0f0np0"], "addresses": ["192.168.101.11"]},
-            "the address 192.168.101.11 on enp1s0f0np0",
-            "192.168.100.11/24 on enp1s0f0np0",
+            "address-unknown",
+            "192.168.101.11 on enp1s0f0np0",
+            f"{LOW[0]} on enp1s0f0np0",
         ),
     ],
 )
-def test_explicit_values_are_checked(node: Facts, wanted: str, found: str) -> None:
+def test_explicit_values_are_checked(node: Facts, code: str, expected: str, got: str) -> None:
     error = refused(spark(*LOW), **node)
-    wanted_part, _, found_part = error.message.partition("; the node has ")
-    assert f"fabric.{next(reversed(node))} wants {wanted}" == wanted_part
-    assert found in found_part
+    assert error.code == code
+    assert error.data["path"] == f"fabric.{next(reversed(node))}"
+    assert error.data["expected"] == expected
+    assert got in str(error.data["got"])
+
+
+@pytest.mark.parametrize(
+    ("node", "code", "text"),
+    [
+        (
+            {"interfaces": ["rocep1s0f0"]},
+            "interface-unknown",
+            "fabric.interfaces: rocep1s0f0 is an RDMA device; its interface is enp1s0f0np0",
+        ),
+        (
+            {"hcas": ["enp1s0f0np0"]},
+            "hca-unknown",
+            "fabric.hcas: enp1s0f0np0 is a network interface; its RDMA device is rocep1s0f0",
+        ),
+    ],
+)
+def test_the_message_names_the_device_that_was_meant(node: Facts, code: str, text: str) -> None:
+    error = refused(spark(*LOW), **node)
+    assert (error.code, error.message) == (code, text)
+
+
+def test_a_device_without_an_interface_cannot_be_chosen() -> None:
+    facts = spark(*LOW)
+    facts["ib"]["mlx5_9"] = device([], "0005:01:00.0")
+    error = refused(facts, hcas=["mlx5_9"])
+    assert (error.code, error.data["hca"]) == ("hca-unknown", "mlx5_9")
+    error = refused(facts, interfaces=["mlx5_9"])
+    assert (error.code, error.data["interface"]) == ("interface-unknown", "mlx5_9")
 
 
 def test_an_explicit_cage_without_its_cable() -> None:
@@ -240,10 +271,12 @@ def test_an_explicit_cage_without_its_cable() -> None:
     facts["ib"]["rocep1s0f1"]["ports"]["1"]["gids"] = [
         {"index": 3, "gid": "::ffff:c0a8:660b", "type": "RoCE v2", "ndev": "enp1s0f1np1"}
     ]  # it outlives the cable
-    assert "rocep1s0f1 (enp1s0f1np1) not ACTIVE" in str(refused(facts, cage=1))
-    assert "not ACTIVE" in str(refused(facts, interfaces=["enp1s0f1np1"]))
-    hint = refused(facts, cage=1).hint or ""
-    assert "the cable is in cage 0, whose rocep1s0f0, roceP2p1s0f0 are ACTIVE with IPv4" in hint
+    both = ["rocep1s0f1", "roceP2p1s0f1"]
+    for node, hcas in (({"cage": 1}, both), ({"interfaces": ["enp1s0f1np1"]}, both[:1])):
+        error = refused(facts, **node)
+        assert (error.code, error.data["hcas"]) == ("port-not-active", hcas)
+        assert error.data["usable"] == ["rocep1s0f0", "roceP2p1s0f0"]
+        assert "the cable is in cage 0" in (error.hint or "")
 
 
 def pair(*addresses: str, hcas: tuple[str, ...] = ("a", "b")) -> FabricChoice:

@@ -1,4 +1,4 @@
-"""Who faces whom among the halves of all nodes, and what two nodes' halves lack."""
+"""Which halves of all nodes face each other, and what prevents two nodes' halves from it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sparkctl.doctor.snapshot import View
+    from sparkctl.errors import Data
     from sparkctl.fabric.topology import Half
 
 BY_SUBNET = "NCCL_IB_SUBNET_AWARE_ROUTING"
@@ -22,14 +23,15 @@ BY_SUBNET = "NCCL_IB_SUBNET_AWARE_ROUTING"
 
 def wiring(view: View) -> Wiring:
     """The halves of every node's chosen HCAs; of a node without a choice, all that are usable."""
-    used = tuple((name, _used(view, name)) for name in view.reached if _halves(view, name))
+    used = tuple((name, _used(view, name)) for name in view.reached if known_halves(view, name))
     return _wiring(used, len(used) == len(view.inventory.nodes))
 
 
-_wiring = lru_cache(maxsize=4)(Wiring)  # every pair of many nodes asks for the same
+_wiring = lru_cache(maxsize=4)(Wiring)  # the same for every pair of many nodes
 
 
-def _halves(view: View, name: str) -> tuple[Half, ...]:
+def known_halves(view: View, name: str) -> tuple[Half, ...]:
+    """A node's halves; none if they could not be read."""
     try:
         return view.halves(name)
     except Missing:
@@ -43,57 +45,81 @@ def _used(view: View, name: str) -> tuple[Half, ...]:
 
 
 def facing(view: View, found: Wiring, one: str, two: str, *, quiet: bool) -> Iterator[Finding]:
-    """What is wrong between two nodes' halves; with `quiet` only what surely is."""
+    """What is wrong between two nodes' halves; with `quiet` only what is certain."""
     if found.doubled(one) or found.doubled(two):
-        return  # fabric.subnets tells
+        return  # fabric.subnets reports it
+    yield from _duplicates(view, found, one, two)
+    without_peer = found.astray(one, two)
+    for name, half in without_peer:
+        if half.interface != view.choice(name).interfaces[0]:  # check_pairing reports sockets'
+            yield _without_peer(found, one if name == two else two, name, half)
+    if without_peer or quiet:
+        return
+    if found.apart(one, two):
+        yield _apart(found, one, two)
+    else:
+        yield from _crossed(view, found, one, two)
+
+
+def _duplicates(view: View, found: Wiring, one: str, two: str) -> Iterator[Finding]:
     for half, ip in found.twins(one, two):
-        if half.interface not in view.choice(two).interfaces:  # of these check_pairing tells
+        if half.interface not in view.choice(two).interfaces:  # check_pairing reports these
             yield fail(
-                f"its address {ip} is also {one}'s: copied with its network settings?",
+                f"duplicate address {ip}, also assigned on {one}",
                 Evidence("another address on each node", f"{ip} on both", "ip address"),
                 Remedy(f"give {half.interface} another address of the same subnet"),
                 node=two,
+                code="duplicate-half-address",
+                data={"interface": half.interface, "address": ip, "other": one},
             )
-    astray = found.astray(one, two)
-    for name, half in astray:
-        if half.interface != view.choice(name).interfaces[0]:  # check_pairing tells of sockets
-            yield _astray(found, one if name == two else two, name, half)
-    if astray or quiet:
-        return
-    if not found.apart(one, two):
-        yield from _crossed(view, found, one, two)
-    elif found.joined(one, two):
-        yield warn(
-            f"no cable joins {one} and {two}: RDMA does not pass through the nodes between",
-            Evidence("a common subnet", "other nodes between", f"ip address on {one} and {two}"),
-            Remedy("a cable from each node to each other one, which is three nodes at most, or a"
-                   " switch; else an NCCL that is made for rings, and NCCL_ALGO=Ring"),
+
+
+def _apart(found: Wiring, one: str, two: str) -> Finding:
+    """No half of one node faces a half of the other."""
+    data: Data = {"peer": one}
+    where = f"ip address on {one} and {two}"
+    if found.joined(one, two):
+        return warn(
+            f"no cable connects {one} and {two}, and RDMA does not pass through other nodes",
+            Evidence("a common subnet", "only other nodes between", where),
+            Remedy(
+                "connect each node to each other one, which three nodes at most can be, or use a"
+                " switch; else use an NCCL made for rings, and NCCL_ALGO=Ring"
+            ),
             node=two,
-        )  # fmt: skip
-    elif found.complete:
-        yield fail(
+            code="no-cable",
+            data=data,
+        )
+    if found.complete:
+        return fail(
             f"no half of {one} shares a subnet with one of {two}, nor does a node between them",
-            Evidence("a common subnet on each half", "none", f"ip address on {one} and {two}"),
+            Evidence("a common subnet on each half", "none", where),
             Remedy("give each half the subnet of the halves that it faces"),
             node=two,
+            code="no-common-subnet",
+            data=data,
         )
-    else:
-        yield unknown(f"whether a way leads from {one} to {two}: not all nodes are known", node=two)
+    text = f"whether other nodes connect {one} and {two} is unknown: some were not read"
+    return unknown(text, node=two, code="nodes-unread", data=data)
 
 
-def _astray(found: Wiring, other: str, name: str, half: Half) -> Finding:
+def _without_peer(found: Wiring, other: str, name: str, half: Half) -> Finding:
     address = ", ".join(half.ipv4)
-    whose = "any other node's" if found.free else f"{other}'s"
-    what = f"its half {half.interface} ({address}) is in no subnet of {whose} halves"
+    whose = "any other node" if found.free else other
+    text = f"{half.interface} ({address}) shares no subnet with a half of {whose}"
+    data: Data = {"hca": half.hca, "interface": half.interface, "addresses": half.ipv4}
     if found.free and not found.complete:
-        return unknown(f"{what} as far as they are known", node=name)
-    theirs = ", ".join(a for n, halves in found.used if n != name and (found.free or n == other)
-                       for h in halves for a in h.ipv4)  # fmt: skip
+        text += "; some nodes were not read"
+        return unknown(text, node=name, code="nodes-unread", data=data)
+    peers = [n for n, _ in found.used if n != name and (found.free or n == other)]
+    theirs = ", ".join(a for peer in peers for h in found.halves(peer) for a in h.ipv4)
     return fail(
-        f"{what}: {half.hca} finds no peer",
+        f"{text}: {half.hca} finds no peer",
         Evidence(f"an address in a subnet of {theirs}", address, f"ip address on {name}"),
         Remedy(f"give {half.interface} an address in the subnet of the half that it faces"),
         node=name,
+        code="half-without-peer",
+        data=data,
     )
 
 
@@ -101,25 +127,36 @@ def _crossed(view: View, found: Wiring, one: str, two: str) -> Iterator[Finding]
     crossed = found.crossed(one, two)
     if not crossed or all(_by_subnet(view, name) for name in (one, two)):
         return
-    joined = "; ".join(f"{a.hca} ({', '.join(a.ipv4)}) with {b.hca} ({', '.join(b.ipv4)})"
-                       for a, b in crossed)  # fmt: skip
+    pairs = [f"{_with_addresses(a)} with {_with_addresses(b)}" for a, b in crossed]
+    got = "; ".join(pairs)
     yield warn(
-        f"ranks join HCAs of {one} and {two} that are in different subnets: {joined}",
-        Evidence("the HCAs, in the order of their PCI addresses, in the same subnets", joined,
-                 f"ip address on {one} and {two}"),
-        Remedy(f"on one cable or a switch swap the addresses of {two}'s halves; in a ring set"
-               f" {BY_SUBNET}: '1' in env.set, which NCCL has from 2.30.7"),
+        f"ranks connect HCAs of {one} and {two} that are in different subnets: {got}",
+        Evidence(
+            "the HCAs, in the order of their PCI addresses, in the same subnets",
+            got,
+            f"ip address on {one} and {two}",
+        ),
+        Remedy(
+            f"on one cable or a switch swap the addresses of {two}'s halves; in a ring set"
+            f" {BY_SUBNET}: '1' in env.set, which NCCL knows from 2.30.7"
+        ),
         node=two,
-    )  # fmt: skip
+        code="hcas-crossed",
+        data={"peer": one, "pairs": pairs},
+    )
+
+
+def _with_addresses(half: Half) -> str:
+    return f"{half.hca} ({', '.join(half.ipv4)})"
 
 
 def _by_subnet(view: View, name: str) -> bool:
     return number(view.effective(name).get(BY_SUBNET, "0")) != 0
 
 
-def elsewhere(view: View, name: str, target: str, half: Half) -> bool:
-    """Whether a half is well and faces another node, and not this one: in a ring that is so."""
-    known = {n: _halves(view, n) for n in view.reached if n != name}
-    if not half.usable or any(beside(half, theirs) for theirs in known.get(target, ())):
+def faces_only_others(view: View, name: str, target: str, half: Half) -> bool:
+    """Whether a usable half faces other nodes and not this one, as in a ring."""
+    halves = {n: known_halves(view, n) for n in view.reached if n != name}
+    if not half.usable or any(beside(half, theirs) for theirs in halves.get(target, ())):
         return False
-    return any(beside(half, theirs) for halves in known.values() for theirs in halves)
+    return any(beside(half, theirs) for found in halves.values() for theirs in found)

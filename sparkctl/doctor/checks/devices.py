@@ -2,152 +2,190 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sparkctl.doctor.check import Check
 from sparkctl.doctor.checks.subnets import subnets
-from sparkctl.doctor.finding import Evidence, Finding, fail, ok, unknown, warn
+from sparkctl.doctor.checks.verbs import provider
+from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Action, Remedy
 from sparkctl.errors import PreflightError
 from sparkctl.fabric.port_selection import unused
+from sparkctl.fabric.topology import main_port
 from sparkctl.facts.unread import known
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from sparkctl.doctor.snapshot import View
     from sparkctl.fabric.topology import Half
 
-CABLE = "is the QSFP cable in at both ends? With no cable recent DGX OS takes the NIC off the bus"
+CONNECTX = "mlx5"  # the provider of a Spark's NIC
 
 
 def devices(view: View, name: str) -> Iterator[Finding]:
-    """RDMA devices are there at all."""
+    """The node has RDMA devices."""
     found = known(view.facts(name).ib)
     if found:
-        yield ok(f"{len(found)} RDMA devices: {', '.join(found)}")
+        yield ok(f"RDMA devices: {', '.join(found)}", data={"hcas": list(found)})
         return
     yield fail(
-        "no RDMA device: NCCL would use TCP, at a tenth of the speed",
+        "no RDMA device; NCCL would use TCP at a tenth of the speed",
         Evidence("at least one device", "none", "/sys/class/infiniband"),
-        Remedy(f"{CABLE}; then the mlx5 driver", ("lspci -d 15b3:", "sudo modprobe mlx5_ib")),
+        Remedy(
+            "plug in the QSFP cable at both ends, as recent DGX OS releases take the NIC off the"
+            " PCI bus without one; then load the mlx5 driver",
+            ("lspci -d 15b3:", "sudo modprobe mlx5_ib"),
+        ),
+        code="no-rdma-device",
     )
 
 
 def choice(view: View, name: str) -> Iterator[Finding]:
-    """The fabric can be derived, and what the inventory says of it is there."""
+    """The fabric can be derived, and the node has what the inventory sets."""
     error = view.choice_error(name)
     if error is None:
         found = view.choice(name)
-        yield ok(f"{', '.join(found.interfaces)} with {', '.join(found.hcas) or 'no HCA'}")
-        return
-    if not isinstance(error, PreflightError):
-        yield unknown(error.message)
-        return
-    there = error.message.partition("the node has ")[2] or error.message
-    yield fail(
-        error.message,
-        Evidence("a cage to use", there, "the inventory and sysfs"),
-        Remedy(error.hint or "correct the node's fabric in the inventory"),
-    )
+        yield ok(
+            f"{', '.join(found.interfaces)} with {', '.join(found.hcas) or 'no HCA'}",
+            data={"interfaces": found.interfaces, "hcas": found.hcas},
+        )
+    elif isinstance(error, PreflightError):
+        expected, got = str(error.data["expected"]), str(error.data["got"])
+        yield fail(
+            error.message,
+            Evidence(expected, got, "the inventory and sysfs"),
+            Remedy(error.hint or "correct the node's fabric in the inventory"),
+            code=error.code,
+            data=error.data,
+        )
+    else:
+        yield unknown(error.message, data=error.data)
 
 
 def halves(view: View, name: str) -> Iterator[Finding]:
-    """Both halves of the chosen cage are ACTIVE: one alone has half of the 200 Gb/s."""
+    """Both halves of the chosen cage are ACTIVE and used: each has half of the 200 Gb/s."""
     cage = view.cage(name)
     inactive = [half for half in cage if not half.active]
-    for half in inactive:
-        yield _inactive(view, name, half)
+    yield from (_inactive(view, name, half) for half in inactive)
     if inactive and view.choice_error(name):
-        return  # what else would be wrong shows once these are up
-    rdma = view.choice(name).hcas
-    if len(cage) == 1 and rdma:
-        yield fail(
-            f"only one half of the cable is there: {cage[0].hca}",
-            Evidence("two halves of one cage", cage[0].hca, "/sys/class/infiniband"),
-            Remedy("the other PCIe link's device is missing: re-seat the cable and reboot"),
-        )
-    left_out = unused(view.choice(name), cage)
-    for half in left_out:
-        yield warn(
-            f"{half.hca} is ACTIVE with {', '.join(half.ipv4)}, and the inventory leaves it out:"
-            " 100 of the 200 Gb/s",
-            Evidence(
-                f"{', '.join(h.hca for h in cage)}", ", ".join(rdma), "the inventory's fabric"
-            ),
-            Remedy(
-                f"name {half.hca} in {name}'s fabric too, or leave hcas, interfaces, addresses and"
-                " subnets out to have both halves derived"
-            ),
-        )
+        return  # other findings follow from these
+    found = view.choice(name)
+    if len(cage) == 1 and found.hcas:
+        yield _one_half(view, name, cage[0])
+    left_out = unused(found, cage)
+    yield from (_left_out(name, half, cage, found.hcas) for half in left_out)
     if len(cage) > 1 and not inactive and not left_out:
-        yield ok(f"{' and '.join(h.hca for h in cage)} are ACTIVE")
+        yield ok(f"{_hcas(cage)} are ACTIVE")
 
 
-def _inactive(view: View, name: str, half: Half) -> Finding:
-    where = f"/sys/class/infiniband/{half.hca}/ports/1/state"
-    net = known(view.facts(name).net)[half.interface]
-    ports = list(known(view.facts(name).ib)[half.hca].ports.values())
-    state = ", ".join(f"{p.state} ({p.phys_state})" for p in ports)
-    evidence = Evidence("ACTIVE (LinkUp)", state, where)
-    if not net.up:
-        return fail(
-            f"{half.hca} is not ACTIVE: its interface {half.interface} is administratively down",
-            evidence,
-            Remedy(
-                f"bring {half.interface} up",
-                actions=(
-                    Action(
-                        f"bring {half.interface} up", ("ip", "link", "set", half.interface, "up")
-                    ),
-                ),
-            ),
-        )
-    if net.carrier:
-        return _idle(half, next(iter(ports)), evidence)
+def _hcas(halves: Sequence[Half]) -> str:
+    return ", ".join(half.hca for half in halves)
+
+
+def _one_half(view: View, name: str, half: Half) -> Finding:
+    data = {"hca": half.hca, "interface": half.interface}
+    if not half.physical or provider(view, name, half.hca) != CONNECTX:
+        text = f"{half.hca} is not a port of a Spark's ConnectX-7, which has two halves"
+        return info(text, code="other-device", data=data)
     return fail(
-        f"{half.hca} is not ACTIVE: {half.interface} has no carrier, the other end is down or"
-        " unplugged",
-        evidence,
-        Remedy("bring the peer's half of this cable up; re-seat the cable at both ends"),
+        f"one half of the cable is missing: {half.hca} is the only RDMA device of its cage",
+        Evidence("two halves of one cage", half.hca, "/sys/class/infiniband"),
+        Remedy("re-seat the cable and reboot, so that the other PCIe link's device appears"),
+        code="half-missing",
+        data=data,
     )
 
 
-def _idle(half: Half, port: dict[str, Any], evidence: Evidence) -> Finding:
-    """A link that is there, over which the port does not run RDMA."""
-    ethernet = port.link_layer == "Ethernet"
+def _left_out(name: str, half: Half, cage: Sequence[Half], used: Sequence[str]) -> Finding:
+    return warn(
+        f"the inventory leaves out {half.hca}, which is ACTIVE with {', '.join(half.ipv4)}: 100 of"
+        " the 200 Gb/s",
+        Evidence(_hcas(cage), ", ".join(used), "the inventory's fabric"),
+        Remedy(
+            f"add {half.hca} to {name}'s fabric, or remove hcas, interfaces, addresses and subnets"
+            " to have both halves derived"
+        ),
+        code="half-unused",
+        data={"hca": half.hca, "interface": half.interface, "used": used},
+    )
+
+
+def _inactive(view: View, name: str, half: Half) -> Finding:
+    device = known(view.facts(name).ib)[half.hca]
+    number, port = main_port(device)
+    net = known(view.facts(name).net)[half.interface]
+    state = ", ".join(f"{p.state} ({p.phys_state})" for p in device.ports.values())
+    where = f"/sys/class/infiniband/{half.hca}/ports/{number}/state"
+    evidence = Evidence("ACTIVE (LinkUp)", state, where)
+    if not net.up:
+        return _down(half, evidence)
+    if not net.carrier:
+        return fail(
+            f"{half.hca} is not ACTIVE: {half.interface} has no carrier",
+            evidence,
+            Remedy("bring the peer's half of this cable up, or re-seat the cable at both ends"),
+            code="no-carrier",
+            data={"hca": half.hca, "interface": half.interface},
+        )
+    if port.link_layer == "InfiniBand":
+        return _infiniband(half, evidence)
     return fail(
-        f"{half.hca} is {port.state}, not ACTIVE, though {half.interface} has carrier"
-        + ("" if ethernet else f": its link layer is {port.link_layer}"),
+        f"{half.hca} is {port.state}, not ACTIVE, though {half.interface} has carrier",
         evidence,
         Remedy(
-            f"take {half.interface} down and up again; what the driver says of it is in the"
-            " kernel's log; reboot with the cable in",
-            (f"sudo ip link set {half.interface} down", f"sudo ip link set {half.interface} up",
-             "sudo dmesg | grep -i mlx5"),
-        )
-        if ethernet
-        else Remedy(
-            "set the port to Ethernet, then reboot: an InfiniBand port waits for a subnet manager",
-            (f"sudo mlxconfig -d {half.pci} set LINK_TYPE_P1=2",),
+            f"bring {half.interface} down and up again; the kernel's log has the driver's messages;"
+            " reboot with the cable plugged in",
+            (
+                f"sudo ip link set {half.interface} down",
+                f"sudo ip link set {half.interface} up",
+                f"sudo dmesg | grep -iE 'mlx5|{half.hca}|{half.interface}'",
+            ),
         ),
-    )  # fmt: skip
+        code="port-not-active",
+        data={"hca": half.hca, "interface": half.interface, "got": port.state},
+    )
+
+
+def _down(half: Half, evidence: Evidence) -> Finding:
+    up = f"bring {half.interface} up"
+    return fail(
+        f"{half.hca} is not ACTIVE: its interface {half.interface} is administratively down",
+        evidence,
+        Remedy(up, actions=(Action(up, ("ip", "link", "set", half.interface, "up")),)),
+        code="interface-down",
+        data={"hca": half.hca, "interface": half.interface},
+    )
+
+
+def _infiniband(half: Half, evidence: Evidence) -> Finding:
+    set_ethernet = f"sudo mlxconfig -d {half.pci} set LINK_TYPE_P1=2"
+    return fail(
+        f"{half.hca} is not ACTIVE: its link layer is InfiniBand, which waits for a subnet manager",
+        evidence,
+        Remedy("set the port to Ethernet, then reboot", (set_ethernet,) if half.pci else ()),
+        code="link-layer",
+        data={"hca": half.hca, "expected": "Ethernet", "got": "InfiniBand"},
+    )
 
 
 def addresses(view: View, name: str) -> Iterator[Finding]:
-    """Every half has an IPv4 address, from which its RoCE v2 GID is made."""
+    """Each half has an IPv4 address, from which its RoCE v2 GID is made."""
     for half in view.cage(name):
+        data = {"hca": half.hca, "interface": half.interface}
         if half.ipv4:
-            yield ok(f"{half.interface} has {', '.join(half.ipv4)}")
+            yield ok(f"{half.interface} has {', '.join(half.ipv4)}", data=data)
             continue
         yield fail(
             f"{half.interface} has no IPv4 address, so {half.hca} has no usable GID",
             Evidence("an IPv4 address", "none", f"ip address show {half.interface}"),
             Remedy(
-                "give it an address in a subnet of its own, kept by netplan: one that lives in"
-                " memory is gone after a reboot",
+                "give it an address in a subnet of its own, in netplan as well: an address set"
+                " with ip(8) alone is lost on reboot",
                 (f"sudo ip address add ADDRESS/24 dev {half.interface}",),
             ),
+            code="address-missing",
+            data=data,
         )
 
 

@@ -1,4 +1,4 @@
-"""Which GID NCCL takes of each HCA with the environment that `up` sets."""
+"""Which GID NCCL selects on each HCA with the environment that `up` sets."""
 
 from __future__ import annotations
 
@@ -13,82 +13,94 @@ from sparkctl.doctor.remedy import Remedy
 from sparkctl.fabric.cabling import beside
 from sparkctl.fabric.gid import UNREAD, Gid, address_range, table, taken
 from sparkctl.fabric.ncclparam import number
+from sparkctl.fabric.topology import main_port
 from sparkctl.facts.unread import Missing, known
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from sparkctl.doctor.snapshot import View
+    from sparkctl.errors import Data
     from sparkctl.fabric.topology import Half
 
+GID_INDEX, ADDRESS_RANGE = "NCCL_IB_GID_INDEX", "NCCL_IB_ADDR_RANGE"
 
-def _gids(view: View, name: str, hca: str) -> list[Gid]:
-    ports = known(view.facts(name).ib)[hca].ports.values()
-    return table([gid for port in ports for gid in port.gids])
+
+def _table(view: View, name: str, hca: str) -> tuple[list[Gid], str]:
+    """The GIDs of an HCA's port, and their directory."""
+    port_number, port = main_port(known(view.facts(name).ib)[hca])
+    return table(port.gids), f"/sys/class/infiniband/{hca}/ports/{port_number}/gids"
 
 
 def gid(view: View, name: str) -> Iterator[Finding]:
-    """Each wanted HCA has a RoCE v2 GID of an IPv4 address; NCCL takes one in its peer's subnet."""
-    for half in _wanted(view, name):
-        gids = _gids(view, name, half.hca)
+    """Each HCA in use has a RoCE v2 GID of an IPv4 address; NCCL selects one in its peer's
+    subnet.
+    """
+    for half in _used(view, name):
+        gids, where = _table(view, name, half.hca)
         if any(g.usable for g in gids):
-            yield from _against_peers(view, name, half)
-            continue
-        listed = ", ".join(map(str, gids)) or "an empty table"
-        if any(g.kind == UNREAD and g.ipv4 for g in gids):
-            yield unknown(f"the types of {half.hca}'s GIDs could not be read: {listed}")
-            continue
-        yield fail(
-            f"{half.hca} has no RoCE v2 GID of an IPv4 address",
-            Evidence(
-                "RoCE v2, IPv4-mapped", listed, f"/sys/class/infiniband/{half.hca}/ports/1/gids"
-            ),
-            Remedy("give its interface an IPv4 address; the GID follows at once"),
-        )
+            yield _selected(view, name, half)
+        else:
+            yield _no_usable(half, gids, where)
 
 
-def _wanted(view: View, name: str) -> list[Half]:
+def _used(view: View, name: str) -> list[Half]:
     hcas = view.choice(name).hcas
     return [half for half in view.halves(name) if half.hca in hcas]
 
 
-def _taken(view: View, name: str, half: Half) -> Gid | None:
-    """The GID that NCCL takes with the environment that `up` sets; None where RoCE v2 over IPv4
-    does not run by it.
+def _no_usable(half: Half, gids: Sequence[Gid], where: str) -> Finding:
+    listed = ", ".join(map(str, gids)) or "an empty table"
+    data: Data = {"hca": half.hca, "interface": half.interface, "gids": [*map(str, gids)]}
+    if any(g.kind == UNREAD and g.ipv4 for g in gids):
+        return unknown(f"the types of {half.hca}'s GIDs could not be read: {listed}", data=data)
+    return fail(
+        f"{half.hca} has no RoCE v2 GID of an IPv4 address",
+        Evidence("RoCE v2, IPv4-mapped", listed, where),
+        Remedy("give its interface an IPv4 address; the GID follows at once"),
+        code="no-usable-gid",
+        data=data,
+    )
+
+
+def _nccl_gid(view: View, name: str, half: Half) -> Gid | None:
+    """The GID that NCCL selects with the environment that `up` sets; None if RoCE v2 over IPv4
+    does not work with it.
     """
-    within = address_range(view.effective(name).get("NCCL_IB_ADDR_RANGE", ""))
-    found = taken(_gids(view, name, half.hca), pinned_index(view, name), within)
+    within = address_range(view.effective(name).get(ADDRESS_RANGE, ""))
+    found = taken(_table(view, name, half.hca)[0], pinned_index(view, name), within)
     return found if found and found.usable else None
 
 
-def _against_peers(view: View, name: str, half: Half) -> Iterator[Finding]:
-    """The address of the GID is in a subnet of the peers' halves, or of the VLAN they take."""
-    mine = _taken(view, name, half)
+def _selected(view: View, name: str, half: Half) -> Finding:
+    """The address of the GID is in a subnet of the peers' halves, or of the VLAN they use."""
+    mine = _nccl_gid(view, name, half)
     if mine is None or mine.ipv4 is None:
-        yield _left_out(view, name, half)
-        return
+        return _excluded(view, name, half)
     facing = _facing(view, name, half)
     for peer, ends in facing.items():
-        if not any(_reaches(view, peer, their, mine.ipv4) for their in ends):
-            yield _unreached(view, name, (half, mine), peer, ends)
-            return
+        if not any(_reaches(view, peer, end, mine.ipv4) for end in ends):
+            return _unreached(view, name, half, mine, {peer: ends})
+    data: Data = {"hca": half.hca, "index": mine.index, "address": mine.ipv4}
     if not facing and not _in(mine.ipv4, (addressed(view, name)[half.interface],)):
-        yield unknown(f"{half.hca} takes GID {mine}; whether a peer is in its subnet is not known")
-    else:
-        yield ok(f"{half.hca} takes GID {mine}")
+        text = f"NCCL selects GID {mine} on {half.hca}; whether a peer is in its subnet is unknown"
+        return unknown(text, code="peer-unknown", data=data)
+    return ok(f"NCCL selects GID {mine} on {half.hca}", data=data)
 
 
-def _left_out(view: View, name: str, half: Half) -> Finding:
-    """A usable GID is there, and NCCL is told to take another."""
+def _excluded(view: View, name: str, half: Half) -> Finding:
+    """A usable GID is there, and the environment has NCCL select another."""
     if pinned_index(view, name) is not None:
-        return ok(f"{half.hca} has a usable GID; whether it is the pinned one: fabric.gid-index")
-    value = view.effective(name)["NCCL_IB_ADDR_RANGE"]
-    usable = ", ".join(str(g) for g in _gids(view, name, half.hca) if g.usable)
+        return ok(f"{half.hca} has a usable GID; fabric.gid-index checks whether it is the pinned")
+    value, origin = view.effective(name)[ADDRESS_RANGE], view.origin(name, ADDRESS_RANGE)
+    usable = ", ".join(str(g) for g in _table(view, name, half.hca)[0] if g.usable)
     return fail(
-        f"NCCL_IB_ADDR_RANGE={value} leaves out every GID of {half.hca}: ibv_modify_qp fails with"
-        " errno 22",
-        Evidence(f"a GID in {value}", usable, view.origin(name, "NCCL_IB_ADDR_RANGE")),
-        Remedy("set it to a range of all halves' addresses, or leave it out"),
+        f"{ADDRESS_RANGE}={value} excludes every GID of {half.hca}: ibv_modify_qp fails with errno"
+        " 22",
+        Evidence(f"a GID in {value}", usable, origin),
+        Remedy("set it to a range of all halves' addresses, or remove it"),
+        code="address-range",
+        data={"hca": half.hca, "variable": ADDRESS_RANGE, "got": value, "origin": origin},
     )
 
 
@@ -97,7 +109,7 @@ def _facing(view: View, name: str, half: Half) -> dict[str, list[Half]]:
     found: dict[str, list[Half]] = {}
     for peer in view.reached:
         with suppress(Missing):
-            ends = [h for h in _wanted(view, peer) if beside(half, h) and beside(h, half)]
+            ends = [h for h in _used(view, peer) if beside(half, h) and beside(h, half)]
             if peer != name and ends:
                 found[peer] = ends
     return found
@@ -108,9 +120,9 @@ def _reaches(view: View, peer: str, half: Half, address: str) -> bool:
     if _in(address, half.ipv4):
         return True
     with suppress(Missing):
-        theirs = _taken(view, peer, half)
-        net = known(view.facts(peer).net).get(theirs.ndev or "") if theirs else None
-        return net is not None and _in(address, net["ipv4"])
+        selected = _nccl_gid(view, peer, half)
+        net = known(view.facts(peer).net).get(selected.ndev or "") if selected else None
+        return net is not None and _in(address, net.ipv4)
     return False
 
 
@@ -119,67 +131,77 @@ def _in(address: str, networks: Iterable[str]) -> bool:
 
 
 def _unreached(
-    view: View, name: str, taken_by: tuple[Half, Gid], peer: str, ends: list[Half]
+    view: View, name: str, half: Half, mine: Gid, facing: Mapping[str, Sequence[Half]]
 ) -> Finding:
-    half, mine = taken_by
-    theirs = ", ".join(f"{h.interface} ({', '.join(h.ipv4)})" for h in ends)
+    ((peer, ends),) = facing.items()
+    listed = ", ".join(f"{end.interface} ({', '.join(end.ipv4)})" for end in ends)
     device = mine.ndev or half.interface
-    wanted = ", ".join(str(a) for h in ends for a in beside(h, half))
-    return fail(
-        f"{half.hca} takes GID {mine} of {device}, in no subnet of {peer}'s {theirs}:"
-        " ibv_modify_qp ends in errno 110, or hangs",
-        Evidence(f"the GID of {wanted}", str(mine),
-                 f"/sys/class/infiniband/{half.hca}/ports/1/gids/{mine.index}"),
-        Remedy(
-            "NCCL takes the first RoCE v2 GID of an IPv4 address: take the other address off"
-            f" {device} and out of its network file, or set NCCL_IB_ADDR_RANGE to the fabric's",
-            (f"sudo ip address del {_with_prefix(view, name, device, mine)} dev {device}",),
-        ),
-    )  # fmt: skip
-
-
-def _with_prefix(view: View, name: str, device: str, mine: Gid) -> str:
+    expected = ", ".join(str(address) for end in ends for address in beside(end, half))
     net = known(view.facts(name).net).get(device)
-    had = (a for a in (net["ipv4"] if net else ()) if a.partition("/")[0] == mine.ipv4)
-    return next(had, f"{mine.ipv4}/32")
+    own = (a for a in (net.ipv4 if net else ()) if a.partition("/")[0] == mine.ipv4)
+    assigned = next(own, f"{mine.ipv4}/32")
+    return fail(
+        f"NCCL selects GID {mine} of {device} on {half.hca}, which is in no subnet of {peer}'s"
+        f" {listed}: ibv_modify_qp fails with errno 110, or hangs",
+        Evidence(
+            f"the GID of {expected}", str(mine), f"{_table(view, name, half.hca)[1]}/{mine.index}"
+        ),
+        Remedy(
+            "NCCL selects the first RoCE v2 GID of an IPv4 address: remove this address from"
+            f" {device} and its network file, or set {ADDRESS_RANGE} to the fabric's",
+            (f"sudo ip address del {assigned} dev {device}",),
+        ),
+        code="gid-subnet",
+        data={
+            "hca": half.hca,
+            "interface": device,
+            "index": mine.index,
+            "address": mine.ipv4,
+            "peer": peer,
+        },
+    )
 
 
 def pinned_index(view: View, name: str) -> int | None:
-    """The GID index that the environment pins; None where it pins none."""
-    index = number(view.effective(name).get("NCCL_IB_GID_INDEX", "-1"), default=-1)
+    """The GID index that the environment pins; None if it pins none."""
+    index = number(view.effective(name).get(GID_INDEX, "-1"), default=-1)
     return index if index >= 0 else None
 
 
 def gid_index(view: View, name: str) -> Iterator[Finding]:
-    """A pinned index points at a usable slot of every wanted HCA."""
+    """A pinned index is that of a usable slot on every HCA in use."""
     pinned = pinned_index(view, name)
     if pinned is None:
-        yield ok("NCCL_IB_GID_INDEX is not pinned")
+        yield ok(f"{GID_INDEX} is not pinned")
         return
-    value = view.effective(name)["NCCL_IB_GID_INDEX"]
-    origin = view.origin(name, "NCCL_IB_GID_INDEX")
-    remedy = Remedy(f"remove NCCL_IB_GID_INDEX from {origin}: NCCL finds the slot by itself")
-    wrong = False
-    for device in view.choice(name).hcas:
-        found = taken(_gids(view, name, device), pinned)
-        if found and found.usable:
-            continue
-        wrong = True
-        what = f"holds {found}" if found else "is empty"
-        effect = "errno 22" if found else "errno 61"
+    value, origin = view.effective(name)[GID_INDEX], view.origin(name, GID_INDEX)
+    remedy = Remedy(f"remove {GID_INDEX} from {origin}: NCCL finds the slot by itself")
+    unusable = [hca for hca in view.choice(name).hcas if not _fits(view, name, hca, pinned)]
+    for hca in unusable:
+        gids, where = _table(view, name, hca)
+        found = taken(gids, pinned)
+        got, errno = (f"holds {found}", 22) if found else ("is empty", 61)
         yield fail(
-            f"NCCL_IB_GID_INDEX={value}: slot {pinned} of {device} {what}, ibv_modify_qp fails with"
-            f" {effect}",
-            Evidence("a RoCE v2 GID of an IPv4 address", str(found or "nothing"),
-                     f"/sys/class/infiniband/{device}/ports/1/gids/{pinned}"),
+            f"{GID_INDEX}={value}: slot {pinned} of {hca} {got}, and ibv_modify_qp fails with errno"
+            f" {errno}",
+            Evidence("a RoCE v2 GID of an IPv4 address", str(found or "none"), f"{where}/{pinned}"),
             remedy,
-        )  # fmt: skip
-    if not wrong:
+            code="pinned-gid-unusable",
+            data={"hca": hca, "index": pinned, "errno": errno, "origin": origin},
+        )
+    if not unusable:
         yield warn(
-            f"NCCL_IB_GID_INDEX={value} is pinned: it fits now, indexes move on a link flap",
+            f"{GID_INDEX}={value} is pinned; it fits now, but indexes move on a link flap",
             Evidence("unset", value, origin),
             remedy,
+            code="pinned-gid",
+            data={"index": pinned, "origin": origin},
         )
+
+
+def _fits(view: View, name: str, hca: str, pinned: int) -> bool:
+    found = taken(_table(view, name, hca)[0], pinned)
+    return found is not None and found.usable
 
 
 CHECKS = (

@@ -2,62 +2,58 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Interface
+import re
 from typing import TYPE_CHECKING
 
 from sparkctl.doctor.check import Check
+from sparkctl.doctor.checks.cabling import known_halves
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Action, Remedy
+from sparkctl.fabric.cabling import beside
+from sparkctl.fabric.topology import pci_netdev
 from sparkctl.facts.unread import known
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sparkctl.doctor.snapshot import View
+    from sparkctl.errors import Data
     from sparkctl.fabric.topology import Half
 
 SPEED = 200_000  # Mb/s on each half (Documentation/ABI/stable/sysfs-class-infiniband)
-PCIE_WIDTH, PCIE_SPEED = "4", "32.0 GT/s"  # Gen5 x4 for each half
+LANES, RATE = 4, 32.0  # PCIe Gen5 x4 for each half; the rate in GT/s a lane
 
 
 def mtu(view: View, name: str) -> Iterator[Finding]:
     """The MTU is the inventory's; that both ends agree matters most."""
-    wanted = view.inventory.fabric.mtu
+    expected = view.inventory.fabric.mtu
     for half in view.cage(name):
         if half.mtu is None:
             yield unknown(f"the MTU of {half.interface} could not be read")
-            continue
-        if half.mtu == wanted:
-            yield ok(f"{half.interface} has MTU {wanted}")
-            continue
-        ends = [h.mtu for n in view.reached if n != name for h in _peers(view, n, half)]
-        others = {mtu for mtu in ends if mtu is not None}
-        say = fail if others - {half.mtu} else warn
-        effect = "the other end agrees" if others else "the other end is not known"
-        yield say(
-            f"{half.interface} has MTU {half.mtu}, wanted {wanted};"
-            f" {'large packets will be lost' if say is fail else effect}",
-            Evidence(str(wanted), str(half.mtu), f"/sys/class/net/{half.interface}/mtu"),
-            Remedy(
-                f"set it to {wanted} on every node (and in netplan, to keep it), or set fabric.mtu",
-                actions=(
-                    Action(
-                        f"set the MTU of {half.interface} from {half.mtu} to {wanted}",
-                        ("ip", "link", "set", half.interface, "mtu", str(wanted)),
-                    ),
-                ),
-            ),
-        )
+        elif half.mtu == expected:
+            yield ok(f"{half.interface} has MTU {expected}")
+        else:
+            ends = (h for peer in view.reached if peer != name for h in known_halves(view, peer))
+            peers = {end.mtu for end in ends if end.mtu is not None and beside(half, end)}
+            yield _unexpected_mtu(half, half.mtu, expected, peers)
 
 
-def _peers(view: View, name: str, half: Half) -> list[Half]:
-    """Another node's halves in the same subnet, as far as they are known."""
-    if "net" not in view.facts(name) or "ib" not in view.facts(name):
-        return []
-    networks = [IPv4Interface(a).network for a in half.ipv4]
-    return [
-        h for h in view.halves(name) if any(IPv4Interface(a).network in networks for a in h.ipv4)
-    ]
+def _unexpected_mtu(half: Half, got: int, expected: int, peers: set[int]) -> Finding:
+    summary = f"{half.interface}: expected MTU {expected}, got {got}"
+    evidence = Evidence(str(expected), str(got), f"/sys/class/net/{half.interface}/mtu")
+    change = f"set the MTU of {half.interface} from {got} to {expected}"
+    argv = ("ip", "link", "set", half.interface, "mtu", str(expected))
+    remedy = Remedy(
+        f"set it to {expected} on every node, in netplan as well, or set fabric.mtu",
+        actions=(Action(change, argv),),
+    )
+    ends = [str(mtu) for mtu in sorted(peers)]
+    data: Data = {"interface": half.interface, "expected": expected, "got": got, "peers": ends}
+    if peers - {got}:
+        text = f"{summary}; the other end has {', '.join(ends)}, and large packets will be lost"
+        return fail(text, evidence, remedy, code="mtu-mismatch", data=data)
+    effect = "the other end agrees" if peers else "the other end is unknown"
+    return warn(f"{summary}; {effect}", evidence, remedy, code="mtu-unexpected", data=data)
 
 
 def speed(view: View, name: str) -> Iterator[Finding]:
@@ -65,39 +61,73 @@ def speed(view: View, name: str) -> Iterator[Finding]:
     for half in view.cage(name):
         found = known(view.facts(name).net)[half.interface].speed
         where = f"/sys/class/net/{half.interface}/speed"
+        data: Data = {"interface": half.interface, "expected": SPEED, "got": found}
         if found is None or found <= 0:
-            state = "ACTIVE" if half.active else "not ACTIVE"
-            yield unknown(f"{half.interface}, which is {state}, tells no speed ({where})")
+            yield _no_speed(half, where)
         elif found < SPEED:
             yield warn(
                 f"{half.interface} runs at {found / 1000:g} Gb/s",
                 Evidence(f"{SPEED} Mb/s", f"{found} Mb/s", where),
-                Remedy("a cable or switch port for less than 200 Gb/s: take one rated for it"),
+                Remedy("use a cable and a switch port that are rated for 200 Gb/s"),
+                code="slow-link",
+                data=data,
             )
         else:
-            yield ok(f"{half.interface} runs at {found / 1000:g} Gb/s")
+            yield ok(f"{half.interface} runs at {found / 1000:g} Gb/s", data=data)
+
+
+def _no_speed(half: Half, where: str) -> Finding:
+    """A physical port has a speed while it is ACTIVE; what is virtual may have none."""
+    data: Data = {"interface": half.interface}
+    if half.pci is None and half.active:
+        text = f"{half.hca} is a software device, and {half.interface} has no link speed"
+        return info(text, code="software-device", data=data)
+    state = "ACTIVE" if half.active else "not ACTIVE"
+    return unknown(f"no speed of {half.interface}, which is {state} ({where})", data=data)
 
 
 def pcie(view: View, name: str) -> Iterator[Finding]:
-    """Each half's PCIe link has trained to Gen5 x4; compare with 4, not with max_link_width."""
+    """Each half's PCIe link has the bandwidth of Gen5 x4; max_link_width does not show it."""
     for half in view.cage(name):
-        net = known(view.facts(name).net)[half.interface]
-        width, rate = net.pcie_width, net.pcie_speed
-        where = f"/sys/class/net/{half.interface}/device/current_link_{{width,speed}}"
-        if width is None or rate is None:
-            if half.pci:
-                yield unknown(f"{half.interface} tells no PCIe link ({where})")
-            else:
-                yield info(f"{half.hca} is no PCIe device")
-        elif width == PCIE_WIDTH and rate.startswith(PCIE_SPEED):
-            yield ok(f"{half.interface}: PCIe x{width}, {rate}")
+        if half.pci is None:
+            text = f"{half.hca} is a software device without a PCIe link"
+            yield info(text, code="software-device", data={"hca": half.hca})
         else:
-            yield fail(
-                f"{half.interface} has trained to PCIe x{width} at {rate}: about"
-                f" {'half' if width == '2' else 'part'} of the bandwidth",
-                Evidence(f"x{PCIE_WIDTH} at {PCIE_SPEED}", f"x{width} at {rate}", where),
-                Remedy("shut the node down, unplug it for a minute, boot with the cable in"),
-            )
+            yield _pcie(view, name, half)
+
+
+def _pcie(view: View, name: str, half: Half) -> Finding:
+    net = pci_netdev(half, known(view.facts(name).net))
+    width, rate = net.pcie_width, net.pcie_speed
+    where = f"/sys/bus/pci/devices/{half.pci}/current_link_{{width,speed}}"
+    data: Data = {"hca": half.hca, "interface": half.interface, "width": width, "speed": rate}
+    if width is None or rate is None:
+        return unknown(f"no PCIe link of {half.interface} ({where})", data=data)
+    if width == "0":
+        text = f"{half.hca} has no PCIe link of its own, as a virtual function"
+        return info(text, code="virtual-function", data=data)
+    share = _bandwidth(width, rate) / _required(view, name, half)
+    if share >= 1:
+        return ok(f"{half.interface}: PCIe x{width}, {rate}", data=data)
+    return fail(
+        f"{half.interface} is trained to PCIe x{width} at {rate}: {share:.0%} of the bandwidth",
+        Evidence(f"x{LANES} at {RATE} GT/s", f"x{width} at {rate}", where),
+        Remedy("shut the node down, unplug it for a minute, and boot with the cable plugged in"),
+        code="slow-pcie",
+        data=data,
+    )
+
+
+def _required(view: View, name: str, half: Half) -> float:
+    """Gen5 x4 in GT/s, or the speed of a slower link."""
+    speed = known(view.facts(name).net)[half.interface].speed or 0
+    return min(LANES * RATE, speed / 1000) if speed > 0 else LANES * RATE
+
+
+def _bandwidth(width: str, rate: str) -> float:
+    """In GT/s; 0 for what is not a number."""
+    each = re.match(r"\d+(\.\d+)?", rate)
+    return int(width) * float(each[0]) if each and width.isdecimal() else 0.0
 
 
 CHECKS = (

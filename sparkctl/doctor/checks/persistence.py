@@ -1,9 +1,9 @@
-"""Whether the fabric's addresses outlive a reboot."""
+"""Whether the fabric's addresses survive a reboot."""
 
 from __future__ import annotations
 
 from ipaddress import IPv4Interface
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sparkctl.doctor.check import Check
 from sparkctl.doctor.checks.subnets import addressed
@@ -12,73 +12,90 @@ from sparkctl.doctor.remedy import Remedy
 from sparkctl.facts.unread import known
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from sparkctl.doctor.snapshot import View
+    from sparkctl.errors import Data
+    from sparkctl.facts.groups import NetworkFile, Persistence
 
-PLACES = "netplan, NetworkManager, systemd-networkd, ifupdown"
+TOOLS = "netplan, NetworkManager, systemd-networkd, ifupdown"
+DIRECTORIES = "/etc/netplan, /etc/NetworkManager, /etc/systemd/network, /etc/network"
 NETPLAN = "/etc/netplan/60-fabric.yaml"
 
 
 def persistent(view: View, name: str) -> Iterator[Finding]:
-    """Each half's address stands in a network file: one set with ip(8) is gone after a reboot."""
-    found, user = known(view.facts(name).persistence), view.facts(name).user
-    halves = {half.interface for half in view.halves(name)}
+    """A network file has each half's address: one set with ip(8) alone is lost on reboot."""
+    found = known(view.facts(name).persistence)
     used = _used(view, name)
+    networks = {interface: IPv4Interface(address).network for interface, address in used.items()}
     for interface, address in used.items():
-        network = IPv4Interface(address).network
-        others = (IPv4Interface(a).network for i, a in used.items() if i != interface)
-        if path := _keeper(found.files, interface, address):
-            yield ok(f"{address} of {interface} is kept by {path}")
-            continue
         what = f"{address} of {interface}"
-        if any(network.overlaps(other) for other in others):
-            yield info(f"{what} is in no network file, and should not be: see fabric.subnets")
-            continue
-        if found.unread:
-            yield unknown(
-                f"whether {what} outlives a reboot: {user} may not read"
-                f" {', '.join(found.unread[:3])}",
-                fix=Remedy("look yourself", (f"sudo grep -rn {_ip(address)} /etc/netplan",)),
-            )
-            continue
-        effect, mtu = "what listens there is not found", ""
-        if interface in halves:
-            effect = "half of the cable's bandwidth with it"
-            mtu = f", mtu: {view.inventory.fabric.mtu}"
-        yield warn(
-            f"{what} is in no network file: it is gone after a reboot, and {effect}",
-            Evidence(f"{_ip(address)} of {interface} in a file of {PLACES}",
-                     _listed(found.files),
-                     "/etc/netplan, /etc/NetworkManager, /etc/systemd/network, /etc/network"),
-            Remedy(
-                f"give it to netplan: in {NETPLAN} (mode 0600), network: version: 2, ethernets:"
-                f" {interface}: addresses: [{address}]{mtu}",
-                (f"sudoedit {NETPLAN}", "sudo netplan apply"),
-            ),
-        )  # fmt: skip
+        data: Data = {"interface": interface, "address": address}
+        if path := _file_with(found.files, interface, address):
+            yield ok(f"{path} has {what}", data={**data, "path": path})
+        elif any(networks[interface].overlaps(n) for i, n in networks.items() if i != interface):
+            text = f"no network file has {what}, and none should: see fabric.subnets"
+            yield info(text, code="halves-share-subnet", data=data)
+        elif found.unread:
+            yield _unread(view, name, found, what, data)
+        else:
+            yield _lost_on_reboot(view, name, found, interface, address)
 
 
 def _used(view: View, name: str) -> dict[str, str]:
-    """The interfaces of the choice and of its HCAs, with their addresses."""
+    """The addresses of the choice's interfaces, and of its HCAs where sockets are elsewhere."""
     choice = view.choice(name)
-    halves = {half.interface for half in view.halves(name) if half.hca in choice.hcas}
-    wanted = halves | set(choice.interfaces)
-    return {i: a for i, a in addressed(view, name).items() if i in wanted}
+    used = {half.interface for half in view.halves(name) if half.hca in choice.hcas}
+    used |= set(choice.interfaces)
+    return {i: a for i, a in addressed(view, name).items() if i in used}
 
 
-def _keeper(files: list[dict[str, Any]], interface: str, address: str) -> str | None:
+def _unread(view: View, name: str, found: Persistence, what: str, data: Data) -> Finding:
+    user, paths = view.facts(name).user, ", ".join(found.unread[:3])
+    grep = f"sudo grep -rn {_ip(str(data['address']))} /etc/netplan"
+    return unknown(
+        f"whether {what} survives a reboot is unknown: {user} may not read {paths}",
+        fix=Remedy("search the files for it", (grep,)),
+        data={**data, "paths": found.unread},
+    )
+
+
+def _lost_on_reboot(
+    view: View, name: str, found: Persistence, interface: str, address: str
+) -> Finding:
+    effect, mtu = "what listens there becomes unreachable", ""
+    if interface in {half.interface for half in view.halves(name)}:
+        effect = "half of the cable's bandwidth with it"
+        mtu = f", mtu: {view.inventory.fabric.mtu}"
+    return warn(
+        f"no network file has {address} of {interface}: a reboot removes it, and {effect}",
+        Evidence(
+            f"{_ip(address)} of {interface} in a file of {TOOLS}",
+            _listed(found.files),
+            DIRECTORIES,
+        ),
+        Remedy(
+            f"add it to {NETPLAN} (mode 0600): network: version: 2, ethernets: {interface}:"
+            f" addresses: [{address}]{mtu}",
+            (f"sudoedit {NETPLAN}", "sudo netplan apply"),
+        ),
+        code="lost-on-reboot",
+        data={"interface": interface, "address": address},
+    )
+
+
+def _file_with(files: Sequence[NetworkFile], interface: str, address: str) -> str | None:
     """The file that gives the address: it names it, or has the interface find one by itself.
 
-    A network file may name its interface by a pattern or a driver; what runs ip(8) may not, and an
-    address alone is there for another end.
+    A network file may name its interface by a pattern or a driver; a file that runs ip(8) has to
+    name it, as an address alone may be that of another end.
     """
-    fitting = (f for f in files if interface in f.interfaces
-               or not (f.interfaces or _runs(f.path)))  # fmt: skip
-    named = (f.path for f in fitting if _ip(address) in f.addresses)
-    way = "link_local" if IPv4Interface(address).is_link_local else "dhcp"
-    by_itself = (f.path for f in files if f[way] and interface in f.interfaces)
-    return next(named, None) or next(by_itself, None)
+    by_name = [file for file in files if interface in file.interfaces]
+    by_pattern = (file for file in files if not file.interfaces and not _runs(file.path))
+    link_local = IPv4Interface(address).is_link_local
+    named = (f.path for f in (*by_name, *by_pattern) if _ip(address) in f.addresses)
+    itself = (f.path for f in by_name if (f.link_local if link_local else f.dhcp))
+    return next(named, None) or next(itself, None)
 
 
 def _runs(path: str) -> bool:
@@ -90,9 +107,9 @@ def _ip(address: str) -> str:
     return str(IPv4Interface(address).ip)
 
 
-def _listed(files: list[dict[str, Any]]) -> str:
+def _listed(files: Sequence[NetworkFile]) -> str:
     found = [f"{', '.join(f.addresses)} in {f.path}" for f in files if f.addresses]
-    return "; ".join(found[:3]) or "none that names an address"
+    return "; ".join(found[:3]) or "none with an address"
 
 
 CHECKS = (Check("fabric.persistent", "node", persistent),)

@@ -18,132 +18,175 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sparkctl.doctor.snapshot import View
+    from sparkctl.errors import Data
+    from sparkctl.facts.groups import Assignment
 
 MONITOR = "RAY_memory_monitor_refresh_ms"
 # Of the values that NCCL_NET may have, those that mean RDMA: IB, and HPC-X's plugin, IBext_v10.
 RDMA_NETS = ("ib", "nccl rdma plugin")
-# What settings.forced, fabric.gid-index and fabric.interfaces judge by what it does on the node.
+NO_PLUGIN = ("", "none")
+# What settings.forced, fabric.gid-index and fabric.interfaces judge by its effect on the node.
 JUDGED = ("NCCL_IB_DISABLE", "NCCL_IB_GID_INDEX", "GLOO_SOCKET_IFNAME", "TP_SOCKET_IFNAME")
 
 
 def nccl_conf(view: View, name: str) -> Iterator[Finding]:
-    """NCCL's own files: the environment wins over them, what it does not set comes from them."""
+    """NCCL's own files set nothing that the environment, which overrides them, leaves unset."""
     planned, found = view.environment(name), known(view.facts(name).settings)
     own = planned.get("NCCL_CONF_FILE")
-    if own and own != found.conf_file:
-        yield unknown(f"NCCL_CONF_FILE={own} was not read, {found.conf_file} was")
-    told = 0
-    for file in found.conf:
-        for variable, value in file.values.items():
-            if variable in planned.names:
-                continue
-            told += 1
-            shown = masked(variable, value)
-            yield warn(
-                f"{file.path} sets {variable}={shown}, which nothing of ours overrides",
-                Evidence(f"{variable} unset", shown, file.path),
-                Remedy(
-                    "remove the line, or set the variable in an env layer if it is wanted",
-                    (command("sudoedit", file.path),),
-                ),
-            )
-    if not told and own in (None, "", found.conf_file):
-        yield ok("no nccl.conf adds to our settings")
+    unread = own not in (None, "", found.conf_file)
+    if unread:
+        text = f"NCCL_CONF_FILE={own} was not read, {found.conf_file} was"
+        yield unknown(text, code="conf-not-read", data={"path": own, "read": found.conf_file})
+    added = [
+        (file.path, variable, masked(variable, value))
+        for file in found.conf
+        for variable, value in file.values.items()
+        if variable not in planned.names
+    ]
+    for path, variable, shown in added:
+        yield warn(
+            f"{path} sets {variable}={shown}, which sparkctl does not override",
+            Evidence(f"{variable} unset", shown, path),
+            Remedy(
+                "remove the line, or set the variable in an env layer",
+                (command("sudoedit", path),),
+            ),
+            code="set-by-conf",
+            data={"path": path, "variable": variable, "got": shown},
+        )
+    if not added and not unread:
+        yield ok("no nccl.conf adds to sparkctl's settings")
 
 
 def profiles(view: View, name: str) -> Iterator[Finding]:
-    """Assignments in shell profiles: a program started by hand gets another fabric than ours."""
-    planned = view.environment(name)
-    told = 0
-    for entry in known(view.facts(name).settings).profiles:
-        variable, value = entry.name, protected_text(entry.value, entry.name)
-        if variable in planned.why:
-            told += 1
-            yield unknown(
-                f"{entry.path}:{entry.line} sets {variable}={value}; what `up` sets:"
-                f" {planned.why[variable]}"
-            )
-            continue
-        if planned.get(variable) == value and view.origin(name, variable).startswith("layer"):
-            continue
-        told += 1
-        where = f"{entry.path}:{entry.line}"
-        wins = planned.get(variable)
-        effect = (
-            f"`up` overrides it with {wins}, programs started by hand take it"
-            if wins is not None and wins != value
-            else "nothing of ours overrides it"
-        )
-        yield warn(
-            f"{where} sets {variable}={value}: {effect}",
-            Evidence(f"{variable} unset" if wins in (None, value) else wins, value, where),
-            Remedy("remove the line, log in anew", (command("sudoedit", entry.path),)),
-        )
-    if not told:
+    """No shell profile gives a program started by hand other settings than `up` does."""
+    found = [_profile(view, name, e) for e in known(view.facts(name).settings).profiles]
+    findings = [finding for finding in found if finding]
+    yield from findings
+    if not findings:
         yield ok("no shell profile changes NCCL")
 
 
+def _profile(view: View, name: str, entry: Assignment) -> Finding | None:
+    """The finding on one assignment; None if `up` sets the same value."""
+    variable, value = entry.name, protected_text(entry.value, entry.name)
+    where, planned = f"{entry.path}:{entry.line}", view.environment(name)
+    data: Data = {
+        "path": entry.path,
+        "line": entry.line,
+        "variable": variable,
+        "got": value,
+    }
+    if variable in planned.why:
+        text = f"{where} sets {variable}={value}; what `up` sets: {planned.why[variable]}"
+        return unknown(text, data=data)
+    up = planned.get(variable)
+    if up == value and view.origin(name, variable).startswith("layer"):
+        return None
+    overridden = up is not None and up != value
+    effect = f"`up` overrides it with {up}, but programs started by hand use it"
+    return warn(
+        f"{where} sets {variable}={value}: {effect if overridden else 'nothing overrides it'}",
+        Evidence(up if overridden and up else f"{variable} unset", value, where),
+        Remedy("remove the line and log in again", (command("sudoedit", entry.path),)),
+        code="set-by-profile",
+        data=data,
+    )
+
+
 def forced(view: View, name: str) -> Iterator[Finding]:
-    """Nothing turns RDMA off: NCCL_IB_DISABLE, NCCL_NET, NCCL_NET_PLUGIN."""
-    found = view.effective(name)
-    disabled, net = found.get("NCCL_IB_DISABLE", "0"), found.get("NCCL_NET", "")
-    plugin = found.get("NCCL_NET_PLUGIN", "")
-    wrong = []
-    if number(disabled):
-        wrong.append(("NCCL_IB_DISABLE", disabled, "turns RDMA off"))
-    if net and not net.lower().startswith(RDMA_NETS):
-        wrong.append(("NCCL_NET", net, "forces another transport than RDMA"))
-    for variable, value, effect in wrong:
-        where = view.origin(name, variable)
-        yield fail(
-            f"{variable}={value} {effect}",
-            Evidence(f"{variable} unset", value, where),
-            Remedy(f"remove {variable} from {where}"),
-        )
-    if plugin not in ("", "none"):
-        yield warn(
-            f"NCCL_NET_PLUGIN={plugin} has NCCL load a network plugin",
-            Evidence("unset", plugin, view.origin(name, "NCCL_NET_PLUGIN")),
-            Remedy("unset it: on Sparks NCCL's own IB transport is the one that was measured"),
-        )
-    elif not wrong:
+    """Nothing disables RDMA: NCCL_IB_DISABLE, NCCL_NET, NCCL_NET_PLUGIN."""
+    findings = [f for check in (_disabled, _net, _plugin) if (f := check(view, name))]
+    yield from findings
+    if not findings:
         yield ok("nothing forces NCCL away from RDMA")
 
 
+def _disabled(view: View, name: str) -> Finding | None:
+    variable = "NCCL_IB_DISABLE"
+    value, origin = view.effective(name).get(variable, "0"), view.origin(name, variable)
+    if not number(value):
+        return None
+    return fail(
+        f"{variable}={value} disables RDMA",
+        Evidence(f"{variable} unset", value, origin),
+        Remedy(f"remove {variable} from {origin}"),
+        code="ib-disabled",
+        data={"variable": variable, "got": value, "origin": origin},
+    )
+
+
+def _net(view: View, name: str) -> Finding | None:
+    variable = "NCCL_NET"
+    value, origin = view.effective(name).get(variable, ""), view.origin(name, variable)
+    if not value or value.lower().startswith(RDMA_NETS):
+        return None
+    return fail(
+        f"{variable}={value} forces another transport than RDMA",
+        Evidence(f"{variable} unset", value, origin),
+        Remedy(f"remove {variable} from {origin}"),
+        code="net-forced",
+        data={"variable": variable, "got": value, "origin": origin},
+    )
+
+
+def _plugin(view: View, name: str) -> Finding | None:
+    variable = "NCCL_NET_PLUGIN"
+    value, origin = view.effective(name).get(variable, ""), view.origin(name, variable)
+    if value in NO_PLUGIN:
+        return None
+    return warn(
+        f"{variable}={value} makes NCCL load a network plugin",
+        Evidence("unset", value, origin),
+        Remedy("unset it: NCCL's own IB transport is the one that was measured on Sparks"),
+        code="net-plugin",
+        data={"variable": variable, "got": value, "origin": origin},
+    )
+
+
 def memory_monitor(view: View, name: str) -> Iterator[Finding]:
-    """Ray's monitor would kill workers for what the GPU holds in the memory that both share."""
+    """Ray's monitor is off: it kills workers for the GPU's share of the unified memory."""
     value = view.environment(name).get(MONITOR, "unset")
     if value == "0":
         yield ok("Ray's memory monitor is off")
         return
+    origin = view.origin(name, MONITOR)
     yield warn(
-        f"{MONITOR} is {value}: Ray kills workers when 95 % of the memory is in use, on GB10"
-        " the GPU's too",
-        Evidence("0", value, view.origin(name, MONITOR)),
-        Remedy(f"set {MONITOR}=0, or leave it out of layers and inventory: 0 is built in"),
+        f"{MONITOR} is {value}: Ray kills workers when 95 % of the memory is in use, which on GB10"
+        " includes the GPU's",
+        Evidence("0", value, origin),
+        Remedy(f"set {MONITOR}=0, or remove it from layers and inventory: the default is 0"),
+        code="memory-monitor",
+        data={"variable": MONITOR, "expected": "0", "got": value, "origin": origin},
     )
 
 
 def recipe(view: View, name: str) -> Iterator[Finding]:
-    """What is allowed in layers and inventory, and most likely a mistake on GB10."""
+    """Layers and inventory have nothing that is allowed and most likely a mistake on GB10."""
     planned = view.planned(name)
-    known = {k: v for k, v in planned.known.items() if k not in JUDGED}
-    doubts = warnings(view.inventory, known, _recipe(view))
+    judged = {k: v for k, v in planned.known.items() if k not in JUDGED}
+    doubts = warnings(view.inventory, judged, _recipe(view))
     for doubt in doubts:
+        setting = str(doubt.data["setting"])
         yield warn(
             doubt.text,
-            Evidence("the recipe's value", str(doubt.data["setting"]), "inventory and env layers"),
-            Remedy("change it there; `sparkctl env` shows where each variable comes from",
-                   ("sparkctl env",)),
-        )  # fmt: skip
+            Evidence("the recipe's value", setting, "inventory and env layers"),
+            Remedy(
+                "change it there; `sparkctl env` shows where each variable comes from",
+                ("sparkctl env",),
+            ),
+            code=doubt.code,
+            data=doubt.data,
+        )
     if planned.why:
-        yield unknown(f"{len(planned.why)} variables: {next(iter(planned.why.values()))}")
+        reason = next(iter(planned.why.values()))
+        yield unknown(f"{len(planned.why)} variables: {reason}", data={"variables": [*planned.why]})
     elif not doubts:
-        yield ok("nothing that is known to go wrong on GB10")
+        yield ok("no setting is known to fail on GB10")
 
 
 def _recipe(view: View) -> Choice:
-    """By the head's facts; where they lack, model.recipe is UNKNOWN, the other rules still hold."""
+    """By the head's facts; if these are missing, the rules that need no architecture still hold."""
     try:
         return head_recipe(view.inventory, view.facts(view.inventory.head.name))
     except Missing:

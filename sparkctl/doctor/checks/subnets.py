@@ -15,18 +15,19 @@ if TYPE_CHECKING:
 
     from sparkctl.doctor.snapshot import View
 
-ALONE = 32  # the prefix length of one address
+ONE_ADDRESS = 32  # the prefix length of an address without a subnet
+Addressed = tuple[str, IPv4Interface]  # an interface and an address of it
 
 
 def addressed(view: View, name: str) -> dict[str, str]:
     """The address of each interface of the choice, and of each other half: the first in
     fabric.subnets, or the first.
     """
-    choice, wanted = view.choice(name), view.inventory.fabric.subnets
+    choice, required = view.choice(name), view.inventory.fabric.subnets
     found = dict(zip(choice.interfaces, choice.addresses, strict=True))
     for half in view.halves(name):
         if half.interface not in found and half.ipv4:
-            inside = (a for a in half.ipv4 if wanted == "auto" or _inside(a, wanted))
+            inside = (a for a in half.ipv4 if required == "auto" or _inside(a, required))
             found[half.interface] = next(inside, half.ipv4[0])
     return found
 
@@ -39,43 +40,56 @@ def subnets(view: View, name: str) -> Iterator[Finding]:
     """The halves of a cable belong in two subnets, or one of them carries all traffic; nothing
     else of the node belongs in either.
     """
-    cage = {h.interface for h in view.cage(name)}
-    named = [(i, IPv4Interface(a)) for i, a in addressed(view, name).items() if i in cage]
-    others = [
+    cage = {half.interface for half in view.cage(name)}
+    own = [(i, IPv4Interface(a)) for i, a in addressed(view, name).items() if i in cage]
+    clashes: dict[frozenset[str], Finding] = {}  # one for two interfaces
+    for half, other in product(own, _every(view, name, cage)):
+        between = frozenset((half[0], other[0]))
+        if len(between) > 1 and between not in clashes:
+            clash = _clash(half, other, other[0] in cage)
+            clashes |= {between: clash} if clash else {}
+    yield from clashes.values()
+    if not own:
+        yield unknown("no half has an address, see fabric.addresses", code="address-missing")
+    elif not clashes:
+        yield ok(", ".join(f"{interface} in {a.network}" for interface, a in own))
+
+
+def _every(view: View, name: str, cage: set[str]) -> list[Addressed]:
+    """All addresses of interfaces that are up, and of the cage's."""
+    return [
         (interface, IPv4Interface(address))
         for interface, net in known(view.facts(name).net).items()
         if net.up or interface in cage
-        for address in net["ipv4"]
+        for address in net.ipv4
     ]
-    clashes = set()
-    for (one, a), (two, b) in product(named, others):
-        if one == two or (two, one) in clashes or (one, two) in clashes:
-            continue
-        if two in cage and a.network.overlaps(b.network):
-            clashes.add((one, two))
-            yield _one_subnet(one, a, two, b)
-        # A wider one does no harm, the longest prefix wins; nor does an address by itself.
-        elif two not in cage and b.network.prefixlen < ALONE and b.network.subnet_of(a.network):
-            clashes.add((one, two))
-            yield _drawn_away(one, a, two, b)
-    if not named:
-        yield unknown("no half has an address, see fabric.addresses")
-    elif not clashes:
-        yield ok(", ".join(f"{interface} in {a.network}" for interface, a in named))
+
+
+def _clash(half: Addressed, other: Addressed, other_is_half: bool) -> Finding | None:
+    (one, a), (two, b) = half, other
+    if other_is_half:
+        return _one_subnet(one, a, two, b) if a.network.overlaps(b.network) else None
+    # A wider subnet does no harm, as the longest prefix wins; nor does a single address.
+    inside = b.network.prefixlen < ONE_ADDRESS and b.network.subnet_of(a.network)
+    return _overlap(one, a, two, b) if inside else None
 
 
 def _one_subnet(one: str, a: IPv4Interface, two: str, b: IPv4Interface) -> Finding:
     return fail(
         f"both halves are in one subnet: {one} has {a}, {two} has {b}",
         Evidence("two subnets", f"{a.network} and {b.network}", "ip address"),
-        Remedy(f"on every node give {two} an address in another subnet, kept by netplan"),
+        Remedy(f"on every node give {two} an address in another subnet, in netplan as well"),
+        code="halves-share-subnet",
+        data={"interfaces": [one, two], "addresses": [str(a), str(b)]},
     )
 
 
-def _drawn_away(one: str, a: IPv4Interface, two: str, b: IPv4Interface) -> Finding:
+def _overlap(one: str, a: IPv4Interface, two: str, b: IPv4Interface) -> Finding:
     return warn(
-        f"{two} has {b}, in the subnet of the half {one} ({a}): traffic to the peer may leave by"
+        f"{two} ({b}) is in the subnet of the half {one} ({a}), so traffic to the peer may leave by"
         f" {two}",
         Evidence(f"{a.network} on {one} alone", f"{b} on {two}", "ip address"),
-        Remedy(f"give {two} an address in another subnet, or take it off"),
+        Remedy(f"give {two} an address in another subnet, or remove this one"),
+        code="subnet-overlap",
+        data={"interface": two, "address": str(b), "half": one, "subnet": str(a.network)},
     )

@@ -1,20 +1,22 @@
-"""What a process needs to use RDMA: uverbs devices, rdma-core, locked memory, GIDs, no loss."""
+"""What a process needs to use RDMA: uverbs devices, rdma-core, locked memory, no loss."""
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sparkctl.doctor.check import Check, Source
 from sparkctl.doctor.finding import Evidence, Finding, fail, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
-from sparkctl.facts.unread import Missing, known, required
+from sparkctl.facts.unread import Missing, Unread, known, required
 from sparkctl.node.verbs import LOSS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from sparkctl.doctor.snapshot import View
+    from sparkctl.errors import Data
 
 CAP_IPC_LOCK = 14  # linux/capability.h: RLIMIT_MEMLOCK does not bind its holder
 UNLIMITED = -1
@@ -22,62 +24,75 @@ MIB = 2**20
 # NCCL registers its own buffers (NCCL_BUFFSIZE, 4 MiB a channel and peer), some hundred MiB: more
 # than this may do, unless the application's are registered as well.
 ENOUGH = 2**30
+# The drivers whose devices have rdma-core's name for the provider, unless udev renames them.
+PROVIDERS = frozenset({*LOSS, "mlx4", "siw", "efa", "erdma", "hns", "mana", "qedr", "cxgb4"})
+KERNEL_NAME = re.compile(r"(\w+?)_?\d+")
+LOSS_NAMES = tuple(name for names in LOSS.values() for name in names)
 
 
 def uverbs(view: View, name: str) -> Iterator[Finding]:
-    """Each HCA's uverbs device exists and the SSH user may open it."""
-    found = known(view.facts(name).verbs).uverbs
-    user = view.facts(name).user
+    """Each HCA's uverbs device exists, and the SSH user may open it."""
+    found, user = known(view.facts(name).verbs).uverbs, view.facts(name).user
     for hca in view.choice(name).hcas:
         device = found.get(hca)
         where = device.path if device else "/sys/class/infiniband_verbs/*/ibdev"
         if device is None or device.error == "ENOENT":
-            yield fail(
-                f"{hca} has no uverbs device: sysfs looks perfect and NCCL finds no device",
-                Evidence("a character device", "none", where),
-                Remedy(
-                    "load ib_uverbs; in a container pass --device /dev/infiniband"
-                    " --cap-add IPC_LOCK --ulimit memlock=-1",
-                    ("sudo modprobe ib_uverbs", "ls -l /dev/infiniband"),
-                ),
-            )
+            yield _no_uverbs(hca, where)
         elif device.error:
             yield fail(
                 f"{user} may not open {hca}'s uverbs device: {device.error}",
                 Evidence("open for reading and writing", device.error, where),
                 Remedy(
-                    "rdma-core's udev rules make it 0666; without them, or in a container, let"
-                    f" {user} open it",
+                    "install rdma-core's udev rules, which make it 0666; without them, or in a"
+                    f" container, let {user} open it",
                     (f"ls -l {where}", "sudo udevadm trigger --subsystem-match=infiniband_verbs"),
                 ),
+                code="uverbs-denied",
+                data={"hca": hca, "path": where, "user": user, "error": device.error},
             )
         else:
-            yield ok(f"{hca}: {where} opens")
+            yield ok(f"{hca}: {where} opens", data={"hca": hca, "path": where})
+
+
+def _no_uverbs(hca: str, where: str) -> Finding:
+    return fail(
+        f"{hca} has no uverbs device, so NCCL does not find it although sysfs lists it",
+        Evidence("a character device", "none", where),
+        Remedy(
+            "load ib_uverbs; in a container pass --device /dev/infiniband --cap-add IPC_LOCK"
+            " --ulimit memlock=-1",
+            ("sudo modprobe ib_uverbs", "ls -l /dev/infiniband"),
+        ),
+        code="uverbs-missing",
+        data={"hca": hca, "path": where},
+    )
 
 
 def memlock(view: View, name: str) -> Iterator[Finding]:
-    """Registering memory for RDMA locks it; the limit is the login's, CAP_IPC_LOCK lifts it."""
-    user, limit = view.facts(name).user, known(view.facts(name).system).limits.memlock
+    """A login over SSH may lock memory without limit, as RDMA does; CAP_IPC_LOCK lifts one."""
+    system, user = known(view.facts(name).system), view.facts(name).user
+    limit = system.limits.memlock
+    data: Data = {"user": user, "limit": limit}
     if limit == UNLIMITED:
-        yield ok("memlock is unlimited")
-    elif (
-        required(known(view.facts(name).system).capabilities, "system.capabilities") >> CAP_IPC_LOCK
-        & 1
-    ):
-        yield ok(f"memlock is {_size(limit)}, which CAP_IPC_LOCK lifts for {user}")
-    else:
-        enough = limit >= ENOUGH
-        effect = "may fail" if enough else "fails"
-        yield (warn if enough else fail)(
-            f"memlock is {_size(limit)} for {user} over SSH: registering memory for RDMA {effect}"
-            " with `Cannot allocate memory`",
-            Evidence("unlimited", _size(limit), "ulimit -l of a login over SSH"),
-            Remedy(
-                "lift it for logins, then log in anew; in a container pass --cap-add IPC_LOCK"
-                " --ulimit memlock=-1",
-                ("echo '* - memlock unlimited' | sudo tee /etc/security/limits.d/90-rdma.conf",),
-            ),
-        )
+        yield ok("memlock is unlimited", data=data)
+        return
+    if required(system.capabilities, "system.capabilities") >> CAP_IPC_LOCK & 1:
+        yield ok(f"memlock is {_size(limit)}, which CAP_IPC_LOCK lifts for {user}", data=data)
+        return
+    enough = limit >= ENOUGH
+    effect = "may fail" if enough else "fails"
+    yield (warn if enough else fail)(
+        f"memlock is {_size(limit)} for {user} over SSH: registering memory for RDMA {effect} with"
+        " `Cannot allocate memory`",
+        Evidence("unlimited", _size(limit), "ulimit -l of a login over SSH"),
+        Remedy(
+            "lift it for logins, then log in again; in a container pass --cap-add IPC_LOCK"
+            " --ulimit memlock=-1",
+            ("echo '* - memlock unlimited' | sudo tee /etc/security/limits.d/90-rdma.conf",),
+        ),
+        code="memlock-limit",
+        data=data,
+    )
 
 
 def _size(limit: int) -> str:
@@ -85,69 +100,100 @@ def _size(limit: int) -> str:
 
 
 def libraries(view: View, name: str) -> Iterator[Finding]:
-    """rdma-core's libibverbs loads, and the provider for the HCAs is there."""
-    found = known(view.facts(name).verbs)
+    """rdma-core's libibverbs loads, and has the provider for the HCAs."""
+    found, hcas = known(view.facts(name).verbs), view.choice(name).hcas
     remedy = Remedy(
-        "install rdma-core's libraries",
-        ("sudo apt-get install libibverbs1 ibverbs-providers",),
+        "install rdma-core's libraries", ("sudo apt-get install libibverbs1 ibverbs-providers",)
     )
     if found.library:
         yield fail(
-            "libibverbs.so.1 does not load: NCCL would use TCP",
+            "libibverbs.so.1 does not load; NCCL would use TCP",
             Evidence("libibverbs.so.1 loads", found.library, "dlopen"),
             remedy,
+            code="libibverbs-missing",
+            data={"error": found.library},
         )
-    elif (wanted := _provider(view, name)) and wanted not in found.providers:
+        return
+    providers = {hca: provider(view, name, hca) for hca in hcas}
+    missing = sorted({p for p in providers.values() if p} - {*found.providers})
+    unclear = [hca for hca, needed in providers.items() if needed is None]
+    for needed in missing:
         listed = ", ".join(found.providers) or "none"
         yield fail(
-            f"rdma-core's provider for these HCAs, {wanted}, is missing: NCCL finds no device",
-            Evidence(f"lib{wanted}", listed, "/usr/lib/*/libibverbs"),
+            f"rdma-core's provider {needed} is missing, so NCCL finds no device",
+            Evidence(f"lib{needed}", listed, "/usr/lib/*/libibverbs"),
             remedy,
+            code="provider-missing",
+            data={"provider": needed, "providers": found.providers},
         )
-    else:
-        yield ok(f"libibverbs loads, with the provider {wanted or 'that is needed'}")
+    if unclear:
+        text = f"which of rdma-core's providers {', '.join(unclear)} needs is unknown"
+        yield unknown(text, code="provider-unknown", data={"hcas": unclear})
+    elif not missing:
+        yield ok("libibverbs loads and has the provider for the HCAs")
 
 
-def _provider(view: View, name: str) -> str | None:
-    """mlx5 for a PCI device (all of a Spark's are ConnectX-7), rxe for soft-RoCE."""
-    hcas = view.choice(name).hcas
-    if not hcas:
-        return None
-    return "mlx5" if known(view.facts(name).ib)[hcas[0]].pci else "rxe"
+def provider(view: View, name: str, hca: str) -> str | None:
+    """The provider that a device needs: by its counters, else by the kernel's name for it; mlx5 for
+    any other PCI device, as a Spark's are ConnectX-7.
+    """
+    counters = view.facts(name).counters
+    found = {} if isinstance(counters, Unread) else counters.get(hca, {})
+    for candidate, names in LOSS.items():
+        if not found.keys().isdisjoint(names):
+            return candidate
+    if (match := KERNEL_NAME.fullmatch(hca)) and match[1] in PROVIDERS:
+        return match[1]
+    return "mlx5" if known(view.facts(name).ib)[hca].pci else None
 
 
 def loss(view: View, name: str) -> Iterator[Finding]:
-    """Error counters that grow between two looks: RoCE loses packets."""
-    looks = [("doctor looked", known(view.facts(name).counters), _after_pings(view, name))]
+    """No error counter grows between two looks: RoCE loses packets where one does."""
+    hcas, after = view.choice(name).hcas, view.seen(view.looks.peers, name).counters
+    looks = [("doctor sent pings", known(view.facts(name).counters), after)]
     # RDMA's own counters move by RDMA traffic, not by pings; without a vLLM there is none.
     with suppress(Missing):
         found = view.seen(view.looks.generation, view.inventory.head.name)
-        before, after = (found[when].get(name, {}) for when in ("before", "after"))
-        looks.append(("tokens were generated", before, after))
-    for hca in view.choice(name).hcas:
-        for when, before, after in looks:
-            yield _grown(hca, when, before.get(hca, {}), after.get(hca, {}))
-
-
-def _after_pings(view: View, name: str) -> Mapping[str, Any]:
-    after: Mapping[str, Any] = view.seen(view.looks.peers, name).counters
-    return after
-
-
-def _grown(hca: str, when: str, before: dict[str, int], after: dict[str, int]) -> Finding:
-    silent = [k for k in LOSS if k not in before or k not in after]
-    grown = {k: after[k] - before[k] for k in LOSS if k not in silent and after[k] > before[k]}
-    listed = ", ".join(f"{k} +{v}" for k, v in grown.items())
-    if grown:
-        return warn(
-            f"{hca} loses packets: {listed} while {when}",
-            Evidence("no growth", listed, f"/sys/class/infiniband/{hca}/ports/1/hw_counters"),
-            Remedy("check MTU and cable on the whole way, and PFC/ECN on the switch"),
+        looks.append(
+            ("tokens were generated", found.before.get(name, {}), found.after.get(name, {}))
         )
-    if silent:
-        return unknown(f"{', '.join(silent)} of {hca} could not be read while {when}")
-    total = sum(after[k] for k in LOSS)
-    return ok(f"{hca}: no loss while {when}{f' ({total} events since boot)' if total else ''}")
+    for hca in hcas:
+        for when, before, after in looks:
+            yield _growth(hca, when, before.get(hca, {}), after.get(hca, {}))
+
+
+def _growth(hca: str, when: str, before: Mapping[str, int], after: Mapping[str, int]) -> Finding:
+    growth, unread = _compared(before, after)
+    if any(growth.values()):
+        return _lost(hca, when, {name: events for name, events in growth.items() if events})
+    data: Data = {"hca": hca, "counters": [*growth, *unread]}
+    if unread or not growth:
+        what = ", ".join(unread) or "the counters of lost packets"
+        return unknown(f"{what} of {hca} could not be read while {when}", data=data)
+    events = sum(after[name] for name in growth)
+    since_boot = f" ({events} events since boot)" if events else ""
+    return ok(f"{hca} lost no packets while {when}{since_boot}", data=data)
+
+
+def _compared(
+    before: Mapping[str, int], after: Mapping[str, int]
+) -> tuple[dict[str, int], list[str]]:
+    """How much each counter of loss grew, and those that only one of the looks has."""
+    names = {name for name in LOSS_NAMES if name in before and name in after}
+    growth = {name: max(after[name] - before[name], 0) for name in LOSS_NAMES if name in names}
+    return growth, [name for name in LOSS_NAMES if (name in before) != (name in after)]
+
+
+def _lost(hca: str, when: str, grown: Mapping[str, int]) -> Finding:
+    listed = ", ".join(f"{name} +{events}" for name, events in grown.items())
+    where = f"/sys/class/infiniband/{hca}/ports/1/hw_counters"
+    return warn(
+        f"{hca} lost packets while {when}: {listed}",
+        Evidence("no growth", listed, where),
+        Remedy("check MTU and cable on the whole path, and PFC and ECN on the switch"),
+        code="packets-lost",
+        data={"hca": hca, "counters": list(grown)},
+    )
 
 
 CHECKS = (

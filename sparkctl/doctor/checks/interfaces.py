@@ -1,0 +1,147 @@
+"""Which interfaces NCCL, Gloo, UCX and vLLM use with the environment that `up` sets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from sparkctl.doctor.check import Check
+from sparkctl.doctor.checks.selection import interface_selection, reasons
+from sparkctl.doctor.finding import Evidence, Finding, fail, ok, warn
+from sparkctl.doctor.remedy import Remedy
+from sparkctl.fabric.grammar import SOCKET_IFNAME
+from sparkctl.fabric.ifname import SOCKET_FAMILY
+from sparkctl.facts.unread import known
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sparkctl.doctor.snapshot import View
+    from sparkctl.errors import Data
+
+HOST_IP = "VLLM_HOST_IP"
+# UCX takes a list of interfaces and of HCAs with their port; "all" is its default (openucx's
+# src/ucp/core/ucp_context.c). The others take one interface.
+UCX, UCX_ALL = "UCX_NET_DEVICES", "all"
+ONE_INTERFACE = ("GLOO_SOCKET_IFNAME", "TP_SOCKET_IFNAME")
+
+
+class Misdirected(NamedTuple):
+    """A variable that has a program use another interface than the fabric's, and how."""
+
+    variable: str
+    value: str | None
+    effect: str
+
+
+def interfaces(view: View, name: str) -> Iterator[Finding]:
+    """The variables name the interface that carries the fabric address, or that address."""
+    choice = view.choice(name)
+    misdirected = [*_bootstrap(view, name), *_one_interface(view, name), *_ucx(view, name)]
+    remedy = Remedy("remove these variables from layers and inventory: ${SOCKET_INTERFACE} is set")
+    for variable, value, effect in misdirected:
+        origin = view.origin(name, variable)
+        yield fail(
+            f"{variable}={value or ''} {effect}",
+            Evidence(choice.interfaces[0], value or "unset", origin),
+            remedy,
+            code="wrong-interface",
+            data={
+                "variable": variable,
+                "expected": choice.interfaces[0],
+                "got": value,
+                "origin": origin,
+            },
+        )
+    others = [*_host_address(view, name), *_extra_interfaces(view, name)]
+    yield from others
+    if not misdirected and not others:
+        yield ok(f"all name {choice.interfaces[0]}, which has {choice.address}")
+
+
+def _extra_interfaces(view: View, name: str) -> Iterator[Finding]:
+    choice, environment = view.choice(name), view.effective(name)
+    selected = interface_selection(view, name, environment, view.nccl_version(name)).selected
+    extra = [n for n in selected if n not in choice.interfaces]
+    first = choice.interfaces[0]
+    if extra and first in selected[:1]:
+        value, origin = environment.get(SOCKET_IFNAME, ""), view.origin(name, SOCKET_IFNAME)
+        yield warn(
+            f"{SOCKET_IFNAME}={value} also selects {', '.join(extra)}: if NCCL falls back to"
+            " sockets, part of its data takes it",
+            Evidence(first, ", ".join(selected), origin),
+            Remedy(f"set {SOCKET_IFNAME} to =${{SOCKET_INTERFACE}}, which matches the whole name"),
+            code="extra-interfaces",
+            data={"variable": SOCKET_IFNAME, "got": value, "extra": extra, "origin": origin},
+        )
+
+
+def _host_address(view: View, name: str) -> Iterator[Finding]:
+    """VLLM_HOST_IP is the node's own fabric address: without it vLLM takes the default route's."""
+    expected, value = view.choice(name).address, view.environment(name).get(HOST_IP)
+    if value == expected:
+        return
+    origin = view.origin(name, HOST_IP)
+    evidence = Evidence(expected, value or "unset", origin)
+    remedy = Remedy(f"remove {HOST_IP} from layers and inventory: it is derived on each node")
+    data: Data = {"variable": HOST_IP, "expected": expected, "got": value, "origin": origin}
+    nets = known(view.facts(name).net).values()
+    if value is None or any(value == a.partition("/")[0] for net in nets for a in net.ipv4):
+        text = (
+            f"{HOST_IP} is {value or 'unset'}: vLLM's control traffic takes another network than"
+            " the fabric"
+        )
+        yield warn(text, evidence, remedy, code="host-ip-elsewhere", data=data)
+    else:
+        text = f"{HOST_IP} is {value}, which {name} does not have, so vLLM cannot listen there"
+        yield fail(text, evidence, remedy, code="host-ip-unknown", data=data)
+
+
+def _one_interface(view: View, name: str) -> Iterator[Misdirected]:
+    """The variables that take one literal interface."""
+    expected, environment = view.choice(name).interfaces[0], view.environment(name)
+    for variable in ONE_INTERFACE:
+        value = environment.get(variable)  # without one the library chooses
+        if value not in (None, expected):
+            yield Misdirected(variable, value, _names(view, name, value or ""))
+
+
+def _ucx(view: View, name: str) -> Iterator[Misdirected]:
+    choice, value = view.choice(name), view.environment(name).get(UCX)
+    if value is None or value == UCX_ALL:
+        return
+    fabric = {*choice.interfaces, *choice.hcas}
+    own = _existing(view, name)
+    for one in value.split(","):
+        if one not in own or one.partition(":")[0] not in fabric:
+            yield Misdirected(UCX, value, _names(view, name, one))
+
+
+def _names(view: View, name: str, one: str) -> str:
+    where = "not the fabric's" if one in _existing(view, name) else "not on this node"
+    return f"names {one}, which is {where}"
+
+
+def _existing(view: View, name: str) -> set[str]:
+    """The node's interfaces, HCAs, and HCAs with their port, as UCX names them."""
+    net, ib = known(view.facts(name).net), known(view.facts(name).ib)
+    return {*net, *ib, *(f"{device}:{port}" for device in ib for port in ib[device].ports)}
+
+
+def _bootstrap(view: View, name: str) -> Iterator[Misdirected]:
+    """The variable by which NCCL's bootstrap uses another interface."""
+    expected, environment = view.choice(name).interfaces[0], view.effective(name)
+    version = view.nccl_version(name)
+    selection = interface_selection(view, name, environment, version)
+    selected = selection.selected
+    if selected[:1] == [expected]:
+        return
+    effect = f"selects {selected[0]}" if selected else "selects nothing, and NCCL fails to start"
+    if expected not in selected:
+        effect = "; ".join([effect, *reasons(selection, [expected])])
+    unforced = {k: v for k, v in environment.items() if k != SOCKET_FAMILY}
+    by_name = interface_selection(view, name, unforced, version).selected[:1]
+    variable = SOCKET_FAMILY if by_name == [expected] else SOCKET_IFNAME
+    yield Misdirected(variable, environment.get(variable), effect)
+
+
+CHECKS = (Check("fabric.interfaces", "node", interfaces, preflight=True),)

@@ -1,0 +1,192 @@
+"""All checks, and the fabric's logic, on machines unlike the lab's (other-machines.json)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sparkctl.doctor.checks.firewall import open_ports
+from sparkctl.doctor.collect import _pings
+from sparkctl.fabric.diagram import draw
+from sparkctl.fabric.topology import halves, main_port
+from sparkctl.facts.unread import known
+from sparkctl.output.fabric import print_diagram
+from tests.unit.answers import node_facts
+from tests.unit.doctorview import Answers, examined, healthy
+
+if TYPE_CHECKING:
+    from sparkctl.doctor.finding import Finding
+
+FIXTURE = Path(__file__).parents[1] / "fixtures/facts/other-machines.json"
+CLUSTERS = sorted(json.loads(FIXTURE.read_text())["clusters"])
+REFUSED = {"error": "refused", "refused": True}
+ONE, TWO = "spark-1", "spark-2"
+
+
+def machines(cluster: str) -> Answers:
+    """A pair of such machines, with an answer to every ping and a refusal of every connection."""
+    document = json.loads(FIXTURE.read_text())["clusters"][cluster]
+    answers = healthy()
+    for name, groups in document["nodes"].items():
+        answers.facts[name].update(groups)
+    view = answers.view()
+    for one, two in ((ONE, TWO), (TWO, ONE)):
+        pings = [{**ping, "error": None, "problem": None} for ping in _pings(view, one, two)]
+        connects = [
+            {"to": two, "what": what, "port": port, "address": view.choice(two).address, **REFUSED}
+            for port, what in open_ports(view, two).items()
+            if view.choice_error(two) is None
+        ]
+        counters = answers.facts[one]["counters"]
+        answers.looks["peers"][one] = {"pings": pings, "connects": connects, "counters": counters}
+    return answers
+
+
+def of(cluster: str | Answers, check: str) -> list[Finding]:
+    answers = machines(cluster) if isinstance(cluster, str) else cluster
+    return examined(answers, check)
+
+
+# What is wrong on each node of a cluster, or cannot be known.
+SLOW = ("fabric.speed", "WARN", "slow-link")
+EXPECTED: dict[str, set[tuple[str, str, str]]] = {
+    "soft-roce": set(),
+    "one-rail": {SLOW},
+    "virtual-functions": {SLOW},
+    "macvlan": {
+        ("fabric.mtu", "WARN", "mtu-unexpected"),
+        ("fabric.pcie", "UNKNOWN", "unread"),  # the port's own interface is outside the pod
+        ("fabric.persistent", "WARN", "lost-on-reboot"),
+    },
+    "vlans": set(),
+    "roce-v1": {
+        SLOW,
+        ("fabric.gid", "FAIL", "no-usable-gid"),
+        ("fabric.interfaces", "WARN", "extra-interfaces"),
+        ("fabric.loss", "UNKNOWN", "unread"),  # mlx4 has no counter of loss
+    },
+    "broadcom": {SLOW},
+}
+
+
+@pytest.mark.parametrize("cluster", EXPECTED)
+def test_no_more_is_wrong_than_the_answers_show(cluster: str) -> None:
+    findings = [f for f in examined(machines(cluster)) if f.severity.value not in ("OK", "INFO")]
+    for name in (ONE, TWO):
+        found = {(f.check, f.severity.value, f.code) for f in findings if f.node == name}
+        assert found == EXPECTED[cluster]
+
+
+@pytest.mark.parametrize("cluster", CLUSTERS)
+def test_no_check_crashes_and_the_diagram_is_drawn(
+    cluster: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = machines(cluster)
+    assert not [f for f in examined(answers) if f.severity.value == "CRASH"]
+    view = answers.view()
+    diagram = draw({name: view.facts(name) for name in view.names}, {})
+    print_diagram(diagram, {}, [])
+    printed = capsys.readouterr().out
+    assert all(hca in printed for name in view.names for hca in known(view.facts(name).ib))
+
+
+@pytest.mark.parametrize(
+    "check",
+    ["fabric.choice", "fabric.pairing", "fabric.ping", "fabric.gid", "fabric.loss", "fabric.hca"],
+)
+@pytest.mark.parametrize("cluster", ["soft-roce", "one-rail", "virtual-functions", "vlans"])
+def test_pairs_of_other_devices_are_matched(cluster: str, check: str) -> None:
+    assert {f.severity.value for f in of(cluster, check)} == {"OK"}
+
+
+@pytest.mark.parametrize(
+    ("cluster", "interfaces", "hcas", "index"),
+    [
+        ("soft-roce", ("ens4.100", "ens4.101"), ("rxe0", "rxe1"), 1),
+        ("virtual-functions", ("ens8f0v5", "ens8f1v7"), ("mlx5_11", "mlx5_13"), 3),
+        ("macvlan", ("net1", "net2"), ("mlx5_0", "mlx5_1"), 7),
+        ("vlans", ("ens3np0.100", "ens2np0.101"), ("mlx5_0", "mlx5_1"), 5),
+        ("broadcom", ("enp194s0f0np0",), ("bnxt_re0",), 5),
+    ],
+)
+def test_the_fabric_is_derived(
+    cluster: str, interfaces: tuple[str, ...], hcas: tuple[str, ...], index: int
+) -> None:
+    view = machines(cluster).view()
+    choice = view.choice(TWO)
+    assert (choice.interfaces, choice.hcas) == (interfaces, hcas)
+    drawn = draw({TWO: view.facts(TWO)}, {}).nodes[0].ports
+    assert {port.gid_index for port in drawn if port.half.hca in hcas} == {index}
+
+
+def test_without_an_ipv4_address_no_port_can_be_used() -> None:
+    found = of("ipv6-only", "fabric.choice")
+    assert [(f.severity.value, f.code) for f in found] == [("FAIL", "no-usable-port")] * 2
+
+
+def test_soft_roce_over_the_management_interface_is_not_a_half_of_a_cable() -> None:
+    answers = healthy()
+    rxe = machines("one-rail").facts[ONE]["ib"]["rxe_eno1"]
+    rxe["netdevs"] = ["enP7s7"]
+    answers.facts[ONE]["ib"]["rxe0"] = rxe
+    view = answers.view()
+    assert view.choice(ONE).hcas == ("rocep1s0f0", "roceP2p1s0f0")
+    assert {half.hca: half.cage for half in view.halves(ONE)}["rxe0"] == 2
+    assert {half.hca for half in view.cage(ONE)} == {"rocep1s0f0", "roceP2p1s0f0"}
+
+
+def test_a_scalable_function_has_no_pci_address() -> None:
+    facts = machines("broadcom").facts[ONE]
+    facts["ib"]["bnxt_re0"]["pci"] = facts["net"]["enp194s0f0np0"]["pci"] = "mlx5_core.sf.4"
+    facts["net"]["enp194s0f0np0"]["phys_port_name"] = None
+    found = {half.hca: half for half in halves(node_facts(facts))}
+    assert (found["bnxt_re0"].pci, found["bnxt_re0"].physical) == (None, False)
+    assert found["bnxt_re0"].cage == found["bnxt_re1"].cage + 1
+
+
+def test_the_first_active_port_of_two_counts() -> None:
+    facts = machines("roce-v1").facts[ONE]
+    assert main_port(known(node_facts(facts).ib)["mlx4_0"])[0] == "1"
+    facts["ib"]["mlx4_0"]["ports"]["1"]["state"] = "DOWN"
+    assert main_port(known(node_facts(facts).ib)["mlx4_0"])[0] == "2"
+    facts["ib"]["mlx4_0"]["ports"]["2"]["state"] = "DOWN"
+    assert main_port(known(node_facts(facts).ib)["mlx4_0"])[0] == "1"
+
+
+@pytest.mark.parametrize(
+    ("cluster", "hca", "counter"),
+    [
+        ("soft-roce", "rxe1", "rcvd_seq_err"),
+        ("broadcom", "bnxt_re0", "to_retransmits"),
+        ("virtual-functions", "mlx5_13", "packet_seq_err"),
+    ],
+)
+def test_loss_is_found_in_other_counters(cluster: str, hca: str, counter: str) -> None:
+    answers = machines(cluster)
+    counters: dict[str, Any] = json.loads(json.dumps(answers.looks["peers"][TWO]["counters"]))
+    counters[hca][counter] += 7
+    answers.looks["peers"][TWO]["counters"] = counters
+    (found,) = [f for f in of(answers, "fabric.loss") if f.severity.value == "WARN"]
+    assert (found.node, found.code) == (TWO, "packets-lost")
+    assert found.data == {"hca": hca, "counters": [counter]}
+
+
+@pytest.mark.parametrize(
+    ("cluster", "provider"),
+    [("soft-roce", "rxe"), ("broadcom", "bnxt_re"), ("macvlan", "mlx5"), ("roce-v1", "mlx4")],
+)
+def test_the_provider_of_the_device_is_required(cluster: str, provider: str) -> None:
+    answers = machines(cluster)
+    answers.facts[TWO]["verbs"]["providers"].remove(provider)
+    (found,) = [f for f in of(answers, "fabric.libraries") if f.severity.value == "FAIL"]
+    assert (found.node, found.code, found.data["provider"]) == (TWO, "provider-missing", provider)
+
+
+def test_a_device_that_no_driver_is_known_of_has_an_unknown_provider() -> None:
+    answers = machines("one-rail")
+    answers.facts[TWO]["counters"] = {}
+    (found,) = [f for f in of(answers, "fabric.libraries") if f.node == TWO]
+    assert (found.severity.value, found.code) == ("UNKNOWN", "provider-unknown")
