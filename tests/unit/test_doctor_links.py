@@ -148,5 +148,6 @@ def test_a_port_that_was_not_tried_is_unknown() -> None:
 
 def test_a_blocked_port_is_a_fault_of_the_node_that_drops() -> None:
     answers = healthy()
-    answers.looks["peers"][ONE]["connects"][0]["error"] = "no answer within 2 s"
+    connect = answers.looks["peers"][ONE]["connects"][0]
+    connect |= {"error": "no answer within 2 s", "refused": False}
     assert wrong(answers) == {("host.firewall", TWO, "FAIL")}
