@@ -196,7 +196,9 @@ class ServingError(SparkctlError):
         *,
         hint: str | None = None,
         node: str | None = None,
+        code: str | None = None,
+        data: Data | None = None,
         log_tail: list[str] | None = None,
     ) -> None:
-        super().__init__(message, hint=hint, node=node)
+        super().__init__(message, hint=hint, node=node, code=code, data=data)
         self.log_tail = log_tail or []

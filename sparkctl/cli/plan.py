@@ -31,20 +31,22 @@ def plan(inventory: Path, as_json: bool) -> None:
         wish = desire(session)
         changes = [str(c) for c in compare(wish, session.facts).changes]
         failures = preflight(session, passive=True)
+    doubts = doubtful(wish)
     if as_json:
         problems = [{"check": f.check, "node": f.node, "summary": f.summary} for f in failures]
         emit_json(
             {"cluster": wish.inventory.cluster, "nodes": plan_document(wish), "changes": changes,
              "recipe": {"name": wish.recipe.name, "why": wish.recipe.why},
-             "problems": problems, "warnings": doubtful(wish)}
+             "problems": problems, "warnings": [str(doubt) for doubt in doubts],
+             "doubts": [doubt.document() for doubt in doubts]}
         )  # fmt: skip
         return
     for line in plan_lines(wish):
         click.echo(line)
     console = wide_console()
     print_prose(console, str(wish.recipe), hang=4, margin="# ")
-    for text in doubtful(wish):
-        print_prose(console, f"warning: {text}", hang=4, margin="# ")
+    for doubt in doubts:
+        print_prose(console, f"warning: {doubt}", hang=4, margin="# ")
     for change in changes or ["no changes"]:
         print_prose(console, change, hang=4, margin="# ")
     for failure in failures:

@@ -76,7 +76,8 @@ def up(
         _print_outlook(found, as_json=as_json)
         return
     if as_json:
-        emit_json({"changed": bool(report.changes), **asdict(report)})
+        texts = [str(doubt) for doubt in report.doubts]
+        emit_json({"changed": bool(report.changes), **asdict(report), "warnings": texts})
     elif report.changes:
         click.echo(f"{report.model} is served at {report.endpoint}")
     else:
@@ -108,8 +109,15 @@ def _print_outlook(found: Outlook, *, as_json: bool) -> None:
 
     if as_json:
         changes = [asdict(change) for change in found.difference.changes]
-        emit_json({"cluster": found.wish.inventory.cluster, "changes": changes,
-                   "ends": found.ends, "warnings": found.warnings})  # fmt: skip
+        emit_json(
+            {
+                "cluster": found.wish.inventory.cluster,
+                "changes": changes,
+                "ends": found.ends,
+                "warnings": [str(doubt) for doubt in found.doubts],
+                "doubts": [doubt.document() for doubt in found.doubts],
+            }
+        )
         return
     for change in found.difference.changes:
         click.echo(f"would {change}")

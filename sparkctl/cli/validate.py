@@ -11,6 +11,7 @@ from sparkctl.cli.options import inventory_option, json_option
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sparkctl.doubts import Doubt
     from sparkctl.inventory.layers import Layer
     from sparkctl.inventory.models import Inventory
 
@@ -44,7 +45,8 @@ def validate(inventory: Path, as_json: bool, connect: bool) -> None:
                 "cluster": loaded.cluster,
                 "valid": True,
                 "nodes": [n.name for n in loaded.nodes],
-                "warnings": doubts,
+                "warnings": [str(doubt) for doubt in doubts],
+                "doubts": [doubt.document() for doubt in doubts],
                 "reached": dict(reached) if connect else None,
             }
         )
@@ -56,8 +58,8 @@ def validate(inventory: Path, as_json: bool, connect: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _doubts(inventory: Inventory, layers: list[Layer]) -> list[str]:
-    """The warnings of every node, each once."""
+def _doubts(inventory: Inventory, layers: list[Layer]) -> list[Doubt]:
+    """The doubtful settings of every node, each once."""
     from sparkctl.serving.environment import merge
     from sparkctl.serving.recipe import choose_recipe
     from sparkctl.serving.rules import warnings
@@ -65,9 +67,9 @@ def _doubts(inventory: Inventory, layers: list[Layer]) -> list[str]:
     recipe = choose_recipe(inventory.vllm, None)
     return list(
         dict.fromkeys(
-            text
+            doubt
             for node in inventory.nodes
-            for text in warnings(
+            for doubt in warnings(
                 inventory, {k: s.value for k, s in merge(inventory, node, layers).items()}, recipe
             )
         )

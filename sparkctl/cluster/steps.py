@@ -153,8 +153,15 @@ def _start_ray(run: Run, nodes: list[Node]) -> None:
     )
     for name, answer in answers.items():
         if answer["status"] != 0:
-            cause, hint = explain_ray(answer["tail"], answer["status"], timeout)
-            raise ServingError(cause, node=name, hint=hint, log_tail=answer["tail"])
+            cause, known = explain_ray(answer["tail"], answer["status"], timeout)
+            raise ServingError(
+                cause,
+                node=name,
+                code="ray-start",
+                data={"cause": known.code if known else None, "status": answer["status"]},
+                hint=known.text if known else None,
+                log_tail=answer["tail"],
+            )
 
 
 def _recorded(run: Run, node: Node, unit: str) -> str:

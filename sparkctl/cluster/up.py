@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sparkctl.cluster.session import Session
+    from sparkctl.doubts import Doubt
     from sparkctl.events import Reporter
 
 STEPS = (
@@ -43,7 +44,7 @@ class Outlook:
 
     wish: Wish
     difference: Difference
-    warnings: tuple[str, ...]
+    doubts: tuple[Doubt, ...]
     stops: str | None = None  # the model of a vLLM that runs, served or not, and would be stopped
     ends: str | None = None  # the same where it may be served now
 
@@ -57,7 +58,7 @@ class UpReport:
     model: str
     changes: tuple[str, ...]
     seconds: dict[str, float] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
 
 
 def desire(session: Session) -> Wish:
@@ -96,7 +97,7 @@ def up(
             reporter.step("check the nodes")
             preflight(session)
             perform(run, STEPS, keep=keep)
-    return replace(report(session, found.difference, run.seconds), warnings=found.warnings)
+    return replace(report(session, found.difference, run.seconds), doubts=found.doubts)
 
 
 def outlook(
@@ -118,8 +119,8 @@ def outlook(
         raise
     if wish.recipe.unknown:
         reporter.note(str(wish.recipe))
-    for text in (doubts := doubtful(wish)):
-        reporter.note(f"warning: {text}")
+    for doubt in (doubts := doubtful(wish)):
+        reporter.note(f"warning: {doubt}")
     difference = compare(wish, session.facts)
     serves: bool | None = None
     if not difference:
@@ -134,12 +135,12 @@ def outlook(
     return Outlook(wish, difference, tuple(doubts), stops, ends)
 
 
-def doubtful(wish: Wish) -> list[str]:
-    """What the inventory may have and most likely should not, each line once."""
+def doubtful(wish: Wish) -> list[Doubt]:
+    """The doubtful settings of all nodes, each once."""
     found = [
-        w
+        doubt
         for part in wish.nodes.values()
-        for w in warnings(wish.inventory, part.values, wish.recipe)
+        for doubt in warnings(wish.inventory, part.values, wish.recipe)
     ]
     return list(dict.fromkeys(found))
 

@@ -45,7 +45,7 @@ def watch_start(
             _read_on(events, progress)
             what = f"vLLM is ready, but generates nothing: {answer['error']}"
             waited = answer["health"]["state"] in ("wedged", "unclear")
-            raise _failure(run, what, progress, waited=waited)
+            raise _failure(run, "no-completion", what, progress, waited=waited)
 
 
 @contextmanager
@@ -75,7 +75,7 @@ def _until_ready(
         run.check()
         if event is not None:
             if "exited" in event:
-                raise _failure(run, "vLLM ended during its start", progress)
+                raise _failure(run, "vllm-exited", "vLLM exited during its start", progress)
             if progress.feed(event.get("text", "")):
                 run.reporter.stage(progress.title, progress.percent)
             if progress.joined and not seen and (progress.ready or not looked):
@@ -86,13 +86,14 @@ def _until_ready(
                 return
             if progress.fatal:
                 _read_on(events, progress)  # the trace, with the cause at its end
-                raise _failure(run, "vLLM failed to start", progress)
+                raise _failure(run, "vllm-failed", "vLLM failed to start", progress)
         if progress.news != known:
             heard, known = time.monotonic(), progress.news
         elif time.monotonic() - heard > stall:
-            what = f"vLLM's log tells nothing new for {stall:g} s (vllm.stall_timeout)"
-            raise _failure(run, f"{what} at stage {progress.title}", progress, waited=True)
-    raise _failure(run, "the connection to vLLM's log was lost", progress)
+            what = f"nothing new in vLLM's log for {stall:g} s (vllm.stall_timeout)"
+            what += f" at stage {progress.title}"
+            raise _failure(run, "vllm-stalled", what, progress, waited=True)
+    raise _failure(run, "log-lost", "the connection to vLLM's log was lost", progress)
 
 
 def _read_on(events: Iterator[Event | None], progress: Progress) -> None:
@@ -105,13 +106,18 @@ def _read_on(events: Iterator[Event | None], progress: Progress) -> None:
             progress.feed(event.get("text", ""))
 
 
-def _failure(run: Run, what: str, progress: Progress, *, waited: bool = False) -> ServingError:
+def _failure(
+    run: Run, code: str, what: str, progress: Progress, *, waited: bool = False
+) -> ServingError:
     cause = f": {progress.verdict}" if progress.verdict else ""
+    known = explain_vllm(progress.verdict, list(progress.lines), waited=waited)
     _save(run, progress)
     return ServingError(
         what + cause,
         node=run.session.inventory.head.name,
-        hint=explain_vllm(progress.verdict, list(progress.lines), waited=waited),
+        code=code,
+        data={"cause": known.code if known else None, "stage": progress.stage_id},
+        hint=known.text if known else None,
         log_tail=progress.tail,
     )
 

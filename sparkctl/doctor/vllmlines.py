@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sparkctl.fabric.nccllog.lines import GLOO_NEEDLE, NEEDLE, TEXT_LIMIT, shown
 from sparkctl.fabric.nccllog.model import Evidence, Finding, Fix
 from sparkctl.node.nccllines import START
-from sparkctl.serving.diagnosis import RAY, VLLM, WAITING, remedy
+from sparkctl.serving.failures import RAY, VLLM, WAITING, Explanation, explain
 from sparkctl.serving.progress import ANSI, FATAL, Progress
 
 if TYPE_CHECKING:
@@ -56,17 +56,17 @@ class Start:
     looked_at: int = 0
     fatal: Evidence | None = None
     error: Evidence | None = None
-    remedies: dict[str, Evidence] = field(default_factory=dict)
+    remedies: dict[Explanation, Evidence] = field(default_factory=dict)
 
     def take(self, file: str, number: int, line: str) -> None:
         """Look at a line; once the API is up an error is a request's, unless the engine died."""
-        if self.ready and not (self.fatal or FATAL.search(line) or remedy([line], WAITING)):
+        if self.ready and not (self.fatal or FATAL.search(line) or explain([line], WAITING)):
             return
         self.looked_at += 1
         progress = Progress()
         progress.feed(f"{line}\n")
         said = progress.verdict
-        if said is None and (BARE.search(line) or remedy([line], WAITING)):
+        if said is None and (BARE.search(line) or explain([line], WAITING)):
             said = line.strip()
         if said is None:
             return
@@ -75,14 +75,14 @@ class Start:
             self.fatal = self.fatal or evidence
         elif progress.cause:
             self.error = self.error or evidence
-        if (cure := _remedy(said)) and len(self.remedies) < MOST_REMEDIES:
-            self.remedies.setdefault(cure, evidence)
+        if (known := _explain(said)) and len(self.remedies) < MOST_REMEDIES:
+            self.remedies.setdefault(known, evidence)
 
 
-def _remedy(said: str) -> str | None:
+def _explain(said: str) -> Explanation | None:
     # What waits is no error, and a fault where it does not end (vLLM 0.17 to 0.33).
     tables = (*VLLM, *WAITING, *(RAY if OF_RAY.search(said) else ()))
-    return remedy([said], tables)
+    return explain([said], tables)
 
 
 class VllmLines:
@@ -129,7 +129,7 @@ class VllmLines:
         if not told:
             return []
         lines = [e for s in told for e in (*s.remedies.values(), s.error, s.fatal) if e]
-        cures = dict.fromkeys(cure for s in told for cure in s.remedies)
+        cures = dict.fromkeys(known.text for s in told for known in s.remedies)
         return [
             Finding(
                 cause="vllm",

@@ -1,1 +1,1 @@
-"""What we know of vLLM and Ray: inventory in, command lines and environments out, no I/O."""
+"""Rules of vLLM and Ray: inventory in, command lines and environments out; no I/O."""

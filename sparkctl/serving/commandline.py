@@ -1,4 +1,4 @@
-"""The exact argv of Ray and vLLM; pure."""
+"""The argv of Ray and vLLM; pure."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from sparkctl.serving.secretarguments import by_environment
 if TYPE_CHECKING:
     from sparkctl.inventory.models import Argument, Inventory
 
-DEFAULT_SHARE = 0.92  # vLLM's own from 0.20 on (vLLM 0.14 to 0.33, compared)
+DEFAULT_SHARE = 0.92  # in vLLM 0.20 and later (0.14 to 0.33, compared)
 
 
 def vllm_argv(inventory: Inventory, recipe: Choice, home: str) -> tuple[str, ...]:
-    """`vllm serve …` for the head, whose home ~/ in vllm.model is: the inventory's fields, then
-    the defaults as it changes them.
+    """`vllm serve …` for the head: the inventory's fields, then the arguments over the defaults.
 
-    A part with a secret in it is a Secret; the API key and the hub's token go by environment.
+    `home` replaces ~ in vllm.model. A part with a secret in it is a Secret; the API key and the
+    hub's token go by environment.
     """
     vllm = inventory.vllm
     argv = [f"{inventory.runtime.venv}/bin/vllm", "serve", modelpath.expanded(vllm.model, home)]
@@ -35,16 +35,16 @@ def vllm_argv(inventory: Inventory, recipe: Choice, home: str) -> tuple[str, ...
 
 
 def memory_share(inventory: Inventory) -> float:
-    """The part of a node's memory that vLLM will ask for, 0 to 1."""
+    """The share of a node's memory that vLLM claims, from 0 to 1."""
     value = {**BASE, **inventory.vllm.arguments}.get("gpu-memory-utilization")
     try:
         return DEFAULT_SHARE if value is None else float(str(value))
     except ValueError:
-        return DEFAULT_SHARE  # vLLM will refuse it
+        return DEFAULT_SHARE  # vLLM refuses the value
 
 
 def _flag(name: str, value: Argument) -> list[str]:
-    """One flag: null and false drop it, true is bare, a list repeats, a mapping is JSON."""
+    """One flag: null and false drop it, true is bare, a list is several values, a mapping JSON."""
     if value is None or value is False:
         return []
     if value is True:
@@ -58,7 +58,7 @@ def _flag(name: str, value: Argument) -> list[str]:
 
 
 def ray_head_argv(inventory: Inventory, address: str, temp_dir: str) -> tuple[str, ...]:
-    """`ray start --head` on the head's fabric address (Ray 2.60, read and run)."""
+    """`ray start --head` on the head's fabric address (Ray 2.60)."""
     ray = inventory.ray
     argv = ["--head", "--port", str(ray.port), "--dashboard-port", str(ray.dashboard_port)]
     argv += ["--temp-dir", temp_dir]
@@ -66,7 +66,7 @@ def ray_head_argv(inventory: Inventory, address: str, temp_dir: str) -> tuple[st
 
 
 def ray_worker_argv(inventory: Inventory, address: str, head_address: str) -> tuple[str, ...]:
-    """`ray start --address`; the temporary directory is the head's, as Ray tells it."""
+    """`ray start --address`; Ray takes the temporary directory from the head."""
     return _ray(inventory, address, ["--address", f"{head_address}:{inventory.ray.port}"])
 
 

@@ -1,8 +1,8 @@
 """The environment of a node, from layers; pure.
 
-Order of precedence, the last wins: built-in, layers in their order, the inventory's env.set, the
-node's env. Values may refer to what is known of the node: ${FABRIC_ADDRESS}, ${SOCKET_INTERFACE},
-${HCAS}, ${NODE}.
+The last layer wins: built-in, env layers in their order, the inventory's env.set, the node's env.
+Values may refer to ${FABRIC_ADDRESS}, ${SOCKET_INTERFACE}, ${HCAS} and ${NODE}; loading refuses any
+other reference.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sparkctl.errors import UsageError
-from sparkctl.inventory.layers import REFERENCE, REFERENCES, Layer, unknown_references
+from sparkctl.inventory.layers import REFERENCE, Layer
 from sparkctl.secret.value import protected_text, revealed
 from sparkctl.serving.secretarguments import API_KEY, variables
 
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
     from sparkctl.inventory.models import Inventory, Node
 
 # The recipe for a pair, so that a cluster serves without any layer. What the names mean to NCCL
-# and Gloo: fabric/hca.py. From vLLM 0.22.1 what a node has set itself wins over what the
-# driver carries over to Ray's workers, so each node may have its own NCCL_IB_HCA.
+# and Gloo: fabric/hca.py. In vLLM 0.22.1 and later a node's own value wins over the one that the
+# driver copies to Ray's workers, so each node may have its own NCCL_IB_HCA.
 BUILT_IN: dict[str, str] = {
     # One literal interface for Gloo and vLLM's own TCP, the same for NCCL's bootstrap and UCX.
     "NCCL_SOCKET_IFNAME": "${SOCKET_INTERFACE}",
@@ -34,18 +33,18 @@ BUILT_IN: dict[str, str] = {
     "NCCL_IB_HCA": "${HCAS}",
     "NCCL_IB_DISABLE": "0",
     "NCCL_IGNORE_CPU_AFFINITY": "1",
-    # Each node's own: vLLM does not carry it over to the workers.
+    # Each node's own: vLLM does not copy it to the workers.
     "VLLM_HOST_IP": "${FABRIC_ADDRESS}",
     # Ray would give vLLM's actors 1.
     "OMP_NUM_THREADS": "8",
-    # torch's; it is on only at 1 (vLLM 0.14 to 0.33, compared).
+    # torch enables it only at 1 (vLLM 0.14 to 0.33, compared).
     "TORCHINDUCTOR_MAX_AUTOTUNE": "0",
-    # On unified memory Ray's monitor would kill workers for what the GPU holds.
+    # On unified memory Ray's monitor would kill workers for the GPU's memory.
     "RAY_memory_monitor_refresh_ms": "0",
     # Readable logs.
     "RAY_DEDUP_LOGS": "0",
     "RAY_COLOR_PREFIX": "0",
-    # A node without a way out would wait for each of these to time out.
+    # Without internet access a node would wait for each of these to time out.
     "RAY_USAGE_STATS_ENABLED": "0",
     "VLLM_NO_USAGE_STATS": "1",
     # vLLM's 600 s are too short for a first boot, which compiles kernels.
@@ -56,15 +55,14 @@ ARGUMENTS_LAYER = "vllm.arguments"
 
 @dataclass(frozen=True)
 class Setting:
-    """A value, a Secret if it is one, and the layer that it came from."""
+    """A value, a Secret if it is one, and the layer that it comes from."""
 
     value: str
     layer: str
 
 
 def merge(inventory: Inventory, node: Node, layers: list[Layer]) -> dict[str, Setting]:
-    """A node's settings by name, each from the last layer that has it; references stand as they
-    are, and need no node.
+    """A node's settings by name, each from the last layer that has it, with references unresolved.
 
     vLLM's secret arguments come last: as in vLLM itself (0.32,
     vllm/entrypoints/serve/middleware/register.py), an argument wins over its variable.
@@ -85,7 +83,7 @@ def merge(inventory: Inventory, node: Node, layers: list[Layer]) -> dict[str, Se
 
 
 def _by_argument(inventory: Inventory, node: Node) -> dict[str, Setting]:
-    """The variables that stand for arguments of vLLM; its API key is the head's alone."""
+    """The variables that replace arguments of vLLM; only the head gets the API key."""
     return {
         name: Setting(value, ARGUMENTS_LAYER)
         for name, value in variables(inventory.vllm.arguments).items()
@@ -96,10 +94,9 @@ def _by_argument(inventory: Inventory, node: Node) -> dict[str, Setting]:
 def render(
     inventory: Inventory, node: Node, choice: FabricChoice | None, layers: list[Layer]
 ) -> dict[str, Setting]:
-    """The effective environment of a node, by name; without a choice, what refers to the fabric
-    is left out.
+    """The effective environment of a node, by name.
 
-    Raises UsageError when a value refers to something unknown.
+    Without a choice, settings that refer to the fabric are left out.
     """
     known = {"NODE": node.name}
     if choice is not None:
@@ -118,24 +115,18 @@ def render(
 
 
 def _references(setting: Setting) -> list[str]:
-    """The names that a value refers to; an argument of vLLM is its text, and refers to none."""
+    """The names that a value refers to; an argument of vLLM is literal."""
     if setting.layer == ARGUMENTS_LAYER:
         return []
     return [m[1] for m in REFERENCE.finditer(revealed(setting.value))]
 
 
 def _of_fabric(setting: Setting) -> bool:
-    return any(name in REFERENCES and name != "NODE" for name in _references(setting))
+    return any(name != "NODE" for name in _references(setting))
 
 
 def _resolve(name: str, setting: Setting, known: Mapping[str, str]) -> str:
     if not _references(setting):
         return setting.value
-    unknown = unknown_references(setting.value)
-    if unknown:
-        raise UsageError(
-            f"{name} in layer {setting.layer}: {unknown[0]}",
-            hint=f"correct {name} there, or drop it with a line -{name}",
-        )
     text = REFERENCE.sub(lambda match: known[match[1]], revealed(setting.value))
     return protected_text(text, name)

@@ -1,4 +1,4 @@
-"""The user's inventory, checked by the rules of what serves as well as by its own."""
+"""The inventory, checked also by the rules of Ray and vLLM."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from sparkctl.inventory import loader
 from sparkctl.inventory.paths import Path as Place
-from sparkctl.inventory.paths import Problem, short
+from sparkctl.inventory.paths import Problem, quoted, short
 from sparkctl.secret.value import revealed
 from sparkctl.serving import secretarguments, tls
-from sparkctl.serving.recipe import AUTO, FIELDS, NONE, RECIPES
+from sparkctl.serving.arguments import FIELDS, problem
+from sparkctl.serving.recipe import AUTO, NONE, RECIPES
+from sparkctl.serving.secretarguments import API_KEY, NO_HEADER, fits_a_header
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -20,12 +22,12 @@ if TYPE_CHECKING:
 
 
 def load(path: Path) -> Inventory:
-    """As inventory/loader.py's."""
+    """The inventory in a file; raises InventoryError with every problem."""
     return loader.load(path, RULES)
 
 
 def parse(data: bytes, name: str) -> Inventory:
-    """As inventory/loader.py's."""
+    """The inventory in `data`, `name` in messages; raises InventoryError with every problem."""
     return loader.parse(data, name, RULES)
 
 
@@ -34,21 +36,21 @@ def _recipe(inventory: Inventory) -> Iterator[Problem]:
     if recipe and recipe not in (AUTO, NONE, *RECIPES):
         expected = f"auto, none or a recipe ({', '.join(RECIPES)})"
         near = difflib.get_close_matches(short(recipe), (AUTO, NONE, *RECIPES), 1, 0.6)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        yield Problem(("vllm", "recipe"), f"expected {expected}, got {short(repr(recipe))}{hint}")
+        hint = f'; did you mean "{near[0]}"?' if near else ""
+        text = f"expected {expected}, got {quoted(recipe)}{hint}"
+        yield Problem(("vllm", "recipe"), text, code="unknown-recipe")
 
 
 def _arguments(inventory: Inventory) -> Iterator[Problem]:
-    known = inventory.vllm.arguments or {}
-    for name, value in known.items():
-        path = ("vllm", "arguments", name)
+    arguments = inventory.vllm.arguments or {}
+    for name, value in arguments.items():
         if name in FIELDS:
-            said = f"wanted {FIELDS[name]} for this flag, found it here"
-            yield Problem(path, said, at_key=True)
+            text = f"set {FIELDS[name]} instead of this flag"
+            yield problem("own-key", name, text, at_key=True)
         if value == []:
-            yield Problem(path, "wanted null to drop the flag, found an empty list")
-    for name, said in (*secretarguments.problems(known), *tls.problems(known)):
-        yield Problem(("vllm", "arguments", name), said)
+            yield problem("empty-list", name, "empty list; write null to drop the flag")
+    yield from secretarguments.problems(arguments)
+    yield from tls.problems(arguments)
 
 
 def _api_keys(inventory: Inventory) -> Iterator[Problem]:
@@ -58,9 +60,9 @@ def _api_keys(inventory: Inventory) -> Iterator[Problem]:
 
 
 def _api_key(place: Place, values: Mapping[str, str] | None) -> Iterator[Problem]:
-    key = (values or {}).get(secretarguments.API_KEY)
-    if key is not None and not secretarguments.fits_a_header(revealed(key)):
-        yield Problem((*place, secretarguments.API_KEY), secretarguments.NO_HEADER)
+    key = (values or {}).get(API_KEY)
+    if key is not None and not fits_a_header(revealed(key)):
+        yield Problem((*place, API_KEY), NO_HEADER, code="unsendable-key")
 
 
 RULES = (_recipe, _arguments, _api_keys)

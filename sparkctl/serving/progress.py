@@ -1,4 +1,4 @@
-"""What vLLM's log says of a start: stages in order, progress within one, and fatal lines.
+"""How far vLLM's log shows a start: the stage, the progress within it, and fatal lines.
 
 Milestones and fatal lines: vLLM 0.17 to 0.33's log.
 """
@@ -8,34 +8,44 @@ from __future__ import annotations
 import re
 from collections import deque
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 TAIL_LINES = 60  # shown to the user
 KEPT_LINES = 20_000
 KEPT_KEYS = 4096
 
-# In the order in which vLLM passes them; each pattern opens its stage.
-STAGES: tuple[tuple[str, re.Pattern[str]], ...] = (
-    (
-        "starting the API server",
-        re.compile(r"\(APIServer pid=|vLLM API server version|api_server\.py"),
-    ),
-    ("starting the engine", re.compile(r"Initializing a V1 LLM engine")),
-    ("joining the ranks", re.compile(r"world_size=\d+ rank=\d+")),
-    ("loading the model", re.compile(r"Starting to load model|Loading safetensors checkpoint")),
-    ("preparing the model", re.compile(r"Loading weights took")),
-    (
-        "compiling",
-        re.compile(
-            r"Model loading took|torch\.compile takes|Dynamo bytecode"
-            r"|Warming up model for the compilation"  # the CPU build's
-        ),
-    ),
-    ("sizing the KV cache", re.compile(r"torch\.compile took|Available KV cache memory:")),
-    ("warming up", re.compile(r"[GC]PU KV cache size:|Capturing CUDA graphs")),
-    ("opening the API", re.compile(r"init engine \(.*took|Starting vLLM server on")),
-    ("ready", re.compile(r"Application startup complete\.")),
+
+class Stage(NamedTuple):
+    """A part of a start: a stable id, a title for people, and what vLLM logs when it begins."""
+
+    id: str
+    title: str
+    begins: re.Pattern[str]
+
+
+API_SERVER = re.compile(r"\(APIServer pid=|vLLM API server version|api_server\.py")
+COMPILING = re.compile(
+    r"Model loading took|torch\.compile takes|Dynamo bytecode"
+    r"|Warming up model for the compilation"  # the CPU build's
 )
-JOINED = next(i for i, (title, _) in enumerate(STAGES) if title == "joining the ranks")
+KV_CACHE = re.compile(r"torch\.compile took|Available KV cache memory:")
+WARM_UP = re.compile(r"[GC]PU KV cache size:|Capturing CUDA graphs")
+LOADING = re.compile(r"Starting to load model|Loading safetensors checkpoint")
+SERVER = re.compile(r"init engine \(.*took|Starting vLLM server on")
+# In the order in which vLLM passes them.
+STAGES = (
+    Stage("api-server", "starting the API server", API_SERVER),
+    Stage("engine", "starting the engine", re.compile(r"Initializing a V1 LLM engine")),
+    Stage("ranks", "joining the ranks", re.compile(r"world_size=\d+ rank=\d+")),
+    Stage("loading", "loading the model", LOADING),
+    Stage("preparing", "preparing the model", re.compile(r"Loading weights took")),
+    Stage("compiling", "compiling", COMPILING),
+    Stage("kv-cache", "sizing the KV cache", KV_CACHE),
+    Stage("warm-up", "warming up", WARM_UP),
+    Stage("api", "opening the API", SERVER),
+    Stage("ready", "ready", re.compile(r"Application startup complete\.")),
+)
+JOINED = [stage.id for stage in STAGES].index("ranks")
 FATAL = re.compile(
     r"EngineCore failed to start\.|EngineCore encountered a fatal error\."
     r"|Engine core initialization failed\.|Free memory on device .* is less than desired"
@@ -47,13 +57,12 @@ ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 ERROR = re.compile(r"\b((?:[A-Za-z_.]*(?:Error|Exception)): \S.*|(?:api_server|vllm).*: error: .+)")
 # The levels of vLLM, Ray, NCCL and uvicorn below an error; not the INFO of `NCCL_DEBUG=INFO`.
 QUIET = re.compile(r"(?<!=)\b(?:DEBUG|INFO|WARNING)\b")
-# No cause: the line that says "see above", what Ray wraps around the first one, and what ends
-# after it.
+# No cause: the line that points at one above, what Ray wraps around it, and what follows from it.
 SECONDARY = re.compile(
     r"Engine core initialization failed|See root cause above|RayTaskError|ActorHandleNotFoundError"
 )
-# What may differ in a line that says the same again: numbers and identities, but not a progress
-# bar's percentage or count.
+# What varies in a line that is repeated: numbers and identifiers, but not a progress bar's
+# percentage or count.
 VARYING = re.compile(r"(\d+(?:\.\d+)?%|\b\d+/\d+\b)|\b[0-9a-f]{8,}\b|\d+")
 
 
@@ -61,7 +70,7 @@ VARYING = re.compile(r"(\d+(?:\.\d+)?%|\b\d+/\d+\b)|\b[0-9a-f]{8,}\b|\d+")
 class Progress:
     """The state of a start, fed with the log as it grows.
 
-    `lines` are the log's last, `news` counts those that said something new.
+    `lines` are the log's last ones; `news` counts the lines that repeat no earlier one.
     """
 
     stage: int = -1
@@ -70,17 +79,22 @@ class Progress:
     cause: str | None = None
     news: int = 0
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT_LINES))
-    _said: dict[str, None] = field(default_factory=dict)  # the one not said for longest is first
+    _known: dict[str, None] = field(default_factory=dict)  # least recently repeated first
     _partial: str = ""
 
     @property
+    def stage_id(self) -> str:
+        """The stage's id, `starting` before the first one."""
+        return STAGES[self.stage].id if self.stage >= 0 else "starting"
+
+    @property
     def title(self) -> str:
-        """The stage's name."""
-        return STAGES[self.stage][0] if self.stage >= 0 else "starting"
+        """The stage's title, for people."""
+        return STAGES[self.stage].title if self.stage >= 0 else "starting"
 
     @property
     def ready(self) -> bool:
-        """Whether the API says that it is up (a real completion is still to come)."""
+        """Whether the API reports that it is up; a completion may still fail."""
         return self.stage == len(STAGES) - 1
 
     @property
@@ -89,7 +103,7 @@ class Progress:
         return self.stage >= JOINED
 
     def feed(self, text: str) -> bool:
-        """Take more of the log, cut anywhere; True when stage or percentage moved on."""
+        """Take more of the log, cut anywhere; True when the stage or percentage changed."""
         before = (self.stage, self.percent)
         *lines, self._partial = re.split(r"[\r\n]", self._partial + text)
         for line in lines:
@@ -100,12 +114,12 @@ class Progress:
         if not line:
             return
         self.lines.append(line)
-        self._weigh(line)
+        self._count(line)
         for index in range(len(STAGES) - 1, self.stage, -1):
-            if STAGES[index][1].search(line):
+            if STAGES[index].begins.search(line):
                 self.stage, self.percent = index, None
                 if self.ready:
-                    self.cause = self.fatal = None  # what did not hinder the start
+                    self.cause = self.fatal = None  # they did not stop the start
                 break
         if shards := SHARDS.search(line):
             self.percent = int(shards[1])
@@ -114,16 +128,16 @@ class Progress:
         if self.fatal is None and FATAL.search(line):
             self.fatal = line
 
-    def _weigh(self, line: str) -> None:
-        """Count a line that was not said before: a rank that hangs lets others repeat theirs."""
+    def _count(self, line: str) -> None:
+        """Count a line unless it repeats one: while a rank hangs, the others repeat theirs."""
         key = VARYING.sub(lambda varying: varying[1] or "", line)
-        if key in self._said:
-            del self._said[key]
+        if key in self._known:
+            del self._known[key]
         else:
             self.news += 1
-        self._said[key] = None
-        if len(self._said) > KEPT_KEYS:
-            del self._said[next(iter(self._said))]
+        self._known[key] = None
+        if len(self._known) > KEPT_KEYS:
+            del self._known[next(iter(self._known))]
 
     @property
     def tail(self) -> list[str]:
@@ -137,6 +151,6 @@ class Progress:
 
 
 def is_cause(line: str) -> bool:
-    """Whether an error in this line may be what a start failed of: no warning that quotes one,
-    and nothing that points at one or comes after it."""
+    """Whether an error in this line may have failed a start: the line neither quotes an error in a
+    warning, nor points at one, nor follows from one."""
     return not (QUIET.search(line) or SECONDARY.search(line))

@@ -1,6 +1,6 @@
-"""vLLM's arguments for GB10, and those of a recipe for the model's architecture; pure.
+"""vLLM's default arguments on GB10, for every model and for some architectures; pure.
 
-Each argument can be changed or dropped in vllm.arguments, the recipe chosen in vllm.recipe.
+vllm.arguments changes or drops each argument, vllm.recipe chooses the recipe.
 """
 
 from __future__ import annotations
@@ -15,29 +15,20 @@ if TYPE_CHECKING:
 
     from sparkctl.inventory.models import Argument, Vllm
 
-# Flags that have a field of their own in the inventory; vllm.arguments may not repeat them.
-FIELDS: dict[str, str] = {
-    "model": "vllm.model",
-    "host": "vllm.host",
-    "port": "vllm.port",
-    "served-model-name": "vllm.served_model_name",
-    "tensor-parallel-size": "vllm.tensor_parallel_size",
-}
-
-# For every model. No recipe repeats these: what reads them needs no node's facts.
+# For every model. No recipe repeats these, so reading them needs no node's facts.
 BASE: dict[str, Argument] = {
     "distributed-executor-backend": "ray",
-    # 0.92 is vLLM's default, too much for memory that the CPU shares (vLLM 0.14 to 0.33, compared).
+    # vLLM's default, 0.92, is too much where the CPU shares the memory (0.14 to 0.33, compared).
     "gpu-memory-utilization": 0.85,
 }
-# Runs Python code that comes with the model: only for a directory that somebody put on the node.
+# It runs Python code from the model, so it is a default only for a directory on the node.
 REMOTE_CODE = "trust-remote-code"
 AUTO, NONE = "auto", "none"
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """vLLM's arguments for models of these architectures, classes named in config.json."""
+    """vLLM's arguments for models of these architectures, class names in config.json."""
 
     name: str
     architectures: tuple[str, ...]
@@ -55,13 +46,13 @@ MINIMAX_M2 = Recipe(
         "enable-chunked-prefill": True,
         "max-num-seqs": 64,
         "max-num-batched-tokens": 8192,
-        # transformers before 5 does not know the model type minimax_m2, nor does vLLM itself.
+        # Neither vLLM nor transformers before 5 knows the model type minimax_m2.
         REMOTE_CODE: True,
         "enable-auto-tool-choice": True,
         "tool-call-parser": "minimax_m2",
         "reasoning-parser": "minimax_m2_append_think",
-        # The default, FULL_AND_PIECEWISE, deadlocks MiniMax MoE on GB10; both combo flags must be
-        # given, vLLM sets them when both are absent (run on vLLM 0.32).
+        # The default, FULL_AND_PIECEWISE, deadlocks MiniMax MoE on GB10. vLLM sets both combo flags
+        # when both are absent (run on vLLM 0.32).
         "compilation-config": {
             "cudagraph_mode": "none",
             "inductor_compile_config": {
@@ -78,9 +69,9 @@ RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (MINIMAX_M2,)}
 
 @dataclass(frozen=True)
 class Choice:
-    """The recipe of a model, null where there is none, and why.
+    """The recipe of a model, None where there is none, and why.
 
-    `unknown`: vllm.recipe is auto and the model's architecture could not be found.
+    `unknown`: vllm.recipe is auto and the model's architecture is unknown.
     """
 
     recipe: Recipe | None
@@ -91,20 +82,18 @@ class Choice:
 
     @property
     def name(self) -> str | None:
-        """The recipe's name."""
+        """The recipe's name; None without a recipe."""
         return self.recipe.name if self.recipe else None
 
     @property
     def defaults(self) -> dict[str, Argument]:
-        """vLLM's arguments below those of the inventory."""
+        """vLLM's arguments, which those of the inventory override."""
         own = self.recipe.arguments if self.recipe else {}
-        return {
-            **BASE,
-            **{k: v for k, v in own.items() if k != REMOTE_CODE or self.remote_code},
-        }
+        allowed = {k: v for k, v in own.items() if k != REMOTE_CODE or self.remote_code}
+        return {**BASE, **allowed}
 
     def fits(self, recipe: Recipe) -> bool:
-        """Whether the model is one that this recipe is for."""
+        """Whether this recipe is for the model."""
         return self.recipe is recipe or any(a in recipe.architectures for a in self.architectures)
 
     def __str__(self) -> str:
@@ -115,26 +104,36 @@ class Choice:
 
 
 def choose_recipe(vllm: Vllm, found: Mapping[str, Any] | None) -> Choice:
-    """The recipe for a model by what node/modelconfig.py found on the head; None: nobody looked."""
+    """The recipe for a model.
+
+    `found` is node/modelconfig.py's answer on the head, None where no node was contacted.
+    """
     listed = (found or {}).get("architectures") or ()
     architectures = tuple(name for name in listed if isinstance(name, str))
     is_path = modelpath.is_path(vllm.model)
-    unknown = False
-    if vllm.recipe != AUTO:
-        recipe, why = RECIPES.get(vllm.recipe), f"vllm.recipe is {vllm.recipe}"
-    elif found is None:
-        recipe, why, unknown = None, "no node was asked for the model's architecture", True
-    elif not architectures:
-        recipe, why, unknown = None, printable(str(found["error"] or "no architecture")), True
+    if vllm.recipe == AUTO:
+        recipe, why = _by_architecture(found, architectures)
     else:
-        recipe = next((r for r in RECIPES.values() if {*r.architectures} & {*architectures}), None)
-        names, path = printable(", ".join(architectures)), printable(str(found["path"]))
-        why = f"{path} names {names}" if recipe else f"none is known for {names} ({path})"
+        recipe, why = RECIPES.get(vllm.recipe), f"vllm.recipe is {vllm.recipe}"
     if recipe and REMOTE_CODE in recipe.arguments and not is_path:
         why += f"; without {REMOTE_CODE}, which is never a default for a model from the hub"
+    unknown = vllm.recipe == AUTO and not architectures
     return Choice(recipe, why, architectures, remote_code=is_path, unknown=unknown)
 
 
+def _by_architecture(
+    found: Mapping[str, Any] | None, architectures: tuple[str, ...]
+) -> tuple[Recipe | None, str]:
+    """The recipe for any of these architectures, and why."""
+    if found is None:
+        return None, "the model's architecture is unknown without a node"
+    if not architectures:
+        return None, printable(str(found["error"] or "no architecture"))
+    recipe = next((r for r in RECIPES.values() if {*r.architectures} & {*architectures}), None)
+    names, path = printable(", ".join(architectures)), printable(str(found["path"]))
+    return recipe, f"{path} names {names}" if recipe else f"none is known for {names} ({path})"
+
+
 def printable(text: str) -> str:
-    """The text without control characters: a node's answer ends up in a terminal."""
+    """A node's text for a terminal, without control characters."""
     return "".join(c if c.isprintable() else "\ufffd" for c in text)

@@ -1,99 +1,155 @@
-"""What is allowed and yet most likely a mistake on GB10; pure."""
+"""Settings that are allowed and most likely a mistake on GB10; pure."""
 
 from __future__ import annotations
 
-import json
 import re
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from sparkctl.doubts import Doubt
+from sparkctl.fabric.ncclparam import number
+from sparkctl.serving.arguments import mapping
 from sparkctl.serving.recipe import MINIMAX_M2, Choice
 from sparkctl.serving.secretarguments import readable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from sparkctl.inventory.models import Argument, Inventory
 
-# Variables that nothing reads any more (vLLM 0.14 to 0.33, compared), and what does it now.
-GONE = {
-    "VLLM_NVFP4_GEMM_BACKEND": "vLLM from 0.24 ignores it; set vllm.arguments linear-backend, such"
-    " as flashinfer_cutlass",
-    "VLLM_USE_FLASHINFER_MOE_FP4": "vLLM from 0.24 ignores it; set vllm.arguments moe-backend,"
-    " where cutlass is nearest to 0",
-    "VLLM_ATTENTION_BACKEND": "vLLM from 0.15 ignores it; set vllm.arguments attention-backend",
-    "SAFETENSORS_FAST_GPU": "neither vLLM nor safetensors reads it; leave it out",
+    Verdict = tuple[str, str] | None  # a doubt's code and its text without the setting
+
+# Variables that no program reads any more (vLLM 0.14 to 0.33, compared), and what replaces them.
+UNREAD = {
+    "VLLM_NVFP4_GEMM_BACKEND": (
+        "vLLM 0.24 and later ignores it; set vllm.arguments linear-backend, such as"
+        " flashinfer_cutlass"
+    ),
+    "VLLM_USE_FLASHINFER_MOE_FP4": (
+        "vLLM 0.24 and later ignores it; set vllm.arguments moe-backend, where cutlass is nearest"
+        " to 0"
+    ),
+    "VLLM_ATTENTION_BACKEND": (
+        "vLLM 0.15 and later ignores it; set vllm.arguments attention-backend"
+    ),
+    "SAFETENSORS_FAST_GPU": "neither vLLM nor safetensors reads it; remove it",
 }
 NUMBER = re.compile(r"[-+]?(0[xX][0-9a-fA-F]+|\d+)")
+SEVERAL = re.compile(r"[\^=,]")  # NCCL's list syntax, which Gloo and torch do not know
 
 
-def warnings(inventory: Inventory, environment: Mapping[str, str], recipe: Choice) -> list[str]:
-    """One line for each doubtful setting: where it is, what it does, what to do instead.
+def warnings(inventory: Inventory, environment: Mapping[str, str], recipe: Choice) -> list[Doubt]:
+    """The doubtful settings; `setting` in a doubt's data is the variable or key it is about.
 
-    What depends on the model's architecture is left out where `recipe` does not know it.
+    Rules about the model's architecture are skipped where `recipe` does not know it.
     """
-    return [*_variables(environment), *_arguments(inventory, recipe), *_readable(inventory)]
-
-
-def _readable(inventory: Inventory) -> Iterator[str]:
-    for name in readable(inventory.vllm.arguments):
-        yield (
-            f"vllm.arguments.{name}: holds a secret that every user of the head can read in vLLM's"
-            " command line; use a file or an environment variable if vLLM has one for it"
-        )
-
-
-def _variables(environment: Mapping[str, str]) -> Iterator[str]:
-    for name, value in environment.items():
-        if name == "VLLM_USE_RAY_V2_EXECUTOR_BACKEND" and value == "0":
-            yield (
-                f"{name}: vLLM's older Ray executor overwrites each worker's NCCL_, UCX_ and VLLM_"
-                " variables with the head's; leave it out"
-            )
-        elif name in GONE:
-            yield f"{name}: {GONE[name]}"
-        elif name in ("NCCL_IB_DISABLE", "NCCL_IB_GID_INDEX") and not NUMBER.fullmatch(value):
-            # C strtoll (NCCL's src/misc/param.cc).
-            yield f"{name}: NCCL reads {value!r} as 0; write a number or leave it out"
-        elif name == "NCCL_IB_GID_INDEX":
-            yield (
-                f"{name}: {value} is used for every HCA, and indexes move on a link flap; leave it"
-                " out, NCCL finds the RoCE v2 entry by itself"
-            )
-        elif name == "NCCL_IB_DISABLE" and int(value, 0 if "x" in value.lower() else 10):
-            yield f"{name}: {value} turns RDMA off, NCCL falls back to TCP; set it to 0"
-        elif name in ("GLOO_SOCKET_IFNAME", "TP_SOCKET_IFNAME") and re.search(r"[\^=,]", value):
-            yield f"{name}: {value!r} has to be one literal interface; use ${{SOCKET_INTERFACE}}"
-
-
-def _arguments(inventory: Inventory, recipe: Choice) -> Iterator[str]:
     arguments = {**recipe.defaults, **inventory.vllm.arguments}
-    where = "vllm.arguments."
-    backend = arguments.get("distributed-executor-backend")
-    if backend != "ray" and len(inventory.nodes) > 1:
-        name = f"{where}distributed-executor-backend"
-        yield f"{name}: {backend or 'without it'}, vLLM does not use Ray's other nodes; set ray"
-    if arguments.get("enable-expert-parallel"):
-        yield f"{where}enable-expert-parallel: known to break on GB10; drop it"
-    config = _mapping(arguments.get("compilation-config"))
-    if isinstance(config, dict) and "level" in config:
+    return [
+        *_variables(environment),
+        *_arguments(arguments, len(inventory.nodes)),
+        *_compilation(arguments, recipe),
+        *_secrets(inventory.vllm.arguments),
+    ]
+
+
+def _doubt(code: str, setting: str, text: str) -> Doubt:
+    return Doubt(code, f"{setting}: {text}", {"setting": setting})
+
+
+def _argument(code: str, name: str, text: str) -> Doubt:
+    return _doubt(code, f"vllm.arguments.{name}", text)
+
+
+def _variables(environment: Mapping[str, str]) -> Iterator[Doubt]:
+    for name, value in environment.items():
+        if name in UNREAD:
+            yield _doubt("unread-variable", name, UNREAD[name])
+        elif name in VARIABLES and (verdict := VARIABLES[name](value)):
+            yield _doubt(verdict[0], name, verdict[1])
+
+
+def _executor(value: str) -> Verdict:
+    if value != "0":
+        return None
+    return (
+        "old-ray-executor",
+        "0 selects vLLM's older Ray executor, which overwrites each worker's NCCL_, UCX_ and VLLM_"
+        " variables with the head's; remove it",
+    )
+
+
+def _no_number(value: str) -> Verdict:
+    if NUMBER.fullmatch(value):
+        return None
+    return "not-a-number", f"NCCL reads {value!r} as 0; write a number or remove it"
+
+
+def _ib_disable(value: str) -> Verdict:
+    if not NUMBER.fullmatch(value) or not number(value):
+        return _no_number(value)
+    return "rdma-disabled", f"{value} disables RDMA, and NCCL falls back to TCP; set it to 0"
+
+
+def _gid_index(value: str) -> Verdict:
+    return _no_number(value) or (
+        "pinned-gid-index",
+        f"{value} is used for every HCA, but indexes move on a link flap; remove it, and NCCL finds"
+        " the RoCE v2 entry",
+    )
+
+
+def _interface(value: str) -> Verdict:
+    if not SEVERAL.search(value):
+        return None
+    text = f"expected one literal interface, got {value!r}; use ${{SOCKET_INTERFACE}}"
+    return "not-one-interface", text
+
+
+VARIABLES: dict[str, Callable[[str], Verdict]] = {
+    "VLLM_USE_RAY_V2_EXECUTOR_BACKEND": _executor,
+    "NCCL_IB_DISABLE": _ib_disable,
+    "NCCL_IB_GID_INDEX": _gid_index,
+    "GLOO_SOCKET_IFNAME": _interface,
+    "TP_SOCKET_IFNAME": _interface,
+}
+
+
+def _arguments(arguments: Mapping[str, Argument], nodes: int) -> Iterator[Doubt]:
+    name = "distributed-executor-backend"
+    backend = arguments.get(name)
+    if backend != "ray" and nodes > 1:
+        text = f"expected ray, got {backend or 'null'}; vLLM would use the head alone"
+        yield _argument("executor-without-ray", name, text)
+    name = "enable-expert-parallel"
+    if arguments.get(name):
+        yield _argument("expert-parallel", name, "known to break on GB10; remove it")
+
+
+def _compilation(arguments: Mapping[str, Argument], recipe: Choice) -> Iterator[Doubt]:
+    name = "compilation-config"
+    if "level" in (mapping(arguments.get(name)) or ()):
         # vLLM 0.14 to 0.33, compared.
-        yield f"{where}compilation-config: vLLM refuses the key level; it is called mode now"
-    if arguments.get("enforce-eager") or not recipe.fits(MINIMAX_M2):
-        return
-    mode = config.get("cudagraph_mode") if isinstance(config, dict) else None
-    if not isinstance(config, str) and (mode is None or str(mode).lower() != "none"):
-        # run on vLLM 0.32.
-        yield (
-            f"{where}compilation-config: MiniMax MoE deadlocks on GB10 with CUDA graphs; set"
-            " cudagraph_mode to none"
+        yield _argument("compilation-level", name, "vLLM refuses the key level; rename it to mode")
+    may_deadlock = recipe.fits(MINIMAX_M2) and not arguments.get("enforce-eager")
+    if may_deadlock and _has_graphs(arguments.get(name)):
+        # Run on vLLM 0.32.
+        text = "MiniMax MoE deadlocks on GB10 with CUDA graphs; set cudagraph_mode to none"
+        yield _argument("cuda-graphs-deadlock", name, text)
+
+
+def _has_graphs(config: Argument) -> bool:
+    """Whether vLLM captures CUDA graphs; False for text that is no mapping, which vLLM refuses."""
+    found = mapping(config)
+    if found is None:
+        return not isinstance(config, str)
+    mode = found.get("cudagraph_mode")
+    return mode is None or str(mode).lower() != "none"
+
+
+def _secrets(arguments: Mapping[str, Argument]) -> Iterator[Doubt]:
+    for name in readable(arguments):
+        yield _argument(
+            "readable-secret",
+            name,
+            "every user of the head can read this secret in vLLM's command line; use a file or an"
+            " environment variable if vLLM has one for it",
         )
-
-
-def _mapping(value: Argument) -> Argument:
-    """A mapping that is written as JSON, as on vLLM's own command line, is one."""
-    if isinstance(value, str):
-        with suppress(ValueError):
-            read = json.loads(value)
-            return read if isinstance(read, dict) else value
-    return value

@@ -30,7 +30,10 @@ def test_a_summary_and_warnings(folder: Path) -> None:
     assert done.stderr.startswith("warning: SAFETENSORS_FAST_GPU: ")
     document = json.loads(sparkctl("validate", "--json", cwd=folder).stdout)
     assert document["valid"] is True
-    assert len(document["warnings"]) == 1  # not one a node
+    [doubt] = document["doubts"]  # not one a node
+    assert document["warnings"] == [doubt["text"]]
+    assert doubt["code"] == "unread-variable"
+    assert doubt["data"] == {"setting": "SAFETENSORS_FAST_GPU"}
 
 
 def test_every_problem_on_stderr_and_exit_2(folder: Path) -> None:

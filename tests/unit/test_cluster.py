@@ -190,10 +190,10 @@ def test_no_cable_is_told(known: dict[str, Any]) -> None:
         make_wish(CLUSTER, [], known)
 
 
-def test_a_doubtful_setting_of_every_node_is_told_once(known: dict[str, Any]) -> None:
+def test_a_doubtful_setting_of_every_node_is_reported_once(known: dict[str, Any]) -> None:
     doubted = parse((GOOD + 'env: {set: {NCCL_IB_DISABLE: "1"}}\n').encode(), "x")
-    (told,) = doubtful(make_wish(doubted, [], known))
-    assert told.startswith("NCCL_IB_DISABLE: ")
+    (doubt,) = doubtful(make_wish(doubted, [], known))
+    assert (doubt.code, doubt.data) == ("rdma-disabled", {"setting": "NCCL_IB_DISABLE"})
     assert doubtful(make_wish(CLUSTER, [], known)) == []
 
 

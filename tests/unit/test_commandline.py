@@ -1,4 +1,4 @@
-"""The exact command lines of the recipe, and how the inventory changes them."""
+"""The command lines of the recipe, and how the inventory changes them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_vllm_is_the_recipe_of_the_architecture() -> None:
 
 
 @pytest.mark.parametrize("architectures", [("Qwen3MoeForCausalLM",), ()])
-def test_another_architecture_gets_what_is_true_of_every_model(
+def test_another_architecture_gets_the_arguments_for_every_model(
     architectures: tuple[str, ...],
 ) -> None:
     loaded = parse(GOOD.replace("/models/m", "Qwen/Qwen3").encode(), "x")
@@ -103,5 +103,5 @@ def test_a_command_is_quoted_in_one_place() -> None:
 @pytest.mark.parametrize(
     ("value", "share"), [("0.5", 0.5), ("'0.5'", 0.5), ("null", 0.92), ("much", 0.92)]
 )
-def test_the_share_of_memory_however_it_is_written(value: str, share: float) -> None:
+def test_the_share_of_memory_as_number_or_text(value: str, share: float) -> None:
     assert memory_share(inventory(f"  arguments: {{gpu-memory-utilization: {value}}}\n")) == share

@@ -1,4 +1,4 @@
-"""Whatever secret is planted, plan and env do not show it, and the nodes get it whole."""
+"""Whatever secret is planted, plan and env hide it, and the nodes get all of it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sparkctl.secret.value import revealed
 from sparkctl.serving.inventory import parse
 from tests.unit.test_cluster import facts
 
-MARK = "Zq7"  # at both ends of a secret, so that no part of one may be left
+MARK = "Zq7"  # at both ends of a secret, so that a remaining part shows
 ENDS = st.text("abcXYZ0189-_.+/=:!%#~'\"\\{}[]$,;* é", max_size=40)
 ANY = ENDS.map(lambda text: f"{MARK}{text}{MARK}".replace("${", "$"))
 URL = st.text("abcXYZ0189-_.+/=:!%~", max_size=40).map(lambda text: MARK + text + MARK)
@@ -22,27 +22,32 @@ KEY = st.text("abcXYZ0189-_.+/=:!%#~'\"\\{}[]$,;*", max_size=40).map(lambda t: M
 
 
 def wish(text: str, url: str, key: str) -> Wish:
+    variables = {
+        "MY_PWD": text,
+        "AWS_ACCESS_KEY_ID": text,
+        "HTTP_PROXY": f"http://bob:{url}@p",
+        "J": json.dumps({"password": text}),
+        "HF_TOKEN_2": text,
+        "ALL_PROXY": f"b:{url}@p",
+    }
+    arguments = {
+        "api-key": key,
+        "hf-token": key,
+        "new-password": text,
+        "old-tokens": [text, text],
+        "hf-overrides": {"a": [{"auth_token": text}], "b": f"http://bob:{url}@h"},
+        "kv-transfer-config": json.dumps({"a": {"secret": {"b": [text]}}}),
+        "otlp-traces-endpoint": f"http://bob:{url}@h",
+    }
     inventory = {
         "cluster": "sparks",
         "nodes": [
             {"name": "spark-1", "host": "a", "role": "head", "env": {"MY_JWT": text}},
             {"name": "spark-2", "host": "b", "role": "worker", "env": {"GITHUB_PAT": text}},
         ],
-        "env": {
-            "set": {"MY_PWD": text, "AWS_ACCESS_KEY_ID": text, "HTTP_PROXY": f"http://bob:{url}@p",
-                    "J": json.dumps({"password": text}), "HF_TOKEN_2": text,
-                    "ALL_PROXY": f"b:{url}@p"}
-        },
-        "vllm": {
-            "model": f"s3://bob:{url}@bucket/m",
-            "arguments": {
-                "api-key": key, "hf-token": key, "new-password": text, "old-tokens": [text, text],
-                "hf-overrides": {"a": [{"auth_token": text}], "b": f"http://bob:{url}@h"},
-                "kv-transfer-config": json.dumps({"a": {"secret": {"b": [text]}}}),
-                "otlp-traces-endpoint": f"http://bob:{url}@h",
-            },
-        },
-    }  # fmt: skip
+        "env": {"set": variables},
+        "vllm": {"model": f"s3://bob:{url}@bucket/m", "arguments": arguments},
+    }
     layer = parse_layer("x.env", f"DB_PASS={url}\nhttps_proxy=http://bob:{url}@proxy\nA=1")
     known = {"spark-1": facts(1), "spark-2": facts(2)}
     return make_wish(parse(json.dumps(inventory).encode(), "x"), [layer], known)
@@ -55,10 +60,12 @@ def test_no_secret_is_shown(text: str, url: str, key: str) -> None:
     made = wish(text, url, key)
     names = list(made.nodes)
     shown = [
-        *plan_lines(made), json.dumps(plan_document(made)), *env_lines(made, names),
-        json.dumps(env_document(made, names)), repr(made.nodes), str(made.head.environment),
-        repr(made.inventory.env), repr(made.inventory.vllm.arguments),
-    ]  # fmt: skip
+        *plan_lines(made),
+        *env_lines(made, names),
+        json.dumps([plan_document(made), env_document(made, names)]),
+        repr([made.nodes, made.inventory.env, made.inventory.vllm.arguments]),
+        str(made.head.environment),
+    ]
     assert not [line for line in shown if MARK in line]
 
 
@@ -76,12 +83,12 @@ def test_the_nodes_get_every_secret_whole(text: str, url: str, key: str) -> None
     assert all(type(part) is str for part in (*argv, *values.values()))
 
 
-def test_what_is_no_secret_is_shown() -> None:
+def test_values_without_a_secret_are_shown() -> None:
     made = wish(MARK, MARK, MARK)
     lines = list(plan_lines(made))
     assert "export NCCL_IB_HCA=rocep1s0f0,roceP2p1s0f0" in lines
     assert "export HTTP_PROXY='http://****@p'" in lines
     assert "export VLLM_API_KEY='****'" in lines
     assert plan_document(made)["spark-2"]["vllm"] == ()
-    told = [line for line in env_lines(made, ["spark-1"]) if line.startswith("VLLM_API_KEY=****")]
-    assert [line.rpartition("# ")[2] for line in told] == ["vllm.arguments"]
+    keys = [line for line in env_lines(made, ["spark-1"]) if line.startswith("VLLM_API_KEY=****")]
+    assert [line.rpartition("# ")[2] for line in keys] == ["vllm.arguments"]

@@ -1,4 +1,4 @@
-"""vLLM's log as stages, percentage, fatal lines and causes."""
+"""vLLM's log as stages, a percentage, fatal lines and causes."""
 
 from __future__ import annotations
 
@@ -34,9 +34,8 @@ def test_a_good_start_passes_every_stage_in_order() -> None:
     progress, seen = Progress(), []
     for line in GOOD.splitlines(keepends=True):
         if progress.feed(line):
-            seen.append(progress.title)
-    titles = [title for title, _ in STAGES]
-    assert list(dict.fromkeys(seen)) == titles
+            seen.append(progress.stage_id)
+    assert list(dict.fromkeys(seen)) == [stage.id for stage in STAGES]
     assert progress.ready
     assert progress.verdict is None
 
@@ -69,10 +68,10 @@ def test_a_real_start_shows_each_stage_that_its_log_has() -> None:
     progress, seen = Progress(), []
     for line in (LOGS / "serve-tp2.log").read_text().splitlines(keepends=True):
         if progress.feed(line):
-            seen.append(progress.title)
-    # The CPU build tells of no sizing of the cache, and Ray prints the ranks' joining too late.
-    untold = ("joining the ranks", "sizing the KV cache")
-    assert list(dict.fromkeys(seen)) == [t for t, _ in STAGES if t not in untold]
+            seen.append(progress.stage_id)
+    # The CPU build does not log the cache's size, and Ray prints too late that the ranks join.
+    unseen = ("ranks", "kv-cache")
+    assert list(dict.fromkeys(seen)) == [s.id for s in STAGES if s.id not in unseen]
 
 
 def test_the_cause_of_a_real_failed_start_is_the_first_error() -> None:
@@ -88,15 +87,15 @@ def test_the_cause_of_a_real_failed_start_is_the_first_error() -> None:
 def test_the_percentage_belongs_to_loading_alone() -> None:
     progress = Progress()
     progress.feed("Loading safetensors checkpoint shards:  50% Completed | 13/26 [00:01]\r")
-    assert (progress.title, progress.percent) == ("loading the model", 50)
+    assert (progress.stage_id, progress.percent) == ("loading", 50)
     progress.feed("INFO Loading weights took 2 s\n")
-    assert (progress.title, progress.percent) == ("preparing the model", None)
+    assert (progress.stage_id, progress.percent) == ("preparing", None)
 
 
-def test_colours_are_taken_off() -> None:
+def test_colours_are_removed() -> None:
     progress = Progress()
     progress.feed("\x1b[36m(EngineCore pid=2)\x1b[0m Initializing a V1 \x1b[1mLLM engine\n")
-    assert progress.title == "starting the engine"
+    assert progress.stage_id == "engine"
 
 
 def test_the_first_error_is_the_cause_and_not_the_line_that_points_at_it() -> None:
@@ -123,14 +122,14 @@ HANGS = (
 
 
 def news(*texts: str) -> int:
-    """How many of these lines told something new."""
+    """How many of these lines are news."""
     progress = Progress()
     for text in texts:
         progress.feed(text)
     return progress.news
 
 
-def test_a_line_that_is_said_again_is_no_news() -> None:
+def test_a_repeated_line_is_no_news() -> None:
     assert news(*(HANGS.format(minute) for minute in range(60))) == 1
     ids = ("0f3c9a17e2", "c1d2e3f4a5b6", "deadbeef01")
     assert news(*(f"INFO lost actor {name} on 192.168.100.1{len(name)}\n" for name in ids)) == 1
@@ -151,16 +150,16 @@ def test_a_bar_that_moves_is_news(bar: str) -> None:
 
 
 def test_each_step_of_a_real_start_is_news() -> None:
-    said, progress, known = [], Progress(), 0
+    news, progress, known = [], Progress(), 0
     for line in (LOGS / "serve-tp2.log").read_text().splitlines(keepends=True):
         if progress.feed(line):
-            said.append(progress.news > known)
+            news.append(progress.news > known)
         known = progress.news
-    assert said
-    assert all(said)
+    assert news
+    assert all(news)
 
 
-def test_what_is_remembered_is_bounded_and_a_repeated_line_is_not_forgotten() -> None:
+def test_memory_is_bounded_and_a_repeated_line_is_not_forgotten() -> None:
     progress = Progress()
     names = ("".join(letters) for letters in itertools.product("abcdghijkl", repeat=5))
     for name in itertools.islice(names, 30_000):
@@ -168,11 +167,11 @@ def test_what_is_remembered_is_bounded_and_a_repeated_line_is_not_forgotten() ->
         progress.feed(HANGS.format(1))
     assert progress.news == 30_001
     assert len(progress.lines) < 30_000
-    assert len(progress._said) < 10_000
+    assert len(progress._known) < 10_000
     assert len(progress.tail) == 60
 
 
-def test_an_error_that_did_not_hinder_the_start_is_no_cause_of_what_fails_later() -> None:
+def test_an_error_that_did_not_stop_the_start_is_no_cause_of_a_later_failure() -> None:
     progress = Progress()
     progress.feed("ImportError: no optional thing\n" + GOOD)
     assert progress.ready
@@ -181,7 +180,7 @@ def test_an_error_that_did_not_hinder_the_start_is_no_cause_of_what_fails_later(
     assert progress.verdict == "torch.AcceleratorError: CUDA error: no kernel image"
 
 
-def test_what_quotes_an_error_is_no_cause() -> None:
+def test_a_line_that_quotes_an_error_is_no_cause() -> None:
     progress = Progress()
     progress.feed("INFO 11-21 [x.py:1] retrying after OSError: busy\nINFO:     ValueError: x\n")
     assert progress.verdict is None

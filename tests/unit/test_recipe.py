@@ -8,6 +8,7 @@ import pytest
 
 from sparkctl.inventory.models import Vllm
 from sparkctl.serving.recipe import BASE, MINIMAX_M2, RECIPES, REMOTE_CODE, Choice, choose_recipe
+from tests.unit.test_inventory import GOOD, details
 
 MINIMAX = ["MiniMaxM2ForCausalLM"]
 PATH, HUB = "/models/m", "MiniMaxAI/MiniMax-M2"
@@ -15,53 +16,84 @@ PATH, HUB = "/models/m", "MiniMaxAI/MiniMax-M2"
 
 def chosen(model: str, recipe: str, architectures: list[str] | None) -> Choice:
     found: dict[str, Any] = {
-        "path": "/m/config.json", "architectures": architectures, "model_type": None,
+        "path": "/m/config.json",
+        "architectures": architectures,
+        "model_type": None,
         "error": None if architectures else "it is not in the hub cache /c",
-    }  # fmt: skip
+    }
     return choose_recipe(Vllm(model=model, recipe=recipe), found)
 
 
 @pytest.mark.parametrize(
-    ("recipe", "architectures", "said"),
+    ("recipe", "architectures", "name"),
     [
-        ("auto", MINIMAX, "recipe minimax-m2: /m/config.json names MiniMaxM2ForCausalLM"),
-        ("auto", ["Draft", *MINIMAX],
-         "recipe minimax-m2: /m/config.json names Draft, MiniMaxM2ForCausalLM"),
-        ("auto", ["Qwen3ForCausalLM"],
-         "no recipe: none is known for Qwen3ForCausalLM (/m/config.json)"),
-        ("auto", None,
-         "no recipe: it is not in the hub cache /c; set vllm.recipe (minimax-m2 or none)"),
-        ("none", MINIMAX, "no recipe: vllm.recipe is none"),
-        ("minimax-m2", ["Qwen3ForCausalLM"], "recipe minimax-m2: vllm.recipe is minimax-m2"),
-        ("minimax-m2", None, "recipe minimax-m2: vllm.recipe is minimax-m2"),
+        ("auto", MINIMAX, "minimax-m2"),
+        ("auto", ["Draft", *MINIMAX], "minimax-m2"),
+        ("auto", ["Qwen3ForCausalLM"], None),
+        ("auto", None, None),
+        ("none", MINIMAX, None),
+        ("minimax-m2", ["Qwen3ForCausalLM"], "minimax-m2"),
+        ("minimax-m2", None, "minimax-m2"),
     ],
-)  # fmt: skip
-def test_the_choice_and_why(recipe: str, architectures: list[str] | None, said: str) -> None:
+)
+def test_the_choice(recipe: str, architectures: list[str] | None, name: str | None) -> None:
     choice = chosen(PATH, recipe, architectures)
-    assert str(choice) == said
-    own = MINIMAX_M2.arguments if choice.name else {}
+    assert choice.name == name
+    own = MINIMAX_M2.arguments if name else {}
     assert choice.defaults == {**BASE, **own}
     assert choice.unknown is (recipe == "auto" and architectures is None)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "architectures", "text"),
+    [
+        ("auto", MINIMAX, "recipe minimax-m2: /m/config.json names MiniMaxM2ForCausalLM"),
+        ("auto", ["A", "B"], "no recipe: none is known for A, B (/m/config.json)"),
+        (
+            "auto",
+            None,
+            "no recipe: it is not in the hub cache /c; set vllm.recipe (minimax-m2 or none)",
+        ),
+        ("none", MINIMAX, "no recipe: vllm.recipe is none"),
+    ],
+)
+def test_the_reason_is_shown(recipe: str, architectures: list[str] | None, text: str) -> None:
+    # The text is the subject: `plan` shows it, and no program reads it.
+    assert str(chosen(PATH, recipe, architectures)) == text
 
 
 @pytest.mark.parametrize("recipe", ["auto", "minimax-m2"])
 def test_code_from_the_hub_is_never_run_by_default(recipe: str) -> None:
     choice = chosen(HUB, recipe, MINIMAX)
     assert choice.name == "minimax-m2"
-    assert choice.defaults == {
-        **BASE, **{k: v for k, v in MINIMAX_M2.arguments.items() if k != REMOTE_CODE},
-    }  # fmt: skip
-    assert "without trust-remote-code" in choice.why
+    allowed = {k: v for k, v in MINIMAX_M2.arguments.items() if k != REMOTE_CODE}
+    assert choice.defaults == {**BASE, **allowed}
+    assert REMOTE_CODE in choice.why
 
 
-def test_no_recipe_changes_what_is_read_without_a_node() -> None:
+def test_no_recipe_changes_the_arguments_that_are_read_without_a_node() -> None:
     assert [name for name, r in RECIPES.items() if BASE.keys() & r.arguments.keys()] == []
 
 
-def test_what_a_node_says_cannot_move_the_cursor() -> None:
+def test_a_nodes_answer_cannot_move_the_cursor() -> None:
     assert "\x1b" not in str(chosen(PATH, "auto", ["\x1b[2J"]))
 
 
-def test_what_is_no_name_is_passed_over() -> None:
+def test_an_architecture_that_is_no_text_is_skipped() -> None:
     odd: list[Any] = [1, {}, None]
-    assert str(chosen(PATH, "auto", odd)).startswith("no recipe: no architecture")
+    choice = chosen(PATH, "auto", odd)
+    assert choice.unknown
+    assert choice.architectures == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "path", "code"),
+    [
+        ("recipe: minimax-m3", "vllm.recipe", "unknown-recipe"),
+        ("arguments: {port: 1}", "vllm.arguments.port", "own-key"),
+        ("arguments: {middleware: []}", "vllm.arguments.middleware", "empty-list"),
+    ],
+)
+def test_problems_of_recipe_and_arguments(line: str, path: str, code: str) -> None:
+    (found,) = details(f"{GOOD}  {line}\n")
+    assert (found.path, found.code) == (path, code)

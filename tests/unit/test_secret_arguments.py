@@ -1,8 +1,9 @@
-"""vLLM's secret arguments go by environment; what would stand in its command line is refused."""
+"""vLLM's secret arguments go by environment; a secret in its command line is refused."""
 
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -15,7 +16,7 @@ from sparkctl.serving.inventory import parse
 from sparkctl.serving.recipe import Choice
 from sparkctl.serving.rules import warnings
 from tests.unit.test_cluster import facts
-from tests.unit.test_inventory import GOOD, problems
+from tests.unit.test_inventory import GOOD, details, problems
 
 PW = "Pw-Of-Theirs"
 NO_RECIPE = Choice(None, "none")
@@ -31,7 +32,7 @@ def test_the_api_key_is_in_the_heads_environment_and_in_no_argv() -> None:
     assert "--api-key" not in made.head.vllm_argv
     assert "--hf-token" not in made.head.vllm_argv
     assert revealed(made.head.values)["VLLM_API_KEY"] == PW
-    assert "VLLM_API_KEY" not in made.nodes["spark-2"].values  # its server is the head's alone
+    assert "VLLM_API_KEY" not in made.nodes["spark-2"].values  # only the head has a server
     assert all(revealed(n.values)["HF_TOKEN"] == f"{PW}2" for n in made.nodes.values())
     assert PW in json.dumps(revealed(made.head.values))
     assert PW not in json.dumps(made.head.values)
@@ -40,9 +41,15 @@ def test_the_api_key_is_in_the_heads_environment_and_in_no_argv() -> None:
 
 @pytest.mark.parametrize(
     ("written", "key"),
-    [("12345", "12345"), ("[12345]", "12345"), ("'1e5'", "1e5"), ("[one]", "one"),
-     ("'${NODE}'", "${NODE}"), ("'${X}'", "${X}")],
-)  # fmt: skip
+    [
+        ("12345", "12345"),
+        ("[12345]", "12345"),
+        ("'1e5'", "1e5"),
+        ("[one]", "one"),
+        ("'${NODE}'", "${NODE}"),
+        ("'${X}'", "${X}"),
+    ],
+)
 def test_a_key_is_its_text(written: str, key: str) -> None:
     made = wish(f"  arguments: {{api-key: {written}}}\n")
     assert revealed(made.head.values)["VLLM_API_KEY"] == key
@@ -56,7 +63,7 @@ def test_an_argument_wins_over_its_variable_as_in_vllm() -> None:
     assert revealed(made.head.values)["HF_TOKEN"] == "of-layer"
 
 
-def test_without_the_argument_the_variable_stays_and_a_bare_flag_is_one() -> None:
+def test_without_the_argument_the_variable_stays_and_a_bare_flag_is_a_flag() -> None:
     layer = parse_layer("x.env", "VLLM_API_KEY=of-layer")
     made = wish("  arguments: {api-key: null, hf-token: true}\n", layer)
     assert revealed(made.head.values)["VLLM_API_KEY"] == "of-layer"
@@ -82,59 +89,79 @@ def test_a_reference_in_a_secret_is_resolved() -> None:
     assert revealed(made.head.values)["MY_TOKEN"] == "a-rocep1s0f0,roceP2p1s0f0"
 
 
+LOADER = "model-loader-extra-config"
+
+
 @pytest.mark.parametrize(
-    ("arguments", "name", "said"),
+    ("arguments", "name", "code"),
     [
-        (f"api-key: [{PW}, b]", "api-key", "expected one value, got 2; VLLM_API_KEY carries one"),
-        ("api-key: 1.5", "api-key", "expected text; quote it"),
-        ("api-key: true", "api-key", "expected text; quote it"),
-        (f"hf-token: {{a: {PW}}}", "hf-token", "expected text; quote it"),
-        (f'api-key: "{PW}\\n"', "api-key", "expected printable ASCII"),
-        (f'api-key: "{PW}é"', "api-key", "expected printable ASCII"),
-        (f"api-ke: {PW}", "api-ke", "write api-key"),
-        (f"hf-tok: {PW}", "hf-tok", "write hf-token"),
-        (f"ssl-keyfile-password: {PW}", "ssl-keyfile-password", "vLLM has no such flag"),
-        (f"model-loader-extra-config: {{s3_access_key_id: {PW}}}", "model-loader-extra-config",
-         "every user of the node can read s3_access_key_id in vLLM's command line; set"
-         " S3_ACCESS_KEY_ID in an env layer"),
-        (f"model-loader-extra-config: '{{\"a\": {{\"s3_secret_access_key\": \"{PW}\"}}}}'",
-         "model-loader-extra-config", "every user of the node can read s3_secret_access_key in"
-         " vLLM's command line; set S3_SECRET_ACCESS_KEY in an env layer"),
+        (f"api-key: [{PW}, b]", "api-key", "several-values"),
+        ("api-key: 1.5", "api-key", "wrong-type"),
+        ("api-key: true", "api-key", "wrong-type"),
+        (f"hf-token: {{a: {PW}}}", "hf-token", "wrong-type"),
+        (f'api-key: "{PW}\\n"', "api-key", "unsendable-key"),
+        (f'api-key: "{PW}é"', "api-key", "unsendable-key"),
+        (f"api-ke: {PW}", "api-ke", "short-flag"),
+        (f"hf-tok: {PW}", "hf-tok", "short-flag"),
+        (f"ssl-keyfile-password: {PW}", "ssl-keyfile-password", "unknown-flag"),
+        (f"{LOADER}: {{s3_access_key_id: {PW}}}", LOADER, "readable-secret"),
+        (f'{LOADER}: \'{{"a": {{"s3_secret_access_key": "{PW}"}}}}\'', LOADER, "readable-secret"),
     ],
-)  # fmt: skip
-def test_what_would_show_a_secret_is_refused(arguments: str, name: str, said: str) -> None:
-    found = problems(GOOD + f"  arguments: {{{arguments}}}\n")
-    assert len(found) == 1
-    assert f": vllm.arguments.{name}: {said}" in found[0]
-    assert PW not in found[0]
+)
+def test_an_argument_that_would_show_a_secret_is_refused(
+    arguments: str, name: str, code: str
+) -> None:
+    (found,) = details(GOOD + f"  arguments: {{{arguments}}}\n")
+    assert (found.path, found.code) == (f"vllm.arguments.{name}", code)
+    assert PW not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("argument", "named"),
+    [
+        (f"api-ke: {PW}", "api-key"),
+        (f"hf-tok: {PW}", "hf-token"),
+        (f"{LOADER}: {{s3_access_key_id: {PW}}}", "S3_ACCESS_KEY_ID"),
+        (f"{LOADER}: {{s3_secret_access_key: {PW}}}", "S3_SECRET_ACCESS_KEY"),
+    ],
+)
+def test_the_message_names_what_to_write_instead(argument: str, named: str) -> None:
+    (found,) = problems(GOOD + f"  arguments: {{{argument}}}\n")
+    assert named in re.findall(r"[\w-]+", found)  # the text is the subject: it is the remedy
 
 
 @pytest.mark.parametrize("name", ["api-server-count", "allow-credentials", "hf-overrides"])
-def test_flags_that_begin_alike_are_taken(name: str) -> None:
+def test_flags_with_the_same_beginning_are_no_short_forms(name: str) -> None:
     assert f"--{name}" in wish(f"  arguments: {{{name}: true}}\n").head.vllm_argv
 
 
 def test_a_key_that_no_client_can_send_is_refused_in_the_environment_too() -> None:
-    (found,) = problems(GOOD + f'env: {{set: {{VLLM_API_KEY: "{PW}\\n"}}}}\n')
-    assert "env.set.VLLM_API_KEY: expected printable ASCII" in found
-    assert PW not in found
+    (found,) = details(GOOD + f'env: {{set: {{VLLM_API_KEY: "{PW}\\n"}}}}\n')
+    assert (found.path, found.code) == ("env.set.VLLM_API_KEY", "unsendable-key")
+    assert PW not in str(found)
 
 
 @pytest.mark.parametrize(
     "arguments",
-    [f"otlp-traces-endpoint: 'http://bob:{PW}@h'", f"hf-overrides: {{auth_token: {PW}}}",
-     f"new-flag-password: {PW}", f"new-flag-key: 0{PW}", f"middleware: [a, 'https://x:{PW}@h']"],
-)  # fmt: skip
-def test_a_secret_without_a_variable_is_warned_of(arguments: str) -> None:
+    [
+        f"otlp-traces-endpoint: 'http://bob:{PW}@h'",
+        f"hf-overrides: {{auth_token: {PW}}}",
+        f"new-flag-password: {PW}",
+        f"new-flag-key: 0{PW}",
+        f"middleware: [a, 'https://x:{PW}@h']",
+    ],
+)
+def test_a_secret_without_a_variable_is_doubtful(arguments: str) -> None:
     inventory = parse((GOOD + f"  arguments: {{{arguments}}}\n").encode(), "x")
-    (said,) = warnings(inventory, {}, NO_RECIPE)
-    assert said.startswith(f"vllm.arguments.{arguments.partition(':')[0]}: holds a secret")
-    assert PW not in said
+    (doubt,) = warnings(inventory, {}, NO_RECIPE)
+    setting = f"vllm.arguments.{arguments.partition(':')[0]}"
+    assert (doubt.code, doubt.data) == ("readable-secret", {"setting": setting})
+    assert PW not in doubt.text
     argv = wish(f"  arguments: {{{arguments}}}\n").head.vllm_argv
     assert any(isinstance(part, Secret) and PW in part.reveal() for part in argv)
 
 
-def test_no_warning_without_a_secret() -> None:
+def test_arguments_without_a_secret_are_not_doubtful() -> None:
     given = (
         "  arguments: {max-num-batched-tokens: 8, api-key: a, hf-overrides: {eos_token_id: 2}}\n"
     )

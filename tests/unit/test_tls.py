@@ -16,7 +16,7 @@ from sparkctl.cluster.apiview import base_on_head, endpoint
 from sparkctl.doctor.health import health
 from sparkctl.node import completion
 from sparkctl.serving.inventory import parse
-from tests.unit.test_inventory import GOOD, problems
+from tests.unit.test_inventory import GOOD, details
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,11 +52,9 @@ class Api(BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("tls") / "both.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
-         "/CN=elsewhere.example", "-keyout", path, "-out", f"{path}.crt"],
-        check=True, capture_output=True,
-    )  # fmt: skip
+    request = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    request += ["-subj", "/CN=elsewhere.example", "-keyout", str(path), "-out", f"{path}.crt"]
+    subprocess.run(request, check=True, capture_output=True)
     path.write_text(path.read_text() + Path(f"{path}.crt").read_text())
     return path
 
@@ -95,12 +93,12 @@ def test_a_completion_comes_back_over_tls_and_with_the_key(base: str, home: Path
     assert (answer["version"], answer["models"], answer["tokens"]) == ("0.32.0", ["m"], 4)
 
 
-def test_without_the_key_the_refusal_is_told(base: str, home: Path) -> None:
+def test_without_the_key_the_error_is_http_401(base: str, home: Path) -> None:
     home.write_text("{}")
     assert "HTTP 401" in ask(base)["error"]
 
 
-def test_a_key_of_the_login_is_vllms_too(
+def test_a_key_in_the_logins_environment_is_used(
     base: str, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VLLM_API_KEY", KEY)
@@ -122,7 +120,7 @@ def test_health_needs_no_key_and_no_known_certificate(base: str) -> None:
         ("", "http"),
     ],
 )
-def test_one_place_decides_by_what_the_api_is_reached(arguments: str, scheme: str) -> None:
+def test_the_scheme_follows_from_key_and_certificate(arguments: str, scheme: str) -> None:
     inventory = parse((GOOD + f"  arguments: {{{arguments}}}\n").encode(), "x")
     assert base_on_head(inventory.vllm) == f"{scheme}://127.0.0.1:30000"
     assert endpoint(inventory) == f"{scheme}://a:30000/v1"
@@ -134,21 +132,21 @@ def test_an_ipv6_host_is_bracketed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "name", "said"),
+    ("arguments", "name", "code"),
     [
-        ("ssl-keyfile: /k.pem", "ssl-keyfile", "it needs ssl-certfile"),
-        (f"{CERTIFIED}, ssl-cert-reqs: 2", "ssl-cert-reqs", "expected 0 or 1, got 2"),
-        (f"{CERTIFIED}, ssl-cert-reqs: '2'", "ssl-cert-reqs", "expected 0 or 1, got 2"),
-        ("ssl-certfile: c.pem", "ssl-certfile", "expected an absolute path"),
-        ("ssl-certfile: ~/c.pem", "ssl-certfile", "expected an absolute path"),
-        (f"{CERTIFIED}, ssl-ca-certs: ./c.pem", "ssl-ca-certs", "expected an absolute path"),
-        ("ssl-certfile: true", "ssl-certfile", "expected an absolute path"),
+        ("ssl-keyfile: /k.pem", "ssl-keyfile", "missing-certificate"),
+        (f"{CERTIFIED}, ssl-cert-reqs: 2", "ssl-cert-reqs", "client-certificate"),
+        (f"{CERTIFIED}, ssl-cert-reqs: '2'", "ssl-cert-reqs", "client-certificate"),
+        ("ssl-certfile: c.pem", "ssl-certfile", "bad-path"),
+        ("ssl-certfile: ~/c.pem", "ssl-certfile", "bad-path"),
+        (f"{CERTIFIED}, ssl-ca-certs: ./c.pem", "ssl-ca-certs", "bad-path"),
+        ("ssl-certfile: true", "ssl-certfile", "bad-path"),
     ],
 )
-def test_tls_that_cannot_work_is_refused(arguments: str, name: str, said: str) -> None:
-    (found,) = problems(GOOD + f"  arguments: {{{arguments}}}\n")
-    assert f": vllm.arguments.{name}: {said}" in found
+def test_tls_that_cannot_work_is_refused(arguments: str, name: str, code: str) -> None:
+    (found,) = details(GOOD + f"  arguments: {{{arguments}}}\n")
+    assert (found.path, found.code) == (f"vllm.arguments.{name}", code)
 
 
-def test_tls_that_works_is_taken() -> None:
+def test_tls_that_works_is_accepted() -> None:
     parse((GOOD + f"  arguments: {{{CERTIFIED}, ssl-cert-reqs: 1}}\n").encode(), "x")

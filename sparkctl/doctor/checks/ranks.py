@@ -163,7 +163,8 @@ def _last_words(view: View) -> tuple[str | None, str | None]:
 
     progress = Progress()
     progress.feed("\n".join([*found["tail"], ""]))
-    cure = explain_vllm(progress.verdict, found["tail"], waited=False)
+    known = explain_vllm(progress.verdict, found["tail"], waited=False)
+    cure = known.text if known else None
     return command_line(progress.verdict or "", limit=300) or None, cure
 
 

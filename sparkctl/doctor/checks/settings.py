@@ -130,10 +130,9 @@ def recipe(view: View, name: str) -> Iterator[Finding]:
     known = {k: v for k, v in planned.known.items() if k not in JUDGED}
     doubts = warnings(view.inventory, known, _recipe(view))
     for doubt in doubts:
-        setting, _, said = doubt.partition(": ")
         yield warn(
-            f"{setting}: {said}",
-            Evidence("the recipe's value", setting, "inventory and env layers"),
+            doubt.text,
+            Evidence("the recipe's value", str(doubt.data["setting"]), "inventory and env layers"),
             Remedy("change it there; `sparkctl env` shows where each variable comes from",
                    ("sparkctl env",)),
         )  # fmt: skip
