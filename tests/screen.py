@@ -1,4 +1,4 @@
-"""A program on a pseudo-terminal, and what its user sees there."""
+"""A program on a pseudo-terminal, and the screen that its user sees."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Terminal:
         return "\n".join(line.rstrip() for line in self._screen.display).rstrip().split("\n")
 
     def until(self, seen: Callable[[list[str]], object]) -> list[str]:
-        """The lines as soon as `seen` holds of them."""
+        """The lines as soon as `seen` is true of them."""
         deadline = time.monotonic() + BOUND
         while not seen(self.lines):
             left = deadline - time.monotonic()
@@ -69,7 +69,7 @@ class Terminal:
         return self.lines
 
     def ended(self) -> list[str]:
-        """The lines that the program leaves."""
+        """The lines when the program has ended."""
         deadline = time.monotonic() + BOUND
         while self._read(max(0.0, deadline - time.monotonic())):
             assert time.monotonic() < deadline, "\n".join(self.lines)
@@ -77,7 +77,7 @@ class Terminal:
         return self.lines
 
     def _read(self, seconds: float) -> bool:
-        """Take what comes within that time; False at the end."""
+        """Read what arrives within that time; False when the program has ended."""
         if not select.select([self._master], [], [], seconds)[0]:
             return True
         try:

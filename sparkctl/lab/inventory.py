@@ -1,4 +1,4 @@
-"""The inventory that the lab writes; the other commands take it as any other."""
+"""The inventory that the lab writes for the other commands."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from pathlib import Path
 from sparkctl.lab.spec import IMITATED, NodeSpec
 
 MODEL_NAME = "MiniMax-M2-mini"
-CACHE = Path("/var/cache/sparkctl-lab")  # on the nodes
+CACHE = Path("/var/cache/sparkctl-lab")  # on the nodes; outlives the lab
 HEADS = 4  # the model's attention heads, which tensor parallelism divides
 
 
 def tensor_parallel_size(count: int) -> int:
-    """All of the nodes if the model's heads can be divided so; else the most that can."""
+    """The largest number of ranks, at most one per node, that divides the model's heads."""
     return max(size for size in (1, 2, HEADS) if size <= count)
 
 
 def text(nodes: list[NodeSpec], *, base: Path, runtime: Path) -> str:
-    """The YAML text for these nodes."""
+    """The inventory of these nodes as YAML."""
     listed = "".join(
         f"  - {{name: {n.name}, host: {n.address}, role: {'worker' if i else 'head'}}}\n"
         for i, n in enumerate(nodes)
     )
     imitated = "".join(f'  - "{what}"\n' for what in IMITATED)
     return f"""\
-# Written by `sparkctl lab up`, removed by `sparkctl lab down`.
+# Imitated Sparks: written by `sparkctl lab up`, removed by `sparkctl lab down`.
 cluster: lab
 ssh:
   user: root
@@ -40,12 +40,12 @@ env:
     VLLM_CPU_OMP_THREADS_BIND: nobind
     OMP_NUM_THREADS: "1"
     HF_HUB_OFFLINE: "1"
-    VLLM_USE_AOT_COMPILE: "0" # its cache does not load again on a CPU
-    # What was compiled outlives the lab, each node's by itself.
+    VLLM_USE_AOT_COMPILE: "0" # a CPU cannot load its cache
+    # Compiled code is kept when the lab is removed; each node has its own.
     VLLM_CACHE_ROOT: {CACHE}/${{NODE}}
     TORCHINDUCTOR_CACHE_DIR: {CACHE}/${{NODE}}/inductor
 ray:
-  num_gpus: 1 # logical: there is none to be detected
+  num_gpus: 1 # logical: Ray has none to detect
   object_store_memory: 200000000
   start_timeout: 180
 vllm:
@@ -53,14 +53,14 @@ vllm:
   served_model_name: {MODEL_NAME}
   tensor_parallel_size: {tensor_parallel_size(len(nodes))} # at most {HEADS}: its heads
   stall_timeout: 600
-  arguments: # the recipe's other flags, parsers and compilation config are kept
-    gpu-memory-utilization: 0.2 # on a CPU only a check of free memory, for each rank
-    attention-backend: null # the CPU has its own
+  arguments: # the recipe's other flags stay, parsers and compilation config included
+    gpu-memory-utilization: 0.2 # a CPU only checks each rank's free memory against it
+    attention-backend: null # a CPU has its own
     max-model-len: 2048
 imitated:
 {imitated}"""
 
 
 def _quoted(path: Path) -> str:
-    """A path as YAML's double-quoted scalar, which takes JSON's escapes."""
+    """A path as a double-quoted YAML scalar, whose escapes are JSON's."""
     return json.dumps(str(path))

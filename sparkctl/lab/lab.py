@@ -1,124 +1,95 @@
-"""Making, looking at and removing the lab."""
+"""Making and removing the lab."""
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-import sys
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sparkctl.errors import SparkctlError, UsageError
-from sparkctl.lab import inventory, network, node
+from sparkctl.lab import inventory, network, node, statefile
+from sparkctl.lab.errors import nodes_lost
+from sparkctl.lab.existing import STATE, Lab, State, find, require_root, specs, status
 from sparkctl.lab.faults import journal
-from sparkctl.lab.lock import exclusive, in_turn
-from sparkctl.lab.model import INSTALLER, ensure_model
-from sparkctl.lab.processes import end, inits, processes
-from sparkctl.lab.spec import CABLED, IMITATED, MAX_NODES, NodeSpec
+from sparkctl.lab.lock import exclusive, network_lock
+from sparkctl.lab.model import ensure_model, install_hint
+from sparkctl.lab.processes import first_pids, kill_all, processes
+from sparkctl.lab.spec import MAX_NODES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = ["Lab", "down", "find", "processes", "status", "up"]
-STATE = "lab.json"
-
-
-@dataclass(frozen=True)
-class Lab:
-    """A lab's nodes and places; `existing`: it was up already."""
-
-    base: Path
-    nodes: list[NodeSpec]
-    existing: bool = False
-
-    @property
-    def inventory(self) -> Path:
-        """The inventory for the other commands."""
-        return self.base / "inventory.yaml"
-
-
-def require_root() -> None:
-    """Raises UsageError where namespaces cannot be made."""
-    if sys.platform != "linux" or os.geteuid() != 0:
-        raise UsageError(
-            "the lab makes network namespaces and mounts: it needs Linux and root",
-            hint="run it as root on a Linux machine, or `sparkctl init` for real Sparks",
-        )
-
-
-def find(base: Path) -> Lab | None:
-    """The lab that was made in `base`; None when there is none. Raises UsageError."""
-    require_root()
-    base = base.resolve()
-    try:
-        state = json.loads((base / STATE).read_text())
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return None
-    nodes = [NodeSpec(n, base, state["subnet"]) for n in range(1, state["nodes"] + 1)]
-    return Lab(base, nodes, existing=True)
 
 
 def up(count: int, base: Path, runtime: Path, cache: Path, *, model: bool) -> Lab:
-    """Make a lab of `count` nodes; undone when a part of it fails.
+    """Make a lab of `count` nodes; removed again when a part of it fails.
 
     `cache` outlives the lab: the model, and what vLLM compiles. Without `model` none is made, and
     `runtime` need not exist. Raises SparkctlError, also when `base` has another lab already.
     """
     require_root()
     if not 1 <= count <= MAX_NODES:
-        raise UsageError(f"wanted 1 to {MAX_NODES} nodes, found {count}")
+        raise UsageError(
+            f"--nodes: expected a number from 1 to {MAX_NODES}, got {count}", code="lab-node-count"
+        )
     base, runtime, cache = base.resolve(), runtime.absolute(), cache.resolve()
     if model and not (runtime / "bin/python").exists():
         raise SparkctlError(
-            f"the lab's model needs the lab's runtime, there is none in {runtime}",
-            hint=f"make it: bash {INSTALLER} {runtime}; or do without a model: --no-model",
+            f"cannot make the lab's model: no runtime in {runtime}",
+            hint=f"{install_hint(runtime)}; or make a lab without a model: --no-model",
+            code="lab-runtime-missing",
         )
-    _usable(base)
+    _require_usable(base)
     with exclusive(base, create=True):
         existing = find(base)
-        if existing and (running := inits(existing.nodes)):
-            return _same(existing, count, set(running))
+        if existing and (running := first_pids(existing.nodes)):
+            _require_same(existing, count, set(running))
+            return existing
         _remove(base)  # what a crash or a reboot left
         try:
             return _make(count, base, runtime, cache, model=model)
         except BaseException:
             _remove(base)
-            with suppress(OSError):  # the cause is worth more than an empty folder
+            with suppress(OSError):  # the first error says more than one about an empty folder
                 base.rmdir()
             raise
 
 
-def _usable(base: Path) -> None:
-    """Whoever names a folder of theirs must not lose it to `lab down`."""
-    if not base.exists() or (base / STATE).exists():
+def _require_usable(base: Path) -> None:
+    """Raises UsageError for a user's own folder, which `lab down` would remove."""
+    if (base / STATE).exists():
         return
-    found = "a file" if not base.is_dir() else "other files in it" if any(base.iterdir()) else ""
-    if found:
-        raise UsageError(
-            f"wanted an empty or no folder for the lab at {base}, found {found}",
-            hint="give another one with --dir",
-        )
+    why, code = "", "lab-folder-taken"
     if any(c in str(base) for c in ",:\\\n"):
-        raise UsageError(f"an overlay's path has no comma, colon or backslash, found {base}")
+        why, code = "an overlay's path has no comma, colon, backslash or newline", "lab-folder-name"
+    elif base.exists() and not base.is_dir():
+        why = "it is a file"
+    elif base.is_dir() and any(base.iterdir()):
+        why = "the folder is not empty"
+    if why:
+        hint = "choose an empty or new folder with --dir"
+        raise UsageError(f"cannot make a lab in {base}: {why}", hint=hint, code=code)
 
 
-def _same(existing: Lab, count: int, running: set[str]) -> Lab:
+def _require_same(existing: Lab, count: int, running: set[str]) -> None:
     have, base = len(existing.nodes), existing.base
-    again = f"`sparkctl lab down --dir {base}`, then up again"
     if have != count:
-        raise SparkctlError(f"a lab of {have} nodes is up in {base}, wanted {count}", hint=again)
-    if dead := [n.name for n in existing.nodes if n.name not in running]:
-        raise SparkctlError(f"the lab in {base} has lost {', '.join(dead)}", hint=again)
-    return existing
+        raise SparkctlError(
+            f"cannot change the number of nodes of the lab in {base} from {have} to {count}",
+            hint=f"run `sparkctl lab down --dir {base}` first",
+            code="lab-size-differs",
+            data={"nodes": have, "requested": count},
+        )
+    if lost := [n.name for n in existing.nodes if n.name not in running]:
+        raise nodes_lost(base, lost)
 
 
 def _make(count: int, base: Path, runtime: Path, cache: Path, *, model: bool) -> Lab:
-    with in_turn():  # another lab that is made now must not find the same subnet free
-        subnet = network.free_subnet(base)
-        (base / STATE).write_text(json.dumps({"nodes": count, "subnet": subnet}))
-        lab = Lab(base, [NodeSpec(n, base, subnet) for n in range(1, count + 1)])
+    with network_lock():  # another lab that is made now must not choose the same subnet
+        state: State = {"nodes": count, "subnet": network.free_subnet(base)}
+        statefile.write(base / STATE, state)
+        lab = Lab(base, specs(base, state))
         network.make(lab.nodes)
     cache.mkdir(parents=True, exist_ok=True)
     shares = {inventory.CACHE: cache}
@@ -144,7 +115,7 @@ def _make(count: int, base: Path, runtime: Path, cache: Path, *, model: bool) ->
 def down(base: Path) -> list[str]:
     """Remove everything of the lab, also what a crash left; gives what was there.
 
-    Raises SparkctlError when a process does not end.
+    Raises SparkctlError when a process does not end, or a file has an unknown schema.
     """
     require_root()
     base = base.resolve()
@@ -159,44 +130,19 @@ def down(base: Path) -> list[str]:
 
 
 def _remove(base: Path) -> list[str]:
-    """All but the folder itself, whose content goes only if a lab made it."""
-    count = end(lambda: processes(base))
+    """Remove all but the folder itself, whose content is removed only if a lab made it."""
+    for name in (STATE, journal.FILE):
+        statefile.refuse_unknown(base / name)
+    count = kill_all(lambda: processes(base))
     removed = [f"{count} processes"] if count else []
     removed += network.remove(base)
     if (base / STATE).exists():
         for path in base.iterdir():
             if path.name == STATE:
-                continue  # the last to go: an interrupted removal can go on
+                continue  # removed last, so that an interrupted removal can go on
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
                 path.unlink()
         (base / STATE).unlink()
     return removed
-
-
-def status(base: Path) -> dict[str, Any] | None:
-    """The lab as JSON; None when there is none."""
-    lab = find(base)
-    if lab is None:
-        return None
-    running = inits(lab.nodes)
-    return {
-        "base": str(lab.base),
-        "inventory": str(lab.inventory),
-        "nodes": [
-            {
-                "name": n.name,
-                "address": n.address,
-                "fabric": {h.interface: n.fabric_address(h) for h in CABLED}
-                if len(lab.nodes) > 1
-                else {},
-                "netns": n.netns,
-                "pid": running.get(n.name),
-                "ssh": n.name in running and node.answers(n),
-            }
-            for n in lab.nodes
-        ],
-        "faults": [{"name": a.fault, "node": a.node} for a in journal.read(lab.base)],
-        "imitated": list(IMITATED),
-    }

@@ -1,4 +1,4 @@
-"""One command at a time works on a lab."""
+"""Locks: one command at a time on a lab, and one at a time on this machine's network."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ NETWORK_LOCK = Path("/run/sparkctl-lab.lock")
 
 @contextmanager
 def exclusive(folder: Path, *, create: bool) -> Iterator[None]:
-    """Hold the lab's folder; the kernel lets go of it when this process ends, however it ends.
+    """Lock the lab's folder; the kernel unlocks it when this process ends, however it ends.
 
-    With `create` the folder is made (0700). Raises SparkctlError when another command has it.
+    With `create` the folder is made (0700). Raises SparkctlError when another command has the lock.
     """
     if create:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        if not _taken(descriptor, folder):
+        if not _lock(descriptor, folder):
             raise SparkctlError(
-                f"another command is at work on the lab in {folder}",
-                hint="try again when it is done",
+                f"another command is using the lab in {folder}",
+                hint="try again when it has ended",
+                code="lab-busy",
             )
         yield
     finally:
@@ -37,8 +38,8 @@ def exclusive(folder: Path, *, create: bool) -> Iterator[None]:
 
 
 @contextmanager
-def in_turn() -> Iterator[None]:
-    """Wait for what another lab's command does with this machine's network, then hold it off."""
+def network_lock() -> Iterator[None]:
+    """Wait for the lock on this machine's network, which all labs share, and hold it."""
     descriptor = os.open(NETWORK_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -47,10 +48,10 @@ def in_turn() -> Iterator[None]:
         os.close(descriptor)
 
 
-def _taken(descriptor: int, folder: Path) -> bool:
+def _lock(descriptor: int, folder: Path) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Whoever held it may have removed the folder that we opened.
+        # The command that had the lock may have removed the folder that is open here.
         return os.path.samestat(os.fstat(descriptor), folder.stat())
     except (BlockingIOError, FileNotFoundError):
         return False

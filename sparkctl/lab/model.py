@@ -1,4 +1,4 @@
-"""The lab's model: made on the spot by the lab's runtime, once, and kept."""
+"""The lab's model: made once by the lab's runtime, and kept."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from sparkctl.errors import SparkctlError
 RUNTIME_FILES = Path(__file__).parent / "runtime"
 MAKER = RUNTIME_FILES / "make_model.py"
 INSTALLER = RUNTIME_FILES / "install.sh"
-# Its presence says that every file was written, its text which maker wrote them.
+# It is written last; its text is the digest of the maker.
 STAMP = ".made-by"
 TIMEOUT = 120.0  # seconds; 3 s were measured on two cores
 
 
 def ensure_model(path: Path, runtime: Path) -> None:
-    """Have the miniature MiniMaxM2ForCausalLM in the folder `path`, with mode 0755 for any user.
+    """Make the miniature MiniMaxM2ForCausalLM in the folder `path`, readable for any user.
 
-    `runtime` is the virtual environment that install.sh made. A folder made by this very maker is
-    left alone; anything else at `path` is replaced, in one step. Raises SparkctlError.
+    `runtime` is the virtual environment that install.sh made. A folder made by the same maker is
+    kept; anything else at `path` is replaced, in one step. Raises SparkctlError.
     """
     stamp = hashlib.sha256(MAKER.read_bytes()).hexdigest()
     if _stamp_of(path) == stamp:
@@ -46,7 +46,7 @@ def _stamp_of(path: Path) -> str | None:
 
 
 def _run_maker(folder: Path, python: Path) -> None:
-    reinstall = f"make the lab's runtime: bash {INSTALLER} {python.parent.parent}"
+    install = install_hint(python.parent.parent)
     try:
         subprocess.run(
             [python, MAKER, folder],
@@ -57,18 +57,20 @@ def _run_maker(folder: Path, python: Path) -> None:
             timeout=TIMEOUT,
         )
     except OSError as error:
-        raise SparkctlError(
-            f"the lab's model needs {python}, which does not run: {error.strerror}",
-            hint=reinstall,
-        ) from error
+        raise _failed(f"cannot run {python}: {error.strerror}", install) from error
     except subprocess.TimeoutExpired as error:
-        raise SparkctlError(
-            f"the lab's model was not made in {TIMEOUT:.0f} s by {python} {MAKER}",
-            hint="see with top(1) what keeps this machine busy, then try again",
-        ) from error
+        why = f"`{python} {MAKER}` timed out after {TIMEOUT:g} s"
+        raise _failed(why, "top(1) shows what keeps this machine busy") from error
     except subprocess.CalledProcessError as error:
         last = (error.stderr.strip() or "no output").splitlines()[-1]
-        raise SparkctlError(
-            f"the lab's model was not made: {python} {MAKER} exited {error.returncode}: {last}",
-            hint=reinstall,
-        ) from error
+        why = f"`{python} {MAKER}` failed with exit status {error.returncode}: {last}"
+        raise _failed(why, install) from error
+
+
+def _failed(why: str, hint: str) -> SparkctlError:
+    return SparkctlError(f"cannot make the lab's model: {why}", hint=hint, code="lab-model-failed")
+
+
+def install_hint(runtime: Path | str) -> str:
+    """How to make the lab's runtime, the virtual environment at `runtime`."""
+    return f"install the lab's runtime: bash {INSTALLER} {runtime}"

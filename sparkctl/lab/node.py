@@ -1,4 +1,4 @@
-"""Starting one imitated node, and its ssh keys."""
+"""The files, keys and start of one imitated node."""
 
 from __future__ import annotations
 
@@ -9,29 +9,33 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sparkctl.errors import SparkctlError
 from sparkctl.lab.spec import CABLED, MARK, MTU, NodeSpec
+
+if TYPE_CHECKING:
+    from sparkctl.lab.node_init import Request
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 READY = 20.0  # seconds for sshd's banner; 0.3 s were measured
 NODE_FILES = Path("/run/sparkctl-lab")  # on the node: what its sshd needs
 SSHD_PID = NODE_FILES / "sshd.pid"  # on the node; there when its sshd listens
-FAULT_FILES = NODE_FILES / "faults"  # on the node: of the active faults
+FAULT_FILES = NODE_FILES / "faults"  # on the node: the active faults' files
 NETPLAN = Path("/etc/netplan/60-fabric.yaml")  # on the node
 NVIDIA_SMI = Path(__file__).with_name("nvidia-smi.sh")
 PACKAGE_ROOT = Path(__file__).parents[2]
 
 
 def keygen(path: Path) -> str:
-    """Make an ed25519 key pair; gives the public key, type and base64."""
+    """Make an ed25519 key pair; gives the public key as type and base64."""
     argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "sparkctl-lab", "-f", str(path)]
     subprocess.run(argv, check=True)
     return " ".join(path.with_suffix(".pub").read_text().split()[:2])
 
 
 def prepare(node: NodeSpec, *, hosts: str, authorized: str) -> str:
-    """Write the files that the node has for itself; gives its host key."""
+    """Write the node's own files; gives its host key."""
     files = node.folder / "files"
     own = files / NODE_FILES.relative_to("/")
     faults = files / FAULT_FILES.relative_to("/")
@@ -45,7 +49,7 @@ def prepare(node: NodeSpec, *, hosts: str, authorized: str) -> str:
     netplan = files / NETPLAN.relative_to("/")
     netplan.parent.mkdir()
     netplan.write_text(_netplan(node))
-    netplan.chmod(0o600)  # as netplan wants it
+    netplan.chmod(0o600)  # netplan warns of any other mode
     (own / "authorized_keys").write_text(authorized)
     (own / "sshd_config").write_text(
         f"ListenAddress {node.address}\nHostKey {NODE_FILES}/host_key\n"
@@ -59,7 +63,7 @@ def prepare(node: NodeSpec, *, hosts: str, authorized: str) -> str:
 
 
 def _netplan(node: NodeSpec) -> str:
-    """What would give the node its fabric addresses at a boot."""
+    """The netplan file that gives the node its fabric addresses at boot."""
     text = "network:\n  version: 2\n  ethernets:\n"
     for half in CABLED:
         text += f"    {half.interface}:\n      addresses: [{node.fabric_address(half)}/24]\n"
@@ -68,19 +72,20 @@ def _netplan(node: NodeSpec) -> str:
 
 
 def _quoted(value: str) -> str:
-    """A value for sshd_config(5), which takes \\" and \\\\ within quotes."""
+    """A quoted value for sshd_config(5), whose escapes are \\" and \\\\."""
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def start(node: NodeSpec, shares: dict[Path, Path], *, cabled: bool) -> subprocess.Popen[str]:
-    """Start a prepared node; it is reachable when wait() returns."""
+    """Start a prepared node; it is reachable when wait() returns. Raises SparkctlError."""
     sshd = shutil.which("sshd", path=PATH)
     if sshd is None:
         raise SparkctlError(
-            f"the lab's nodes need sshd, there is none in {PATH}",
+            f"the lab's nodes need sshd, which is not in {PATH}",
             hint="install the OpenSSH server: apt-get install openssh-server",
+            code="lab-sshd-missing",
         )
-    request = {
+    request: Request = {
         "number": node.number,
         "base": str(node.base),
         "management_subnet": node.management_subnet,
@@ -109,24 +114,27 @@ def start(node: NodeSpec, shares: dict[Path, Path], *, cabled: bool) -> subproce
 
 
 def wait(node: NodeSpec, process: subprocess.Popen[str]) -> None:
-    """Until the node's sshd sends its banner.
+    """Wait until the node's sshd answers.
 
-    Raises SparkctlError with the node's own messages when it ends before, or takes too long.
+    Raises SparkctlError with the node's log when the node ends or READY seconds have passed.
     """
     deadline = time.monotonic() + READY
     while time.monotonic() < deadline and process.poll() is None:
-        if answers(node):
+        if ssh_answers(node):
             return
-        time.sleep(0.02)  # between looks; the deadline ends it
+        time.sleep(0.02)
     log = (node.folder / "init.log").read_text(errors="replace").strip()
-    how = f"has no sshd after {READY:g} s" if process.poll() is None else "ended at its start"
+    ended = process.poll() is not None
+    how = "the node ended during its start" if ended else f"sshd did not answer in {READY:g} s"
     raise SparkctlError(
-        f"the lab's {node.name} {how}: {log or 'it said nothing'}",
-        hint="the lab needs all of root's capabilities, and overlay and namespaces in the kernel",
+        f"{how}: {log or 'its log is empty'}",
+        node=node.name,
+        hint="the lab needs all capabilities of root, and a kernel with overlay and namespaces",
+        code="lab-node-not-started",
     )
 
 
-def answers(node: NodeSpec) -> bool:
+def ssh_answers(node: NodeSpec) -> bool:
     """Whether the node's sshd sends a banner."""
     try:
         with socket.create_connection((node.address, 22), timeout=1) as connection:

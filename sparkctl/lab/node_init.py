@@ -1,8 +1,8 @@
 """The first process of an imitated node: makes its root, starts sshd, reaps orphans.
 
-Run by node.py under `unshare`, with one JSON object on stdin. While the node runs it keeps the
-imitated sysfs in step with what the kernel says of the links; SIGUSR1 has it look again. The
-standard library alone, all of it imported at the start: afterwards the node has another root.
+node.py runs it under `unshare` with a Request on stdin. While the node runs, the imitated sysfs
+follows the kernel's links; SIGUSR1 makes it look at once. The standard library alone, all of it
+imported at the start: afterwards the node has another root.
 """
 
 from __future__ import annotations
@@ -16,17 +16,28 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
-from sparkctl.lab import sysfs
-from sparkctl.lab.node_root import build, enter, forget_names, memory
+from sparkctl.lab import iproute, sysfs
+from sparkctl.lab.node_root import build, drop_names, enter, mount_layers
 from sparkctl.lab.spec import HALVES, HalfSpec, NodeSpec
 
 RTMGRP_LINK, RTMGRP_IPV4_IFADDR = 0x1, 0x10  # linux/rtnetlink.h
 
 
+class Request(TypedDict):
+    """What node.py asks for; `shares` are paths of the node and folders of this machine."""
+
+    number: int
+    base: str
+    management_subnet: str
+    cabled: bool
+    sshd: list[str]
+    shares: dict[str, str]
+
+
 class Mirror:
-    """Keeps the live part of the imitated sysfs as the kernel's own links are."""
+    """Writes the part of the imitated sysfs that follows the kernel's links."""
 
     def __init__(self) -> None:
         self.events = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
@@ -36,7 +47,7 @@ class Mirror:
         self._written: sysfs.Entries = {}
 
     def drain(self) -> None:
-        """Forget what has been told: update() looks for itself."""
+        """Discard the pending events; update() reads the links itself."""
         while True:
             try:
                 self.events.recv(65536)
@@ -46,47 +57,47 @@ class Mirror:
                 continue  # ENOBUFS: some were lost, which changes nothing
 
     def update(self, root: Path) -> None:
-        """Write what has changed since the last time below `root`, the node's /sys."""
+        """Write what has changed since the last update below `root`, the node's /sys."""
         shown = subprocess.run(["ip", "-json", "address"], capture_output=True, check=True).stdout
-        links = {link["ifname"]: link for link in json.loads(shown)}
+        links = iproute.links(shown)
         names = {link["ifindex"]: name for name, link in links.items()}
         if self._names and self._names != names:
-            forget_names(root)
+            drop_names(root)
         self._names = names
         for half in HALVES:
-            if half.interface in links:
-                try:
-                    self._write(root, half, _state(links[half.interface]))
-                except OSError as error:
-                    if error.errno not in (errno.ESTALE, errno.ENOENT):
-                        raise
-                    self._names = {-1: ""}  # a name has changed since, which will be told
+            if half.interface not in links:
+                continue
+            try:
+                self._write(root, half, _state(links[half.interface]))
+            except OSError as error:
+                if error.errno not in (errno.ESTALE, errno.ENOENT):
+                    raise
+                self._names = {-1: ""}  # renamed meanwhile: its event is still to come
 
     def _write(self, root: Path, half: HalfSpec, state: sysfs.LinkState) -> None:
         entries, device = sysfs.speed(half, state), _device(root, half)
         if device:
             entries |= sysfs.port(half, state)
         changed = {n: v for n, v in entries.items() if self._written.get(n) != v}
-        # What is written is known by the name that the device has at first: it keeps its files.
+        # `_written` has the device's first name; the files are under its present one.
         sysfs.write(root, {n.replace(half.device_folder, device, 1): v for n, v in changed.items()})
         self._written |= changed
 
 
 def _device(root: Path, half: HalfSpec) -> str:
-    """The folder of a half's RDMA device, which may have another name now; "" without one."""
+    """The folder of a half's RDMA device, whose name may have changed; "" without a device."""
     folder = f"{half.pci_folder}/infiniband"
     names = os.listdir(root / folder) if (root / folder).is_dir() else []
     return f"{folder}/{names[0]}" if names else ""
 
 
-def _state(link: dict[str, Any]) -> sysfs.LinkState:
-    addresses = (a["local"] for a in link["addr_info"] if a["family"] == "inet")
-    flags = link["flags"]
-    return sysfs.LinkState(link["address"], "UP" in flags, "LOWER_UP" in flags, tuple(addresses))
+def _state(link: iproute.Link) -> sysfs.LinkState:
+    up, carrier = iproute.is_up(link), iproute.has_carrier(link)
+    return sysfs.LinkState(link["address"], up, carrier, iproute.ipv4(link))
 
 
 def reap(sshd: int) -> bool:
-    """Take leave of the children that have ended; says whether sshd is one of them."""
+    """Reap the children that have ended; gives whether sshd is one of them."""
     ended = False
     while True:
         try:
@@ -99,26 +110,25 @@ def reap(sshd: int) -> bool:
 
 
 def main() -> None:
-    """Become the node; ends when sshd does."""
-    wanted = json.load(sys.stdin)
-    node = NodeSpec(wanted["number"], Path(wanted["base"]), wanted["management_subnet"])
+    """Become the node; returns when sshd has ended."""
+    request: Request = json.load(sys.stdin)
+    node = NodeSpec(request["number"], Path(request["base"]), request["management_subnet"])
     socket.sethostname(node.name)
-    upper = memory(node.folder / "mnt")
+    layer = mount_layers(node.folder / "mnt")
     mirror = Mirror()
-    sysfs.write(upper, sysfs.fixed(node, cabled=wanted["cabled"]))
-    mirror.update(upper)
-    shares = {Path(k): Path(v) for k, v in wanted["shares"].items()}
+    sysfs.write(layer, sysfs.static(node, cabled=request["cabled"]))
+    mirror.update(layer)
+    shares = {Path(k): Path(v) for k, v in request["shares"].items()}
     enter(build(node.folder / "mnt", node.folder / "files", shares))
 
-    woken, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    wakeups, wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
     for number in (signal.SIGCHLD, signal.SIGUSR1):
         signal.signal(number, lambda *_: None)
-    sshd = subprocess.Popen(wanted["sshd"])
-    while not reap(sshd.pid):
-        # Daemons of the node are adopted by its first process, which must reap them.
-        ready, _, _ = select.select([woken, mirror.events.fileno()], [], [])
-        signals = os.read(woken, 4096) if woken in ready else b""
+    sshd = subprocess.Popen(request["sshd"])
+    while not reap(sshd.pid):  # orphans on the node become children of its first process
+        ready, _, _ = select.select([wakeups, mirror.events.fileno()], [], [])
+        signals = os.read(wakeups, 4096) if wakeups in ready else b""
         if mirror.events.fileno() in ready or signal.SIGUSR1 in signals:
             mirror.drain()
             mirror.update(Path("/sys"))

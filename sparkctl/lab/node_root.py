@@ -1,4 +1,4 @@
-"""A node's own file tree: this machine's below, its own files above; used by node_init.py."""
+"""A node's root: an overlay of its own files over this machine's; used by node_init.py."""
 
 from __future__ import annotations
 
@@ -9,20 +9,22 @@ import subprocess
 from pathlib import Path
 
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
-# Of root's home the node has its own: not this machine's keys, nor what its shells start with.
+# Of root's home, what a node must not share: keys, state, what shells read at their start.
 HIDDEN = (".ssh", ".sparkctl", ".ray", ".bashrc", ".bash_profile", ".bash_login", ".profile")
 MS_REMOUNT = 32  # linux/mount.h
 NULL = os.makedev(1, 3)  # Linux's devices.txt: /dev/null
+DESCRIPTORS = {"fd": "", "stdin": "/0", "stdout": "/1", "stderr": "/2"}  # in /proc/self/fd
 
 
 def mount(*argv: str) -> None:
-    """mount(8), with its own message when it fails."""
+    """Run mount(8), which prints why it fails."""
     subprocess.run(["mount", *argv], check=True)
 
 
-def memory(folder: Path) -> Path:
-    """A tmpfs for all that the node writes: it carries an overlay's upper layer whatever lies
-    below, and is gone with the node. Gives the upper layer of the node's /sys.
+def mount_layers(folder: Path) -> Path:
+    """Mount a tmpfs for the upper layers of the node's overlays; gives that of /sys.
+
+    A tmpfs can be an upper layer over any file system, and is gone with the node.
     """
     mount("--make-rprivate", "/")
     mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", str(folder))
@@ -36,12 +38,12 @@ def _overlay(folder: Path, name: str, lower: str, target: Path) -> None:
     mount("-t", "overlay", "-o", options, "overlay", str(target))
 
 
-def forget_names(root: Path) -> None:
-    """Have the overlay at `root` look up all names again.
+def drop_names(root: Path) -> None:
+    """Make the overlay at `root` look up all names again.
 
-    The kernel's own sysfs lies below it: where a link was renamed, the overlay knows the old name
-    and answers ESTALE. A remount drops what it knows (reconfigure_super in Linux's fs/super.c);
-    mount(8) would pass the layers again, which are no paths of the node.
+    The kernel's own sysfs is its lower layer: after a link was renamed, the overlay still has the
+    old name and answers ESTALE. A remount drops its cache (reconfigure_super in Linux's
+    fs/super.c); mount(8) would pass the layers' paths again, which the node does not have.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.mount(None, os.fsencode(root), None, MS_REMOUNT, None):
@@ -50,13 +52,14 @@ def forget_names(root: Path) -> None:
 
 
 def build(folder: Path, files: Path, shares: dict[Path, Path]) -> Path:
-    """Mount the node's root in the tmpfs at `folder`, with the tree `files` copied into it.
+    """Mount the node's root in the tmpfs at `folder`, and copy the tree `files` into it.
 
-    `shares` are paths of the node and the folders of this machine that they must show.
+    `shares` are paths of the node and the folders of this machine to show there.
     """
     root = folder / "root"
     _overlay(folder, "root", "/", root)
-    _hide(root)
+    _hide_home(root / "root")
+    _unlock_root(root / "etc/shadow")
     mount("-t", "proc", "proc", str(root / "proc"))
     mount("-t", "sysfs", "sysfs", str(folder / "sysfs"))
     _overlay(folder, "sys", str(folder / "sysfs"), root / "sys")
@@ -67,22 +70,23 @@ def build(folder: Path, files: Path, shares: dict[Path, Path]) -> Path:
     shutil.copytree(files, root, dirs_exist_ok=True)
     for inside, outside in shares.items():
         place = root / inside.relative_to("/")
-        # The overlay shows one file system: what lies on another, or in /tmp, is bound.
+        # The overlay has one file system as its lower layer: others, and /tmp, are bind mounts.
         if inside != outside or not place.exists():
             place.mkdir(parents=True, exist_ok=True)
             mount("--bind", str(outside), str(place))
     return root
 
 
-def _hide(root: Path) -> None:
-    for name in HIDDEN:
-        path = root / "root" / name
+def _hide_home(home: Path) -> None:
+    for path in (home / name for name in HIDDEN):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
-    # sshd without PAM refuses an account that is locked ("!"), even with a key.
-    shadow = root / "etc/shadow"
+
+
+def _unlock_root(shadow: Path) -> None:
+    """Allow root's login: without PAM sshd refuses a locked account ("!"), even with a key."""
     lines = shadow.read_text().splitlines(keepends=True)
     shadow.write_text("".join(x.replace(":!", ":*", 1) if x[:6] == "root:!" else x for x in lines))
 
@@ -97,15 +101,14 @@ def _devices(dev: Path) -> None:
     mount("-t", "devpts", "-o", "newinstance,ptmxmode=0666,mode=620", "devpts", str(dev / "pts"))
     (dev / "ptmx").symlink_to("pts/ptmx")
     for index in range(4):
-        # It opens, and that is all: the driver behind it is not imitated.
+        # It can be opened; the driver behind it is not imitated.
         os.mknod(dev / f"infiniband/uverbs{index}", 0o020666, NULL)
-    for name, target in (("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"),
-                         ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2")):  # fmt: skip
-        (dev / name).symlink_to(target)
+    for name, descriptor in DESCRIPTORS.items():
+        (dev / name).symlink_to(f"/proc/self/fd{descriptor}")
 
 
 def enter(root: Path) -> None:
-    """Make `root` the root of this mount namespace, and let go of this machine's mounts."""
+    """Make `root` the root of this mount namespace, and unmount all of this machine's."""
     os.chdir(root)
     old = Path(".old-root")
     old.mkdir()

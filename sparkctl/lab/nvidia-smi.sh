@@ -1,7 +1,7 @@
 #!/bin/sh
 # Imitated by `sparkctl lab`: answers as nvidia-smi does on a GB10; there is no GPU.
-# Memory is [N/A] as on GB10, where the GPU shares the CPU's (seen on DGX Sparks). In sh, because
-# all of a lab's nodes share one machine, and the real program starts in milliseconds too.
+# Memory is [N/A] as on GB10, where the GPU shares the CPU's (seen on DGX Sparks). A shell script,
+# because like the real program it starts in milliseconds.
 set -f
 
 driver=580.95.05
@@ -76,4 +76,4 @@ for field in $fields; do
     value "$field" && values="$values${values:+, }$value"
 done
 [ -z "$header" ] || echo "$titles"
-[ "$query" = --query-compute-apps ] || echo "$values" # nothing computes on a GPU that is not there
+[ "$query" = --query-compute-apps ] || echo "$values" # no process uses a GPU that does not exist

@@ -1,4 +1,4 @@
-"""The lab's processes, found by the mark in their environment."""
+"""The lab's processes, found by the variable MARK in their environment."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GRACE = 15.0  # seconds for killed processes to be gone; 0.2 s were measured
 
 
 def processes(base: Path) -> list[psutil.Process]:
-    """The living processes of the lab in `base`, those that carry its mark."""
+    """The running processes whose mark names the lab in `base`."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -32,26 +32,30 @@ def processes(base: Path) -> list[psutil.Process]:
     return found
 
 
-def inits(nodes: list[NodeSpec]) -> dict[str, int]:
+def first_pids(nodes: list[NodeSpec]) -> dict[str, int]:
     """The pid of each running node's first process, by the node's name."""
     found = {}
     spaces = ((Path("/run/netns", n.netns), n.name) for n in nodes)
     names = {path.stat().st_ino: name for path, name in spaces if path.exists()}
     for process in processes(nodes[0].base):
         try:
-            inside = Path(f"/proc/{process.pid}/status").read_text().partition("NSpid:")[2]
             name = names.get(Path(f"/proc/{process.pid}/ns/net").stat().st_ino)
+            if name and _is_first(process.pid):
+                found[name] = process.pid
         except OSError:
             continue
-        # Its pids from the outermost to the innermost namespace: the last is 1, here it is another.
-        pids = inside.splitlines()[0].split() if inside else []
-        if name and len(pids) > 1 and pids[-1] == "1":
-            found[name] = process.pid
     return found
 
 
-def end(find: Callable[[], list[psutil.Process]]) -> int:
-    """Kill the processes of the lab that `find` gives, until it gives none; gives their number.
+def _is_first(pid: int) -> bool:
+    """Whether a process is the first of a pid namespace below this machine's."""
+    line = Path(f"/proc/{pid}/status").read_text().partition("NSpid:")[2].partition("\n")[0]
+    _, *inner = line.split() or [""]  # its pids, from the outermost to the innermost namespace
+    return inner[-1:] == ["1"]
+
+
+def kill_all(find: Callable[[], list[psutil.Process]]) -> int:
+    """Kill the processes that `find` gives, until it gives none; gives their number.
 
     A node's first process takes all others of its pid namespace with it, marked or not. Raises
     SparkctlError when one does not end.
@@ -62,18 +66,20 @@ def end(find: Callable[[], list[psutil.Process]]) -> int:
         for process in running:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
-        while left := [p for p in running if _runs(p)]:
+        while left := [str(p.pid) for p in running if _is_running(p)]:
             if time.monotonic() > deadline:
                 raise SparkctlError(
-                    f"processes of the lab do not end: {', '.join(str(p.pid) for p in left)}",
-                    hint="`ps -o pid,stat,wchan,args` says what they wait for, and dmesg why",
+                    f"the lab's processes still running after SIGKILL: {', '.join(left)}",
+                    hint="`ps -o pid,stat,wchan,args` shows what they wait for, dmesg why",
+                    code="lab-processes-left",
+                    data={"pids": left},
                 )
-            time.sleep(0.02)  # between looks; the deadline ends it
+            time.sleep(0.02)
     return count
 
 
-def _runs(process: psutil.Process) -> bool:
-    """A zombie does not: whoever made the lab, perhaps another process, may be slow to reap it."""
+def _is_running(process: psutil.Process) -> bool:
+    """False for a zombie too: its parent, perhaps another process, may be slow to reap it."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

@@ -1,4 +1,4 @@
-"""What the lab consists of: names, addresses and places; pure, and the standard library alone."""
+"""What the lab consists of: names, addresses, paths; pure, and the standard library alone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-MARK = "SPARKCTL_LAB"
+MARK = "SPARKCTL_LAB"  # in the environment of the lab's processes: its folder
 MTU = 9000
 MAX_NODES = 16
 MANAGEMENT = "enP7s7"
@@ -17,14 +17,14 @@ IMITATED = (
     "the nodes: network, mount, pid, uts and ipc namespaces of one Linux machine",
     "the ConnectX-7: its sysfs (infiniband, PCI links, speed) and uverbs devices; its cable is a"
     " veth pair",
-    "nvidia-smi and the GPU: vLLM's CPU build runs on one logical GPU a node",
-    "the model: MiniMaxM2ForCausalLM in miniature, of random weights",
+    "nvidia-smi and the GPU: vLLM's CPU build runs on one logical GPU per node",
+    "the model: MiniMaxM2ForCausalLM in miniature, with random weights",
 )
 
 
 @dataclass(frozen=True)
 class HalfSpec:
-    """One half of a cage: names, PCI function and subnet (the wiring of a DGX Spark)."""
+    """One half of a cage of a DGX Spark: names, PCI function and subnet."""
 
     index: int
     interface: str
@@ -59,10 +59,10 @@ CABLED = tuple(h for h in HALVES if h.subnet)
 
 
 def prefix(base: Path) -> str:
-    """What the names of this lab's links and namespaces on this machine begin with.
+    """How the names of this lab's links and namespaces on this machine begin.
 
-    Made from its folder: two labs do not meet, and `lab down` needs nothing but the folder to find
-    all of one. A link's name has 15 bytes at most, `lab012345-16` is the longest of ours.
+    It is made from the folder: two labs differ, and `lab down` finds all of one by its folder. A
+    link's name has at most 15 bytes; the lab's longest is like `lab012345-16`.
     """
     return "lab" + hashlib.sha256(str(base).encode()).hexdigest()[:6]
 
@@ -82,12 +82,12 @@ class NodeSpec:
 
     @property
     def netns(self) -> str:
-        """Its network namespace as `ip netns` lists it, and its port on the management bridge."""
+        """The name of its network namespace, and of its port on the management bridge."""
         return f"{prefix(self.base)}-{self.number}"
 
     @property
     def folder(self) -> Path:
-        """Its upper layers and keys on this machine."""
+        """Its files and keys on this machine."""
         return self.base / "nodes" / self.name
 
     @property

@@ -1,7 +1,7 @@
 """The imitated ConnectX-7 in a node's /sys, as text; pure, and the standard library alone.
 
-It is laid as an upper layer over a real sysfs, so that MTU, carrier and operstate are the kernel's
-own. Paths and forms: Documentation/ABI/stable/sysfs-class-infiniband.
+It is the upper layer over a real sysfs, so that MTU, carrier and operstate are the kernel's own.
+Paths and forms: Documentation/ABI/stable/sysfs-class-infiniband.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ EMPTY = "0000:0000:0000:0000:0000:0000:0000:0000"
 KINDS = ("IB/RoCE v1", "RoCE v2")
 COUNTERS = ("port_xmit_data", "port_rcv_data", "port_xmit_packets", "port_rcv_packets")
 LOSS = ("packet_seq_err", "out_of_sequence", "roce_adp_retrans", "req_transport_retries_exceeded")
-# Reading it fails with EINVAL: what a file leads to that the ConnectX-7's driver refuses to read.
-REFUSES = "devices/virtual/net/lo/speed"
+# Reading it fails with EINVAL: the target of links for files that the real driver cannot read.
+UNREADABLE = "devices/virtual/net/lo/speed"
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ Entries = dict[str, str | Link]
 
 @dataclass(frozen=True)
 class LinkState:
-    """What the kernel says of a network device: administratively up, carrier, IPv4 addresses."""
+    """A network device's state in the kernel: administratively up, carrier, IPv4 addresses."""
 
     mac: str
     up: bool
@@ -46,23 +46,22 @@ class LinkState:
 
 
 def write(root: Path, entries: Entries) -> None:
-    """Write entries below `root`, in place of what is there; a reader sees the old or the new."""
-    fresh = f"{root}/.sparkctl-lab"
-    # A write that failed half-way, its folder's network device renamed under it, has left it.
-    Path(fresh).unlink(missing_ok=True)
-    for folder in {os.path.dirname(name) for name in entries}:  # noqa: PTH120  (3000 names)
+    """Write entries below `root`, each in one step; those that exist are replaced."""
+    fresh = root / ".sparkctl-lab"
+    # Left by a write that failed, for example because the network device was renamed.
+    fresh.unlink(missing_ok=True)
+    for folder in {name.rpartition("/")[0] for name in entries}:
         (root / folder).mkdir(parents=True, exist_ok=True)
     for name, value in entries.items():
         if isinstance(value, Link):
-            Path(fresh).symlink_to(os.path.relpath(value.target, Path(name).parent))
+            fresh.symlink_to(os.path.relpath(value.target, Path(name).parent))
         else:
-            with open(fresh, "w", encoding="ascii") as file:  # noqa: PTH123
-                file.write(value + "\n")
-        os.replace(fresh, f"{root}/{name}")  # noqa: PTH105
+            fresh.write_text(value + "\n", encoding="ascii")
+        fresh.replace(root / name)
 
 
-def fixed(node: NodeSpec, *, cabled: bool) -> Entries:
-    """The entries that stay as they are while the node runs."""
+def static(node: NodeSpec, *, cabled: bool) -> Entries:
+    """The entries that do not change while the node runs."""
     entries: Entries = {}
     for half in HALVES:
         entries |= _function(half) | _device(node, half, plugged=cabled and half in CABLED)
@@ -107,29 +106,28 @@ def _device(node: NodeSpec, half: HalfSpec, *, plugged: bool) -> Entries:
 
 
 def speed(half: HalfSpec, state: LinkState) -> Entries:
-    """The speed of a half's network device, which follows the kernel.
+    """The speed of a half's network device in Mb/s; unreadable while administratively down.
 
-    It stays when a cable is pulled, and is refused while administratively down.
+    It stays when the cable is unplugged.
     """
-    return {f"{half.net_folder}/speed": "200000" if state.up else Link(REFUSES)}
+    return {f"{half.net_folder}/speed": "200000" if state.up else Link(UNREADABLE)}
 
 
 def port(half: HalfSpec, state: LinkState) -> Entries:
-    """State and GID table of a half's RDMA device, which follow the kernel."""
+    """The state and the GID table of a half's RDMA device."""
     folder = f"{half.device_folder}/ports/1"
     active = state.up and state.carrier
+    inactive = "2: Polling" if state.up else "3: Disabled"
     entries: Entries = {
         f"{folder}/state": "4: ACTIVE" if active else "1: DOWN",
-        f"{folder}/phys_state": "5: LinkUp"
-        if active
-        else ("2: Polling" if state.up else "3: Disabled"),
+        f"{folder}/phys_state": "5: LinkUp" if active else inactive,
     }
     filled = dict(enumerate(_gids(state)))
     for slot in range(GID_SLOTS):
         gid, kind = filled.get(slot, (EMPTY, None))
         entries[f"{folder}/gids/{slot}"] = gid
         for name, value in (("types", kind), ("ndevs", kind and half.interface)):
-            entries[f"{folder}/gid_attrs/{name}/{slot}"] = value or Link(REFUSES)
+            entries[f"{folder}/gid_attrs/{name}/{slot}"] = value or Link(UNREADABLE)
     return entries
 
 
@@ -140,7 +138,7 @@ def guid(mac: str) -> str:
 
 
 def _gids(state: LinkState) -> Iterator[tuple[str, str]]:
-    """As mlx5 fills its table: link-local and each IPv4, as RoCE v1 and as RoCE v2."""
+    """The GIDs and their types in the order of mlx5: link-local, then each IPv4; v1, then v2."""
     a, b, c, d, e, f = state.mac.split(":")
     gids = [f"fe80:0000:0000:0000:{int(a, 16) ^ 2:02x}{b}:{c}ff:fe{d}:{e}{f}"]
     for address in state.ipv4:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from sparkctl.lab.lab import Lab
 
-# Each of pytest-xdist's workers has a lab of its own.
+# Each of pytest-xdist's workers has its own lab.
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 BASE = Path(os.environ.get("SPARKCTL_TEST_LAB", "/var/lib/sparkctl-lab-test") + WORKER)
 UP_TIMEOUT = 600.0
@@ -50,7 +50,7 @@ class Cluster:
     def run(
         self, *args: str, code: int = 0, timeout: float = 120
     ) -> subprocess.CompletedProcess[str]:
-        """`sparkctl ARGS` to its end, with the exit code that is expected."""
+        """`sparkctl ARGS` to its end; it must end with the exit code `code`."""
         process = self.start(*args)
         try:
             out, err = process.communicate(timeout=timeout)
@@ -67,15 +67,23 @@ class Cluster:
 
     def on(self, node: str, *argv: str, check: bool = True) -> str:
         """Run a shell command on a node, past sparkctl; gives what it prints."""
-        base = self.lab.base
-        address = next(n.address for n in self.lab.nodes if n.name == node)
         done = subprocess.run(
-            ["ssh", "-i", f"{base}/client_key", "-o", f"UserKnownHostsFile={base}/known_hosts",
-             f"root@{address}", *argv],
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
+            [*self.ssh(node), *argv],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
         assert not check or done.returncode == 0, done.stderr
         return done.stdout
+
+    def ssh(self, node: str) -> list[str]:
+        """The argv of ssh(1) to a node."""
+        base = self.lab.base
+        address = next(n.address for n in self.lab.nodes if n.name == node)
+        known = f"UserKnownHostsFile={base}/known_hosts"
+        return ["ssh", "-i", f"{base}/client_key", "-o", known, f"root@{address}"]
 
     def changed(self, path: Path, **changes: Any) -> Cluster:
         """The same lab through an inventory with changed top-level values (dicts are merged)."""
@@ -87,7 +95,7 @@ class Cluster:
         return Cluster(self.lab, path)
 
     def traces(self) -> dict[str, list[str]]:
-        """What of ours is on each node: processes, files, shared memory, mounts."""
+        """What sparkctl left on each node: processes, files, shared memory, mounts."""
         look = (
             "ps -eo args | grep -E 'raylet|gcs_server|vllm|ray::|VLLM' | grep -v grep;"
             "ls -d ~/.sparkctl /tmp/sparkctl-* /tmp/ray /dev/shm/* /tmp/* 2>/dev/null;"
@@ -98,25 +106,26 @@ class Cluster:
 
 
 def until(cluster: Cluster, line: str, *command: str) -> tuple[subprocess.Popen[str], str]:
-    """A command that has come to this line of its progress, and the progress to there."""
+    """A command that has just printed this line of progress, and its progress so far."""
     process, seen = cluster.start(*command), ""
     assert process.stderr is not None
-    for said in process.stderr:
-        seen += said
-        if line in said:
+    for printed in process.stderr:
+        seen += printed
+        if line in printed:
             return process, seen
     raise AssertionError(f"{command} ended before {line!r}: {seen}")
 
 
 def unlocked(attempt: Callable[[], subprocess.CompletedProcess[str]]) -> None:
-    """Until an attempt is no longer refused; a lease that nobody renews is over in time."""
+    """Repeat an attempt until it is no longer refused: a lease that is not renewed expires."""
     deadline = time.monotonic() + 2 * SECONDS
     while (done := attempt()).returncode == 1 and time.monotonic() < deadline:
         assert "is locked by" in done.stderr
     assert done.returncode == 0, done.stderr
 
 
-def tried(cluster: Cluster, *command: str) -> subprocess.CompletedProcess[str]:
+def attempted(cluster: Cluster, *command: str) -> subprocess.CompletedProcess[str]:
+    """A command to its end, whatever its exit code."""
     process = cluster.start(*command)
     out, err = process.communicate(timeout=UP_TIMEOUT)
     return subprocess.CompletedProcess(command, process.returncode, out, err)

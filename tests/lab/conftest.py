@@ -1,4 +1,4 @@
-"""A real sshd on loopback with keys of its own, and the lab that the tests share."""
+"""A real sshd on loopback with its own keys, and the lab that the tests share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sparkctl.inventory.models import Ssh
 from sparkctl.lab import lab as labs
 from sparkctl.lab.faults import engine, settled
 from tests.lab.cluster import BASE, Cluster
-from tests.lab.nodestate import insides, state
+from tests.lab.nodestate import running_nodes, state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,7 +38,7 @@ class Sshd:
 
     def ssh(self, **changes: object) -> Ssh:
         """The inventory's settings for this sshd."""
-        values: dict[str, object] = {
+        values = {
             "user": "root",
             "port": self.port,
             "identity_file": str(self.folder / "client"),
@@ -63,7 +63,7 @@ def free_port() -> int:
 
 @pytest.fixture
 def make_sshd(tmp_path: Path) -> Iterator[Callable[..., Sshd]]:
-    """Start any number of sshds, each in a folder of its own; ended after the test."""
+    """Start any number of sshds, each in its own folder; they are stopped after the test."""
     assert os.geteuid() == 0, "the lab tests run as root"
     Path("/run/sshd").mkdir(exist_ok=True)
     started: list[Sshd] = []
@@ -121,12 +121,12 @@ def cluster(lab: Lab) -> Cluster:
 
 @pytest.fixture
 def healed(lab: Lab) -> Iterator[None]:
-    """What a failing test leaves, the next one must not find."""
+    """Heal what the test injected, also when it failed."""
     yield
     engine.heal(lab.base)
 
 
 @pytest.fixture(scope="module")
 def healthy(lab: Lab) -> dict[str, Any]:
-    settled.wait(list(insides(lab).values()))
+    settled.wait(list(running_nodes(lab).values()))
     return state(lab)

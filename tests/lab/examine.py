@@ -1,4 +1,4 @@
-"""The doctor on a lab, in this process: what it found wrong, and the facts behind it."""
+"""The doctor on a lab, in this process: its findings, and the facts behind them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sparkctl.doctor.snapshot import View
 
 Wrong = set[tuple[str, str | None, str]]
-# Of the facts, what changes by itself.
+# The facts that change by themselves.
 MOVING = ("time", "time_end", "memory", "gpu", "counters")
 
 
@@ -34,7 +34,7 @@ def examine(
 def lasting(view: View) -> dict[str, Any]:
     """The facts that do not change by themselves, by node.
 
-    The kernel takes some seconds to call a link up that is, and to give it its own IPv6 address.
+    For some seconds after a link is up, the kernel's operstate and IPv6 address lag behind.
     """
     found = {}
     for name, facts in view.all_facts.items():

@@ -1,4 +1,4 @@
-"""What is to be seen on the lab's nodes, to be compared before a fault and after its healing."""
+"""The state of the lab's nodes, to compare before a fault and after its healing."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from sparkctl.cli.context import open_session
-from sparkctl.lab.inside import Inside
-from sparkctl.lab.processes import inits
+from sparkctl.lab.processes import first_pids
+from sparkctl.lab.running import RunningNode
 
 if TYPE_CHECKING:
     from sparkctl.lab.lab import Lab
@@ -35,25 +35,25 @@ ps -eo args= | grep -vE '^\[?(sh|ps|grep|sort|sshd)\>' | sort
 """
 
 
-def insides(lab: Lab) -> dict[str, Inside]:
-    """The running nodes, past their sshd."""
-    pids = inits(lab.nodes)
-    return {n.name: Inside(n, pids[n.name]) for n in lab.nodes if n.name in pids}
+def running_nodes(lab: Lab) -> dict[str, RunningNode]:
+    """The running nodes, by name."""
+    pids = first_pids(lab.nodes)
+    return {n.name: RunningNode(n, pids[n.name]) for n in lab.nodes if n.name in pids}
 
 
 def on(lab: Lab, node: str, *argv: str) -> str:
-    """What a program prints on a node, past its sshd."""
-    return insides(lab)[node].run(*argv)
+    """What a program prints on a node, run past its sshd."""
+    return running_nodes(lab)[node].run(*argv)
 
 
 def state(lab: Lab) -> dict[str, Any]:
-    """All of a node's files, mounts, links, rules and processes, what its kernel says of the
-    links, what the tool's own probe sees over SSH; and the lab's inventory.
+    """The lab's inventory; each node's files, mounts, links, rules and processes, its links as the
+    kernel has them, and what sparkctl's probe reads over SSH.
     """
     found: dict[str, Any] = {"inventory": lab.inventory.read_text()}
-    for name, inside in insides(lab).items():
-        found[f"{name}: seen"] = inside.run("sh", "-c", LOOK).splitlines()
-        links = json.loads(inside.run("ip", "-json", "address"))
+    for name, running in running_nodes(lab).items():
+        found[f"{name}: seen"] = running.run("sh", "-c", LOOK).splitlines()
+        links = json.loads(running.run("ip", "-json", "address"))
         found[f"{name}: links"] = {link["ifname"]: _link(link) for link in links}
     with open_session(lab.inventory, read_only=True) as session:
         probed = session.probe(session.inventory.nodes)
@@ -64,7 +64,7 @@ def state(lab: Lab) -> dict[str, Any]:
 
 
 def difference(lab: Lab, before: dict[str, Any]) -> dict[str, Any]:
-    """What is not as before: (before, now); of lists, the entries that one of them has alone."""
+    """What has changed, as (before, now); of lists, the entries that only one of them has."""
     now = state(lab)
     found = {}
     for key in before.keys() | now.keys():
@@ -83,7 +83,7 @@ def _link(link: dict[str, Any]) -> dict[str, Any]:
 
 
 def _steady(facts: dict[str, Any]) -> dict[str, Any]:
-    """Without what changes by itself: the time, and what memory and disks have free."""
+    """The facts without what changes by itself: time, free memory, free disk space."""
     kept = {k: v for k, v in facts.items() if k not in ("time", "time_end", "memory")}
     kept["CmaTotal"] = facts["memory"].get("CmaTotal")
     text = json.dumps(kept, sort_keys=True)

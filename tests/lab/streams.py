@@ -1,4 +1,4 @@
-"""Clients that keep an engine busy: streams of completions, open until they are closed."""
+"""Clients that keep an engine busy: open streams of completions."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ if TYPE_CHECKING:
 
 @contextmanager
 def streams(host: str, key: str, model: str, count: int, tokens: int) -> Iterator[None]:
-    """`count` streams of `tokens` tokens each over TLS; the first gives tokens as the body runs."""
-    body = {
-        "model": model, "prompt": "Hello", "max_tokens": tokens, "ignore_eos": True, "stream": True,
-    }  # fmt: skip
+    """`count` streams of `tokens` tokens each over TLS; the block runs once one has tokens."""
+    body = {"model": model, "prompt": "Hello", "max_tokens": tokens}
+    body |= {"ignore_eos": True, "stream": True}
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
     open_ = [
         http.client.HTTPSConnection(host, 30000, timeout=600, context=unverified())
@@ -46,5 +45,5 @@ def streams(host: str, key: str, model: str, count: int, tokens: int) -> Iterato
         for connection in open_:
             if connection.sock:
                 with suppress(OSError):  # it has ended by itself
-                    # A socket that somebody reads from is not closed by close().
+                    # close() does not close a socket that another thread reads.
                     connection.sock.shutdown(socket.SHUT_RDWR)

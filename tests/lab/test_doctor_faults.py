@@ -1,4 +1,4 @@
-"""Every fault of the lab: the doctor names its cause on the right node, and nothing else."""
+"""Every fault of the lab: the doctor names its cause on its node, and nothing else."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sparkctl.errors import UsageError
 from sparkctl.lab.faults import engine
 from sparkctl.lab.faults.table import FAULTS
 from tests.lab.examine import Wrong, examine, lasting
-from tests.lab.nodestate import insides
+from tests.lab.nodestate import running_nodes
 
 if TYPE_CHECKING:
     from sparkctl.lab.lab import Lab
@@ -22,52 +22,60 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.lab, pytest.mark.faults, pytest.mark.usefixtures("healed")]
 ONE, TWO = "spark-1", "spark-2"
 
-# What each fault leads to, all of it: the expected check first, then what follows from it.
+
+def failed(node: str, *checks: str) -> Wrong:
+    return {(check, node, "FAIL") for check in checks}
+
+
+def warned(node: str, *checks: str) -> Wrong:
+    return {(check, node, "WARN") for check in checks}
+
+
+# All that each fault leads to: the check of its cause first, then those of its consequences.
 FOUND: dict[str, Wrong] = {
     # Each end of a half that is down lacks its carrier.
-    "half-down": {("fabric.halves", TWO, "FAIL"), ("fabric.halves", ONE, "FAIL")},
-    "half-without-address": {("fabric.addresses", TWO, "FAIL"), ("fabric.pairing", TWO, "FAIL")},
-    "one-subnet": {("fabric.subnets", TWO, "FAIL"), ("fabric.pairing", TWO, "FAIL"),
-                   ("fabric.ping", TWO, "FAIL")},
-    "address-volatile": {("fabric.persistent", TWO, "WARN")},
-    "mtu-1500": {("fabric.mtu", TWO, "FAIL"), ("fabric.ping", ONE, "FAIL")},
-    "firewall": {("host.firewall", ONE, "FAIL")},
-    "other-cage": {("fabric.choice", TWO, "FAIL")},
-    "hca-renamed": {("fabric.hca", TWO, "FAIL")},
-    # A pinned index is a warning wherever it still fits.
-    "gid-index-hole": {("fabric.gid-index", TWO, "FAIL"), ("fabric.gid-index", ONE, "WARN")},
-    "pcie-width-2": {("fabric.pcie", TWO, "FAIL")},
-    "half-slow": {("fabric.speed", TWO, "WARN")},
-    "loss-counters": {("fabric.loss", TWO, "WARN")},
-    "no-rdma": {("fabric.devices", TWO, "FAIL"), ("fabric.choice", TWO, "FAIL")},
-    "uverbs-missing": {("fabric.uverbs", TWO, "FAIL")},
-    "uverbs-denied": {("fabric.uverbs", TWO, "FAIL")},
-    "no-libibverbs": {("fabric.libraries", TWO, "FAIL")},
-    "hca-netdev-name": {("fabric.hca", TWO, "FAIL")},
-    "hca-space": {("fabric.hca", TWO, "FAIL")},
-    "hca-quotes": {("fabric.hca", TWO, "FAIL")},
-    # What the file sets turns RDMA off.
-    "nccl-conf": {("settings.nccl-conf", TWO, "WARN"), ("settings.forced", TWO, "FAIL")},
-    "ib-disabled-profile": {("settings.profiles", TWO, "WARN")},
-    "file-hangs": {("reach.facts", TWO, "WARN")},
-    "memory-low": {("host.memory", TWO, "FAIL")},
-    "kho-kernel": {("host.kernel", TWO, "FAIL")},
-    "driver-590": {("host.driver", TWO, "WARN")},
-    "gpu-hangs": {("host.gpu", TWO, "FAIL")},
-    "disk-full": {("host.disk", TWO, "FAIL")},
-    "model-missing": {("model.present", TWO, "FAIL")},
-    "model-truncated": {("model.present", TWO, "FAIL"), ("model.same", TWO, "WARN")},
-    "ray-version": {("runtime.versions", TWO, "FAIL")},
-    "ssh-down": {("reach.ssh", TWO, "FAIL")},
-    "ssh-slow": {("reach.ssh", TWO, "WARN")},
-    "host-key-changed": {("reach.ssh", TWO, "FAIL")},
-    "clock-skew": {("host.clock", TWO, "FAIL")},
-    "memlock-64k": {("fabric.memlock", TWO, "FAIL")},
-    "port-taken": {("ports.free", ONE, "FAIL")},
-    "foreign-ray": {("host.foreign-ray", TWO, "WARN")},
-    "leftover": {("host.leftovers", TWO, "WARN")},
-}  # fmt: skip
-TRIED = {"fabric.ping", "fabric.loss", "host.firewall"}  # what only traffic shows
+    "half-down": failed(TWO, "fabric.halves") | failed(ONE, "fabric.halves"),
+    "half-without-address": failed(TWO, "fabric.addresses", "fabric.pairing"),
+    "one-subnet": failed(TWO, "fabric.subnets", "fabric.pairing", "fabric.ping"),
+    "address-volatile": warned(TWO, "fabric.persistent"),
+    "mtu-1500": failed(TWO, "fabric.mtu") | failed(ONE, "fabric.ping"),
+    "firewall": failed(ONE, "host.firewall"),
+    "other-cage": failed(TWO, "fabric.choice"),
+    "hca-renamed": failed(TWO, "fabric.hca"),
+    # A pinned index is a warning on a node where it fits.
+    "gid-index-hole": failed(TWO, "fabric.gid-index") | warned(ONE, "fabric.gid-index"),
+    "pcie-width-2": failed(TWO, "fabric.pcie"),
+    "half-slow": warned(TWO, "fabric.speed"),
+    "loss-counters": warned(TWO, "fabric.loss"),
+    "no-rdma": failed(TWO, "fabric.devices", "fabric.choice"),
+    "uverbs-missing": failed(TWO, "fabric.uverbs"),
+    "uverbs-denied": failed(TWO, "fabric.uverbs"),
+    "no-libibverbs": failed(TWO, "fabric.libraries"),
+    "hca-netdev-name": failed(TWO, "fabric.hca"),
+    "hca-space": failed(TWO, "fabric.hca"),
+    "hca-quotes": failed(TWO, "fabric.hca"),
+    # The file's value turns RDMA off.
+    "nccl-conf": warned(TWO, "settings.nccl-conf") | failed(TWO, "settings.forced"),
+    "ib-disabled-profile": warned(TWO, "settings.profiles"),
+    "file-hangs": warned(TWO, "reach.facts"),
+    "memory-low": failed(TWO, "host.memory"),
+    "kho-kernel": failed(TWO, "host.kernel"),
+    "driver-590": warned(TWO, "host.driver"),
+    "gpu-hangs": failed(TWO, "host.gpu"),
+    "disk-full": failed(TWO, "host.disk"),
+    "model-missing": failed(TWO, "model.present"),
+    "model-truncated": failed(TWO, "model.present") | warned(TWO, "model.same"),
+    "ray-version": failed(TWO, "runtime.versions"),
+    "ssh-down": failed(TWO, "reach.ssh"),
+    "ssh-slow": warned(TWO, "reach.ssh"),
+    "host-key-changed": failed(TWO, "reach.ssh"),
+    "clock-skew": failed(TWO, "host.clock"),
+    "memlock-64k": failed(TWO, "fabric.memlock"),
+    "port-taken": failed(ONE, "ports.free"),
+    "foreign-ray": warned(TWO, "host.foreign-ray"),
+    "leftover": warned(TWO, "host.leftovers"),
+}
+ACTIVE = {"fabric.ping", "fabric.loss", "host.firewall"}  # checks that send traffic
 SERVING = {"ray-on-management", "api-wedged"}  # with a running cluster, in test_zz_serving.py
 
 
@@ -81,7 +89,7 @@ def test_the_healthy_lab_has_neither_failure_nor_warning(cluster: Cluster) -> No
 
 
 @pytest.mark.parametrize("name", ["clock-skew", "half-without-address", "leftover", "mtu-1500"])
-def test_a_fault_of_the_head_is_laid_to_the_head(name: str, cluster: Cluster) -> None:
+def test_a_fault_of_the_head_is_found_on_the_head(name: str, cluster: Cluster) -> None:
     engine.inject(cluster.lab.base, name, ONE)
     swapped = {ONE: TWO, TWO: ONE}
     assert examine(cluster.inventory)[0] == {(c, swapped[n or ""], s) for c, n, s in FOUND[name]}
@@ -89,7 +97,7 @@ def test_a_fault_of_the_head_is_laid_to_the_head(name: str, cluster: Cluster) ->
 
 @pytest.fixture(scope="module")
 def healthy(lab: Lab) -> dict[str, Any]:
-    """What lasts of the healthy lab's facts."""
+    """The facts of the healthy lab that do not change by themselves."""
     return lasting(examine(lab.inventory, passive=True)[1])
 
 
@@ -98,8 +106,8 @@ def test_a_fault_is_found_and_healed(name: str, cluster: Cluster, healthy: dict[
     engine.inject(cluster.lab.base, name)
     assert examine(cluster.inventory)[0] == FOUND[name]
     engine.heal(cluster.lab.base)
-    # What traffic showed, it has to show no more.
-    passive = not TRIED & {check for check, _, _ in FOUND[name]}
+    # What was found with traffic must be gone with traffic.
+    passive = not ACTIVE & {check for check, _, _ in FOUND[name]}
     found, after = examine(cluster.inventory, passive=passive)
     assert found == set()
     assert lasting(after) == healthy
@@ -166,7 +174,7 @@ def test_a_report_names_the_fault_and_no_secret(cluster: Cluster) -> None:
     path.unlink()
 
 
-# It listens already when its parent ends.
+# The child listens before its parent ends.
 STRANGER = """\
 import os, signal, socket
 server = socket.create_server(("", 6379))
@@ -180,9 +188,9 @@ else:
 """
 
 
-def test_the_secret_of_a_strangers_process_is_told_nowhere(cluster: Cluster) -> None:
+def test_the_secret_of_another_process_is_shown_nowhere(cluster: Cluster) -> None:
     secret, path = "sk-s3cr3t-of-theirs", cluster.lab.base / "report.html"
-    node = insides(cluster.lab)[ONE]
+    node = running_nodes(cluster.lab)[ONE]
     pid = node.run("python3", "-", "--api-key", secret, text=STRANGER).strip()
     try:
         options = ("--check", "ports.free", "--report", str(path))
@@ -190,20 +198,20 @@ def test_the_secret_of_a_strangers_process_is_told_nowhere(cluster: Cluster) -> 
         document = cluster.run("doctor", *options, "--json", code=3).stdout
     finally:
         node.run("kill", pid)
-    for told in (printed.stdout, printed.stderr, document, path.read_text()):
-        assert secret not in told
-    said = f"taken by pid {pid} of root (uid 0): python3 - --api-key ****"
-    assert said in printed.stdout
-    assert said in path.read_text()
+    for shown in (printed.stdout, printed.stderr, document, path.read_text()):
+        assert secret not in shown
+    owner = f"taken by pid {pid} of root (uid 0): python3 - --api-key ****"
+    assert owner in printed.stdout
+    assert owner in path.read_text()
     path.unlink()
 
 
 def test_a_log_is_decided_on_the_nodes(cluster: Cluster) -> None:
     engine.inject(cluster.lab.base, "uverbs-missing")
     log = "tests/fixtures/nccl/ib-hca-missing.rank0.log"
-    told = json.loads(cluster.run("doctor", "--log", log, "--json", code=3).stdout)
-    assert told["cause"] == "hca-filter-no-match"
-    failed = {(f["check"], f["node"]) for f in told["decided"] if f["severity"] == "FAIL"}
-    assert failed == {("fabric.uverbs", TWO)}
-    found = [(d["cause"], d["node"]) for d in told["decisions"] if d["state"] == "found"]
+    document = json.loads(cluster.run("doctor", "--log", log, "--json", code=3).stdout)
+    assert document["cause"] == "hca-filter-no-match"
+    wrong = {(f["check"], f["node"]) for f in document["decided"] if f["severity"] == "FAIL"}
+    assert wrong == {("fabric.uverbs", TWO)}
+    found = [(d["cause"], d["node"]) for d in document["decisions"] if d["state"] == "found"]
     assert found == [("uverbs-missing", TWO)]

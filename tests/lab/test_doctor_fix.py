@@ -1,4 +1,4 @@
-"""doctor --fix on a terminal, on the lab: what changes while it asks."""
+"""doctor --fix on a terminal, on the lab: its question, and what changes meanwhile."""
 
 from __future__ import annotations
 
@@ -24,13 +24,16 @@ def answered(
     cluster: Cluster, answer: bytes, meanwhile: Callable[[], object] = lambda: None
 ) -> tuple[int, str, str]:
     """`doctor --fix` with this answer, given after `meanwhile`: exit code, stdout and stderr."""
-    ours, theirs = pty.openpty()
+    master, slave = pty.openpty()
     argv = ["doctor", "--fix", "--check", "fabric.mtu", "--check", "reach"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "sparkctl", *argv], env=environment(cluster.inventory),
-        stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    os.close(theirs)
+        [sys.executable, "-m", "sparkctl", *argv],
+        env=environment(cluster.inventory),
+        stdin=slave,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    os.close(slave)
     assert process.stderr is not None
     seen = b""
     while b"do it?" not in seen:
@@ -38,9 +41,9 @@ def answered(
         assert byte, seen
         seen += byte
     meanwhile()
-    os.write(ours, answer)
+    os.write(master, answer)
     out, err = process.communicate(timeout=120)
-    os.close(ours)
+    os.close(master)
     return process.returncode, out.decode(), (seen + err).decode()
 
 
@@ -69,7 +72,7 @@ def test_a_node_that_goes_away_while_it_asks_is_a_failed_change(cluster: Cluster
     assert f"FAIL    {TWO}: reach.ssh" in out
 
 
-def test_what_somebody_else_mends_while_it_asks_is_no_longer_needed(cluster: Cluster) -> None:
+def test_what_is_repaired_while_it_asks_is_no_longer_needed(cluster: Cluster) -> None:
     base = cluster.lab.base
     engine.inject(base, "mtu-1500")
     code, _, err = answered(cluster, b"y\n", lambda: engine.heal(base))

@@ -1,4 +1,4 @@
-"""The doctor over sshds of their own: two nodes on one host, and a node that answers with {}."""
+"""The doctor over other sshds: two nodes on one host, and a node that answers with {}."""
 
 from __future__ import annotations
 
@@ -24,16 +24,17 @@ pytestmark = [pytest.mark.lab]
 
 
 def inventory(path: Path, *sshds: Sshd, **ssh: str) -> Path:
-    """An inventory of these, all on 127.0.0.1, each with its port and key."""
-    nodes = [
-        {"name": f"spark-{i}", "host": "127.0.0.1", "role": "worker" if i > 1 else "head",
-         "ssh": {"port": sshd.port, "identity_file": str(sshd.folder / "client")}}
-        for i, sshd in enumerate(sshds, 1)
-    ]  # fmt: skip
+    """An inventory of these sshds, all on 127.0.0.1, each with its port and key."""
+    nodes = []
+    for i, sshd in enumerate(sshds, 1):
+        login = {"port": sshd.port, "identity_file": str(sshd.folder / "client")}
+        role = "worker" if i > 1 else "head"
+        nodes.append({"name": f"spark-{i}", "host": "127.0.0.1", "role": role, "ssh": login})
     common = {"user": "root", "connect_timeout": 3.0, **ssh}
-    value = {"cluster": "ports", "ssh": common, "nodes": nodes,
-             "vllm": {"model": "/m", "tensor_parallel_size": len(nodes)}}  # fmt: skip
-    path.write_text(yaml.safe_dump(value))
+    vllm = {"model": "/m", "tensor_parallel_size": len(nodes)}
+    path.write_text(
+        yaml.safe_dump({"cluster": "ports", "ssh": common, "nodes": nodes, "vllm": vllm})
+    )
     return path
 
 
@@ -43,7 +44,7 @@ def doctor(path: Path, *options: str) -> tuple[int, dict[str, Any]]:
     return done.returncode, json.loads(done.stdout)
 
 
-def test_two_nodes_on_one_host_are_told_apart_by_their_ports(
+def test_two_nodes_on_one_host_are_distinguished_by_their_ports(
     make_sshd: Callable[..., Sshd], tmp_path: Path
 ) -> None:
     one, two = make_sshd("one"), make_sshd("two")
@@ -51,9 +52,9 @@ def test_two_nodes_on_one_host_are_told_apart_by_their_ports(
     both.write_text(one.known_hosts.read_text() + two.known_hosts.read_text())
     path = inventory(tmp_path / "i.yaml", one, two, known_hosts=str(both))
     code, document = doctor(path, "--passive", "--check", "reach.ssh", "--check", "host.platform")
-    told = {(f["check"], f["node"]): f["severity"] for f in document["findings"]}
-    assert told == {(c, f"spark-{i}"): s for i in (1, 2)
-                    for c, s in (("reach.ssh", "OK"), ("host.platform", "INFO"))}  # fmt: skip
+    found = {(f["check"], f["severity"], f["node"]) for f in document["findings"]}
+    of_each = (("reach.ssh", "OK"), ("host.platform", "INFO"))
+    assert found == {(*check, f"spark-{i}") for i in (1, 2) for check in of_each}
     assert (code, document["undecided"]) == (0, [])
 
 
@@ -62,14 +63,14 @@ def test_each_ports_key_is_checked_and_recorded_by_itself(
 ) -> None:
     one, two = make_sshd("one"), make_sshd("two")
     known = tmp_path / "known_hosts"
-    accept = inventory(tmp_path / "a.yaml", one, two, known_hosts=str(known),
-                       host_keys="accept-new")  # fmt: skip
+    settings = {"known_hosts": str(known), "host_keys": "accept-new"}
+    accept = inventory(tmp_path / "a.yaml", one, two, **settings)
     with Pool(load(accept), read_only=True) as pool:
         assert pool.errors == {}
     for sshd in (one, two):  # a system's ssh_config may have the names hashed
         (line,) = recorded([str(known)], f"[127.0.0.1]:{sshd.port}")
         assert line.key.get_base64() in sshd.known_hosts.read_text()
-    # The first's key under the second's port is a key that has changed.
+    # The first's key for the second's port is a changed key.
     key = one.known_hosts.read_text().split(" ", 1)[1]
     known.write_text(one.known_hosts.read_text() + f"[127.0.0.1]:{two.port} {key}")
     with Pool(load(accept), read_only=True) as pool:

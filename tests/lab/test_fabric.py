@@ -45,13 +45,15 @@ def test_show_draws_both_nodes_and_their_links(cluster: Cluster) -> None:
     assert "imitated: the ConnectX-7" in text
 
 
-def test_show_takes_the_pinned_gid(cluster: Cluster, tmp_path: Path) -> None:
+def test_show_uses_the_pinned_gid(cluster: Cluster, tmp_path: Path) -> None:
     pinned = cluster.changed(tmp_path / "i.yaml", env={"set": {"NCCL_IB_GID_INDEX": "0x5"}})
     found = document(pinned, "show", "spark-1")
     assert {h["gid_index"] for h in found["nodes"][0]["halves"]} == {5}
 
 
-def test_show_draws_who_answers_and_names_who_does_not(cluster: Cluster, tmp_path: Path) -> None:
+def test_show_draws_the_nodes_that_answer_and_names_the_others(
+    cluster: Cluster, tmp_path: Path
+) -> None:
     nodes = [
         {"name": "spark-1", "host": cluster.lab.nodes[0].address, "role": "head"},
         {"name": "gone", "host": "127.0.0.1", "role": "worker", "ssh": {"port": 1}},
@@ -62,7 +64,7 @@ def test_show_draws_who_answers_and_names_who_does_not(cluster: Cluster, tmp_pat
     assert list(found["errors"]) == ["gone"]
 
 
-def test_match_takes_the_nodes_devices_and_planned_values(cluster: Cluster) -> None:
+def test_match_uses_the_nodes_devices_and_planned_values(cluster: Cluster) -> None:
     found = document(cluster, "match", "--node", "spark-1")
     assert found["value"] == "rocep1s0f0,roceP2p1s0f0"
     assert sorted(found["selected"]) == ["roceP2p1s0f0", "rocep1s0f0"]
@@ -95,15 +97,12 @@ def test_a_half_that_goes_down_is_seen(cluster: Cluster) -> None:
 
 
 def test_a_value_can_be_tried_where_no_plan_can_be_made(cluster: Cluster, tmp_path: Path) -> None:
-    nodes = [
-        {"name": n.name, "host": n.address, "role": "worker" if i else "head",
-         "fabric": {"hcas": ["mlx5_77"]}}
-        for i, n in enumerate(cluster.lab.nodes)
-    ]  # fmt: skip
+    head, worker = ({"name": n.name, "host": n.address} for n in cluster.lab.nodes)
+    roles = ({**head, "role": "head"}, {**worker, "role": "worker"})
+    nodes = [{**node, "fabric": {"hcas": ["mlx5_77"]}} for node in roles]
     unplanned = cluster.changed(tmp_path / "i.yaml", nodes=nodes)
-    assert document(unplanned, "match", "--node", "spark-1", "--hca", "rocep1s0f0")["selected"] == [
-        "rocep1s0f0"
-    ]
+    found = document(unplanned, "match", "--node", "spark-1", "--hca", "rocep1s0f0")
+    assert found["selected"] == ["rocep1s0f0"]
     refused = unplanned.run("fabric", "match", "--node", "spark-1", code=3)
     assert "mlx5_77" in refused.stderr
     assert document(unplanned, "show")["alone"] == []

@@ -1,4 +1,4 @@
-"""Injecting and healing: several at once, half of one, what is refused and told."""
+"""Injecting and healing: several faults at once, an incomplete one, what is refused."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sparkctl.errors import SparkctlError, UsageError
+from sparkctl.errors import SparkctlError
 from sparkctl.lab import lab as labs
 from sparkctl.lab.faults import engine, journal
 from sparkctl.lab.faults.fault import HEAD, WORKER, Fault
 from sparkctl.lab.faults.table import FAULTS
 from tests.lab.cluster import BASE, Cluster
 from tests.lab.nodestate import difference, on
+from tests.refused import refused
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,18 +26,26 @@ pytestmark = [pytest.mark.lab, pytest.mark.faults, pytest.mark.usefixtures("heal
 SECOND = "enP2p1s0f0np0"
 
 
-def test_many_at_once_are_healed_in_any_order(lab: Lab, healthy: dict[str, Any]) -> None:
+def compatible() -> list[Fault]:
+    """Faults that need neither Ray nor a cluster, and do not conflict."""
     chosen: list[Fault] = []
     for fault in FAULTS.values():
-        if fault.needs in ("nothing", "model") and not any(
-            fault.shared(other, same_node=True) for other in chosen
-        ):
-            engine.inject(BASE, fault.name)
+        conflicts = any(fault.shared(other, same_node=True) for other in chosen)
+        if fault.needs in ("nothing", "model") and not conflicts:
             chosen.append(fault)
+    return chosen
+
+
+def test_many_at_once_are_healed_in_any_order(lab: Lab, healthy: dict[str, Any]) -> None:
+    chosen = compatible()
     assert len(chosen) > 15
+    for fault in chosen:
+        engine.inject(BASE, fault.name)
     listed = {f["name"] for f in engine.overview(BASE) if f["active"]}
     assert listed == {fault.name for fault in chosen}
-    assert len((labs.status(BASE) or {})["faults"]) == len(chosen)
+    shown = labs.status(BASE)
+    assert shown is not None
+    assert len(shown["faults"]) == len(chosen)
     for fault in chosen:
         engine.heal(BASE, fault.name)
     assert difference(lab, healthy) == {}
@@ -59,7 +68,7 @@ def test_the_same_on_the_other_node(cluster: Cluster, healthy: dict[str, Any]) -
         ("leftover", "kill $(pgrep -f '^[V]LLM::Worker'); rm -r ~/.sparkctl"),
     ],
 )
-def test_what_somebody_has_mended_is_healed_too(
+def test_what_was_repaired_by_hand_is_healed_too(
     lab: Lab, healthy: dict[str, Any], name: str, fix: str
 ) -> None:
     engine.inject(BASE, name)
@@ -69,7 +78,7 @@ def test_what_somebody_has_mended_is_healed_too(
 
 
 @pytest.mark.parametrize("failure", [SparkctlError("no"), KeyboardInterrupt()])
-def test_half_a_fault_is_undone(
+def test_an_incomplete_fault_is_undone(
     lab: Lab,
     healthy: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
@@ -81,7 +90,7 @@ def test_half_a_fault_is_undone(
         target.start("sleep", "infinity")
         target.change(f"ip link set {SECOND} mtu 1500", f"ip link set {SECOND} mtu 9000")
         assert difference(lab, healthy)
-        target.when_healed("false")  # of a change that is never made
+        target.on_heal("false")  # of a change that is never made
         raise failure
 
     monkeypatch.setitem(FAULTS, "half", Fault("half", "half of it", apply, ("any",)))
@@ -91,19 +100,20 @@ def test_half_a_fault_is_undone(
     assert difference(lab, healthy) == {}
 
 
-def test_what_cannot_be_undone_is_told_and_stays(
+def test_what_cannot_be_undone_is_reported_and_stays(
     lab: Lab, healthy: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stubborn = Fault(
-        "stubborn", "it stays", lambda target: target.change("touch /run/fixed", "rm /run/fixed"),
-        ("any",),
-    )  # fmt: skip
+    def apply(target: Target) -> None:
+        target.change("touch /run/fixed", "rm /run/fixed")
+
+    stubborn = Fault("stubborn", "it stays", apply, ("any",))
     monkeypatch.setitem(FAULTS, "stubborn", stubborn)
     engine.inject(BASE, "stubborn")
     engine.inject(BASE, "nccl-conf")
     on(lab, WORKER, "rm", "/run/fixed")
-    with pytest.raises(SparkctlError, match="`rm /run/fixed` failed"):
+    with refused("fault-not-healed") as caught:
         engine.heal(BASE)
+    assert caught.value.data == {"faults": ["stubborn on spark-2"]}
     assert [a.fault for a in journal.read(BASE)] == ["stubborn"]
     on(lab, WORKER, "touch", "/run/fixed")
     engine.heal(BASE)
@@ -111,32 +121,46 @@ def test_what_cannot_be_undone_is_told_and_stays(
 
 
 def test_the_commands(cluster: Cluster, healthy: dict[str, Any]) -> None:
-    at = ("--dir", str(BASE))
-    assert "mtu-1500" in cluster.run("lab", "faults", *at).stdout
-    assert "nothing to heal" in cluster.run("lab", "heal", *at).stdout
-    assert "spark-1: " in cluster.run("lab", "fault", *at, "mtu-1500", "--node", HEAD).stdout
-    assert "active on spark-1 already" in cluster.run(
-        "lab", "fault", *at, "--node", HEAD, "mtu-1500", code=1
-    ).stderr  # fmt: skip
-    listed = json.loads(cluster.run("lab", "faults", *at, "--json").stdout)["faults"]
+    def lab(command: str, *words: str, code: int = 0) -> str:
+        return cluster.run("lab", command, "--dir", str(BASE), *words, code=code).stdout
+
+    assert "mtu-1500" in lab("faults")
+    assert "nothing to heal" in lab("heal")
+    assert "spark-1: " in lab("fault", "mtu-1500", "--node", HEAD)
+    lab("fault", "--node", HEAD, "mtu-1500", code=1)
+    listed = json.loads(lab("faults", "--json"))["faults"]
     assert len(listed) >= 30
     assert {f["name"]: f["active"] for f in listed if f["active"]} == {"mtu-1500": [HEAD]}
-    assert "fault: mtu-1500 on spark-1" in cluster.run("lab", "status", *at).stdout
-    assert "healed mtu-1500" in cluster.run("lab", "heal", *at, "mtu-1500").stdout
-    assert "not active" in cluster.run("lab", "heal", *at, "mtu-1500", code=1).stderr
+    assert "fault: mtu-1500 on spark-1" in lab("status")
+    assert "healed mtu-1500" in lab("heal", "mtu-1500")
+    lab("heal", "mtu-1500", code=1)
     assert difference(cluster.lab, healthy) == {}
 
 
-def test_wrong_names_are_told(lab: Lab, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no fault half-don") as caught:
+@pytest.mark.usefixtures("lab")
+def test_an_active_fault_and_a_conflict_are_refused() -> None:
+    engine.inject(BASE, "no-rdma")
+    with refused("fault-active"):
+        engine.inject(BASE, "no-rdma")
+    with refused("fault-conflict") as caught:
+        engine.inject(BASE, "uverbs-denied")
+    assert caught.value.data == {"fault": "no-rdma", "node": WORKER, "place": "uverbs"}
+    assert [a.fault for a in engine.heal(BASE)] == ["no-rdma"]
+    with refused("fault-not-active"):
+        engine.heal(BASE, "no-rdma")
+
+
+@pytest.mark.usefixtures("lab")
+def test_unknown_names_are_refused(tmp_path: Path) -> None:
+    with refused("fault-unknown") as caught:
         engine.inject(BASE, "half-don")
-    assert "half-down" in (caught.value.hint or "")
-    with pytest.raises(UsageError, match="no fault nothing-like-it"):
+    assert caught.value.data == {"similar": ["half-down", "half-slow", "ssh-down"]}
+    with refused("fault-unknown"):
         engine.heal(BASE, "nothing-like-it")
-    with pytest.raises(UsageError, match="no node spark-3"):
+    with refused("lab-node-unknown"):
         engine.inject(BASE, "half-down", "spark-3")
-    with pytest.raises(UsageError, match="no lab is up"):
+    with refused("lab-not-up"):
         engine.inject(tmp_path, "half-down")
-    with pytest.raises(SparkctlError, match="needs a cluster that serves"):
+    with refused("fault-need-missing"):
         engine.inject(BASE, "ray-on-management")
     assert journal.read(BASE) == []

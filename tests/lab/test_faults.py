@@ -1,4 +1,4 @@
-"""Each fault really happens, and its healing leaves nothing of it."""
+"""Each fault has its effect, and healing removes all of it."""
 
 from __future__ import annotations
 
@@ -24,63 +24,62 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.lab, pytest.mark.faults, pytest.mark.usefixtures("healed")]
 
 IB, NET = "/sys/class/infiniband", "/sys/class/net"
-SECOND = "enP2p1s0f0np0"
+SECOND, PORT = "enP2p1s0f0np0", f"{IB}/roceP2p1s0f0/ports/1"
 OPEN = 'python3 -c \'open("/dev/infiniband/uverbs0", "r+b", 0)\' 2>&1; true'
-# A node, what a login over SSH runs there, and what it then prints.
+LIBRARY = (
+    "python3 -c 'import ctypes; ctypes.CDLL(\"libibverbs.so.1\")' 2>&1; ls /usr/lib/*/libibverbs"
+)
+FILL = "dd if=/dev/zero of=/tmp/more bs=1M count=1 2>&1; rm /tmp/more"
+KERNEL = "cat /proc/sys/kernel/osrelease; grep CmaTotal /proc/meminfo"
+LEFTOVER = "tr '\\0' '\\n' </proc/$(pgrep -f '^[V]LLM')/environ; ls ~/.sparkctl/lab"
+# What a login over SSH runs on the fault's node, and what it then prints.
 SEEN = {
-    "half-down": (
-        HEAD, f"cat {NET}/{SECOND}/carrier {IB}/roceP2p1s0f0/ports/1/state", "^0\n1: DOWN$"),
-    "half-without-address": (WORKER, f"ip -brief address show {SECOND}", r"UP\s+fe80"),
-    "one-subnet": (WORKER, f"ip -4 -brief address show {SECOND}", r"UP\s+192.168.100.112/24\s*$"),
-    "mtu-1500": (
-        HEAD, "ping -q -c 1 -W 1 -M do -s 8972 192.168.101.12; true", "100% packet loss"),
+    "half-down": (f"cat {NET}/{SECOND}/carrier {PORT}/state", "^0\n1: DOWN$"),
+    "half-without-address": (f"ip -brief address show {SECOND}", r"UP\s+fe80"),
+    "one-subnet": (f"ip -4 -brief address show {SECOND}", r"UP\s+192.168.100.112/24\s*$"),
+    "mtu-1500": ("ping -q -c 1 -W 1 -M do -s 8972 192.168.101.12; true", "100% packet loss"),
     "other-cage": (
-        WORKER,
         f"cat {IB}/rocep1s0f[01]/ports/1/state {IB}/roceP2p1s0f[01]/ports/1/rate;"
         " ip -4 -brief address show enp1s0f1np1; ping -q -c 1 -W 1 192.168.101.11",
         r"^1: DOWN\n4: ACTIVE\n40 Gb.*\n200 Gb.*\nenp1s0f1np1\S*\s+UP +192.168.100.12/24(.|\n)* 0%",
     ),
     "firewall": (
-        WORKER, "timeout 1 bash -c '</dev/tcp/192.168.100.11/6379'; echo $?;"
-        " bash -c '</dev/tcp/192.168.100.11/6380' 2>&1; true", "^124\n.*refused"),
+        "timeout 1 bash -c '</dev/tcp/192.168.100.11/6379'; echo $?;"
+        " bash -c '</dev/tcp/192.168.100.11/6380' 2>&1; true",
+        "^124\n.*refused",
+    ),
     "hca-renamed": (
-        WORKER, f"LC_ALL=C ls {IB}; cat {IB}/mlx5_0/ports/1/gid_attrs/ndevs/3"
+        f"LC_ALL=C ls {IB}; cat {IB}/mlx5_0/ports/1/gid_attrs/ndevs/3"
         " /sys/class/infiniband_verbs/uverbs0/ibdev",
-        "^mlx5_0\nroceP2p1s0f0\nroceP2p1s0f1\nrocep1s0f1\nenp1s0f0np0\nmlx5_0$"),
-    "pcie-width-2": (WORKER, f"cat {NET}/{SECOND}/device/current_link_width", "^2$"),
-    "half-slow": (
-        WORKER, f"cat {NET}/{SECOND}/speed {IB}/roceP2p1s0f0/ports/1/rate", "^100000\n100 Gb"),
-    "no-rdma": (WORKER, f"ls {IB} /sys/class/infiniband_verbs /dev/infiniband | wc -w", "^3$"),
+        "^mlx5_0\nroceP2p1s0f0\nroceP2p1s0f1\nrocep1s0f1\nenp1s0f0np0\nmlx5_0$",
+    ),
+    "pcie-width-2": (f"cat {NET}/{SECOND}/device/current_link_width", "^2$"),
+    "half-slow": (f"cat {NET}/{SECOND}/speed {PORT}/rate", "^100000\n100 Gb"),
+    "no-rdma": (f"ls {IB} /sys/class/infiniband_verbs /dev/infiniband | wc -w", "^3$"),
     "gid-index-hole": (
-        WORKER, f"cat {IB}/roceP2p1s0f0/ports/1/gids/[35] {IB}/rocep1s0f0/ports/1/gids/3",
-        "^(0000:){7}0000\n.*ffff:c0a8:650c\n.*ffff:c0a8:640c$"),
-    "uverbs-missing": (WORKER, OPEN, "No such file"),
-    "uverbs-denied": (WORKER, OPEN, "Permission denied"),
-    "memlock-64k": (WORKER, "ulimit -l; grep CapEff /proc/self/status", r"^64\nCapEff:\s\w+bfff$"),
-    "no-libibverbs": (
-        WORKER, "python3 -c 'import ctypes; ctypes.CDLL(\"libibverbs.so.1\")' 2>&1;"
-        " ls /usr/lib/*/libibverbs", "cannot open shared object file.*No such file"),
-    "address-volatile": (WORKER, "cat /etc/netplan/60-fabric.yaml", "^network: {version: 2}$"),
-    "nccl-conf": (WORKER, "cat /etc/nccl.conf", "^NCCL_NET=Socket$"),
-    "file-hangs": (WORKER, "timeout 1 cat ~/.nccl.conf; echo $?", "^124$"),
-    "ib-disabled-profile": (WORKER, "env", "^NCCL_IB_DISABLE=1$"),
-    "model-missing": (WORKER, f"ls {BASE}/model 2>&1; true", "No such file"),
-    "disk-full": (WORKER, "dd if=/dev/zero of=/tmp/more bs=1M count=1 2>&1; rm /tmp/more",
-                  "No space left"),
-    "memory-low": (WORKER, "free -m", r"^Mem: .* 1024$"),
-    "kho-kernel": (
-        WORKER, "cat /proc/sys/kernel/osrelease; grep CmaTotal /proc/meminfo",
-        "^7.0.0-1019-nvidia\nCmaTotal: +0 kB$"),
-    "driver-590": (
-        WORKER, "nvidia-smi --query-gpu=driver_version --format=csv,noheader", r"^590\."),
-    "gpu-hangs": (WORKER, "timeout 1 nvidia-smi; echo $?", "^124$"),
-    "port-taken": (HEAD, "ss -Hltnp 'sport = :6379'", r'^LISTEN .*"python3"'),
-    "foreign-ray": (
-        WORKER, "pgrep -a gcs_server; pgrep -xc raylet", "gcs_server_port=6399(.|\n)*^1$"),
-    "leftover": (
-        WORKER, "tr '\\0' '\\n' </proc/$(pgrep -f '^[V]LLM')/environ; ls ~/.sparkctl/lab",
-        "^SPARKCTL_CLUSTER=lab/20260101-000000-dead(.|\n)*^applied.json$"),
-}  # fmt: skip
+        f"cat {PORT}/gids/[35] {IB}/rocep1s0f0/ports/1/gids/3",
+        "^(0000:){7}0000\n.*ffff:c0a8:650c\n.*ffff:c0a8:640c$",
+    ),
+    "uverbs-missing": (OPEN, "No such file"),
+    "uverbs-denied": (OPEN, "Permission denied"),
+    "memlock-64k": ("ulimit -l; grep CapEff /proc/self/status", r"^64\nCapEff:\s\w+bfff$"),
+    "no-libibverbs": (LIBRARY, "cannot open shared object file.*No such file"),
+    "address-volatile": ("cat /etc/netplan/60-fabric.yaml", "^network: {version: 2}$"),
+    "nccl-conf": ("cat /etc/nccl.conf", "^NCCL_NET=Socket$"),
+    "file-hangs": ("timeout 1 cat ~/.nccl.conf; echo $?", "^124$"),
+    "ib-disabled-profile": ("env", "^NCCL_IB_DISABLE=1$"),
+    "model-missing": (f"ls {BASE}/model 2>&1; true", "No such file"),
+    "disk-full": (FILL, "No space left"),
+    "memory-low": ("free -m", r"^Mem: .* 1024$"),
+    "kho-kernel": (KERNEL, "^7.0.0-1019-nvidia\nCmaTotal: +0 kB$"),
+    "driver-590": ("nvidia-smi --query-gpu=driver_version --format=csv,noheader", r"^590\."),
+    "gpu-hangs": ("timeout 1 nvidia-smi; echo $?", "^124$"),
+    "port-taken": ("ss -Hltnp 'sport = :6379'", r'^LISTEN .*"python3"'),
+    "foreign-ray": ("pgrep -a gcs_server; pgrep -xc raylet", "gcs_server_port=6399(.|\n)*^1$"),
+    "leftover": (LEFTOVER, "^SPARKCTL_CLUSTER=lab/20260101-000000-dead(.|\n)*^applied.json$"),
+}
+# The node where it shows, if that is not the fault's: the other end of a link or connection.
+SEEN_ON = {"half-down": HEAD, "mtu-1500": HEAD, "firewall": WORKER}
 # A variable's value in the plan, and the nodes that have it.
 VALUES = {
     "hca-netdev-name": ("NCCL_IB_HCA", "enp1s0f0np0,enP2p1s0f0np0", [WORKER]),
@@ -88,22 +87,21 @@ VALUES = {
     "hca-quotes": ("NCCL_IB_HCA", '"rocep1s0f0,roceP2p1s0f0"', [WORKER]),
     "gid-index-hole": ("NCCL_IB_GID_INDEX", "3", [HEAD, WORKER]),
 }
-# Of these there is a test of its own below.
-OTHERS = {"loss-counters", "clock-skew", "ray-version", "model-truncated",
-          "ssh-down", "ssh-slow", "host-key-changed"}  # fmt: skip
+# Each of these has its own test below.
+OTHERS = "loss-counters clock-skew ray-version model-truncated ssh-down ssh-slow host-key-changed"
 
 
 def test_each_fault_has_a_test() -> None:
     idle = {name for name, fault in FAULTS.items() if fault.needs != "serving"}
-    assert SEEN.keys() | VALUES.keys() | OTHERS == idle
+    assert {*SEEN, *VALUES, *OTHERS.split()} == idle
 
 
 @pytest.mark.parametrize("name", SEEN)
-def test_it_happens(cluster: Cluster, healthy: dict[str, Any], name: str) -> None:
-    node, command, wanted = SEEN[name]
-    assert not re.search(wanted, cluster.on(node, command, check=False), re.MULTILINE)
+def test_a_fault_shows_on_its_node(cluster: Cluster, healthy: dict[str, Any], name: str) -> None:
+    node, (command, expected) = SEEN_ON.get(name, FAULTS[name].node), SEEN[name]
+    assert not re.search(expected, cluster.on(node, command, check=False), re.MULTILINE)
     engine.inject(BASE, name)
-    assert re.search(wanted, cluster.on(node, command), re.MULTILINE)
+    assert re.search(expected, cluster.on(node, command), re.MULTILINE)
     engine.heal(BASE, name)
     assert difference(cluster.lab, healthy) == {}
 
@@ -121,7 +119,7 @@ def test_a_value_is_in_the_inventory(cluster: Cluster, healthy: dict[str, Any], 
 
 def test_loss_grows_steadily(lab: Lab, healthy: dict[str, Any]) -> None:
     engine.inject(BASE, "loss-counters")
-    counters = f"{IB}/roceP2p1s0f0/ports/1/hw_counters"
+    counters = f"{PORT}/hw_counters"
     first = int(on(lab, WORKER, "cat", f"{counters}/packet_seq_err"))
     assert first > 0
     more = f"until [ $(cat {counters}/packet_seq_err) -gt {first} ]; do sleep 0.02; done"
@@ -146,19 +144,17 @@ def test_the_clock_is_fast_in_every_program(cluster: Cluster, healthy: dict[str,
     assert difference(cluster.lab, healthy) == {}
 
 
-def test_ray_is_of_another_release_through_and_through(
-    cluster: Cluster, healthy: dict[str, Any]
-) -> None:
+def test_ray_reports_another_release_everywhere(cluster: Cluster, healthy: dict[str, Any]) -> None:
     venv = cache_folder() / "runtime"
     look = f"ls {venv}/lib/python3*/site-packages | grep '^ray-'; {venv}/bin/ray --version"
     engine.inject(BASE, "ray-version")
-    (info, says), (other_info, other_says) = (
+    (info, version), (other_info, other_version) = (
         cluster.on(node, look).splitlines() for node in (HEAD, WORKER)
     )
-    major, minor, patch = says.rpartition(" ")[2].split(".")
+    major, minor, patch = version.rpartition(" ")[2].split(".")
     other = f"{major}.{minor}.{int(patch) + 1}"
     assert info != other_info == f"ray-{other}.dist-info"
-    assert other_says == f"ray, version {other}"
+    assert other_version == f"ray, version {other}"
     engine.heal(BASE)
     assert difference(cluster.lab, healthy) == {}
 
@@ -174,18 +170,18 @@ def test_half_of_a_shard_is_missing_on_one_node(lab: Lab, healthy: dict[str, Any
     assert difference(lab, healthy) == {}
 
 
-def test_a_frozen_sshd_accepts_and_says_nothing(lab: Lab, healthy: dict[str, Any]) -> None:
+def test_a_suspended_sshd_accepts_and_sends_nothing(lab: Lab, healthy: dict[str, Any]) -> None:
     engine.inject(BASE, "ssh-down")
     with socket.create_connection((lab.nodes[1].address, 22), timeout=1) as connection:
         connection.settimeout(0.5)
         with pytest.raises(TimeoutError):
             connection.recv(4)
     engine.heal(BASE)
-    assert lab_node.answers(lab.nodes[1])
+    assert lab_node.ssh_answers(lab.nodes[1])
     assert difference(lab, healthy) == {}
 
 
-def test_a_login_is_slow_and_comes_about(cluster: Cluster, healthy: dict[str, Any]) -> None:
+def test_a_login_is_slow_and_succeeds(cluster: Cluster, healthy: dict[str, Any]) -> None:
     engine.inject(BASE, "ssh-slow")
     begun = time.monotonic()
     assert cluster.on(WORKER, "hostname") == "spark-2\n"
@@ -196,7 +192,7 @@ def test_a_login_is_slow_and_comes_about(cluster: Cluster, healthy: dict[str, An
     assert time.monotonic() - begun < 4
 
 
-def test_another_host_key_is_shown(cluster: Cluster, healthy: dict[str, Any]) -> None:
+def test_another_host_key_is_presented(cluster: Cluster, healthy: dict[str, Any]) -> None:
     engine.inject(BASE, "host-key-changed")
     with pytest.raises(AssertionError, match="IDENTIFICATION HAS CHANGED"):
         cluster.on(WORKER, "true")
@@ -204,8 +200,8 @@ def test_another_host_key_is_shown(cluster: Cluster, healthy: dict[str, Any]) ->
     assert difference(cluster.lab, healthy) == {}
 
 
-def test_a_wedged_engine_is_stopped_and_goes_on(lab: Lab, healthy: dict[str, Any]) -> None:
-    """A stand-in for vLLM's process has its name; what the API then does is seen when serving."""
+def test_a_wedged_engine_is_suspended_and_goes_on(lab: Lab, healthy: dict[str, Any]) -> None:
+    """A process with the name of vLLM's; test_zz_serving.py shows what the API does then."""
     stand_in = "setsid --fork bash -c 'exec -a VLLM::EngineCore sleep infinity' >/dev/null 2>&1"
     on(lab, HEAD, "sh", "-c", stand_in)
     find = "pgrep -f '^[V]LLM::EngineCore'"

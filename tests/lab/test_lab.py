@@ -1,4 +1,4 @@
-"""The lab itself: what of it is real, and that nothing is left."""
+"""The lab itself: what of it is real, and that `down` leaves nothing."""
 
 from __future__ import annotations
 
@@ -71,9 +71,9 @@ def test_env_names_each_values_layer(cluster: Cluster) -> None:
 
 
 def test_lab_down_after_a_crash_leaves_nothing(cluster: Cluster) -> None:
-    inits = [p for p in labs.processes(BASE) if p.name() == "unshare"]
-    inits[0].kill()
-    inits[0].wait(10)
+    first = next(p for p in labs.processes(BASE) if p.name() == "unshare")
+    first.kill()
+    first.wait(10)
     labs.down(BASE)
     try:
         assert labs.processes(BASE) == []

@@ -1,4 +1,4 @@
-"""Labs of their own, beside the one that the other tests share: making, refusing, removing."""
+"""A lab for each test: making, refusing, removing."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sparkctl.cli.lab import cache_folder
-from sparkctl.errors import SparkctlError, UsageError
 from sparkctl.lab import lab as labs
 from sparkctl.lab.faults import engine
+from sparkctl.lab.processes import first_pids
 from sparkctl.lab.spec import prefix
+from tests.refused import refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +29,7 @@ JUMBO = "ping -q -c 1 -W 2 -M do -s 8972"
 
 @pytest.fixture
 def base(tmp_path: Path) -> Iterator[Path]:
-    """A folder for a lab in /tmp, which its nodes have for themselves."""
+    """A folder for a lab, in /tmp, which each node has for itself."""
     yield tmp_path / "lab"
     labs.down(tmp_path / "lab")
     assert remains(tmp_path / "lab") == []
@@ -39,7 +40,7 @@ def up(base: Path, count: int = 2) -> labs.Lab:
 
 
 def remains(base: Path) -> list[str]:
-    """What of a lab is on this machine."""
+    """What this machine has of a lab: namespaces, links, mounts, processes, its folder."""
     spaces = subprocess.check_output(["ip", "netns"], text=True).splitlines()
     links = subprocess.check_output(["ip", "-oneline", "link"], text=True).splitlines()
     mounts = Path("/proc/mounts").read_text().splitlines()
@@ -49,17 +50,16 @@ def remains(base: Path) -> list[str]:
 
 
 def on(base: Path, node: str, command: str) -> str:
-    """Through `sparkctl lab ssh`."""
+    """What a command prints that `sparkctl lab ssh` runs on a node."""
     argv = [sys.executable, "-m", "sparkctl", "lab", "ssh", "--dir", str(base), node, "--", command]
     return subprocess.run(argv, capture_output=True, text=True, timeout=30, check=True).stdout
 
 
 def test_four_nodes_reach_each_other_through_both_switches(base: Path) -> None:
     up(base, 4)
-    peers = " && ".join(
-        f"{JUMBO} 192.168.{s}.{10 + n}" for s in (100, 101) for n in (2, 3, 4)
-    )  # fmt: skip
-    assert on(base, "spark-1", peers).count("0% packet loss") == 6
+    peers = [f"192.168.{subnet}.{10 + n}" for subnet in (100, 101) for n in (2, 3, 4)]
+    pings = " && ".join(f"{JUMBO} {peer}" for peer in peers)
+    assert on(base, "spark-1", pings).count("0% packet loss") == 6
 
 
 def test_a_node_has_what_commands_over_ssh_need(base: Path) -> None:
@@ -75,9 +75,9 @@ def test_a_node_has_what_commands_over_ssh_need(base: Path) -> None:
 def test_a_pulled_cable_shows_in_the_imitated_sysfs(base: Path) -> None:
     up(base)
     state = "/sys/class/infiniband/rocep1s0f0/ports/1/state"
-    for change, wanted in (("down", "1: DOWN"), ("up", "4: ACTIVE")):
+    for change, expected in (("down", "1: DOWN"), ("up", "4: ACTIVE")):
         on(base, "spark-2", f"ip link set enp1s0f0np0 {change}")
-        look = f"timeout 5 sh -c 'until grep -q \"{wanted}\" {state}; do sleep 0.02; done'"
+        look = f"timeout 5 sh -c 'until grep -q \"{expected}\" {state}; do sleep 0.02; done'"
         on(base, "spark-1", look)
     empty = "cat /sys/class/infiniband/rocep1s0f0/ports/1/gid_attrs/types/200 2>&1; true"
     assert "Invalid argument" in on(base, "spark-1", empty)
@@ -87,7 +87,7 @@ def test_a_renamed_link_keeps_the_node_and_its_sysfs(base: Path) -> None:
     up(base)
     net, port = "/sys/class/net", "/sys/class/infiniband/roceP2p1s0f0/ports/1"
     for old, new in (("enP2p1s0f0np0", "other"), ("other", "enP2p1s0f0np0")):
-        on(base, "spark-2", f"cat {net}/{old}/mtu")  # a reader that had been there before
+        on(base, "spark-2", f"cat {net}/{old}/mtu")  # a reader before the rename
         on(base, "spark-2", f"ip link set {old} down && ip link set {old} name {new}")
         on(base, "spark-2", f"ip link set {new} up")
         seen = f"timeout 5 sh -c 'until cat {net}/{new}/mtu 2>/dev/null; do sleep 0.02; done'"
@@ -101,20 +101,20 @@ def test_a_second_up_keeps_the_lab_and_another_size_is_refused(base: Path) -> No
     before = {p.pid for p in labs.processes(base)}
     assert up(base).existing
     assert {p.pid for p in labs.processes(base)} == before
-    with pytest.raises(SparkctlError, match="a lab of 2 nodes is up"):
+    with refused("lab-size-differs") as caught:
         up(base, 3)
+    assert caught.value.data == {"nodes": 2, "requested": 3}
 
 
-def test_a_killed_node_is_told_and_down_removes_the_rest(base: Path) -> None:
-    up(base)
-    found = labs.status(base)
-    assert found is not None
-    os.kill(found["nodes"][0]["pid"], signal.SIGKILL)
+def test_a_killed_node_is_reported_and_down_removes_the_rest(base: Path) -> None:
+    lab = up(base)
+    os.kill(first_pids(lab.nodes)["spark-1"], signal.SIGKILL)
     deadline = time.monotonic() + 5
-    while (labs.status(base) or {})["nodes"][0]["pid"]:
+    while "spark-1" in first_pids(lab.nodes):
         assert time.monotonic() < deadline
-    with pytest.raises(SparkctlError, match="has lost spark-1"):
+    with refused("lab-node-lost") as caught:
         up(base)
+    assert caught.value.data == {"nodes": ["spark-1"]}
     assert str(base) in labs.down(base)
     assert remains(base) == []
     assert labs.down(base) == []
@@ -137,6 +137,46 @@ def test_a_lost_state_is_no_obstacle(base: Path) -> None:
         path.rmdir() if path.is_dir() else path.unlink()
 
 
+def test_files_of_the_release_before_have_no_schema_number(base: Path) -> None:
+    up(base)
+    state = json.loads((base / "lab.json").read_text())
+    assert state.pop("schema") == 1
+    (base / "lab.json").write_text(json.dumps(state))
+    engine.inject(base, "nccl-conf")
+    journal = json.loads((base / "faults.json").read_text())
+    assert journal["schema"] == 1
+    (base / "faults.json").write_text(json.dumps(journal["active"]))
+    found = labs.status(base)
+    assert found is not None
+    assert found["faults"] == [{"name": "nccl-conf", "node": "spark-2"}]
+    assert [active.fault for active in engine.heal(base)] == ["nccl-conf"]
+    assert up(base).existing
+
+
+@pytest.mark.parametrize("name", ["lab.json", "faults.json"])
+def test_an_unknown_schema_is_refused_and_kept(base: Path, name: str) -> None:
+    base.mkdir()
+    (base / "lab.json").write_text('{"nodes": 2, "subnet": "10.77.0"}')
+    (base / name).write_text('{"schema": 2}')
+    for command in (up, labs.down, labs.status):
+        with refused("lab-schema-unknown") as caught:
+            command(base)
+        assert caught.value.data == {"path": str(base / name), "schema": "2"}
+        assert (base / name).read_text() == '{"schema": 2}'
+    for path in base.iterdir():
+        path.unlink()
+
+
+def test_a_damaged_state_is_refused_until_the_lab_is_removed(base: Path) -> None:
+    up(base)
+    (base / "lab.json").write_text('{"schema": 1, "no')
+    for command in (up, labs.status):
+        with refused("lab-file-damaged"):
+            command(base)
+    labs.down(base)
+    assert remains(base) == []
+
+
 def test_ctrl_c_undoes_what_was_made(base: Path) -> None:
     argv = [sys.executable, "-m", "sparkctl", "lab", "up", "--no-model", "--nodes", "8"]
     environment = {**os.environ, "SPARKCTL_CACHE": str(base.parent / "cache")}
@@ -155,26 +195,33 @@ def test_a_failing_up_undoes_itself(base: Path) -> None:
     python.parent.mkdir(parents=True)
     python.write_text("#!/bin/sh\necho no torch >&2; exit 3\n")
     python.chmod(0o755)
-    with pytest.raises(SparkctlError, match="no torch"):
+    with refused("lab-model-failed") as caught:
         labs.up(2, base, base.parent / "runtime", base.parent / "cache", model=True)
+    assert "no torch" in caught.value.message  # what the runtime's python printed
     assert remains(base) == []
 
 
-def test_a_missing_runtime_is_told_before_anything_is_made(base: Path) -> None:
-    with pytest.raises(SparkctlError, match="there is none in /no/runtime") as caught:
+def test_a_missing_runtime_is_refused_before_anything_is_made(base: Path) -> None:
+    with refused("lab-runtime-missing") as caught:
         labs.up(2, base, Path("/no/runtime"), cache_folder(), model=True)
     assert "--no-model" in (caught.value.hint or "")
     assert not base.exists()
 
 
-def test_a_folder_with_other_things_in_it_is_refused_and_kept(base: Path) -> None:
+def test_a_folder_with_other_files_is_refused_and_kept(base: Path) -> None:
     base.mkdir()
     (base / "thesis.tex").write_text("mine")
-    with pytest.raises(UsageError, match="other files in it"):
+    with refused("lab-folder-taken"):
         up(base)
     labs.down(base)
     assert (base / "thesis.tex").read_text() == "mine"
     (base / "thesis.tex").unlink()
+
+
+def test_a_folder_that_no_overlay_can_use_is_refused_before_it_is_made(tmp_path: Path) -> None:
+    with refused("lab-folder-name"):
+        up(tmp_path / "a,b")
+    assert not (tmp_path / "a,b").exists()
 
 
 def test_status_as_json(base: Path) -> None:

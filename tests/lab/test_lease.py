@@ -1,4 +1,4 @@
-"""Two commands on one cluster, as real processes: one changes it, the other is refused by name."""
+"""Two commands on one cluster, as processes: one holds the lease, the other is refused."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.lab.cluster import Cluster, tried, unlocked, until
+from tests.lab.cluster import Cluster, attempted, unlocked, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,7 @@ def clean(cluster: Cluster) -> Iterator[None]:
     assert cluster.traces() == {}
 
 
-def test_who_was_stopped_past_the_expiry_changes_nothing_more(cluster: Cluster) -> None:
+def test_a_command_suspended_past_the_expiry_changes_nothing_more(cluster: Cluster) -> None:
     first, _ = until(cluster, "read the nodes' facts", "up")
     try:
         first.send_signal(signal.SIGSTOP)
@@ -35,7 +35,7 @@ def test_who_was_stopped_past_the_expiry_changes_nothing_more(cluster: Cluster) 
         found = json.loads(cluster.run("status", "--json", code=1).stdout)
         assert f"(pid {first.pid})" in found["lease"]["who"]
         assert f"(pid {first.pid})" in cluster.run("status", code=1).stdout
-        unlocked(lambda: tried(cluster, "down"))
+        unlocked(lambda: attempted(cluster, "down"))
         first.send_signal(signal.SIGCONT)
         _, err = first.communicate(timeout=120)
     finally:
@@ -80,7 +80,7 @@ def test_two_downs_at_once_end_without_a_traceback(cluster: Cluster) -> None:
 
 
 def test_down_works_on_a_full_disk(cluster: Cluster) -> None:
-    """It makes room. The home is a file system of its own here, filled to the last byte."""
+    """It makes room. Here the home is a separate file system, filled to the last byte."""
     small = "mkdir -p ~/.sparkctl && mount -t tmpfs -o size=64k tmpfs ~/.sparkctl"
     fill = "mkdir -p ~/.sparkctl/lab/logs/r; cat /dev/zero > ~/.sparkctl/lab/logs/r/x.log"
     cluster.on("spark-2", f"{small}; {fill}; true", check=False)

@@ -17,7 +17,12 @@ pytestmark = pytest.mark.lab
 
 QWEN = "Qwen/Qwen3-0.6B"
 CACHE = "/root/recipes"
-NONE_OF = ("--trust-remote-code", "--tool-call-parser", "--kv-cache-dtype", "--compilation-config")
+RECIPE_FLAGS = (
+    "--trust-remote-code",
+    "--tool-call-parser",
+    "--kv-cache-dtype",
+    "--compilation-config",
+)
 
 
 def plan(cluster: Cluster) -> tuple[dict[str, Any], list[str]]:
@@ -28,7 +33,7 @@ def plan(cluster: Cluster) -> tuple[dict[str, Any], list[str]]:
 
 @pytest.fixture
 def hub(cluster: Cluster, tmp_path: Path) -> Iterator[Cluster]:
-    """The lab with a model on the hub, and a cache whose place each node has of its own."""
+    """The lab with a model on the hub, and a hub cache in another folder on each node."""
     yield cluster.changed(
         tmp_path / "i.yaml",
         vllm={"model": QWEN, "arguments": {}},
@@ -51,16 +56,15 @@ def test_the_labs_model_has_its_recipe(cluster: Cluster) -> None:
     recipe, argv = plan(cluster)
     assert recipe["name"] == "minimax-m2"
     assert recipe["why"].endswith("/config.json names MiniMaxM2ForCausalLM")
-    assert set(NONE_OF) < set(argv)
+    assert set(RECIPE_FLAGS) < set(argv)
     assert f"# recipe minimax-m2: {recipe['why']}\n" in cluster.run("plan").stdout
 
 
 def test_a_hub_model_that_is_not_on_the_head_has_none(hub: Cluster) -> None:
     recipe, argv = plan(hub)
-    assert recipe == {
-        "name": None, "why": f"{QWEN} is not in the hub cache {CACHE}/spark-1/hub",
-    }  # fmt: skip
-    assert not set(NONE_OF) & set(argv)
+    why = f"{QWEN} is not in the hub cache {CACHE}/spark-1/hub"
+    assert recipe == {"name": None, "why": why}
+    assert not set(RECIPE_FLAGS) & set(argv)
     document = json.loads(hub.run("doctor", "--json", "--check", "model.recipe").stdout)
     (finding,) = document["findings"]
     assert (finding["severity"], finding["node"]) == ("INFO", "spark-1")
@@ -72,11 +76,11 @@ def test_a_hub_model_has_that_of_the_architecture_in_the_heads_cache(hub: Cluste
     recipe, argv = plan(hub)
     assert recipe["name"] is None
     assert "none is known for Qwen3ForCausalLM" in recipe["why"]
-    assert not set(NONE_OF) & set(argv)
+    assert not set(RECIPE_FLAGS) & set(argv)
     cached(hub, "MiniMaxM2ForCausalLM")
     recipe, argv = plan(hub)
     assert recipe["name"] == "minimax-m2"
-    assert set(NONE_OF) - set(argv) == {"--trust-remote-code"}
+    assert set(RECIPE_FLAGS) - set(argv) == {"--trust-remote-code"}
 
 
 def test_a_model_under_the_home_is_where_vllm_opens_it(cluster: Cluster, tmp_path: Path) -> None:

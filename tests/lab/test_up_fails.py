@@ -1,4 +1,4 @@
-"""`up` where something is wrong: the cause is named, and nothing is left."""
+"""`up` that fails: its cause is named, and nothing is left."""
 
 from __future__ import annotations
 
@@ -20,6 +20,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.lab
+STEPS = [
+    "check the nodes",
+    "write the environment",
+    "start the Ray head",
+    "start the Ray workers",
+    "wait for Ray's node table",
+    "start vLLM",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -35,13 +43,8 @@ def test_a_taken_port_is_named_with_its_owner(cluster: Cluster) -> None:
     code = (
         "import socket,time; s=socket.create_server(('',6379)); print(1,flush=True); time.sleep(99)"
     )
-    ssh = f'echo $$; exec python3 -c "{code}"'
-    base = cluster.lab.base
-    holder = subprocess.Popen(
-        ["ssh", "-i", f"{base}/client_key", "-o", f"UserKnownHostsFile={base}/known_hosts",
-         f"root@{cluster.lab.nodes[0].address}", ssh],
-        stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    argv = [*cluster.ssh("spark-1"), f'echo $$; exec python3 -c "{code}"']
+    holder = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
     assert holder.stdout is not None
     pid = holder.stdout.readline().strip()
     holder.stdout.readline()
@@ -54,7 +57,7 @@ def test_a_taken_port_is_named_with_its_owner(cluster: Cluster) -> None:
     assert_clean(cluster)
 
 
-def test_a_missing_model_is_told_for_each_node(cluster: Cluster, tmp_path: Path) -> None:
+def test_a_missing_model_is_reported_for_each_node(cluster: Cluster, tmp_path: Path) -> None:
     other = cluster.changed(tmp_path / "i.yaml", vllm={"model": "/models/absent"})
     failed = other.run("up", code=3)
     assert "no recipe: /models/absent/config.json does not exist; set vllm.recipe" in failed.stderr
@@ -63,18 +66,21 @@ def test_a_missing_model_is_told_for_each_node(cluster: Cluster, tmp_path: Path)
     assert_clean(cluster)
 
 
-def test_a_missing_runtime_is_told(cluster: Cluster, tmp_path: Path) -> None:
+def test_a_missing_runtime_is_reported(cluster: Cluster, tmp_path: Path) -> None:
     other = cluster.changed(tmp_path / "i.yaml", runtime={"venv": "/opt/absent"})
     failed = other.run("up", code=3)
     assert "runtime.present: no virtual environment at /opt/absent" in failed.stderr
 
 
-def test_a_node_that_is_down_is_told_and_nothing_starts(cluster: Cluster, tmp_path: Path) -> None:
+def test_a_node_that_is_down_is_reported_and_nothing_starts(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    head = cluster.lab.nodes[0]
+    nobody = f"{head.management_subnet}.250"
     nodes = [
-        {"name": "spark-1", "host": cluster.lab.nodes[0].address, "role": "head"},
-        {"name": "spark-2", "host": f"{cluster.lab.nodes[0].management_subnet}.250",
-         "role": "worker"},
-    ]  # fmt: skip
+        {"name": "spark-1", "host": head.address, "role": "head"},
+        {"name": "spark-2", "host": nobody, "role": "worker"},
+    ]
     settings = {"connect_timeout": 1}
     other = cluster.changed(tmp_path / "i.yaml", nodes=nodes, ssh=settings)
     failed = other.run("up", code=1)
@@ -88,7 +94,7 @@ def test_a_node_that_is_down_is_told_and_nothing_starts(cluster: Cluster, tmp_pa
     assert_clean(cluster)
 
 
-def test_a_wrong_key_is_told(cluster: Cluster, tmp_path: Path) -> None:
+def test_a_wrong_key_is_reported(cluster: Cluster, tmp_path: Path) -> None:
     keygen(tmp_path / "other")
     other = cluster.changed(tmp_path / "i.yaml", ssh={"identity_file": str(tmp_path / "other")})
     failed = other.run("up", code=1)
@@ -106,10 +112,10 @@ def test_a_changed_host_key_is_fatal(cluster: Cluster, tmp_path: Path) -> None:
     assert f"at {known}:1)" in failed.stderr
 
 
-def test_another_runs_lock_is_respected(cluster: Cluster) -> None:
+def test_another_commands_lock_is_respected(cluster: Cluster) -> None:
     owner = json.dumps({"who": "anna@desk", "when": "2026-01-01", "why": "up", "token": "x"})
-    cluster.on("spark-1", f"mkdir -p ~/.sparkctl/lab/lock; echo '{owner}' "
-                          "> ~/.sparkctl/lab/lock/owner.json")  # fmt: skip
+    lock = "~/.sparkctl/lab/lock"
+    cluster.on("spark-1", f"mkdir -p {lock}; echo '{owner}' > {lock}/owner.json")
     failed = cluster.run("up", code=1)
     assert "locked by anna@desk since 2026-01-01" in failed.stderr
     assert "--break-lock" in cluster.run("down", code=1).stderr
@@ -123,9 +129,8 @@ def test_a_vllm_that_dies_at_its_start_shows_its_error(
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     wrong = {"tool-call-parser": "no_such_parser", "max-model-len": 2048}
-    vllm = {"arguments": {**wrong, "gpu-memory-utilization": None, "kv-cache-dtype": None,
-                          "attention-backend": None}}  # fmt: skip
-    other = cluster.changed(tmp_path / "i.yaml", vllm=vllm)
+    without = dict.fromkeys(("gpu-memory-utilization", "kv-cache-dtype", "attention-backend"))
+    other = cluster.changed(tmp_path / "i.yaml", vllm={"arguments": wrong | without})
     failed = other.up(code=1)
     assert "no_such_parser" in failed.stderr
     assert "error: spark-1: vLLM exited during its start: " in failed.stderr
@@ -137,11 +142,7 @@ def test_a_vllm_that_dies_at_its_start_shows_its_error(
 
 
 @pytest.mark.serving
-@pytest.mark.parametrize(
-    "step",
-    ["check the nodes", "write the environment", "start the Ray head", "start the Ray workers",
-     "wait for Ray's node table", "start vLLM"],
-)  # fmt: skip
+@pytest.mark.parametrize("step", STEPS)
 def test_ctrl_c_in_the_middle_leaves_nothing(cluster: Cluster, step: str) -> None:
     process = cluster.start("up")
     assert process.stderr is not None
@@ -164,8 +165,7 @@ def test_ctrl_c_in_the_middle_leaves_nothing(cluster: Cluster, step: str) -> Non
 
 @pytest.mark.serving
 @pytest.mark.parametrize("how", ["kill", "terminal"])
-def test_other_ends_leave_nothing_either(cluster: Cluster, how: str) -> None:
-    """`kill`, and a terminal that is closed."""
+def test_sigterm_and_a_closed_terminal_leave_nothing(cluster: Cluster, how: str) -> None:
     pid, terminal = pty.fork()
     if pid == 0:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored

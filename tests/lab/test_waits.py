@@ -1,4 +1,4 @@
-"""A slow look at a node that is connected names the node, with a real sshd."""
+"""While a connected node is slow to answer, its name is shown; with a real sshd."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ pytestmark = pytest.mark.lab
         (("doctor",), "import", "importing torch, ray and vllm: spark-1 ("),
     ],
 )
-def test_a_slow_look_names_its_node(
+def test_a_slow_command_names_its_node(
     command: tuple[str, ...], wait: str, waited: str, sshd: Sshd, tmp_path: Path
 ) -> None:
     released = tmp_path / "released"
     venv = tmp_path / "venv"
     (venv / "bin").mkdir(parents=True)
     (venv / "bin" / "python").symlink_to(sys.executable)
-    # Either every command waits, or those by the runtime's python.
+    # Either every command waits, or only the runtime's python.
     pattern = {"probe": "*", "import": f"*{venv}/bin/python*"}[wait]
     script = tmp_path / "slow"
     script.write_text(

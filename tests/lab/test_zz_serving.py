@@ -1,6 +1,6 @@
-"""A two-node inventory to a served token, and back to nothing; one cluster for all tests here.
+"""From a two-node inventory to a completion and back; one cluster for all tests here.
 
-Real sshd, Ray and vLLM (CPU build). The order of the tests is the life of the cluster.
+Real sshd, Ray and vLLM (CPU build). The tests depend on their order.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import yaml
 from sparkctl.lab.faults import engine
 from sparkctl.lab.inventory import MODEL_NAME
 from sparkctl.node.completion import unverified
-from tests.lab.cluster import Cluster, tried, unlocked, until
+from tests.lab.cluster import Cluster, attempted, unlocked, until
 from tests.lab.examine import examine
 from tests.lab.streams import streams
 
@@ -42,7 +42,7 @@ CERTIFICATE = (
 
 @pytest.fixture(scope="module")
 def guarded(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Cluster:
-    """The lab through an inventory whose API has a key and speaks TLS."""
+    """The lab with an inventory whose API has a key and TLS."""
     plain = Cluster(lab, lab.inventory)
     home = plain.on("spark-1", CERTIFICATE).strip()
     vllm = yaml.safe_load(lab.inventory.read_text())["vllm"]
@@ -53,7 +53,7 @@ def guarded(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Cluster:
 
 @pytest.fixture
 def cluster(guarded: Cluster) -> Cluster:
-    """In place of the lab's own inventory."""
+    """Overrides the fixture with the lab's own inventory."""
     return guarded
 
 
@@ -64,20 +64,20 @@ def status(cluster: Cluster, *, code: int = 0) -> dict[str, Any]:
 
 @pytest.fixture
 def served(cluster: Cluster) -> Cluster:
-    """The cluster, up: started by the first test that wants it."""
+    """The running cluster, started by the first test that needs it."""
     cluster.up()
     return cluster
 
 
 def changed(cluster: Cluster, tmp_path: Path) -> Cluster:
-    """The same cluster with another argument of vLLM's."""
+    """The same cluster with another argument for vLLM."""
     vllm = yaml.safe_load(cluster.inventory.read_text())["vllm"]
     arguments = {**vllm["arguments"], "max-num-seqs": 8}
     return cluster.changed(tmp_path / "changed.yaml", vllm={"arguments": arguments})
 
 
 def test_ranks_that_ray_puts_on_one_node_end_the_start(cluster: Cluster, tmp_path: Path) -> None:
-    # What Ray detects on two nodes, of which the head shows two GPUs.
+    # As if Ray detected two GPUs on the head and one on the worker.
     nodes = yaml.safe_load(cluster.inventory.read_text())["nodes"]
     for node, gpus in zip(nodes, (2, 1), strict=True):
         node["env"] = {"RAY_OVERRIDE_RESOURCES": json.dumps({"GPU": gpus})}
@@ -200,14 +200,14 @@ def test_the_doctor_of_a_running_cluster_finds_nothing_wrong(served: Cluster) ->
 
 
 def test_the_doctor_reads_the_environment_of_what_runs(served: Cluster, tmp_path: Path) -> None:
-    # In place of the lab's own settings, OMP_NUM_THREADS among them, which chooses no fabric.
+    # It replaces the lab's own values, OMP_NUM_THREADS among them, which is no fabric setting.
     other = served.changed(tmp_path / "i.yaml", env={"set": {"NCCL_DEBUG": "INFO"}})
     wrong, _ = examine(other.inventory, skip=("running.generation", "running.api"))
     both = itertools.product(("spark-1", "spark-2"), ("FAIL", "WARN"))
     assert wrong == {("running.environment", *found) for found in both}
 
 
-def test_a_wedged_engine_is_told_although_the_api_answers(served: Cluster) -> None:
+def test_a_wedged_engine_is_found_although_the_api_answers(served: Cluster) -> None:
     engine.inject(served.lab.base, "api-wedged")
     try:
         wrong, view = examine(served.inventory)
@@ -222,7 +222,7 @@ def test_a_wedged_engine_is_told_although_the_api_answers(served: Cluster) -> No
 
 @contextmanager
 def load(cluster: Cluster, count: int) -> Iterator[None]:
-    """So many streams of the model's longest answers."""
+    """`count` streams of the model's longest answers."""
     host = cluster.lab.nodes[0].address
     with streams(host, KEY, MODEL_NAME, count, tokens=1900):
         yield
@@ -262,11 +262,11 @@ def test_a_rank_that_hangs_is_reported_and_restarted_and_ctrl_c_says_what_is_dow
 
 
 def test_an_up_that_slept_while_another_took_over_changes_nothing_more(cluster: Cluster) -> None:
-    """The one before left Ray running, and no vLLM."""
+    """The test before left Ray running, and no vLLM."""
     first, _ = until(cluster, "] start vLLM", "up")
     try:
         first.send_signal(signal.SIGSTOP)
-        unlocked(lambda: tried(cluster, "up"))
+        unlocked(lambda: attempted(cluster, "up"))
         before = status(cluster)["nodes"]
         first.send_signal(signal.SIGCONT)
         _, err = first.communicate(timeout=120)
@@ -280,6 +280,12 @@ def test_an_up_that_slept_while_another_took_over_changes_nothing_more(cluster: 
     assert pids[0] == pids[1]
 
 
+def raylets(nodes: list[dict[str, Any]]) -> list[int]:
+    """The pids of the nodes' raylets."""
+    processes = [p for node in nodes for p in node["processes"]]
+    return [p["pid"] for p in processes if "raylet/raylet" in p["command"]]
+
+
 def test_up_recovers_after_vllm_was_killed(served: Cluster) -> None:
     before = status(served)["nodes"]
     victims = [str(p["pid"]) for p in before[0]["processes"] if p["role"] == "vllm"]
@@ -288,33 +294,30 @@ def test_up_recovers_after_vllm_was_killed(served: Cluster) -> None:
     changes = json.loads(served.up("--json").stdout)["changes"]
     assert changes == ["start vLLM on spark-1: not running"]
     after = status(served)["nodes"]
-    raylets = [[p["pid"] for p in n["processes"] if "raylet/raylet" in p["command"]]
-               for n in (*before, *after)]  # fmt: skip
-    assert raylets[:2] == raylets[2:], "Ray was kept"
+    assert raylets(before) == raylets(after), "Ray was kept"
 
 
 def test_a_worker_that_joined_by_the_management_network(served: Cluster) -> None:
     engine.inject(served.lab.base, "ray-on-management")
     try:
-        # The rank on that node is gone with its raylet, and vLLM ends, which takes it some seconds.
+        # The rank on that node ends with its raylet; vLLM ends some seconds later.
         deadline = time.monotonic() + 120
         while status(served, code=1)["vllm"].get("error") != "not running":
             assert time.monotonic() < deadline, "vLLM outlives its rank"
         wrong, _ = examine(served.inventory)
         assert ("running.ray", "spark-2", "FAIL") in wrong
-        assert {check for check, _, _ in wrong} <= {
-            "running.ray", "running.generation", "running.ranks",
-        }  # fmt: skip
+        expected = {"running.ray", "running.generation", "running.ranks"}
+        assert {check for check, _, _ in wrong} <= expected
     finally:
         engine.heal(served.lab.base)
-    # Healed, the worker is back by its fabric address; vLLM lost a rank and is started anew.
+    # After healing the worker has its fabric address again; vLLM lost a rank and is restarted.
     changes = json.loads(served.up("--json").stdout)["changes"]
     assert len(changes) == 1
     assert "start vLLM on spark-1: " in changes[0]
     assert examine(served.inventory)[0] == set()
 
 
-def test_down_leaves_nothing_of_ours_and_a_foreign_ray_lives(served: Cluster) -> None:
+def test_down_leaves_nothing_and_a_foreign_ray_lives(served: Cluster) -> None:
     ray = "~/.cache/sparkctl/runtime/bin/ray"
     served.on(
         "spark-2",
@@ -324,14 +327,14 @@ def test_down_leaves_nothing_of_ours_and_a_foreign_ray_lives(served: Cluster) ->
     )
     try:
         foreign = served.on("spark-2", f"pgrep -f {FOREIGN}").split()
-        served.on("spark-1", "rm ~/.sparkctl/lab/applied.json")  # the journal is lost
+        served.on("spark-1", "rm ~/.sparkctl/lab/applied.json")  # the record is lost
         down = json.loads(served.run("down", "--json").stdout)
         assert down["failed"] == {}
         assert served.on("spark-2", f"pgrep -f {FOREIGN}").split() == foreign
         served.on("spark-2", f"{ray} status --address 127.0.0.1:6399")
     finally:
-        # The brackets keep the shell that runs this from matching its own command line. Ray's
-        # agents outlive a KILLed raylet, and their titles do not say whose they are; ours are gone.
+        # The brackets keep the shell that runs pkill from matching itself. Ray's agents outlive a
+        # killed raylet, and their titles do not name the cluster; sparkctl's have ended.
         served.on("spark-2", f"pkill -9 -f '[/]{FOREIGN[1:]}|[r]ay::'")
         served.on("spark-2", f"rm -rf {FOREIGN} /tmp/ray /dev/shm/*")
     served.on("spark-2", "while pgrep -f '[r]aylet|[r]ay::'; do sleep 0.1; done")

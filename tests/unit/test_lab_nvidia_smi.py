@@ -1,4 +1,4 @@
-"""The imitated nvidia-smi: it says what it is, and answers what is asked of a GB10."""
+"""The imitated nvidia-smi: it says that it is imitated, and answers as on a GB10."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ from sparkctl.lab.node import NVIDIA_SMI
 
 
 def ask(*arguments: str) -> tuple[int, list[str]]:
-    """Run it as a node does, as a program."""
-    done = subprocess.run(
-        ["sh", str(NVIDIA_SMI), *arguments],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    """Its exit status and the lines that it prints."""
+    argv = ["sh", str(NVIDIA_SMI), *arguments]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout.splitlines()
 
 
@@ -26,21 +24,18 @@ def test_its_plain_output_says_that_it_is_imitated() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "lines"),
+    ("query", "form", "lines"),
     [
-        (["--query-gpu=name,driver_version", "--format=csv,noheader"],
-         ["NVIDIA GB10, 580.95.05"]),
-        (["--query-gpu=name,memory.total", "--format=csv"],
-         ["name, memory.total [MiB]", "NVIDIA GB10, [N/A]"]),
-        (["--query-gpu=utilization.gpu,memory.used", "--format=csv,noheader"],
-         ["0 %, [N/A]"]),
-        (["--query-gpu=utilization.gpu", "--format=csv,noheader,nounits"], ["0"]),
-        (["--query-compute-apps=pid,process_name", "--format=csv"], ["pid, process_name"]),
-        (["--query-compute-apps=pid", "--format=csv,noheader"], []),
+        ("gpu=name,driver_version", "csv,noheader", ["NVIDIA GB10, 580.95.05"]),
+        ("gpu=name,memory.total", "csv", ["name, memory.total [MiB]", "NVIDIA GB10, [N/A]"]),
+        ("gpu=utilization.gpu,memory.used", "csv,noheader", ["0 %, [N/A]"]),
+        ("gpu=utilization.gpu", "csv,noheader,nounits", ["0"]),
+        ("compute-apps=pid,process_name", "csv", ["pid, process_name"]),
+        ("compute-apps=pid", "csv,noheader", []),
     ],
-)  # fmt: skip
-def test_queries(arguments: list[str], lines: list[str]) -> None:
-    assert ask(*arguments) == (0, lines)
+)
+def test_queries(query: str, form: str, lines: list[str]) -> None:
+    assert ask(f"--query-{query}", f"--format={form}") == (0, lines)
 
 
 def test_list() -> None:

@@ -1,4 +1,4 @@
-"""What the lab decides before it touches anything: names, subnets, its inventory."""
+"""The lab's plan, before anything is made: names, subnets, its inventory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from sparkctl.errors import SparkctlError
 from sparkctl.lab import inventory
 from sparkctl.lab.network import choose_subnet
 from sparkctl.lab.runtime.make_model import config
@@ -16,6 +15,7 @@ from sparkctl.lab.spec import IMITATED, MAX_NODES, NodeSpec, prefix
 from sparkctl.serving.commandline import vllm_argv
 from sparkctl.serving.inventory import parse
 from sparkctl.serving.recipe import choose_recipe
+from tests.refused import refused
 
 
 def nodes(count: int, base: str = "/var/lib/lab") -> list[NodeSpec]:
@@ -26,7 +26,7 @@ def networks(*texts: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]
     return [ipaddress.ip_network(t) for t in texts]
 
 
-def test_link_names_fit_and_labs_do_not_meet() -> None:
+def test_link_names_fit_and_differ_between_labs() -> None:
     assert len(nodes(MAX_NODES)[-1].netns) <= 15
     assert prefix(Path("/a")) != prefix(Path("/b"))
     assert prefix(Path("/a")) == prefix(Path("/a"))
@@ -41,12 +41,12 @@ def test_every_node_has_addresses_of_its_own() -> None:
     assert "10.77.0.1" not in addresses  # the controller's
 
 
-def test_a_subnet_that_a_route_touches_is_left_alone() -> None:
+def test_a_subnet_that_a_route_overlaps_is_not_chosen() -> None:
     assert choose_subnet(networks("192.0.2.0/24")) == "10.77.0"
     assert choose_subnet(networks("10.64.0.0/12", "10.80.0.7/32")) == "10.81.0"
     assert choose_subnet(networks("192.0.2.0/24"), 178) == "10.255.0"
-    assert choose_subnet(networks("10.255.0.0/16"), 178) == "10.77.0", "it goes round"
-    with pytest.raises(SparkctlError, match="no free"):
+    assert choose_subnet(networks("10.255.0.0/16"), 178) == "10.77.0", "it wraps around"
+    with refused("lab-no-subnet"):
         choose_subnet(networks("10.0.0.0/8"))
 
 
@@ -67,7 +67,7 @@ def test_the_labs_model_is_served_with_the_recipe_of_its_architecture() -> None:
     text = inventory.text(nodes(2), base=Path("/lab"), runtime=Path("/runtime"))
     loaded = parse(text.encode(), "inventory.yaml")
     found = {"path": "/lab/model/config.json", "architectures": config()["architectures"]}
-    # The CPU build takes --kv-cache-dtype and does not use it; --attention-backend it has not.
+    # The CPU build accepts --kv-cache-dtype without effect, and has no --attention-backend.
     assert shlex.join(vllm_argv(loaded, choose_recipe(loaded.vllm, found), "/root")) == (
         "/runtime/bin/vllm serve /lab/model --host 0.0.0.0 --port 30000"
         " --served-model-name MiniMax-M2-mini --tensor-parallel-size 2"

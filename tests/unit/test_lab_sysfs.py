@@ -25,11 +25,11 @@ def live(*, up: bool, carrier: bool, ipv4: tuple[str, ...] = ()) -> sysfs.Entrie
     [
         (True, True, "4: ACTIVE", "5: LinkUp", "200000"),
         (True, False, "1: DOWN", "2: Polling", "200000"),
-        (False, False, "1: DOWN", "3: Disabled", sysfs.Link(sysfs.REFUSES)),
+        (False, False, "1: DOWN", "3: Disabled", sysfs.Link(sysfs.UNREADABLE)),
     ],
 )
 def test_states_follow_the_link(
-    up: bool, carrier: bool, state: str, phys_state: str, speed: object
+    up: bool, carrier: bool, state: str, phys_state: str, speed: str | sysfs.Link
 ) -> None:
     entries = live(up=up, carrier=carrier)
     assert (entries[f"{PORT}/state"], entries[f"{PORT}/phys_state"]) == (state, phys_state)
@@ -47,20 +47,20 @@ def test_the_gid_table_follows_the_addresses() -> None:
         ("0000:0000:0000:0000:0000:ffff:c0a8:650d", "IB/RoCE v1"),
         ("0000:0000:0000:0000:0000:ffff:c0a8:650d", "RoCE v2"),
     ]
-    assert set(table[4:]) == {(sysfs.EMPTY, sysfs.Link(sysfs.REFUSES))}
+    assert set(table[4:]) == {(sysfs.EMPTY, sysfs.Link(sysfs.UNREADABLE))}
     assert entries[f"{PORT}/gid_attrs/ndevs/3"] == "enP2p1s0f0np0"
-    assert entries[f"{PORT}/gid_attrs/ndevs/4"] == sysfs.Link(sysfs.REFUSES)
+    assert entries[f"{PORT}/gid_attrs/ndevs/4"] == sysfs.Link(sysfs.UNREADABLE)
 
 
 def test_one_image_guid_and_four_node_guids() -> None:
-    fixed = sysfs.fixed(NODE, cabled=True)
-    assert {fixed[f"{h.device_folder}/sys_image_guid"] for h in HALVES} == {"4cbb:4703:0000:0300"}
-    assert fixed[f"{HALF.device_folder}/node_guid"] == "4cbb:4703:0000:0301"
-    assert len({fixed[f"{h.device_folder}/node_guid"] for h in HALVES}) == 4
+    entries = sysfs.static(NODE, cabled=True)
+    assert {entries[f"{h.device_folder}/sys_image_guid"] for h in HALVES} == {"4cbb:4703:0000:0300"}
+    assert entries[f"{HALF.device_folder}/node_guid"] == "4cbb:4703:0000:0301"
+    assert len({entries[f"{h.device_folder}/node_guid"] for h in HALVES}) == 4
 
 
 def test_links_lead_from_netdev_to_rdma_device_and_back(tmp_path: Path) -> None:
-    sysfs.write(tmp_path, sysfs.fixed(NODE, cabled=True))
+    sysfs.write(tmp_path, sysfs.static(NODE, cabled=True))
     for half in HALVES:
         net = tmp_path / half.net_folder
         net.mkdir(exist_ok=True)

@@ -1,6 +1,6 @@
-"""Faults to inject into the lab: each a thing that happens on real Sparks, and its undoing.
+"""Faults to inject into the lab: each happens on real Sparks, and each can be undone exactly.
 
-A fault (fault.py) changes one node through a Target (target.py), which writes down how to undo
-each change before it makes it; so healing (engine.py) needs no code of a fault's own, and a fault
-that fails half-way is undone. table.py lists them all.
+A fault (fault.py) changes one node through a Target (target.py), which records the undo of each
+change before it makes it. So healing (engine.py, undo.py) needs no code of the fault, and a fault
+that fails is undone too. table.py lists them all.
 """

@@ -1,4 +1,4 @@
-"""Faults of the RDMA devices and of the PCIe links under them, in the node's imitated sysfs."""
+"""Faults of the RDMA devices and of their PCIe links, in the node's imitated sysfs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 FIRST, SECOND = CABLED
 RATE, PORT = "ports/1/rate", "ports/1"
 OTHER_NAME = "mlx5_0"
-INDEX, MOVED = 3, 2  # the GID of RoCE v2 over IPv4 in a fresh table; by how many slots it moves
+INDEX, SHIFT = 3, 2  # of the RoCE v2 GID over IPv4 in a new table; how many slots it moves
 LOST = ("packet_seq_err", "out_of_sequence")
 
 
@@ -24,11 +24,11 @@ def _rewrite(target: Target, path: str, text: str) -> None:
 
 
 def rewrite_rate(target: Target, half: HalfSpec, text: str) -> None:
-    """Have a half's RDMA device say another rate."""
+    """Make a half's RDMA device report another rate."""
     _rewrite(target, f"/sys/{half.device_folder}/{RATE}", text)
 
 
-# A device, its place in /sys, its uverbs device; from the name $3 to the name $4.
+# Renames the RDMA device in the PCI folder $1 with the uverbs device $2 from $3 to $4.
 RENAME = """\
 mv "/sys/$1/infiniband/$3" "/sys/$1/infiniband/$4"
 rm "/sys/class/infiniband/$3"
@@ -37,7 +37,7 @@ echo "$4" >"/sys/$1/infiniband_verbs/uverbs$2/ibdev"
 """
 
 
-def _renamed(target: Target) -> None:
+def _rename(target: Target) -> None:
     set_everywhere(target, HCA, ",".join(DEVICES))
     rename = ["sh", "-ec", RENAME, "sh", FIRST.pci_folder, str(FIRST.index)]
     target.change([*rename, FIRST.hca, OTHER_NAME], [*rename, OTHER_NAME, FIRST.hca])
@@ -53,7 +53,7 @@ def _slow(target: Target) -> None:
     rewrite_rate(target, SECOND, "100 Gb/sec (2X HDR)\n")
 
 
-# Each value is replaced in one step: a reader sees the old or the new.
+# Each value is replaced in one step, so that a reader sees the old or the new one.
 GROW = """\
 import itertools, os, sys, time
 folder, *names = sys.argv[1:]
@@ -66,7 +66,7 @@ for value in itertools.count(7, 7):
 """
 
 
-def _loss(target: Target) -> None:
+def _lose_packets(target: Target) -> None:
     counters = f"/sys/{SECOND.device_folder}/{PORT}/hw_counters"
     copy = f"{target.folder}/hw_counters"
     target.run("cp", "--recursive", counters, copy)
@@ -75,8 +75,8 @@ def _loss(target: Target) -> None:
     target.until(f"test $(cat {counters}/{LOST[-1]}) -gt 0")
 
 
-def _gone(target: Target) -> None:
-    """As DGX OS does when it takes a NIC without a cable off the bus."""
+def _hide_devices(target: Target) -> None:
+    """DGX OS removes a NIC without a cable from the bus."""
     classes = [f"/sys/class/{name}" for name in ("infiniband", "infiniband_verbs")]
     devices = [
         f"/sys/{half.pci_folder}/{name}"
@@ -87,7 +87,7 @@ def _gone(target: Target) -> None:
         target.hide(folder)
 
 
-# Slot $2 of the table in $1 changes places with slot $3.
+# Exchanges the slots $2 and $3 of the GID table in $1.
 EXCHANGE = """\
 for table in gids gid_attrs/types gid_attrs/ndevs; do
     mv -T "$1/$table/$2" "$1/swap"
@@ -97,50 +97,50 @@ done
 """
 
 
-def _hole(target: Target) -> None:
-    """The GIDs of IPv4 have moved up, as they do on a link flap."""
+def _shift_gids(target: Target) -> None:
+    """A link flap moves the IPv4 GIDs to higher slots."""
     set_everywhere(target, "NCCL_IB_GID_INDEX", str(INDEX))
     for slot in (INDEX, INDEX - 1):
         exchange = ["sh", "-ec", EXCHANGE, "sh", f"/sys/{SECOND.device_folder}/{PORT}"]
-        exchange += [str(slot), str(slot + MOVED)]
+        exchange += [str(slot), str(slot + SHIFT)]
         target.change(exchange, exchange)
 
 
 FAULTS = (
     Fault(
         "hca-renamed",
-        f"{FIRST.hca} is called {OTHER_NAME}, and NCCL_IB_HCA is the same for all nodes",
-        _renamed,
+        f"the imitated {FIRST.hca} is called {OTHER_NAME} while NCCL_IB_HCA names {FIRST.hca}",
+        _rename,
         touches=(f"rdma/{FIRST.hca}", INVENTORY),
     ),
     Fault(
         "pcie-width-2",
-        f"the PCIe link of {SECOND.interface} has trained to two lanes",
+        f"the imitated PCIe link of {SECOND.interface} trained to 2 lanes",
         _narrow,
         touches=(f"pci/{SECOND.pci}/width",),
     ),
     Fault(
         "half-slow",
-        f"{SECOND.interface} runs at 100 Gb/s",
+        f"{SECOND.interface} runs at 100 Gb/s (imitated)",
         _slow,
         touches=(f"{SECOND.interface}/state", f"rdma/{SECOND.hca}/rate"),
     ),
     Fault(
         "loss-counters",
-        f"{SECOND.hca} loses packets: its counters grow",
-        _loss,
+        f"the imitated {SECOND.hca} loses packets: its counters grow",
+        _lose_packets,
         touches=(f"rdma/{SECOND.hca}/counters",),
     ),
     Fault(
         "no-rdma",
-        "the node has no RDMA device",
-        _gone,
+        "the node's imitated RDMA devices are gone",
+        _hide_devices,
         touches=("rdma", "uverbs"),
     ),
     Fault(
         "gid-index-hole",
-        f"NCCL_IB_GID_INDEX={INDEX} on all nodes, where {SECOND.hca} has an empty slot",
-        _hole,
+        f"NCCL_IB_GID_INDEX={INDEX} is an empty slot of the imitated {SECOND.hca}",
+        _shift_gids,
         touches=(f"rdma/{SECOND.hca}/gids", f"{SECOND.interface}/address", INVENTORY),
     ),
 )

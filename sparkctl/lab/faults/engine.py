@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import difflib
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from sparkctl.errors import SparkctlError, UsageError
+from sparkctl.lab.errors import nodes_lost
+from sparkctl.lab.existing import Lab, find
 from sparkctl.lab.faults import journal, settled
 from sparkctl.lab.faults.journal import Active, Undo
 from sparkctl.lab.faults.needs import require
 from sparkctl.lab.faults.table import FAULTS
-from sparkctl.lab.faults.takeback import take_back
 from sparkctl.lab.faults.target import Target
-from sparkctl.lab.inside import Inside
-from sparkctl.lab.lab import Lab, find
+from sparkctl.lab.faults.undo import undo
 from sparkctl.lab.lock import exclusive
-from sparkctl.lab.processes import inits
+from sparkctl.lab.processes import first_pids
+from sparkctl.lab.running import RunningNode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -25,64 +26,78 @@ if TYPE_CHECKING:
     from sparkctl.lab.faults.fault import Fault
 
 
+class Overview(TypedDict):
+    """A fault as JSON: `node` is the default one, `active` lists the nodes that have it."""
+
+    name: str
+    happens: str
+    node: str
+    needs: str
+    active: list[str]
+
+
 def inject(base: Path, name: str, node: str | None = None) -> Active:
     """Apply a fault to a node, its default one if None; it is in effect on return.
 
-    Undone when it fails half-way. Raises UsageError for a lab, fault or node that is not there,
-    SparkctlError when the fault is active or cannot be.
+    A fault that fails is undone. Raises UsageError for an unknown lab, fault or node, SparkctlError
+    when the fault is active already, conflicts with another, or cannot be applied.
     """
     fault = named(name)
-    with _held(base) as (lab, nodes):
+    with _locked(base) as (lab, nodes):
         where = node or fault.node
-        if where not in {n.name for n in lab.nodes}:
-            known = ", ".join(n.name for n in lab.nodes)
-            raise UsageError(f"the lab has no node {where}", hint=f"its nodes are {known}")
-        if where not in nodes:
-            raise SparkctlError(
-                f"the lab has lost {where}",
-                hint=f"`sparkctl lab down --dir {lab.base}`, then up again",
+        if where not in (names := [n.name for n in lab.nodes]):
+            raise UsageError(
+                f"unknown node {where}",
+                hint=f"the lab's nodes are {', '.join(names)}",
+                code="lab-node-unknown",
+                data={"node": where, "nodes": names},
             )
+        if where not in nodes:
+            raise nodes_lost(lab.base, [where])
         active = journal.read(lab.base)
-        _refuse_clash(lab.base, fault, where, active)
+        _refuse_conflict(lab.base, fault, where, active)
         entry = Active(name, where)
         active.append(entry)
 
-        def remember(undo: Undo) -> None:
-            entry.undo.append(undo)
+        def record(change: Undo) -> None:
+            entry.undo.append(change)
             journal.write(lab.base, active)
 
-        target = Target(lab, nodes[where], name, remember)
+        target = Target(lab, nodes[where], name, record)
         require(fault.needs, target)
         try:
             target.change(f"mkdir {target.folder}", f"rm -rf {target.folder}")
             fault.apply(target)
             settled.wait(list(nodes.values()))
         except BaseException:
-            take_back(lab, nodes, active, [entry], cut_short=True)
+            undo(lab, nodes, active, [entry], incomplete=True)
             raise
     return entry
 
 
 def heal(base: Path, name: str | None = None) -> list[Active]:
-    """Undo a fault wherever it is active, or all of them, the last first; gives which.
+    """Undo a fault on all nodes that have it, or all faults; the last first; gives which.
 
-    Raises SparkctlError when it is not active, or a part of it cannot be undone, which stays.
+    Raises SparkctlError when the fault is not active, or when an undo fails; what could not be
+    undone stays in the journal.
     """
     if name is not None:
         named(name)
-    with _held(base) as (lab, nodes):
+    with _locked(base) as (lab, nodes):
         active = journal.read(lab.base)
-        wanted = [a for a in reversed(active) if name in (None, a.fault)]
-        if name is not None and not wanted:
+        chosen = [a for a in reversed(active) if name in (None, a.fault)]
+        if name is not None and not chosen:
             listed = ", ".join(f"{a.fault} on {a.node}" for a in active) or "none"
-            raise SparkctlError(f"{name} is not active", hint=f"active: {listed}")
-        take_back(lab, nodes, active, wanted)
+            raise SparkctlError(
+                f"fault {name} is not active", hint=f"active: {listed}", code="fault-not-active"
+            )
+        undo(lab, nodes, active, chosen)
         settled.wait(list(nodes.values()))
-    return wanted
+    return chosen
 
 
-def overview(base: Path) -> list[dict[str, Any]]:
-    """Every fault as JSON: name, happens, node (the default), needs, active (on which nodes)."""
+def overview(base: Path) -> list[Overview]:
+    """Every fault as JSON, in the order of the table."""
     lab = find(base)
     active = journal.read(lab.base) if lab else []
     return [
@@ -102,30 +117,40 @@ def named(name: str) -> Fault:
     if name not in FAULTS:
         near = difflib.get_close_matches(name, FAULTS, n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else "`sparkctl lab faults` lists them"
-        raise UsageError(f"there is no fault {name}", hint=hint)
+        raise UsageError(
+            f"unknown fault {name}", hint=hint, code="fault-unknown", data={"similar": near}
+        )
     return FAULTS[name]
 
 
 @contextmanager
-def _held(base: Path) -> Iterator[tuple[Lab, dict[str, Inside]]]:
-    """The lab and its running nodes, for this command alone."""
+def _locked(base: Path) -> Iterator[tuple[Lab, dict[str, RunningNode]]]:
+    """The lab and its running nodes, locked for this command."""
     if find(base):
         with exclusive(base.resolve(), create=False):
-            if lab := find(base):  # it goes only by who holds it
-                pids = inits(lab.nodes)
-                yield lab, {n.name: Inside(n, pids[n.name]) for n in lab.nodes if n.name in pids}
+            if lab := find(base):  # it may have been removed before the lock was taken
+                pids = first_pids(lab.nodes)
+                running = [n for n in lab.nodes if n.name in pids]
+                yield lab, {n.name: RunningNode(n, pids[n.name]) for n in running}
                 return
-    raise UsageError(f"no lab is up in {base}", hint=f"`sparkctl lab up --dir {base}`")
+    raise UsageError(
+        f"no lab is up in {base}", hint=f"run `sparkctl lab up --dir {base}`", code="lab-not-up"
+    )
 
 
-def _refuse_clash(base: Path, fault: Fault, where: str, active: Iterable[Active]) -> None:
+def _refuse_conflict(base: Path, fault: Fault, where: str, active: Iterable[Active]) -> None:
     for other in active:
-        hint = f"first: `sparkctl lab heal {other.fault} --dir {base}`"
+        hint = f"run `sparkctl lab heal {other.fault} --dir {base}` first"
         same = other.node == where
         if other.fault == fault.name and same:
-            raise SparkctlError(f"{fault.name} is active on {where} already", hint=hint)
+            raise SparkctlError(
+                f"fault {fault.name} is already active on {where}", hint=hint, code="fault-active"
+            )
         if place := fault.shared(FAULTS[other.fault], same_node=same):
             raise SparkctlError(
-                f"{fault.name} and {other.fault}, active on {other.node}, both change: {place}",
+                f"fault {fault.name} conflicts with {other.fault} on {other.node}:"
+                f" both change {place}",
                 hint=hint,
+                code="fault-conflict",
+                data={"fault": other.fault, "node": other.node, "place": place},
             )

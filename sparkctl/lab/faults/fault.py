@@ -11,19 +11,19 @@ if TYPE_CHECKING:
     from sparkctl.lab.faults.target import Target
 
 HEAD, WORKER = "spark-1", "spark-2"
-# What must be there: the runtime with ray and vLLM, the model, a cluster that serves.
+# What the node must have: the runtime with ray and vLLM, the model, a serving cluster.
 Need = Literal["nothing", "runtime", "model", "serving"]
 
-# Places that a fault changes. One that is another's folder holds it: "rdma" and "rdma/rate" meet.
+# A place that a fault changes. A folder contains its places: "rdma" conflicts with "rdma/rate".
 INVENTORY = "inventory"
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A thing that happens to a node.
+    """What can go wrong on a node.
 
-    `happens` is one line for people; `touches` names the places that it changes and another fault
-    must leave alone meanwhile, all of one node but INVENTORY, which is the lab's.
+    `happens` describes it in one line; `touches` names the places that it changes, which no other
+    active fault may change: places of the node, and INVENTORY, which is the lab's.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Fault:
     needs: Need = "nothing"
 
     def shared(self, other: Fault, *, same_node: bool) -> str | None:
-        """A place that both change, so that they cannot be active together; None without one."""
+        """A place that both change, so that they conflict; None if there is none."""
         for mine in self.touches:
             for theirs in other.touches:
                 longer, shorter = sorted((mine, theirs), key=len, reverse=True)

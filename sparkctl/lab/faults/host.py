@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 CLOCK = Path(__file__).with_name("clock.c")
 SKEW = 120  # seconds
-LOW = 1024 * 1024  # KiB
-LEFT = 64  # KiB that a full disk has left
+LOW = 1024 * 1024  # KiB of memory
+LEFT = 64  # KiB free on the full disk
 DRIVER = "590.44.01"
 KERNEL = "7.0.0-1019-nvidia"
 MEMINFO, SMI = "/proc/meminfo", "/usr/local/bin/nvidia-smi"
 
 
 def _disk(target: Target) -> None:
-    """Without a word to what is there: the file system shrinks around it."""
+    """The file system shrinks to its content, which does not change."""
     size, total, free = map(int, target.run("stat", "-f", "-c", "%S %b %f", "/tmp").split())
     used, whole = (total - free) * size // 1024, total * size // 1024
     resize = "mount -t tmpfs -o remount,size={}k tmpfs /tmp"
@@ -33,7 +33,7 @@ def _meminfo(target: Target, **values: int) -> None:
     for name, value in values.items():
         line = f"{name + ':':16}{value:8} kB\n"
         text, found = re.subn(rf"^{name}:.*\n", line, text, flags=re.MULTILINE)
-        text += "" if found else line
+        text += "" if found else line  # not every kernel has CMA
     target.cover(MEMINFO, text, "0444")
 
 
@@ -54,7 +54,7 @@ def _driver(target: Target) -> None:
     target.cover(SMI, text, "0755")
 
 
-def _wedged_gpu(target: Target) -> None:
+def _hang_gpu(target: Target) -> None:
     target.cover(SMI, "#!/bin/sh\nexec sleep infinity\n", "0755")
 
 
@@ -64,15 +64,30 @@ def _kernel(target: Target) -> None:
 
 
 FAULTS = (
-    Fault("disk-full", f"/tmp has {LEFT} KiB left", _disk, touches=("tmp",)),
-    Fault("memory-low", f"{LOW >> 20} GiB of memory is available", _memory, touches=("meminfo",)),
-    Fault("clock-skew", f"the clock is {SKEW} s fast", _clock, touches=("ld.so.preload",)),
-    Fault("driver-590", f"the driver is {DRIVER}", _driver, touches=("nvidia-smi",)),
+    Fault("disk-full", f"/tmp has {LEFT} KiB free", _disk, touches=("tmp",)),
+    Fault(
+        "memory-low",
+        f"{LOW >> 20} GiB of memory is available (imitated)",
+        _memory,
+        touches=("meminfo",),
+    ),
+    Fault(
+        "clock-skew",
+        f"the clock is {SKEW} s fast (imitated)",
+        _clock,
+        touches=("ld.so.preload",),
+    ),
+    Fault(
+        "driver-590",
+        f"the imitated nvidia-smi reports driver {DRIVER}",
+        _driver,
+        touches=("nvidia-smi",),
+    ),
     Fault(
         "kho-kernel",
-        f"kernel {KERNEL}, whose kexec handover has taken the CMA pool",
+        f"kernel {KERNEL} (imitated), whose kexec handover took the CMA pool",
         _kernel,
         touches=("meminfo", "osrelease"),
     ),
-    Fault("gpu-hangs", "nvidia-smi never answers", _wedged_gpu, touches=("nvidia-smi",)),
+    Fault("gpu-hangs", "the imitated nvidia-smi never answers", _hang_gpu, touches=("nvidia-smi",)),
 )

@@ -1,8 +1,8 @@
-"""What the lab's inventory says, and faults that are a value in it."""
+"""The lab's inventory, and faults that are a value in it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 import yaml
 
@@ -12,21 +12,37 @@ from sparkctl.lab.spec import CABLED
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sparkctl.lab.existing import Lab
     from sparkctl.lab.faults.target import Target
-    from sparkctl.lab.lab import Lab
 
 HCA = "NCCL_IB_HCA"
 DEVICES = [half.hca for half in CABLED]
 
 
-def load(lab: Lab) -> dict[str, Any]:
-    """The lab's inventory, as YAML gives it."""
-    value: dict[str, Any] = yaml.safe_load(lab.inventory.read_text())
+class Node(TypedDict):
+    """A node of the inventory."""
+
+    name: str
+    env: dict[str, str]
+
+
+class Inventory(TypedDict):
+    """The lab's inventory, as far as faults read or change it."""
+
+    nodes: list[Node]
+    fabric: dict[str, int]
+    env: dict[str, dict[str, str]]
+    runtime: dict[str, str]
+
+
+def load(lab: Lab) -> Inventory:
+    """The lab's inventory."""
+    value: Inventory = yaml.safe_load(lab.inventory.read_text())
     return value
 
 
-def edit(target: Target, change: Callable[[dict[str, Any]], None]) -> None:
-    """Change the lab's inventory; healing brings back the very file."""
+def edit(target: Target, change: Callable[[Inventory], None]) -> None:
+    """Change the lab's inventory; healing restores the file as it was."""
     value, path = load(target.lab), target.lab.inventory
     change(value)
     fresh, healthy = path.with_suffix(".new"), path.with_suffix(".healthy")
@@ -36,23 +52,39 @@ def edit(target: Target, change: Callable[[dict[str, Any]], None]) -> None:
     fresh.replace(path)
 
 
+def set_cage(target: Target, cage: int) -> None:
+    """Set the inventory's fabric.cage."""
+
+    def change(inventory: Inventory) -> None:
+        inventory["fabric"] = {"cage": cage}
+
+    edit(target, change)
+
+
 def set_everywhere(target: Target, name: str, value: str) -> None:
     """Set a variable for all nodes: the inventory's env.set."""
-    edit(target, lambda inventory: inventory["env"]["set"].update({name: value}))
+
+    def change(inventory: Inventory) -> None:
+        inventory["env"]["set"][name] = value
+
+    edit(target, change)
 
 
 def _set_on_node(name: str, value: str) -> Callable[[Target], None]:
-    def change(inventory: dict[str, Any], node: str) -> None:
-        found = next(n for n in inventory["nodes"] if n["name"] == node)
-        found.setdefault("env", {})[name] = value
+    def apply(target: Target) -> None:
+        def change(inventory: Inventory) -> None:
+            node = next(n for n in inventory["nodes"] if n["name"] == target.node.name)
+            node.setdefault("env", {})[name] = value
 
-    return lambda target: edit(target, lambda inventory: change(inventory, target.node.name))
+        edit(target, change)
+
+    return apply
 
 
 FAULTS = (
     Fault(
         "hca-netdev-name",
-        "NCCL_IB_HCA names the network devices in place of the RDMA devices",
+        "NCCL_IB_HCA names network devices instead of RDMA devices",
         _set_on_node(HCA, ",".join(half.interface for half in CABLED)),
         touches=(INVENTORY,),
     ),
@@ -64,7 +96,7 @@ FAULTS = (
     ),
     Fault(
         "hca-quotes",
-        "NCCL_IB_HCA has quotes that became part of the value",
+        "NCCL_IB_HCA has quotes as part of its value",
         _set_on_node(HCA, f'"{",".join(DEVICES)}"'),
         touches=(INVENTORY,),
     ),

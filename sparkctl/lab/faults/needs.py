@@ -1,4 +1,4 @@
-"""What must be there before a fault can be applied."""
+"""What a fault needs on a node before it can be applied."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sparkctl.errors import SparkctlError
 from sparkctl.lab.faults.inventory import load
-from sparkctl.lab.model import INSTALLER
+from sparkctl.lab.model import install_hint
 
 if TYPE_CHECKING:
     from sparkctl.lab.faults.fault import Need
@@ -14,35 +14,48 @@ if TYPE_CHECKING:
 
 
 def runtime(target: Target) -> str:
-    """The virtual environment with ray and vLLM, by its path on the nodes."""
-    path: str = load(target.lab)["runtime"]["venv"]
-    return path
+    """The path of the virtual environment with ray and vLLM on the nodes."""
+    return load(target.lab)["runtime"]["venv"]
+
+
+def missing(target: Target, what: str, hint: str) -> SparkctlError:
+    """The error of a fault that cannot be injected for want of something on the node."""
+    return SparkctlError(
+        f"cannot inject fault {target.fault}: {what}",
+        node=target.node.name,
+        hint=hint,
+        code="fault-need-missing",
+    )
+
+
+def serving_hint(target: Target) -> str:
+    """How to start a cluster in the lab."""
+    return f"run `sparkctl up -i {target.lab.inventory}` first"
 
 
 def require(need: Need, target: Target) -> None:
-    """Raises SparkctlError, with how to get it, when it is missing on the node."""
+    """Raises SparkctlError when the node does not have what the fault needs."""
     if need == "nothing":
         return
-    wanted, test, hint = {
+    venv, model = runtime(target), f"{target.lab.base}/model"
+    test, what, hint = {
         "runtime": (
-            f"the lab's runtime at {runtime(target)}",
-            ["test", "-x", f"{runtime(target)}/bin/ray"],
-            f"make it: bash {INSTALLER} {runtime(target)}",
+            ("test", "-x", f"{venv}/bin/ray"),
+            f"the lab has no runtime at {venv}",
+            install_hint(venv),
         ),
         "model": (
-            f"the lab's model at {target.lab.base}/model",
-            ["test", "-e", f"{target.lab.base}/model/config.json"],
+            ("test", "-e", f"{model}/config.json"),
+            f"the lab has no model at {model}",
             "make the lab without --no-model",
         ),
         "serving": (
-            "a cluster that serves",
-            ["pgrep", "-f", "/raylet |^VLLM::EngineCore"],
-            f"`sparkctl up -i {target.lab.inventory}` first",
+            ("pgrep", "-f", "/raylet |^VLLM::EngineCore"),
+            "no cluster is serving",
+            serving_hint(target),
         ),
     }[need]
     try:
         target.run(*test)
     except SparkctlError:
-        raise SparkctlError(
-            f"{target.fault} needs {wanted}, there is none", node=target.node.name, hint=hint
-        ) from None
+        raise missing(target, what, hint) from None

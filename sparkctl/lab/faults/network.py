@@ -1,4 +1,4 @@
-"""Faults of links, addresses and cables, and of what lets packets in."""
+"""Faults of links, addresses, cables and firewalls."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sparkctl.lab.faults.devices import RATE, rewrite_rate
 from sparkctl.lab.faults.fault import HEAD, INVENTORY, Fault
-from sparkctl.lab.faults.inventory import edit
+from sparkctl.lab.faults.inventory import set_cage
 from sparkctl.lab.node import NETPLAN
 from sparkctl.lab.spec import CABLED, HALVES, MTU, NodeSpec
 
@@ -45,7 +45,7 @@ def _mtu(target: Target) -> None:
     target.change(f"ip link set {LINK} mtu 1500", f"ip link set {LINK} mtu {MTU}")
 
 
-# Until Linux 6.2 a link is renamed while it is down only. Addresses stay with it.
+# Until Linux 6.2 only a link that is down can be renamed. It keeps its addresses.
 SWAP = """\
 ip link set "$1" down
 ip link set "$1" name swap
@@ -56,15 +56,13 @@ ip link set "$2" up
 
 
 def _other_cage(target: Target) -> None:
-    """The cable's links take the names of the other cage's, and the imitated sysfs follows."""
-    edit(target, lambda inventory: inventory.update(fabric={"cage": FIRST.cage}))
+    """The cable's links get the names of the other cage's; the imitated sysfs follows."""
+    set_cage(target, FIRST.cage)
     for here in CABLED:
         there = next(h for h in HALVES if h.pci[:4] == here.pci[:4] and h != here)
         plugged, unplugged = (target.read(f"/sys/{h.device_folder}/{RATE}") for h in (here, there))
-        swap = ["sh", "-ec", SWAP, "sh"]
-        target.change(
-            [*swap, here.interface, there.interface], [*swap, there.interface, here.interface]
-        )
+        swap, names = ["sh", "-ec", SWAP, "sh"], [here.interface, there.interface]
+        target.change([*swap, *names], [*swap, *reversed(names)])
         rewrite_rate(target, here, unplugged)
         rewrite_rate(target, there, plugged)
 
@@ -101,20 +99,20 @@ FAULTS = (
     ),
     Fault(
         "address-volatile",
-        "the fabric's addresses are in no network file",
+        "no netplan file has the fabric's addresses: a reboot would lose them",
         _volatile,
         touches=("netplan",),
     ),
-    Fault("mtu-1500", f"{LINK} has MTU 1500, its peer {MTU}", _mtu, touches=(f"{LINK}/mtu",)),
+    Fault("mtu-1500", f"{LINK} has MTU 1500 and its peer {MTU}", _mtu, touches=(f"{LINK}/mtu",)),
     Fault(
         "other-cage",
-        "the cable is in the other cage, and the inventory names this one",
+        f"the cable is not in cage {FIRST.cage}, which the inventory names",
         _other_cage,
         touches=(*(h.interface for h in HALVES), "rdma", INVENTORY),
     ),
     Fault(
         "firewall",
-        f"a firewall drops what comes in to port {RAY_PORT}",
+        f"a firewall drops packets to port {RAY_PORT}",
         _firewall,
         touches=("nft",),
         node=HEAD,

@@ -1,4 +1,4 @@
-"""Processes that stand in the way: somebody else's, and what an older run of ours left."""
+"""Processes in the way: other users' programs, and leftovers of an older run."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from sparkctl.lab.faults.target import Target
 
 FOREIGN_PORT, FOREIGN_FOLDER = 6399, "/tmp/foreign-ray"
-DEAD, LAST = "20260101-000000-dead", "20260102-000000-beef"  # runs of long ago
+DEAD, LAST = "20260101-000000-dead", "20260102-000000-beef"  # old runs
 STATE = "/root/.sparkctl/lab"
 
+LOGGED = 'log="$1"; shift; exec "$@" >"$log" 2>&1'
 LISTEN = """\
 import signal, socket, sys
 server = socket.create_server(("", int(sys.argv[1])))
@@ -28,20 +29,17 @@ def _port(target: Target) -> None:
 
 
 def _foreign_ray(target: Target) -> None:
-    target.when_healed("rm", "-rf", FOREIGN_FOLDER)
-    ray = ["--head", f"--port={FOREIGN_PORT}", f"--temp-dir={FOREIGN_FOLDER}", "--num-cpus=1",
-           "--object-store-memory=100000000", "--include-dashboard=false",
-           "--disable-usage-stats"]  # fmt: skip
-    target.run(
-        "sh", "-c", 'log="$1"; shift; exec "$@" >"$log" 2>&1', "sh", f"{target.folder}/log",
-        f"{runtime(target)}/bin/ray", "start", *ray,
-        # Else Ray's setproctitle writes over the mark in /proc/PID/environ.
-        environment={**target.mark, "SPT_NOENV": "1"},
-    )  # fmt: skip
+    target.on_heal("rm", "-rf", FOREIGN_FOLDER)
+    options = f"--head --port={FOREIGN_PORT} --temp-dir={FOREIGN_FOLDER} --num-cpus=1"
+    options += " --object-store-memory=100000000 --include-dashboard=false --disable-usage-stats"
+    ray = [f"{runtime(target)}/bin/ray", "start", *options.split()]
+    # Without SPT_NOENV, Ray's setproctitle overwrites the mark in /proc/PID/environ.
+    environment = {**target.mark, "SPT_NOENV": "1"}
+    target.run("sh", "-c", LOGGED, "sh", f"{target.folder}/log", *ray, environment=environment)
 
 
-# What healing finds may have been removed, by `sparkctl down` or by `doctor --fix`, or be the files
-# of a cluster that was started since.
+# `sparkctl down` and `doctor --fix` may have removed the record before healing, and a cluster
+# started since may have written its own.
 REMOVE = f"""\
 cd {STATE} 2>/dev/null || exit 0
 if grep --quiet {LAST} applied.json; then
@@ -53,39 +51,34 @@ fi
 
 
 def _leftover(target: Target) -> None:
-    applied = target.file(
-        "applied.json",
-        f'{{"ray": "", "ray_run": "{LAST}", "when": "2026-01-02T00:00:00+0000"}}',
-        "0600",
-    )
+    record = f'{{"ray": "", "ray_run": "{LAST}", "when": "2026-01-02T00:00:00+0000"}}'
+    applied = target.file("applied.json", record, "0600")
     keep = f"test -e {STATE} || {{ mkdir -p -m 700 {STATE} && cp {applied} {STATE}/applied.json; }}"
     target.change(["sh", "-ec", keep], ["sh", "-c", REMOVE])
-    target.start(
-        "bash", "-c", "exec -a VLLM::Worker_TP1 sleep infinity",
-        environment={"SPARKCTL_CLUSTER": f"lab/{DEAD}", "SPARKCTL_ROLE": "vllm"},
-    )  # fmt: skip
-    # In brackets, so that the shell that looks does not find itself.
+    mark = {"SPARKCTL_CLUSTER": f"lab/{DEAD}", "SPARKCTL_ROLE": "vllm"}
+    target.start("bash", "-c", "exec -a VLLM::Worker_TP1 sleep infinity", environment=mark)
+    # The brackets keep the shell that runs pgrep from matching itself.
     target.until("pgrep -f '^[V]LLM::Worker_TP1' >/dev/null")
 
 
 FAULTS = (
     Fault(
         "port-taken",
-        f"somebody else's process listens on port {RAY_PORT}",
+        f"a foreign process listens on port {RAY_PORT}",
         _port,
         touches=(f"port/{RAY_PORT}",),
         node=HEAD,
     ),
     Fault(
         "foreign-ray",
-        f"somebody else's Ray runs, its GCS on port {FOREIGN_PORT}",
+        f"a foreign Ray runs, with its GCS on port {FOREIGN_PORT}",
         _foreign_ray,
         touches=(f"port/{FOREIGN_PORT}",),
         needs="runtime",
     ),
     Fault(
         "leftover",
-        "a rank of an older run of ours is left, and its journal",
+        "an older run left a rank (imitated) and its record",
         _leftover,
         touches=("leftover",),
     ),

@@ -1,17 +1,16 @@
-"""Faults of what is installed and copied: Ray's version, the model."""
+"""Faults of Ray's installation and of the model's copy."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparkctl.errors import SparkctlError
 from sparkctl.lab.faults.fault import Fault
-from sparkctl.lab.faults.needs import runtime
+from sparkctl.lab.faults.needs import missing, runtime
 
 if TYPE_CHECKING:
     from sparkctl.lab.faults.target import Target
 
-# Ray $2 in the folder $1 becomes $3: its metadata, and what it says of itself to other nodes.
+# Changes the version of Ray in the folder $1 from $2 to $3, in its metadata and in its code.
 RELEASE = """\
 cd "$1"
 mv "ray-$2.dist-info" "ray-$3.dist-info"
@@ -21,7 +20,7 @@ sed -i "s/\\"$2\\"/\\"$3\\"/" ray/_version.py
 
 
 def _ray_version(target: Target) -> None:
-    """An overlay over the runtime's packages: what lies below is this machine's own."""
+    """An overlay over the runtime's packages, which are this machine's own."""
     find = f"ls -d {runtime(target)}/lib/python3*/site-packages/ray-*.dist-info"
     site, _, name = target.run("sh", "-c", find).strip().rpartition("/")
     version = name.removeprefix("ray-").removesuffix(".dist-info")
@@ -38,15 +37,15 @@ def _model(target: Target) -> str:
     return f"{target.lab.base}/model"
 
 
-def _missing(target: Target) -> None:
-    """Of the folder around it the node has no need."""
+def _hide_model(target: Target) -> None:
+    """Hides the whole lab's folder: the node needs nothing else of it."""
     target.hide(target.lab.base)
 
 
-def _truncated(target: Target) -> None:
+def _truncate(target: Target) -> None:
     shards = target.run("sh", "-c", f"ls {_model(target)}/*.safetensors").split()
     if not shards:
-        raise SparkctlError(f"no *.safetensors in {_model(target)}", node=target.node.name)
+        raise missing(target, f"no *.safetensors in {_model(target)}", "make the lab again")
     half = f"{target.folder}/shard"
     size = int(target.run("stat", "-c", "%s", shards[-1])) // 2
     target.run("cp", shards[-1], half)
@@ -57,16 +56,22 @@ def _truncated(target: Target) -> None:
 FAULTS = (
     Fault(
         "ray-version",
-        "Ray is of the next patch release",
+        "Ray reports the next patch release as its version (imitated)",
         _ray_version,
         touches=("site-packages",),
         needs="runtime",
     ),
-    Fault("model-missing", "the model is not there", _missing, touches=("model",), needs="model"),
+    Fault(
+        "model-missing",
+        "the model's folder is missing",
+        _hide_model,
+        touches=("model",),
+        needs="model",
+    ),
     Fault(
         "model-truncated",
-        "half of the model's last shard is missing, as after a copy that was interrupted",
-        _truncated,
+        "half of the model's last shard is missing, as after an interrupted copy",
+        _truncate,
         touches=("model",),
         needs="model",
     ),

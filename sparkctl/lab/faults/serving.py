@@ -1,4 +1,4 @@
-"""Faults of a cluster that serves."""
+"""Faults of a serving cluster."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sparkctl.errors import SparkctlError
 from sparkctl.lab.faults.fault import HEAD, Fault
+from sparkctl.lab.faults.needs import missing, serving_hint
 from sparkctl.lab.faults.target import Target, until
 from sparkctl.lab.spec import CABLED
 from sparkctl.remote import node_rpc
@@ -15,23 +16,23 @@ from sparkctl.serving.inventory import load
 if TYPE_CHECKING:
     from sparkctl.remote.command import Command
 
-RAY_SECONDS = 60.0  # for `ray start`, which takes ten on a busy machine
-GRACE = 10.0  # seconds for raylet to leave on TERM
+RAY_TIMEOUT = 60.0  # seconds for `ray start`, which takes ten on a busy machine
+GRACE = 10.0  # seconds for raylet to end after SIGTERM
 CLUSTER = "SPARKCTL_CLUSTER"
 
 
 def _mark(target: Target) -> str:
-    """The mark of the node's running Ray."""
+    """The value of CLUSTER in the environment of the node's raylet."""
     pid = target.run("pgrep", "-x", "raylet").split()[0]
     lines = target.run("tr", "\\0", "\\n", text=target.read(f"/proc/{pid}/environ")).splitlines()
     found = [line.partition("=")[2] for line in lines if line.startswith(f"{CLUSTER}=")]
     if not found:
-        raise SparkctlError("its Ray is not of `sparkctl up`", node=target.node.name)
+        raise missing(target, "`sparkctl up` did not start its Ray", serving_hint(target))
     return found[0]
 
 
 def _ray_on_management(target: Target) -> None:
-    """As a `ray start` does that is given no address; healing lets it join by the fabric again."""
+    """`ray start` does this without an address; healing makes it join over the fabric again."""
     inventory, node, head = load(target.lab.inventory), target.node, target.lab.nodes[0]
     mark, fabric = _mark(target), CABLED[0]
 
@@ -42,21 +43,21 @@ def _ray_on_management(target: Target) -> None:
             "env": {CLUSTER: mark, "SPARKCTL_ROLE": "ray"},
             "unit": "ray",
             "run": mark.partition("/")[2],
-            "timeout": RAY_SECONDS,
+            "timeout": RAY_TIMEOUT,
         }
         return node_rpc.call("launch.run", request)
 
     def joined(address: str) -> str:
-        # In brackets, so that the shell that looks does not find itself.
+        # The brackets keep the shell that runs pgrep from matching itself.
         return f"pgrep -f '[r]aylet.*--node_ip_address={address}' >/dev/null"
 
     stop = node_rpc.call(
         "stop.stop", {"cluster": inventory.cluster, "roles": ["ray"], "grace": GRACE}
     )
     own = node.fabric_address(fabric)
-    target.when_healed(*until(joined(own)))
-    target.when_healed(*start(own).argv, text=_text(start(own)))
-    target.when_healed(*stop.argv, text=_text(stop))
+    target.on_heal(*until(joined(own)))
+    target.on_heal(*start(own).argv, text=_text(start(own)))
+    target.on_heal(*stop.argv, text=_text(stop))
     for command in (stop, start(node.address)):
         target.run(*command.argv, text=_text(command))
     target.until(joined(node.address))
@@ -66,16 +67,12 @@ def _text(command: Command) -> str:
     return command.stdin.decode()
 
 
-def _wedged(target: Target) -> None:
-    """The process between the API and the ranks stops; the API goes on to answer."""
+def _stop_engine(target: Target) -> None:
+    """Stops the process between the API and the ranks; the API still answers."""
     try:
         pids = target.run("pgrep", "-f", "^VLLM::EngineCore").split()
     except SparkctlError:
-        raise SparkctlError(
-            "no engine of vLLM runs",
-            node=target.node.name,
-            hint=f"`sparkctl up -i {target.lab.inventory}` first",
-        ) from None
+        raise missing(target, "no vLLM engine is running", serving_hint(target)) from None
     target.change(["kill", "-STOP", *pids], ["kill", "-CONT", *pids])
     for pid in pids:
         target.until(f"grep -q '^State:.T' /proc/{pid}/status")
@@ -84,15 +81,15 @@ def _wedged(target: Target) -> None:
 FAULTS = (
     Fault(
         "ray-on-management",
-        "Ray has joined over the management network (which ends vLLM: `up` after healing)",
+        "Ray joined over the management network, which ends vLLM (`up` after healing)",
         _ray_on_management,
         touches=("ray",),
         needs="serving",
     ),
     Fault(
         "api-wedged",
-        "the engine is stopped: the API answers 200 and nothing is generated",
-        _wedged,
+        "the engine is suspended (SIGSTOP): the API answers 200 and generates nothing",
+        _stop_engine,
         touches=("vllm",),
         node=HEAD,
         needs="serving",

@@ -1,4 +1,4 @@
-"""Settings that somebody left on a node."""
+"""Settings left in files of a node."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sparkctl.lab.faults.fault import Fault
 if TYPE_CHECKING:
     from sparkctl.lab.faults.target import Target
 
-OWN = "/root/.nccl.conf"
+USER_CONF = "/root/.nccl.conf"
 
 
 def _nccl_conf(target: Target) -> None:
@@ -20,8 +20,8 @@ def _profile(target: Target) -> None:
     target.cover("/root/.bashrc", "export NCCL_IB_DISABLE=1\n")
 
 
-def _hangs(target: Target) -> None:
-    target.change(f"mkfifo {OWN}", f"rm --force {OWN}")
+def _hang(target: Target) -> None:
+    target.change(f"mkfifo {USER_CONF}", f"rm --force {USER_CONF}")
 
 
 FAULTS = (
@@ -31,8 +31,8 @@ FAULTS = (
     ),
     Fault(
         "file-hangs",
-        "reading ~/.nccl.conf never ends, as on a mount whose server is gone",
-        _hangs,
+        "reading ~/.nccl.conf hangs, as on a mount whose server is gone",
+        _hang,
         touches=("own nccl.conf",),
     ),
 )

@@ -1,19 +1,20 @@
-"""Waiting until the lab's nodes show what their links are: the kernel and the imitated sysfs."""
+"""Waiting until the lab's nodes agree with their links: the kernel and the imitated sysfs."""
 
 from __future__ import annotations
 
-import json
 import signal
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sparkctl.errors import SparkctlError
+from sparkctl.lab import iproute
+from sparkctl.lab.errors import rebuild_hint
 
 if TYPE_CHECKING:
-    from sparkctl.lab.inside import Inside
+    from sparkctl.lab.running import RunningNode
 
 WAIT = 15.0  # seconds; the kernel's linkwatch takes one, the imitated sysfs some milliseconds
-# The links; then a line for each RDMA device: its netdev, how many GIDs of IPv4, its state.
+# The links; then a line for each RDMA device: its netdev, its number of IPv4 GIDs, its state.
 LOOK = """\
 ip -json address show
 for device in /sys/class/infiniband/*; do
@@ -24,37 +25,38 @@ done
 """
 
 
-def wait(nodes: list[Inside]) -> None:
-    """Until what each node shows of its links is so; raises SparkctlError after WAIT seconds."""
+def wait(nodes: list[RunningNode]) -> None:
+    """Wait until each node's state agrees with its links; raises SparkctlError after WAIT s."""
     deadline = time.monotonic() + WAIT
-    for inside in nodes:
-        inside.signal(signal.SIGUSR1)
-        while problem := unsettled(inside.run("sh", "-c", LOOK)):
+    for running in nodes:
+        running.signal(signal.SIGUSR1)
+        while problem := unsettled(running.run("sh", "-c", LOOK)):
             if time.monotonic() > deadline:
                 raise SparkctlError(
-                    f"after {WAIT:g} s {problem}",
-                    node=inside.node.name,
-                    hint=f"`sparkctl lab down --dir {inside.node.base}`, then up again",
+                    f"{problem} after {WAIT:g} s",
+                    node=running.node.name,
+                    hint=rebuild_hint(running.node.base),
+                    code="lab-not-settled",
                 )
-            time.sleep(0.02)  # between looks; the deadline ends it
+            time.sleep(0.02)
 
 
 def unsettled(shown: str) -> str | None:
-    """What in LOOK's output does not fit together yet; None when all does."""
+    """What in LOOK's output does not agree yet; None when all does."""
     first, *devices = shown.splitlines()
-    links: dict[str, dict[str, Any]] = {link["ifname"]: link for link in json.loads(first)}
+    links = iproute.links(first)
     for name, link in links.items():
-        if link["link_type"] == "ether" and (link["operstate"] == "UP") != _active(link):
+        if link["link_type"] == "ether" and (link["operstate"] == "UP") != _is_active(link):
             return f"{name} is still {link['operstate']}"
     for line in devices:
         name, gids, state = line.split(maxsplit=2)
         link = links[name]
-        addresses = sum(a["family"] == "inet" for a in link["addr_info"])
-        # Each address is there as RoCE v1 and as RoCE v2.
-        if (state == "4: ACTIVE") != _active(link) or int(gids) != 2 * addresses:
-            return f"the RDMA device of {name} does not follow it yet: {state}, {gids} GIDs"
+        # Each address has a GID of RoCE v1 and one of RoCE v2.
+        expected = 2 * len(iproute.ipv4(link))
+        if (state == "4: ACTIVE") != _is_active(link) or int(gids) != expected:
+            return f"the imitated RDMA device of {name} is still {state}, with {gids} GIDs"
     return None
 
 
-def _active(link: dict[str, Any]) -> bool:
-    return "UP" in link["flags"] and "LOWER_UP" in link["flags"]
+def _is_active(link: iproute.Link) -> bool:
+    return iproute.is_up(link) and iproute.has_carrier(link)

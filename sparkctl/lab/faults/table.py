@@ -1,4 +1,4 @@
-"""All faults, in the order in which they are listed."""
+"""All faults by name, in the order in which `lab faults` lists them."""
 
 from __future__ import annotations
 

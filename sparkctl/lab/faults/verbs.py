@@ -1,4 +1,4 @@
-"""Faults of what a process needs to use RDMA: uverbs devices, rdma-core, locked memory."""
+"""Faults of what RDMA needs in a process: uverbs devices, rdma-core, locked memory."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ UVERBS = "/dev/infiniband"
 LIMIT = 64  # KiB
 
 
-def _missing(target: Target) -> None:
+def _hide_devices(target: Target) -> None:
     target.hide(UVERBS)
 
 
-def _denied(target: Target) -> None:
-    """Root may open any device, but for one on a mount that has none: EACCES (open(2))."""
+def _deny(target: Target) -> None:
+    """On a mount with `nodev` even root cannot open a device: EACCES (open(2))."""
     copy = target.folder / "infiniband"
     target.change(f"mkdir {copy}", f"rmdir {copy}")
     target.change(f"mount -t tmpfs -o nodev,mode=755 tmpfs {copy}", f"umount {copy}")
@@ -26,7 +26,7 @@ def _denied(target: Target) -> None:
     target.cover_by(UVERBS, str(copy))
 
 
-# Root's CAP_IPC_LOCK lifts the limit, so its logins lose it: they are as any user's then.
+# Root's CAP_IPC_LOCK overrides the limit, so its logins drop it.
 SHELL = f"""\
 #!/bin/sh
 ulimit -l {LIMIT}
@@ -47,7 +47,7 @@ LIBRARIES = f"{FIND} -name 'libibverbs.so*'"
 PROVIDERS = f"{FIND} -name libibverbs -type d"
 
 
-def _without_library(target: Target) -> None:
+def _hide_libraries(target: Target) -> None:
     for path in target.run("sh", "-c", f"{LIBRARIES} 2>/dev/null || true").splitlines():
         target.change(["mv", path, f"{path}.hidden"], ["mv", f"{path}.hidden", path])
     for path in target.run("sh", "-c", f"{PROVIDERS} 2>/dev/null || true").splitlines():
@@ -57,21 +57,26 @@ def _without_library(target: Target) -> None:
 FAULTS = (
     Fault(
         "uverbs-missing",
-        f"{UVERBS} is empty, and sysfs looks perfect",
-        _missing,
+        f"{UVERBS} is empty while sysfs is complete (both imitated)",
+        _hide_devices,
         touches=("uverbs",),
     ),
-    Fault("uverbs-denied", f"{UVERBS}/uverbsN may not be opened", _denied, touches=("uverbs",)),
+    Fault(
+        "uverbs-denied",
+        f"the imitated {UVERBS}/uverbsN cannot be opened",
+        _deny,
+        touches=("uverbs",),
+    ),
     Fault(
         "memlock-64k",
-        f"a login may lock {LIMIT} KiB of memory",
+        f"a login can lock only {LIMIT} KiB of memory",
         _memlock,
         touches=("passwd",),
     ),
     Fault(
         "no-libibverbs",
-        "rdma-core's libraries are not installed",
-        _without_library,
+        "rdma-core's libraries are missing",
+        _hide_libraries,
         touches=("rdma-core",),
     ),
 )

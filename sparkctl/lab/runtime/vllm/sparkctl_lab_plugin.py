@@ -1,8 +1,8 @@
-"""What vLLM loads by the entry point: the name of the platform class that it shall use."""
+"""The entry point by which vLLM finds the platform class to use."""
 
 from __future__ import annotations
 
 
 def register() -> str:
-    """The platform class, by name: vLLM imports it once it has chosen."""
+    """The name of the platform class, which vLLM imports once it has chosen."""
     return "sparkctl_lab_platform.RayCpuPlatform"

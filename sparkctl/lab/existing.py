@@ -1,0 +1,122 @@
+"""The lab that was made in a folder: its nodes and their state."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypedDict
+
+from sparkctl.errors import UsageError
+from sparkctl.lab import node, statefile
+from sparkctl.lab.faults import journal
+from sparkctl.lab.processes import first_pids
+from sparkctl.lab.spec import CABLED, IMITATED, NodeSpec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+STATE = "lab.json"
+
+
+class State(TypedDict):
+    """What lab.json holds: the number of nodes, and the management network's first octets."""
+
+    nodes: int
+    subnet: str
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A lab's folder and nodes; `existing`: it was up before."""
+
+    base: Path
+    nodes: list[NodeSpec]
+    existing: bool = False
+
+    @property
+    def inventory(self) -> Path:
+        """The path of the inventory for the other commands."""
+        return self.base / "inventory.yaml"
+
+
+def specs(base: Path, state: State) -> list[NodeSpec]:
+    """The nodes of the lab in `base`."""
+    return [NodeSpec(n, base, state["subnet"]) for n in range(1, state["nodes"] + 1)]
+
+
+def require_root() -> None:
+    """Raises UsageError where namespaces cannot be made."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        raise UsageError(
+            "the lab needs Linux and root: it makes network namespaces and mounts",
+            hint="run it as root on a Linux machine, or run `sparkctl init` for real Sparks",
+            code="lab-needs-root",
+        )
+
+
+def find(base: Path) -> Lab | None:
+    """The lab that was made in `base`; None when there is none.
+
+    Raises UsageError without root, SparkctlError when lab.json is damaged or of an unknown schema.
+    """
+    require_root()
+    base = base.resolve()
+
+    def build(state: State) -> Lab:
+        return Lab(base, specs(base, state), existing=True)
+
+    return statefile.read(base / STATE, build)
+
+
+class NodeStatus(TypedDict):
+    """A node as JSON; `pid` is null when it does not run."""
+
+    name: str
+    address: str
+    fabric: dict[str, str]
+    netns: str
+    pid: int | None
+    ssh: bool
+
+
+class FaultStatus(TypedDict):
+    """An active fault as JSON."""
+
+    name: str
+    node: str
+
+
+class Status(TypedDict):
+    """A lab as JSON; part of the contract that scripts rely on."""
+
+    base: str
+    inventory: str
+    nodes: list[NodeStatus]
+    faults: list[FaultStatus]
+    imitated: list[str]
+
+
+def status(base: Path) -> Status | None:
+    """The lab as JSON; None when there is none. Raises as find() does."""
+    lab = find(base)
+    if lab is None:
+        return None
+    running, cabled = first_pids(lab.nodes), CABLED if len(lab.nodes) > 1 else ()
+    return {
+        "base": str(lab.base),
+        "inventory": str(lab.inventory),
+        "nodes": [
+            {
+                "name": n.name,
+                "address": n.address,
+                "fabric": {h.interface: n.fabric_address(h) for h in cabled},
+                "netns": n.netns,
+                "pid": running.get(n.name),
+                "ssh": n.name in running and node.ssh_answers(n),
+            }
+            for n in lab.nodes
+        ],
+        "faults": [{"name": a.fault, "node": a.node} for a in journal.read(lab.base)],
+        "imitated": list(IMITATED),
+    }
