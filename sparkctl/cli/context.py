@@ -5,8 +5,6 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
-import click
-
 from sparkctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -80,10 +78,3 @@ def chosen(inventory: Inventory, names: Sequence[str]) -> list[Node]:
     """
     asked = {n.name for name in names for n in named(inventory, name)}
     return [n for n in inventory.nodes if not names or n.name in asked]
-
-
-def emit_json(document: object) -> None:
-    """The one JSON document on stdout."""
-    import json
-
-    click.echo(json.dumps(document, indent=2, default=str))

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 from sparkctl.cluster.lease import hold
 from sparkctl.cluster.places import temp_dir
 from sparkctl.cluster.steps import STOP_GRACE, remaining
+from sparkctl.errors import RemoteError
 from sparkctl.secret.text import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sparkctl.cluster.session import Session
+    from sparkctl.errors import SparkctlError
     from sparkctl.events import Reporter
     from sparkctl.inventory.models import Node
 
@@ -25,7 +27,7 @@ class DownReport:
     cluster: str
     stopped: dict[str, list[str]] = field(default_factory=dict)
     removed: dict[str, list[str]] = field(default_factory=dict)
-    failed: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, SparkctlError] = field(default_factory=dict)
 
     @property
     def nothing(self) -> bool:
@@ -43,11 +45,11 @@ def down(session: Session, reporter: Reporter, *, break_lock: bool = False) -> D
     """
     inventory = session.inventory
     report = DownReport(inventory.cluster)
-    report.failed.update({name: str(error) for name, error in session.pool.errors.items()})
+    report.failed.update(session.pool.errors)
     reached = [n for n in inventory.nodes if n.name in session.pool.connections]
     where = {"temp_dir": temp_dir(inventory.cluster), "grace": STOP_GRACE}
     with hold(session, reporter.note, "down", reached, force=break_lock, partial=True) as failed:
-        report.failed.update({name: str(error) for name, error in failed.items()})
+        report.failed.update(failed)
         for title, role, target, request in (
             ("stop vLLM", None, "stop.stop", {"roles": ["vllm"], "grace": STOP_GRACE}),
             ("stop the Ray workers", "worker", "stop.clear", where),
@@ -74,12 +76,12 @@ def _end(
     )
     if session.lease is not None:
         session.lease.check()
-    report.failed.update({n: str(e) for n, e in answers.failed.items()})
+    report.failed.update(answers.failed)
     for name, answer in answers.ok.items():
         if ended := [f"{p['pid']} {command_line(p['command'], 100)}" for p in answer["stopped"]]:
             report.stopped.setdefault(name, []).extend(ended)
         if removed := answer.get("removed"):
             report.removed[name] = removed
         if left := remaining(answer):
-            report.failed[name] = left
+            report.failed[name] = RemoteError(left, node=name, code="processes-left")
     return not any(node.name in report.failed for node in nodes)

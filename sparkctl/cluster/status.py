@@ -16,9 +16,10 @@ from sparkctl.secret.text import command_line
 from sparkctl.serving.recipe import NONE
 
 if TYPE_CHECKING:
-    from collections.abc import Set
+    from collections.abc import Mapping, Set
 
     from sparkctl.cluster.session import Session
+    from sparkctl.inventory.models import Node
 
 ANSWER = 30.0  # seconds for /version and /v1/models
 SHOWN = ("ours", "gpu", "memory")  # the groups of a node's facts that make its row
@@ -37,7 +38,7 @@ class NodeStatus:
     name: str
     role: str
     host: str
-    error: str | None = None
+    error: SparkctlError | None = None
     reached: bool = True
     fabric_address: str | None = None
     ray: str = "unknown"
@@ -55,7 +56,7 @@ class NodeStatus:
 
 @dataclass
 class Status:
-    """The cluster as found."""
+    """The cluster as found; `ray` and `vllm` have an `error` with its `code` where they failed."""
 
     cluster: str
     nodes: list[NodeStatus]
@@ -76,35 +77,25 @@ def status(session: Session, *, deep: bool = False) -> Status:
     inventory = session.inventory
     reached = [n for n in inventory.nodes if n.name in session.pool.connections]
     probed = session.probe(reached)
-    errors = {n: str(e) for n, e in {**session.pool.errors, **probed.failed}.items()}
-    found = Status(
-        inventory.cluster,
-        [_node(n.name, n.role, n.host, error=errors.get(n.name),
-               reached=n.name not in session.pool.errors, facts=session.facts.get(n.name))
-         for n in inventory.nodes],
-        list(inventory.imitated),
-    )  # fmt: skip
+    errors = {**session.pool.errors, **probed.failed}
+    nodes = [_node(n, errors.get(n.name), session) for n in inventory.nodes]
+    found = Status(inventory.cluster, nodes, list(inventory.imitated))
     states = (f["state"] for f in session.facts.values() if "state" in f)
     found.lease = next((dict(s["lease"]) for s in states if s["lease"]), None)
     head = session.facts.get(inventory.head.name)
     if head is None:
-        found.vllm["error"] = f"the head cannot be asked: {errors[inventory.head.name]}"
+        error = errors[inventory.head.name]
+        found.vllm = {"error": f"no facts of the head: {error}", "code": error.code}
         return found
     _ask_ray(session, found, errors)
     _ask_vllm(session, found, deep)
     return found
 
 
-def _node(
-    name: str,
-    role: str,
-    host: str,
-    *,
-    error: str | None,
-    reached: bool,
-    facts: dict[str, Any] | None,
-) -> NodeStatus:
-    node = NodeStatus(name, role, host, error, reached)
+def _node(of: Node, error: SparkctlError | None, session: Session) -> NodeStatus:
+    reached = of.name not in session.pool.errors
+    node = NodeStatus(of.name, of.role, of.host, error, reached)
+    facts = session.facts.get(of.name)
     if facts is None:
         return node
     node.unread = {str(group): str(why) for group, why in facts["unread"].items()}
@@ -123,7 +114,7 @@ def _node(
     return node
 
 
-def _ask_ray(session: Session, found: Status, errors: dict[str, str]) -> None:
+def _ask_ray(session: Session, found: Status, errors: Mapping[str, SparkctlError]) -> None:
     """Ray's node table, matched to ours by the fabric address."""
     if any(n.ray == "not running" for n in found.nodes if n.role == "head"):
         return
@@ -132,10 +123,10 @@ def _ask_ray(session: Session, found: Status, errors: dict[str, str]) -> None:
         wish = _wish(session, errors.keys() | hidden)
         table = ray_table(session, wish)
     except SparkctlError as error:
-        found.ray["error"] = str(error)
+        found.ray = {"error": str(error), "code": error.code}
         return
     if "error" in table:
-        found.ray["error"] = table["error"]
+        found.ray = {"error": table["error"], "code": "ray-table"}
         return
     found.ray = {k: table[k] for k in ("ray", "nodes", "groups")}
     alive = {n["address"]: n for n in table["nodes"] if n["alive"]}
@@ -166,13 +157,15 @@ def _ask_vllm(session: Session, found: Status, deep: bool) -> None:
     head = session.facts[inventory.head.name]
     running = processes(head, "vllm") if "ours" in head else None
     if running == []:
-        found.vllm = {"error": "not running"}
+        found.vllm = {"error": "not running", "code": "not-running"}
         return
     try:
         asked = ask_api(session, tokens=0, timeout=0, bound=ANSWER) if not deep else None
         found.vllm = dict(asked or health.report(session))
     except SparkctlError as error:
-        found.vllm = {"error": str(error)}
+        found.vllm = {"error": str(error), "code": error.code}
+    if found.vllm.get("error"):
+        found.vllm.setdefault("code", found.vllm.get("health", {}).get("state", "failing"))
     if running:
         found.vllm["since"] = min(p["since"] for p in running)
     found.vllm["endpoint"] = endpoint(inventory)

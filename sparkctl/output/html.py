@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sparkctl import __version__
 from sparkctl.doctor.finding import ORDER, Finding
-from sparkctl.output.doctor import summary
+from sparkctl.output.doctor import expectation, summary
 from sparkctl.output.pagefile import BEGINNING
 from sparkctl.output.withheld import accounts
 
@@ -85,8 +85,7 @@ def _row(finding: Finding, safe: Callable[[str], str]) -> str:
     name = finding.severity.value
     parts = [f"<strong>{safe(finding.summary)}</strong>"]
     parts += [
-        f'<div class="found">wanted {safe(e.wanted)}, found {safe(e.found)}'
-        f" (<code>{safe(e.where)}</code>)</div>"
+        f'<div class="found">{safe(expectation(e))} (<code>{safe(e.where)}</code>)</div>'
         for e in finding.evidence
     ]
     if finding.fix:

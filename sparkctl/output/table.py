@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from rich.cells import cell_len, chop_cells
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from rich.console import Console
+
+T = TypeVar("T")
 
 GAP = 2  # spaces between columns
 
@@ -34,6 +36,11 @@ class Column:
     def width(self) -> int:
         """Of its widest cell, in the terminal's columns."""
         return max(map(cell_len, (self.title, *self.cells)))
+
+
+def filled(values: Iterable[T | None], shown: Callable[[T], str] = str) -> list[str]:
+    """The cells of these values; a dash where there is none."""
+    return ["-" if value is None else shown(value) for value in values]
 
 
 def print_table(console: Console, columns: Sequence[Column]) -> None:

@@ -184,7 +184,7 @@ def test_a_report_says_on_stderr_whose_texts_are_left_out(view: View, tmp_path: 
     done = CliRunner().invoke(doctor, ["--report", str(path), "--json"])
     assert done.exit_code == 3
     assert "spark-2: accounts could not be read" in done.stderr
-    assert f"written to {path}" in done.stderr
+    assert f"wrote {path}" in done.stderr
     assert "spark-2: accounts could not be read" in path.read_text()
     assert json.loads(done.stdout)["counts"]["FAIL"] == 1
     again = CliRunner().invoke(doctor, ["--report", str(path)])

@@ -64,7 +64,7 @@ def test_match_warns_of_a_netdevs_name_and_needs_no_inventory(tmp_path: Path) ->
 def test_match_in_words() -> None:
     printed = sparkctl("fabric", "match", "--hca", "A B", "--device", "a").stdout
     assert printed.splitlines()[0] == "NCCL_IB_HCA = A B (NCCL 2.30.7)"
-    assert "selected: nothing: NCCL goes on over TCP" in printed
+    assert "selected: nothing: NCCL silently falls back to TCP" in printed
     assert "  - a: no entry matches" in printed
     assert "warning: a space" in printed
     links = ("--interface", "enp1s0f0np0", "--interface", "enp1s0f1np1")
@@ -73,7 +73,7 @@ def test_match_in_words() -> None:
     assert "selected: enp1s0f0np0, enp1s0f1np1" in printed
     assert "+ enp1s0f0np0: unset, all but docker, lo; the first: the bootstrap" in printed
     printed = sparkctl("fabric", "match", "--ifname", "eth0", "--interface", "enp1").stdout
-    assert "selected: nothing: NCCL ends at its start" in printed
+    assert "selected: nothing: NCCL fails to start" in printed
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_nccl_is_said_to_take_gids_of_active_ports_only(
     port = facts["ib"]["rocep1s0f0"]["ports"]["1"]
 
     def taken() -> int:
-        print_picture({**picture({"spark-2": facts}, {}), "errors": {}, "imitated": []})
+        print_picture(picture({"spark-2": facts}, {}), {}, [])
         return capsys.readouterr().out.count("<- NCCL takes it")
 
     active = sum(p["state"] == "ACTIVE" for d in facts["ib"].values() for p in d["ports"].values())
