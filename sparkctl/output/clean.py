@@ -21,9 +21,9 @@ class Cleaning:
     def __init__(self, inner: TextIO) -> None:
         self.inner = inner
 
-    def write(self, text: str) -> int:
-        """As TextIO.write."""
-        self.inner.write(clean(text))
+    def write(self, text: str | bytes) -> int:
+        """As TextIO.write; click writes what completes a shell's line as bytes."""
+        self.inner.write(clean(text if isinstance(text, str) else text.decode()))
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:

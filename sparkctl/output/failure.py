@@ -93,4 +93,5 @@ def _log(error: SparkctlError, *, always: bool) -> None:
     """A wrong option or inventory makes no log: its message says all."""
     if always or runlog.path() or not isinstance(error, UsageError):
         tail = error.log_tail if isinstance(error, ServingError) else []
-        log.debug("error: %s", "\n".join([error.code, *tail]), exc_info=error)
+        details = "\n".join([f"hint: {error.hint}", *tail])
+        log.debug("failed, code %s, %s", error.code, details, exc_info=error)
