@@ -25,7 +25,7 @@ def offer(
     """
     from sparkctl.doctor.fix import plan
     from sparkctl.errors import SparkctlError, UsageError
-    from sparkctl.output.fix import print_outcomes, print_planned
+    from sparkctl.output.doctor import print_outcomes, print_planned
 
     planned = plan(findings)
     print_planned(planned)
@@ -57,7 +57,7 @@ def _apply(examination: Examination, planned: Sequence[Planned]) -> list[Outcome
     from sparkctl.cli.context import chosen, open_session
     from sparkctl.cluster.lease import hold
     from sparkctl.doctor.fix import carry_out
-    from sparkctl.output.lines import print_err
+    from sparkctl.output.stdio import print_err
 
     with open_session(examination.inventory, partial=True, facts=False) as session:
         nodes = chosen(session.inventory, examination.names)

@@ -6,8 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from sparkctl.doctor.explain import entries
-from sparkctl.output.document import print_json
-from sparkctl.output.lines import print_out
+from sparkctl.output.stdio import print_json, print_out
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -10,7 +10,7 @@ from sparkctl.doctor.finding import ORDER, Severity
 from sparkctl.doctor.runner import counts
 from sparkctl.output import failure
 from sparkctl.output.console import print_prose, wide_console
-from sparkctl.output.document import print_json
+from sparkctl.output.stdio import print_err, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from sparkctl.doctor.finding import Evidence, Finding
+    from sparkctl.doctor.fix import Outcome, Planned
     from sparkctl.errors import SparkctlError
     from sparkctl.inventory.models import Inventory
 
@@ -90,6 +91,20 @@ def print_findings(
     print_prose(console, summary(findings), 4)
     for what in imitated:
         print_prose(console, f"imitated: {what}", 4)
+
+
+def print_planned(changes: Sequence[Planned]) -> None:
+    """Print on stderr what --fix would change."""
+    for change in changes:
+        print_err(f"would: {change}")
+    if not changes:
+        print_err("nothing that --fix can do")
+
+
+def print_outcomes(outcomes: Sequence[Outcome]) -> None:
+    """Print on stderr what became of each change of --fix."""
+    for outcome in outcomes:
+        print_err(str(outcome))
 
 
 def summary(findings: Sequence[Finding]) -> str:

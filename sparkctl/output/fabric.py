@@ -11,7 +11,7 @@ from sparkctl.fabric.diagram import picture
 from sparkctl.fabric.grammar import IB_HCA, SOCKET_IFNAME
 from sparkctl.fabric.hca import ACTIVE
 from sparkctl.output.console import print_prose, wide_console
-from sparkctl.output.document import print_json
+from sparkctl.output.stdio import print_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -9,8 +9,7 @@ import time
 from sparkctl import kept
 from sparkctl.errors import Interrupted, InventoryError, ServingError, SparkctlError, UsageError
 from sparkctl.output import runlog
-from sparkctl.output.document import print_json
-from sparkctl.output.lines import print_err
+from sparkctl.output.stdio import print_err, print_json
 
 log = logging.getLogger(__name__)
 

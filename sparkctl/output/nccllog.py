@@ -9,8 +9,7 @@ from rich.text import Text
 
 from sparkctl.output.console import print_prose, wide_console
 from sparkctl.output.doctor import print_findings
-from sparkctl.output.document import print_json
-from sparkctl.output.lines import print_err, print_out
+from sparkctl.output.stdio import print_err, print_json, print_out
 from sparkctl.output.table import Column, filled, print_table
 
 if TYPE_CHECKING:

@@ -6,8 +6,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from sparkctl.output.console import print_prose, wide_console
-from sparkctl.output.document import print_json
-from sparkctl.output.lines import print_err, print_out
+from sparkctl.output.stdio import print_err, print_json, print_out
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from sparkctl.doctor.masking import masking
 from sparkctl.errors import SparkctlError
 from sparkctl.output.html import hosts, page, people
-from sparkctl.output.lines import print_err
 from sparkctl.output.pagefile import write_page
+from sparkctl.output.stdio import print_err
 from sparkctl.output.withheld import note, unmaskable, withhold
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from sparkctl.events import Outcome, Reporter, outcome_of
-from sparkctl.output.lines import print_err
 from sparkctl.output.spans import duration
+from sparkctl.output.stdio import print_err
 from sparkctl.output.terminal import live_stderr
 
 if TYPE_CHECKING:

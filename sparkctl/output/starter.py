@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparkctl.output.lines import print_out
+from sparkctl.output.stdio import print_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

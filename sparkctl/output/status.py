@@ -10,8 +10,8 @@ from rich.text import Text
 from sparkctl.cluster.lease import described
 from sparkctl.node.vitals import describe
 from sparkctl.output.console import print_prose, wide_console
-from sparkctl.output.document import print_json
 from sparkctl.output.spans import age
+from sparkctl.output.stdio import print_json
 from sparkctl.output.table import Column, filled, print_table
 
 if TYPE_CHECKING:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from sparkctl.output.document import print_json
-from sparkctl.output.lines import print_out
+from sparkctl.output.stdio import print_json, print_out
 
 if TYPE_CHECKING:
     from sparkctl.cluster.up import Outlook, UpReport

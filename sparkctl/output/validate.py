@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparkctl.output.document import print_json
-from sparkctl.output.lines import print_err, print_out
+from sparkctl.output.stdio import print_err, print_json, print_out
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
