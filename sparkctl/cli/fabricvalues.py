@@ -1,4 +1,4 @@
-"""The devices and interfaces that `fabric match` is asked about."""
+"""The options of `fabric match`: devices and interfaces."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ STATES = {"up": "ACTIVE", "active": "ACTIVE", "down": "DOWN", "init": "INIT", "a
 
 
 def check_question(*, hca: bool, devices: bool, ifname: bool, interfaces: bool, node: bool) -> None:
-    """Raise UsageError unless one variable is asked about, and either listed devices or a node's.
+    """Raise UsageError unless the options concern one variable, and a node or listed devices.
 
-    Each says whether its option was given.
+    Each argument is whether its option was given.
     """
     if (hca or devices) and (ifname or interfaces):
         raise UsageError(

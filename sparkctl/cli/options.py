@@ -37,7 +37,7 @@ def lab_option(command: F) -> F:
 
 
 def json_option(command: F) -> F:
-    """--json: one document on stdout, nothing else there."""
+    """--json: one document on stdout, and no other text there."""
     return click.option(
         "--json", "as_json", is_flag=True, help="Print one JSON document on stdout, nothing else."
     )(command)

@@ -1,4 +1,4 @@
-"""Questions to whoever sits at the terminal: the only prompts of sparkctl."""
+"""Questions on a terminal: the only prompts of sparkctl."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def print_planned(changes: Sequence[Planned]) -> None:
     for change in changes:
         print_err(f"would: {change}")
     if not changes:
-        print_err("nothing that --fix can do")
+        print_err("nothing to fix")
 
 
 def print_outcomes(outcomes: Sequence[Outcome]) -> None:

@@ -1,4 +1,4 @@
-"""The debug log of a run, kept on the controller: what --debug shows, where nobody gave it too."""
+"""The debug log of a run, kept on the controller: what --debug shows, also without it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _message(record: logging.LogRecord) -> str:
 class RunLog(logging.FileHandler):
     """A file of its own for a run, made at its first record: a run that has none leaves none.
 
-    What keeps it from being written ends the log and nothing else.
+    An error of the disk ends the log, not the command.
     """
 
     def __init__(self, argv: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""A table that fits: what is least important goes first, what is shown is whole."""
+"""A table that fits the terminal: it drops the least important columns and cuts none."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ GAP = 2  # spaces between columns
 class Column:
     """A title and its cells, one a row.
 
-    The columns of the lowest `rank` are left out first; `short` is used in place of the column
-    before any is left out.
+    The columns of the lowest `rank` are dropped first; `short` replaces the column before any is
+    dropped.
     """
 
     title: str
@@ -44,13 +44,13 @@ def filled(values: Iterable[T | None], shown: Callable[[T], str] = str) -> list[
 
 
 def print_table(console: Console, columns: Sequence[Column]) -> None:
-    """Print what a terminal has room for, and all of it where there is none."""
+    """Print the columns that fit the terminal; all of them where stdout is not one."""
     for line in render(columns, console.width if console.is_terminal else sys.maxsize):
         console.print(line, soft_wrap=True)
 
 
 def fit(columns: Sequence[Column], width: int) -> list[Column]:
-    """Those columns, in their order, that `width` has room for; at least one."""
+    """The columns, in their order, that fit into `width`; at least one."""
     shown = list(columns)
     if _total(shown) > width:
         shown = [column.short or column for column in shown]

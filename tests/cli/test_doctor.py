@@ -174,7 +174,7 @@ def test_a_report_over_another_file_is_refused_before_a_node_is_asked(
     path.write_text("cluster: lab\n")
     done = CliRunner().invoke(doctor, ["--report", str(path), "--json"])
     assert isinstance(done.exception, UsageError)
-    assert f"{path}: the file exists and is no report" in done.exception.message
+    assert done.exception.data == {"path": str(path), "problem": "not-a-report"}
     assert path.read_text() == "cluster: lab\n"
 
 
