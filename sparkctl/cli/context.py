@@ -66,8 +66,13 @@ def named(inventory: Inventory, name: str | None) -> list[Node]:
         return list(inventory.nodes)
     chosen = [n for n in inventory.nodes if n.name == name]
     if not chosen:
-        known = ", ".join(n.name for n in inventory.nodes)
-        raise UsageError(f"no node is called {name}", hint=f"the inventory has {known}")
+        names = [n.name for n in inventory.nodes]
+        raise UsageError(
+            f"unknown node {name}",
+            hint=f"the inventory's nodes are {', '.join(names)}",
+            code="node-unknown",
+            data={"node": name, "nodes": names},
+        )
     return chosen
 
 

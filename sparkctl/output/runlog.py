@@ -42,11 +42,11 @@ class SafeFormatter(logging.Formatter):
 def _message(record: logging.LogRecord) -> str:
     from sparkctl.output.safe import safe
 
-    if not record.args or not record.name.startswith("sparkctl"):
+    args = record.args
+    if not args or not isinstance(args, tuple) or not record.name.startswith("sparkctl"):
         return safe(record.getMessage())
-    # Our own templates hold no secret; what is filled in comes several times and is masked once.
-    given = record.args if isinstance(record.args, tuple) else (record.args,)
-    filled = (arg if isinstance(arg, (int, float)) else safe(str(arg)) for arg in given)
+    # sparkctl's own templates hold no secret; most arguments recur, and `safe` remembers them.
+    filled = (arg if isinstance(arg, (int, float)) else safe(str(arg)) for arg in args)
     return str(record.msg) % tuple(filled)
 
 

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 from contextlib import nullcontext
-from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +29,7 @@ from tests.unit.test_inventory import GOOD
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 KEY = "Kq7-of-theirs"  # of no form that shows what it is
 
