@@ -205,13 +205,13 @@ def test_the_stdin_of_a_remote_command_is_not_logged(
 
     transport: Any = None  # nothing is sent
     node = connection.Connection("spark-1", [transport])
-    channels = SimpleNamespace(
+    sessions = SimpleNamespace(
         session=lambda _: nullcontext(),
-        output=lambda _: None,
-        bounded=lambda *_: nullcontext(),
-        status=lambda *_: 1,
+        reader=lambda _: None,
+        limited=lambda *_: nullcontext(),
+        exit_status=lambda *_: 1,
     )
-    monkeypatch.setattr(node, "_channels", channels)
+    monkeypatch.setattr(node, "_sessions", sessions)
     monkeypatch.setattr(ssh_io, "exchange", lambda *_: (b"", stdin))
     command = Command(("python3", "-c", "x" * 500), stdin=stdin, title="starting vLLM")
     with runlog.recorded(["up"]):
@@ -222,7 +222,7 @@ def test_the_stdin_of_a_remote_command_is_not_logged(
     text = path.read_text()
     assert "spark-1: starting vLLM: python3 -c '(500 characters)' (time-out 60 s)\n" in text
     assert "spark-1: starting vLLM: exit status 1\n" in text
-    assert 'CommandError: spark-1: starting vLLM ended with status 1: {"VLLM_API_KEY": ' in text
+    assert 'CommandError: spark-1: starting vLLM failed with exit status 1: {"VLLM_API_KEY": ' in text
     assert KEY not in text
 
 
