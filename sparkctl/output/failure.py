@@ -23,7 +23,8 @@ def show(error: SparkctlError, *, as_json: bool, debug: bool = False) -> None:
     print_err(str(error) if isinstance(error, InventoryError) else f"error: {error}")
     if error.hint:
         print_err(f"hint: {error.hint}")
-    show_log()
+    if not isinstance(error, Interrupted):
+        show_log()
     if as_json:
         emit(error)
 
@@ -91,6 +92,7 @@ def show_interrupted(*, as_json: bool) -> int:
 def _log(error: SparkctlError, *, always: bool) -> None:
     """A wrong option or inventory makes no log: its message says all."""
     if always or runlog.path() or not isinstance(error, UsageError):
-        tail = error.log_tail if isinstance(error, ServingError) else []
-        details = "\n".join([f"hint: {error.hint}", *tail])
-        log.debug("failed, code %s, %s", error.code, details, exc_info=error)
+        for line in error.log_tail if isinstance(error, ServingError) else []:
+            log.debug("log: %s", line)
+        log.debug("failed: %s", error.code, exc_info=error)
+        log.debug("hint: %s", error.hint)

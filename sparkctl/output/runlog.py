@@ -102,8 +102,9 @@ class RunLog(logging.FileHandler):
         stream = kept.create(Path(self.baseFilename).name)
         python = ".".join(map(str, sys.version_info[:3]))
         system = os.uname()
-        head = f"sparkctl {__version__}, Python {python}, {system.sysname} {system.release}"
-        stream.write(safe(f"{head}\nargv: {shlex.join(['sparkctl', *self._argv])}") + "\n")
+        versions = f"sparkctl {__version__}, Python {python}, {system.sysname} {system.release}"
+        command = shlex.join(["sparkctl", *self._argv])
+        stream.write(safe(f"{versions}, times are UTC{time.strftime('%z')}\nargv: {command}\n"))
         return stream
 
 
