@@ -35,7 +35,7 @@ NODE_OPTIONS = {
 @json_option
 @click.option("--check", "only", multiple=True, metavar="ID", help="Run only this check or family.")
 @click.option("--skip", multiple=True, metavar="ID", help="Skip this check or family.")
-@click.option("--passive", is_flag=True, help="Send no pings, load nothing, generate nothing.")
+@click.option("--passive", is_flag=True, help="Send no ping, load no library, generate no token.")
 @click.option("--list-checks", is_flag=True, help="List the checks' ids.")
 @click.option("--explain", metavar="ID", help="Print what a check looks at, and why.")
 @click.option(
@@ -49,10 +49,10 @@ NODE_OPTIONS = {
     "--report",
     type=click.Path(path_type=Path),
     metavar="FILE.html",
-    help="Write a page to send to somebody as well, with names and secrets masked.",
+    help="Also write the findings as a page with names and secrets masked, to send to others.",
 )
-@click.option("--fix", is_flag=True, help="Apply, after asking, what is safe and reversible.")
-@click.option("--yes", is_flag=True, help="Apply it without asking, with --fix.")
+@click.option("--fix", is_flag=True, help="Apply fixes that are safe and reversible, after asking.")
+@click.option("--yes", is_flag=True, help="Apply --fix without asking.")
 @click.option("-v", "--verbose", is_flag=True, help="Print what passed as well.")
 @click.pass_context
 def doctor(

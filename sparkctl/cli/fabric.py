@@ -23,7 +23,7 @@ def fabric() -> None:
     """
 
 
-@fabric.command()
+@fabric.command(short_help="Show cages, halves, GIDs and links.")
 @inventory_option
 @json_option
 @click.argument("name", metavar="[NODE]", required=False)
@@ -42,7 +42,7 @@ def show(inventory: Path, as_json: bool, name: str | None) -> None:
         raise click.exceptions.Exit(1)
 
 
-@fabric.command()
+@fabric.command(short_help="Show which devices NCCL selects for a value.")
 @inventory_option
 @json_option
 @click.option("--hca", metavar="VALUE", help="Apply this value of NCCL_IB_HCA.")

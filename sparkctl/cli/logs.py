@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 @inventory_option
 @click.argument("what", type=click.Choice(["ray", "vllm"]), default="vllm")
 @click.argument("node", required=False)
-@click.option("-f", "--follow", is_flag=True, help="Go on as the log grows, until Ctrl-C.")
+@click.option("-f", "--follow", is_flag=True, help="Follow the log as it grows, until Ctrl-C.")
 @click.option(
     "-n",
     "--lines",
     type=click.IntRange(0),
     default=200,
     show_default=True,
-    help="Begin with this many of the last lines.",
+    help="Show this many of the last lines first.",
 )
 def logs(inventory: Path, what: str, node: str | None, follow: bool, lines: int) -> None:
-    """Show Ray's or vLLM's log on NODE, by default the head.
+    """Show Ray's or vLLM's log on NODE, default: the head.
 
     Leaves out colours and other escape sequences on a terminal; a file or pipe gets them.
     """

@@ -81,7 +81,8 @@ def cli(debug: bool) -> None:
     """Run large models across NVIDIA DGX Spark (GB10) nodes with Ray and vLLM.
 
     Exit codes: 0 done; 1 the operation failed; 2 usage or inventory; 3 a check found a failure;
-    130 interrupted.
+    130 interrupted. The debug logs of the last ten runs that contacted a node, or failed, are in
+    ~/.local/state/sparkctl.
     """
     if debug:
         runlog.show()
