@@ -1,4 +1,4 @@
-"""What a long operation reports while it runs; output/ shows it."""
+"""What a long operation reports while it runs; output/ prints it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Outcome = Literal["done", "failed", "interrupted"]
 
 
 class Reporter(Protocol):
-    """What a long operation tells while it runs."""
+    """Takes the progress of a long operation."""
 
     def step(self, title: str) -> None:
         """A step begins; the one before is done, unless it has ended."""
@@ -22,9 +22,9 @@ class Reporter(Protocol):
         """A line that stays."""
 
     def end(self, outcome: Outcome = "done") -> None:
-        """The running step ends so; nothing happens when none runs."""
+        """The running step ends with this outcome; no step may be running."""
 
 
 def outcome_of(error: BaseException) -> Outcome:
-    """How a step ended that this error left."""
+    """The outcome of a step that raised this error."""
     return "interrupted" if isinstance(error, (KeyboardInterrupt, Interrupted)) else "failed"

@@ -2,29 +2,79 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from io import TextIOWrapper
 
 LAST = 10
 
 
 def folder() -> Path:
-    """Where they are: XDG_STATE_HOME (XDG Base Directory Specification, 0.8), ~/.local/state."""
-    return Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser() / "sparkctl"
+    """Where they are: XDG_STATE_HOME (XDG Base Directory Specification, 0.8), ~/.local/state.
+
+    Raises OSError when the user has no home directory.
+    """
+    state = Path(os.environ.get("XDG_STATE_HOME", ""))
+    if not state.is_absolute():
+        try:
+            state = Path("~/.local/state").expanduser()
+        except RuntimeError as error:
+            raise FileNotFoundError(str(error)) from error
+    return state / "sparkctl"
 
 
-def write(name: str, text: str) -> Path:
-    """Write a file, 0600, and remove the oldest with the same suffixes; gives its path.
+def create(name: str) -> TextIOWrapper:
+    """Open a new file, 0600, and remove the oldest of its kind: those with the same suffixes.
 
-    Raises OSError.
+    A file that another process has open by this function stays. Raises OSError.
     """
     where = folder()
     where.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path = where / name
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(fd, "w", encoding="utf-8", errors="backslashreplace") as file:
+    fd = os.open(where / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    file = os.fdopen(fd, "w", encoding="utf-8", errors="backslashreplace")
+    with suppress(OSError):  # a file system without locks
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    kind = "".join(Path(name).suffixes)
+    for old in sorted(where.glob(f"*{kind}"), key=_modified)[:-LAST]:
+        if not _in_use(old):
+            with suppress(OSError):  # another run removed it
+                old.unlink()
+    return file
+
+
+def write(name: str, text: str) -> Path:
+    """Write a file as `create` makes it, in place of one of that name; gives its path.
+
+    Raises OSError.
+    """
+    path = folder() / name
+    path.unlink(missing_ok=True)
+    with create(name) as file:
         file.write(text)
-    alike = sorted(where.glob(f"*{''.join(path.suffixes)}"), key=lambda p: p.stat().st_mtime)
-    for old in alike[:-LAST]:
-        old.unlink(missing_ok=True)
     return path
+
+
+def _modified(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:  # removed by another run
+        return 0.0
+
+
+def _in_use(path: Path) -> bool:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(fd)
+    return False

@@ -5,8 +5,6 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
-import click
-
 from sparkctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -68,8 +66,13 @@ def named(inventory: Inventory, name: str | None) -> list[Node]:
         return list(inventory.nodes)
     chosen = [n for n in inventory.nodes if n.name == name]
     if not chosen:
-        known = ", ".join(n.name for n in inventory.nodes)
-        raise UsageError(f"no node is called {name}", hint=f"the inventory has {known}")
+        names = [n.name for n in inventory.nodes]
+        raise UsageError(
+            f"unknown node {name}",
+            hint=f"the inventory's nodes are {', '.join(names)}",
+            code="node-unknown",
+            data={"node": name, "nodes": names},
+        )
     return chosen
 
 
@@ -80,10 +83,3 @@ def chosen(inventory: Inventory, names: Sequence[str]) -> list[Node]:
     """
     asked = {n.name for name in names for n in named(inventory, name)}
     return [n for n in inventory.nodes if not names or n.name in asked]
-
-
-def emit_json(document: object) -> None:
-    """The one JSON document on stdout."""
-    import json
-
-    click.echo(json.dumps(document, indent=2, default=str))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sparkctl.cli.options import inventory_option, json_option
+from sparkctl.cli.options import break_lock_option, inventory_option, json_option
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,13 +15,15 @@ if TYPE_CHECKING:
 @click.command()
 @inventory_option
 @json_option
-@click.option("--break-lock", is_flag=True, help="Go on although another command holds the lease.")
+@break_lock_option
 def down(inventory: Path, as_json: bool, break_lock: bool) -> None:
-    """Stop what is ours, remove what we wrote; nothing else is touched."""
-    from dataclasses import asdict
+    """Stop the cluster and remove its files; touch nothing else.
 
-    from sparkctl.cli.context import emit_json, open_session
+    Exits 1 when a node could not be cleaned up.
+    """
+    from sparkctl.cli.context import open_session
     from sparkctl.cluster.down import down as take_down
+    from sparkctl.output.down import print_report
     from sparkctl.output.reporter import reporting
 
     with reporting() as progress:
@@ -30,17 +32,6 @@ def down(inventory: Path, as_json: bool, break_lock: bool) -> None:
             if session.pool.errors:
                 progress.end("failed")
             report = take_down(session, progress, break_lock=break_lock)
-    if as_json:
-        emit_json({"changed": bool(report.stopped or report.removed), **asdict(report)})
-    else:
-        for name, ended in report.stopped.items():
-            click.echo(f"{name}: {len(ended)} processes ended")
-        for name, paths in report.removed.items():
-            click.echo(f"{name}: removed {', '.join(paths)}")
-        if report.nothing:
-            click.echo("nothing to do")
-    for name, error in report.failed.items():
-        click.echo(f"error: {name}: cleanup failed: {error.removeprefix(name + ': ')}", err=True)
+    print_report(report, as_json=as_json)
     if report.failed:
-        click.echo("hint: correct what is named above and run `sparkctl down` again", err=True)
         raise click.exceptions.Exit(1)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @lab_option
-@click.option("--node", help="The node that it happens to; `lab faults` lists the defaults.")
+@click.option("--node", help="Inject into this node; `lab faults` lists the defaults.")
 @click.argument("name")
 def fault(folder: Path, node: str | None, name: str) -> None:
     """Inject the fault NAME; it is in effect on return.
@@ -22,9 +22,10 @@ def fault(folder: Path, node: str | None, name: str) -> None:
     Several may be active, as long as they do not change the same thing.
     """
     from sparkctl.lab.faults import engine
+    from sparkctl.output.lab import print_injected
 
     active = engine.inject(folder, name, node)
-    click.echo(f"{active.node}: {engine.named(name).happens}")
+    print_injected(active, engine.named(name).happens)
 
 
 @click.command()
@@ -33,12 +34,9 @@ def fault(folder: Path, node: str | None, name: str) -> None:
 def heal(folder: Path, name: str | None) -> None:
     """Undo the fault NAME, or all faults, exactly."""
     from sparkctl.lab.faults import engine
+    from sparkctl.output.lab import print_healed
 
-    healed = engine.heal(folder, name)
-    for active in healed:
-        click.echo(f"{active.node}: healed {active.fault}")
-    if not healed:
-        click.echo("nothing to heal")
+    print_healed(engine.heal(folder, name))
 
 
 @click.command()
@@ -46,17 +44,7 @@ def heal(folder: Path, name: str | None) -> None:
 @json_option
 def faults(folder: Path, as_json: bool) -> None:
     """List the faults, the active ones marked with *."""
-    from sparkctl.cli.context import emit_json
     from sparkctl.lab.faults import engine
+    from sparkctl.output.lab import print_faults
 
-    found = engine.overview(folder)
-    if as_json:
-        emit_json({"faults": found})
-        return
-    for each in found:
-        mark = "*" if each["active"] else " "
-        needs = "" if each["needs"] == "nothing" else f" (needs: {each['needs']})"
-        click.echo(
-            f"{mark} {each['name']:20} {', '.join(each['active']) or each['node']:9}"
-            f" {each['happens']}{needs}"
-        )
+    print_faults(engine.overview(folder), as_json=as_json)

@@ -20,8 +20,10 @@ HINT = "name another folder, or move these away"
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path())
 def init(folder: Path) -> None:
-    """Write a commented starter inventory and env layers into FOLDER; overwrites nothing."""
+    """Write a commented starter inventory and env layers into FOLDER; overwrite nothing."""
     from importlib import resources
+
+    from sparkctl.output.starter import print_written
 
     starter = resources.files("sparkctl.inventory") / "starter"
     texts = {
@@ -31,13 +33,14 @@ def init(folder: Path) -> None:
     }
     there = sorted(str(path) for path in texts if os.path.lexists(path))
     if there:
-        message = f"wanted to write new files, found {', '.join(there)}; nothing was written"
-        raise SparkctlError(message, hint=HINT)
+        raise SparkctlError(
+            f"refusing to overwrite {', '.join(there)}; nothing was written",
+            hint=HINT,
+            code="file-exists",
+            data={"files": there},
+        )
     _write({path: item.read_bytes() for path, item in texts.items()})
-    for path in texts:
-        click.echo(f"wrote {path}")
-    where = "" if folder == Path() else f" -i {folder / INVENTORY}"
-    click.echo(f"next: edit {folder / INVENTORY}, then `sparkctl validate --connect{where}`")
+    print_written(texts, folder / INVENTORY, default=folder == Path())
 
 
 def _write(files: Mapping[Path, bytes]) -> None:
@@ -57,8 +60,11 @@ def _write(files: Mapping[Path, bytes]) -> None:
                 file.write(data)
     except OSError as error:
         _remove(made)
-        message = f"{error.filename or 'the folder'} cannot be written: {error.strerror}"
-        raise SparkctlError(f"{message}; nothing was written", hint=HINT) from error
+        raise SparkctlError(
+            f"cannot write {error.filename or 'the folder'}: {error.strerror}; nothing was written",
+            hint=HINT,
+            code="file-unwritable",
+        ) from error
     except BaseException:
         _remove(made)
         raise

@@ -18,35 +18,32 @@ def cache_folder() -> Path:
 
 @click.group()
 def lab() -> None:
-    """Imitated Sparks on this Linux machine: real sshd, Ray and vLLM in network namespaces."""
+    """Run imitated Sparks on this Linux machine: real sshd, Ray and vLLM in network namespaces."""
 
 
 @lab.command()
-@click.option("--nodes", type=int, default=2, show_default=True, help="1 to 16.")
+@click.option("--nodes", type=int, default=2, show_default=True, help="Make 1 to 16 nodes.")
 @lab_option
 @click.option(
     "--runtime",
     type=click.Path(path_type=Path),
     envvar="SPARKCTL_LAB_RUNTIME",
-    help="Virtual environment with ray and vLLM (or SPARKCTL_LAB_RUNTIME); env/setup makes one.",
+    help="Take ray and vLLM from this virtual environment (or SPARKCTL_LAB_RUNTIME);"
+    " env/setup makes one.",
 )
-@click.option("--no-model", is_flag=True, help="Make no model (no runtime is needed then).")
+@click.option("--no-model", is_flag=True, help="Make no model, which needs no runtime.")
 @json_option
 def up(nodes: int, folder: Path, runtime: Path | None, no_model: bool, as_json: bool) -> None:
     """Make the lab and write its inventory."""
-    from sparkctl.cli.context import emit_json
     from sparkctl.lab import lab as labs
+    from sparkctl.output.lab import print_lab, print_made
 
     cache = cache_folder()
     made = labs.up(nodes, folder, runtime or cache / "runtime", cache / "lab", model=not no_model)
     if as_json:
-        emit_json(labs.status(made.base))
-        return
-    if made.existing:
-        click.echo(f"the lab in {made.base} is up already")
-    for node in made.nodes:
-        click.echo(f"{node.name}: {node.address}")
-    click.echo(f"next: sparkctl up -i {made.inventory}")
+        print_lab(labs.status(made.base), as_json=True)
+    else:
+        print_made(made)
 
 
 @lab.command()
@@ -54,37 +51,20 @@ def up(nodes: int, folder: Path, runtime: Path | None, no_model: bool, as_json: 
 @json_option
 def status(folder: Path, as_json: bool) -> None:
     """Show the lab's nodes and what of them is imitated."""
-    from sparkctl.cli.context import emit_json
     from sparkctl.lab import lab as labs
+    from sparkctl.output.lab import print_lab
 
-    found = labs.status(folder)
-    if as_json:
-        emit_json(found or {"nodes": []})
-    elif found is None:
-        click.echo("no lab is up")
-    else:
-        for node in found["nodes"]:
-            pid = f"pid {node['pid']}" if node["pid"] else "not running"
-            ssh = "ssh answers" if node["ssh"] else "ssh does not answer"
-            fabric = " ".join(node["fabric"].values()) or "none"
-            click.echo(
-                f"{node['name']}: {node['address']}, fabric {fabric}, {pid}, {ssh},"
-                f" netns {node['netns']}"
-            )
-        for active in found["faults"]:
-            click.echo(f"fault: {active['name']} on {active['node']}")
-        for what in found["imitated"]:
-            click.echo(f"imitated: {what}")
+    print_lab(labs.status(folder), as_json=as_json)
 
 
 @lab.command()
 @lab_option
 def down(folder: Path) -> None:
-    """Remove everything of the lab, also what a crash left."""
+    """Remove the lab, also what a crash left of one."""
     from sparkctl.lab import lab as labs
+    from sparkctl.output.lab import print_removed
 
-    removed = labs.down(folder)
-    click.echo(f"removed {', '.join(removed)}" if removed else "nothing to do")
+    print_removed(labs.down(folder))
 
 
 @lab.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -92,7 +72,7 @@ def down(folder: Path) -> None:
 @click.argument("node")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def ssh(folder: Path, node: str, command: tuple[str, ...]) -> None:
-    """Open a shell on NODE, or have it run COMMAND, as ssh(1) does."""
+    """Open a shell on NODE, or run COMMAND there, as ssh(1) does."""
     from sparkctl.errors import UsageError
     from sparkctl.lab import lab as labs
 

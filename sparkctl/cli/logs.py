@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -17,36 +16,40 @@ if TYPE_CHECKING:
 @inventory_option
 @click.argument("what", type=click.Choice(["ray", "vllm"]), default="vllm")
 @click.argument("node", required=False)
-@click.option("-f", "--follow", is_flag=True, help="Go on as the log grows, until Ctrl-C.")
-@click.option("-n", "--lines", type=click.IntRange(0), default=200, show_default=True)
+@click.option("-f", "--follow", is_flag=True, help="Follow the log as it grows, until Ctrl-C.")
+@click.option(
+    "-n",
+    "--lines",
+    type=click.IntRange(0),
+    default=200,
+    show_default=True,
+    help="Show this many of the last lines first.",
+)
 def logs(inventory: Path, what: str, node: str | None, follow: bool, lines: int) -> None:
-    """Show Ray's or vLLM's log on NODE (the head when none is named).
+    """Show Ray's or vLLM's log on NODE, default: the head.
 
     Leaves out colours and other escape sequences on a terminal; a file or pipe gets them.
     """
     from sparkctl.cli.context import named, open_session
     from sparkctl.cluster.logs import read_log
     from sparkctl.errors import SparkctlError
-    from sparkctl.output.clean import raw
+    from sparkctl.output.logstream import print_log
     from sparkctl.serving.inventory import load
-    from sparkctl.text import plain
 
-    out = raw(sys.stdout)
     loaded = load(inventory)
     chosen = named(loaded, node)[0] if node else loaded.head
-    with open_session(
+    opened = open_session(
         inventory, read_only=True, partial=True, facts=False, waits="until opened"
-    ) as session:
+    )
+    with opened as session:
         if chosen.name in session.pool.errors:
             raise session.pool.errors[chosen.name]
-        any_text = False
-        for text in read_log(session, chosen, what, lines=lines, follow=follow):
-            any_text = True
-            out.write(plain(text) if out.isatty() else text)
-            out.flush()
-    if not any_text and not follow:
+        printed = print_log(read_log(session, chosen, what, lines=lines, follow=follow))
+    if not printed and not follow:
         raise SparkctlError(
-            f"there is no {what} log of cluster {loaded.cluster}",
+            f"no {what} log of cluster {loaded.cluster}",
             node=chosen.name,
             hint="`sparkctl status` shows what runs; vLLM's log is on the head",
+            code="log-missing",
+            data={"log": what},
         )

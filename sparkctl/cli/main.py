@@ -7,44 +7,46 @@ import logging
 import os
 import signal
 import sys
-import traceback
 from typing import TYPE_CHECKING
 
 import click
 
 from sparkctl import __version__
-from sparkctl.errors import Interrupted, SparkctlError, UsageError
+from sparkctl.errors import SparkctlError, UsageError
+from sparkctl.output import runlog
 from sparkctl.output.clean import cleaned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Name, where it is, and its line in --help: a command's module is imported when it is called.
+# Each command's place and its line in --help.
 COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("sparkctl.cli.init:init", "Write a commented starter inventory and env layers."),
     "validate": ("sparkctl.cli.validate:validate", "Check the inventory; contact no node."),
     "env": ("sparkctl.cli.env:env", "Print each node's effective environment and its origins."),
     "plan": ("sparkctl.cli.plan:plan", "Print the exact commands that up would use."),
-    "up": ("sparkctl.cli.up:up", "Start Ray and vLLM, until a real completion comes back."),
+    "up": ("sparkctl.cli.up:up", "Start Ray and vLLM, and wait for a real completion."),
     "status": ("sparkctl.cli.status:status", "Show what runs where, and whether it serves."),
     "logs": ("sparkctl.cli.logs:logs", "Show Ray's or vLLM's log on a node."),
     "doctor": (
         "sparkctl.cli.doctor:doctor",
-        "Find why the fabric is slow or the start fails: cause, evidence, cure.",
+        "Find why the fabric is slow or a start fails: cause, evidence, fix.",
     ),
-    "fabric": ("sparkctl.cli.fabric:fabric", "Show the fabric, and what NCCL takes of it."),
-    "down": ("sparkctl.cli.down:down", "Stop what is ours, remove what we wrote."),
-    "lab": ("sparkctl.cli.lab:lab", "Imitated Sparks on this Linux machine."),
+    "fabric": ("sparkctl.cli.fabric:fabric", "Show the fabric, and which devices NCCL selects."),
+    "down": ("sparkctl.cli.down:down", "Stop the cluster and remove its files."),
+    "lab": ("sparkctl.cli.lab:lab", "Run imitated Sparks on this Linux machine."),
 }
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported on use, so that --help costs nothing."""
+    """A group whose commands are imported when they run: --help stays fast."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order of --help."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command of this name; None when there is none."""
         if cmd_name not in COMMANDS:
             return None
         module, _, name = COMMANDS[cmd_name][0].partition(":")
@@ -54,6 +56,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; an unknown name gets the nearest known one in its error."""
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
@@ -66,30 +69,33 @@ class LazyGroup(click.Group):
             raise click.UsageError(text, ctx=error.ctx) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="sparkctl")
-@click.option("--debug", is_flag=True, help="Show tracebacks and every remote command.")
+@click.option("--debug", is_flag=True, help="Print every remote command and tracebacks on stderr.")
 def cli(debug: bool) -> None:
     """Run large models across NVIDIA DGX Spark (GB10) nodes with Ray and vLLM.
 
     Exit codes: 0 done; 1 the operation failed; 2 usage or inventory; 3 a check found a failure;
-    130 interrupted.
+    130 interrupted. The debug logs of the last ten runs that contacted a node, or failed, are in
+    ~/.local/state/sparkctl.
     """
     if debug:
-        logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
+        runlog.show()
 
 
 def run(argv: Sequence[str]) -> int:
-    """Run one command; gives the exit code (see the contract in --help)."""
+    """Run one command; gives its exit code, one of those in --help."""
     _open_closed()
     try:
-        with cleaned():
+        with cleaned(), runlog.recorded(argv):
             code = _run(argv)
-            print(end="", flush=True)  # else what is buffered would be at the interpreter's end
+            runlog.ended(code)
+            sys.stdout.flush()  # else what is buffered would be at the interpreter's end
             return code
     except BrokenPipeError:
         # The reader of our stdout (head, less) has had enough.
@@ -111,63 +117,48 @@ def _run(argv: Sequence[str]) -> int:
     debug = "--debug" in argv
     as_json = "--json" in argv
     logging.getLogger("paramiko").setLevel(logging.DEBUG if debug else logging.CRITICAL)
-    _end_as_by_ctrl_c()
+    _handle_signals()
     try:
         code = cli.main(args=list(argv), prog_name="sparkctl", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except click.exceptions.Exit as error:
         return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        return interrupted(as_json=as_json)
-    except click.ClickException as error:
-        error.show()
-        if as_json:
-            _emit(UsageError(error.format_message(), hint="--help lists what there is"))
-        return error.exit_code
     except BrokenPipeError:
         raise
-    except SparkctlError as error:
-        from sparkctl.output.failure import show
+    except (Exception, KeyboardInterrupt) as error:
+        return _fail(error, as_json=as_json, debug=debug)
 
-        if debug:
-            traceback.print_exc()
-        show(error, as_json=as_json)
+
+def _fail(error: BaseException, *, as_json: bool, debug: bool) -> int:
+    """Show why the command failed; gives its exit code."""
+    from sparkctl.output import failure
+
+    if isinstance(error, (click.Abort, KeyboardInterrupt)):
+        return failure.show_interrupted(as_json=as_json)
+    if isinstance(error, click.ClickException):
+        error.show()
+        if as_json:
+            hint = "--help lists the commands and options"
+            failure.emit(UsageError(error.format_message(), hint=hint))
         return error.exit_code
-    except Exception as error:
-        from sparkctl.output.failure import show_internal
-
-        if debug:
-            traceback.print_exc()
-        show_internal(error, as_json=as_json)
-        return 1
-
-
-def interrupted(*, as_json: bool) -> int:
-    """What Ctrl-C ends with."""
-    error = Interrupted("interrupted")
-    click.echo(error.message, err=True)
-    if as_json:
-        _emit(error)
-    return error.exit_code
-
-
-def _emit(error: SparkctlError) -> None:
-    from sparkctl.output.failure import emit
-
-    emit(error)
+    if isinstance(error, SparkctlError):
+        failure.show(error, as_json=as_json, debug=debug)
+        return error.exit_code
+    failure.show_internal(error, as_json=as_json)
+    return 1
 
 
 def _discard(*streams: int) -> None:
-    """Have what is written there from now on go nowhere."""
+    """Send what is written to these file descriptors from now on to os.devnull."""
     for stream in streams:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
 
 
-def _end_as_by_ctrl_c() -> None:
-    """`kill` and a terminal that is closed undo what Ctrl-C undoes; nohup's HUP stays ignored."""
+def _handle_signals() -> None:
+    """Handle SIGTERM and a closed terminal (SIGHUP) as Ctrl-C; nohup's ignored HUP stays so."""
 
     def interrupt(number: int, _frame: object) -> None:
-        if number == signal.SIGHUP:  # from now on each word to the terminal would be an error
+        if number == signal.SIGHUP:  # from now on each write to the terminal fails
             _discard(*terminals)
         raise KeyboardInterrupt
 

@@ -20,7 +20,7 @@ def inventory_option(command: F) -> F:
         envvar="SPARKCTL_INVENTORY",
         default=Path("inventory.yaml"),
         show_default="./inventory.yaml",
-        help="The cluster's inventory (or SPARKCTL_INVENTORY).",
+        help="Read the cluster from this inventory (or SPARKCTL_INVENTORY).",
     )(command)
 
 
@@ -32,12 +32,19 @@ def lab_option(command: F) -> F:
         type=click.Path(path_type=Path),
         default=Path("/var/lib/sparkctl-lab"),
         show_default=True,
-        help="Where the lab is.",
+        help="Use the lab in this folder.",
     )(command)
 
 
 def json_option(command: F) -> F:
-    """--json: one document on stdout, nothing else there."""
+    """--json: one document on stdout, and no other text there."""
     return click.option(
-        "--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else."
+        "--json", "as_json", is_flag=True, help="Print one JSON document on stdout, nothing else."
+    )(command)
+
+
+def break_lock_option(command: F) -> F:
+    """--break-lock: take the lease over."""
+    return click.option(
+        "--break-lock", is_flag=True, help="Take the lease over from the command that holds it."
     )(command)

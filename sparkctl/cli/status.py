@@ -15,24 +15,18 @@ if TYPE_CHECKING:
 @click.command()
 @inventory_option
 @json_option
-@click.option("--deep", is_flag=True, help="Ask vLLM for a real completion.")
+@click.option("--deep", is_flag=True, help="Generate a few tokens with vLLM.")
 def status(inventory: Path, as_json: bool, deep: bool) -> None:
     """Show what runs where since when, Ray's view, and whether vLLM serves.
 
-    Exits 0 when all of it is well, 1 otherwise.
+    Exits 0 when the cluster is healthy, 1 otherwise.
     """
-    from dataclasses import asdict
-
-    from sparkctl.cli.context import emit_json, open_session
-    from sparkctl.cluster.status import status as look
+    from sparkctl.cli.context import open_session
+    from sparkctl.cluster.status import status as read_status
+    from sparkctl.output.status import print_status
 
     with open_session(inventory, read_only=True, partial=True) as session:
-        found = look(session, deep=deep)
-    if as_json:
-        emit_json({"healthy": found.healthy, **asdict(found)})
-    else:
-        from sparkctl.output.status import print_status
-
-        print_status(found)
+        found = read_status(session, deep=deep)
+    print_status(found, as_json=as_json)
     if not found.healthy:
         raise click.exceptions.Exit(1)

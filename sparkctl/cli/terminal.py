@@ -1,10 +1,17 @@
-"""Whether somebody can be asked."""
+"""Questions on a terminal: the only prompts of sparkctl."""
 
 from __future__ import annotations
 
 import sys
 
+import click
+
 
 def interactive() -> bool:
     """Whether stdin is a terminal; Python has None for one that is closed."""
     return sys.stdin is not None and sys.stdin.isatty()
+
+
+def confirm(question: str) -> bool:
+    """Ask on stderr; no by default. Raises click.Abort on Ctrl-C."""
+    return click.confirm(question, err=True)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sparkctl.cli.options import inventory_option, json_option
-from sparkctl.cli.terminal import interactive
+from sparkctl.cli.options import break_lock_option, inventory_option, json_option
+from sparkctl.cli.terminal import confirm, interactive
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 @json_option
 @click.option("--yes", is_flag=True, help="Restart a model that is served without asking.")
 @click.option("--dry-run", is_flag=True, help="Show what would start or restart, and why.")
-@click.option("--break-lock", is_flag=True, help="Go on although another command holds the lease.")
-@click.option("--keep", is_flag=True, help="Leave what was started when a step fails.")
-@click.option("--accept-new", is_flag=True, help="Record the keys of hosts never seen before.")
-@click.option("--ignore-check", "ignore", multiple=True, metavar="ID", help="Go on in spite of it.")
+@break_lock_option
+@click.option("--keep", is_flag=True, help="Do not roll back when a step fails.")
+@click.option("--accept-new", is_flag=True, help="Record the keys of unknown hosts.")
+@click.option(
+    "--ignore-check", "ignore", multiple=True, metavar="ID", help="Go on although this check fails."
+)
 def up(
     *,
     inventory: Path,
@@ -36,21 +38,19 @@ def up(
     accept_new: bool,
     ignore: tuple[str, ...],
 ) -> None:
-    """Start Ray and vLLM, until a real completion comes back.
+    """Start Ray and vLLM, and wait for a real completion.
 
-    A second run changes nothing; after a failure of a part, only what is missing is started.
-    Before it stops a model that is served, because a setting changed, it asks; without a terminal
-    --yes is required.
+    Starts only what is missing; a second run changes nothing. Asks before it restarts a model that
+    is served because a setting changed; without a terminal --yes is required.
     """
-    from dataclasses import asdict
-
-    from sparkctl.cli.context import emit_json, open_session
+    from sparkctl.cli.context import open_session
     from sparkctl.cluster import up as cluster
     from sparkctl.doctor.preflight import preflight, refuse
     from sparkctl.doctor.runner import choose_checks
     from sparkctl.output.reporter import reporting
+    from sparkctl.output.up import print_outlook, print_report
 
-    choose_checks(skip=ignore)  # a typo is reported before any node is reached
+    choose_checks(skip=ignore)  # a typo fails before any node is reached
 
     def check(session: Session) -> None:
         refuse(preflight(session, ignore=ignore))
@@ -73,19 +73,13 @@ def up(
                     break_lock=break_lock,
                 )
     if dry_run:
-        _print_outlook(found, as_json=as_json)
-        return
-    if as_json:
-        texts = [str(doubt) for doubt in report.doubts]
-        emit_json({"changed": bool(report.changes), **asdict(report), "warnings": texts})
-    elif report.changes:
-        click.echo(f"{report.model} is served at {report.endpoint}")
+        print_outlook(found, as_json=as_json)
     else:
-        click.echo(f"no changes: {report.model} is served at {report.endpoint}")
+        print_report(report, as_json=as_json)
 
 
 def _ask(outlook: Outlook) -> None:
-    """Have somebody agree that the model that is served is stopped.
+    """Ask whether the model that is served may be stopped.
 
     Raises UsageError without a terminal, Interrupted when the answer is no.
     """
@@ -97,31 +91,8 @@ def _ask(outlook: Outlook) -> None:
         raise UsageError(
             f"{what}: {why}",
             hint="--yes restarts it without asking; --dry-run shows what would change",
+            code="consent-required",
+            data={"model": outlook.ends},
         )
-    if not click.confirm(f"{what}. Restart it now?", err=True):
+    if not confirm(f"{what}. Restart it now?"):
         raise Interrupted("nothing was changed")
-
-
-def _print_outlook(found: Outlook, *, as_json: bool) -> None:
-    from dataclasses import asdict
-
-    from sparkctl.cli.context import emit_json
-
-    if as_json:
-        changes = [asdict(change) for change in found.difference.changes]
-        emit_json(
-            {
-                "cluster": found.wish.inventory.cluster,
-                "changes": changes,
-                "ends": found.ends,
-                "warnings": [str(doubt) for doubt in found.doubts],
-                "doubts": [doubt.document() for doubt in found.doubts],
-            }
-        )
-        return
-    for change in found.difference.changes:
-        click.echo(f"would {change}")
-    if found.ends:
-        click.echo(f"{found.ends} is served; it would be stopped and started again")
-    if not found.difference:
-        click.echo("no changes")

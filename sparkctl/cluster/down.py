@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sparkctl.cluster.lease import hold
 from sparkctl.cluster.places import temp_dir
 from sparkctl.cluster.steps import STOP_GRACE, remaining
+from sparkctl.errors import RemoteError
 from sparkctl.facts.answers import Cleared
 from sparkctl.facts.calls import CLEAR, STOP
 from sparkctl.secret.text import command_line
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sparkctl.cluster.session import Session
+    from sparkctl.errors import SparkctlError
     from sparkctl.events import Reporter
     from sparkctl.facts.answers import Stopped
     from sparkctl.facts.calls import Call
@@ -29,7 +31,7 @@ class DownReport:
     cluster: str
     stopped: dict[str, list[str]] = field(default_factory=dict)
     removed: dict[str, list[str]] = field(default_factory=dict)
-    failed: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, SparkctlError] = field(default_factory=dict)
 
     @property
     def nothing(self) -> bool:
@@ -46,11 +48,11 @@ def down(session: Session, reporter: Reporter, *, break_lock: bool = False) -> D
     """
     inventory = session.inventory
     report = DownReport(inventory.cluster)
-    report.failed.update({name: str(error) for name, error in session.pool.errors.items()})
+    report.failed.update(session.pool.errors)
     reached = [n for n in inventory.nodes if n.name in session.pool.connections]
     where = {"temp_dir": temp_dir(inventory.cluster), "grace": STOP_GRACE}
     with hold(session, reporter.note, "down", reached, force=break_lock, partial=True) as failed:
-        report.failed.update({name: str(error) for name, error in failed.items()})
+        report.failed.update(failed)
         for title, role, call, request in (
             ("stop vLLM", None, STOP, {"roles": ["vllm"], "grace": STOP_GRACE}),
             ("stop the Ray workers", "worker", CLEAR, where),
@@ -75,12 +77,12 @@ def _end(
     answers = session.ask_all(nodes, call, lambda _: request, title="stop the processes")
     if session.lease is not None:
         session.lease.check()
-    report.failed.update({n: str(e) for n, e in answers.failed.items()})
+    report.failed.update(answers.failed)
     for name, answer in answers.ok.items():
         if ended := [f"{p.pid} {command_line(p.command, 100)}" for p in answer.stopped]:
             report.stopped.setdefault(name, []).extend(ended)
         if isinstance(answer, Cleared) and answer.removed:
             report.removed[name] = [*answer.removed]
         if left := remaining(answer):
-            report.failed[name] = left
+            report.failed[name] = RemoteError(left, node=name, code="processes-left")
     return not any(node.name in report.failed for node in nodes)

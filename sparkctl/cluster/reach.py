@@ -16,6 +16,7 @@ from sparkctl.remote.pool import Pool
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sparkctl.errors import SparkctlError
     from sparkctl.inventory.models import Inventory
 
 Watch = Callable[[Callable[[], list[tuple[str, str]]]], object]
@@ -62,13 +63,12 @@ def session(
         yield opened
 
 
-def reach(inventory: Inventory, watch: Watch) -> list[tuple[str, str | None]]:
-    """Connect to every node once: its name and, where it failed, the error.
+def reach(inventory: Inventory, watch: Watch) -> dict[str, SparkctlError | None]:
+    """Connect to every node once: each node's error, None where it was reached.
 
     `watch` is called as by `session`.
     """
     pool = Pool(inventory, read_only=True)
     watch(pool.waiting)
     with pool:
-        errors = {n: str(e) + (f" ({e.hint})" if e.hint else "") for n, e in pool.errors.items()}
-    return [(n.name, errors.get(n.name)) for n in inventory.nodes]
+        return {n.name: pool.errors.get(n.name) for n in inventory.nodes}

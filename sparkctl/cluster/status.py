@@ -18,11 +18,11 @@ from sparkctl.secret.text import command_line
 from sparkctl.serving.recipe import NONE
 
 if TYPE_CHECKING:
-    from collections.abc import Set
+    from collections.abc import Mapping, Set
 
     from sparkctl.cluster.session import Session
     from sparkctl.facts.groups import Holder
-    from sparkctl.facts.node import NodeFacts
+    from sparkctl.inventory.models import Node
 
 ANSWER = 30.0  # seconds for /version and /v1/models
 SHOWN = ("ours", "gpu", "memory")  # the groups of a node's facts that make its row
@@ -52,7 +52,7 @@ class NodeStatus:
     name: str
     role: str
     host: str
-    error: str | None = None
+    error: SparkctlError | None = None
     reached: bool = True
     fabric_address: str | None = None
     ray: str = "unknown"
@@ -70,7 +70,7 @@ class NodeStatus:
 
 @dataclass
 class Status:
-    """The cluster as found."""
+    """The cluster as found; `ray` and `vllm` have an `error` with its `code` where they failed."""
 
     cluster: str
     nodes: list[NodeStatus]
@@ -91,45 +91,27 @@ def status(session: Session, *, deep: bool = False) -> Status:
     inventory = session.inventory
     reached = [n for n in inventory.nodes if n.name in session.pool.connections]
     probed = session.probe(reached)
-    errors = {n: str(e) for n, e in {**session.pool.errors, **probed.failed}.items()}
-    found = Status(
-        inventory.cluster,
-        [
-            _node(
-                n.name,
-                n.role,
-                n.host,
-                error=errors.get(n.name),
-                reached=n.name not in session.pool.errors,
-                facts=session.facts.get(n.name),
-            )
-            for n in inventory.nodes
-        ],
-        list(inventory.imitated),
-    )
+    errors = {**session.pool.errors, **probed.failed}
+    nodes = [_node(n, errors.get(n.name), session) for n in inventory.nodes]
+    found = Status(inventory.cluster, nodes, list(inventory.imitated))
     states = (f.state for f in session.facts.values())
     found.lease = next(
         (s.lease for s in states if not isinstance(s, Unread) and s.lease is not None), None
     )
     head = session.facts.get(inventory.head.name)
     if head is None:
-        found.vllm["error"] = f"the head cannot be asked: {errors[inventory.head.name]}"
+        error = errors[inventory.head.name]
+        found.vllm = {"error": f"no facts of the head: {error}", "code": error.code}
         return found
     _ask_ray(session, found, errors)
     _ask_vllm(session, found, deep)
     return found
 
 
-def _node(
-    name: str,
-    role: str,
-    host: str,
-    *,
-    error: str | None,
-    reached: bool,
-    facts: NodeFacts | None,
-) -> NodeStatus:
-    node = NodeStatus(name, role, host, error, reached)
+def _node(of: Node, error: SparkctlError | None, session: Session) -> NodeStatus:
+    reached = of.name not in session.pool.errors
+    node = NodeStatus(of.name, of.role, of.host, error, reached)
+    facts = session.facts.get(of.name)
     if facts is None:
         return node
     node.unread = {group: gap.reason for group, gap in facts.gaps.items()}
@@ -147,7 +129,7 @@ def _node(
     return node
 
 
-def _ask_ray(session: Session, found: Status, errors: dict[str, str]) -> None:
+def _ask_ray(session: Session, found: Status, errors: Mapping[str, SparkctlError]) -> None:
     """Ray's node table, matched to ours by the fabric address."""
     if any(n.ray == "not running" for n in found.nodes if n.role == "head"):
         return
@@ -156,10 +138,10 @@ def _ask_ray(session: Session, found: Status, errors: dict[str, str]) -> None:
         wish = _wish(session, errors.keys() | hidden)
         table = ray_table(session, wish)
     except SparkctlError as error:
-        found.ray["error"] = str(error)
+        found.ray = {"error": str(error), "code": error.code}
         return
     if isinstance(table, Failed):
-        found.ray["error"] = table.error
+        found.ray = {"error": table.error, "code": "ray-table"}
         return
     found.ray = table.model_dump(include={"ray", "nodes", "groups"})
     alive = {n.address for n in table.nodes if n.alive}
@@ -190,7 +172,7 @@ def _ask_vllm(session: Session, found: Status, deep: bool) -> None:
     head = session.facts[inventory.head.name]
     running = None if isinstance(head.ours, Unread) else processes(head, "vllm")
     if running == []:
-        found.vllm = {"error": "not running"}
+        found.vllm = {"error": "not running", "code": "not-running"}
         return
     try:
         if deep:
@@ -199,7 +181,9 @@ def _ask_vllm(session: Session, found: Status, deep: bool) -> None:
             asked = ask_api(session, tokens=0, timeout=0, bound=ANSWER)
         found.vllm = asked.model_dump(exclude_unset=True)
     except SparkctlError as error:
-        found.vllm = {"error": str(error)}
+        found.vllm = {"error": str(error), "code": error.code}
+    if found.vllm.get("error"):
+        found.vllm.setdefault("code", found.vllm.get("health", {}).get("state", "failing"))
     if running:
         found.vllm["since"] = min(p.since for p in running)
     found.vllm["endpoint"] = endpoint(inventory)

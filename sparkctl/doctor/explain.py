@@ -25,12 +25,3 @@ def entries() -> dict[str, Entry]:
     """All entries by check id, from checks.yaml beside this file."""
     text = (resources.files("sparkctl.doctor") / "checks.yaml").read_text(encoding="utf-8")
     return {name: Entry(**fields) for name, fields in yaml.safe_load(text).items()}
-
-
-def explain(check: str) -> str:
-    """A check's entry as text. Raises KeyError for an unknown id."""
-    entry = entries()[check]
-    return (
-        f"{check}\n  what    {entry.what}\n  why     {entry.why}\n  how     {entry.how}\n"
-        f"  remedy  {entry.remedy}\n  source  {entry.source}"
-    )

@@ -1,4 +1,4 @@
-"""stdout and stderr that let no control character of others' text through to a terminal."""
+"""stdout and stderr that escape control characters."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Cleaning:
-    """A text stream in front of another, which gets all text cleaned.
+    """A text stream that writes all text cleaned to another.
 
     It has no `buffer`, which click would write to instead.
     """
@@ -21,9 +21,9 @@ class Cleaning:
     def __init__(self, inner: TextIO) -> None:
         self.inner = inner
 
-    def write(self, text: str) -> int:
-        """As TextIO.write."""
-        self.inner.write(clean(text))
+    def write(self, text: str | bytes) -> int:
+        """As TextIO.write; click writes what completes a shell's line as bytes."""
+        self.inner.write(clean(text if isinstance(text, str) else text.decode()))
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
@@ -39,9 +39,9 @@ class Cleaning:
 
 @contextmanager
 def cleaned() -> Iterator[None]:
-    """Within it all that is printed is cleaned, whoever prints it; what rich draws, see console.py.
+    """Within it all that is printed is cleaned, but for what rich draws (see console.py).
 
-    That what a node said is printed somewhere cannot be forgotten here.
+    So no caller can forget it for a text of a node.
     """
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = (cast("TextIO", Cleaning(raw(stream))) for stream in before)
@@ -52,6 +52,6 @@ def cleaned() -> Iterator[None]:
 
 
 def raw(stream: TextIO) -> TextIO:
-    """The stream itself, for what is safe by other means; also below rich's live display."""
+    """The stream itself, for text that is cleaned otherwise; also below rich's live display."""
     stream = getattr(stream, "rich_proxied_file", stream)
     return stream.inner if isinstance(stream, Cleaning) else stream

@@ -1,4 +1,4 @@
-"""Where text goes: a terminal, broken between words, or plain lines that nothing cuts."""
+"""Text on a terminal, broken between words, or as plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WORD = re.compile(r"\s*(?:`[^`]{1,60}`|\S)+")
 
 
 class CleanConsole(Console):
-    """A console whose control characters are rich's own; those in a text are escaped."""
+    """A console that escapes control characters in text, not rich's own."""
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
@@ -34,13 +34,13 @@ class CleanConsole(Console):
 
 
 def console(*, stderr: bool = False, **options: Any) -> Console:
-    """A console on stdout or stderr; the one way to make one."""
+    """A console on stdout or stderr; every console is made here."""
     stream = raw(sys.stderr if stderr else sys.stdout)
     return CleanConsole(file=stream, highlight=False, **options)
 
 
 def wide_console() -> Console:
-    """A console on stdout that breaks no line by itself."""
+    """A console on stdout that does not break lines."""
     return console(soft_wrap=True)
 
 

@@ -6,14 +6,21 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from sparkctl.doctor.finding import ORDER, Finding, Severity
+from sparkctl.doctor.finding import ORDER, Severity
 from sparkctl.doctor.runner import counts
+from sparkctl.output import failure
 from sparkctl.output.console import print_prose, wide_console
+from sparkctl.output.stdio import print_err, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from rich.console import Console
+
+    from sparkctl.doctor.finding import Evidence, Finding
+    from sparkctl.doctor.fix import Outcome, Planned
+    from sparkctl.errors import SparkctlError
+    from sparkctl.inventory.models import Inventory
 
 STYLES = {
     Severity.CRASH: "bold magenta",
@@ -25,10 +32,53 @@ STYLES = {
 }
 
 
+# What a count is called.
+COUNTED = {
+    Severity.CRASH: "crashed",
+    Severity.FAIL: "failed",
+    Severity.WARN: "warnings",
+    Severity.UNKNOWN: "unknown",
+    Severity.INFO: "info",
+    Severity.OK: "passed",
+}
+
+
+def print_diagnosis(
+    inventory: Inventory,
+    findings: Sequence[Finding],
+    undecided: Mapping[str, str],
+    error: SparkctlError | None,
+    *,
+    code: int,
+    as_json: bool,
+    verbose: bool,
+) -> None:
+    """Print the findings, the nodes without a decided check, and what kept --fix from its work.
+
+    `code` is the exit code.
+    """
+    if as_json:
+        document: dict[str, object] = {
+            "cluster": inventory.cluster,
+            "findings": [f.document() for f in findings],
+            "counts": counts(findings),
+            "undecided": [*undecided],
+            "imitated": inventory.imitated,
+        }
+        if error:
+            document["error"] = {**failure.document(error), "exit_code": code}
+        print_json(document)
+    else:
+        print_findings(findings, inventory.imitated, verbose=verbose)
+        _print_undecided(undecided)
+    if error:
+        failure.show(error, as_json=False)
+
+
 def print_findings(
     findings: Sequence[Finding], imitated: Sequence[str], *, verbose: bool = False
 ) -> None:
-    """Print them on stdout: what passed and what is only told is counted, unless `verbose`."""
+    """Print them on stdout; unless `verbose`, what passed and infos are only counted."""
     console = wide_console()
     shown = ORDER if verbose else ORDER[: ORDER.index(Severity.INFO)]
     for severity in shown:
@@ -43,18 +93,36 @@ def print_findings(
         print_prose(console, f"imitated: {what}", 4)
 
 
-def print_undecided(nodes: Mapping[str, str]) -> None:
-    """Print on stdout the nodes of which no check could be decided, each with the reason."""
-    for name, reason in nodes.items():
-        wide_console().print(Text(f"{name}: no check could be decided: {reason}", "bold red"))
+def print_planned(changes: Sequence[Planned]) -> None:
+    """Print on stderr what --fix would change."""
+    for change in changes:
+        print_err(f"would: {change}")
+    if not changes:
+        print_err("nothing to fix")
+
+
+def print_outcomes(outcomes: Sequence[Outcome]) -> None:
+    """Print on stderr what became of each change of --fix."""
+    for outcome in outcomes:
+        print_err(str(outcome))
 
 
 def summary(findings: Sequence[Finding]) -> str:
     """One line: how many of each severity, those that occur."""
-    words = {"OK": "passed", "INFO": "to know", "UNKNOWN": "unknown", "FAIL": "failed",
-             "WARN": "warnings", "CRASH": "crashed"}  # fmt: skip
-    told = ", ".join(f"{n} {words[name]}" for name, n in counts(findings).items() if n)
-    return told or "nothing was found"
+    number = counts(findings)
+    parts = (f"{number[s.value]} {words}" for s, words in COUNTED.items() if number[s.value])
+    return ", ".join(parts) or "no findings"
+
+
+def expectation(evidence: Evidence) -> str:
+    """The evidence's values, as every room shows them."""
+    return f"expected {evidence.expected}, got {evidence.got}"
+
+
+def _print_undecided(nodes: Mapping[str, str]) -> None:
+    console = wide_console()
+    for name, reason in nodes.items():
+        console.print(Text(f"{name}: no check could be decided: {reason}", "bold red"))
 
 
 def _print(console: Console, finding: Finding) -> None:
@@ -65,17 +133,17 @@ def _print(console: Console, finding: Finding) -> None:
     if finding.severity in (Severity.OK, Severity.INFO):
         return
     for evidence in finding.evidence:
-        text = f"expected {evidence.expected}, got {evidence.got} ({evidence.where})"
+        text = f"{expectation(evidence)} ({evidence.where})"
         print_prose(console, Text(f"        {text}", "dim"), 10)
     if finding.fix:
-        how = "  (doctor --fix does it)" if finding.fix.actions else ""
+        how = "  (doctor --fix applies it)" if finding.fix.actions else ""
         print_prose(console, f"        {finding.fix.text}{how}", 8)
         for command in finding.fix.to_paste:
             console.print(Text(f"          {command}"))
 
 
 def _print_grouped(console: Console, findings: Sequence[Finding]) -> None:
-    """Checks that nothing is known for, by node and reason: one line each."""
+    """Undecided checks, one line for each node and reason."""
     groups: dict[tuple[str, str], list[str]] = {}
     for finding in findings:
         groups.setdefault((finding.node or "", finding.summary), []).append(finding.check)

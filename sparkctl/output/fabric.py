@@ -8,24 +8,56 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from sparkctl.fabric.grammar import IB_HCA, SOCKET_IFNAME
-from sparkctl.fabric.hca import ACTIVE, Selection
+from sparkctl.fabric.hca import ACTIVE
 from sparkctl.output.console import print_prose, wide_console
+from sparkctl.output.stdio import print_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from rich.console import Console
 
+    from sparkctl.doctor.snapshot import View
+    from sparkctl.errors import SparkctlError
     from sparkctl.fabric.diagram import Diagram, Port
+    from sparkctl.fabric.hca import Selection
 
 NOTHING = {
-    IB_HCA: "NCCL goes on over TCP without an error",
-    SOCKET_IFNAME: "NCCL ends at its start",
+    IB_HCA: "NCCL silently falls back to TCP",
+    SOCKET_IFNAME: "NCCL fails to start",
 }
 TAKEN = "  <- NCCL takes it"
 
 
-def print_diagram(diagram: Diagram, errors: Mapping[str, str], imitated: Sequence[str]) -> None:
+def print_fabric(
+    view: View,
+    pinned: Mapping[str, int | None],
+    errors: Mapping[str, SparkctlError],
+    *,
+    as_json: bool,
+) -> None:
+    """Print the cages and halves of each node, then the links by subnet.
+
+    `pinned`: the node's NCCL_IB_GID_INDEX. `errors`: why a node's fabric could not be read.
+    """
+    facts = {name: view.facts(name) for name in view.names if name not in errors}
+    diagram = draw(facts, pinned)
+    if as_json:
+        document = {
+            "cluster": view.inventory.cluster,
+            "imitated": view.inventory.imitated,
+            **diagram.document(),
+            "errors": {name: str(error) for name, error in errors.items()},
+            "codes": {name: error.code for name, error in errors.items()},
+        }
+        print_json(document)
+        return
+    print_diagram(diagram, errors, view.inventory.imitated)
+
+
+def print_diagram(
+    diagram: Diagram, errors: Mapping[str, SparkctlError], imitated: Sequence[str]
+) -> None:
     """Print each node's cages and halves, the links by subnet, and why a node was not read."""
     console = wide_console()
     for node in diagram.nodes:
@@ -41,16 +73,28 @@ def print_diagram(diagram: Diagram, errors: Mapping[str, str], imitated: Sequenc
     for line in _by_subnet(diagram):
         print_prose(console, line, 4)
     for name, half in diagram.alone:
-        alone = f"{name} {half.hca} is in no other node's subnet"
+        alone = f"{name} {half.hca} shares its subnet with no other node"
         print_prose(console, Text(alone, "yellow"), 4)
     for name, error in errors.items():
-        print_prose(console, Text(f"{name}: {error.removeprefix(name + ': ')}", "red"), 4)
-    print_imitated(imitated)
+        print_prose(console, Text(f"{name}: {error.message}", "red"), 4)
+    _print_imitated(console, imitated)
 
 
-def print_imitated(imitated: Sequence[str]) -> None:
-    """Print what of a lab is imitated; nothing for real nodes."""
+def print_selections(
+    selections: Sequence[Selection], imitated: Sequence[str], *, as_json: bool
+) -> None:
+    """Print what is selected, each device's reason, and likely mistakes; as JSON the first."""
+    if as_json:
+        print_json(selections[0].document())
+        return
     console = wide_console()
+    for selection in selections:
+        _print_selection(console, selection)
+    _print_imitated(console, imitated)
+
+
+def _print_imitated(console: Console, imitated: Sequence[str]) -> None:
+    """What of a lab is imitated; nothing for real nodes."""
     for what in imitated:
         print_prose(console, f"imitated: {what}", 4)
 
@@ -95,9 +139,7 @@ def _end(node: str, hca: str, state: str | None) -> str:
     return f"{node} {hca}" if state == ACTIVE else f"{node} {hca} ({state})"
 
 
-def print_selection(selection: Selection) -> None:
-    """Print what is selected, each device's reason, and what looks like a mistake."""
-    console = wide_console()
+def _print_selection(console: Console, selection: Selection) -> None:
     value = "is unset" if selection.value is None else f"= {selection.value}"
     version = ".".join(map(str, selection.version))
     console.print(Text(f"{selection.variable} {value} (NCCL {version})", "bold"))

@@ -1,39 +1,48 @@
-"""How an error is shown: what was wanted and found, the log's tail, and what to do next."""
+"""Errors: on stderr for people, and as the one JSON document of a command that failed."""
 
 from __future__ import annotations
 
-import json
+import logging
 import os
-import sys
 import time
-import traceback
 
 from sparkctl import kept
-from sparkctl.errors import InventoryError, ServingError, SparkctlError
+from sparkctl.errors import Interrupted, InventoryError, ServingError, SparkctlError, UsageError
+from sparkctl.output import runlog
+from sparkctl.output.stdio import print_err, print_json
+
+log = logging.getLogger(__name__)
 
 
-def show(error: SparkctlError, *, as_json: bool) -> None:
-    """On stderr for people; with `as_json` also as the one document on stdout."""
+def show(error: SparkctlError, *, as_json: bool, debug: bool = False) -> None:
+    """Log the error and print it on stderr; with `as_json` also its document on stdout."""
+    _log(error, always=debug)
     if isinstance(error, ServingError) and error.log_tail:
-        where = f" on {error.node}" if error.node else ""
-        print(f"--- the log's last lines{where}", file=sys.stderr)
-        print("\n".join(error.log_tail), file=sys.stderr)
-        print("---", file=sys.stderr)
-    prefix = "" if isinstance(error, InventoryError) else "error: "
-    print(f"{prefix}{error}", file=sys.stderr)
+        print_err(f"--- the log's last lines{f' on {error.node}' if error.node else ''}")
+        print_err("\n".join([*error.log_tail, "---"]))
+    print_err(str(error) if isinstance(error, InventoryError) else f"error: {error}")
     if error.hint:
-        print(f"hint: {error.hint}", file=sys.stderr)
+        print_err(f"hint: {error.hint}")
+    if not isinstance(error, Interrupted):
+        show_log()
     if as_json:
         emit(error)
 
 
+def show_log() -> None:
+    """Print on stderr where this run's log is, the last line of a command that failed."""
+    if path := runlog.path():
+        print_err(f"log: {path}")
+
+
 def emit(error: SparkctlError) -> None:
-    """The one document on stdout of a command that failed."""
-    print(json.dumps({"error": document(error)}, indent=2))
+    """Print the one document of a command that failed."""
+    print_json({"error": document(error)})
 
 
 def document(error: SparkctlError) -> dict[str, object]:
-    """The error as JSON: message, hint, node, exit_code, and what the kind of error adds."""
+    """The error as JSON, and the log of this run; part of the contract that scripts rely on."""
+    path = runlog.path()
     fields: dict[str, object] = {
         "code": error.code,
         "message": error.message,
@@ -41,6 +50,7 @@ def document(error: SparkctlError) -> dict[str, object]:
         "node": error.node,
         "exit_code": error.exit_code,
         "data": error.data,
+        "log": str(path) if path else None,
     }
     if isinstance(error, InventoryError):
         fields["problems"] = error.problems
@@ -50,17 +60,39 @@ def document(error: SparkctlError) -> dict[str, object]:
     return fields
 
 
-def show_internal(error: Exception, *, as_json: bool) -> None:
-    """A bug of ours: one line, and a file with the traceback to send in."""
-    trace = "".join(traceback.format_exception(error))
+def show_internal(error: BaseException, *, as_json: bool) -> None:
+    """A bug in sparkctl: one line, and a file with the traceback to send in."""
+    from sparkctl.output.safe import trace
+
+    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.traceback"
     try:
-        path = str(kept.write(f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.traceback", trace))
+        path = str(kept.write(name, trace(error)))
     except OSError:
         path = "what --debug prints"
-    show(
-        SparkctlError(
-            f"a bug in sparkctl: {type(error).__name__}: {error}",
-            hint=f"report it with {path}; --debug shows the traceback",
-        ),
-        as_json=as_json,
+    bug = SparkctlError(
+        f"a bug in sparkctl: {type(error).__name__}: {error}",
+        hint=f"report it with {path}; --debug shows the traceback",
+        code="bug",
     )
+    bug.__cause__ = error
+    show(bug, as_json=as_json)
+
+
+def show_interrupted(*, as_json: bool) -> int:
+    """What Ctrl-C ends with; gives the exit code."""
+    error = Interrupted("interrupted")
+    if runlog.path():
+        log.debug("interrupted", exc_info=True)
+    print_err(error.message)
+    if as_json:
+        emit(error)
+    return error.exit_code
+
+
+def _log(error: SparkctlError, *, always: bool) -> None:
+    """A wrong option or inventory makes no log: its message says all."""
+    if always or runlog.path() or not isinstance(error, UsageError):
+        for line in error.log_tail if isinstance(error, ServingError) else []:
+            log.debug("log: %s", line)
+        log.debug("failed: %s", error.code, exc_info=error)
+        log.debug("hint: %s", error.hint)

@@ -1,4 +1,4 @@
-"""Findings as one self-contained page to send to somebody; nothing in it names people or places."""
+"""Findings as one self-contained page to send to somebody, without names of people or places."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sparkctl import __version__
 from sparkctl.doctor.finding import ORDER, Finding
-from sparkctl.output.doctor import summary
+from sparkctl.output.doctor import expectation, summary
 from sparkctl.output.pagefile import BEGINNING
 from sparkctl.output.withheld import accounts
 
@@ -29,7 +29,7 @@ pre{background:#f5f5f5;padding:.5rem;overflow-x:auto;margin:.3rem 0}
 
 
 def people(view: View) -> set[str]:
-    """Whose names the page must not tell: the inventory's users, and all accounts of the nodes."""
+    """The names to mask: the inventory's users, and all accounts of the nodes."""
     found = {view.inventory.ssh_of(node).user or "" for node in view.inventory.nodes}
     for facts in view.all_facts.values():
         found |= accounts(facts) or set()
@@ -37,8 +37,9 @@ def people(view: View) -> set[str]:
 
 
 def hosts(view: View) -> dict[str, set[str]]:
-    """What each node is called: in the inventory, and by itself. What several are called, as a
-    gateway with a port for each, is under all their names.
+    """The hosts to mask by node: from the inventory, and the node's own hostname.
+
+    A host of several nodes, such as a gateway with a port for each, is under all their names.
     """
     called: dict[str, list[str]] = {}
     for node in view.inventory.nodes:
@@ -57,7 +58,7 @@ def page(
     masking: Masking,
     notes: Sequence[str] = (),
 ) -> str:
-    """The page's HTML, with `notes` over the findings; `masking` is laid over every text in it."""
+    """The page's HTML, with `notes` above the findings; every text is masked by `masking`."""
 
     def safe(text: str) -> str:
         return escape(masking.mask(text))
@@ -85,8 +86,7 @@ def _row(finding: Finding, safe: Callable[[str], str]) -> str:
     name = finding.severity.value
     parts = [f"<strong>{safe(finding.summary)}</strong>"]
     parts += [
-        f'<div class="found">wanted {safe(e.expected)}, found {safe(e.got)}'
-        f" (<code>{safe(e.where)}</code>)</div>"
+        f'<div class="found">{safe(expectation(e))} (<code>{safe(e.where)}</code>)</div>'
         for e in finding.evidence
     ]
     if finding.fix:

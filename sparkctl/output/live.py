@@ -43,6 +43,7 @@ class TerminalReporter:
         self._percent: int | None = None
 
     def step(self, title: str) -> None:
+        """Begin to draw it; the step before is done."""
         self.end()
         self._title, self._start = title, time.monotonic()
         self.stage("", None)
@@ -56,12 +57,15 @@ class TerminalReporter:
         self._live.start(refresh=True)
 
     def stage(self, title: str, percent: int | None) -> None:
+        """Draw it from now on."""
         self._stage, self._percent = title, percent
 
     def note(self, text: str) -> None:
+        """Print it above the live line."""
         print_prose(self._console, text, hang=2)
 
     def end(self, outcome: Outcome = "done") -> None:
+        """Print the step with its mark and time, and draw nothing more."""
         if self._live is None:
             return
         live, self._live = self._live, None

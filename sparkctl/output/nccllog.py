@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from rich.text import Text
 
 from sparkctl.output.console import print_prose, wide_console
-from sparkctl.output.table import Column, print_table
+from sparkctl.output.doctor import print_findings
+from sparkctl.output.stdio import print_err, print_json, print_out
+from sparkctl.output.table import Column, filled, print_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.console import Console
 
+    from sparkctl.doctor.finding import Finding as NodeFinding
     from sparkctl.doctor.log_causes import Decision
+    from sparkctl.errors import SparkctlError
     from sparkctl.fabric.nccllog.model import Finding, LogVerdict, RankVerdict
 
 MEANING = {
@@ -22,13 +27,13 @@ MEANING = {
     "socket": "NCCL runs over Socket (TCP), not over RDMA",
     "local": "NCCL needs no network: P2P or shared memory alone",
     "failed": "NCCL's network failed",
-    "unknown": "the log does not tell which transport NCCL uses",
+    "unknown": "the log does not show which transport NCCL uses",
 }
 STYLE = {"FAIL": "red", "WARN": "yellow", "UNKNOWN": "yellow", "INFO": ""}
 
 
 def print_verdict(verdict: LogVerdict) -> None:
-    """Print it on stdout; plain where stdout is no terminal."""
+    """Print it on stdout; plain where stdout is not a terminal."""
     console = wide_console()
     headline = MEANING[verdict.transport]
     if verdict.cause == "unknown" and verdict.transport in ("rdma", "local"):
@@ -40,15 +45,33 @@ def print_verdict(verdict: LogVerdict) -> None:
         console.print()
         _print_finding(console, finding)
     for name in verdict.unrecognized:
-        told = "has no line of NCCL or vLLM that is known; expected a log of vLLM, or of NCCL under"
-        print_prose(console, f"{name} {told} NCCL_DEBUG=INFO", 4)
+        text = f"{name} has no known line of NCCL or vLLM; NCCL logs under NCCL_DEBUG=INFO"
+        print_prose(console, text, 4)
     if verdict.ranks:
         console.print()
         print_table(console, _columns(verdict.ranks))
 
 
-def print_decisions(decisions: Sequence[Decision]) -> None:
-    """What the nodes say of each cause that the log leaves open, on stdout."""
+def print_document(
+    verdict: LogVerdict, decided: tuple[Sequence[NodeFinding], Sequence[Decision]] | None
+) -> None:
+    """Print the verdict, and what checks on the nodes decided, as JSON."""
+    document = verdict.document()
+    if decided:
+        document["decided"] = [f.document() for f in decided[0]]
+        document["decisions"] = [asdict(d) for d in decided[1]]
+    print_json(document)
+
+
+def print_skipped(error: SparkctlError) -> None:
+    """Print why the nodes of SPARKCTL_INVENTORY were not checked, on stderr."""
+    print_err(f"skipped the checks on the nodes (SPARKCTL_INVENTORY): {error}")
+
+
+def print_decided(findings: Sequence[NodeFinding], decisions: Sequence[Decision]) -> None:
+    """Print the findings of the deciding checks, and what they say of each open cause."""
+    print_out("\nchecks on the nodes now:")
+    print_findings(findings, [], verbose=True)
     console = wide_console()
     for decision in decisions:
         if decision.state == "found":
@@ -73,14 +96,14 @@ def _print_finding(console: Console, finding: Finding) -> None:
 
 
 def _columns(ranks: Sequence[RankVerdict]) -> list[Column]:
-    """The table's; the rank says how long a column stays where not all of them have room."""
+    """The table's columns; those of the lowest rank go first where not all have room."""
     channels = [", ".join(f"{name} {n}" for name, n in r.channels.items()) for r in ranks]
     return [
-        Column("RANK", ["-" if r.rank is None else str(r.rank) for r in ranks], 6),
+        Column("RANK", filled(r.rank for r in ranks), 6),
         Column("HOST", [r.host for r in ranks], 5),
         Column("PID", [str(r.pid) for r in ranks], 1),
-        Column("NCCL", [r.nccl or "-" for r in ranks], 2),
+        Column("NCCL", filled(r.nccl for r in ranks), 2),
         Column("TRANSPORT", [r.transport for r in ranks], 4),
-        Column("CHANNELS", [text or "-" for text in channels], 0),
-        Column("CAUSE", [r.cause or "-" for r in ranks], 3),
+        Column("CHANNELS", filled(text or None for text in channels), 0),
+        Column("CAUSE", filled(r.cause for r in ranks), 3),
     ]

@@ -1,4 +1,4 @@
-"""The file that a page is written to: a new one, or an older page, and nothing else."""
+"""The file of a page: a new one, or one that holds an older page."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 
 from sparkctl.errors import UsageError
 
-# How a page begins, with the mark that shows whose it is.
+# How a page begins; the generator marks it as one of sparkctl.
 BEGINNING = (
     '<!doctype html><html lang="en"><meta charset="utf-8">'
     '<meta name="generator" content="sparkctl doctor">'
 )
-# The same before pages had the mark.
+# How pages began before they had the mark.
 UNMARKED = '<!doctype html><html lang="en"><meta charset="utf-8"><title>sparkctl doctor: '
 KINDS = {
     stat.S_IFDIR: "a directory",
@@ -27,51 +27,54 @@ KINDS = {
 
 
 def check_target(path: Path) -> None:
-    """Raise UsageError unless a page may be written to `path`: there is nothing, or a page of ours.
+    """Raise UsageError unless `path` is free for a page, or holds an older one.
 
-    A link counts as what it leads to.
+    Links are followed.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe has no end
+        descriptor = os.open(
+            path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+        )  # opening a pipe would block
     except FileNotFoundError:
         _check_absent(path)
         return
     except OSError as error:
-        raise _refused(path, f"it cannot be read ({error.strerror})") from error
+        raise _refused(path, "unreadable", error.strerror) from error
     try:
         kind = stat.S_IFMT(os.fstat(descriptor).st_mode)
         if kind != stat.S_IFREG:
-            raise _refused(path, f"it is {KINDS.get(kind, 'no regular file')}")
+            raise _refused(path, "not-a-file", f"it is {KINDS.get(kind, 'not a regular file')}")
         begins = os.read(descriptor, len(BEGINNING))
     except OSError as error:
-        raise _refused(path, f"it cannot be read ({error.strerror})") from error
+        raise _refused(path, "unreadable", error.strerror) from error
     finally:
         os.close(descriptor)
     if not begins.startswith((BEGINNING.encode(), UNMARKED.encode())):
-        raise _refused(path, "the file exists and is no report of sparkctl doctor")
+        raise _refused(path, "not-a-report", "it exists and is not a report of sparkctl doctor")
 
 
 def _check_absent(path: Path) -> None:
     if path.is_symlink():
-        raise _refused(path, "it is a link to a file that does not exist")
+        raise _refused(path, "dangling-link", "it is a link to a missing file")
     if not path.parent.is_dir():
-        raise _refused(path, f"there is no directory {path.parent}")
+        raise _refused(path, "no-directory", f"missing directory {path.parent}")
     if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise _refused(path, f"{path.parent} is not writable")
+        raise _refused(path, "directory-unwritable", f"{path.parent} is not writable")
 
 
-def _refused(path: Path, why: str) -> UsageError:
+def _refused(path: Path, problem: str, why: str | None) -> UsageError:
     return UsageError(
         f"--report cannot write to {path}: {why}",
         hint="name a new file, or an older report to replace",
+        code="report-refused",
+        data={"path": str(path), "problem": problem},
     )
 
 
 def write_page(path: Path, text: str) -> None:
     """Write a page that begins with BEGINNING to `path`, 0600, in place of an older page.
 
-    A link stays, and what it leads to is replaced. Raises OSError, and UsageError where something
-    else came to be at `path` meanwhile.
+    A link stays, and its target is replaced. Raises OSError, and UsageError as `check_target`.
     """
     target = path.resolve()
     descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)

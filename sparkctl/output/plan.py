@@ -3,15 +3,63 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from sparkctl.output.console import print_prose, wide_console
+from sparkctl.output.stdio import print_err, print_json, print_out
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
+    from sparkctl.cluster.difference import Difference
     from sparkctl.cluster.wish import NodeWish, Wish
+    from sparkctl.doctor.finding import Finding
+    from sparkctl.doubts import Doubt
 
 
-def plan_document(wish: Wish) -> dict[str, Any]:
+def print_plan(
+    wish: Wish,
+    difference: Difference,
+    failures: Sequence[Finding],
+    doubts: Sequence[Doubt],
+    *,
+    as_json: bool,
+) -> None:
+    """Print each node's environment and commands, what would change, and what would stop `up`."""
+    changes = [str(change) for change in difference.changes]
+    if as_json:
+        document = {
+            "cluster": wish.inventory.cluster,
+            "nodes": plan_document(wish),
+            "changes": changes,
+            "recipe": {"name": wish.recipe.name, "why": wish.recipe.why},
+            "problems": [
+                {"check": f.check, "node": f.node, "summary": f.summary} for f in failures
+            ],
+            "warnings": [str(doubt) for doubt in doubts],
+            "doubts": [doubt.document() for doubt in doubts],
+        }
+        print_json(document)
+        return
+    for line in plan_lines(wish):
+        print_out(line)
+    warnings = [f"warning: {doubt}" for doubt in doubts]
+    for text in (str(wish.recipe), *warnings, *(changes or ["no changes"])):
+        print_prose(wide_console(), text, hang=4, margin="# ")
+    for failure in failures:
+        print_err(f"# would stop up: {failure}")
+
+
+def print_env(wish: Wish, nodes: Collection[str], *, as_json: bool) -> None:
+    """Print each variable of these nodes with its layer."""
+    if as_json:
+        print_json(env_document(wish, nodes))
+        return
+    for line in env_lines(wish, nodes):
+        print_out(line)
+
+
+def plan_document(wish: Wish) -> dict[str, Mapping[str, object]]:
     """Each node's environment and command lines, by node."""
     return {
         name: {
@@ -24,7 +72,7 @@ def plan_document(wish: Wish) -> dict[str, Any]:
 
 
 def plan_lines(wish: Wish) -> Iterator[str]:
-    """The same as a shell would read it."""
+    """The same as a shell reads it."""
     for name, part in wish.nodes.items():
         yield f"# {name} ({part.node.role})"
         for key, setting in part.environment.items():
@@ -36,7 +84,7 @@ def plan_lines(wish: Wish) -> Iterator[str]:
         yield ""
 
 
-def env_document(wish: Wish, nodes: Collection[str]) -> dict[str, Any]:
+def env_document(wish: Wish, nodes: Collection[str]) -> dict[str, Mapping[str, object]]:
     """Each variable's value and layer, by node and name."""
     return {
         name: {k: {"value": s.value, "layer": s.layer} for k, s in part.environment.items()}

@@ -1,9 +1,10 @@
-"""The status as a table."""
+"""The status of a cluster: a table of its nodes, then what is wrong, then what vLLM serves."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
@@ -11,47 +12,71 @@ from sparkctl.cluster.lease import described
 from sparkctl.node.vitals import describe
 from sparkctl.output.console import print_prose, wide_console
 from sparkctl.output.spans import age
-from sparkctl.output.table import Column, print_table
+from sparkctl.output.stdio import print_json
+from sparkctl.output.table import Column, filled, print_table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sparkctl.cluster.status import NodeStatus, Status
 
 
-def print_status(status: Status) -> None:
-    """Print it on stdout; plain where stdout is no terminal."""
+def print_status(status: Status, *, as_json: bool) -> None:
+    """Print it on stdout; plain where stdout is not a terminal."""
+    if as_json:
+        print_json(_document(status))
+        return
     console = wide_console()
     console.print(Text(f"cluster {status.cluster}", "italic"))
     print_table(console, _columns(status.nodes, time.time()))
+    for line in _lines(status):
+        print_prose(console, line, 4)
+
+
+def _lines(status: Status) -> Iterator[str]:
     for node in status.nodes:
         if node.error:
-            print_prose(console, f"{node.name}: {node.error.removeprefix(node.name + ': ')}", 4)
+            yield f"{node.name}: {node.error.message}"
         for group, why in node.gaps.items():
-            print_prose(console, f"{node.name}: {group} could not be read: {why}", 4)
+            yield f"{node.name}: {group} could not be read: {why}"
     if status.lease:
-        print_prose(console, f"locked by {described(status.lease)}", 4)
+        yield f"locked by {described(status.lease)}"
     if "error" in status.ray:
-        print_prose(console, f"ray: {status.ray['error']}", 4)
-    print_prose(console, f"vllm: {_vllm(status)}", 4)
+        yield f"ray: {status.ray['error']}"
+    yield f"vllm: {_vllm(status.vllm)}"
     for what in status.imitated:
-        print_prose(console, f"imitated: {what}", 4)
+        yield f"imitated: {what}"
+
+
+def _document(status: Status) -> Mapping[str, object]:
+    """Part of the contract that scripts rely on."""
+    nodes = [
+        {
+            **vars(node),
+            "processes": [asdict(process) for process in node.processes],
+            "error": str(node.error) if node.error else None,
+            "code": node.error.code if node.error else None,
+        }
+        for node in status.nodes
+    ]
+    lease = status.lease.model_dump() if status.lease else None
+    return {"healthy": status.healthy, **vars(status), "nodes": nodes, "lease": lease}
 
 
 def _columns(nodes: Sequence[NodeStatus], now: float) -> list[Column]:
-    """The table's; the rank says how long a column stays where not all of them have room."""
+    """The table's columns; those of the lowest rank go first where not all have room."""
     since = [min((p.since for p in node.processes), default=None) for node in nodes]
-    ages = Column("AGE", ["-" if s is None else age(now - s) for s in since], 4)
+    ages = Column("AGE", filled(since, lambda moment: age(now - moment)), 4)
     return [
         Column("NODE", [n.name for n in nodes], 8),
         Column("ROLE", [n.role for n in nodes], 6),
         Column("HOST", [n.host for n in nodes], 1),
-        Column("FABRIC", [n.fabric_address or "-" for n in nodes], 2),
+        Column("FABRIC", filled(n.fabric_address for n in nodes), 2),
         Column("RAY", [_ray(n) for n in nodes], 7),
-        Column("RANKS", ["-" if n.ranks is None else str(n.ranks) for n in nodes], 5),
-        Column("GPU", [n.gpu or "-" for n in nodes], 0),
-        Column("MEMORY FREE", [_memory(n.memory_available) for n in nodes], 3),
-        Column("SINCE", ["-" if s is None else moment(s) for s in since], 4, short=ages),
+        Column("RANKS", filled(n.ranks for n in nodes), 5),
+        Column("GPU", filled(n.gpu for n in nodes), 0),
+        Column("MEMORY FREE", filled((n.memory_available for n in nodes), _memory), 3),
+        Column("SINCE", filled(since, moment), 4, short=ages),
     ]
 
 
@@ -61,8 +86,8 @@ def _ray(node: NodeStatus) -> str:
     return "unreadable" if node.reached else "unreachable"
 
 
-def _memory(size: int | None) -> str:
-    return "-" if size is None else f"{size / 2**30:.1f} GiB"
+def _memory(size: int) -> str:
+    return f"{size / 2**30:.1f} GiB"
 
 
 def moment(seconds: float) -> str:
@@ -70,8 +95,7 @@ def moment(seconds: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
 
 
-def _vllm(status: Status) -> str:
-    vllm = status.vllm
+def _vllm(vllm: Mapping[str, Any]) -> str:
     if "error" in vllm:
         return str(vllm["error"])
     text = f"{vllm.get('version')} serves {', '.join(vllm['models'])} at {vllm['endpoint']}"

@@ -1,18 +1,20 @@
-"""A table that fits: what is least important goes first, what is shown is whole."""
+"""A table that fits the terminal: it drops the least important columns and cuts none."""
 
 from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from rich.cells import cell_len, chop_cells
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from rich.console import Console
+
+T = TypeVar("T")
 
 GAP = 2  # spaces between columns
 
@@ -21,8 +23,8 @@ GAP = 2  # spaces between columns
 class Column:
     """A title and its cells, one a row.
 
-    The columns of the lowest `rank` are left out first; `short` is used in place of the column
-    before any is left out.
+    The columns of the lowest `rank` are dropped first; `short` replaces the column before any is
+    dropped.
     """
 
     title: str
@@ -36,14 +38,19 @@ class Column:
         return max(map(cell_len, (self.title, *self.cells)))
 
 
+def filled(values: Iterable[T | None], shown: Callable[[T], str] = str) -> list[str]:
+    """The cells of these values; a dash where there is none."""
+    return ["-" if value is None else shown(value) for value in values]
+
+
 def print_table(console: Console, columns: Sequence[Column]) -> None:
-    """Print what a terminal has room for, and all of it where there is none."""
+    """Print the columns that fit the terminal; all of them where stdout is not one."""
     for line in render(columns, console.width if console.is_terminal else sys.maxsize):
         console.print(line, soft_wrap=True)
 
 
 def fit(columns: Sequence[Column], width: int) -> list[Column]:
-    """Those columns, in their order, that `width` has room for; at least one."""
+    """The columns, in their order, that fit into `width`; at least one."""
     shown = list(columns)
     if _total(shown) > width:
         shown = [column.short or column for column in shown]

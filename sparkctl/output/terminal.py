@@ -1,15 +1,15 @@
-"""The terminal behind stderr, asked without the time that importing rich takes."""
+"""The terminal of stderr; needs no rich, whose import is slow."""
 
 from __future__ import annotations
 
 import os
 import sys
 
-USUAL = 80  # columns of a terminal that does not say
+USUAL = 80  # columns of a terminal that reports none
 
 
 def live_stderr() -> bool:
-    """Whether stderr is a terminal, and one whose line can be drawn again."""
+    """Whether stderr is a terminal that can redraw a line."""
     return sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
 
 

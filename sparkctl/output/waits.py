@@ -1,4 +1,4 @@
-"""What a command waits for: one line on a terminal's stderr, gone before anything is printed."""
+"""What a command waits for: one line on a terminal's stderr, erased before other output."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ class WaitLine:
         self.stop()
 
     def watch(self, waits: Callable[[], Waits]) -> None:
-        """Show what `waits` gives, as it changes; nothing where stderr is no terminal."""
-        # With --debug stderr is a log, which a line that comes and goes would tear.
+        """Show what `waits` gives, as it changes; nothing unless stderr is a terminal."""
+        # With --debug stderr is a log, which a redrawn line would tear.
         if live_stderr() and not logging.getLogger().isEnabledFor(logging.DEBUG):
             self._thread = threading.Thread(target=self._show, args=(waits,), daemon=True)
             self._thread.start()
 
     def stop(self) -> None:
-        """Erase the line; nothing is drawn from then on."""
+        """Erase the line for good."""
         self._over.set()
         if self._thread:
             self._thread.join()
@@ -50,7 +50,7 @@ class WaitLine:
     def _show(self, waits: Callable[[], Waits]) -> None:
         start = time.monotonic()
         pause = PATIENCE
-        with suppress(OSError, ValueError):  # nobody reads it, or stderr is closed
+        with suppress(OSError, ValueError):  # a broken pipe, or stderr is closed
             while not self._over.wait(pause):
                 pause = EVERY
                 text = fitted(described(waits()), time.monotonic() - start, stderr_columns())

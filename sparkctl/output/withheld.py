@@ -1,4 +1,4 @@
-"""Findings that a page cannot show: what names somebody in them is not known, so not masked."""
+"""Findings that a page cannot show: the names in them are unknown and cannot be masked."""
 
 from __future__ import annotations
 
@@ -21,23 +21,21 @@ def accounts(facts: NodeFacts) -> set[str] | None:
 
 
 def unmaskable(view: View) -> list[str]:
-    """The nodes whose texts may hold names that are not known.
+    """The nodes whose texts may hold unknown names.
 
-    A node that was not reached is none of them: it has said nothing.
+    An unreachable node has no texts of its own.
     """
     nameless = {name for name, facts in view.all_facts.items() if accounts(facts) is None}
     return [n.name for n in view.inventory.nodes if n.name in nameless | {*view.unreadable}]
 
 
 def note(node: str) -> str:
-    """What the page and the command say of such a node."""
-    return f"{node}: accounts could not be read, so its findings are shown without their texts"
+    """The line about such a node, for the page and the command."""
+    return f"{node}: accounts could not be read; its findings are shown without their texts"
 
 
 def withhold(findings: Iterable[Finding], nodes: Iterable[str]) -> list[Finding]:
-    """The findings, without the texts of those that may speak of these nodes: their own, their
-    pairs', and the cluster's.
-    """
+    """The findings, those about these nodes, their pairs and the cluster without their texts."""
     unnamed = set(nodes)
     return [_withheld(f, unnamed) for f in findings]
 
@@ -46,5 +44,5 @@ def _withheld(finding: Finding, unnamed: set[str]) -> Finding:
     whose = unnamed if finding.scope == "cluster" else unnamed & {finding.node, *finding.about}
     if not whose:
         return finding
-    told = f"(left out: the accounts of {', '.join(sorted(whose))} could not be read)"
-    return replace(finding, summary=told, evidence=(), fix=None)
+    reason = f"(withheld: the accounts of {', '.join(sorted(whose))} could not be read)"
+    return replace(finding, summary=reason, evidence=(), fix=None)

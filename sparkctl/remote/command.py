@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from sparkctl.errors import CommandError
 
 KILL_GRACE = 5  # seconds between SIGTERM and SIGKILL on the node
+WORD = 200  # characters of one word of a command line in a log
 LIMIT = 8 * 2**20  # bytes of stdout; a probe's answer has about 10,000
 # Printed on the node when timeout(1) has started: any output before is the login shell's. BEGIN
 # has it in octal, so that a shell that prints its commands does not print it.
@@ -35,6 +36,12 @@ class Command:
     def name(self) -> str:
         """Its name in messages."""
         return self.title or self.argv[0]
+
+    @property
+    def shown(self) -> str:
+        """The command line for a log, where a program takes one word's place."""
+        words = (w if len(w) <= WORD else f"({len(w)} characters)" for w in self.argv)
+        return f"{shlex.join(words)} (time-out {self.timeout:g} s)"
 
     def shell(self) -> str:
         """The string that sshd passes to the login shell."""

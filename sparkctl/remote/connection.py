@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
@@ -24,18 +25,18 @@ if TYPE_CHECKING:
 LEAST_START = 5.0  # seconds that a login shell has at least to start a command on a busy node
 TIMED_OUT = (124, 137)  # exit statuses of timeout(1): after SIGTERM, after SIGKILL
 
+log = logging.getLogger(__name__)  # a command's stdin may hold secrets and is never logged
+
 
 def connect(node: str, host: str, ssh: Ssh, *, read_only: bool = False) -> Connection:
     """Connect and log in to a node, through its jump hosts.
 
     Raises ConnectError, HostKeyError or AuthError.
     """
-    return Connection(
-        node,
-        login.open_transport(node, host, ssh),
-        read_only=read_only,
-        start_timeout=max(ssh.connect_timeout, LEAST_START),
-    )
+    with _logged(node, "connecting", host):
+        transports = login.open_transport(node, host, ssh)
+    start_timeout = max(ssh.connect_timeout, LEAST_START)
+    return Connection(node, transports, read_only=read_only, start_timeout=start_timeout)
 
 
 class Connection:
@@ -102,7 +103,7 @@ class Connection:
             self._waited.remove(command.name)
 
     def _run(self, command: Command) -> Result:
-        with self._sessions.session(command) as channel:
+        with self._logged(command), self._sessions.session(command) as channel:
             start = time.monotonic()
             deadline = start + command.timeout + KILL_GRACE + OPEN_TIMEOUT
             reader = self._sessions.reader(deadline)
@@ -133,7 +134,7 @@ class Connection:
 
     @contextmanager
     def _started(self, command: Command) -> Iterator[paramiko.Channel]:
-        with self._sessions.session(command) as channel:
+        with self._logged(command), self._sessions.session(command) as channel:
             channel.settimeout(OPEN_TIMEOUT)
             try:
                 channel.sendall(command.stdin)
@@ -167,7 +168,11 @@ class Connection:
                 hint="the node is busy or hangs: check its load and `dmesg`",
                 data={"seconds": command.timeout},
             )
+        log.debug("%s: %s: exit status %d", self.node, command.name, status)
         return Result(self.node, command, status, out, err, seconds)
+
+    def _logged(self, command: Command) -> AbstractContextManager[None]:
+        return _logged(self.node, command.name, command.shown)
 
     def _refuse_changes(self, command: Command) -> None:
         if self._read_only and command.mutates:
@@ -177,6 +182,19 @@ class Connection:
                 hint="this is a bug in sparkctl; please report it",
                 code="read-only",
             )
+
+
+@contextmanager
+def _logged(node: str, what: str, how: str) -> Iterator[None]:
+    """Log the begin of something and its end, with its seconds."""
+    log.debug("%s: %s: %s", node, what, how)
+    start = time.monotonic()
+    try:
+        yield
+    except SparkctlError as error:
+        log.debug("%s: %s: failed after %.2f s: %s", node, what, time.monotonic() - start, error)
+        raise
+    log.debug("%s: %s: ended after %.2f s", node, what, time.monotonic() - start)
 
 
 def _leave(context: AbstractContextManager[paramiko.Channel]) -> None:

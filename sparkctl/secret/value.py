@@ -21,6 +21,9 @@ Json: TypeAlias = "str | bool | int | float | list[Json] | dict[str, Json] | Non
 HASHED = "sha256:"
 SCHEME = re.compile(r"(?i)[a-z][a-z0-9+.-]*://")  # RFC 3986, 3.1
 LONGEST = LOOKED_AT  # characters searched for secrets: the patterns are not linear in time
+SHORTEST = 6  # characters of a secret that `concealed` looks for; fewer occur by chance
+
+_shown_for: dict[str, str] = {}  # each Secret of this process, as others may print it
 
 
 class Secret(str):
@@ -37,6 +40,9 @@ class Secret(str):
         """`value` is text, or a number in a mapping; `shown` is what may be printed."""
         made = super().__new__(cls, shown)
         made._value = value
+        real = str(value)
+        if len(real) >= SHORTEST:
+            _shown_for[real] = _shown_for[json.dumps(real)[1:-1]] = shown
         return made
 
     def __getnewargs__(self) -> tuple[str | float, str]:  # type: ignore[override]
@@ -103,6 +109,17 @@ def _shown(text: str, name: str) -> str:
 def masked(name: str, value: str) -> str:
     """The part of a value that may be shown: all, some, or **** if the name is a secret's."""
     return str(protected_text(value, name))
+
+
+def concealed(text: str) -> str:
+    """The text with a mask for every Secret of this process that occurs in it.
+
+    For logs: a program that got the secret may print it under no name.
+    """
+    for real in sorted(_shown_for, key=len, reverse=True):
+        if real in text:
+            text = text.replace(real, _shown_for[real])
+    return text
 
 
 def revealed(value: V) -> V:

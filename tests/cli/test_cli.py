@@ -119,17 +119,17 @@ def test_usage_errors_are_one_document_with_json(args: str, said: str) -> None:
     assert done.returncode == error["exit_code"] == 2
     assert said in error["message"]
     assert said in done.stderr
-    assert set(error) == {"code", "message", "hint", "node", "exit_code", "data"}
+    assert set(error) == {"code", "message", "hint", "node", "exit_code", "data", "log"}
     assert error["code"] == "usage"
     assert sparkctl(*args.replace("--json", "").split()).stdout == ""
 
 
 RAISING = """\
-import sys, sparkctl.cli.doctor as module
+import sys, click, sparkctl.output.checks as module
 from sparkctl.cli.main import run
-def list_checks(*_, **__):
+def print_checks(*_, **__):
     raise {error}
-module._list = list_checks
+module.print_checks = print_checks
 sys.exit(run(["doctor", "--list-checks", *sys.argv[1:]]))
 """
 
@@ -139,7 +139,7 @@ sys.exit(run(["doctor", "--list-checks", *sys.argv[1:]]))
     [
         ("KeyError('speed')", 1, "a bug in sparkctl: KeyError: 'speed'"),
         ("KeyboardInterrupt", 130, "interrupted"),
-        ("module.click.Abort", 130, "interrupted"),
+        ("click.Abort", 130, "interrupted"),
     ],
 )
 @pytest.mark.parametrize("debug", [(), ("--debug",)])

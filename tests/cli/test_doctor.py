@@ -185,7 +185,7 @@ def test_a_report_over_another_file_is_refused_before_a_node_is_asked(
     path.write_text("cluster: lab\n")
     done = CliRunner().invoke(doctor, ["--report", str(path), "--json"])
     assert isinstance(done.exception, UsageError)
-    assert f"{path}: the file exists and is no report" in done.exception.message
+    assert done.exception.data == {"path": str(path), "problem": "not-a-report"}
     assert path.read_text() == "cluster: lab\n"
 
 
@@ -195,7 +195,7 @@ def test_a_report_says_on_stderr_whose_texts_are_left_out(answers: Answers, tmp_
     done = CliRunner().invoke(doctor, ["--report", str(path), "--json"])
     assert done.exit_code == 3
     assert "spark-2: accounts could not be read" in done.stderr
-    assert f"written to {path}" in done.stderr
+    assert f"wrote {path}" in done.stderr
     assert "spark-2: accounts could not be read" in path.read_text()
     assert json.loads(done.stdout)["counts"]["FAIL"] == 1
     again = CliRunner().invoke(doctor, ["--report", str(path)])

@@ -79,7 +79,7 @@ def test_match_warns_of_a_netdevs_name_and_needs_no_inventory(tmp_path: Path) ->
 def test_match_in_words() -> None:
     printed = sparkctl("fabric", "match", "--hca", "A B", "--device", "a").stdout
     assert printed.splitlines()[0] == "NCCL_IB_HCA = A B (NCCL 2.30.7)"
-    assert "selected: nothing: NCCL goes on over TCP" in printed
+    assert "selected: nothing: NCCL silently falls back to TCP" in printed
     assert "  - a: no entry matches" in printed
     assert "warning: a space" in printed
     links = ("--interface", "enp1s0f0np0", "--interface", "enp1s0f1np1")
@@ -88,7 +88,7 @@ def test_match_in_words() -> None:
     assert "selected: enp1s0f0np0, enp1s0f1np1" in printed
     assert "+ enp1s0f0np0: by default NCCL takes all but docker, lo; the bootstrap" in printed
     printed = sparkctl("fabric", "match", "--ifname", "eth0", "--interface", "enp1").stdout
-    assert "selected: nothing: NCCL ends at its start" in printed
+    assert "selected: nothing: NCCL fails to start" in printed
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def test_it_overwrites_nothing_and_names_what_is_there(tmp_path: Path, name: str
     (tmp_path / name).write_text("mine")
     done = sparkctl("init", cwd=tmp_path)
     assert done.returncode == 1
-    assert f"found {name}; nothing was written" in done.stderr
+    assert f"refusing to overwrite {name}; nothing was written" in done.stderr
     assert files(tmp_path) == [name]
     assert (tmp_path / name).read_text() == "mine"
 
@@ -50,7 +50,7 @@ def test_a_link_to_nowhere_is_there_as_well(tmp_path: Path) -> None:
     (tmp_path / "inventory.yaml").symlink_to("nowhere")
     done = sparkctl("init", cwd=tmp_path)
     assert done.returncode == 1
-    assert "found inventory.yaml; nothing was written" in done.stderr
+    assert "refusing to overwrite inventory.yaml" in done.stderr
     assert files(tmp_path) == ["inventory.yaml"]
 
 
@@ -58,7 +58,7 @@ def test_a_file_where_a_folder_should_be(tmp_path: Path) -> None:
     (tmp_path / "env").write_text("mine")
     done = sparkctl("init", cwd=tmp_path)
     assert done.returncode == 1
-    assert "env/gb10-vllm.env cannot be written: " in done.stderr
+    assert "cannot write env/gb10-vllm.env: " in done.stderr
     assert "nothing was written" in done.stderr
     assert files(tmp_path) == ["env"]
 
@@ -66,7 +66,7 @@ def test_a_file_where_a_folder_should_be(tmp_path: Path) -> None:
 def test_what_was_written_goes_when_the_rest_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("mine")
     wanted = {tmp_path / "new/a/1": b"1", tmp_path / "new/2": b"2", tmp_path / "taken": b"3"}
-    with pytest.raises(SparkctlError, match="taken cannot be written: File exists; nothing"):
+    with pytest.raises(SparkctlError, match="taken: File exists; nothing was written"):
         init._write(wanted)
     assert [p.name for p in tmp_path.iterdir()] == ["taken"]
     assert (tmp_path / "taken").read_text() == "mine"

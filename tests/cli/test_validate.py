@@ -93,9 +93,11 @@ def test_connect_names_each_node_and_ends_with_1(folder: Path) -> None:
         as_json = sparkctl("validate", "--connect", "--json", cwd=folder)
     assert done.returncode == as_json.returncode == 1
     assert "Traceback" not in done.stderr
-    assert "spark-1: cannot be reached: " in done.stdout
-    assert "spark-2: cannot be reached: " in done.stdout
-    assert all(json.loads(as_json.stdout)["reached"].values())
+    assert "spark-1: unreachable: " in done.stdout
+    assert "spark-2: unreachable: " in done.stdout
+    document = json.loads(as_json.stdout)
+    assert all(document["reached"].values())
+    assert document["codes"] == dict.fromkeys(("spark-1", "spark-2"), "connect-refused")
 
 
 def test_a_recipe_and_a_model_that_no_node_could_use(folder: Path) -> None:

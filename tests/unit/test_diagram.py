@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sparkctl.errors import ConnectError
 from sparkctl.fabric.cabling import facing, links
 from sparkctl.fabric.diagram import Diagram, draw
 from sparkctl.fabric.topology import Half
@@ -145,7 +146,8 @@ def test_what_faces_nothing_and_what_has_no_netdev_is_listed(pair: Facts) -> Non
 @pytest.fixture
 def drawn(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     def printed(facts: Facts, pinned: dict[str, int | None] | None = None, **errors: str) -> str:
-        print_diagram(diagram(facts, pinned), errors, ["the cable"])
+        failed = {name: ConnectError(text, node=name) for name, text in errors.items()}
+        print_diagram(diagram(facts, pinned), failed, ["the cable"])
         return capsys.readouterr().out
 
     return printed
@@ -168,10 +170,10 @@ def test_a_pair_is_drawn(pair: Facts, drawn: Callable[..., str]) -> None:
 def test_what_is_wrong_is_drawn(pair: Facts, drawn: Callable[..., str]) -> None:
     pair["spark-1"]["ib"]["roceP2p1s0f0"]["ports"]["1"]["state"] = "DOWN"
     pair["spark-2"]["net"]["enp1s0f0np0"]["ipv4"] = []
-    text = drawn(pair, {"spark-1": 8}, away="away: no route to it")
+    text = drawn(pair, {"spark-1": 8}, away="no route to it")
     assert "GID 8: empty  <- NCCL takes it" in text
     assert "192.168.101.0/24: spark-1 roceP2p1s0f0 (DOWN) <-> spark-2 roceP2p1s0f0" in text
-    assert "spark-1 rocep1s0f0 is in no other node's subnet" in text
+    assert "spark-1 rocep1s0f0 shares its subnet with no other node" in text
     assert "away: no route to it\n" in text
     pair["spark-1"]["ib"] = {}
     assert "spark-1\n  no RDMA device (is the cable in?)\n" in drawn(pair)

@@ -184,7 +184,7 @@ def test_a_terminal_sees_failures_first_and_what_passed_as_a_count(
     assert "imitated: the GPU" in printed
     print_findings(findings, [], verbose=True)
     assert "OK  " in capsys.readouterr().out
-    assert summary([]) == "nothing was found"
+    assert summary([]) == "no findings"
 
 
 def test_what_is_unknown_for_one_reason_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,7 @@ from rich.text import Text
 from sparkctl.cluster.status import NodeStatus, Running, Status
 from sparkctl.doctor.finding import Evidence, Finding, Severity
 from sparkctl.doctor.remedy import Remedy
+from sparkctl.errors import AuthError
 from sparkctl.output import status as report
 from sparkctl.output.console import broken, print_prose
 from sparkctl.output.doctor import print_findings
@@ -100,13 +101,14 @@ def test_a_name_wider_than_the_terminal_goes_on_in_the_next_line() -> None:
 
 def test_the_whole_status_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     found = Status("[red]lab[/]", nodes("spark-1", LONG), ["the GPU, by a nvidia-smi of the lab"])
-    found.nodes[1].error = "SSH authentication failed for it; tried " + "the key " * 12
+    failed = "SSH authentication failed; tried " + "the key " * 12
+    found.nodes[1].error = AuthError(failed, node=LONG)
     found.vllm["error"] = "the head cannot be asked: " + "for it is busy " * 8
     for width in (40, 60, 80, 100, 120):
         text = StringIO()
         console = Console(file=text, width=width, force_terminal=True, color_system=None)
         monkeypatch.setattr(report, "wide_console", lambda console=console: console)
-        report.print_status(found)
+        report.print_status(found, as_json=False)
         assert all(cell_len(line) <= width for line in text.getvalue().splitlines()), width
         assert text.getvalue().startswith("cluster [red]lab[/]\n")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,8 +28,8 @@ USES: dict[str, set[str]] = {
     "cluster": BASE | {"facts", "fabric", "inventory", "node", "remote", "serving"},
     "doctor": BASE | {"cluster", "facts", "fabric", "inventory", "node", "remote", "serving"},
     "lab": BASE | {"facts", "remote", "serving"},
-    "output": BASE | {"cluster", "doctor", "facts", "fabric", "inventory", "node", "serving"},
 }
+USES["output"] = USES["doctor"] | {"doctor", "lab"}
 USES["cli"] = BASE | {*USES}
 USES |= {"secret": {"text"}, "errors": {"text"}, "events": {"errors"}, "text": set(), "kept": set()}
 USES["doubts"] = {"errors"}
@@ -41,6 +42,9 @@ OWNED = {
     "pydantic": {"facts", "inventory"},
 }
 ELSEWHERE = {"ray", "vllm", "torch", "sglang"}  # only nodes have these
+# What prints besides output/, and why.
+PRINTS = {"node": "a node replies on stdout"}
+PROMPTS = "cli/terminal.py"  # asks, by click
 FOREIGN = HOUSE / "lab" / "runtime"  # what runs inside a node's vLLM
 
 
@@ -91,3 +95,22 @@ def test_imports_run_one_way(path: Path) -> None:
         if mine == "node":
             known = parts[0] in ("sparkctl", *sys.stdlib_module_names) or parts[0] in ELSEWHERE
             assert known, f"{parts[0]} is not of the standard library"
+
+
+def calls(path: Path) -> Iterator[str]:
+    """The names of what a file calls, such as print, click.echo or sys.stdout.write."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func)
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda p: str(p.relative_to(HOUSE)))
+def test_only_output_prints(path: Path) -> None:
+    place = str(path.relative_to(HOUSE))
+    printed = re.compile(r"print|pprint|click\.s?echo\w*|(sys\.)?(stdout|stderr)\.write(lines)?")
+    asked = re.compile(r"input|click\.(confirm|prompt|pause|getchar|edit)")
+    found = [*calls(path)]
+    if room(path) not in ("output", *PRINTS):
+        assert [name for name in found if printed.fullmatch(name)] == []
+    if place != PROMPTS:
+        assert [name for name in found if asked.fullmatch(name)] == []

@@ -22,7 +22,7 @@ from sparkctl.cluster.watch import watch_start
 from sparkctl.errors import LeaseLostError, RemoteError, ServingError
 from sparkctl.facts.answers import Completion, Started
 from sparkctl.facts.calls import COMPLETION, NOTE_MEMORY, STOP, TAKE_LEASE
-from sparkctl.output.reporter import Surviving
+from sparkctl.output.reporter import SafeReporter
 from sparkctl.remote.fanout import GroupResult
 from sparkctl.serving.failures import REMEDIES
 from sparkctl.serving.inventory import parse
@@ -460,7 +460,7 @@ def test_an_undo_goes_on_when_nobody_reads_its_progress() -> None:
         note = step
 
     run, _ = make()
-    run.reporter = Surviving(Gone())
+    run.reporter = SafeReporter(Gone())
     done: list[str] = []
     with pytest.raises(ServingError):
         perform(run, steps(done, ServingError("x")), keep=False)

@@ -107,7 +107,7 @@ def test_a_node_that_answers_rubbish_is_unreadable_and_not_unreachable(tmp_path:
     code, _, err = asked(tmp_path, ["down"], changed)
     assert code == 1
     assert "error: spark-2: cleanup failed: " in err
-    assert "hint: correct what is named above and run `sparkctl down` again" in err
+    assert "hint: fix what failed, then run `sparkctl down` again" in err
 
 
 @pytest.mark.parametrize("answer", [b"[1,2]", b"{}", b"[" * 100_000])

@@ -1,0 +1,62 @@
+"""What `doctor` is to look at, and the look."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sparkctl.doctor.check import Check
+    from sparkctl.doctor.finding import Finding
+    from sparkctl.doctor.snapshot import View
+
+
+@dataclass(frozen=True)
+class Examination:
+    """Checks (`only` and `skip` by id or family) on the nodes `names`, () for all.
+
+    `default`: the inventory is the default one, so commands to paste need no -i. `passive` sends no
+    ping and loads nothing.
+    """
+
+    inventory: Path
+    default: bool
+    names: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    skip: tuple[str, ...] = ()
+    passive: bool = False
+
+    def checks(self) -> list[Check]:
+        """The checks in their order. Raises UsageError for an unknown id, or where none is left."""
+        from sparkctl.doctor.runner import choose_checks
+        from sparkctl.errors import UsageError
+
+        if not (checks := choose_checks(self.only, self.skip)):
+            hint = "`sparkctl doctor --list-checks` lists them by family"
+            raise UsageError("--skip leaves no check", hint=hint, code="no-check-left")
+        return checks
+
+    def run(self) -> tuple[View, list[Finding]]:
+        """Connect to the nodes: what was gathered, and what the checks found."""
+        from sparkctl.cli.context import chosen, open_session
+
+        if self.only or self.skip:  # a typo fails before any node is reached
+            self.checks()
+        with open_session(self.inventory, read_only=True, partial=True, meanwhile=_load) as session:
+            from sparkctl.doctor.collect import gather
+            from sparkctl.doctor.runner import evaluate, pasteable, sources
+
+            checks = self.checks()
+            nodes = chosen(session.inventory, self.names)
+            view = gather(session, nodes, sources(checks), passive=self.passive)
+            option = "" if self.default else str(self.inventory)
+            return view, pasteable(view, evaluate(view, checks), option)
+
+
+def _load() -> None:
+    """Import the checks, which takes as long as a login."""
+    import_module("sparkctl.doctor.collect")
+    import_module("sparkctl.doctor.runner")

@@ -1,0 +1,64 @@
+"""The fabric of nodes as read, for `fabric show` and `fabric match`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sparkctl.doctor.checks import selection
+from sparkctl.doctor.checks.gid import pinned_index
+from sparkctl.errors import RemoteError
+from sparkctl.fabric.grammar import IB_HCA, SOCKET_IFNAME
+from sparkctl.facts.unread import Missing
+
+if TYPE_CHECKING:
+    from sparkctl.doctor.snapshot import View
+    from sparkctl.errors import SparkctlError
+    from sparkctl.fabric.hca import Selection
+    from sparkctl.fabric.version import Version
+
+
+def unread(view: View) -> dict[str, SparkctlError]:
+    """The nodes whose fabric could not be read, each with its error."""
+    errors = {name: _error(view, name) for name in view.names}
+    return {name: error for name, error in errors.items() if error is not None}
+
+
+def _error(view: View, name: str) -> SparkctlError | None:
+    try:
+        view.halves(name)
+    except Missing as missing:
+        known = view.errors.get(name)
+        return known or RemoteError(missing.message, node=name, code="facts-unread")
+    return None
+
+
+def pinned(view: View) -> dict[str, int | None]:
+    """The GID index that NCCL_IB_GID_INDEX pins, by node; those whose fabric can be derived."""
+    errors = unread(view)
+    readable = [name for name in view.names if name not in errors]
+    return {n: pinned_index(view, n) for n in readable if view.choice_error(n) is None}
+
+
+def selections(
+    view: View, name: str, hca: str | None, ifname: str | None, version: Version | None
+) -> list[Selection]:
+    """What NCCL selects on a node by these values, or by those that `up` would set for None.
+
+    `version` is NCCL's, None for the node's own. Raises the error of a node that was not read.
+    """
+    if error := _error(view, name):
+        raise error
+    version = version or view.nccl_version(name)
+    given = {k: v for k, v in ((IB_HCA, hca), (SOCKET_IFNAME, ifname)) if v is not None}
+    underived = view.choice_error(name)
+    if underived is not None and not given:
+        raise underived
+    # NCCL_SOCKET_FAMILY and NCCL_COMM_ID of that environment bear on an --ifname too.
+    planned = view.effective(name) if underived is None and hca is None else {}
+    values = {**planned, **given}
+    found = []
+    if ifname is None:
+        found.append(selection.hca_selection(view, name, values, version))
+    if hca is None:
+        found.append(selection.interface_selection(view, name, values, version))
+    return found

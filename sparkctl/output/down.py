@@ -1,0 +1,47 @@
+"""What `down` ended and removed, and where it failed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sparkctl.output.failure import show_log
+from sparkctl.output.stdio import print_err, print_json, print_out
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sparkctl.cluster.down import DownReport
+
+
+def print_report(report: DownReport, *, as_json: bool) -> None:
+    """Print it by node; what failed on stderr, also with `as_json`."""
+    if as_json:
+        print_json(_document(report))
+    else:
+        _print(report)
+    for name, error in report.failed.items():
+        print_err(f"error: {name}: cleanup failed: {error.message}")
+    if report.failed:
+        print_err("hint: fix what failed, then run `sparkctl down` again")
+        show_log()
+
+
+def _print(report: DownReport) -> None:
+    for name, ended in report.stopped.items():
+        count = f"{len(ended)} process{'es' if len(ended) > 1 else ''}"
+        print_out(f"{name}: {count} ended")
+    for name, paths in report.removed.items():
+        print_out(f"{name}: removed {', '.join(paths)}")
+    if report.nothing:
+        print_out("nothing to do")
+
+
+def _document(report: DownReport) -> Mapping[str, object]:
+    return {
+        "changed": bool(report.stopped or report.removed),
+        "cluster": report.cluster,
+        "stopped": report.stopped,
+        "removed": report.removed,
+        "failed": {name: str(error) for name, error in report.failed.items()},
+        "codes": {name: error.code for name, error in report.failed.items()},
+    }

@@ -1,0 +1,42 @@
+"""The page of `doctor --report`, written and named on stderr."""
+
+from __future__ import annotations
+
+import getpass
+from typing import TYPE_CHECKING
+
+from sparkctl.doctor.masking import masking
+from sparkctl.errors import SparkctlError
+from sparkctl.output.html import hosts, page, people
+from sparkctl.output.pagefile import write_page
+from sparkctl.output.stdio import print_err
+from sparkctl.output.withheld import note, unmaskable, withhold
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from sparkctl.doctor.finding import Finding
+    from sparkctl.doctor.snapshot import View
+
+
+def write_report(path: Path, view: View, findings: Sequence[Finding]) -> None:
+    """Write the page to `path`.
+
+    Raises UsageError where another file is there, SparkctlError where it cannot be written.
+    """
+    withheld = unmaskable(view)
+    masks = masking({*people(view), getpass.getuser()}, hosts(view))
+    notes = [note(name) for name in withheld]
+    text = page(view.inventory, withhold(findings, withheld), masks, notes)
+    try:
+        write_page(path, text)
+    except OSError as error:
+        raise SparkctlError(
+            f"cannot write the report to {path}: {error.strerror}",
+            hint="name a file in a folder that you may write to",
+            code="report-unwritable",
+        ) from error
+    for line in notes:
+        print_err(line)
+    print_err(f"wrote {path}")

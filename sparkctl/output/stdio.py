@@ -1,0 +1,27 @@
+"""Lines and JSON on stdout and stderr, written at once; needs no rich, whose import is slow."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    Document = Mapping[str, object] | Sequence[Mapping[str, object]]
+
+
+def print_out(text: str) -> None:
+    """Print a line on stdout."""
+    print(text, flush=True)
+
+
+def print_err(text: str) -> None:
+    """Print a line on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def print_json(document: Document) -> None:
+    """Print the one JSON document of a command on stdout."""
+    print_out(json.dumps(document, indent=2, default=str))

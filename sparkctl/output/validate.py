@@ -1,0 +1,55 @@
+"""What `validate` found of an inventory without problems."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sparkctl.output.stdio import print_err, print_json, print_out
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from sparkctl.doubts import Doubt
+    from sparkctl.errors import SparkctlError
+    from sparkctl.inventory.models import Inventory
+
+    Reached = Mapping[str, SparkctlError | None]  # each node's error; none where it was not tried
+
+
+def print_valid(
+    path: Path, inventory: Inventory, doubts: Sequence[Doubt], reached: Reached, *, as_json: bool
+) -> None:
+    """Print the inventory's summary, the nodes that were tried, and the doubts on stderr."""
+    if as_json:
+        print_json(_document(inventory, doubts, reached))
+        return
+    vllm = inventory.vllm
+    print_out(f"{path} is valid")
+    print_out(f"  cluster  {inventory.cluster}")
+    print_out("  nodes    " + ", ".join(f"{n.name} ({n.role})" for n in inventory.nodes))
+    print_out(f"  env      {', '.join(inventory.env.layers) or 'no layers'}")
+    print_out(f"  model    {vllm.model} on port {vllm.port}, TP {vllm.tensor_parallel_size}")
+    for name, error in reached.items():
+        print_out(f"{name}: unreachable: {_reason(error)}" if error else f"{name}: reached")
+    for doubt in doubts:
+        print_err(f"warning: {doubt}")
+
+
+def _document(
+    inventory: Inventory, doubts: Sequence[Doubt], reached: Reached
+) -> Mapping[str, object]:
+    texts = {name: _reason(error) if error else None for name, error in reached.items()}
+    return {
+        "cluster": inventory.cluster,
+        "valid": True,
+        "nodes": [n.name for n in inventory.nodes],
+        "warnings": [str(doubt) for doubt in doubts],
+        "doubts": [doubt.document() for doubt in doubts],
+        "reached": texts or None,
+        "codes": {name: error.code for name, error in reached.items() if error},
+    }
+
+
+def _reason(error: SparkctlError) -> str:
+    return error.message + (f" ({error.hint})" if error.hint else "")
