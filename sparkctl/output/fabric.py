@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from sparkctl.fabric.diagram import draw
 from sparkctl.fabric.grammar import IB_HCA, SOCKET_IFNAME
 from sparkctl.fabric.hca import ACTIVE
 from sparkctl.output.console import print_prose, wide_console
