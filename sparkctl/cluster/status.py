@@ -130,7 +130,7 @@ def _node(of: Node, error: SparkctlError | None, session: Session) -> NodeStatus
 
 
 def _ask_ray(session: Session, found: Status, errors: Mapping[str, SparkctlError]) -> None:
-    """Ray's node table, matched to ours by the fabric address."""
+    """Read Ray's node table, where Ray runs on the head."""
     if any(n.ray == "not running" for n in found.nodes if n.role == "head"):
         return
     hidden = {n.name for n in found.nodes if n.role != "head" and FABRIC & n.unread.keys()}
@@ -144,10 +144,13 @@ def _ask_ray(session: Session, found: Status, errors: Mapping[str, SparkctlError
         found.ray = {"error": table.error, "code": "ray-table"}
         return
     found.ray = table.model_dump(include={"ray", "nodes", "groups"})
-    alive = {n.address for n in table.nodes if n.alive}
+    _match(found, wish, {n.address for n in table.nodes if n.alive})
+
+
+def _match(found: Status, wish: Wish, alive: Set[str]) -> None:
+    """Give each node its state in Ray's table, by its fabric address."""
     for node in found.nodes:
-        part = wish.nodes.get(node.name)
-        if part:
+        if part := wish.nodes.get(node.name):
             node.fabric_address = part.choice.address
             if part.choice.address in alive:
                 node.ray = "alive"
