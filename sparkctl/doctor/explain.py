@@ -22,6 +22,6 @@ class Entry:
 
 @cache
 def entries() -> dict[str, Entry]:
-    """All entries by check id, from checks.yaml beside this file."""
+    """All entries by check id, from checks.yaml."""
     text = (resources.files("sparkctl.doctor") / "checks.yaml").read_text(encoding="utf-8")
     return {name: Entry(**fields) for name, fields in yaml.safe_load(text).items()}

@@ -53,7 +53,7 @@ def _with_absent(check: Check, view: View, own: list[Finding]) -> list[Finding]:
     """A cluster check's findings, and UNKNOWN for each node without facts."""
     named = {f.node for f in own}
     absent = [n for n in view.names if n not in view.known and n not in named]
-    # That the check itself lacks such a node, as the head, is said once, with the node.
+    # A check that itself lacks such a node, as the head, would report it twice.
     kept = [f for f in own if f.node or f.code != NoFacts.code or f.data["node"] not in absent]
     added = (unread(view.absence(name), node=name) for name in absent)
     return [*kept, *(f.of(check.id, check.scope) for f in added)]

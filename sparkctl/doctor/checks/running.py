@@ -33,10 +33,8 @@ def idle(view: View, role: str) -> Finding | None:
 def _older(view: View) -> list[OurProcess]:
     try:
         return strays(view, view.inventory.head.name)
-    except (
-        Missing
-    ):  # without the record nothing tells them apart, and no other check may lose by it
-        return []
+    except Missing:
+        return []  # a record that could not be read fails host.leftovers alone
 
 
 def api(view: View) -> Iterator[Finding]:
