@@ -119,7 +119,7 @@ def info(
     summary: str,
     *evidence: Evidence,
     node: str | None = None,
-    code: str = "unspecified",
+    code: str,
     data: Data = NONE,
 ) -> Finding:
     """Worth knowing; nothing to do."""
@@ -149,7 +149,7 @@ def warn(
     fix: Remedy,
     *,
     node: str | None = None,
-    code: str = "unspecified",
+    code: str,
     data: Data = NONE,
 ) -> Finding:
     """It works, but worse or not for long."""
@@ -162,7 +162,7 @@ def fail(
     fix: Remedy,
     *,
     node: str | None = None,
-    code: str = "unspecified",
+    code: str,
     data: Data = NONE,
 ) -> Finding:
     """It does not work, or runs at a fraction of its speed."""

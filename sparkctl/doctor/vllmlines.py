@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import TYPE_CHECKING
+from itertools import chain, islice
+from typing import TYPE_CHECKING, TypeVar
 
 from sparkctl.fabric.nccllog.lines import GLOO_NEEDLE, NEEDLE, TEXT_LIMIT, shown
 from sparkctl.fabric.nccllog.model import Evidence, Finding, Fix
@@ -16,6 +16,7 @@ from sparkctl.serving.progress import ANSI, FATAL, Progress
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+T = TypeVar("T")
 Numbered = tuple[int, bytes]
 
 BATCH = 256  # lines that are searched as one text: most of a healthy log has nothing
@@ -147,8 +148,8 @@ class VllmLines:
         failed = [start for start in self._starts.values() if start.failed]
         if not failed:
             return []
-        lines = list(dict.fromkeys(e for start in failed for e in start.evidence))
-        causes = dict.fromkeys(cause for start in failed for cause in start.causes)
+        lines = _distinct(start.evidence for start in failed)
+        causes = _distinct(start.causes for start in failed)
         return [
             Finding(
                 cause="vllm",
@@ -161,6 +162,10 @@ class VllmLines:
                 fix=Fix("; ".join(dict.fromkeys(c.text for c in causes)) or READ_ON),
             )
         ]
+
+
+def _distinct(groups: Iterable[Iterable[T]]) -> list[T]:
+    return list(dict.fromkeys(chain.from_iterable(groups)))
 
 
 def _has_needle(text: bytes) -> bool:

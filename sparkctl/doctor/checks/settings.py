@@ -81,7 +81,7 @@ def _profile(view: View, name: str, entry: Assignment) -> Finding | None:
         text = f"{where} sets {variable}={value}; what `up` sets: {planned.why[variable]}"
         return unknown(text, data=data)
     up = planned.get(variable)
-    if up == value and view.origin(name, variable).startswith("layer"):
+    if up == value and variable in view.planned(name).known:
         return None
     overridden = up is not None and up != value
     effect = f"`up` overrides it with {up}, but programs started by hand use it"
