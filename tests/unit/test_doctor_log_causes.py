@@ -33,8 +33,10 @@ SILENT = pair(NO_DEVICE, USING_NONE, *ON_SOCKET, *VIA_SOCKET)
 BOTH = "rocep1s0f0,roceP2p1s0f0"
 ONE_HALF = (
     "NET/IB : Using [0]rocep1s0f0:1/RoCE [RO]; OOB enp1s0f0np0:1.2.3.4<0>",
-    *ON_IB, *VIA_IB[::2], CONNECTED,
-)  # fmt: skip
+    *ON_IB,
+    *VIA_IB[::2],
+    CONNECTED,
+)
 NO_REASON = pair(*ON_SOCKET, *VIA_SOCKET, version="2.20.5")
 
 

@@ -45,8 +45,9 @@ def test_a_path_of_the_inventory_is_one_word_of_each_command() -> None:
     assert words(answers, "runtime.versions")[0][:2] == [f"{ODD}/bin/pip", "install"]
     facts["runtime"]["exists"] = False
     assert words(answers, "runtime.present") == [
-        ["python3", "-m", "venv", ODD], [f"{ODD}/bin/pip", "install", "dgx-sparkctl[node]"],
-    ]  # fmt: skip
+        ["python3", "-m", "venv", ODD],
+        [f"{ODD}/bin/pip", "install", "dgx-sparkctl[node]"],
+    ]
     answers.looks["imports"][TWO]["torch"]["error"] = "no"
     assert words(answers, "runtime.imports")[0][0] == f"{ODD}/bin/pip"
     facts["user"], facts["uid"] = "a b", 1000

@@ -34,31 +34,33 @@ def read(tmp_path: Path) -> Read:
     return reading
 
 
+WAITS = "INFO [ray_utils.py:467] Waiting for creating a placement group of specs for 10 seconds."
+STALLS = "INFO [shm.py:1] No available shared memory broadcast block found in 60 seconds"
+COLOURED = "\x1b[36mRuntimeError: Version mismatch: The cluster was started with:\x1b[0m"
+NO_GROUP = "ValueError: Cannot provide a placement group of x within 1800 seconds."
+
+
 @pytest.mark.parametrize(
-    ("line", "severity", "remedy"),
+    ("line", "severity", "code"),
     [
-        (f"(EngineCore pid=2) ERROR 11-21 [core.py:9] ValueError: {FREE}", "FAIL", "page cache"),
-        (FREE, "FAIL", "page cache"),
-        ("ImportError: /x/_C.abi3.so: undefined symbol: _ZN3c10", "WARN", "torch and vllm"),
-        ("vllm: symbol lookup error: /x.so: undefined symbol: _Z", "WARN", "torch and vllm"),
-        ("\x1b[36mRuntimeError: Version mismatch: The cluster was started with:\x1b[0m", "WARN",
-         "same Ray and Python"),
-        ("ValueError: Cannot provide a placement group of x within 1800 seconds.", "WARN",
-         "too few free GPUs"),
-        ("INFO [ray_utils.py:467] Waiting for creating a placement group of specs for 10 seconds.",
-         "WARN", "too few free GPUs"),
-        ("INFO [shm_broadcast.py:1] No available shared memory broadcast block found in 60 seconds",
-         "WARN", "py-spy dump"),
-        ("Loading: 50%\rValueError: " + FREE + "\rLoading: 60%", "FAIL", "page cache"),
+        (f"(EngineCore pid=2) ERROR 11-21 [core.py:9] ValueError: {FREE}", "FAIL", "memory-in-use"),
+        (FREE, "FAIL", "memory-in-use"),
+        ("ImportError: /x/_C.abi3.so: undefined symbol: _ZN3c10", "WARN", "torch-mismatch"),
+        ("vllm: symbol lookup error: /x.so: undefined symbol: _Z", "WARN", "torch-mismatch"),
+        (COLOURED, "WARN", "ray-versions-differ"),
+        (NO_GROUP, "WARN", "too-few-gpus"),
+        (WAITS, "WARN", "too-few-gpus"),
+        (STALLS, "WARN", "rank-stalls"),
+        (f"Loading: 50%\rValueError: {FREE}\rLoading: 60%", "FAIL", "memory-in-use"),
     ],
-)  # fmt: skip
-def test_a_failure_of_the_server_is_found_with_its_line_and_remedy(
-    line: str, severity: str, remedy: str, read: Read
+)
+def test_a_failure_of_the_server_is_found_with_its_line_and_code(
+    line: str, severity: str, code: str, read: Read
 ) -> None:
     verdict = read(f"INFO first\n{line}\nINFO last\n")
     found = verdict.findings[0]
-    assert (found.cause, found.severity) == ("vllm", severity)
-    assert remedy in found.fix.text
+    assert (found.cause, found.code, found.severity) == ("vllm", code, severity)
+    assert found.fix.text
     assert [e.line for e in found.evidence] == [2]
     assert found.evidence[0].text in line
     assert found.summary == found.evidence[0].text
