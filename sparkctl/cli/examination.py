@@ -40,18 +40,18 @@ class Examination:
         return checks
 
     def run(self) -> tuple[View, list[Finding]]:
-        """Connect to the nodes: what was gathered, and what the checks found."""
+        """Connect to the nodes: what was collected, and what the checks found."""
         from sparkctl.cli.context import chosen, open_session
 
         if self.only or self.skip:  # a typo fails before any node is reached
             self.checks()
         with open_session(self.inventory, read_only=True, partial=True, meanwhile=_load) as session:
-            from sparkctl.doctor.collect import gather
+            from sparkctl.doctor.collect import collect
             from sparkctl.doctor.runner import evaluate, pasteable, sources
 
             checks = self.checks()
             nodes = chosen(session.inventory, self.names)
-            view = gather(session, nodes, sources(checks), passive=self.passive)
+            view = collect(session, nodes, sources(checks), passive=self.passive)
             option = "" if self.default else str(self.inventory)
             return view, pasteable(view, evaluate(view, checks), option)
 

@@ -35,7 +35,7 @@ def show(inventory: Path, as_json: bool, name: str | None) -> None:
     from sparkctl.doctor.fabric import pinned, unread
     from sparkctl.output.fabric import print_fabric
 
-    view = _gather(inventory, name)
+    view = _collect(inventory, name)
     errors = unread(view)
     print_fabric(view, pinned(view), errors, as_json=as_json)
     if errors:
@@ -101,7 +101,7 @@ def match(
     if node is not None:
         from sparkctl.doctor.fabric import selections
 
-        view = _gather(inventory, node)
+        view = _collect(inventory, node)
         imitated = view.inventory.imitated
         found = selections(view, node, hca, ifname, version)
     elif interfaces:
@@ -113,10 +113,10 @@ def match(
     print_selections(found, imitated, as_json=as_json)
 
 
-def _gather(inventory: Path, name: str | None) -> View:
+def _collect(inventory: Path, name: str | None) -> View:
     """The facts of this node, or of all when none is named; sends no ping."""
     from sparkctl.cli.context import named, open_session
-    from sparkctl.doctor.collect import gather
+    from sparkctl.doctor.collect import collect
 
     with open_session(inventory, read_only=True, partial=True) as session:
-        return gather(session, named(session.inventory, name), (), passive=True)
+        return collect(session, named(session.inventory, name), (), passive=True)

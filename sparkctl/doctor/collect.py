@@ -47,7 +47,7 @@ class Ping(TypedDict):
     size: int
 
 
-def gather(
+def collect(
     session: Session, nodes: Sequence[Node], sources: Collection[Source], *, passive: bool = False
 ) -> View:
     """The facts of all nodes, and at once the looks that `sources` names.

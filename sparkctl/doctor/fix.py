@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sparkctl.doctor.collect import gather
+from sparkctl.doctor.collect import collect
 from sparkctl.doctor.finding import UNDECIDED, Finding, Severity
 from sparkctl.doctor.remedy import Action, Removal
 from sparkctl.doctor.runner import choose_checks, evaluate, sources
@@ -75,7 +75,7 @@ def carry_out(
     there. `session` must not have read any facts.
     """
     checks = choose_checks({change.check for change in agreed})
-    view = gather(session, nodes, sources(checks), passive=passive)
+    view = collect(session, nodes, sources(checks), passive=passive)
     findings = evaluate(view, checks)
     due = plan(findings)
     errors: dict[Planned, str | None] = {c: str(e) for c in agreed if (e := _bar(c, barred))}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparkctl.doctor.collect import gather
+from sparkctl.doctor.collect import collect
 from sparkctl.doctor.runner import choose_checks, evaluate, failed, sources
 from sparkctl.doctor.table import CHECKS
 from sparkctl.errors import PreflightError
@@ -25,7 +25,7 @@ def preflight(
     """
     chosen = {check.id for check in choose_checks(skip=ignore)}
     checks = [check for check in CHECKS if check.preflight and check.id in chosen]
-    view = gather(session, session.inventory.nodes, sources(checks), passive=passive)
+    view = collect(session, session.inventory.nodes, sources(checks), passive=passive)
     return failed(evaluate(view, checks))
 
 

@@ -86,7 +86,7 @@ def run(monkeypatch: pytest.MonkeyPatch, nodes: dict[str, Node]) -> Run:
     ) -> Any:
         left = list(found)
 
-        def gather(session: Any, *_: Any, **__: Any) -> View:
+        def collect(session: Any, *_: Any, **__: Any) -> View:
             view = left.pop(0).view()
             session.facts, session.pool.errors = dict(view.all_facts), dict(view.errors)
             return view
@@ -117,7 +117,7 @@ def run(monkeypatch: pytest.MonkeyPatch, nodes: dict[str, Node]) -> Run:
 
         monkeypatch.setattr("sparkctl.cli.context.open_session", opened)
         for module in ("collect", "fix"):
-            monkeypatch.setattr(f"sparkctl.doctor.{module}.gather", gather)
+            monkeypatch.setattr(f"sparkctl.doctor.{module}.collect", collect)
         monkeypatch.setattr("sparkctl.cli.doctorfix.interactive", lambda: terminal)
         done = CliRunner().invoke(doctor, ["--fix", *options], input=answer, standalone_mode=False)
         assert not left or not nodes[TWO].ran, "the findings are read again after a change"
@@ -225,7 +225,7 @@ def test_a_node_without_the_lease_is_not_changed(nodes: dict[str, Node]) -> None
     answers = small_mtu(ONE, TWO)
     both = answers.view()
 
-    def gather(*_: Any, **__: Any) -> View:
+    def collect(*_: Any, **__: Any) -> View:
         return both
 
     def ask(node: Any, _: Any, request: Any, **__: Any) -> None:
@@ -234,7 +234,7 @@ def test_a_node_without_the_lease_is_not_changed(nodes: dict[str, Node]) -> None
     session: Any = SimpleNamespace(facts=both.all_facts, node=both.node, ask=ask)
     agreed = plan(evaluate(both, choose_checks(["fabric.mtu"])))
     shared = RemoteError("the node shares its home directory", node=TWO)
-    with mock.patch("sparkctl.doctor.fix.gather", gather):
+    with mock.patch("sparkctl.doctor.fix.collect", collect):
         done = carry_out(session, both.nodes, agreed, barred={TWO: shared})
     assert [bool(outcome.error) for outcome in done] == [False, True]
     assert (nodes[ONE].ran, nodes[TWO].ran) == ([MEND], [])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sparkctl.cli.context import open_session
-from sparkctl.doctor.collect import gather
+from sparkctl.doctor.collect import collect
 from sparkctl.doctor.runner import choose_checks, evaluate, sources
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def examine(
     """(check, node, severity) of each FAIL, WARN and CRASH, and the view."""
     checks = choose_checks(skip=skip)
     with open_session(inventory, read_only=True, partial=True) as session:
-        view = gather(session, session.inventory.nodes, sources(checks), passive=passive)
+        view = collect(session, session.inventory.nodes, sources(checks), passive=passive)
     found = evaluate(view, checks)
     wrong = {(f.check, f.node, f.severity.value) for f in found}
     return {w for w in wrong if w[2] in ("FAIL", "WARN", "CRASH")}, view

@@ -153,12 +153,12 @@ def test_fix_asks_and_takes_no_for_an_answer(cluster: Cluster) -> None:
 
 def test_the_doctor_cannot_change_a_node(cluster: Cluster) -> None:
     from sparkctl.cli.context import open_session
-    from sparkctl.doctor.collect import gather
+    from sparkctl.doctor.collect import collect
 
     engine.inject(cluster.lab.base, "mtu-1500")
     with open_session(cluster.inventory, read_only=True) as session:
         checks = choose_checks(["fabric.mtu"])
-        planned = plan(evaluate(gather(session, session.inventory.nodes, ()), checks))
+        planned = plan(evaluate(collect(session, session.inventory.nodes, ()), checks))
         assert [error is not None for _, error in apply(session, planned)] == [True]
     assert examine(cluster.inventory)[0] == FOUND["mtu-1500"]
 

@@ -10,7 +10,7 @@ import pytest
 
 from sparkctl.cluster.session import Session
 from sparkctl.doctor.check import Source
-from sparkctl.doctor.collect import gather
+from sparkctl.doctor.collect import collect
 from sparkctl.errors import RemoteTimeout
 from sparkctl.facts.calls import IMPORTS, PEERS
 from sparkctl.facts.unread import Unread
@@ -53,7 +53,7 @@ class Asked(Session):
 @pytest.mark.parametrize("name", [ONE, TWO])
 def test_a_named_node_and_its_peers_try_each_other(name: str) -> None:
     session = Asked()
-    view = gather(session, [session.node(name)], [Source.PEERS, Source.IMPORTS])
+    view = collect(session, [session.node(name)], [Source.PEERS, Source.IMPORTS])
     assert view.names == [name]
     assert view.reached == [ONE, TWO]
     assert {n for n, target in session.requests if target == PEERS.target} == {ONE, TWO}
@@ -66,7 +66,7 @@ def test_a_named_node_and_its_peers_try_each_other(name: str) -> None:
 
 def test_a_look_that_fails_is_unread_with_its_kind() -> None:
     session = Asked()
-    view = gather(session, session.inventory.nodes, [Source.PEERS])
+    view = collect(session, session.inventory.nodes, [Source.PEERS])
     peers = view.looks.peers[TWO]
     assert isinstance(peers, Unread)
     assert (peers.what, peers.kind) == ("peers", "timeout")
@@ -74,7 +74,7 @@ def test_a_look_that_fails_is_unread_with_its_kind() -> None:
 
 def test_the_head_is_asked_for_the_cluster_also_when_another_node_is_named() -> None:
     session = Asked()
-    view = gather(session, [session.node(TWO)], [Source.RAY])
+    view = collect(session, [session.node(TWO)], [Source.RAY])
     assert view.looks.ray == {ONE: Unread("ray", "Ray is not running", "absent")}
 
 
@@ -82,14 +82,14 @@ def test_a_peer_whose_halves_are_not_known_is_left_out_and_hides_nobody() -> Non
     answers = healthy()
     del answers.facts[TWO]["net"]
     session = Asked(answers)
-    view = gather(session, session.inventory.nodes, [Source.PEERS])
+    view = collect(session, session.inventory.nodes, [Source.PEERS])
     assert session.requests[ONE, PEERS.target]["pings"] == []
     assert ONE in view.looks.peers
 
 
 def test_passive_takes_no_look() -> None:
     session = Asked()
-    view = gather(session, session.inventory.nodes, list(Source), passive=True)
+    view = collect(session, session.inventory.nodes, list(Source), passive=True)
     assert session.requests == {}
     assert view.looks.peers == {}
 
@@ -98,6 +98,6 @@ def test_facts_that_could_not_be_read_are_kept_apart_from_logins_that_failed() -
     session = Asked()
     del session.facts[TWO]
     session.unread = {TWO: RemoteTimeout("did not end within 60 s", node=TWO)}
-    view = gather(session, session.inventory.nodes, [])
+    view = collect(session, session.inventory.nodes, [])
     assert view.errors == {}
     assert list(view.unreadable) == [TWO]

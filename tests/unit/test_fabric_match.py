@@ -38,7 +38,7 @@ def test_a_forced_family_bears_on_a_value_that_is_given(
         yield SimpleNamespace(inventory=view.inventory)
 
     monkeypatch.setattr("sparkctl.cli.context.open_session", session)
-    monkeypatch.setattr("sparkctl.doctor.collect.gather", lambda *_, **__: view)
+    monkeypatch.setattr("sparkctl.doctor.collect.collect", lambda *_, **__: view)
     value = "=enp1s0f0np0,enP2p1s0f0np0"
     asked = ["-i", str(path), "--node", "spark-2", "--ifname", value, "--json"]
     done = CliRunner().invoke(match, asked, catch_exceptions=False)
