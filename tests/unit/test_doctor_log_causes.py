@@ -24,6 +24,7 @@ from tests.unit.nccllogs import (
     pair,
     read,
 )
+from tests.unit.test_codes import TREES, codes, made
 
 if TYPE_CHECKING:
     from tests.unit.doctorview import Answers
@@ -173,3 +174,8 @@ def test_every_candidate_that_a_node_can_show_has_its_checks() -> None:
     assert causes - elsewhere <= set(DECIDING)
     assert {*CODES, *VARIABLES, *EXACT, *REQUIRED} <= set(DECIDING)
     choose_checks([check for checks in DECIDING.values() for check in checks])  # all are there
+
+
+def test_every_code_that_shows_a_cause_is_a_findings() -> None:
+    known = {code for tree in TREES.values() for call in made(tree) for code in codes(call)}
+    assert {code for of_cause in CODES.values() for code in of_cause} <= known
