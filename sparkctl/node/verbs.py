@@ -27,9 +27,9 @@ LOSS = {
     "bnxt_re": ("to_retransmits", "seq_err_naks_rcvd", "max_retry_exceeded", "oos_drop_count"),
     "irdma": ("tcpRetransSegs", "ip4InDiscards"),
 }
-# In units of 4 bytes; soft-RoCE has no such counters and counts packets.
-TRAFFIC = ("counters/port_xmit_data", "counters/port_rcv_data")
-PACKETS = ("hw_counters/sent_pkts", "hw_counters/rcvd_pkts")
+# The counters of traffic in units of 4 bytes, and soft-RoCE's, which has packets alone.
+DATA = ("port_xmit_data", "port_rcv_data")
+PACKETS = ("sent_pkts", "rcvd_pkts")
 # Where rdma-core's providers are: its cmake default and what Debian, Ubuntu and Fedora install.
 PROVIDERS = ("/usr/lib/*/libibverbs", "/usr/lib64/libibverbs", "/usr/lib/libibverbs")
 
@@ -78,13 +78,13 @@ def counters(_: Answer) -> dict[str, dict[str, int]]:
 
     Paths and meaning: Documentation/ABI/stable/sysfs-class-infiniband.
     """
-    loss = (f"hw_counters/{name}" for names in LOSS.values() for name in names)
-    names = (*TRAFFIC, *PACKETS, *loss)
+    hardware = (*PACKETS, *(name for names in LOSS.values() for name in names))
+    paths = [*(f"counters/{name}" for name in DATA), *(f"hw_counters/{name}" for name in hardware)]
     found = {}
     for device in sorted(IB.iterdir()) if IB.is_dir() else []:
         values: dict[str, int] = {}
-        for name in names:
-            values |= _number(device / "ports/1" / name)
+        for path in paths:
+            values |= _number(device / "ports/1" / path)
         found[device.name] = values
     return found
 

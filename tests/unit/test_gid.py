@@ -85,9 +85,17 @@ def test_a_pinned_slot_is_used_unchecked() -> None:
 
 @pytest.mark.parametrize(
     ("value", "chosen"),
-    [("192.168.101.0/24", 5), ("192.168.101.99/24", 5), ("192.168.100.0/23", 3),
-     ("10.0.0.0/8", 0), ("", 3), ("192.168.101.11", 3), ("192.168.101.0/33", 3), ("here/24", 3)],
-)  # fmt: skip
+    [
+        ("192.168.101.0/24", 5),
+        ("192.168.101.99/24", 5),
+        ("192.168.100.0/23", 3),
+        ("10.0.0.0/8", 0),
+        ("", 3),
+        ("192.168.101.11", 3),
+        ("192.168.101.0/33", 3),
+        ("here/24", 3),
+    ],
+)
 def test_a_range_of_addresses_leaves_out_the_others(value: str, chosen: int) -> None:
     both = gids((0, LINK, V1), (2, MAPPED, V1), (3, MAPPED, V2), (4, SECOND, V1), (5, SECOND, V2))
     assert taken_index(both, within=address_range(value)) == chosen

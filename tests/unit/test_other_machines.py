@@ -16,6 +16,7 @@ from sparkctl.facts.unread import known
 from sparkctl.output.fabric import print_diagram
 from tests.unit.answers import node_facts
 from tests.unit.doctorview import Answers, examined, healthy
+from tests.unit.runningpair import running
 
 if TYPE_CHECKING:
     from sparkctl.doctor.finding import Finding
@@ -172,6 +173,16 @@ def test_loss_is_found_in_other_counters(cluster: str, hca: str, counter: str) -
     (found,) = [f for f in of(answers, "fabric.loss") if f.severity.value == "WARN"]
     assert (found.node, found.code) == (TWO, "packets-lost")
     assert found.data == {"hca": hca, "counters": [counter]}
+
+
+@pytest.mark.parametrize(("packets", "severity"), [(5000, "OK"), (2, "FAIL")])
+def test_traffic_of_soft_roce_is_counted_in_packets(packets: int, severity: str) -> None:
+    answers = running()
+    generation = answers.looks["generation"][ONE]
+    generation["before"][TWO]["roceP2p1s0f0"] = {"sent_pkts": 100, "rcvd_pkts": 90}
+    generation["after"][TWO]["roceP2p1s0f0"] = {"sent_pkts": 100 + packets, "rcvd_pkts": 90}
+    found = [f for f in of(answers, "running.traffic") if f.node == TWO]
+    assert [f.severity.value for f in found] == ["OK", severity]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from sparkctl.doctor.checks.ranks import every_gpu
 from sparkctl.doctor.checks.running import RESTART
 from sparkctl.doctor.finding import Evidence, Finding, Severity, fail, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
+from sparkctl.node.verbs import DATA, PACKETS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
     from sparkctl.fabric.nccllog.model import Finding as LogFinding
     from sparkctl.fabric.nccllog.model import RankVerdict
 
-TRAFFIC = 1000  # least growth of both directions by a few tokens, in units of UNIT
-UNIT = 4  # bytes; what port_xmit_data and port_rcv_data count in
+# Counters of both directions, the bytes or packets of one count, and the least growth by a few
+# tokens.
+TRAFFIC = ((DATA, 4, "bytes", 4000), (PACKETS, 1, "packets", 10))
 DEBUG = Remedy(
     "set NCCL_DEBUG=INFO in an env layer, and NCCL_DEBUG_SUBSYS=INIT,ENV,NET for the reasons; then"
     " restart the cluster",
@@ -181,23 +183,24 @@ def _carried(view: View, name: str, found: Generation) -> Iterator[Finding]:
 
 
 def _moved(name: str, hca: str, before: Mapping[str, int], after: Mapping[str, int]) -> Finding:
-    both = [k for k in before if k in after and k.startswith("port_")]
-    if not both:
-        return unknown(f"{hca} has no traffic counters", node=name, data={"hca": hca})
-    units = sum(after[k] - before[k] for k in both)
-    if units >= TRAFFIC:
-        return ok(f"{hca} carried {units * UNIT / 1e6:.2f} MB during the generation", node=name)
+    for names, each, unit, least in TRAFFIC:
+        both = [counter for counter in names if counter in before and counter in after]
+        carried = sum(after[counter] - before[counter] for counter in both) * each
+        if carried >= least:
+            return ok(f"{hca} carried {carried} {unit} during the generation", node=name)
+        if both:
+            return _idle(name, hca, f"{carried} {unit}", carried)
+    return unknown(f"{hca} has no traffic counters", node=name, data={"hca": hca})
+
+
+def _idle(name: str, hca: str, got: str, carried: int) -> Finding:
     return fail(
         f"{hca} carried no traffic while tokens were generated",
-        Evidence(
-            "counters that grow",
-            f"{units * UNIT} bytes",
-            f"/sys/class/infiniband/{hca}/ports/1/counters",
-        ),
+        Evidence("counters that grow", got, f"/sys/class/infiniband/{hca}/ports/1"),
         Remedy("see running.transport: NCCL_DEBUG=INFO shows which HCAs NCCL uses"),
         node=name,
         code="no-traffic",
-        data={"hca": hca, "got": units * UNIT},
+        data={"hca": hca, "got": carried},
     )
 
 

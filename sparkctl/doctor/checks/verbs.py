@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from sparkctl.doctor.snapshot import View
     from sparkctl.errors import Data
+    from sparkctl.facts.groups import Counters
 
 CAP_IPC_LOCK = 14  # linux/capability.h: RLIMIT_MEMLOCK does not bind its holder
 UNLIMITED = -1
@@ -138,7 +139,7 @@ def provider(view: View, name: str, hca: str) -> str | None:
     any other PCI device, as a Spark's are ConnectX-7.
     """
     counters = view.facts(name).counters
-    found = {} if isinstance(counters, Unread) else counters.get(hca, {})
+    found = _of(None if isinstance(counters, Unread) else counters, hca)
     for candidate, names in LOSS.items():
         if not found.keys().isdisjoint(names):
             return candidate
@@ -149,17 +150,22 @@ def provider(view: View, name: str, hca: str) -> str | None:
 
 def loss(view: View, name: str) -> Iterator[Finding]:
     """No error counter grows between two looks: RoCE loses packets where one does."""
-    hcas, after = view.choice(name).hcas, view.seen(view.looks.peers, name).counters
-    looks = [("doctor sent pings", known(view.facts(name).counters), after)]
+    hcas, peers = view.choice(name).hcas, view.seen(view.looks.peers, name)
+    looks: list[tuple[str, Counters | None, Counters | None]] = [
+        ("doctor sent pings", known(view.facts(name).counters), peers.counters)
+    ]
     # RDMA's own counters move by RDMA traffic, not by pings; without a vLLM there is none.
     with suppress(Missing):
         found = view.seen(view.looks.generation, view.inventory.head.name)
-        looks.append(
-            ("tokens were generated", found.before.get(name, {}), found.after.get(name, {}))
-        )
+        looks.append(("tokens were generated", found.before.get(name), found.after.get(name)))
     for hca in hcas:
         for when, before, after in looks:
-            yield _growth(hca, when, before.get(hca, {}), after.get(hca, {}))
+            yield _growth(hca, when, _of(before, hca), _of(after, hca))
+
+
+def _of(counters: Counters | None, hca: str) -> Mapping[str, int]:
+    """A device's counters; none if they could not be read."""
+    return counters[hca] if counters is not None and hca in counters else {}
 
 
 def _growth(hca: str, when: str, before: Mapping[str, int], after: Mapping[str, int]) -> Finding:
