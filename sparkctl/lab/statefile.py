@@ -47,8 +47,11 @@ def refuse_unknown(path: Path) -> None:
 def write(path: Path, document: Mapping[str, Any]) -> None:
     """Replace the file in one step."""
     fresh = path.with_suffix(".new")
-    fresh.write_text(json.dumps({"schema": SCHEMA, **document}, indent=1))
-    fresh.replace(path)
+    try:
+        fresh.write_text(json.dumps({"schema": SCHEMA, **document}, indent=1))
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)  # on a full disk, or after Ctrl-C
 
 
 def _document(path: Path) -> Document:
