@@ -49,8 +49,15 @@ def test_json_and_exit_code_of_the_real_logs(
     assert (document["transport"], document["cause"]) == (transport, cause)
     assert [rank["rank"] for rank in document["ranks"]] == [0, 1]
     assert set(document["ranks"][0]) == {
-        "host", "pid", "rank", "nccl", "transport", "devices", "cause", "evidence",
-    }  # fmt: skip
+        "host",
+        "pid",
+        "rank",
+        "nccl",
+        "transport",
+        "devices",
+        "cause",
+        "evidence",
+    }
     assert [finding["code"] for finding in document["findings"]] == [cause] * bool(cause)
     for finding in document["findings"]:
         assert finding["evidence"][0]["file"].endswith(".log")
@@ -92,8 +99,9 @@ def test_of_several_starts_in_one_log_the_last_counts(tmp_path: Path) -> None:
     gloo = "RuntimeError: Unable to find address for: eth0\n"
     failed = "RuntimeError: NCCL error: invalid usage (run with NCCL_DEBUG=WARN for details)\n"
     path = tmp_path / "vllm.log"
-    path.write_text(f"== sparkctl 1: x\n{before}{gloo}{failed}== sparkctl 2: x\n"
-                    + "".join(HEALTHY.values()))  # fmt: skip
+    path.write_text(
+        f"== sparkctl 1: x\n{before}{gloo}{failed}== sparkctl 2: x\n" + "".join(HEALTHY.values())
+    )
     told = json.loads(sparkctl("doctor", "--log", str(path), "--json").stdout)
     assert (told["transport"], told["cause"], told["findings"]) == ("rdma", None, [])
     assert {rank["host"] for rank in told["ranks"]} == {"spark-1", "spark-2"}
@@ -129,8 +137,10 @@ def test_stdin(packed: bool) -> None:
     data = (REAL / "socket-fallback.rank0.log").read_bytes()
     done = subprocess.run(
         [sys.executable, "-m", "sparkctl", "doctor", "--log", "-", "--json"],
-        input=gzip.compress(data) if packed else data, capture_output=True, check=False,
-    )  # fmt: skip
+        input=gzip.compress(data) if packed else data,
+        capture_output=True,
+        check=False,
+    )
     assert done.returncode == 3
     assert json.loads(done.stdout)["findings"][0]["evidence"][0]["file"] == "-"
 
@@ -233,15 +243,21 @@ def test_a_deciding_check_that_fails_is_a_failure_where_the_log_tells_nothing(
     answers.facts["spark-1"]["verbs"]["uverbs"]["rocep1s0f0"]["error"] = "ENOENT"
     assert diagnose([str(path)], examination, optional=False, as_json=True)
     told = json.loads(capsys.readouterr().out)
-    assert {"cause": "unknown", "state": "found", "node": "spark-1",
-            "checks": ["fabric.uverbs"]} in told["decisions"]  # fmt: skip
+    assert {
+        "cause": "unknown",
+        "state": "found",
+        "node": "spark-1",
+        "checks": ["fabric.uverbs"],
+    } in told["decisions"]
 
 
 def test_markup_in_a_log_is_text(tmp_path: Path) -> None:
     path = tmp_path / "x.log"
-    path.write_text("a:1:1 [0] NCCL INFO NCCL_IB_HCA set to [bold]x[/nope]\n"
-                    "a:1:1 [0] NCCL INFO NET/IB : No device found.\n"
-                    "a:1:1 [0] NCCL INFO Using network Socket\n")  # fmt: skip
+    path.write_text(
+        "a:1:1 [0] NCCL INFO NCCL_IB_HCA set to [bold]x[/nope]\n"
+        "a:1:1 [0] NCCL INFO NET/IB : No device found.\n"
+        "a:1:1 [0] NCCL INFO Using network Socket\n"
+    )
     done = sparkctl("doctor", "--log", str(path))
     assert done.returncode == 3
     assert "[bold]x[/nope]" in done.stdout

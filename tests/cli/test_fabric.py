@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -58,8 +59,20 @@ def test_match_answers_what_is_selected_and_why() -> None:
 
 
 def test_match_takes_the_port_and_its_state_as_sysfs_names_them() -> None:
-    found = match("--hca", "a:2", "--device", "a:1", "--device", "a:2", "--device", "a:2:INIT",
-                  "--device", "a:ACTIVE", "--device", "a:2:up")  # fmt: skip
+    found = match(
+        "--hca",
+        "a:2",
+        "--device",
+        "a:1",
+        "--device",
+        "a:2",
+        "--device",
+        "a:2:INIT",
+        "--device",
+        "a:ACTIVE",
+        "--device",
+        "a:2:up",
+    )
     assert [d["selected"] for d in found["devices"]] == [False, True, False, False, True]
     assert (found["devices"][0]["code"], found["devices"][0]["data"]["port"]) == ("wrong-port", 1)
     assert found["devices"][2]["code"] == "not-active"
@@ -67,8 +80,9 @@ def test_match_takes_the_port_and_its_state_as_sysfs_names_them() -> None:
 
 
 def test_match_warns_of_a_netdevs_name_and_needs_no_inventory(tmp_path: Path) -> None:
-    done = sparkctl("fabric", "match", "--hca", "enp1s0f0np0", "--device", "rocep1s0f0", "--json",
-                    cwd=tmp_path)  # fmt: skip
+    done = sparkctl(
+        "fabric", "match", "--hca", "enp1s0f0np0", "--device", "rocep1s0f0", "--json", cwd=tmp_path
+    )
     assert done.returncode == 0
     found = json.loads(done.stdout)
     assert found["selected"] == []
@@ -91,18 +105,32 @@ def test_match_in_words() -> None:
     assert "selected: nothing: NCCL fails to start" in printed
 
 
-@pytest.mark.parametrize(
-    "args",
-    [(), ("--hca", "x"), ("--ifname", "x"), ("--hca", "x", "--ifname", "y", "--device", "x"),
-     ("--hca", "x", "--interface", "e"), ("--ifname", "e", "--device", "x"),
-     ("--device", "x", "--interface", "e"), ("--node", "n", "--device", "x"),
-     ("--node", "n", "--interface", "e"), ("--device", "a:1:broken"), ("--device", "a:1:2:3"),
-     ("--device", "a:1:up:"), ("--device", "a:9999999999999999999999"), ("--device", ":1"),
-     ("--device", ""), ("--device", "a:"), ("--interface", "e:sideways"), ("--interface", "e:1"),
-     ("--device", "a", "--nccl-version", "new"), ("--device", "a", "--nccl-version", "")],
-)  # fmt: skip
-def test_match_refuses_what_it_cannot_take(args: tuple[str, ...]) -> None:
-    done = sparkctl("fabric", "match", *args)
+REFUSED = """\
+--hca x
+--ifname x
+--hca x --ifname y --device x
+--hca x --interface e
+--ifname e --device x
+--device x --interface e
+--node n --device x
+--node n --interface e
+--device a:1:broken
+--device a:1:2:3
+--device a:1:up:
+--device a:9999999999999999999999
+--device :1
+--device ''
+--device a:
+--interface e:sideways
+--interface e:1
+--device a --nccl-version new
+--device a --nccl-version ''
+"""
+
+
+@pytest.mark.parametrize("words", ["", *REFUSED.splitlines()])
+def test_match_refuses_what_it_cannot_take(words: str) -> None:
+    done = sparkctl("fabric", "match", *shlex.split(words))
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert "hint: " in done.stderr
