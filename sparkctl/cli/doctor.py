@@ -129,7 +129,6 @@ def _examine(
         if changed:
             view, findings = examination.run()
     from sparkctl.doctor.runner import failed, undecided
-    from sparkctl.output.doctor import print_diagnosis
 
     if report:
         from sparkctl.output.report import write_report
@@ -137,9 +136,20 @@ def _examine(
         write_report(report, view, findings)
     open_nodes = undecided(view, examination.checks(), findings)
     code = _exit_code(error, bad=bool(failed(findings) or open_nodes))
-    print_diagnosis(
-        view.inventory, findings, open_nodes, error, code=code, as_json=as_json, verbose=verbose
-    )
+    if as_json:
+        from sparkctl.output.documents import of_findings
+        from sparkctl.output.stdio import print_json
+
+        print_json(of_findings(view.inventory, findings, open_nodes, error, code))
+    else:
+        from sparkctl.output.doctor import print_findings, print_undecided
+
+        print_findings(findings, view.inventory.imitated, verbose=verbose)
+        print_undecided(open_nodes)
+    if error:
+        from sparkctl.output.failure import show
+
+        show(error, as_json=False)
     return code
 
 

@@ -25,7 +25,7 @@ def offer(
     """
     from sparkctl.doctor.fix import plan
     from sparkctl.errors import SparkctlError, UsageError
-    from sparkctl.output.doctor import print_outcomes, print_planned
+    from sparkctl.output.fix import print_outcomes, print_planned
 
     planned = plan(findings)
     print_planned(planned)

@@ -24,16 +24,19 @@ def diagnose(
     """
     from sparkctl.doctor.logs import read_logs
     from sparkctl.doctor.runner import failed
-    from sparkctl.output import nccllog
+    from sparkctl.output.documents import of_log
+    from sparkctl.output.stdio import print_json
 
     verdict = read_logs(logs)
     if not as_json:
-        nccllog.print_verdict(verdict)
+        from sparkctl.output.nccllog import print_decided, print_verdict
+
+        print_verdict(verdict)
     decided = _decide(verdict, examination, optional=optional) if examination else None
     if as_json:
-        nccllog.print_document(verdict, decided)
+        print_json(of_log(verdict, decided))
     elif decided:
-        nccllog.print_decided(*decided)
+        print_decided(*decided)
     unrecognized = {*verdict.unrecognized} == {*logs}
     return unrecognized or verdict.failed or bool(decided and failed(decided[0]))
 
@@ -47,7 +50,7 @@ def _decide(
     """
     from sparkctl.doctor.log_causes import decide, deciding
     from sparkctl.errors import SparkctlError
-    from sparkctl.output.nccllog import print_skipped
+    from sparkctl.output.failure import show_skipped
 
     if not (checks := deciding(verdict)):
         return None
@@ -56,6 +59,6 @@ def _decide(
     except SparkctlError as error:
         if not optional:
             raise
-        print_skipped(error)
+        show_skipped(error)
         return None
     return findings, decide(verdict, findings, view)

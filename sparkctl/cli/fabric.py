@@ -32,12 +32,19 @@ def show(inventory: Path, as_json: bool, name: str | None) -> None:
 
     Exits 1 when a node's fabric could not be read.
     """
-    from sparkctl.doctor.fabric import pinned, unread
-    from sparkctl.output.fabric import print_fabric
+    from sparkctl.doctor.fabric import diagram, unread
 
     view = _collect(inventory, name)
-    errors = unread(view)
-    print_fabric(view, pinned(view), errors, as_json=as_json)
+    drawn, errors = diagram(view), unread(view)
+    if as_json:
+        from sparkctl.output.documents import of_fabric
+        from sparkctl.output.stdio import print_json
+
+        print_json(of_fabric(view.inventory, drawn, errors))
+    else:
+        from sparkctl.output.fabric import print_diagram
+
+        print_diagram(drawn, errors, view.inventory.imitated)
     if errors:
         raise click.exceptions.Exit(1)
 
@@ -87,7 +94,7 @@ def match(
     from sparkctl.fabric.hca import select_hcas
     from sparkctl.fabric.ifname import select_interfaces
     from sparkctl.fabric.version import NEWEST, parse_version
-    from sparkctl.output.fabric import print_selections
+    from sparkctl.output.stdio import print_json
 
     version = parse_version(nccl_version) if nccl_version is not None else None
     fabricvalues.check_question(
@@ -110,7 +117,12 @@ def match(
     else:
         ports = [fabricvalues.device(text) for text in devices]
         found = [select_hcas(hca, ports, version or NEWEST)]
-    print_selections(found, imitated, as_json=as_json)
+    if as_json:
+        print_json(found[0].document())
+    else:
+        from sparkctl.output.fabric import print_selections
+
+        print_selections(found, imitated)
 
 
 def _collect(inventory: Path, name: str | None) -> View:

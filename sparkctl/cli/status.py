@@ -23,10 +23,17 @@ def status(inventory: Path, as_json: bool, deep: bool) -> None:
     """
     from sparkctl.cli.context import open_session
     from sparkctl.cluster.status import status as read_status
-    from sparkctl.output.status import print_status
 
     with open_session(inventory, read_only=True, partial=True) as session:
         found = read_status(session, deep=deep)
-    print_status(found, as_json=as_json)
+    if as_json:
+        from sparkctl.output.documents import of_status
+        from sparkctl.output.stdio import print_json
+
+        print_json(of_status(found))
+    else:
+        from sparkctl.output.status import print_status
+
+        print_status(found)
     if not found.healthy:
         raise click.exceptions.Exit(1)

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 from sparkctl.doctor.checks import selection
 from sparkctl.doctor.checks.gid import pinned_index
 from sparkctl.errors import RemoteError
+from sparkctl.fabric.diagram import draw
 from sparkctl.fabric.grammar import IB_HCA, SOCKET_IFNAME
 from sparkctl.facts.unread import Missing
 
 if TYPE_CHECKING:
     from sparkctl.doctor.snapshot import View
     from sparkctl.errors import SparkctlError
+    from sparkctl.fabric.diagram import Diagram
     from sparkctl.fabric.hca import Selection
     from sparkctl.fabric.version import Version
 
@@ -32,11 +34,12 @@ def _error(view: View, name: str) -> SparkctlError | None:
     return None
 
 
-def pinned(view: View) -> dict[str, int | None]:
-    """The GID index that NCCL_IB_GID_INDEX pins, by node; those whose fabric can be derived."""
+def diagram(view: View) -> Diagram:
+    """The fabric of the nodes that were read."""
     errors = unread(view)
-    readable = [name for name in view.names if name not in errors]
-    return {n: pinned_index(view, n) for n in readable if view.choice_error(n) is None}
+    facts = {name: view.facts(name) for name in view.names if name not in errors}
+    derived = [name for name in facts if view.choice_error(name) is None]
+    return draw(facts, {name: pinned_index(view, name) for name in derived})
 
 
 def selections(

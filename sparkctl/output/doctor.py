@@ -8,9 +8,7 @@ from rich.text import Text
 
 from sparkctl.doctor.finding import ORDER, Severity
 from sparkctl.doctor.runner import counts
-from sparkctl.output import failure
 from sparkctl.output.console import print_prose, wide_console
-from sparkctl.output.stdio import print_err, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,9 +16,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from sparkctl.doctor.finding import Evidence, Finding
-    from sparkctl.doctor.fix import Outcome, Planned
-    from sparkctl.errors import SparkctlError
-    from sparkctl.inventory.models import Inventory
 
 STYLES = {
     Severity.CRASH: "bold magenta",
@@ -43,38 +38,6 @@ COUNTED = {
 }
 
 
-def print_diagnosis(
-    inventory: Inventory,
-    findings: Sequence[Finding],
-    undecided: Mapping[str, str],
-    error: SparkctlError | None,
-    *,
-    code: int,
-    as_json: bool,
-    verbose: bool,
-) -> None:
-    """Print the findings, the nodes without a decided check, and what kept --fix from its work.
-
-    `code` is the exit code.
-    """
-    if as_json:
-        document: dict[str, object] = {
-            "cluster": inventory.cluster,
-            "findings": [f.document() for f in findings],
-            "counts": counts(findings),
-            "undecided": [*undecided],
-            "imitated": inventory.imitated,
-        }
-        if error:
-            document["error"] = {**failure.document(error), "exit_code": code}
-        print_json(document)
-    else:
-        print_findings(findings, inventory.imitated, verbose=verbose)
-        _print_undecided(undecided)
-    if error:
-        failure.show(error, as_json=False)
-
-
 def print_findings(
     findings: Sequence[Finding], imitated: Sequence[str], *, verbose: bool = False
 ) -> None:
@@ -93,20 +56,6 @@ def print_findings(
         print_prose(console, f"imitated: {what}", 4)
 
 
-def print_planned(changes: Sequence[Planned]) -> None:
-    """Print on stderr what --fix would change."""
-    for change in changes:
-        print_err(f"would: {change}")
-    if not changes:
-        print_err("nothing to fix")
-
-
-def print_outcomes(outcomes: Sequence[Outcome]) -> None:
-    """Print on stderr what became of each change of --fix."""
-    for outcome in outcomes:
-        print_err(str(outcome))
-
-
 def summary(findings: Sequence[Finding]) -> str:
     """One line: how many of each severity, those that occur."""
     number = counts(findings)
@@ -119,7 +68,8 @@ def expectation(evidence: Evidence) -> str:
     return f"expected {evidence.expected}, got {evidence.got}"
 
 
-def _print_undecided(nodes: Mapping[str, str]) -> None:
+def print_undecided(nodes: Mapping[str, str]) -> None:
+    """Print the nodes without a decided check, each with the reason."""
     console = wide_console()
     for name, reason in nodes.items():
         console.print(Text(f"{name}: no check could be decided: {reason}", "bold red"))

@@ -7,18 +7,15 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from sparkctl.fabric.diagram import draw
 from sparkctl.fabric.grammar import IB_HCA, SOCKET_IFNAME
 from sparkctl.fabric.hca import ACTIVE
 from sparkctl.output.console import print_prose, wide_console
-from sparkctl.output.stdio import print_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from rich.console import Console
 
-    from sparkctl.doctor.snapshot import View
     from sparkctl.errors import SparkctlError
     from sparkctl.fabric.diagram import Diagram, Port
     from sparkctl.fabric.hca import Selection
@@ -28,32 +25,6 @@ NOTHING = {
     SOCKET_IFNAME: "NCCL fails to start",
 }
 TAKEN = "  <- NCCL takes it"
-
-
-def print_fabric(
-    view: View,
-    pinned: Mapping[str, int | None],
-    errors: Mapping[str, SparkctlError],
-    *,
-    as_json: bool,
-) -> None:
-    """Print the cages and halves of each node, then the links by subnet.
-
-    `pinned`: the node's NCCL_IB_GID_INDEX. `errors`: why a node's fabric could not be read.
-    """
-    facts = {name: view.facts(name) for name in view.names if name not in errors}
-    diagram = draw(facts, pinned)
-    if as_json:
-        document = {
-            "cluster": view.inventory.cluster,
-            "imitated": view.inventory.imitated,
-            **diagram.document(),
-            "errors": {name: str(error) for name, error in errors.items()},
-            "codes": {name: error.code for name, error in errors.items()},
-        }
-        print_json(document)
-        return
-    print_diagram(diagram, errors, view.inventory.imitated)
 
 
 def print_diagram(
@@ -81,13 +52,8 @@ def print_diagram(
     _print_imitated(console, imitated)
 
 
-def print_selections(
-    selections: Sequence[Selection], imitated: Sequence[str], *, as_json: bool
-) -> None:
-    """Print what is selected, each device's reason, and likely mistakes; as JSON the first."""
-    if as_json:
-        print_json(selections[0].document())
-        return
+def print_selections(selections: Sequence[Selection], imitated: Sequence[str]) -> None:
+    """Print what is selected, each device's reason, and likely mistakes."""
     console = wide_console()
     for selection in selections:
         _print_selection(console, selection)

@@ -29,6 +29,11 @@ def show(error: SparkctlError, *, as_json: bool, debug: bool = False) -> None:
         emit(error)
 
 
+def show_skipped(error: SparkctlError) -> None:
+    """Print on stderr why the nodes of SPARKCTL_INVENTORY were not checked."""
+    print_err(f"skipped the checks on the nodes (SPARKCTL_INVENTORY): {error}")
+
+
 def show_log() -> None:
     """Print on stderr where this run's log is, the last line of a command that failed."""
     if path := runlog.path():

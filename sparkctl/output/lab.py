@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sparkctl.output.stdio import print_json, print_out
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
+    from sparkctl.lab.existing import Lab, NodeStatus, Status
+    from sparkctl.lab.faults.engine import Overview
     from sparkctl.lab.faults.journal import Active
-    from sparkctl.lab.lab import Lab
 
 
 def print_made(lab: Lab) -> None:
@@ -22,7 +23,7 @@ def print_made(lab: Lab) -> None:
     print_out(f"next: sparkctl up -i {lab.inventory}")
 
 
-def print_lab(found: Mapping[str, Any] | None, *, as_json: bool) -> None:
+def print_lab(found: Status | None, *, as_json: bool) -> None:
     """Print a lab's status, None for no lab."""
     if as_json:
         print_json(found or {"nodes": []})
@@ -38,7 +39,7 @@ def print_lab(found: Mapping[str, Any] | None, *, as_json: bool) -> None:
         print_out(f"imitated: {what}")
 
 
-def _node(node: Mapping[str, Any]) -> str:
+def _node(node: NodeStatus) -> str:
     parts = (
         f"{node['name']}: {node['address']}",
         f"fabric {' '.join(node['fabric'].values()) or 'none'}",
@@ -67,7 +68,7 @@ def print_healed(healed: Sequence[Active]) -> None:
         print_out("nothing to heal")
 
 
-def print_faults(faults: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
+def print_faults(faults: Sequence[Overview], *, as_json: bool) -> None:
     """Print all faults, the active ones marked with *."""
     if as_json:
         print_json({"faults": faults})

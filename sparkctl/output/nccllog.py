@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from rich.text import Text
 
 from sparkctl.output.console import print_prose, wide_console
 from sparkctl.output.doctor import print_findings
-from sparkctl.output.stdio import print_err, print_json, print_out
+from sparkctl.output.stdio import print_out
 from sparkctl.output.table import Column, filled, print_table
 
 if TYPE_CHECKING:
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
     from sparkctl.doctor.finding import Finding as NodeFinding
     from sparkctl.doctor.log_causes import Decision
-    from sparkctl.errors import SparkctlError
     from sparkctl.fabric.nccllog.model import Finding, LogVerdict, RankVerdict
 
 MEANING = {
@@ -50,22 +48,6 @@ def print_verdict(verdict: LogVerdict) -> None:
     if verdict.ranks:
         console.print()
         print_table(console, _columns(verdict.ranks))
-
-
-def print_document(
-    verdict: LogVerdict, decided: tuple[Sequence[NodeFinding], Sequence[Decision]] | None
-) -> None:
-    """Print the verdict, and what checks on the nodes decided, as JSON."""
-    document = verdict.document()
-    if decided:
-        document["decided"] = [f.document() for f in decided[0]]
-        document["decisions"] = [asdict(d) for d in decided[1]]
-    print_json(document)
-
-
-def print_skipped(error: SparkctlError) -> None:
-    """Print why the nodes of SPARKCTL_INVENTORY were not checked, on stderr."""
-    print_err(f"skipped the checks on the nodes (SPARKCTL_INVENTORY): {error}")
 
 
 def print_decided(findings: Sequence[NodeFinding], decisions: Sequence[Decision]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from sparkctl.output.console import print_prose, wide_console
 from sparkctl.output.stdio import print_err, print_json, print_out
 
 if TYPE_CHECKING:
@@ -41,6 +40,8 @@ def print_plan(
         }
         print_json(document)
         return
+    from sparkctl.output.console import print_prose, wide_console
+
     for line in plan_lines(wish):
         print_out(line)
     warnings = [f"warning: {doubt}" for doubt in doubts]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
@@ -12,7 +11,6 @@ from sparkctl.cluster.lease import described
 from sparkctl.node.vitals import describe
 from sparkctl.output.console import print_prose, wide_console
 from sparkctl.output.spans import age
-from sparkctl.output.stdio import print_json
 from sparkctl.output.table import Column, filled, print_table
 
 if TYPE_CHECKING:
@@ -21,11 +19,8 @@ if TYPE_CHECKING:
     from sparkctl.cluster.status import NodeStatus, Status
 
 
-def print_status(status: Status, *, as_json: bool) -> None:
+def print_status(status: Status) -> None:
     """Print it on stdout; plain where stdout is not a terminal."""
-    if as_json:
-        print_json(_document(status))
-        return
     console = wide_console()
     console.print(Text(f"cluster {status.cluster}", "italic"))
     print_table(console, _columns(status.nodes, time.time()))
@@ -46,21 +41,6 @@ def _lines(status: Status) -> Iterator[str]:
     yield f"vllm: {_vllm(status.vllm)}"
     for what in status.imitated:
         yield f"imitated: {what}"
-
-
-def _document(status: Status) -> Mapping[str, object]:
-    """Part of the contract that scripts rely on."""
-    nodes = [
-        {
-            **vars(node),
-            "processes": [asdict(process) for process in node.processes],
-            "error": str(node.error) if node.error else None,
-            "code": node.error.code if node.error else None,
-        }
-        for node in status.nodes
-    ]
-    lease = status.lease.model_dump() if status.lease else None
-    return {"healthy": status.healthy, **vars(status), "nodes": nodes, "lease": lease}
 
 
 def _columns(nodes: Sequence[NodeStatus], now: float) -> list[Column]:

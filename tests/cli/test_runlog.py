@@ -71,9 +71,17 @@ def test_a_command_that_goes_on_without_nodes_keeps_its_log(folder: Path) -> Non
 
 @pytest.mark.parametrize(
     "words",
-    ["--help", "--version", "plan --help", "validate", "plan --nonsense", "plan -i none.yaml",
-     "doctor --list-checks", "fabric match --device x"],
-)  # fmt: skip
+    [
+        "--help",
+        "--version",
+        "plan --help",
+        "validate",
+        "plan --nonsense",
+        "plan -i none.yaml",
+        "doctor --list-checks",
+        "fabric match --device x",
+    ],
+)
 def test_what_reads_nothing_remote_leaves_no_log(words: str, folder: Path) -> None:
     done = sparkctl(*words.split())
     assert not (folder / "state").exists()

@@ -36,7 +36,7 @@ def answered(
     os.close(slave)
     assert process.stderr is not None
     seen = b""
-    while b"do it?" not in seen:
+    while b"Apply?" not in seen:
         byte = process.stderr.read(1)
         assert byte, seen
         seen += byte

@@ -108,7 +108,7 @@ def test_the_whole_status_fits(monkeypatch: pytest.MonkeyPatch) -> None:
         text = StringIO()
         console = Console(file=text, width=width, force_terminal=True, color_system=None)
         monkeypatch.setattr(report, "wide_console", lambda console=console: console)
-        report.print_status(found, as_json=False)
+        report.print_status(found)
         assert all(cell_len(line) <= width for line in text.getvalue().splitlines()), width
         assert text.getvalue().startswith("cluster [red]lab[/]\n")
 

@@ -1,0 +1,80 @@
+"""The JSON documents of commands, which need no rich; part of the contract that scripts rely on."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from sparkctl.output import failure
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sparkctl.cluster.status import Status
+    from sparkctl.doctor.finding import Finding
+    from sparkctl.doctor.log_causes import Decision
+    from sparkctl.errors import SparkctlError
+    from sparkctl.fabric.diagram import Diagram
+    from sparkctl.fabric.nccllog.model import LogVerdict
+    from sparkctl.inventory.models import Inventory
+
+
+def of_status(status: Status) -> Mapping[str, object]:
+    """The document of `status`."""
+    nodes = [
+        {
+            **vars(node),
+            "processes": [asdict(process) for process in node.processes],
+            "error": str(node.error) if node.error else None,
+            "code": node.error.code if node.error else None,
+        }
+        for node in status.nodes
+    ]
+    lease = status.lease.model_dump() if status.lease else None
+    return {"healthy": status.healthy, **vars(status), "nodes": nodes, "lease": lease}
+
+
+def of_findings(
+    inventory: Inventory,
+    findings: Sequence[Finding],
+    undecided: Mapping[str, str],
+    error: SparkctlError | None,
+    code: int,
+) -> Mapping[str, object]:
+    """The document of `doctor`, with the `error` of --fix; `code` is the exit code."""
+    from sparkctl.doctor.runner import counts
+
+    document: dict[str, object] = {
+        "cluster": inventory.cluster,
+        "findings": [f.document() for f in findings],
+        "counts": counts(findings),
+        "undecided": [*undecided],
+        "imitated": inventory.imitated,
+    }
+    if error:
+        document["error"] = {**failure.document(error), "exit_code": code}
+    return document
+
+
+def of_log(
+    verdict: LogVerdict, decided: tuple[Sequence[Finding], Sequence[Decision]] | None
+) -> Mapping[str, object]:
+    """The document of `doctor --log`, with what checks on the nodes decided."""
+    document = verdict.document()
+    if decided:
+        document["decided"] = [f.document() for f in decided[0]]
+        document["decisions"] = [asdict(d) for d in decided[1]]
+    return document
+
+
+def of_fabric(
+    inventory: Inventory, diagram: Diagram, errors: Mapping[str, SparkctlError]
+) -> Mapping[str, object]:
+    """The document of `fabric show`; `errors` has the nodes whose fabric could not be read."""
+    return {
+        "cluster": inventory.cluster,
+        "imitated": inventory.imitated,
+        **diagram.document(),
+        "errors": {name: str(error) for name, error in errors.items()},
+        "codes": {name: error.code for name, error in errors.items()},
+    }

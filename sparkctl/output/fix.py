@@ -1,0 +1,26 @@
+"""What `doctor --fix` would change and did change, on stderr: stdout has the findings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sparkctl.output.stdio import print_err
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sparkctl.doctor.fix import Outcome, Planned
+
+
+def print_planned(changes: Sequence[Planned]) -> None:
+    """Print the changes before anybody is asked."""
+    for change in changes:
+        print_err(f"would: {change}")
+    if not changes:
+        print_err("nothing to fix")
+
+
+def print_outcomes(outcomes: Sequence[Outcome]) -> None:
+    """Print what became of each change."""
+    for outcome in outcomes:
+        print_err(str(outcome))
