@@ -6,6 +6,7 @@ import os
 import pty
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -36,10 +37,13 @@ def answered(
     os.close(slave)
     assert process.stderr is not None
     seen = b""
+    bound = threading.Timer(120, process.kill)  # a question with other words would never come
+    bound.start()
     while b"Apply?" not in seen:
         byte = process.stderr.read(1)
         assert byte, seen
         seen += byte
+    bound.cancel()
     meanwhile()
     os.write(master, answer)
     out, err = process.communicate(timeout=120)
