@@ -133,7 +133,7 @@ def test_a_vllm_that_dies_at_its_start_shows_its_error(
     other = cluster.changed(tmp_path / "i.yaml", vllm={"arguments": wrong | without})
     failed = other.up(code=1)
     assert "no_such_parser" in failed.stderr
-    assert "error: spark-1: vLLM exited during its start: " in failed.stderr
+    assert "error: spark-1: vLLM exited during startup: " in failed.stderr
     assert "Rolled back." in failed.stderr
     (kept,) = tmp_path.glob("sparkctl/lab-*.vllm.log")
     assert "no_such_parser" in kept.read_text()

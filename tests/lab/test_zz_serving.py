@@ -280,7 +280,7 @@ def test_an_up_that_slept_while_another_took_over_changes_nothing_more(cluster: 
         first.kill()
     assert first.returncode == 1, err
     assert "lost the lease on cluster lab" in err
-    assert "undo:" not in err
+    assert "roll back:" not in err
     after = status(cluster)["nodes"]
     pids = [[p["pid"] for node in nodes for p in node["processes"]] for nodes in (before, after)]
     assert pids[0] == pids[1]
