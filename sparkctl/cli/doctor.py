@@ -120,31 +120,31 @@ def _examine(
 
     if report:
         check_target(report)
-    view, findings = examination.run()
+    snapshot, findings = examination.run()
     error = None
     if fix:
         from sparkctl.cli.doctorfix import offer
 
         changed, error = offer(examination, findings, yes=yes)
         if changed:
-            view, findings = examination.run()
+            snapshot, findings = examination.run()
     from sparkctl.doctor.runner import failed, undecided
 
     if report:
         from sparkctl.output.report import write_report
 
-        write_report(report, view, findings)
-    open_nodes = undecided(view, examination.checks(), findings)
+        write_report(report, snapshot, findings)
+    open_nodes = undecided(snapshot, examination.checks(), findings)
     code = _exit_code(error, bad=bool(failed(findings) or open_nodes))
     if as_json:
         from sparkctl.output.documents import of_findings
         from sparkctl.output.stdio import print_json
 
-        print_json(of_findings(view.inventory, findings, open_nodes, error, code))
+        print_json(of_findings(snapshot.inventory, findings, open_nodes, error, code))
     else:
         from sparkctl.output.doctor import print_findings, print_undecided
 
-        print_findings(findings, view.inventory.imitated, verbose=verbose)
+        print_findings(findings, snapshot.inventory.imitated, verbose=verbose)
         print_undecided(open_nodes)
     if error:
         from sparkctl.output.failure import show

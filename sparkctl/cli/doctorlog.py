@@ -55,10 +55,10 @@ def _decide(
     if not (checks := deciding(verdict)):
         return None
     try:
-        view, findings = replace(examination, only=tuple(checks)).run()
+        snapshot, findings = replace(examination, only=tuple(checks)).run()
     except SparkctlError as error:
         if not optional:
             raise
         show_skipped(error)
         return None
-    return findings, decide(verdict, findings, view)
+    return findings, decide(verdict, findings, snapshot)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from sparkctl.doctor.check import Check
     from sparkctl.doctor.finding import Finding
-    from sparkctl.doctor.snapshot import View
+    from sparkctl.doctor.snapshot import Snapshot
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Examination:
             raise UsageError("--skip leaves no check", hint=hint, code="no-check-left")
         return checks
 
-    def run(self) -> tuple[View, list[Finding]]:
+    def run(self) -> tuple[Snapshot, list[Finding]]:
         """Connect to the nodes: what was collected, and what the checks found."""
         from sparkctl.cli.context import chosen, open_session
 
@@ -51,9 +51,9 @@ class Examination:
 
             checks = self.checks()
             nodes = chosen(session.inventory, self.names)
-            view = collect(session, nodes, sources(checks), passive=self.passive)
+            snapshot = collect(session, nodes, sources(checks), passive=self.passive)
             option = "" if self.default else str(self.inventory)
-            return view, pasteable(view, evaluate(view, checks), option)
+            return snapshot, pasteable(snapshot, evaluate(snapshot, checks), option)
 
 
 def _load() -> None:

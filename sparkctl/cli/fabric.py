@@ -11,7 +11,7 @@ from sparkctl.cli.options import inventory_option, json_option
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sparkctl.doctor.snapshot import View
+    from sparkctl.doctor.snapshot import Snapshot
 
 
 @click.group()
@@ -34,17 +34,17 @@ def show(inventory: Path, as_json: bool, name: str | None) -> None:
     """
     from sparkctl.doctor.fabric import diagram, unread
 
-    view = _collect(inventory, name)
-    drawn, errors = diagram(view), unread(view)
+    snapshot = _collect(inventory, name)
+    drawn, errors = diagram(snapshot), unread(snapshot)
     if as_json:
         from sparkctl.output.documents import of_fabric
         from sparkctl.output.stdio import print_json
 
-        print_json(of_fabric(view.inventory, drawn, errors))
+        print_json(of_fabric(snapshot.inventory, drawn, errors))
     else:
         from sparkctl.output.fabric import print_diagram
 
-        print_diagram(drawn, errors, view.inventory.imitated)
+        print_diagram(drawn, errors, snapshot.inventory.imitated)
     if errors:
         raise click.exceptions.Exit(1)
 
@@ -108,9 +108,9 @@ def match(
     if node is not None:
         from sparkctl.doctor.fabric import selections
 
-        view = _collect(inventory, node)
-        imitated = view.inventory.imitated
-        found = selections(view, node, hca, ifname, version)
+        snapshot = _collect(inventory, node)
+        imitated = snapshot.inventory.imitated
+        found = selections(snapshot, node, hca, ifname, version)
     elif interfaces:
         offered = [fabricvalues.interface(text) for text in interfaces]
         found = [select_interfaces(ifname, offered, version or NEWEST)]
@@ -125,7 +125,7 @@ def match(
         print_selections(found, imitated)
 
 
-def _collect(inventory: Path, name: str | None) -> View:
+def _collect(inventory: Path, name: str | None) -> Snapshot:
     """The facts of this node, or of all when none is named; sends no ping."""
     from sparkctl.cli.context import named, open_session
     from sparkctl.doctor.collect import collect

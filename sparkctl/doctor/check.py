@@ -1,4 +1,4 @@
-"""A check as a value: a stable id, a scope, and a pure function from a view to findings."""
+"""A check as a value: a stable id, a scope, and a pure function from a snapshot to findings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sparkctl.facts.unread import Missing
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from sparkctl.doctor.snapshot import View
+    from sparkctl.doctor.snapshot import Snapshot
 
 
 class Source(Enum):
@@ -44,25 +44,25 @@ class Check:
     contact: bool = False
 
 
-def subjects(check: Check, view: View) -> list[tuple[str, ...]]:
+def subjects(check: Check, snapshot: Snapshot) -> list[tuple[str, ...]]:
     """The arguments of each call of a check, in the inventory's order.
 
     Each pair has at least one of the nodes asked about.
     """
     if check.scope == "node":
-        return [(name,) for name in view.names]
+        return [(name,) for name in snapshot.names]
     if check.scope == "pair":
-        asked, every = set(view.names), [n.name for n in view.inventory.nodes]
+        asked, every = set(snapshot.names), [n.name for n in snapshot.inventory.nodes]
         return [(a, b) for a, b in combinations(every, 2) if a in asked or b in asked]
     return [()]
 
 
-def per_node(view: View, look: Callable[[str], Iterable[Finding]]) -> Iterator[Finding]:
+def per_node(snapshot: Snapshot, look: Callable[[str], Iterable[Finding]]) -> Iterator[Finding]:
     """The findings of a cluster check on each known node: what one node lacks hides no other.
 
     Nodes are compared with the head: if it is asked about, all reachable nodes are.
     """
-    for name in view.reached if view.inventory.head in view.nodes else view.known:
+    for name in snapshot.reached if snapshot.inventory.head in snapshot.nodes else snapshot.known:
         try:
             yield from look(name)
         except Missing as error:

@@ -1,6 +1,6 @@
 """Collects what the checks read: all facts of a node in one round trip, then the further looks.
 
-What cannot be had becomes Unread in the view, never an exception: the checks that need it are
+What cannot be had becomes Unread in the snapshot, never an exception: the checks that need it are
 UNKNOWN with its reason.
 """
 
@@ -15,7 +15,7 @@ from sparkctl.doctor.checks.firewall import open_ports
 from sparkctl.doctor.checks.ranks import died
 from sparkctl.doctor.checks.runtime import MODULES
 from sparkctl.doctor.looks import Api, EngineLog, Generation, Looks
-from sparkctl.doctor.snapshot import View
+from sparkctl.doctor.snapshot import Snapshot
 from sparkctl.errors import RemoteTimeout, SparkctlError
 from sparkctl.fabric.cabling import beside
 from sparkctl.facts.answers import Import
@@ -49,7 +49,7 @@ class Ping(TypedDict):
 
 def collect(
     session: Session, nodes: Sequence[Node], sources: Collection[Source], *, passive: bool = False
-) -> View:
+) -> Snapshot:
     """The facts of all nodes, and at once the looks that `sources` names.
 
     Nodes that were not asked about are read too, as peers of those that were. `passive` leaves out
@@ -57,7 +57,7 @@ def collect(
     """
     pool = session.pool
     session.probe([n for n in session.inventory.nodes if n.name in pool.connections])
-    view = View(
+    snapshot = Snapshot(
         inventory=session.inventory,
         nodes=tuple(nodes),
         layers=load_layers(session.inventory, session.base),
@@ -69,11 +69,11 @@ def collect(
         passive=passive,
     )
     if not passive:
-        view.looks = _looks(session, view, sources)
-    return view
+        snapshot.looks = _looks(session, snapshot, sources)
+    return snapshot
 
 
-def _looks(session: Session, view: View, sources: Collection[Source]) -> Looks:
+def _looks(session: Session, snapshot: Snapshot, sources: Collection[Source]) -> Looks:
     """Peers are tried from all nodes, imports on those asked about, the rest is the head's."""
     peers: dict[str, Peers | Unread] = {}
     imports: dict[str, Mapping[str, Import] | Unread] = {}
@@ -81,22 +81,24 @@ def _looks(session: Session, view: View, sources: Collection[Source]) -> Looks:
     log: dict[str, EngineLog | Unread] = {}
     generation: dict[str, Generation | Unread] = {}
     api: dict[str, Api | Unread] = {}
-    head = [view.inventory.head.name]
+    head = [snapshot.inventory.head.name]
 
     def take(
         source: Source,
-        look: Callable[[Session, View, Node], T],
+        look: Callable[[Session, Snapshot, Node], T],
         names: Collection[str],
         into: dict[str, T | Unread],
     ) -> None:
-        nodes = [n for n in view.inventory.nodes if n.name in names and n.name in view.all_facts]
-        taken = each(nodes, lambda node: look(session, view, node), key=lambda n: n.name)
+        nodes = [
+            n for n in snapshot.inventory.nodes if n.name in names and n.name in snapshot.all_facts
+        ]
+        taken = each(nodes, lambda node: look(session, snapshot, node), key=lambda n: n.name)
         into.update(taken.ok)
         into.update({name: _unread(source, error) for name, error in taken.failed.items()})
 
     takes = {
-        Source.PEERS: lambda: take(Source.PEERS, _peers, view.reached, peers),
-        Source.IMPORTS: lambda: take(Source.IMPORTS, _imports, view.known, imports),
+        Source.PEERS: lambda: take(Source.PEERS, _peers, snapshot.reached, peers),
+        Source.IMPORTS: lambda: take(Source.IMPORTS, _imports, snapshot.known, imports),
         Source.RAY: lambda: take(Source.RAY, _ray, head, ray),
         Source.LOG: lambda: take(Source.LOG, _log, head, log),
         Source.API: lambda: take(Source.API, _api, head, api),
@@ -114,31 +116,31 @@ def _unread(source: Source, error: SparkctlError) -> Unread:
     )
 
 
-def _peers(session: Session, view: View, node: Node) -> Peers:
-    asked = set(view.names)
-    others = [n for n in view.reached if n != node.name and asked & {n, node.name}]
-    others = [n for n in others if _has_halves(view, n)]
+def _peers(session: Session, snapshot: Snapshot, node: Node) -> Peers:
+    asked = set(snapshot.names)
+    others = [n for n in snapshot.reached if n != node.name and asked & {n, node.name}]
+    others = [n for n in others if _has_halves(snapshot, n)]
     request = {
-        "pings": [ping for other in others for ping in _pings(view, node.name, other)],
+        "pings": [ping for other in others for ping in _pings(snapshot, node.name, other)],
         "connects": [
-            {"to": other, "what": what, "address": view.choice(other).address, "port": port}
+            {"to": other, "what": what, "address": snapshot.choice(other).address, "port": port}
             for other in others
-            if view.choice_error(other) is None
-            for port, what in open_ports(view, other).items()
+            if snapshot.choice_error(other) is None
+            for port, what in open_ports(snapshot, other).items()
         ],
     }
     return session.ask(node, PEERS, request, title="trying the peers")
 
 
-def _has_halves(view: View, name: str) -> bool:
+def _has_halves(snapshot: Snapshot, name: str) -> bool:
     """Whether a node's halves are known: a node without them must not hide the other peers."""
     try:
-        return bool(view.halves(name))
+        return bool(snapshot.halves(name))
     except Missing:
         return False
 
 
-def _pings(view: View, source: str, target: str) -> list[Ping]:
+def _pings(snapshot: Snapshot, source: str, target: str) -> list[Ping]:
     """From each usable half to the other node's in the same subnet, at the full MTU."""
     return [
         Ping(
@@ -147,18 +149,18 @@ def _pings(view: View, source: str, target: str) -> list[Ping]:
             address=str(address),
             size=(mine.mtu or USUAL_MTU) - HEADERS,
         )
-        for mine in view.halves(source)
-        for theirs in view.halves(target)
+        for mine in snapshot.halves(source)
+        for theirs in snapshot.halves(target)
         if mine.usable and theirs.usable
         for address in beside(mine, theirs)
     ]
 
 
-def _imports(session: Session, view: View, node: Node) -> Mapping[str, Import]:
-    runtime = known(view.facts(node.name).runtime)
+def _imports(session: Session, snapshot: Snapshot, node: Node) -> Mapping[str, Import]:
+    runtime = known(snapshot.facts(node.name).runtime)
     if not runtime.exists:
         raise Missing(f"no virtual environment at {runtime.venv}", what="imports", kind="absent")
-    if view.serves(node.name):  # which proves more than an import
+    if snapshot.serves(node.name):  # which proves more than an import
         return {m: Import(version="is running", error=None) for m in MODULES}
     return session.ask(
         node,
@@ -173,31 +175,31 @@ def _python(runtime: Runtime) -> str:
     return f"{runtime.venv}/bin/python"
 
 
-def _ray(session: Session, view: View, node: Node) -> Failed | RayTable:
-    if not view.running(node.name, "ray"):
+def _ray(session: Session, snapshot: Snapshot, node: Node) -> Failed | RayTable:
+    if not snapshot.running(node.name, "ray"):
         raise Missing("Ray is not running", what="ray", kind="absent")
-    python = _python(known(view.facts(node.name).runtime))
-    address = f"{view.choice(node.name).address}:{session.inventory.ray.port}"
+    python = _python(known(snapshot.facts(node.name).runtime))
+    address = f"{snapshot.choice(node.name).address}:{session.inventory.ray.port}"
     return ask_ray(session, address, python)
 
 
-def _require_vllm(view: View, node: Node, *, or_died: bool = False) -> None:
+def _require_vllm(snapshot: Snapshot, node: Node, *, or_died: bool = False) -> None:
     """Raises Missing if vLLM is not running on the node."""
-    if not view.running(node.name, "vllm") and not (or_died and died(view)):
+    if not snapshot.running(node.name, "vllm") and not (or_died and died(snapshot)):
         raise Missing("vLLM is not running", what="vllm", kind="absent")
 
 
-def _log(session: Session, view: View, node: Node) -> EngineLog:
-    _require_vllm(view, node, or_died=True)
+def _log(session: Session, snapshot: Snapshot, node: Node) -> EngineLog:
+    _require_vllm(snapshot, node, or_died=True)
     from sparkctl.doctor import logview  # imports the log reader, which few runs need
 
     return logview.read(session, node)
 
 
-def _generation(session: Session, view: View, node: Node) -> Generation:
+def _generation(session: Session, snapshot: Snapshot, node: Node) -> Generation:
     """A real completion, with every node's counters before and after."""
-    _require_vllm(view, node)
-    nodes = [view.node(name) for name in view.reached]
+    _require_vllm(snapshot, node)
+    nodes = [snapshot.node(name) for name in snapshot.reached]
     before = _counters(session, nodes)
     answer, health = engine.report(session)
     return Generation(answer, health, before, _counters(session, nodes))
@@ -207,8 +209,8 @@ def _counters(session: Session, nodes: list[Node]) -> dict[str, Counters]:
     return session.ask_all(nodes, COUNTERS, lambda _: {}).ok
 
 
-def _api(session: Session, view: View, node: Node) -> Api:
-    _require_vllm(view, node)
+def _api(session: Session, snapshot: Snapshot, node: Node) -> Api:
+    _require_vllm(snapshot, node)
     from sparkctl.doctor import health  # imports urllib, http and ssl, which few runs need
 
     return health.health(api_base(session.inventory.vllm, node.host))

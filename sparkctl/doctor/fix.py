@@ -75,8 +75,8 @@ def carry_out(
     there. `session` must not have read any facts.
     """
     checks = choose_checks({change.check for change in agreed})
-    view = collect(session, nodes, sources(checks), passive=passive)
-    findings = evaluate(view, checks)
+    snapshot = collect(session, nodes, sources(checks), passive=passive)
+    findings = evaluate(snapshot, checks)
     due = plan(findings)
     errors: dict[Planned, str | None] = {c: str(e) for c in agreed if (e := _bar(c, barred))}
     free = [change for change in agreed if change in due and change not in errors]

@@ -25,7 +25,7 @@ from sparkctl.facts.unread import Missing
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
-    from sparkctl.doctor.snapshot import View
+    from sparkctl.doctor.snapshot import Snapshot
     from sparkctl.fabric.nccllog.model import Finding as LogFinding
     from sparkctl.fabric.nccllog.model import LogVerdict
 
@@ -77,7 +77,7 @@ def deciding(verdict: LogVerdict) -> list[str]:
     return list(dict.fromkeys(check for cause in causes for check in DECIDING.get(cause, ())))
 
 
-def decide(verdict: LogVerdict, findings: Sequence[Finding], view: View) -> list[Decision]:
+def decide(verdict: LogVerdict, findings: Sequence[Finding], snapshot: Snapshot) -> list[Decision]:
     """What the checks decide of each candidate, or of the cause where the log has no other.
 
     The log of a host that is no node's name may come from any node.
@@ -85,14 +85,14 @@ def decide(verdict: LogVerdict, findings: Sequence[Finding], view: View) -> list
     decisions = (
         decision
         for found in verdict.findings
-        for question in _questions(verdict, found, view)
-        for decision in _answers(question, findings, view)
+        for question in _questions(verdict, found, snapshot)
+        for decision in _answers(question, findings, snapshot)
     )
     return list(dict.fromkeys(decisions))
 
 
-def _questions(verdict: LogVerdict, found: LogFinding, view: View) -> Iterator[Question]:
-    named = {view.hosts.get(rank.rpartition(":")[0]) for rank in found.ranks}
+def _questions(verdict: LogVerdict, found: LogFinding, snapshot: Snapshot) -> Iterator[Question]:
+    named = {snapshot.hosts.get(rank.rpartition(":")[0]) for rank in found.ranks}
     anywhere = None in named or not named or found.cause in OF_BOTH_ENDS
     nodes = None if anywhere else frozenset(n for n in named if n)
     values = frozenset(verdict.values(IB_HCA, found.ranks).values())
@@ -103,9 +103,11 @@ def _questions(verdict: LogVerdict, found: LogFinding, view: View) -> Iterator[Q
         yield Question(cause, nodes, values, not found.candidates, by_selection)
 
 
-def _answers(question: Question, findings: Sequence[Finding], view: View) -> Iterator[Decision]:
+def _answers(
+    question: Question, findings: Sequence[Finding], snapshot: Snapshot
+) -> Iterator[Decision]:
     if question.by_selection:
-        yield from _by_selection(question, view)
+        yield from _by_selection(question, snapshot)
         return
     relevant = [f for f in findings if question.concerns(f)]
     proofs = [f for f in relevant if question.shown_by(f)]
@@ -140,14 +142,14 @@ def _sets(finding: Finding, variables: Collection[str]) -> bool:
     return variable != IB_DISABLE or bool(number(str(value)))
 
 
-def _by_selection(question: Question, view: View) -> Iterator[Decision]:
+def _by_selection(question: Question, snapshot: Snapshot) -> Iterator[Decision]:
     """Whether the cause holds on a node for one of the values (none: unset)."""
     found, undecided = [], False
-    for node in view.known:
+    for node in snapshot.known:
         if question.nodes is not None and node not in question.nodes:
             continue
         try:
-            if any(_holds(question.cause, v, view, node) for v in question.values or (None,)):
+            if any(_holds(question.cause, v, snapshot, node) for v in question.values or (None,)):
                 found.append(node)
         except Missing:
             undecided = True
@@ -158,11 +160,11 @@ def _by_selection(question: Question, view: View) -> Iterator[Decision]:
         yield Decision(question.cause, state, checks=("fabric.devices",))
 
 
-def _holds(cause: str, value: str | None, view: View, node: str) -> bool:
-    here, version = devices(view, node), view.nccl_version(node)
+def _holds(cause: str, value: str | None, snapshot: Snapshot, node: str) -> bool:
+    here, version = devices(snapshot, node), snapshot.nccl_version(node)
     chosen = select_hcas(value, here, version).selected
     if cause == "hca-filter":
-        return not set(chosen).issuperset(view.choice(node).hcas)
+        return not set(chosen).issuperset(snapshot.choice(node).hcas)
     if cause == "port-down":
         all_up = [Device(d.name, d.port) for d in here]
         return not chosen and bool(select_hcas(value, all_up, version).selected)

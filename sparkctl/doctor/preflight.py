@@ -25,8 +25,8 @@ def preflight(
     """
     chosen = {check.id for check in choose_checks(skip=ignore)}
     checks = [check for check in CHECKS if check.preflight and check.id in chosen]
-    view = collect(session, session.inventory.nodes, sources(checks), passive=passive)
-    return failed(evaluate(view, checks))
+    snapshot = collect(session, session.inventory.nodes, sources(checks), passive=passive)
+    return failed(evaluate(snapshot, checks))
 
 
 def refuse(failures: Collection[Finding]) -> None:

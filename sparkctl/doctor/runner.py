@@ -1,4 +1,4 @@
-"""Runs checks on a view; a bug in a check becomes a finding, never a traceback."""
+"""Runs checks on a snapshot; a bug in a check becomes a finding, never a traceback."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sparkctl.doctor.check import Check, Source, subjects
 from sparkctl.doctor.finding import ORDER, UNDECIDED, Finding, Severity, unread
-from sparkctl.doctor.snapshot import NoFacts, View
+from sparkctl.doctor.snapshot import NoFacts, Snapshot
 from sparkctl.doctor.table import CHECKS
 from sparkctl.errors import UsageError
 from sparkctl.facts.unread import Missing
@@ -40,30 +40,30 @@ def sources(checks: Iterable[Check]) -> set[Source]:
     return {source for check in checks for source in check.needs}
 
 
-def evaluate(view: View, checks: Sequence[Check]) -> list[Finding]:
+def evaluate(snapshot: Snapshot, checks: Sequence[Check]) -> list[Finding]:
     """The findings of every check, in declared order, by subject."""
     found: list[Finding] = []
     for check in checks:
-        own = [f for subject in subjects(check, view) for f in _run(check, view, subject)]
-        found += _with_absent(check, view, own) if check.scope == "cluster" else own
+        own = [f for subject in subjects(check, snapshot) for f in _run(check, snapshot, subject)]
+        found += _with_absent(check, snapshot, own) if check.scope == "cluster" else own
     return found
 
 
-def _with_absent(check: Check, view: View, own: list[Finding]) -> list[Finding]:
+def _with_absent(check: Check, snapshot: Snapshot, own: list[Finding]) -> list[Finding]:
     """A cluster check's findings, and UNKNOWN for each node without facts."""
     named = {f.node for f in own}
-    absent = [n for n in view.names if n not in view.known and n not in named]
+    absent = [n for n in snapshot.names if n not in snapshot.known and n not in named]
     # A check that itself lacks such a node, as the head, would report it twice.
     kept = [f for f in own if f.node or f.code != NoFacts.code or f.data["node"] not in absent]
-    added = (unread(view.absence(name), node=name) for name in absent)
+    added = (unread(snapshot.absence(name), node=name) for name in absent)
     return [*kept, *(f.of(check.id, check.scope) for f in added)]
 
 
-def _run(check: Check, view: View, subject: tuple[str, ...]) -> Iterator[Finding]:
+def _run(check: Check, snapshot: Snapshot, subject: tuple[str, ...]) -> Iterator[Finding]:
     found: list[Finding] = []
     try:
         # One by one: what was found before something turned out to be missing counts.
-        for finding in check.run(view, *subject):
+        for finding in check.run(snapshot, *subject):
             found.append(finding)
     except Missing as error:
         found.append(unread(error))
@@ -73,11 +73,11 @@ def _run(check: Check, view: View, subject: tuple[str, ...]) -> Iterator[Finding
     yield from (f.of(check.id, check.scope, *subject) for f in found)
 
 
-def pasteable(view: View, findings: Iterable[Finding], inventory: str) -> list[Finding]:
+def pasteable(snapshot: Snapshot, findings: Iterable[Finding], inventory: str) -> list[Finding]:
     """The findings with commands to paste as they are: without sudo on a node where SSH logs in
     as root, and with `inventory` (if the user named one) for sparkctl's own.
     """
-    root = {name for name, facts in view.all_facts.items() if facts.uid == 0}
+    root = {name for name, facts in snapshot.all_facts.items() if facts.uid == 0}
     return [
         replace(f, fix=f.fix and f.fix.at(root=f.node in root, inventory=inventory))
         for f in findings
@@ -95,14 +95,16 @@ def failed(findings: Iterable[Finding]) -> list[Finding]:
     return [f for f in findings if f.severity is Severity.FAIL]
 
 
-def undecided(view: View, checks: Iterable[Check], findings: Iterable[Finding]) -> dict[str, str]:
+def undecided(
+    snapshot: Snapshot, checks: Iterable[Check], findings: Iterable[Finding]
+) -> dict[str, str]:
     """The nodes asked about for which no check could decide, each with the most frequent reason.
 
     That a node answers does not count, unless no other check was chosen.
     """
     relevant = _relevant(list(checks), findings)
     found = {}
-    for name in view.names:
+    for name in snapshot.names:
         own = [f for f in relevant if name in (f.node, *f.about)]
         # A cluster check's findings on the head, or on no node, may hold for all.
         own = own or [f for f in relevant if f.scope == "cluster"]

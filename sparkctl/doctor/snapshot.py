@@ -39,7 +39,7 @@ class NoFacts(Missing):
 
 
 @dataclass
-class View:
+class Snapshot:
     """The cluster as collected; `nodes` are the ones asked about, the others are their peers.
 
     `errors`: why a node is unreachable; `unreadable`: why a reachable one gave no facts. Every

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from sparkctl.doctor.masking import Masking
-    from sparkctl.doctor.snapshot import View
+    from sparkctl.doctor.snapshot import Snapshot
     from sparkctl.inventory.models import Inventory
 
 STYLE = """\
@@ -28,22 +28,22 @@ pre{background:#f5f5f5;padding:.5rem;overflow-x:auto;margin:.3rem 0}
 .UNKNOWN{color:#006a8a}.INFO{color:#2a4d9b}.OK{color:#1b6e2d}"""
 
 
-def people(view: View) -> set[str]:
+def people(snapshot: Snapshot) -> set[str]:
     """The names to mask: the inventory's users, and all accounts of the nodes."""
-    found = {view.inventory.ssh_of(node).user or "" for node in view.inventory.nodes}
-    for facts in view.all_facts.values():
+    found = {snapshot.inventory.ssh_of(node).user or "" for node in snapshot.inventory.nodes}
+    for facts in snapshot.all_facts.values():
         found |= accounts(facts) or set()
     return found
 
 
-def hosts(view: View) -> dict[str, set[str]]:
+def hosts(snapshot: Snapshot) -> dict[str, set[str]]:
     """The hosts to mask by node: from the inventory, and the node's own hostname.
 
     A host of several nodes, such as a gateway with a port for each, is under all their names.
     """
     called: dict[str, list[str]] = {}
-    for node in view.inventory.nodes:
-        facts = view.all_facts.get(node.name)
+    for node in snapshot.inventory.nodes:
+        facts = snapshot.all_facts.get(node.name)
         for host in {node.host, facts.hostname if facts else node.host}:
             called.setdefault(host, []).append(node.name)
     found: dict[str, set[str]] = {}

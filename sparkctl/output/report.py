@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sparkctl.doctor.finding import Finding
-    from sparkctl.doctor.snapshot import View
+    from sparkctl.doctor.snapshot import Snapshot
 
 
-def write_report(path: Path, view: View, findings: Sequence[Finding]) -> None:
+def write_report(path: Path, snapshot: Snapshot, findings: Sequence[Finding]) -> None:
     """Write the page to `path`.
 
     Raises UsageError where another file is there, SparkctlError where it cannot be written.
     """
-    withheld = unmaskable(view)
-    masks = masking({*people(view), getpass.getuser()}, hosts(view))
+    withheld = unmaskable(snapshot)
+    masks = masking({*people(snapshot), getpass.getuser()}, hosts(snapshot))
     notes = [note(name) for name in withheld]
-    text = page(view.inventory, withhold(findings, withheld), masks, notes)
+    text = page(snapshot.inventory, withhold(findings, withheld), masks, notes)
     try:
         write_page(path, text)
     except OSError as error:

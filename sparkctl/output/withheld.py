@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sparkctl.doctor.finding import Finding
-    from sparkctl.doctor.snapshot import View
+    from sparkctl.doctor.snapshot import Snapshot
     from sparkctl.facts.node import NodeFacts
 
 
@@ -20,13 +20,13 @@ def accounts(facts: NodeFacts) -> set[str] | None:
     return None if isinstance(facts.people, Unread) else {facts.user, *facts.people}
 
 
-def unmaskable(view: View) -> list[str]:
+def unmaskable(snapshot: Snapshot) -> list[str]:
     """The nodes whose texts may hold unknown names.
 
     An unreachable node has no texts of its own.
     """
-    nameless = {name for name, facts in view.all_facts.items() if accounts(facts) is None}
-    return [n.name for n in view.inventory.nodes if n.name in nameless | {*view.unreadable}]
+    nameless = {name for name, facts in snapshot.all_facts.items() if accounts(facts) is None}
+    return [n.name for n in snapshot.inventory.nodes if n.name in nameless | {*snapshot.unreadable}]
 
 
 def note(node: str) -> str:

@@ -74,7 +74,7 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> Answers:
 
     monkeypatch.setattr("sparkctl.cli.context.open_session", opened)
     for module in ("sparkctl.doctor.collect", "sparkctl.doctor.preflight"):
-        monkeypatch.setattr(f"{module}.collect", lambda *_, **__: captured.view())
+        monkeypatch.setattr(f"{module}.collect", lambda *_, **__: captured.snapshot())
     return captured
 
 

@@ -25,7 +25,7 @@ from tests.unit.answers import decoded, process
 from tests.unit.doctorview import Answers, healthy
 
 if TYPE_CHECKING:
-    from sparkctl.doctor.snapshot import View
+    from sparkctl.doctor.snapshot import Snapshot
 
 T = TypeVar("T")
 ONE, TWO = "spark-1", "spark-2"
@@ -86,10 +86,10 @@ def run(monkeypatch: pytest.MonkeyPatch, nodes: dict[str, Node]) -> Run:
     ) -> Any:
         left = list(found)
 
-        def collect(session: Any, *_: Any, **__: Any) -> View:
-            view = left.pop(0).view()
-            session.facts, session.pool.errors = dict(view.all_facts), dict(view.errors)
-            return view
+        def collect(session: Any, *_: Any, **__: Any) -> Snapshot:
+            snapshot = left.pop(0).snapshot()
+            session.facts, session.pool.errors = dict(snapshot.all_facts), dict(snapshot.errors)
+            return snapshot
 
         def ask(node: Any, call: Call[T], request: Any, **_: Any) -> T:
             nodes[node.name].run(tuple(request["argv"]) if call == CHANGE else (call.target,))
@@ -223,9 +223,9 @@ def test_a_change_whose_check_can_no_longer_be_decided_has_failed(
 
 def test_a_node_without_the_lease_is_not_changed(nodes: dict[str, Node]) -> None:
     answers = small_mtu(ONE, TWO)
-    both = answers.view()
+    both = answers.snapshot()
 
-    def collect(*_: Any, **__: Any) -> View:
+    def collect(*_: Any, **__: Any) -> Snapshot:
         return both
 
     def ask(node: Any, _: Any, request: Any, **__: Any) -> None:

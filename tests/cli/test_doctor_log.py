@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sparkctl.doctor.finding import Finding
-    from sparkctl.doctor.snapshot import View
+    from sparkctl.doctor.snapshot import Snapshot
 
 
 def logs(name: str) -> list[str]:
@@ -230,9 +230,9 @@ def test_a_deciding_check_that_fails_is_a_failure_where_the_log_tells_nothing(
     path.write_text(process(rank=0))
     answers = healthy()
 
-    def run(examination: Examination) -> tuple[View, list[Finding]]:
-        view = answers.view()
-        return view, evaluate(view, examination.checks())
+    def run(examination: Examination) -> tuple[Snapshot, list[Finding]]:
+        snapshot = answers.snapshot()
+        return snapshot, evaluate(snapshot, examination.checks())
 
     monkeypatch.setattr(Examination, "run", run)
     examination = Examination(tmp_path / "inventory.yaml", default=False)

@@ -41,7 +41,7 @@ def inventory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     @contextmanager
     def opened(inventory: Path, **_: Any) -> Iterator[Session]:
         pool: Any = Pool()
-        known = dict(healthy().view().all_facts)
+        known = dict(healthy().snapshot().all_facts)
         yield Session(load(inventory), inventory.parent, pool, facts=known)
 
     monkeypatch.setattr(context, "open_session", opened)

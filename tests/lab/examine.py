@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from sparkctl.doctor.snapshot import View
+    from sparkctl.doctor.snapshot import Snapshot
 
 Wrong = set[tuple[str, str | None, str]]
 # The facts that change by themselves.
@@ -21,23 +21,23 @@ MOVING = ("time", "time_end", "memory", "gpu", "counters")
 
 def examine(
     inventory: Path, skip: Sequence[str] = ("runtime.imports",), *, passive: bool = False
-) -> tuple[Wrong, View]:
-    """(check, node, severity) of each FAIL, WARN and CRASH, and the view."""
+) -> tuple[Wrong, Snapshot]:
+    """(check, node, severity) of each FAIL, WARN and CRASH, and the snapshot."""
     checks = choose_checks(skip=skip)
     with open_session(inventory, read_only=True, partial=True) as session:
-        view = collect(session, session.inventory.nodes, sources(checks), passive=passive)
-    found = evaluate(view, checks)
+        snapshot = collect(session, session.inventory.nodes, sources(checks), passive=passive)
+    found = evaluate(snapshot, checks)
     wrong = {(f.check, f.node, f.severity.value) for f in found}
-    return {w for w in wrong if w[2] in ("FAIL", "WARN", "CRASH")}, view
+    return {w for w in wrong if w[2] in ("FAIL", "WARN", "CRASH")}, snapshot
 
 
-def lasting(view: View) -> dict[str, Any]:
+def lasting(snapshot: Snapshot) -> dict[str, Any]:
     """The facts that do not change by themselves, by node.
 
     For some seconds after a link is up, the kernel's operstate and IPv6 address lag behind.
     """
     found = {}
-    for name, facts in view.all_facts.items():
+    for name, facts in snapshot.all_facts.items():
         shown = facts.model_dump(exclude={*MOVING})
         found[name] = shown
         late = {"operstate": None, "ipv6": None}

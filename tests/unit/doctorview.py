@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sparkctl.doctor.looks import Api, EngineLog, Generation, Looks
 from sparkctl.doctor.runner import evaluate
-from sparkctl.doctor.snapshot import View
+from sparkctl.doctor.snapshot import Snapshot
 from sparkctl.doctor.table import CHECKS
 from sparkctl.facts.calls import COMPLETION, COUNTERS, IMPORTS, PEERS, RAY_TABLE
 from sparkctl.serving.inventory import parse
@@ -57,9 +57,9 @@ class Answers:
     def names(self) -> list[str]:
         return [n.name for n in self.nodes]
 
-    def view(self) -> View:
+    def snapshot(self) -> Snapshot:
         """What the checks see of them."""
-        return View(
+        return Snapshot(
             inventory=self.inventory,
             nodes=self.nodes,
             layers=self.layers,
@@ -122,13 +122,13 @@ def _parsed(inventory: str) -> Inventory:
     return parse(inventory.encode(), "inventory.yaml")
 
 
-def examined(answers: Answers | View, *ids: str) -> list[Finding]:
+def examined(answers: Answers | Snapshot, *ids: str) -> list[Finding]:
     """The findings of these checks (all when none is named)."""
-    view = answers if isinstance(answers, View) else answers.view()
-    return evaluate(view, [c for c in CHECKS if not ids or c.id in ids])
+    snapshot = answers if isinstance(answers, Snapshot) else answers.snapshot()
+    return evaluate(snapshot, [c for c in CHECKS if not ids or c.id in ids])
 
 
-def wrong(answers: Answers | View) -> set[tuple[str, str | None, str]]:
+def wrong(answers: Answers | Snapshot) -> set[tuple[str, str | None, str]]:
     """(check, node, severity) of whatever is not well."""
     return {
         (f.check, f.node, f.severity.value)

@@ -25,7 +25,7 @@ RANK = {
 
 def rank(answers: Answers, name: str, role: str, command: str, **values: Any) -> dict[str, Any]:
     """A process with the planned environment, and what a node reports of a rank."""
-    environment = dict(answers.view().environment(name))
+    environment = dict(answers.snapshot().environment(name))
     own = {"pid": 40, "environment": environment, **RANK, **values}
     return make.process(role, command, **own)
 

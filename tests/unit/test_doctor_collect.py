@@ -53,9 +53,9 @@ class Asked(Session):
 @pytest.mark.parametrize("name", [ONE, TWO])
 def test_a_named_node_and_its_peers_try_each_other(name: str) -> None:
     session = Asked()
-    view = collect(session, [session.node(name)], [Source.PEERS, Source.IMPORTS])
-    assert view.names == [name]
-    assert view.reached == [ONE, TWO]
+    snapshot = collect(session, [session.node(name)], [Source.PEERS, Source.IMPORTS])
+    assert snapshot.names == [name]
+    assert snapshot.reached == [ONE, TWO]
     assert {n for n, target in session.requests if target == PEERS.target} == {ONE, TWO}
     assert {n for n, target in session.requests if target == IMPORTS.target} == {name}
     for node, other in ((ONE, TWO), (TWO, ONE)):
@@ -66,38 +66,38 @@ def test_a_named_node_and_its_peers_try_each_other(name: str) -> None:
 
 def test_a_look_that_fails_is_unread_with_its_kind() -> None:
     session = Asked()
-    view = collect(session, session.inventory.nodes, [Source.PEERS])
-    peers = view.looks.peers[TWO]
+    snapshot = collect(session, session.inventory.nodes, [Source.PEERS])
+    peers = snapshot.looks.peers[TWO]
     assert isinstance(peers, Unread)
     assert (peers.what, peers.kind) == ("peers", "timeout")
 
 
 def test_the_head_is_asked_for_the_cluster_also_when_another_node_is_named() -> None:
     session = Asked()
-    view = collect(session, [session.node(TWO)], [Source.RAY])
-    assert view.looks.ray == {ONE: Unread("ray", "Ray is not running", "absent")}
+    snapshot = collect(session, [session.node(TWO)], [Source.RAY])
+    assert snapshot.looks.ray == {ONE: Unread("ray", "Ray is not running", "absent")}
 
 
 def test_a_peer_whose_halves_are_not_known_is_left_out_and_hides_nobody() -> None:
     answers = healthy()
     del answers.facts[TWO]["net"]
     session = Asked(answers)
-    view = collect(session, session.inventory.nodes, [Source.PEERS])
+    snapshot = collect(session, session.inventory.nodes, [Source.PEERS])
     assert session.requests[ONE, PEERS.target]["pings"] == []
-    assert ONE in view.looks.peers
+    assert ONE in snapshot.looks.peers
 
 
 def test_passive_takes_no_look() -> None:
     session = Asked()
-    view = collect(session, session.inventory.nodes, list(Source), passive=True)
+    snapshot = collect(session, session.inventory.nodes, list(Source), passive=True)
     assert session.requests == {}
-    assert view.looks.peers == {}
+    assert snapshot.looks.peers == {}
 
 
 def test_facts_that_could_not_be_read_are_kept_apart_from_logins_that_failed() -> None:
     session = Asked()
     del session.facts[TWO]
     session.unread = {TWO: RemoteTimeout("did not end within 60 s", node=TWO)}
-    view = collect(session, session.inventory.nodes, [])
-    assert view.errors == {}
-    assert list(view.unreadable) == [TWO]
+    snapshot = collect(session, session.inventory.nodes, [])
+    assert snapshot.errors == {}
+    assert list(snapshot.unreadable) == [TWO]

@@ -239,8 +239,8 @@ def three(subnets: Mapping[str, tuple[int, ...]], fabric: str = "{}", more: str 
 
 def pinged(answers: Answers) -> Answers:
     """With an answer to every ping that doctor sends."""
-    view, names = answers.view(), answers.names
-    sent = {a: [p for b in names if b != a for p in _pings(view, a, b)] for a in names}
+    snapshot, names = answers.snapshot(), answers.names
+    sent = {a: [p for b in names if b != a for p in _pings(snapshot, a, b)] for a in names}
     answers.looks["peers"] = {
         name: {
             "pings": [{**ping, "error": None, "problem": None} for ping in pings],

@@ -43,10 +43,10 @@ NO_REASON = pair(*ON_SOCKET, *VIA_SOCKET, version="2.20.5")
 
 def states(answers: Answers, files: Files) -> dict[str, list[tuple[str, str | None]]]:
     """By state, the causes and nodes."""
-    verdict, view = read(files), answers.view()
-    findings = evaluate(view, choose_checks(deciding(verdict)))
+    verdict, snapshot = read(files), answers.snapshot()
+    findings = evaluate(snapshot, choose_checks(deciding(verdict)))
     found: dict[str, list[tuple[str, str | None]]] = {}
-    for decision in decide(verdict, findings, view):
+    for decision in decide(verdict, findings, snapshot):
         found.setdefault(decision.state, []).append((decision.cause, decision.node))
         assert decision.state == "open" or decision.checks
     return found

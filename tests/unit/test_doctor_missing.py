@@ -84,7 +84,7 @@ def others(value: Any) -> list[Any]:
     return [{}] if isinstance(value, dict) else [[]]
 
 
-BEFORE = {check.id: evaluate(healthy().view(), [check]) for check in CHECKS}
+BEFORE = {check.id: evaluate(healthy().snapshot(), [check]) for check in CHECKS}
 
 
 def changed(source: str, way: Keys, change: Change) -> dict[str, list[Finding]]:
@@ -92,12 +92,12 @@ def changed(source: str, way: Keys, change: Change) -> dict[str, list[Finding]]:
     answers = healthy()
     change(holder(answers, source, way), way[-1])
     try:
-        view = answers.view()
+        snapshot = answers.snapshot()
     except CommandError as error:  # as doctor/collect.py has it
         del answers.looks[source][TWO]
-        view = answers.view()
-        view.looks = replace(view.looks, **{source: {TWO: Unread(source, str(error))}})
-    after = {check.id: evaluate(view, [check]) for check in CHECKS}
+        snapshot = answers.snapshot()
+        snapshot.looks = replace(snapshot.looks, **{source: {TWO: Unread(source, str(error))}})
+    after = {check.id: evaluate(snapshot, [check]) for check in CHECKS}
     return {check: found for check, found in after.items() if found != BEFORE[check]}
 
 

@@ -108,20 +108,20 @@ def leftover(**facts: Any) -> Answers:
 
 def test_a_leftover_is_ended_alone_and_by_the_users_inventory() -> None:
     answers = leftover()
-    view, found = answers.view(), of(answers, "host.leftovers")
-    (finding,) = pasteable(view, found, "../my lab.yaml")
+    snapshot, found = answers.snapshot(), of(answers, "host.leftovers")
+    (finding,) = pasteable(snapshot, found, "../my lab.yaml")
     assert finding.fix
     end = "sparkctl doctor --fix --check host.leftovers -i '../my lab.yaml'"
     assert finding.fix.to_paste == (end,)
     assert finding.document()["fix"]["commands"] == [end]
-    (finding,) = pasteable(view, found, "")
+    (finding,) = pasteable(snapshot, found, "")
     assert finding.document()["fix"]["commands"] == [end.partition(" -i ")[0]]
 
 
 @pytest.mark.parametrize(("uid", "sudo"), [(0, ""), (1000, "sudo ")])
 def test_fix_shows_what_it_runs(uid: int, sudo: str) -> None:
-    view = leftover(uid=uid).view()
-    shown = [str(p) for p in plan(pasteable(view, examined(view), "i.yaml"))]
+    snapshot = leftover(uid=uid).snapshot()
+    shown = [str(p) for p in plan(pasteable(snapshot, examined(snapshot), "i.yaml"))]
     assert shown == [  # the user agrees to these lines
         "spark-2: set the MTU of enp1s0f0np0 from 1500 to 9000"
         f" ({sudo}ip link set enp1s0f0np0 mtu 9000)",

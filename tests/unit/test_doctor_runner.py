@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from sparkctl.doctor.snapshot import View
+    from sparkctl.doctor.snapshot import Snapshot
     from sparkctl.facts.calls import Call
     from sparkctl.inventory.models import Node
     from tests.unit.doctorview import Answers
@@ -51,14 +51,14 @@ def test_only_what_the_chosen_checks_need_is_collected() -> None:
     assert sources(choose_checks(["fabric.ping"])) == {Source.PEERS}
 
 
-def broken(_view: View, _name: str) -> Iterator[Finding]:
+def broken(_view: Snapshot, _name: str) -> Iterator[Finding]:
     yield ok("so far")
     raise KeyError("speed")
 
 
 def test_a_check_with_a_bug_is_a_finding_and_hides_no_other() -> None:
     checks = [Check("x.broken", "node", broken), *choose_checks(["reach.ssh"])]
-    found = evaluate(healthy().view(), checks)
+    found = evaluate(healthy().snapshot(), checks)
     broken_ones = [f.severity for f in found if f.check == "x.broken"]
     assert broken_ones == [Severity.OK, Severity.CRASH] * 2
     assert found[1].code == "bug"
@@ -276,13 +276,13 @@ def test_neither_the_page_nor_a_finding_has_a_foreign_process_secret() -> None:
     facts["foreign_rays"] = [{"pid": 4, "uid": 1001, "command": command, "cluster": "bob"}]
     facts["ports"] = [listener(6379, pid=4, command=command)]
     facts["ours"] = [process("vllm", command, run="old")]
-    view = answers.view()
-    found = examined(view)
+    snapshot = answers.snapshot()
+    found = examined(snapshot)
     with_commands = ("ports.free", "host.foreign-ray", "host.leftovers", "host.gpu")
     shown = [f for f in found if f.check in with_commands and f.node == "spark-1"]
     assert len([f for f in shown if "raylet" in str(f.document())]) == 4
     assert not any(SECRET in str(f.document()) for f in found)
-    html = page(answers.inventory, found, masking(people(view), hosts(view)))
+    html = page(answers.inventory, found, masking(people(snapshot), hosts(snapshot)))
     assert "raylet" in html
     assert SECRET not in html
     assert not re.search(r"\bbob\b", html)

@@ -86,7 +86,7 @@ def test_a_secret_is_not_compared_and_is_in_no_finding() -> None:
     answers = healthy(INVENTORY + "env: {set: {VLLM_API_KEY: hidden}}\n")
     answers.facts[TWO]["ours"] = [rank(answers, TWO, "ray", "/ray/raylet")]
     recorded(answers, TWO, ray_run="r1")
-    assert answers.view().environment(TWO)["VLLM_API_KEY"] == "hidden"
+    assert answers.snapshot().environment(TWO)["VLLM_API_KEY"] == "hidden"
     del answers.facts[TWO]["ours"][0]["environment"]["VLLM_API_KEY"]  # the probe leaves it out
     (finding,) = [f for f in examined(answers, "running.environment") if f.node == TWO]
     assert finding.severity.value == "OK"

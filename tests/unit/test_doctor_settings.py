@@ -62,7 +62,7 @@ def test_what_nccls_own_files_set_counts_where_nothing_overrides_it(
     assert {f.check for f in found} == {check, "settings.nccl-conf"}
     assert {f.severity.value for f in found if f.check == check} == {"FAIL"}
     assert any("/etc/nccl.conf" in str(f.document()) for f in found if f.check == check)
-    planned = healthy().view().environment(TWO).get(variable, "-1")
+    planned = healthy().snapshot().environment(TWO).get(variable, "-1")
     assert at_two([Layer("planned", {variable: planned})]) == []
 
 

@@ -15,14 +15,14 @@ from tests.unit.doctorview import Answers, healthy
 
 if TYPE_CHECKING:
     from sparkctl.doctor.finding import Finding
-    from sparkctl.doctor.snapshot import View
+    from sparkctl.doctor.snapshot import Snapshot
 
 ONE, TWO = "spark-1", "spark-2"
 
 
 def reasons(answers: Answers, *only: str, skip: tuple[str, ...] = ()) -> dict[str, str]:
-    view, checks = answers.view(), choose_checks(only, skip)
-    return undecided(view, checks, evaluate(view, checks))
+    snapshot, checks = answers.snapshot(), choose_checks(only, skip)
+    return undecided(snapshot, checks, evaluate(snapshot, checks))
 
 
 def changed(facts: dict[str, Any] | None, *, passive: bool = False, **errors: Any) -> Answers:
@@ -50,7 +50,7 @@ def test_a_node_that_could_read_nothing_is_undecided(family: str, passive: bool)
 
 def test_a_node_without_facts_is_undecided_with_the_reason() -> None:
     answers = changed(None, errors={TWO: ConnectError("no route", node=TWO)})
-    reason = str(answers.view().absence(TWO))
+    reason = str(answers.snapshot().absence(TWO))
     assert reasons(answers) == {TWO: reason}
     assert reasons(answers, "fabric.mtu") == {TWO: reason}
     assert reasons(answers, "reach.ssh") == {}, "whether it answers is what was asked"
@@ -74,12 +74,12 @@ def test_a_cluster_check_that_lacks_the_head_leaves_who_asks_undecided() -> None
 
 
 def test_a_bug_in_the_only_check_decides_nothing() -> None:
-    def crash(_: View, name: str) -> list[Finding]:
+    def crash(_: Snapshot, name: str) -> list[Finding]:
         if name == TWO:
             raise ValueError("a bug")
         return [ok("well")]
 
-    view, check = healthy().view(), Check("ports.free", "node", crash)
-    assert [*undecided(view, [check], evaluate(view, [check]))] == [TWO]
+    snapshot, check = healthy().snapshot(), Check("ports.free", "node", crash)
+    assert [*undecided(snapshot, [check], evaluate(snapshot, [check]))] == [TWO]
     both = [check, *choose_checks(["fabric.mtu"])]
-    assert undecided(view, both, evaluate(view, both)) == {}, "the other check was decided"
+    assert undecided(snapshot, both, evaluate(snapshot, both)) == {}, "the other check was decided"

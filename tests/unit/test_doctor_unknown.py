@@ -302,7 +302,7 @@ PROFILE = {"path": "/root/.bashrc", "line": 1, "name": "NCCL_IB_DISABLE", "value
 def cageless() -> Answers:
     """The second node's fabric is not known."""
     answers = healthy(OTHER_CAGE)
-    assert answers.view().choice_error(TWO) is not None
+    assert answers.snapshot().choice_error(TWO) is not None
     return answers
 
 
@@ -324,8 +324,8 @@ def test_what_follows_from_an_unknown_fabric_is_unknown_not_absent(variable: str
     answers = cageless()
     two(answers)["settings"]["session"][variable] = "of the login"
     why = f"the fabric of {TWO} is not known, see fabric.choice"
-    view = answers.view()
-    for found in (view.planned(TWO), view.environment(TWO), view.effective(TWO)):
+    snapshot = answers.snapshot()
+    for found in (snapshot.planned(TWO), snapshot.environment(TWO), snapshot.effective(TWO)):
         with pytest.raises(Missing, match=why):
             found.get(variable)
         with pytest.raises(Missing, match=why):
@@ -343,9 +343,9 @@ def test_what_follows_from_an_unknown_fabric_is_unknown_not_absent(variable: str
 def test_what_a_layer_sets_without_the_fabric_is_known_without_it() -> None:
     answers = cageless()
     answers.layers = [Layer("mine", {"NCCL_IB_HCA": "rocep1s0f0", "A": "${NODE}", "B": "x${HCAS}"})]
-    found = answers.view().environment(TWO)
+    found = answers.snapshot().environment(TWO)
     assert (found["NCCL_IB_HCA"], found["A"]) == ("rocep1s0f0", TWO)
-    assert answers.view().origin(TWO, "NCCL_IB_HCA") == "layer mine"
+    assert answers.snapshot().origin(TWO, "NCCL_IB_HCA") == "layer mine"
     with pytest.raises(Missing):
         found.get("B")
 
@@ -353,8 +353,8 @@ def test_what_a_layer_sets_without_the_fabric_is_known_without_it() -> None:
 def test_the_version_of_nccl_is_the_newest_where_the_runtime_could_not_be_read() -> None:
     answers = healthy()
     two(answers)["runtime"]["versions"]["nvidia_nccl_cu13"] = "2.28.9"
-    assert answers.view().nccl_version(TWO) == (2, 28, 9)
+    assert answers.snapshot().nccl_version(TWO) == (2, 28, 9)
     del two(answers)["runtime"]
-    assert answers.view().nccl_version(TWO) == NEWEST
+    assert answers.snapshot().nccl_version(TWO) == NEWEST
     with pytest.raises(Missing):
-        without(healthy(), TWO).view().nccl_version(TWO)
+        without(healthy(), TWO).snapshot().nccl_version(TWO)

@@ -29,16 +29,16 @@ def test_a_forced_family_bears_on_a_value_that_is_given(
 ) -> None:
     answers = healthy(inventory)
     answers.facts["spark-2"]["net"]["enp1s0f0np0"]["ipv6"] = []
-    view = answers.view()
+    snapshot = answers.snapshot()
     path = tmp_path / "cluster.yaml"
     path.write_text(inventory)
 
     @contextmanager
     def session(*_: Any, **__: Any) -> Iterator[SimpleNamespace]:
-        yield SimpleNamespace(inventory=view.inventory)
+        yield SimpleNamespace(inventory=snapshot.inventory)
 
     monkeypatch.setattr("sparkctl.cli.context.open_session", session)
-    monkeypatch.setattr("sparkctl.doctor.collect.collect", lambda *_, **__: view)
+    monkeypatch.setattr("sparkctl.doctor.collect.collect", lambda *_, **__: snapshot)
     value = "=enp1s0f0np0,enP2p1s0f0np0"
     asked = ["-i", str(path), "--node", "spark-2", "--ifname", value, "--json"]
     done = CliRunner().invoke(match, asked, catch_exceptions=False)

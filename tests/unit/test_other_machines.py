@@ -33,13 +33,19 @@ def machines(cluster: str) -> Answers:
     answers = healthy()
     for name, groups in document["nodes"].items():
         answers.facts[name].update(groups)
-    view = answers.view()
+    snapshot = answers.snapshot()
     for one, two in ((ONE, TWO), (TWO, ONE)):
-        pings = [{**ping, "error": None, "problem": None} for ping in _pings(view, one, two)]
+        pings = [{**ping, "error": None, "problem": None} for ping in _pings(snapshot, one, two)]
         connects = [
-            {"to": two, "what": what, "port": port, "address": view.choice(two).address, **REFUSED}
-            for port, what in open_ports(view, two).items()
-            if view.choice_error(two) is None
+            {
+                "to": two,
+                "what": what,
+                "port": port,
+                "address": snapshot.choice(two).address,
+                **REFUSED,
+            }
+            for port, what in open_ports(snapshot, two).items()
+            if snapshot.choice_error(two) is None
         ]
         counters = answers.facts[one]["counters"]
         answers.looks["peers"][one] = {"pings": pings, "connects": connects, "counters": counters}
@@ -87,11 +93,11 @@ def test_no_check_crashes_and_the_diagram_is_drawn(
 ) -> None:
     answers = machines(cluster)
     assert not [f for f in examined(answers) if f.severity.value == "CRASH"]
-    view = answers.view()
-    diagram = draw({name: view.facts(name) for name in view.names}, {})
+    snapshot = answers.snapshot()
+    diagram = draw({name: snapshot.facts(name) for name in snapshot.names}, {})
     print_diagram(diagram, {}, [])
     printed = capsys.readouterr().out
-    assert all(hca in printed for name in view.names for hca in known(view.facts(name).ib))
+    assert all(hca in printed for name in snapshot.names for hca in known(snapshot.facts(name).ib))
 
 
 @pytest.mark.parametrize(
@@ -116,10 +122,10 @@ def test_pairs_of_other_devices_are_matched(cluster: str, check: str) -> None:
 def test_the_fabric_is_derived(
     cluster: str, interfaces: tuple[str, ...], hcas: tuple[str, ...], index: int
 ) -> None:
-    view = machines(cluster).view()
-    choice = view.choice(TWO)
+    snapshot = machines(cluster).snapshot()
+    choice = snapshot.choice(TWO)
     assert (choice.interfaces, choice.hcas) == (interfaces, hcas)
-    drawn = draw({TWO: view.facts(TWO)}, {}).nodes[0].ports
+    drawn = draw({TWO: snapshot.facts(TWO)}, {}).nodes[0].ports
     assert {port.gid_index for port in drawn if port.half.hca in hcas} == {index}
 
 
@@ -133,10 +139,10 @@ def test_soft_roce_over_the_management_interface_is_not_a_half_of_a_cable() -> N
     rxe = machines("one-rail").facts[ONE]["ib"]["rxe_eno1"]
     rxe["netdevs"] = ["enP7s7"]
     answers.facts[ONE]["ib"]["rxe0"] = rxe
-    view = answers.view()
-    assert view.choice(ONE).hcas == ("rocep1s0f0", "roceP2p1s0f0")
-    assert {half.hca: half.cage for half in view.halves(ONE)}["rxe0"] == 2
-    assert {half.hca for half in view.cage(ONE)} == {"rocep1s0f0", "roceP2p1s0f0"}
+    snapshot = answers.snapshot()
+    assert snapshot.choice(ONE).hcas == ("rocep1s0f0", "roceP2p1s0f0")
+    assert {half.hca: half.cage for half in snapshot.halves(ONE)}["rxe0"] == 2
+    assert {half.hca for half in snapshot.cage(ONE)} == {"rocep1s0f0", "roceP2p1s0f0"}
 
 
 def test_a_scalable_function_has_no_pci_address() -> None:

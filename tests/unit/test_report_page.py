@@ -24,10 +24,12 @@ TWO = "spark-2"
 
 
 def written(answers: Answers) -> str:
-    view = answers.view()
-    left_out = unmaskable(view)
-    hidden = masking(people(view), hosts(view))
-    return page(view.inventory, withhold(examined(view), left_out), hidden, [*map(note, left_out)])
+    snapshot = answers.snapshot()
+    left_out = unmaskable(snapshot)
+    hidden = masking(people(snapshot), hosts(snapshot))
+    return page(
+        snapshot.inventory, withhold(examined(snapshot), left_out), hidden, [*map(note, left_out)]
+    )
 
 
 def refused(path: Path) -> object:
@@ -130,7 +132,7 @@ def test_what_a_node_printed_instead_of_facts_is_left_out_and_why_it_was_not_rea
     unreadable = healthy()
     del unreadable.facts[TWO]
     unreadable.unreadable = {TWO: RemoteError("it printed 'welcome, bob'", node=TWO)}
-    left_out = unmaskable(unreadable.view())
+    left_out = unmaskable(unreadable.snapshot())
     assert left_out == [TWO]
     found = withhold(examined(unreadable, "reach.facts"), left_out)
     assert not any("bob" in f"{f.summary}{f.evidence}{f.fix}" for f in found)
@@ -155,5 +157,5 @@ def test_pairs_and_cluster_are_withheld_with_a_node() -> None:
 def test_two_nodes_behind_one_gateway_are_masked_under_both_names() -> None:
     nodes = INVENTORY.replace("10.77.0.11", "gate.example.org, ssh: {port: 2201}")
     answers = healthy(nodes.replace("10.77.0.12", "gate.example.org, ssh: {port: 2202}"))
-    masked = masking([], hosts(answers.view())).mask("ssh to gate.example.org")
+    masked = masking([], hosts(answers.snapshot())).mask("ssh to gate.example.org")
     assert masked == "ssh to host-of-spark-1-and-spark-2"

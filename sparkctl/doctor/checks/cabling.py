@@ -14,56 +14,60 @@ from sparkctl.facts.unread import Missing
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sparkctl.doctor.snapshot import View
+    from sparkctl.doctor.snapshot import Snapshot
     from sparkctl.errors import Data
     from sparkctl.fabric.topology import Half
 
 BY_SUBNET = "NCCL_IB_SUBNET_AWARE_ROUTING"
 
 
-def wiring(view: View) -> Wiring:
+def wiring(snapshot: Snapshot) -> Wiring:
     """The halves of every node's chosen HCAs; of a node without a choice, all that are usable."""
-    used = tuple((name, _used(view, name)) for name in view.reached if known_halves(view, name))
-    return _wiring(used, len(used) == len(view.inventory.nodes))
+    used = tuple(
+        (name, _used(snapshot, name)) for name in snapshot.reached if known_halves(snapshot, name)
+    )
+    return _wiring(used, len(used) == len(snapshot.inventory.nodes))
 
 
 _wiring = lru_cache(maxsize=4)(Wiring)  # the same for every pair of many nodes
 
 
-def known_halves(view: View, name: str) -> tuple[Half, ...]:
+def known_halves(snapshot: Snapshot, name: str) -> tuple[Half, ...]:
     """A node's halves; none if they could not be read."""
     try:
-        return view.halves(name)
+        return snapshot.halves(name)
     except Missing:
         return ()
 
 
-def _used(view: View, name: str) -> tuple[Half, ...]:
-    hcas = view.choice(name).hcas if view.choice_error(name) is None else None
-    found = (h for h in view.halves(name) if h.ipv4)
+def _used(snapshot: Snapshot, name: str) -> tuple[Half, ...]:
+    hcas = snapshot.choice(name).hcas if snapshot.choice_error(name) is None else None
+    found = (h for h in snapshot.halves(name) if h.ipv4)
     return tuple(h for h in found if (h.usable if hcas is None else h.hca in hcas))
 
 
-def facing(view: View, found: Wiring, one: str, two: str, *, quiet: bool) -> Iterator[Finding]:
+def facing(
+    snapshot: Snapshot, found: Wiring, one: str, two: str, *, quiet: bool
+) -> Iterator[Finding]:
     """What is wrong between two nodes' halves; with `quiet` only what is certain."""
     if found.doubled(one) or found.doubled(two):
         return  # fabric.subnets reports it
-    yield from _duplicates(view, found, one, two)
+    yield from _duplicates(snapshot, found, one, two)
     without_peer = found.astray(one, two)
     for name, half in without_peer:
-        if half.interface != view.choice(name).interfaces[0]:  # check_pairing reports sockets'
+        if half.interface != snapshot.choice(name).interfaces[0]:  # check_pairing reports sockets'
             yield _without_peer(found, one if name == two else two, name, half)
     if without_peer or quiet:
         return
     if found.apart(one, two):
         yield _apart(found, one, two)
     else:
-        yield from _crossed(view, found, one, two)
+        yield from _crossed(snapshot, found, one, two)
 
 
-def _duplicates(view: View, found: Wiring, one: str, two: str) -> Iterator[Finding]:
+def _duplicates(snapshot: Snapshot, found: Wiring, one: str, two: str) -> Iterator[Finding]:
     for half, ip in found.twins(one, two):
-        if half.interface not in view.choice(two).interfaces:  # check_pairing reports these
+        if half.interface not in snapshot.choice(two).interfaces:  # check_pairing reports these
             yield fail(
                 f"duplicate address {ip}, also assigned on {one}",
                 Evidence("another address on each node", f"{ip} on both", "ip address"),
@@ -123,9 +127,9 @@ def _without_peer(found: Wiring, other: str, name: str, half: Half) -> Finding:
     )
 
 
-def _crossed(view: View, found: Wiring, one: str, two: str) -> Iterator[Finding]:
+def _crossed(snapshot: Snapshot, found: Wiring, one: str, two: str) -> Iterator[Finding]:
     crossed = found.crossed(one, two)
-    if not crossed or all(_by_subnet(view, name) for name in (one, two)):
+    if not crossed or all(_by_subnet(snapshot, name) for name in (one, two)):
         return
     pairs = [f"{_with_addresses(a)} with {_with_addresses(b)}" for a, b in crossed]
     got = "; ".join(pairs)
@@ -150,13 +154,13 @@ def _with_addresses(half: Half) -> str:
     return f"{half.hca} ({', '.join(half.ipv4)})"
 
 
-def _by_subnet(view: View, name: str) -> bool:
-    return number(view.effective(name).get(BY_SUBNET, "0")) != 0
+def _by_subnet(snapshot: Snapshot, name: str) -> bool:
+    return number(snapshot.effective(name).get(BY_SUBNET, "0")) != 0
 
 
-def faces_only_others(view: View, name: str, target: str, half: Half) -> bool:
+def faces_only_others(snapshot: Snapshot, name: str, target: str, half: Half) -> bool:
     """Whether a usable half faces other nodes and not this one, as in a ring."""
-    halves = {n: known_halves(view, n) for n in view.reached if n != name}
+    halves = {n: known_halves(snapshot, n) for n in snapshot.reached if n != name}
     if not half.usable or any(beside(half, theirs) for theirs in halves.get(target, ())):
         return False
     return any(beside(half, theirs) for found in halves.values() for theirs in found)

@@ -13,7 +13,7 @@ from sparkctl.serving.commandline import memory_share
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sparkctl.doctor.snapshot import View
+    from sparkctl.doctor.snapshot import Snapshot
     from sparkctl.facts.groups import System
 
 GIB = 2**30
@@ -27,13 +27,13 @@ NOFILE = 4096  # Ray warns below this in its own start-up (ray/_private/services
 FIRST_USER = 1000  # logind exempts the system users below from RemoveIPC (logind.conf(5))
 
 
-def memory(view: View, name: str) -> Iterator[Finding]:
+def memory(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """MemAvailable is enough for what vLLM will request: GB10's GPU shares it."""
-    found = known(view.facts(name).memory)
-    if view.serves(name):
+    found = known(snapshot.facts(name).memory)
+    if snapshot.serves(name):
         yield info("vLLM is running and has its share of the memory", code="vllm-running")
         return
-    share = memory_share(view.inventory)
+    share = memory_share(snapshot.inventory)
     total = required(found.get("MemTotal"), "memory.MemTotal")
     free = required(found.get("MemAvailable"), "memory.MemAvailable")
     expected = int(total * share)
@@ -55,9 +55,9 @@ def memory(view: View, name: str) -> Iterator[Finding]:
     )
 
 
-def swap(view: View, name: str) -> Iterator[Finding]:
+def swap(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """Little is swapped out: what is generated from swap comes at the disk's speed."""
-    found = known(view.facts(name).memory)
+    found = known(snapshot.facts(name).memory)
     total = required(found.get("SwapTotal"), "memory.SwapTotal")
     used = total - required(found.get("SwapFree"), "memory.SwapFree")
     if used <= SWAP_USED:
@@ -74,9 +74,9 @@ def swap(view: View, name: str) -> Iterator[Finding]:
     )
 
 
-def disk(view: View, name: str) -> Iterator[Finding]:
+def disk(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """There is room for logs, Ray's files and the model."""
-    found = known(view.facts(name).disk)
+    found = known(snapshot.facts(name).disk)
     unread = [purpose for purpose in WRITTEN if purpose not in found]
     low = False
     for purpose, place in found.items():
@@ -103,9 +103,9 @@ def _low(purpose: str, path: str, free: int, bound: int) -> Finding:
     )
 
 
-def login_limits(view: View, name: str) -> Iterator[Finding]:
+def login_limits(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """Ray may open enough files, and shared memory outlives the SSH session."""
-    facts, system = view.facts(name), known(view.facts(name).system)
+    facts, system = snapshot.facts(name), known(snapshot.facts(name).system)
     files = system.limits.nofile
     wrong = [*_few_files(files), *_removed_memory(system, facts.user, facts.uid)]
     yield from wrong

@@ -17,15 +17,15 @@ from sparkctl.facts.unread import known
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sparkctl.doctor.snapshot import View
+    from sparkctl.doctor.snapshot import Snapshot
     from sparkctl.fabric.topology import Half
 
 CONNECTX = "mlx5"  # the provider of a Spark's NIC
 
 
-def devices(view: View, name: str) -> Iterator[Finding]:
+def devices(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """The node has RDMA devices."""
-    found = known(view.facts(name).ib)
+    found = known(snapshot.facts(name).ib)
     if found:
         yield ok(f"RDMA devices: {', '.join(found)}", data={"hcas": list(found)})
         return
@@ -41,11 +41,11 @@ def devices(view: View, name: str) -> Iterator[Finding]:
     )
 
 
-def choice(view: View, name: str) -> Iterator[Finding]:
+def choice(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """The fabric can be derived, and the node has what the inventory sets."""
-    error = view.choice_error(name)
+    error = snapshot.choice_error(name)
     if error is None:
-        found = view.choice(name)
+        found = snapshot.choice(name)
         yield ok(
             f"{', '.join(found.interfaces)} with {', '.join(found.hcas) or 'no HCA'}",
             data={"interfaces": found.interfaces, "hcas": found.hcas},
@@ -63,16 +63,16 @@ def choice(view: View, name: str) -> Iterator[Finding]:
         yield unknown(error.message, data=error.data)
 
 
-def halves(view: View, name: str) -> Iterator[Finding]:
+def halves(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """Both halves of the chosen cage are ACTIVE and used: each has half of the 200 Gb/s."""
-    cage = view.cage(name)
+    cage = snapshot.cage(name)
     inactive = [half for half in cage if not half.active]
-    yield from (_inactive(view, name, half) for half in inactive)
-    if inactive and view.choice_error(name):
+    yield from (_inactive(snapshot, name, half) for half in inactive)
+    if inactive and snapshot.choice_error(name):
         return  # other findings follow from these
-    found = view.choice(name)
+    found = snapshot.choice(name)
     if len(cage) == 1 and found.hcas:
-        yield _one_half(view, name, cage[0])
+        yield _one_half(snapshot, name, cage[0])
     left_out = unused(found, cage)
     yield from (_left_out(name, half, cage, found.hcas) for half in left_out)
     if len(cage) > 1 and not inactive and not left_out:
@@ -83,9 +83,9 @@ def _hcas(halves: Sequence[Half]) -> str:
     return ", ".join(half.hca for half in halves)
 
 
-def _one_half(view: View, name: str, half: Half) -> Finding:
+def _one_half(snapshot: Snapshot, name: str, half: Half) -> Finding:
     data = {"hca": half.hca, "interface": half.interface}
-    if not half.physical or provider(view, name, half.hca) != CONNECTX:
+    if not half.physical or provider(snapshot, name, half.hca) != CONNECTX:
         text = f"{half.hca} is not a port of a Spark's ConnectX-7, which has two halves"
         return info(text, code="other-device", data=data)
     return fail(
@@ -111,10 +111,10 @@ def _left_out(name: str, half: Half, cage: Sequence[Half], used: Sequence[str]) 
     )
 
 
-def _inactive(view: View, name: str, half: Half) -> Finding:
-    device = known(view.facts(name).ib)[half.hca]
+def _inactive(snapshot: Snapshot, name: str, half: Half) -> Finding:
+    device = known(snapshot.facts(name).ib)[half.hca]
     number, port = main_port(device)
-    net = known(view.facts(name).net)[half.interface]
+    net = known(snapshot.facts(name).net)[half.interface]
     state = ", ".join(f"{p.state} ({p.phys_state})" for p in device.ports.values())
     where = f"/sys/class/infiniband/{half.hca}/ports/{number}/state"
     evidence = Evidence("ACTIVE (LinkUp)", state, where)
@@ -169,9 +169,9 @@ def _infiniband(half: Half, evidence: Evidence) -> Finding:
     )
 
 
-def addresses(view: View, name: str) -> Iterator[Finding]:
+def addresses(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """Each half has an IPv4 address, from which its RoCE v2 GID is made."""
-    for half in view.cage(name):
+    for half in snapshot.cage(name):
         data = {"hca": half.hca, "interface": half.interface}
         if half.ipv4:
             yield ok(f"{half.interface} has {', '.join(half.ipv4)}", data=data)

@@ -15,7 +15,7 @@ from sparkctl.secret.value import protected_text, public
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from sparkctl.doctor.snapshot import View
+    from sparkctl.doctor.snapshot import Snapshot
 
 UNSET = "unset"
 # What Ray 2.60, vLLM 0.14 to 0.33 and NVIDIA's images set by themselves.
@@ -48,10 +48,10 @@ PIDS_SHOWN = 4
 Environments = list[tuple[int, "Mapping[str, str]"]]  # by pid
 
 
-def environment(view: View, name: str) -> Iterator[Finding]:
+def environment(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """The cluster's processes have the planned environment; secrets are not compared."""
-    older = strays(view, name)
-    running = [p for p in view.running(name) if p not in older]  # those: see host.leftovers
+    older = strays(snapshot, name)
+    running = [p for p in snapshot.running(name) if p not in older]  # those: see host.leftovers
     if not running:
         yield info("no process of this cluster is running", code="not-running")
         return
@@ -62,7 +62,7 @@ def environment(view: View, name: str) -> Iterator[Finding]:
             " permission, or their titles overwrote it"
         )
         return
-    planned = public(view.environment(name))
+    planned = public(snapshot.environment(name))
     different = _different(readable, planned)
     for (variable, value), pids in sorted(different.items(), key=_by_name):
         yield _finding(variable, planned.get(variable), value, pids)

@@ -19,34 +19,34 @@ from sparkctl.facts.unread import Missing, known
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from sparkctl.doctor.snapshot import View
+    from sparkctl.doctor.snapshot import Snapshot
     from sparkctl.errors import Data
     from sparkctl.fabric.topology import Half
 
 GID_INDEX, ADDRESS_RANGE = "NCCL_IB_GID_INDEX", "NCCL_IB_ADDR_RANGE"
 
 
-def _table(view: View, name: str, hca: str) -> tuple[list[Gid], str]:
+def _table(snapshot: Snapshot, name: str, hca: str) -> tuple[list[Gid], str]:
     """The GIDs of an HCA's port, and their directory."""
-    port_number, port = main_port(known(view.facts(name).ib)[hca])
+    port_number, port = main_port(known(snapshot.facts(name).ib)[hca])
     return table(port.gids), f"/sys/class/infiniband/{hca}/ports/{port_number}/gids"
 
 
-def gid(view: View, name: str) -> Iterator[Finding]:
+def gid(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """Each HCA in use has a RoCE v2 GID of an IPv4 address; NCCL selects one in its peer's
     subnet.
     """
-    for half in _used(view, name):
-        gids, where = _table(view, name, half.hca)
+    for half in _used(snapshot, name):
+        gids, where = _table(snapshot, name, half.hca)
         if any(g.usable for g in gids):
-            yield _selected(view, name, half)
+            yield _selected(snapshot, name, half)
         else:
             yield _no_usable(half, gids, where)
 
 
-def _used(view: View, name: str) -> list[Half]:
-    hcas = view.choice(name).hcas
-    return [half for half in view.halves(name) if half.hca in hcas]
+def _used(snapshot: Snapshot, name: str) -> list[Half]:
+    hcas = snapshot.choice(name).hcas
+    return [half for half in snapshot.halves(name) if half.hca in hcas]
 
 
 def _no_usable(half: Half, gids: Sequence[Gid], where: str) -> Finding:
@@ -63,37 +63,37 @@ def _no_usable(half: Half, gids: Sequence[Gid], where: str) -> Finding:
     )
 
 
-def _nccl_gid(view: View, name: str, half: Half) -> Gid | None:
+def _nccl_gid(snapshot: Snapshot, name: str, half: Half) -> Gid | None:
     """The GID that NCCL selects with the environment that `up` sets; None if RoCE v2 over IPv4
     does not work with it.
     """
-    within = address_range(view.effective(name).get(ADDRESS_RANGE, ""))
-    found = taken(_table(view, name, half.hca)[0], pinned_index(view, name), within)
+    within = address_range(snapshot.effective(name).get(ADDRESS_RANGE, ""))
+    found = taken(_table(snapshot, name, half.hca)[0], pinned_index(snapshot, name), within)
     return found if found and found.usable else None
 
 
-def _selected(view: View, name: str, half: Half) -> Finding:
+def _selected(snapshot: Snapshot, name: str, half: Half) -> Finding:
     """The address of the GID is in a subnet of the peers' halves, or of the VLAN they use."""
-    mine = _nccl_gid(view, name, half)
+    mine = _nccl_gid(snapshot, name, half)
     if mine is None or mine.ipv4 is None:
-        return _excluded(view, name, half)
-    facing = _facing(view, name, half)
+        return _excluded(snapshot, name, half)
+    facing = _facing(snapshot, name, half)
     for peer, ends in facing.items():
-        if not any(_reaches(view, peer, end, mine.ipv4) for end in ends):
-            return _unreached(view, name, half, mine, {peer: ends})
+        if not any(_reaches(snapshot, peer, end, mine.ipv4) for end in ends):
+            return _unreached(snapshot, name, half, mine, {peer: ends})
     data: Data = {"hca": half.hca, "index": mine.index, "address": mine.ipv4}
-    if not facing and not _in(mine.ipv4, (addressed(view, name)[half.interface],)):
+    if not facing and not _in(mine.ipv4, (addressed(snapshot, name)[half.interface],)):
         text = f"NCCL selects GID {mine} on {half.hca}; whether a peer is in its subnet is unknown"
         return unknown(text, code="peer-unknown", data=data)
     return ok(f"NCCL selects GID {mine} on {half.hca}", data=data)
 
 
-def _excluded(view: View, name: str, half: Half) -> Finding:
+def _excluded(snapshot: Snapshot, name: str, half: Half) -> Finding:
     """A usable GID is there, and the environment has NCCL select another."""
-    if pinned_index(view, name) is not None:
+    if pinned_index(snapshot, name) is not None:
         return ok(f"{half.hca} has a usable GID; fabric.gid-index checks whether it is the pinned")
-    value, origin = view.effective(name)[ADDRESS_RANGE], view.origin(name, ADDRESS_RANGE)
-    usable = ", ".join(str(g) for g in _table(view, name, half.hca)[0] if g.usable)
+    value, origin = snapshot.effective(name)[ADDRESS_RANGE], snapshot.origin(name, ADDRESS_RANGE)
+    usable = ", ".join(str(g) for g in _table(snapshot, name, half.hca)[0] if g.usable)
     return fail(
         f"{ADDRESS_RANGE}={value} excludes every GID of {half.hca}: ibv_modify_qp fails with errno"
         " 22",
@@ -104,24 +104,24 @@ def _excluded(view: View, name: str, half: Half) -> Finding:
     )
 
 
-def _facing(view: View, name: str, half: Half) -> dict[str, list[Half]]:
+def _facing(snapshot: Snapshot, name: str, half: Half) -> dict[str, list[Half]]:
     """The halves that a half faces, by node, as far as the other nodes are known."""
     found: dict[str, list[Half]] = {}
-    for peer in view.reached:
+    for peer in snapshot.reached:
         with suppress(Missing):
-            ends = [h for h in _used(view, peer) if beside(half, h) and beside(h, half)]
+            ends = [h for h in _used(snapshot, peer) if beside(half, h) and beside(h, half)]
             if peer != name and ends:
                 found[peer] = ends
     return found
 
 
-def _reaches(view: View, peer: str, half: Half, address: str) -> bool:
+def _reaches(snapshot: Snapshot, peer: str, half: Half, address: str) -> bool:
     """Whether an address is in a subnet of a peer's half, or of the interface of its GID."""
     if _in(address, half.ipv4):
         return True
     with suppress(Missing):
-        selected = _nccl_gid(view, peer, half)
-        net = known(view.facts(peer).net).get(selected.ndev or "") if selected else None
+        selected = _nccl_gid(snapshot, peer, half)
+        net = known(snapshot.facts(peer).net).get(selected.ndev or "") if selected else None
         return net is not None and _in(address, net.ipv4)
     return False
 
@@ -131,20 +131,22 @@ def _in(address: str, networks: Iterable[str]) -> bool:
 
 
 def _unreached(
-    view: View, name: str, half: Half, mine: Gid, facing: Mapping[str, Sequence[Half]]
+    snapshot: Snapshot, name: str, half: Half, mine: Gid, facing: Mapping[str, Sequence[Half]]
 ) -> Finding:
     ((peer, ends),) = facing.items()
     listed = ", ".join(f"{end.interface} ({', '.join(end.ipv4)})" for end in ends)
     device = mine.ndev or half.interface
     expected = ", ".join(str(address) for end in ends for address in beside(end, half))
-    net = known(view.facts(name).net).get(device)
+    net = known(snapshot.facts(name).net).get(device)
     own = (a for a in (net.ipv4 if net else ()) if a.partition("/")[0] == mine.ipv4)
     assigned = next(own, f"{mine.ipv4}/32")
     return fail(
         f"NCCL selects GID {mine} of {device} on {half.hca}, which is in no subnet of {peer}'s"
         f" {listed}: ibv_modify_qp fails with errno 110, or hangs",
         Evidence(
-            f"the GID of {expected}", str(mine), f"{_table(view, name, half.hca)[1]}/{mine.index}"
+            f"the GID of {expected}",
+            str(mine),
+            f"{_table(snapshot, name, half.hca)[1]}/{mine.index}",
         ),
         Remedy(
             "NCCL selects the first RoCE v2 GID of an IPv4 address: remove this address from"
@@ -162,23 +164,23 @@ def _unreached(
     )
 
 
-def pinned_index(view: View, name: str) -> int | None:
+def pinned_index(snapshot: Snapshot, name: str) -> int | None:
     """The GID index that the environment pins; None if it pins none."""
-    index = number(view.effective(name).get(GID_INDEX, "-1"), default=-1)
+    index = number(snapshot.effective(name).get(GID_INDEX, "-1"), default=-1)
     return index if index >= 0 else None
 
 
-def gid_index(view: View, name: str) -> Iterator[Finding]:
+def gid_index(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """A pinned index is that of a usable slot on every HCA in use."""
-    pinned = pinned_index(view, name)
+    pinned = pinned_index(snapshot, name)
     if pinned is None:
         yield ok(f"{GID_INDEX} is not pinned")
         return
-    value, origin = view.effective(name)[GID_INDEX], view.origin(name, GID_INDEX)
+    value, origin = snapshot.effective(name)[GID_INDEX], snapshot.origin(name, GID_INDEX)
     remedy = Remedy(f"remove {GID_INDEX} from {origin}: NCCL finds the slot by itself")
-    unusable = [hca for hca in view.choice(name).hcas if not _fits(view, name, hca, pinned)]
+    unusable = [hca for hca in snapshot.choice(name).hcas if not _fits(snapshot, name, hca, pinned)]
     for hca in unusable:
-        gids, where = _table(view, name, hca)
+        gids, where = _table(snapshot, name, hca)
         found = taken(gids, pinned)
         got, errno = (f"holds {found}", 22) if found else ("is empty", 61)
         yield fail(
@@ -199,8 +201,8 @@ def gid_index(view: View, name: str) -> Iterator[Finding]:
         )
 
 
-def _fits(view: View, name: str, hca: str, pinned: int) -> bool:
-    found = taken(_table(view, name, hca)[0], pinned)
+def _fits(snapshot: Snapshot, name: str, hca: str, pinned: int) -> bool:
+    found = taken(_table(snapshot, name, hca)[0], pinned)
     return found is not None and found.usable
 
 

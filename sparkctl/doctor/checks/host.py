@@ -14,7 +14,7 @@ from sparkctl.secret.text import command_line
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sparkctl.doctor.snapshot import View
+    from sparkctl.doctor.snapshot import Snapshot
     from sparkctl.facts.groups import Gpus
 
 QUERY = "nvidia-smi --query-gpu"
@@ -26,13 +26,13 @@ KHO_MAJOR = 7  # of the first kernel with a report
 KHO_OFF = "kho=off"
 
 
-def gpu(view: View, name: str) -> Iterator[Finding]:
+def gpu(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """The node has the GPUs that Ray is given, and no other process uses them."""
-    found = known(view.facts(name).gpu)
+    found = known(snapshot.facts(name).gpu)
     if found.gpus is None:
         yield _no_answer(required(found.gpu_error, "gpu.gpu_error"))
         return
-    expected, count = view.inventory.gpus_of(view.node(name)), len(found.gpus)
+    expected, count = snapshot.inventory.gpus_of(snapshot.node(name)), len(found.gpus)
     if count < expected:
         yield fail(
             f"{count} of {expected} required GPUs found",
@@ -42,7 +42,7 @@ def gpu(view: View, name: str) -> Iterator[Finding]:
             data={"expected": expected, "got": count},
         )
         return
-    shared = [*_others(found, {p.pid for p in view.running(name)})]
+    shared = [*_others(found, {p.pid for p in snapshot.running(name)})]
     yield from shared
     if not shared:
         yield ok(", ".join(g.name for g in found.gpus))
@@ -77,9 +77,9 @@ def _others(found: Gpus, ours: set[int]) -> Iterator[Finding]:
         )
 
 
-def driver(view: View, name: str) -> Iterator[Finding]:
+def driver(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """The driver is not of the branch that is known to deadlock."""
-    gpus = known(view.facts(name).gpu).gpus
+    gpus = known(snapshot.facts(name).gpu).gpus
     if not gpus or not gpus[0].driver[:1].isdigit():
         yield unknown("nvidia-smi reports no driver version", code="no-version")
         return
@@ -96,9 +96,9 @@ def driver(view: View, name: str) -> Iterator[Finding]:
         yield ok(f"driver {version}")
 
 
-def kernel(view: View, name: str) -> Iterator[Finding]:
+def kernel(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """The kernel has not lost its CMA pool to KHO, its kexec handover."""
-    system = known(view.facts(name).system)
+    system = known(snapshot.facts(name).system)
     release = required(system.kernel, "system.kernel")
     if not release[:1].isdigit():
         yield unknown(f"kernel {release} has no version number", code="no-version")
@@ -106,7 +106,7 @@ def kernel(view: View, name: str) -> Iterator[Finding]:
     if int(release.partition(".")[0]) < KHO_MAJOR:
         yield ok(f"kernel {release}")
         return
-    cma = required(known(view.facts(name).memory).get("CmaTotal"), "memory.CmaTotal")
+    cma = required(known(snapshot.facts(name).memory).get("CmaTotal"), "memory.CmaTotal")
     if cma or KHO_OFF in required(system.cmdline, "system.cmdline").split():
         yield ok(f"kernel {release}")
         return

@@ -15,7 +15,7 @@ from sparkctl.facts.unread import known
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sparkctl.doctor.snapshot import View
+    from sparkctl.doctor.snapshot import Snapshot
     from sparkctl.errors import Data
 
 HOST_IP = "VLLM_HOST_IP"
@@ -33,13 +33,17 @@ class Misdirected(NamedTuple):
     effect: str
 
 
-def interfaces(view: View, name: str) -> Iterator[Finding]:
+def interfaces(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """The variables name the interface that carries the fabric address, or that address."""
-    choice = view.choice(name)
-    misdirected = [*_bootstrap(view, name), *_one_interface(view, name), *_ucx(view, name)]
+    choice = snapshot.choice(name)
+    misdirected = [
+        *_bootstrap(snapshot, name),
+        *_one_interface(snapshot, name),
+        *_ucx(snapshot, name),
+    ]
     remedy = Remedy("remove these variables from layers and inventory: ${SOCKET_INTERFACE} is set")
     for variable, value, effect in misdirected:
-        origin = view.origin(name, variable)
+        origin = snapshot.origin(name, variable)
         yield fail(
             f"{variable}={value or ''} {effect}",
             Evidence(choice.interfaces[0], value or "unset", origin),
@@ -52,19 +56,21 @@ def interfaces(view: View, name: str) -> Iterator[Finding]:
                 "origin": origin,
             },
         )
-    others = [*_host_address(view, name), *_extra_interfaces(view, name)]
+    others = [*_host_address(snapshot, name), *_extra_interfaces(snapshot, name)]
     yield from others
     if not misdirected and not others:
         yield ok(f"all name {choice.interfaces[0]}, which has {choice.address}")
 
 
-def _extra_interfaces(view: View, name: str) -> Iterator[Finding]:
-    choice, environment = view.choice(name), view.effective(name)
-    selected = interface_selection(view, name, environment, view.nccl_version(name)).selected
+def _extra_interfaces(snapshot: Snapshot, name: str) -> Iterator[Finding]:
+    choice, environment = snapshot.choice(name), snapshot.effective(name)
+    selected = interface_selection(
+        snapshot, name, environment, snapshot.nccl_version(name)
+    ).selected
     extra = [n for n in selected if n not in choice.interfaces]
     first = choice.interfaces[0]
     if extra and first in selected[:1]:
-        value, origin = environment.get(SOCKET_IFNAME, ""), view.origin(name, SOCKET_IFNAME)
+        value, origin = environment.get(SOCKET_IFNAME, ""), snapshot.origin(name, SOCKET_IFNAME)
         yield warn(
             f"{SOCKET_IFNAME}={value} also selects {', '.join(extra)}: if NCCL falls back to"
             " sockets, part of its data takes it",
@@ -75,16 +81,16 @@ def _extra_interfaces(view: View, name: str) -> Iterator[Finding]:
         )
 
 
-def _host_address(view: View, name: str) -> Iterator[Finding]:
+def _host_address(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """VLLM_HOST_IP is the node's own fabric address: without it vLLM takes the default route's."""
-    expected, value = view.choice(name).address, view.environment(name).get(HOST_IP)
+    expected, value = snapshot.choice(name).address, snapshot.environment(name).get(HOST_IP)
     if value == expected:
         return
-    origin = view.origin(name, HOST_IP)
+    origin = snapshot.origin(name, HOST_IP)
     evidence = Evidence(expected, value or "unset", origin)
     remedy = Remedy(f"remove {HOST_IP} from layers and inventory: it is derived on each node")
     data: Data = {"variable": HOST_IP, "expected": expected, "got": value, "origin": origin}
-    nets = known(view.facts(name).net).values()
+    nets = known(snapshot.facts(name).net).values()
     if value is None or any(value == a.partition("/")[0] for net in nets for a in net.ipv4):
         text = (
             f"{HOST_IP} is {value or 'unset'}: vLLM's control traffic takes another network than"
@@ -96,42 +102,42 @@ def _host_address(view: View, name: str) -> Iterator[Finding]:
         yield fail(text, evidence, remedy, code="host-ip-unknown", data=data)
 
 
-def _one_interface(view: View, name: str) -> Iterator[Misdirected]:
+def _one_interface(snapshot: Snapshot, name: str) -> Iterator[Misdirected]:
     """The variables that take one literal interface."""
-    expected, environment = view.choice(name).interfaces[0], view.environment(name)
+    expected, environment = snapshot.choice(name).interfaces[0], snapshot.environment(name)
     for variable in ONE_INTERFACE:
         value = environment.get(variable)  # without one the library chooses
         if value not in (None, expected):
-            yield Misdirected(variable, value, _names(view, name, value or ""))
+            yield Misdirected(variable, value, _names(snapshot, name, value or ""))
 
 
-def _ucx(view: View, name: str) -> Iterator[Misdirected]:
-    choice, value = view.choice(name), view.environment(name).get(UCX)
+def _ucx(snapshot: Snapshot, name: str) -> Iterator[Misdirected]:
+    choice, value = snapshot.choice(name), snapshot.environment(name).get(UCX)
     if value is None or value == UCX_ALL:
         return
     fabric = {*choice.interfaces, *choice.hcas}
-    own = _existing(view, name)
+    own = _existing(snapshot, name)
     for one in value.split(","):
         if one not in own or one.partition(":")[0] not in fabric:
-            yield Misdirected(UCX, value, _names(view, name, one))
+            yield Misdirected(UCX, value, _names(snapshot, name, one))
 
 
-def _names(view: View, name: str, one: str) -> str:
-    where = "not the fabric's" if one in _existing(view, name) else "not on this node"
+def _names(snapshot: Snapshot, name: str, one: str) -> str:
+    where = "not the fabric's" if one in _existing(snapshot, name) else "not on this node"
     return f"names {one}, which is {where}"
 
 
-def _existing(view: View, name: str) -> set[str]:
+def _existing(snapshot: Snapshot, name: str) -> set[str]:
     """The node's interfaces, HCAs, and HCAs with their port, as UCX names them."""
-    net, ib = known(view.facts(name).net), known(view.facts(name).ib)
+    net, ib = known(snapshot.facts(name).net), known(snapshot.facts(name).ib)
     return {*net, *ib, *(f"{device}:{port}" for device in ib for port in ib[device].ports)}
 
 
-def _bootstrap(view: View, name: str) -> Iterator[Misdirected]:
+def _bootstrap(snapshot: Snapshot, name: str) -> Iterator[Misdirected]:
     """The variable by which NCCL's bootstrap uses another interface."""
-    expected, environment = view.choice(name).interfaces[0], view.effective(name)
-    version = view.nccl_version(name)
-    selection = interface_selection(view, name, environment, version)
+    expected, environment = snapshot.choice(name).interfaces[0], snapshot.effective(name)
+    version = snapshot.nccl_version(name)
+    selection = interface_selection(snapshot, name, environment, version)
     selected = selection.selected
     if selected[:1] == [expected]:
         return
@@ -139,7 +145,7 @@ def _bootstrap(view: View, name: str) -> Iterator[Misdirected]:
     if expected not in selected:
         effect = "; ".join([effect, *reasons(selection, [expected])])
     unforced = {k: v for k, v in environment.items() if k != SOCKET_FAMILY}
-    by_name = interface_selection(view, name, unforced, version).selected[:1]
+    by_name = interface_selection(snapshot, name, unforced, version).selected[:1]
     variable = SOCKET_FAMILY if by_name == [expected] else SOCKET_IFNAME
     yield Misdirected(variable, environment.get(variable), effect)
 

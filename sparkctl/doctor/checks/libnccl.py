@@ -12,45 +12,45 @@ from sparkctl.doctor.remedy import Remedy
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from sparkctl.doctor.snapshot import View
+    from sparkctl.doctor.snapshot import Snapshot
 
     Files = Mapping[str, str | None]  # the version of each, None where it is not known
 
 MAPS = "/proc/PID/maps"
 
 
-def without_nccl(view: View) -> Finding | None:
+def without_nccl(snapshot: Snapshot) -> Finding | None:
     """INFO if vLLM is not running, or runs without NCCL."""
-    if nothing := idle(view, "vllm"):
+    if nothing := idle(snapshot, "vllm"):
         return nothing
     # Maps that could not be read do not prove a build without NCCL.
-    if not any(_loaded(view, n) or _unread(view, n) for n in view.known):
+    if not any(_loaded(snapshot, n) or _unread(snapshot, n) for n in snapshot.known):
         return info(
             "no rank has loaded libnccl; this vLLM does not use NCCL, as its CPU build",
-            node=view.inventory.head.name,
+            node=snapshot.inventory.head.name,
             code="no-nccl",
         )
     return None
 
 
-def _loaded(view: View, name: str) -> Files:
+def _loaded(snapshot: Snapshot, name: str) -> Files:
     """The libnccl files that a node's ranks map."""
-    return {f: v for p in view.running(name) for f, v in (p.libraries or {}).items()}
+    return {f: v for p in snapshot.running(name) for f, v in (p.libraries or {}).items()}
 
 
-def _unread(view: View, name: str) -> list[int]:
+def _unread(snapshot: Snapshot, name: str) -> list[int]:
     """The pids of ranks whose maps could not be read."""
-    return [p.pid for p in view.running(name) if p.libraries is None]
+    return [p.pid for p in snapshot.running(name) if p.libraries is None]
 
 
-def libnccl(view: View) -> Iterator[Finding]:
+def libnccl(snapshot: Snapshot) -> Iterator[Finding]:
     """Every rank has loaded the same libnccl: two versions hang after 20 to 60 minutes."""
-    if nothing := without_nccl(view):
+    if nothing := without_nccl(snapshot):
         yield nothing
         return
-    loaded = {name: _loaded(view, name) for name in view.known}
+    loaded = {name: _loaded(snapshot, name) for name in snapshot.known}
     for name, files in loaded.items():
-        yield _of_node(name, files, _unread(view, name))
+        yield _of_node(name, files, _unread(snapshot, name))
     if len({version for files in loaded.values() for version in _versions(files)}) > 1:
         listed = [f"{name}: {_listed(files)}" for name, files in loaded.items() if files]
         yield fail(

@@ -16,7 +16,7 @@ from sparkctl.facts.unread import known
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sparkctl.doctor.snapshot import View
+    from sparkctl.doctor.snapshot import Snapshot
     from sparkctl.errors import Data
     from sparkctl.fabric.topology import Half
 
@@ -24,16 +24,18 @@ SPEED = 200_000  # Mb/s on each half (Documentation/ABI/stable/sysfs-class-infin
 LANES, RATE = 4, 32.0  # PCIe Gen5 x4 for each half; the rate in GT/s a lane
 
 
-def mtu(view: View, name: str) -> Iterator[Finding]:
+def mtu(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """The MTU is the inventory's; that both ends agree matters most."""
-    expected = view.inventory.fabric.mtu
-    for half in view.cage(name):
+    expected = snapshot.inventory.fabric.mtu
+    for half in snapshot.cage(name):
         if half.mtu is None:
             yield unknown(f"the MTU of {half.interface} could not be read")
         elif half.mtu == expected:
             yield ok(f"{half.interface} has MTU {expected}")
         else:
-            ends = (h for peer in view.reached if peer != name for h in known_halves(view, peer))
+            ends = (
+                h for peer in snapshot.reached if peer != name for h in known_halves(snapshot, peer)
+            )
             peers = {end.mtu for end in ends if end.mtu is not None and beside(half, end)}
             yield _unexpected_mtu(half, half.mtu, expected, peers)
 
@@ -56,10 +58,10 @@ def _unexpected_mtu(half: Half, got: int, expected: int, peers: set[int]) -> Fin
     return warn(f"{summary}; {effect}", evidence, remedy, code="mtu-unexpected", data=data)
 
 
-def speed(view: View, name: str) -> Iterator[Finding]:
+def speed(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """Each half's link runs at 200 Gb/s."""
-    for half in view.cage(name):
-        found = known(view.facts(name).net)[half.interface].speed
+    for half in snapshot.cage(name):
+        found = known(snapshot.facts(name).net)[half.interface].speed
         where = f"/sys/class/net/{half.interface}/speed"
         data: Data = {"interface": half.interface, "expected": SPEED, "got": found}
         if found is None or found <= 0:
@@ -86,18 +88,18 @@ def _no_speed(half: Half, where: str) -> Finding:
     return unknown(f"no speed of {half.interface}, which is {state} ({where})", data=data)
 
 
-def pcie(view: View, name: str) -> Iterator[Finding]:
+def pcie(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """Each half's PCIe link has the bandwidth of Gen5 x4; max_link_width does not show it."""
-    for half in view.cage(name):
+    for half in snapshot.cage(name):
         if half.pci is None:
             text = f"{half.hca} is a software device without a PCIe link"
             yield info(text, code="software-device", data={"hca": half.hca})
         else:
-            yield _pcie(view, name, half)
+            yield _pcie(snapshot, name, half)
 
 
-def _pcie(view: View, name: str, half: Half) -> Finding:
-    net = pci_netdev(half, known(view.facts(name).net))
+def _pcie(snapshot: Snapshot, name: str, half: Half) -> Finding:
+    net = pci_netdev(half, known(snapshot.facts(name).net))
     width, rate = net.pcie_width, net.pcie_speed
     where = f"/sys/bus/pci/devices/{half.pci}/current_link_{{width,speed}}"
     data: Data = {"hca": half.hca, "interface": half.interface, "width": width, "speed": rate}
@@ -106,7 +108,7 @@ def _pcie(view: View, name: str, half: Half) -> Finding:
     if width == "0":
         text = f"{half.hca} has no PCIe link of its own, as a virtual function"
         return info(text, code="virtual-function", data=data)
-    share = _bandwidth(width, rate) / _required(view, name, half)
+    share = _bandwidth(width, rate) / _required(snapshot, name, half)
     if share >= 1:
         return ok(f"{half.interface}: PCIe x{width}, {rate}", data=data)
     return fail(
@@ -118,9 +120,9 @@ def _pcie(view: View, name: str, half: Half) -> Finding:
     )
 
 
-def _required(view: View, name: str, half: Half) -> float:
+def _required(snapshot: Snapshot, name: str, half: Half) -> float:
     """Gen5 x4 in GT/s, or the speed of a slower link."""
-    speed = known(view.facts(name).net)[half.interface].speed or 0
+    speed = known(snapshot.facts(name).net)[half.interface].speed or 0
     return min(LANES * RATE, speed / 1000) if speed > 0 else LANES * RATE
 
 

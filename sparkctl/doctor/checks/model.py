@@ -13,41 +13,41 @@ from sparkctl.facts.unread import Missing, known
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sparkctl.doctor.snapshot import View
+    from sparkctl.doctor.snapshot import Snapshot
 
 GIB = 2**30
 SHOWN = 3  # missing shards
 
 
-def model(view: View, name: str) -> Iterator[Finding]:
+def model(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """The checkpoint is there, whole and readable, if vllm.model is a path."""
-    setting, found = view.inventory.vllm.model, _checkpoint(view, name)
+    setting, found = snapshot.inventory.vllm.model, _checkpoint(snapshot, name)
     if found is None:
         yield info(f"vLLM downloads {setting} from the hub", code="hub-model")
         return
-    if elsewhere := _other_path(view, name, found):
+    if elsewhere := _other_path(snapshot, name, found):
         yield elsewhere
         return
-    remedy = _copy(view, name, found.path)
+    remedy = _copy(snapshot, name, found.path)
     if incomplete := _incomplete(found, remedy):
         yield incomplete
         return
     yield from _damaged(found, remedy)
-    yield from _unreadable(found, view.facts(name).user)
+    yield from _unreadable(found, snapshot.facts(name).user)
     if not found.broken and not found.unreadable:
         yield ok(f"{found.shards} shards, {found.bytes / GIB:.2f} GiB at {found.path}")
 
 
-def _checkpoint(view: View, name: str) -> Checkpoint | None:
+def _checkpoint(snapshot: Snapshot, name: str) -> Checkpoint | None:
     """The model in a node's directory; None for one on the hub."""
-    found = known(view.facts(name).model)
+    found = known(snapshot.facts(name).model)
     return found if isinstance(found, Checkpoint) else None
 
 
-def _other_path(view: View, name: str, found: Checkpoint) -> Finding | None:
+def _other_path(snapshot: Snapshot, name: str, found: Checkpoint) -> Finding | None:
     """Every rank opens the head's path, but `~` is each node's own home."""
-    setting, head = view.inventory.vllm.model, view.inventory.head.name
-    on_head = _checkpoint(view, head) if setting.startswith("~/") else found
+    setting, head = snapshot.inventory.vllm.model, snapshot.inventory.head.name
+    on_head = _checkpoint(snapshot, head) if setting.startswith("~/") else found
     if on_head is None or on_head.path == found.path:
         return None
     return fail(
@@ -110,15 +110,15 @@ def _unreadable(found: Checkpoint, user: str) -> Iterator[Finding]:
         )
 
 
-def _copy(view: View, name: str, path: str) -> Remedy:
+def _copy(snapshot: Snapshot, name: str, path: str) -> Remedy:
     """How to copy the checkpoint from the head, by its address in the inventory."""
-    head = view.inventory.head
+    head = snapshot.inventory.head
     if name == head.name:
         return Remedy(
             f"copy the checkpoint to {path} on {name} from a node where it is whole, or download"
             " it again, or set vllm.model"
         )
-    ssh = view.inventory.ssh_of(head)
+    ssh = snapshot.inventory.ssh_of(head)
     host = f"[{head.host}]" if ":" in head.host else head.host
     source = f"{ssh.user}@{host}" if ssh.user else host
     port = ("--rsh", f"ssh -p {ssh.port}") if ssh.port else ()
@@ -130,18 +130,20 @@ def _copy(view: View, name: str, path: str) -> Remedy:
     )
 
 
-def same_model(view: View) -> Iterator[Finding]:
+def same_model(snapshot: Snapshot) -> Iterator[Finding]:
     """Every node has the head's configuration, index and sizes."""
-    on_head = _checkpoint(view, view.inventory.head.name)
+    on_head = _checkpoint(snapshot, snapshot.inventory.head.name)
     if on_head is None:
         return
     if not on_head.exists:
-        raise Missing(f"{view.inventory.head.name} has no model at {on_head.path}", what="model")
-    yield from per_node(view, lambda name: _same_digest(view, name, on_head))
+        raise Missing(
+            f"{snapshot.inventory.head.name} has no model at {on_head.path}", what="model"
+        )
+    yield from per_node(snapshot, lambda name: _same_digest(snapshot, name, on_head))
 
 
-def _same_digest(view: View, name: str, on_head: Checkpoint) -> Iterator[Finding]:
-    head, found = view.inventory.head.name, _checkpoint(view, name)
+def _same_digest(snapshot: Snapshot, name: str, on_head: Checkpoint) -> Iterator[Finding]:
+    head, found = snapshot.inventory.head.name, _checkpoint(snapshot, name)
     if name == head or found is None:
         return
     if not found.exists:
@@ -151,7 +153,7 @@ def _same_digest(view: View, name: str, on_head: Checkpoint) -> Iterator[Finding
         return
     yield warn(
         f"the checkpoint differs from {head}'s",
-        Evidence(f"{on_head.bytes} bytes", f"{found.bytes} bytes", view.inventory.vllm.model),
+        Evidence(f"{on_head.bytes} bytes", f"{found.bytes} bytes", snapshot.inventory.vllm.model),
         Remedy(f"copy it from {head} again"),
         node=name,
         code="model-differs",

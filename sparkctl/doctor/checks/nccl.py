@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from sparkctl.doctor.looks import EngineLog, Generation
-    from sparkctl.doctor.snapshot import View
+    from sparkctl.doctor.snapshot import Snapshot
     from sparkctl.fabric.nccllog.model import Finding as LogFinding
     from sparkctl.fabric.nccllog.model import RankVerdict
 
@@ -31,13 +31,13 @@ DEBUG = Remedy(
 )
 
 
-def transport(view: View) -> Iterator[Finding]:
+def transport(snapshot: Snapshot) -> Iterator[Finding]:
     """NCCL's lines in vLLM's log show RDMA, with channels on each HCA of the fabric."""
-    if nothing := without_nccl(view):
+    if nothing := without_nccl(snapshot):
         yield nothing
         return
-    head = view.inventory.head.name
-    log = view.seen(view.looks.log, head)
+    head = snapshot.inventory.head.name
+    log = snapshot.seen(snapshot.looks.log, head)
     if not log.verdict.ranks:
         yield unknown(f"{log.path} has no line of NCCL", fix=DEBUG, node=head, code="no-nccl-lines")
         return
@@ -52,8 +52,8 @@ def transport(view: View) -> Iterator[Finding]:
             data={"path": log.path, "line": log.cut},
         )
     for rank in log.verdict.ranks:
-        yield from _rank(view, rank, log.path)
-    yield from _without_rank(view, log)
+        yield from _rank(snapshot, rank, log.path)
+    yield from _without_rank(snapshot, log)
 
 
 def _in_log(finding: LogFinding, head: str) -> Finding:
@@ -79,26 +79,26 @@ def _in_log(finding: LogFinding, head: str) -> Finding:
     )
 
 
-def _rank(view: View, rank: RankVerdict, path: str) -> Iterator[Finding]:
-    name = _node_of(view, rank)
+def _rank(snapshot: Snapshot, rank: RankVerdict, path: str) -> Iterator[Finding]:
+    name = _node_of(snapshot, rank)
     if rank.transport == "rdma":
-        yield _channels(view, rank, name, path)
-    elif rank.transport == "local" and len(view.inventory.nodes) > 1 and every_gpu(view):
+        yield _channels(snapshot, rank, name, path)
+    elif rank.transport == "local" and len(snapshot.inventory.nodes) > 1 and every_gpu(snapshot):
         yield _local(rank, name)
 
 
-def _node_of(view: View, rank: RankVerdict) -> str | None:
+def _node_of(snapshot: Snapshot, rank: RankVerdict) -> str | None:
     """The node that a rank runs on."""
-    return view.hosts.get(rank.host.partition(".")[0])
+    return snapshot.hosts.get(rank.host.partition(".")[0])
 
 
-def _without_rank(view: View, log: EngineLog) -> Iterator[Finding]:
+def _without_rank(snapshot: Snapshot, log: EngineLog) -> Iterator[Finding]:
     """The nodes of which the log has no rank."""
-    nodes = {_node_of(view, rank) for rank in log.verdict.ranks}
+    nodes = {_node_of(snapshot, rank) for rank in log.verdict.ranks}
     # A host that is no node's name may be any of them: a container has a name of its own.
-    if None in nodes or not every_gpu(view):
+    if None in nodes or not every_gpu(snapshot):
         return
-    for name in view.known:
+    for name in snapshot.known:
         if name not in nodes:
             yield unknown(
                 f"{log.path} has no line of a rank on this node",
@@ -130,7 +130,7 @@ def _local(rank: RankVerdict, name: str | None) -> Finding:
     )
 
 
-def _channels(view: View, rank: RankVerdict, name: str | None, path: str) -> Finding:
+def _channels(snapshot: Snapshot, rank: RankVerdict, name: str | None, path: str) -> Finding:
     """Whether each HCA of the fabric on the rank's node carries channels."""
     if name is None:
         return unknown(
@@ -138,7 +138,7 @@ def _channels(view: View, rank: RankVerdict, name: str | None, path: str) -> Fin
             code="unknown-host",
             data={"rank": rank.rank, "host": rank.host},
         )
-    hcas = view.choice(name).hcas
+    hcas = snapshot.choice(name).hcas
     counted = ", ".join(f"{hca} {n}" for hca, n in rank.channels.items()) or "none"
     idle = [hca for hca in hcas if not rank.channels.get(hca)]
     if not idle:
@@ -161,24 +161,24 @@ def _channels(view: View, rank: RankVerdict, name: str | None, path: str) -> Fin
     )
 
 
-def traffic(view: View) -> Iterator[Finding]:
+def traffic(snapshot: Snapshot) -> Iterator[Finding]:
     """A generation moves the counters of each HCA of the fabric, which proves that RDMA is used."""
-    if nothing := without_nccl(view):
+    if nothing := without_nccl(snapshot):
         yield nothing
         return
-    found = view.seen(view.looks.generation, view.inventory.head.name)
+    found = snapshot.seen(snapshot.looks.generation, snapshot.inventory.head.name)
     if not generates(found.answer):
         yield unknown("nothing was generated, see running.generation", code="no-tokens")
         return
-    yield from per_node(view, lambda name: _carried(view, name, found))
+    yield from per_node(snapshot, lambda name: _carried(snapshot, name, found))
 
 
-def _carried(view: View, name: str, found: Generation) -> Iterator[Finding]:
+def _carried(snapshot: Snapshot, name: str, found: Generation) -> Iterator[Finding]:
     before, after = found.before.get(name), found.after.get(name)
     if before is None or after is None:
         yield unknown("the counters could not be read", node=name, data={"what": "counters"})
         return
-    for hca in view.choice(name).hcas:
+    for hca in snapshot.choice(name).hcas:
         yield _moved(name, hca, before.get(hca, {}), after.get(hca, {}))
 
 

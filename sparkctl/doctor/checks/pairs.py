@@ -15,18 +15,18 @@ from sparkctl.fabric.selection import check_pairing
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sparkctl.doctor.snapshot import View
+    from sparkctl.doctor.snapshot import Snapshot
     from sparkctl.fabric.topology import Half
     from sparkctl.facts.answers import Ping
 
 HEADERS = 28  # bytes of IPv4 and ICMP headers in a ping, ping(8)
 
 
-def pairing(view: View, one: str, two: str) -> Iterator[Finding]:
+def pairing(snapshot: Snapshot, one: str, two: str) -> Iterator[Finding]:
     """The chosen halves of two nodes fit: as many HCAs, facing each other, the sockets' interfaces
     in one subnet.
     """
-    choices = {name: view.choice(name) for name in (one, two)}
+    choices = {name: snapshot.choice(name) for name in (one, two)}
     mismatches = check_pairing(choices)
     for mismatch in mismatches:
         yield fail(
@@ -43,32 +43,34 @@ def pairing(view: View, one: str, two: str) -> Iterator[Finding]:
         )
     fit = not mismatches
     if len(choices[one].hcas) == len(choices[two].hcas) > 0:
-        for finding in facing(view, wiring(view), one, two, quiet=not fit):
+        for finding in facing(snapshot, wiring(snapshot), one, two, quiet=not fit):
             fit = False
             yield finding
     if fit:
         yield ok(f"the halves of {one} and {two} fit", node=two)
 
 
-def ping(view: View, one: str, two: str) -> Iterator[Finding]:
+def ping(snapshot: Snapshot, one: str, two: str) -> Iterator[Finding]:
     """A packet as large as the MTU passes unfragmented on each half, in both directions."""
     ways = ((one, two), (two, one))
-    sent = {source: _pings(view, source, target) for source, target in ways}
+    sent = {source: _pings(snapshot, source, target) for source, target in ways}
     count = sum(map(len, sent.values()))
     lost = [_lost(source, tried) for source in sent for tried in sent[source] if _failed(tried)]
     yield from lost
-    silent = [way for source, target in ways for way in _silent(view, source, target, sent[source])]
-    if count == 0 and (finding := _nothing_sent(view, one, two, silent=bool(silent))):
+    silent = [
+        way for source, target in ways for way in _silent(snapshot, source, target, sent[source])
+    ]
+    if count == 0 and (finding := _nothing_sent(snapshot, one, two, silent=bool(silent))):
         yield finding
         return
     for source, target, half in silent:
-        yield _not_pinged(view, source, target, half, sent[source])
+        yield _not_pinged(snapshot, source, target, half, sent[source])
     if not silent and not lost:
         yield ok(f"{count} pings at full MTU between {one} and {two}", node=two)
 
 
-def _pings(view: View, source: str, target: str) -> list[Ping]:
-    return [p for p in view.seen(view.looks.peers, source).pings if p.to == target]
+def _pings(snapshot: Snapshot, source: str, target: str) -> list[Ping]:
+    return [p for p in snapshot.seen(snapshot.looks.peers, source).pings if p.to == target]
 
 
 def _failed(tried: Ping) -> bool:
@@ -76,25 +78,25 @@ def _failed(tried: Ping) -> bool:
 
 
 def _silent(
-    view: View, source: str, target: str, pings: Sequence[Ping]
+    snapshot: Snapshot, source: str, target: str, pings: Sequence[Ping]
 ) -> Iterator[tuple[str, str, Half]]:
     """The halves that a ping could not be sent from, unless they face other nodes alone."""
     problems = {tried.interface for tried in pings if tried.problem is not None}
     pinged = {tried.interface for tried in pings} - problems
-    cage = view.cage(source)
-    for half in view.halves(source):
+    cage = snapshot.cage(source)
+    for half in snapshot.halves(source):
         expected = half in cage or half.interface in problems
         if half.interface in pinged or not expected:
             continue
-        if not faces_only_others(view, source, target, half):
+        if not faces_only_others(snapshot, source, target, half):
             yield source, target, half
 
 
-def _nothing_sent(view: View, one: str, two: str, *, silent: bool) -> Finding | None:
+def _nothing_sent(snapshot: Snapshot, one: str, two: str, *, silent: bool) -> Finding | None:
     if not silent:
         text = f"no cable connects {one} and {two}, so no ping was sent"
         return info(text, node=two, code="no-cable", data={"peer": one})
-    if not all(any(half.usable for half in view.halves(name)) for name in (one, two)):
+    if not all(any(half.usable for half in snapshot.halves(name)) for name in (one, two)):
         return None
     return fail(
         f"no half of {one} shares a subnet with one of {two}",
@@ -106,9 +108,11 @@ def _nothing_sent(view: View, one: str, two: str, *, silent: bool) -> Finding | 
     )
 
 
-def _not_pinged(view: View, source: str, target: str, half: Half, pings: Sequence[Ping]) -> Finding:
+def _not_pinged(
+    snapshot: Snapshot, source: str, target: str, half: Half, pings: Sequence[Ping]
+) -> Finding:
     problems = (p.problem for p in pings if p.interface == half.interface and p.problem)
-    reason = next(problems, None) or _why_not(view, half, target)
+    reason = next(problems, None) or _why_not(snapshot, half, target)
     return unknown(
         f"no ping from {half.interface} to {target}: {reason}",
         node=source,
@@ -117,11 +121,11 @@ def _not_pinged(view: View, source: str, target: str, half: Half, pings: Sequenc
     )
 
 
-def _why_not(view: View, half: Half, target: str) -> str:
+def _why_not(snapshot: Snapshot, half: Half, target: str) -> str:
     """Why doctor/collect.py had nothing to send from a half."""
     if not half.usable:
         return "it is not ACTIVE" if not half.active else "it has no IPv4 address"
-    facing_halves = [h for h in view.halves(target) if beside(half, h)]
+    facing_halves = [h for h in snapshot.halves(target) if beside(half, h)]
     if not facing_halves:
         return "no half there has an address in its subnet"
     end = facing_halves[0]

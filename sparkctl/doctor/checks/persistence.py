@@ -14,7 +14,7 @@ from sparkctl.facts.unread import known
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sparkctl.doctor.snapshot import View
+    from sparkctl.doctor.snapshot import Snapshot
     from sparkctl.errors import Data
     from sparkctl.facts.groups import NetworkFile, Persistence
 
@@ -23,10 +23,10 @@ DIRECTORIES = "/etc/netplan, /etc/NetworkManager, /etc/systemd/network, /etc/net
 NETPLAN = "/etc/netplan/60-fabric.yaml"
 
 
-def persistent(view: View, name: str) -> Iterator[Finding]:
+def persistent(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """A network file has each half's address: one set with ip(8) alone is lost on reboot."""
-    found = known(view.facts(name).persistence)
-    used = _used(view, name)
+    found = known(snapshot.facts(name).persistence)
+    used = _used(snapshot, name)
     networks = {interface: IPv4Interface(address).network for interface, address in used.items()}
     for interface, address in used.items():
         what = f"{address} of {interface}"
@@ -37,21 +37,21 @@ def persistent(view: View, name: str) -> Iterator[Finding]:
             text = f"no network file has {what}, and none should: see fabric.subnets"
             yield info(text, code="halves-share-subnet", data=data)
         elif found.unread:
-            yield _unread(view, name, found, what, data)
+            yield _unread(snapshot, name, found, what, data)
         else:
-            yield _lost_on_reboot(view, name, found, interface, address)
+            yield _lost_on_reboot(snapshot, name, found, interface, address)
 
 
-def _used(view: View, name: str) -> dict[str, str]:
+def _used(snapshot: Snapshot, name: str) -> dict[str, str]:
     """The addresses of the choice's interfaces, and of its HCAs where sockets are elsewhere."""
-    choice = view.choice(name)
-    used = {half.interface for half in view.halves(name) if half.hca in choice.hcas}
+    choice = snapshot.choice(name)
+    used = {half.interface for half in snapshot.halves(name) if half.hca in choice.hcas}
     used |= set(choice.interfaces)
-    return {i: a for i, a in addressed(view, name).items() if i in used}
+    return {i: a for i, a in addressed(snapshot, name).items() if i in used}
 
 
-def _unread(view: View, name: str, found: Persistence, what: str, data: Data) -> Finding:
-    user, paths = view.facts(name).user, ", ".join(found.unread[:3])
+def _unread(snapshot: Snapshot, name: str, found: Persistence, what: str, data: Data) -> Finding:
+    user, paths = snapshot.facts(name).user, ", ".join(found.unread[:3])
     grep = f"sudo grep -rn {_ip(str(data['address']))} /etc/netplan"
     return unknown(
         f"whether {what} survives a reboot is unknown: {user} may not read {paths}",
@@ -61,12 +61,12 @@ def _unread(view: View, name: str, found: Persistence, what: str, data: Data) ->
 
 
 def _lost_on_reboot(
-    view: View, name: str, found: Persistence, interface: str, address: str
+    snapshot: Snapshot, name: str, found: Persistence, interface: str, address: str
 ) -> Finding:
     effect, mtu = "what listens there becomes unreachable", ""
-    if interface in {half.interface for half in view.halves(name)}:
+    if interface in {half.interface for half in snapshot.halves(name)}:
         effect = "half of the cable's bandwidth with it"
-        mtu = f", mtu: {view.inventory.fabric.mtu}"
+        mtu = f", mtu: {snapshot.inventory.fabric.mtu}"
     return warn(
         f"no network file has {address} of {interface}: a reboot removes it, and {effect}",
         Evidence(

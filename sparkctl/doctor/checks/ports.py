@@ -14,7 +14,7 @@ from sparkctl.secret.text import command_line
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sparkctl.doctor.snapshot import View
+    from sparkctl.doctor.snapshot import Snapshot
     from sparkctl.facts.groups import Listener
 
 LISTENING = "/proc/net/tcp"
@@ -23,10 +23,10 @@ LISTENING = "/proc/net/tcp"
 WORKERS = 32
 
 
-def ports(view: View, name: str) -> Iterator[Finding]:
+def ports(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """No other program has the ports of Ray and vLLM."""
-    required = required_ports(view, name)
-    taken = [o for o in _others(view, name) if o.port in required]
+    required = required_ports(snapshot, name)
+    taken = [o for o in _others(snapshot, name) if o.port in required]
     for owner in taken:
         setting, program = required[owner.port], _owner(owner)
         yield fail(
@@ -46,10 +46,10 @@ def ports(view: View, name: str) -> Iterator[Finding]:
         )
 
 
-def worker_ports(view: View, name: str) -> Iterator[Finding]:
+def worker_ports(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """Ray's workers have enough free ports in their range."""
-    low, high = worker_range(view.inventory)
-    taken = {o.port: o for o in _others(view, name) if low <= o.port <= high}
+    low, high = worker_range(snapshot.inventory)
+    taken = {o.port: o for o in _others(snapshot, name) if low <= o.port <= high}
     free = high - low + 1 - len(taken)
     if free >= WORKERS:
         yield ok(f"{free} of the ports {low} to {high} are free or used by this cluster")
@@ -65,9 +65,9 @@ def worker_ports(view: View, name: str) -> Iterator[Finding]:
     )
 
 
-def _others(view: View, name: str) -> list[Listener]:
+def _others(snapshot: Snapshot, name: str) -> list[Listener]:
     """The listeners on the cluster's ports that are not the cluster's."""
-    return [o for o in known(view.facts(name).ports) if o.cluster != view.inventory.cluster]
+    return [o for o in known(snapshot.facts(name).ports) if o.cluster != snapshot.inventory.cluster]
 
 
 def _owner(owner: Listener) -> str:
@@ -77,17 +77,17 @@ def _owner(owner: Listener) -> str:
     return f"pid {owner.pid} of {user}: {command_line(owner.command, 120)}"
 
 
-def required_ports(view: View, name: str) -> dict[int, str]:
+def required_ports(snapshot: Snapshot, name: str) -> dict[int, str]:
     """The ports that a node listens on, with the inventory's keys for them."""
-    ray = view.inventory.ray
+    ray = snapshot.inventory.ray
     keys = {
         "ray.node_manager_port": ray.node_manager_port,
         "ray.object_manager_port": ray.object_manager_port,
     }
-    if view.node(name).role == "head":
+    if snapshot.node(name).role == "head":
         keys["ray.port"] = ray.port
         keys["ray.dashboard_port"] = ray.dashboard_port
-        keys["vllm.port"] = view.inventory.vllm.port
+        keys["vllm.port"] = snapshot.inventory.vllm.port
     return {port: key for key, port in keys.items() if port is not None}
 
 

@@ -17,13 +17,13 @@ from sparkctl.secret.text import command_line
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sparkctl.doctor.snapshot import View
+    from sparkctl.doctor.snapshot import Snapshot
     from sparkctl.facts.groups import OurProcess
 
 
-def foreign_ray(view: View, name: str) -> Iterator[Finding]:
+def foreign_ray(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """No other Ray shares ports, memory and GPU."""
-    found = known(view.facts(name).foreign_rays)
+    found = known(snapshot.facts(name).foreign_rays)
     for process in found:
         origin = f"cluster {process.cluster}" if process.cluster else "not started by sparkctl"
         yield warn(
@@ -40,47 +40,47 @@ def foreign_ray(view: View, name: str) -> Iterator[Finding]:
         yield ok("no other Ray")
 
 
-def strays(view: View, name: str) -> list[OurProcess]:
+def strays(snapshot: Snapshot, name: str) -> list[OurProcess]:
     """The cluster's processes on a node that the last recorded runs did not start.
 
     None where the runs are not known: ranks carry the run of the vLLM that the head started.
     """
-    head = view.all_facts.get(view.inventory.head.name)
-    if head is None or _without_record(view, name) is not None:
+    head = snapshot.all_facts.get(snapshot.inventory.head.name)
+    if head is None or _without_record(snapshot, name) is not None:
         return []
-    last = [*records(view.facts(name)).values()]
+    last = [*records(snapshot.facts(name)).values()]
     if (vllm := records(head).get("vllm")) is not None:
         last.append(vllm)
-    return [p for p in view.running(name) if p.run not in {record.run for record in last}]
+    return [p for p in snapshot.running(name) if p.run not in {record.run for record in last}]
 
 
-def _without_record(view: View, name: str) -> str | None:
+def _without_record(snapshot: Snapshot, name: str) -> str | None:
     """The node whose record is required to attribute the processes, and cannot be understood."""
-    head = view.inventory.head.name
-    serves = any("serve" in p.command.split() for p in view.running(head, "vllm"))
-    if _unrecorded(view, head) or (serves and "vllm" not in records(view.facts(head))):
+    head = snapshot.inventory.head.name
+    serves = any("serve" in p.command.split() for p in snapshot.running(head, "vllm"))
+    if _unrecorded(snapshot, head) or (serves and "vllm" not in records(snapshot.facts(head))):
         return head
-    return name if _unrecorded(view, name) else None
+    return name if _unrecorded(snapshot, name) else None
 
 
-def _unrecorded(view: View, name: str) -> bool:
+def _unrecorded(snapshot: Snapshot, name: str) -> bool:
     """Whether the cluster's files exist, and no record in them can be understood."""
-    return known(view.facts(name).state).exists and not records(view.facts(name))
+    return known(snapshot.facts(name).state).exists and not records(snapshot.facts(name))
 
 
-def leftovers(view: View, name: str) -> Iterator[Finding]:
+def leftovers(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """The cluster has nothing on the node but what the last recorded runs started."""
-    state = known(view.facts(name).state)
-    if holder := known(view.facts(view.inventory.head.name).state).lease:
+    state = known(snapshot.facts(name).state)
+    if holder := known(snapshot.facts(snapshot.inventory.head.name).state).lease:
         yield info(
             f"the cluster is locked by {described(holder)}; what runs may belong to that command",
             code="locked",
             data={"holder": holder.who, "why": holder.why},
         )
         return
-    running, stray = view.running(name), strays(view, name)
-    if running and (source := _without_record(view, name)) is not None:
-        path = f"{known(view.facts(source).state).path}/{APPLIED}"
+    running, stray = snapshot.running(name), strays(snapshot, name)
+    if running and (source := _without_record(snapshot, name)) is not None:
+        path = f"{known(snapshot.facts(source).state).path}/{APPLIED}"
         yield unknown(
             f"{path} on {source} does not record which run started"
             f" {counted(len(running), 'process')}",
@@ -91,7 +91,7 @@ def leftovers(view: View, name: str) -> Iterator[Finding]:
     for process in stray:
         yield _leftover(process)
     if state.exists and len(stray) == len(running):
-        yield _leftover_files(state.path, temp_dir(view.inventory.cluster))
+        yield _leftover_files(state.path, temp_dir(snapshot.inventory.cluster))
     elif not stray:
         yield ok("nothing is left over from older runs")
 

@@ -18,7 +18,7 @@ from sparkctl.serving.progress import Progress
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from sparkctl.doctor.snapshot import View
+    from sparkctl.doctor.snapshot import Snapshot
     from sparkctl.facts.groups import OurProcess, Uverbs
     from sparkctl.serving.failures import Explanation
 
@@ -26,9 +26,9 @@ RANK = re.compile(r"RayWorker(?:Proc|Wrapper)|VLLM::Worker")  # of Ray's executo
 STARTING = 60.0  # seconds in which the ranks of all nodes have come up
 
 
-def every_gpu(view: View) -> bool:
+def every_gpu(snapshot: Snapshot) -> bool:
     """Whether the plan has a rank on every GPU, and so on every node."""
-    inventory = view.inventory
+    inventory = snapshot.inventory
     size = inventory.vllm.tensor_parallel_size
     for flag in ("pipeline-parallel-size", "data-parallel-size"):
         value = inventory.vllm.arguments.get(flag)
@@ -36,24 +36,24 @@ def every_gpu(view: View) -> bool:
     return size >= sum(inventory.gpus_of(n) for n in inventory.nodes)
 
 
-def ranks(view: View) -> Iterator[Finding]:
+def ranks(snapshot: Snapshot) -> Iterator[Finding]:
     """Every node runs its ranks: the others wait for one that died, or end with it."""
-    if nothing := idle(view, "vllm"):
-        yield _died(view) or nothing
+    if nothing := idle(snapshot, "vllm"):
+        yield _died(snapshot) or nothing
         return
-    found = {n: [p for p in view.running(n) if RANK.search(p.command)] for n in view.known}
-    running, first = counted(sum(map(len, found.values())), "rank"), view.known[0]
-    if not every_gpu(view):
+    found = {n: [p for p in snapshot.running(n) if RANK.search(p.command)] for n in snapshot.known}
+    running, first = counted(sum(map(len, found.values())), "rank"), snapshot.known[0]
+    if not every_gpu(snapshot):
         yield info(
             f"{running} running; the plan has no rank on some GPUs", node=first, code="idle-gpus"
         )
         return
-    oldest = max((view.facts(n).time - p.since for n in found for p in found[n]), default=0)
+    oldest = max((snapshot.facts(n).time - p.since for n in found for p in found[n]), default=0)
     if oldest < STARTING:
         yield info(f"{running} running; vLLM is starting", node=first, code="starting")
         return
     for name, processes in found.items():
-        yield _complete(name, processes, view.inventory.gpus_of(view.node(name)))
+        yield _complete(name, processes, snapshot.inventory.gpus_of(snapshot.node(name)))
 
 
 def _complete(name: str, processes: Sequence[OurProcess], expected: int) -> Finding:
@@ -75,22 +75,22 @@ def _complete(name: str, processes: Sequence[OurProcess], expected: int) -> Find
     )
 
 
-def died(view: View) -> str | None:
+def died(snapshot: Snapshot) -> str | None:
     """The run whose vLLM was not stopped and is not running, while its Ray is."""
-    head = view.inventory.head.name
-    started = records(view.facts(head)).get("vllm")
+    head = snapshot.inventory.head.name
+    started = records(snapshot.facts(head)).get("vllm")
     # A command that holds the lease may be about to start it.
-    if view.running(head, "vllm") or known(view.facts(head).state).lease:
+    if snapshot.running(head, "vllm") or known(snapshot.facts(head).state).lease:
         return None
-    return started.run if started and view.running(head, "ray") else None
+    return started.run if started and snapshot.running(head, "ray") else None
 
 
-def _died(view: View) -> Finding | None:
+def _died(snapshot: Snapshot) -> Finding | None:
     """A vLLM that died, with the cause that its log names."""
-    head, run = view.inventory.head.name, died(view)
+    head, run = snapshot.inventory.head.name, died(snapshot)
     if not run:
         return None
-    error, cause = _last_error(view)
+    error, cause = _last_error(snapshot)
     remedy = cause.text if cause else "see its log for the cause"
     return fail(
         f"vLLM of run {run} died: {error or 'its process or one of its ranks ended'}",
@@ -102,10 +102,10 @@ def _died(view: View) -> Finding | None:
     )
 
 
-def _last_error(view: View) -> tuple[str | None, Explanation | None]:
+def _last_error(snapshot: Snapshot) -> tuple[str | None, Explanation | None]:
     """The error in vLLM's log, and its known cause; None if there is none."""
     try:
-        found = view.seen(view.looks.log, view.inventory.head.name)
+        found = snapshot.seen(snapshot.looks.log, snapshot.inventory.head.name)
     except Missing:
         return None, None
     from sparkctl.serving.diagnosis import explain_vllm  # only where something died
@@ -116,9 +116,9 @@ def _last_error(view: View) -> tuple[str | None, Explanation | None]:
     return command_line(progress.verdict or "", limit=300) or None, cause
 
 
-def verbs(view: View, name: str) -> Iterator[Finding]:
+def verbs(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """The uverbs devices and the memlock limit of the ranks, which may differ from a login's."""
-    found = [p for p in view.running(name) if p.is_rank]
+    found = [p for p in snapshot.running(name) if p.is_rank]
     if not found:
         yield info("no rank is running", code="not-running")
         return
@@ -126,8 +126,8 @@ def verbs(view: View, name: str) -> Iterator[Finding]:
     if unread:
         pid = unread[0].pid
         yield unknown(f"limits or devices of pid {pid} could not be read", data={"pid": pid})
-    devices = known(view.facts(name).verbs).uverbs
-    hcas = view.choice(name).hcas
+    devices = known(snapshot.facts(name).verbs).uverbs
+    hcas = snapshot.choice(name).hcas
     wrong = [f for p in found for f in (*_hidden(p, hcas, devices), *_memlock(p))]
     yield from wrong
     if not wrong and not unread:

@@ -14,23 +14,23 @@ from sparkctl.facts.unread import known
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from sparkctl.doctor.snapshot import View
+    from sparkctl.doctor.snapshot import Snapshot
     from sparkctl.facts.answers import RayGroup, RayNode
 
 WAITING = ("PENDING", "RESCHEDULING")  # states of placement groups, Ray 2.60
 NODES = "ray.nodes()"
 
 
-def ray(view: View) -> Iterator[Finding]:
+def ray(snapshot: Snapshot) -> Iterator[Finding]:
     """Ray lists every node alive, by its fabric address, with its GPUs."""
-    if nothing := idle(view, "ray"):
+    if nothing := idle(snapshot, "ray"):
         yield nothing
         return
-    head = view.inventory.head.name
-    answer = view.seen(view.looks.ray, head)
+    head = snapshot.inventory.head.name
+    answer = snapshot.seen(snapshot.looks.ray, head)
     if isinstance(answer, RayTable):
         alive = {n.address: n for n in answer.nodes if n.alive}
-        yield from per_node(view, lambda name: [_ray_node(view, name, alive)])
+        yield from per_node(snapshot, lambda name: [_ray_node(snapshot, name, alive)])
         yield from _waiting(answer.groups, head)
     elif isinstance(answer, Failed):
         yield fail(
@@ -43,11 +43,11 @@ def ray(view: View) -> Iterator[Finding]:
         )
 
 
-def _ray_node(view: View, name: str, alive: Mapping[str, RayNode]) -> Finding:
-    address, gpus = view.choice(name).address, view.inventory.gpus_of(view.node(name))
+def _ray_node(snapshot: Snapshot, name: str, alive: Mapping[str, RayNode]) -> Finding:
+    address, gpus = snapshot.choice(name).address, snapshot.inventory.gpus_of(snapshot.node(name))
     interfaces = {
         own.partition("/")[0]: interface
-        for interface, net in known(view.facts(name).net).items()
+        for interface, net in known(snapshot.facts(name).net).items()
         for own in net.ipv4
     }
     # Ray lists a raylet that died for another quarter of a minute, with the one that replaced it.

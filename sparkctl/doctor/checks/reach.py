@@ -13,7 +13,7 @@ from sparkctl.facts.unread import Missing, known, required
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sparkctl.doctor.snapshot import View
+    from sparkctl.doctor.snapshot import Snapshot
     from sparkctl.facts.unread import Unread
 
 SLOW_LOGIN = 3.0  # seconds; a login on a healthy LAN takes some tenths
@@ -23,10 +23,10 @@ HERE: Bounds = (0.0, 0.0)  # the controller's own
 HANGING = "ps -eo pid,stat,wchan:32,args --no-headers | awk '$2 ~ /^D/'"
 
 
-def ssh(view: View, name: str) -> Iterator[Finding]:
+def ssh(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """The SSH login works, and is fast."""
-    host = view.node(name).host
-    if error := view.errors.get(name):
+    host = snapshot.node(name).host
+    if error := snapshot.errors.get(name):
         yield fail(
             f"unreachable: {error.message}",
             Evidence("a login by SSH", error.message, f"ssh to {host}"),
@@ -35,7 +35,7 @@ def ssh(view: View, name: str) -> Iterator[Finding]:
             data={"host": host, "error": error.code},
         )
         return
-    seconds = view.login.get(name)
+    seconds = snapshot.login.get(name)
     if seconds is None:
         raise Missing("no login was tried", what="login", kind="unasked")
     if seconds <= SLOW_LOGIN:
@@ -53,13 +53,13 @@ def ssh(view: View, name: str) -> Iterator[Finding]:
     )
 
 
-def facts(view: View, name: str) -> Iterator[Finding]:
+def facts(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """All facts of the node could be read: a node whose probe hangs is not unreachable."""
-    if error := view.unreadable.get(name):
+    if error := snapshot.unreadable.get(name):
         yield fail(
             f"SSH works, but the node's facts could not be read: {error.message}",
             Evidence(
-                "the node's facts", error.message, f"python3 over SSH on {view.node(name).host}"
+                "the node's facts", error.message, f"python3 over SSH on {snapshot.node(name).host}"
             ),
             Remedy(
                 error.hint
@@ -71,7 +71,7 @@ def facts(view: View, name: str) -> Iterator[Finding]:
             data={"error": error.code},
         )
         return
-    gaps = view.facts(name).gaps
+    gaps = snapshot.facts(name).gaps
     for gap in gaps.values():
         yield _gap(gap)
     if not gaps:
@@ -93,9 +93,9 @@ def _gap(gap: Unread) -> Finding:
     )
 
 
-def platform(view: View, name: str) -> Iterator[Finding]:
+def platform(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """The node's system, for a report."""
-    found = view.facts(name)
+    found = snapshot.facts(name)
     kernel = required(known(found.system).kernel, "system.kernel")
     yield info(
         f"{found.os}, kernel {kernel}, {found.machine}, Python {found.python}",
@@ -109,10 +109,10 @@ def platform(view: View, name: str) -> Iterator[Finding]:
     )
 
 
-def sudo(view: View, name: str) -> Iterator[Finding]:
+def sudo(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """The SSH user may run sudo, which `doctor --fix` alone requires."""
-    user = view.facts(name).user
-    if known(view.facts(name).sudo):
+    user = snapshot.facts(name).user
+    if known(snapshot.facts(name).sudo):
         yield ok(f"{user} may act as root")
         return
     yield info(
@@ -123,15 +123,17 @@ def sudo(view: View, name: str) -> Iterator[Finding]:
     )
 
 
-def clock(view: View) -> Iterator[Finding]:
+def clock(snapshot: Snapshot) -> Iterator[Finding]:
     """Each node's clock agrees with the median of all, as exactly as the round trips show.
 
     If the number of nodes is even, the controller's clock counts too. A single node's clock is
     compared with no other. The controller's own deviation is an INFO.
     """
-    offsets = _offsets(view)
+    offsets = _offsets(snapshot)
     reference = _median(offsets)
-    yield from per_node(view, lambda name: _skew(view, name, reference if offsets[1:] else None))
+    yield from per_node(
+        snapshot, lambda name: _skew(snapshot, name, reference if offsets[1:] else None)
+    )
     if (skew := _apart(HERE, reference)) > SKEW_WARN:
         yield info(
             f"the clock of this machine is off by {skew:.0f} s from the nodes' clocks",
@@ -152,8 +154,8 @@ def _apart(one: Bounds, other: Bounds) -> float:
     return max(0.0, one[0] - other[1], other[0] - one[1])
 
 
-def _skew(view: View, name: str, reference: Bounds | None) -> Iterator[Finding]:
-    own = _offset(view, name)
+def _skew(snapshot: Snapshot, name: str, reference: Bounds | None) -> Iterator[Finding]:
+    own = _offset(snapshot, name)
     if reference is None:
         return
     skew = _apart(own, reference)
@@ -172,21 +174,21 @@ def _skew(view: View, name: str, reference: Bounds | None) -> Iterator[Finding]:
     )
 
 
-def _offsets(view: View) -> list[Bounds]:
+def _offsets(snapshot: Snapshot) -> list[Bounds]:
     """The known ones, also of nodes that were not asked about."""
     found = []
-    for name in view.reached:
+    for name in snapshot.reached:
         with suppress(Missing):
-            found.append(_offset(view, name))
+            found.append(_offset(snapshot, name))
     return found
 
 
-def _offset(view: View, name: str) -> Bounds:
+def _offset(snapshot: Snapshot, name: str) -> Bounds:
     """The bounds of a node's clock minus the controller's, in seconds."""
-    found = view.facts(name)
-    if name not in view.asked:
+    found = snapshot.facts(name)
+    if name not in snapshot.asked:
         raise Missing(f"the time of the request to {name} is not known", what="asked")
-    before, after = view.asked[name]
+    before, after = snapshot.asked[name]
     return found.time_end - after, found.time - before
 
 

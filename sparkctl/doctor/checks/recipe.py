@@ -15,28 +15,28 @@ from sparkctl.serving.recipe import printable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sparkctl.doctor.snapshot import View
+    from sparkctl.doctor.snapshot import Snapshot
 
 
-def recipe(view: View) -> Iterator[Finding]:
+def recipe(snapshot: Snapshot) -> Iterator[Finding]:
     """The recipe of `up`, and why; a model on the hub has the same architecture on all nodes."""
-    head = view.inventory.head.name
-    choice = head_recipe(view.inventory, view.facts(head))
+    head = snapshot.inventory.head.name
+    choice = head_recipe(snapshot.inventory, snapshot.facts(head))
     if choice.recipe:
         yield ok(str(choice), node=head, data={"recipe": choice.name})
     else:
         yield info(str(choice), node=head, code="no-recipe", data={"unknown": choice.unknown})
     # model.same compares the config.json of a directory.
-    if choice.architectures and not modelpath.is_path(view.inventory.vllm.model):
-        yield from per_node(view, lambda name: _different(view, name, choice.architectures))
+    if choice.architectures and not modelpath.is_path(snapshot.inventory.vllm.model):
+        yield from per_node(snapshot, lambda name: _different(snapshot, name, choice.architectures))
 
 
-def _different(view: View, name: str, expected: tuple[str, ...]) -> Iterator[Finding]:
-    head, found = view.inventory.head.name, known(view.facts(name).config_json)
+def _different(snapshot: Snapshot, name: str, expected: tuple[str, ...]) -> Iterator[Finding]:
+    head, found = snapshot.inventory.head.name, known(snapshot.facts(name).config_json)
     if not found.architectures or found.architectures == expected:
         return
     on_head, here = (printable(", ".join(names)) for names in (expected, found.architectures))
-    model = view.inventory.vllm.model
+    model = snapshot.inventory.vllm.model
     yield warn(
         f"{model} is {here} in this node's hub cache, but {on_head} in {head}'s",
         Evidence(on_head, here, printable(str(found.path))),

@@ -14,37 +14,37 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sparkctl.doctor.looks import Generation
-    from sparkctl.doctor.snapshot import View
+    from sparkctl.doctor.snapshot import Snapshot
     from sparkctl.facts.groups import OurProcess
 
 RESTART = ("sparkctl down", "sparkctl up")
 
 
-def idle(view: View, role: str) -> Finding | None:
+def idle(snapshot: Snapshot, role: str) -> Finding | None:
     """INFO if the head runs no process of this role; what an older run left does not count."""
-    head = view.inventory.head.name
-    older = _older(view)
-    if any(p not in older for p in view.running(head, role)):
+    head = snapshot.inventory.head.name
+    older = _older(snapshot)
+    if any(p not in older for p in snapshot.running(head, role)):
         return None
     program = "Ray" if role == "ray" else "vLLM"
     return info(f"{program} is not running", node=head, code="not-running", data={"role": role})
 
 
-def _older(view: View) -> list[OurProcess]:
+def _older(snapshot: Snapshot) -> list[OurProcess]:
     try:
-        return strays(view, view.inventory.head.name)
+        return strays(snapshot, snapshot.inventory.head.name)
     except Missing:
         return []  # a record that could not be read fails host.leftovers alone
 
 
-def api(view: View) -> Iterator[Finding]:
+def api(snapshot: Snapshot) -> Iterator[Finding]:
     """The API answers on the head itself, and the controller."""
-    if nothing := idle(view, "vllm"):
+    if nothing := idle(snapshot, "vllm"):
         yield nothing
         return
-    head = view.inventory.head
-    local = view.seen(view.looks.generation, head.name).answer
-    outside = view.seen(view.looks.api, head.name)
+    head = snapshot.inventory.head
+    local = snapshot.seen(snapshot.looks.generation, head.name).answer
+    outside = snapshot.seen(snapshot.looks.api, head.name)
     if local.models is None:
         error = str(local.error)
         yield fail(
@@ -59,7 +59,7 @@ def api(view: View) -> Iterator[Finding]:
             data={"error": error},
         )
     elif outside.error:
-        port = view.inventory.vllm.port
+        port = snapshot.inventory.vllm.port
         yield warn(
             f"the API answers on {head.name}, but not to this machine: {outside.error}",
             Evidence("HTTP 200", outside.error, outside.url),
@@ -76,13 +76,13 @@ def api(view: View) -> Iterator[Finding]:
         yield ok(f"{', '.join(local.models)} at {outside.url.removesuffix('/health')}")
 
 
-def generation(view: View) -> Iterator[Finding]:
+def generation(snapshot: Snapshot) -> Iterator[Finding]:
     """Tokens are generated: a wedged engine's /health and /v1/models still answer 200."""
-    if nothing := idle(view, "vllm"):
+    if nothing := idle(snapshot, "vllm"):
         yield nothing
         return
-    head = view.inventory.head.name
-    found = view.seen(view.looks.generation, head)
+    head = snapshot.inventory.head.name
+    found = snapshot.seen(snapshot.looks.generation, head)
     if found.answer.tokens:
         yield ok(f"{found.answer.tokens} tokens in {found.answer.seconds:.2f} s", node=head)
     elif found.answer.models is None:

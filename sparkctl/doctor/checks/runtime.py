@@ -13,7 +13,7 @@ from sparkctl.facts.unread import Missing, known, required
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from sparkctl.doctor.snapshot import View
+    from sparkctl.doctor.snapshot import Snapshot
     from sparkctl.facts.groups import Runtime
 
 PACKAGE = "dgx-sparkctl[node]"  # installs Ray and vLLM on a node
@@ -29,9 +29,9 @@ NEEDED = ("ray", "vllm", "torch")
 EQUAL = (PYTHON, *NEEDED, "nvidia_nccl_cu12", "nvidia_nccl_cu13")  # a build for the CPU has no NCCL
 
 
-def present(view: View, name: str) -> Iterator[Finding]:
+def present(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """The virtual environment exists, with the programs that this node runs."""
-    found = known(view.facts(name).runtime)
+    found = known(snapshot.facts(name).runtime)
     venv = found.venv
     remedy = Remedy(
         f"create the virtual environment on {name}, or set runtime.venv",
@@ -46,7 +46,7 @@ def present(view: View, name: str) -> Iterator[Finding]:
             data={"path": venv},
         )
         return
-    programs = ("ray", "vllm") if view.node(name).role == "head" else ("ray",)
+    programs = ("ray", "vllm") if snapshot.node(name).role == "head" else ("ray",)
     gaps = [f for program in programs for f in _program(found, program, remedy)]
     yield from gaps
     yield from _old_vllm(found)
@@ -94,10 +94,10 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(n) for n in re.findall(r"\d+", version)[:3])
 
 
-def imports(view: View, name: str) -> Iterator[Finding]:
+def imports(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """Ray, torch and vLLM can be imported: their binaries are compatible."""
-    found = view.seen(view.looks.imports, name)
-    venv = known(view.facts(name).runtime).venv
+    found = snapshot.seen(snapshot.looks.imports, name)
+    venv = known(snapshot.facts(name).runtime).venv
     broken = {module: answer.error for module, answer in found.items() if answer.error}
     for module, error in broken.items():
         statement = f"import {module}"
@@ -118,15 +118,15 @@ def imports(view: View, name: str) -> Iterator[Finding]:
         yield ok(", ".join(f"{m} {a.version or ''}".strip() for m, a in found.items()))
 
 
-def versions(view: View) -> Iterator[Finding]:
+def versions(snapshot: Snapshot) -> Iterator[Finding]:
     """All nodes have the head's Python and packages, to the patch level."""
-    expected = _installed(view, view.inventory.head.name)
-    yield from per_node(view, lambda name: _differences(view, name, expected))
+    expected = _installed(snapshot, snapshot.inventory.head.name)
+    yield from per_node(snapshot, lambda name: _differences(snapshot, name, expected))
 
 
-def _installed(view: View, name: str) -> Mapping[str, str]:
+def _installed(snapshot: Snapshot, name: str) -> Mapping[str, str]:
     """The versions of Python and each package on a node. Raises Missing if there are none."""
-    found = known(view.facts(name).runtime)
+    found = known(snapshot.facts(name).runtime)
     if not found.exists:
         raise Missing(f"{name} has no virtual environment at {found.venv}", what="runtime")
     if not found.versions:
@@ -134,11 +134,11 @@ def _installed(view: View, name: str) -> Mapping[str, str]:
     return {PYTHON: required(found.python, "runtime.python"), **found.versions}
 
 
-def _differences(view: View, name: str, expected: Mapping[str, str]) -> Iterator[Finding]:
-    head = view.inventory.head.name
+def _differences(snapshot: Snapshot, name: str, expected: Mapping[str, str]) -> Iterator[Finding]:
+    head = snapshot.inventory.head.name
     if name == head:
         return
-    venv, found = known(view.facts(name).runtime).venv, _installed(view, name)
+    venv, found = known(snapshot.facts(name).runtime).venv, _installed(snapshot, name)
     different = [package for package in EQUAL if expected.get(package) != found.get(package)]
     for package in different:
         pair = expected.get(package), found.get(package)

@@ -15,24 +15,24 @@ from sparkctl.facts.unread import known
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from sparkctl.doctor.snapshot import View
+    from sparkctl.doctor.snapshot import Snapshot
     from sparkctl.errors import Data
     from sparkctl.fabric.version import Version
 
 
-def devices(view: View, name: str) -> list[Device]:
+def devices(snapshot: Snapshot, name: str) -> list[Device]:
     """A node's RDMA ports as NCCL sees them."""
     return [
         Device(hca, int(number), port.state or "unknown")
-        for hca, device in known(view.facts(name).ib).items()
+        for hca, device in known(snapshot.facts(name).ib).items()
         for number, port in device.ports.items()
     ]
 
 
-def links(view: View, name: str) -> list[Interface]:
+def links(snapshot: Snapshot, name: str) -> list[Interface]:
     """A node's network interfaces as NCCL sees them, in the kernel's order."""
     found = []
-    for interface, net in known(view.facts(name).net).items():
+    for interface, net in known(snapshot.facts(name).net).items():
         addresses = (*net.ipv4, *net.ipv6)
         running = net.up and net.carrier != 0
         found.append(Interface(interface, running, bool(addresses), addresses))
@@ -40,37 +40,37 @@ def links(view: View, name: str) -> list[Interface]:
 
 
 def hca_selection(
-    view: View, name: str, environment: Mapping[str, str], version: Version
+    snapshot: Snapshot, name: str, environment: Mapping[str, str], version: Version
 ) -> Selection:
     """What NCCL_IB_HCA in this environment selects of a node's devices."""
-    netdevs = list(known(view.facts(name).net))
-    return select_hcas(environment.get(IB_HCA), devices(view, name), version, netdevs=netdevs)
+    netdevs = list(known(snapshot.facts(name).net))
+    return select_hcas(environment.get(IB_HCA), devices(snapshot, name), version, netdevs=netdevs)
 
 
 def interface_selection(
-    view: View, name: str, environment: Mapping[str, str], version: Version
+    snapshot: Snapshot, name: str, environment: Mapping[str, str], version: Version
 ) -> Selection:
     """What NCCL_SOCKET_IFNAME in this environment selects of a node's interfaces."""
     return select_interfaces(
         environment.get(SOCKET_IFNAME),
-        links(view, name),
+        links(snapshot, name),
         version,
         family=environment.get(SOCKET_FAMILY),
         comm_id=environment.get("NCCL_COMM_ID"),
-        hcas=list(known(view.facts(name).ib)),
+        hcas=list(known(snapshot.facts(name).ib)),
     )
 
 
-def hca(view: View, name: str) -> Iterator[Finding]:
+def hca(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """NCCL_IB_HCA selects exactly the chosen HCAs."""
-    chosen = set(view.choice(name).hcas)
-    selection = hca_selection(view, name, view.effective(name), view.nccl_version(name))
+    chosen = set(snapshot.choice(name).hcas)
+    selection = hca_selection(snapshot, name, snapshot.effective(name), snapshot.nccl_version(name))
     selected = set(selection.selected)
     if selected == chosen:
         text = f"{IB_HCA}={selection.value or ''} selects {_listed(selected)}"
         yield ok(text, data={"hcas": sorted(selected)})
         return
-    value, origin = selection.value, view.origin(name, IB_HCA)
+    value, origin = selection.value, snapshot.origin(name, IB_HCA)
     shown = f"{IB_HCA}={value}" if value is not None else f"{IB_HCA}, which is unset,"
     evidence = Evidence(
         _listed(chosen),
@@ -82,7 +82,7 @@ def hca(view: View, name: str) -> Iterator[Finding]:
     data: Data = {"got": value, "origin": origin, "missing": missing, "extra": extra}
     if missing:
         why = [*reasons(selection, missing), *selection.warnings]
-        why += _not_active(value, view, name)
+        why += _not_active(value, snapshot, name)
         yield fail(
             f"{shown} does not select {', '.join(missing)}: {_effect(chosen, selected)}."
             f" {'; '.join(why)}",
@@ -124,19 +124,19 @@ def _codes(selection: Selection, names: Iterable[str]) -> list[str]:
     return sorted({codes.get(name, "missing") for name in names})
 
 
-def named_and_down(value: str | None, view: View, name: str) -> list[str]:
+def named_and_down(value: str | None, snapshot: Snapshot, name: str) -> list[str]:
     """The devices that a value would select if they were ACTIVE: NCCL silently skips them."""
-    every = [Device(d.name, d.port) for d in devices(view, name)]
-    down = {d.name for d in devices(view, name) if d.state != ACTIVE}
+    every = [Device(d.name, d.port) for d in devices(snapshot, name)]
+    down = {d.name for d in devices(snapshot, name) if d.state != ACTIVE}
     if not value or value.startswith("^"):
         return []
     return [d for d in select_hcas(value, every).selected if d in down]
 
 
-def _not_active(value: str | None, view: View, name: str) -> Iterator[str]:
-    cages = {half.hca: half.cage for half in view.halves(name)}
-    used = {cages[chosen] for chosen in view.choice(name).hcas if chosen in cages}
-    for named in named_and_down(value, view, name):
+def _not_active(value: str | None, snapshot: Snapshot, name: str) -> Iterator[str]:
+    cages = {half.hca: half.cage for half in snapshot.halves(name)}
+    used = {cages[chosen] for chosen in snapshot.choice(name).hcas if chosen in cages}
+    for named in named_and_down(value, snapshot, name):
         text, cage = f"{named} is named but not ACTIVE", cages.get(named)
         if cage is not None and cage not in used:
             text += f": it is of cage {cage}, the cable is in {', '.join(map(str, sorted(used)))}"

@@ -17,7 +17,7 @@ from sparkctl.serving.rules import warnings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sparkctl.doctor.snapshot import View
+    from sparkctl.doctor.snapshot import Snapshot
     from sparkctl.errors import Data
     from sparkctl.facts.groups import Assignment
 
@@ -29,9 +29,9 @@ NO_PLUGIN = ("", "none")
 JUDGED = ("NCCL_IB_DISABLE", "NCCL_IB_GID_INDEX", "GLOO_SOCKET_IFNAME", "TP_SOCKET_IFNAME")
 
 
-def nccl_conf(view: View, name: str) -> Iterator[Finding]:
+def nccl_conf(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """NCCL's own files set nothing that the environment, which overrides them, leaves unset."""
-    planned, found = view.environment(name), known(view.facts(name).settings)
+    planned, found = snapshot.environment(name), known(snapshot.facts(name).settings)
     own = planned.get("NCCL_CONF_FILE")
     unread = own not in (None, "", found.conf_file)
     if unread:
@@ -58,19 +58,19 @@ def nccl_conf(view: View, name: str) -> Iterator[Finding]:
         yield ok("no nccl.conf adds to sparkctl's settings")
 
 
-def profiles(view: View, name: str) -> Iterator[Finding]:
+def profiles(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """No shell profile gives a program started by hand other settings than `up` does."""
-    found = [_profile(view, name, e) for e in known(view.facts(name).settings).profiles]
+    found = [_profile(snapshot, name, e) for e in known(snapshot.facts(name).settings).profiles]
     findings = [finding for finding in found if finding]
     yield from findings
     if not findings:
         yield ok("no shell profile changes NCCL")
 
 
-def _profile(view: View, name: str, entry: Assignment) -> Finding | None:
+def _profile(snapshot: Snapshot, name: str, entry: Assignment) -> Finding | None:
     """The finding on one assignment; None if `up` sets the same value."""
     variable, value = entry.name, protected_text(entry.value, entry.name)
-    where, planned = f"{entry.path}:{entry.line}", view.environment(name)
+    where, planned = f"{entry.path}:{entry.line}", snapshot.environment(name)
     data: Data = {
         "path": entry.path,
         "line": entry.line,
@@ -81,7 +81,7 @@ def _profile(view: View, name: str, entry: Assignment) -> Finding | None:
         text = f"{where} sets {variable}={value}; what `up` sets: {planned.why[variable]}"
         return unknown(text, data=data)
     up = planned.get(variable)
-    if up == value and variable in view.planned(name).known:
+    if up == value and variable in snapshot.planned(name).known:
         return None
     overridden = up is not None and up != value
     effect = f"`up` overrides it with {up}, but programs started by hand use it"
@@ -94,17 +94,17 @@ def _profile(view: View, name: str, entry: Assignment) -> Finding | None:
     )
 
 
-def forced(view: View, name: str) -> Iterator[Finding]:
+def forced(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """Nothing disables RDMA: NCCL_IB_DISABLE, NCCL_NET, NCCL_NET_PLUGIN."""
-    findings = [f for check in (_disabled, _net, _plugin) if (f := check(view, name))]
+    findings = [f for check in (_disabled, _net, _plugin) if (f := check(snapshot, name))]
     yield from findings
     if not findings:
         yield ok("nothing forces NCCL away from RDMA")
 
 
-def _disabled(view: View, name: str) -> Finding | None:
+def _disabled(snapshot: Snapshot, name: str) -> Finding | None:
     variable = "NCCL_IB_DISABLE"
-    value, origin = view.effective(name).get(variable, "0"), view.origin(name, variable)
+    value, origin = snapshot.effective(name).get(variable, "0"), snapshot.origin(name, variable)
     if not number(value):
         return None
     return fail(
@@ -116,9 +116,9 @@ def _disabled(view: View, name: str) -> Finding | None:
     )
 
 
-def _net(view: View, name: str) -> Finding | None:
+def _net(snapshot: Snapshot, name: str) -> Finding | None:
     variable = "NCCL_NET"
-    value, origin = view.effective(name).get(variable, ""), view.origin(name, variable)
+    value, origin = snapshot.effective(name).get(variable, ""), snapshot.origin(name, variable)
     if not value or value.lower().startswith(RDMA_NETS):
         return None
     return fail(
@@ -130,9 +130,9 @@ def _net(view: View, name: str) -> Finding | None:
     )
 
 
-def _plugin(view: View, name: str) -> Finding | None:
+def _plugin(snapshot: Snapshot, name: str) -> Finding | None:
     variable = "NCCL_NET_PLUGIN"
-    value, origin = view.effective(name).get(variable, ""), view.origin(name, variable)
+    value, origin = snapshot.effective(name).get(variable, ""), snapshot.origin(name, variable)
     if value in NO_PLUGIN:
         return None
     return warn(
@@ -144,13 +144,13 @@ def _plugin(view: View, name: str) -> Finding | None:
     )
 
 
-def memory_monitor(view: View, name: str) -> Iterator[Finding]:
+def memory_monitor(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """Ray's monitor is off: it kills workers for the GPU's share of the unified memory."""
-    value = view.environment(name).get(MONITOR, "unset")
+    value = snapshot.environment(name).get(MONITOR, "unset")
     if value == "0":
         yield ok("Ray's memory monitor is off")
         return
-    origin = view.origin(name, MONITOR)
+    origin = snapshot.origin(name, MONITOR)
     yield warn(
         f"{MONITOR} is {value}: Ray kills workers when 95 % of the memory is in use, which on GB10"
         " includes the GPU's",
@@ -161,11 +161,11 @@ def memory_monitor(view: View, name: str) -> Iterator[Finding]:
     )
 
 
-def recipe(view: View, name: str) -> Iterator[Finding]:
+def recipe(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """Layers and inventory have nothing that is allowed and most likely a mistake on GB10."""
-    planned = view.planned(name)
+    planned = snapshot.planned(name)
     judged = {k: v for k, v in planned.known.items() if k not in JUDGED}
-    doubts = warnings(view.inventory, judged, _recipe(view))
+    doubts = warnings(snapshot.inventory, judged, _recipe(snapshot))
     for doubt in doubts:
         setting = str(doubt.data["setting"])
         yield warn(
@@ -185,12 +185,12 @@ def recipe(view: View, name: str) -> Iterator[Finding]:
         yield ok("no setting is known to fail on GB10")
 
 
-def _recipe(view: View) -> Choice:
+def _recipe(snapshot: Snapshot) -> Choice:
     """By the head's facts; if these are missing, the rules that need no architecture still hold."""
     try:
-        return head_recipe(view.inventory, view.facts(view.inventory.head.name))
+        return head_recipe(snapshot.inventory, snapshot.facts(snapshot.inventory.head.name))
     except Missing:
-        return choose_recipe(view.inventory.vllm, None)
+        return choose_recipe(snapshot.inventory.vllm, None)
 
 
 CHECKS = (

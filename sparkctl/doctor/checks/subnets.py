@@ -13,19 +13,19 @@ from sparkctl.facts.unread import known
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from sparkctl.doctor.snapshot import View
+    from sparkctl.doctor.snapshot import Snapshot
 
 ONE_ADDRESS = 32  # the prefix length of an address without a subnet
 Addressed = tuple[str, IPv4Interface]  # an interface and an address of it
 
 
-def addressed(view: View, name: str) -> dict[str, str]:
+def addressed(snapshot: Snapshot, name: str) -> dict[str, str]:
     """The address of each interface of the choice, and of each other half: the first in
     fabric.subnets, or the first.
     """
-    choice, required = view.choice(name), view.inventory.fabric.subnets
+    choice, required = snapshot.choice(name), snapshot.inventory.fabric.subnets
     found = dict(zip(choice.interfaces, choice.addresses, strict=True))
-    for half in view.halves(name):
+    for half in snapshot.halves(name):
         if half.interface not in found and half.ipv4:
             inside = (a for a in half.ipv4 if required == "auto" or _inside(a, required))
             found[half.interface] = next(inside, half.ipv4[0])
@@ -36,14 +36,14 @@ def _inside(address: str, subnets: Iterable[IPv4Network]) -> bool:
     return any(IPv4Interface(address).ip in subnet for subnet in subnets)
 
 
-def subnets(view: View, name: str) -> Iterator[Finding]:
+def subnets(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """The halves of a cable belong in two subnets, or one of them carries all traffic; nothing
     else of the node belongs in either.
     """
-    cage = {half.interface for half in view.cage(name)}
-    own = [(i, IPv4Interface(a)) for i, a in addressed(view, name).items() if i in cage]
+    cage = {half.interface for half in snapshot.cage(name)}
+    own = [(i, IPv4Interface(a)) for i, a in addressed(snapshot, name).items() if i in cage]
     clashes: dict[frozenset[str], Finding] = {}  # one for two interfaces
-    for half, other in product(own, _every(view, name, cage)):
+    for half, other in product(own, _every(snapshot, name, cage)):
         between = frozenset((half[0], other[0]))
         if len(between) > 1 and between not in clashes:
             clash = _clash(half, other, other[0] in cage)
@@ -55,11 +55,11 @@ def subnets(view: View, name: str) -> Iterator[Finding]:
         yield ok(", ".join(f"{interface} in {a.network}" for interface, a in own))
 
 
-def _every(view: View, name: str, cage: set[str]) -> list[Addressed]:
+def _every(snapshot: Snapshot, name: str, cage: set[str]) -> list[Addressed]:
     """All addresses of interfaces that are up, and of the cage's."""
     return [
         (interface, IPv4Interface(address))
-        for interface, net in known(view.facts(name).net).items()
+        for interface, net in known(snapshot.facts(name).net).items()
         if net.up or interface in cage
         for address in net.ipv4
     ]

@@ -15,7 +15,7 @@ from sparkctl.node.verbs import LOSS
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from sparkctl.doctor.snapshot import View
+    from sparkctl.doctor.snapshot import Snapshot
     from sparkctl.errors import Data
     from sparkctl.facts.groups import Counters
 
@@ -31,10 +31,10 @@ KERNEL_NAME = re.compile(r"(\w+?)_?\d+")
 LOSS_NAMES = tuple(name for names in LOSS.values() for name in names)
 
 
-def uverbs(view: View, name: str) -> Iterator[Finding]:
+def uverbs(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """Each HCA's uverbs device exists, and the SSH user may open it."""
-    found, user = known(view.facts(name).verbs).uverbs, view.facts(name).user
-    for hca in view.choice(name).hcas:
+    found, user = known(snapshot.facts(name).verbs).uverbs, snapshot.facts(name).user
+    for hca in snapshot.choice(name).hcas:
         device = found.get(hca)
         where = device.path if device else "/sys/class/infiniband_verbs/*/ibdev"
         if device is None or device.error == "ENOENT":
@@ -69,9 +69,9 @@ def _no_uverbs(hca: str, where: str) -> Finding:
     )
 
 
-def memlock(view: View, name: str) -> Iterator[Finding]:
+def memlock(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """A login over SSH may lock memory without limit, as RDMA does; CAP_IPC_LOCK lifts one."""
-    system, user = known(view.facts(name).system), view.facts(name).user
+    system, user = known(snapshot.facts(name).system), snapshot.facts(name).user
     limit = system.limits.memlock
     data: Data = {"user": user, "limit": limit}
     if limit == UNLIMITED:
@@ -100,9 +100,9 @@ def _size(limit: int) -> str:
     return f"{limit // MIB} MiB" if limit >= MIB else f"{limit // 1024} KiB"
 
 
-def libraries(view: View, name: str) -> Iterator[Finding]:
+def libraries(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """rdma-core's libibverbs loads, and has the provider for the HCAs."""
-    found, hcas = known(view.facts(name).verbs), view.choice(name).hcas
+    found, hcas = known(snapshot.facts(name).verbs), snapshot.choice(name).hcas
     remedy = Remedy(
         "install rdma-core's libraries", ("sudo apt-get install libibverbs1 ibverbs-providers",)
     )
@@ -115,7 +115,7 @@ def libraries(view: View, name: str) -> Iterator[Finding]:
             data={"error": found.library},
         )
         return
-    providers = {hca: provider(view, name, hca) for hca in hcas}
+    providers = {hca: provider(snapshot, name, hca) for hca in hcas}
     missing = sorted({p for p in providers.values() if p} - {*found.providers})
     unclear = [hca for hca, needed in providers.items() if needed is None]
     for needed in missing:
@@ -134,29 +134,29 @@ def libraries(view: View, name: str) -> Iterator[Finding]:
         yield ok("libibverbs loads and has the provider for the HCAs")
 
 
-def provider(view: View, name: str, hca: str) -> str | None:
+def provider(snapshot: Snapshot, name: str, hca: str) -> str | None:
     """The provider that a device needs: by its counters, else by the kernel's name for it; mlx5 for
     any other PCI device, as a Spark's are ConnectX-7.
     """
-    counters = view.facts(name).counters
+    counters = snapshot.facts(name).counters
     found = _of(None if isinstance(counters, Unread) else counters, hca)
     for candidate, names in LOSS.items():
         if not found.keys().isdisjoint(names):
             return candidate
     if (match := KERNEL_NAME.fullmatch(hca)) and match[1] in PROVIDERS:
         return match[1]
-    return "mlx5" if known(view.facts(name).ib)[hca].pci else None
+    return "mlx5" if known(snapshot.facts(name).ib)[hca].pci else None
 
 
-def loss(view: View, name: str) -> Iterator[Finding]:
+def loss(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """No error counter grows between two looks: RoCE loses packets where one does."""
-    hcas, peers = view.choice(name).hcas, view.seen(view.looks.peers, name)
+    hcas, peers = snapshot.choice(name).hcas, snapshot.seen(snapshot.looks.peers, name)
     looks: list[tuple[str, Counters | None, Counters | None]] = [
-        ("doctor sent pings", known(view.facts(name).counters), peers.counters)
+        ("doctor sent pings", known(snapshot.facts(name).counters), peers.counters)
     ]
     # RDMA's own counters move by RDMA traffic, not by pings; without a vLLM there is none.
     with suppress(Missing):
-        found = view.seen(view.looks.generation, view.inventory.head.name)
+        found = snapshot.seen(snapshot.looks.generation, snapshot.inventory.head.name)
         looks.append(("tokens were generated", found.before.get(name), found.after.get(name)))
     for hca in hcas:
         for when, before, after in looks:
