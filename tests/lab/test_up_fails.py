@@ -128,9 +128,14 @@ def test_a_vllm_that_dies_at_its_start_shows_its_error(
     cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    wrong = {"tool-call-parser": "no_such_parser", "max-model-len": 2048}
-    without = dict.fromkeys(("gpu-memory-utilization", "kv-cache-dtype", "attention-backend"))
-    other = cluster.changed(tmp_path / "i.yaml", vllm={"arguments": wrong | without})
+    arguments = {
+        "tool-call-parser": "no_such_parser",
+        "max-model-len": 2048,
+        "gpu-memory-utilization": 0.2,  # as in the lab's inventory: no check must stop the start
+        "kv-cache-dtype": None,
+        "attention-backend": None,
+    }
+    other = cluster.changed(tmp_path / "i.yaml", vllm={"arguments": arguments})
     failed = other.up(code=1)
     assert "no_such_parser" in failed.stderr
     assert "error: spark-1: vLLM exited during its start: " in failed.stderr
