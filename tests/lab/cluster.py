@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -15,8 +16,6 @@ import yaml
 from sparkctl.cluster.lease import SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from sparkctl.lab.lab import Lab
 
 # Each of pytest-xdist's workers has its own lab.
@@ -60,6 +59,10 @@ class Cluster:
             raise AssertionError(f"{args} took over {timeout:g} s\n{out}\n{err}") from None
         assert process.returncode == code, f"exit {process.returncode}\n{out}\n{err}"
         return subprocess.CompletedProcess(args, code, out, err)
+
+    def error(self, *args: str, code: int = 1, timeout: float = 120) -> dict[str, Any]:
+        """The error in the JSON document of `sparkctl ARGS`, which fails."""
+        return failure(self.run(*args, "--json", code=code, timeout=timeout).stdout)
 
     def up(self, *args: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         """`sparkctl up`, which may have to compile."""
@@ -116,16 +119,19 @@ def until(cluster: Cluster, line: str, *command: str) -> tuple[subprocess.Popen[
     raise AssertionError(f"{command} ended before {line!r}: {seen}")
 
 
-def unlocked(attempt: Callable[[], subprocess.CompletedProcess[str]]) -> None:
-    """Repeat an attempt until it is no longer refused: a lease that is not renewed expires."""
+def failure(stdout: str) -> dict[str, Any]:
+    """The error in the JSON document of a command that failed."""
+    error: dict[str, Any] = json.loads(stdout)["error"]
+    return error
+
+
+def unlocked(cluster: Cluster, *command: str) -> None:
+    """Repeat a command until it is no longer refused: a lease that is not renewed expires."""
     deadline = time.monotonic() + 2 * SECONDS
-    while (done := attempt()).returncode == 1 and time.monotonic() < deadline:
-        assert "is locked by" in done.stderr
-    assert done.returncode == 0, done.stderr
-
-
-def attempted(cluster: Cluster, *command: str) -> subprocess.CompletedProcess[str]:
-    """A command to its end, whatever its exit code."""
-    process = cluster.start(*command)
-    out, err = process.communicate(timeout=UP_TIMEOUT)
-    return subprocess.CompletedProcess(command, process.returncode, out, err)
+    while True:
+        process = cluster.start(*command, "--json")
+        out, err = process.communicate(timeout=UP_TIMEOUT)
+        if process.returncode != 1 or time.monotonic() > deadline:
+            break
+        assert failure(out)["code"] == "locked"
+    assert process.returncode == 0, err

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.lab.cluster import Cluster, attempted, unlocked, until
+from tests.lab.cluster import Cluster, failure, unlocked, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,23 +25,24 @@ def clean(cluster: Cluster) -> Iterator[None]:
 
 
 def test_a_command_suspended_past_the_expiry_changes_nothing_more(cluster: Cluster) -> None:
-    first, _ = until(cluster, "read the nodes' facts", "up")
+    first, _ = until(cluster, "read the nodes' facts", "up", "--json")
     try:
         first.send_signal(signal.SIGSTOP)
         for command in ("up", "down"):
-            refused = cluster.run(command, code=1)
-            assert f"(pid {first.pid}) since " in refused.stderr
-            assert "its lease expires in " in refused.stderr
+            refused = cluster.error(command)
+            assert refused["code"] == "locked"
+            assert f"(pid {first.pid})" in refused["data"]["who"]
+            assert refused["data"]["expires_in"] > 0
         found = json.loads(cluster.run("status", "--json", code=1).stdout)
         assert f"(pid {first.pid})" in found["lease"]["who"]
         assert f"(pid {first.pid})" in cluster.run("status", code=1).stdout
-        unlocked(lambda: attempted(cluster, "down"))
+        unlocked(cluster, "down")
         first.send_signal(signal.SIGCONT)
-        _, err = first.communicate(timeout=120)
+        out, err = first.communicate(timeout=120)
     finally:
         first.kill()
     assert first.returncode == 1, err
-    assert "lost the lease on cluster lab" in err
+    assert failure(out)["code"] == "lease-lost"
     assert cluster.traces() == {}
 
 
@@ -50,7 +51,7 @@ def test_kill_9_leaves_a_lease_that_is_named_and_can_be_broken(cluster: Cluster)
     first.kill()
     first.wait()
     for command in ("up", "down"):
-        assert f"(pid {first.pid})" in cluster.run(command, code=1).stderr
+        assert f"(pid {first.pid})" in cluster.error(command)["data"]["who"]
     cluster.run("down", "--break-lock")
     assert cluster.traces() == {}
 
@@ -60,8 +61,8 @@ def test_fix_is_refused_while_another_command_changes_the_cluster(cluster: Clust
     try:
         first, _ = until(cluster, "read the nodes' facts", "up")
         first.send_signal(signal.SIGSTOP)
-        refused = cluster.run("doctor", "--fix", "--yes", "--check", "fabric.mtu", code=1)
-        assert f"(pid {first.pid})" in refused.stderr
+        refused = cluster.error("doctor", "--fix", "--yes", "--check", "fabric.mtu")
+        assert f"(pid {first.pid})" in refused["data"]["who"]
         assert "mtu 1500" in cluster.on("spark-2", "ip link show enp1s0f0np0")
         first.kill()
         first.wait()
@@ -72,11 +73,11 @@ def test_fix_is_refused_while_another_command_changes_the_cluster(cluster: Clust
 def test_two_downs_at_once_end_without_a_traceback(cluster: Cluster) -> None:
     for node in ("spark-1", "spark-2"):
         cluster.on(node, "mkdir -p ~/.sparkctl/lab/logs/r && touch ~/.sparkctl/lab/logs/r/x.log")
-    both = [cluster.start("down"), cluster.start("down")]
+    both = [cluster.start("down", "--json"), cluster.start("down", "--json")]
     ended = [(*process.communicate(timeout=120), process.returncode) for process in both]
     assert 0 in [code for *_, code in ended]
-    for _, err, code in ended:
-        assert code == 0 or "is locked by" in err, err
+    for out, err, code in ended:
+        assert code == 0 or failure(out)["code"] == "locked", err
 
 
 def test_down_works_on_a_full_disk(cluster: Cluster) -> None:
@@ -85,8 +86,9 @@ def test_down_works_on_a_full_disk(cluster: Cluster) -> None:
     fill = "mkdir -p ~/.sparkctl/lab/logs/r; cat /dev/zero > ~/.sparkctl/lab/logs/r/x.log"
     cluster.on("spark-2", f"{small}; {fill}; true", check=False)
     try:
-        refused = cluster.run("up", code=1)
-        assert "spark-2: cannot write the lease: No space left on device" in refused.stderr
+        refused = cluster.error("up")
+        assert (refused["code"], refused["node"]) == ("lease-unwritten", "spark-2")
+        assert "No space left on device" in refused["message"]  # the system's words
         assert cluster.on("spark-1", "ls -A ~/.sparkctl 2>/dev/null; true") == ""
         cluster.run("down")
         assert "x.log" not in cluster.on("spark-2", "find ~/.sparkctl")

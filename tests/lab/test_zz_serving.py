@@ -21,7 +21,7 @@ import yaml
 from sparkctl.lab.faults import engine
 from sparkctl.lab.inventory import MODEL_NAME
 from sparkctl.node.completion import unverified
-from tests.lab.cluster import Cluster, attempted, unlocked, until
+from tests.lab.cluster import Cluster, failure, unlocked, until
 from tests.lab.examine import examine
 from tests.lab.streams import streams
 
@@ -84,9 +84,10 @@ def test_ranks_that_ray_puts_on_one_node_end_the_start(cluster: Cluster, tmp_pat
     for node, gpus in zip(nodes, (2, 1), strict=True):
         node["env"] = {"RAY_OVERRIDE_RESOURCES": json.dumps({"GPU": gpus})}
     other = cluster.changed(tmp_path / "i.yaml", nodes=nodes, ray={"num_gpus": "auto"})
-    failed = other.up(code=1)
-    assert "spark-1 has 2, expected 1, spark-2 has 0, expected 1" in failed.stderr
-    assert "set `ray.num_gpus: 1` in the inventory" in failed.stderr
+    failed = other.up("--json", code=1)
+    error = failure(failed.stdout)
+    assert error["code"] == "ranks-misplaced"
+    assert "set `ray.num_gpus: 1` in the inventory" in error["hint"]
     assert "ask for a completion" not in failed.stderr, "it was seen while vLLM started"
     assert cluster.traces() == {}
 
@@ -146,10 +147,10 @@ def test_a_changed_argument_restarts_nothing_that_serves_without_consent(
     before = [p["pid"] for n in status(served)["nodes"] for p in n["processes"]]
     other = changed(served, tmp_path)
     why = "restart vLLM on spark-1: --max-num-seqs: 64 -> 8"
-    refused = other.up(code=2)
-    assert "is served and would be restarted" in refused.stderr
-    assert why in refused.stderr
-    assert "--yes" in refused.stderr
+    refused = failure(other.up("--json", code=2).stdout)
+    assert refused["code"] == "consent-required"
+    assert why in refused["message"]
+    assert "--yes" in refused["hint"]
     assert f"would {why}" in other.up("--dry-run").stdout
     assert [p["pid"] for n in status(served)["nodes"] for p in n["processes"]] == before
 
@@ -269,17 +270,17 @@ def test_a_rank_that_hangs_is_reported_and_restarted_and_ctrl_c_says_what_is_dow
 
 def test_an_up_that_slept_while_another_took_over_changes_nothing_more(cluster: Cluster) -> None:
     """The test before left Ray running, and no vLLM."""
-    first, _ = until(cluster, "] start vLLM", "up")
+    first, _ = until(cluster, "] start vLLM", "up", "--json")
     try:
         first.send_signal(signal.SIGSTOP)
-        unlocked(lambda: attempted(cluster, "up"))
+        unlocked(cluster, "up")
         before = status(cluster)["nodes"]
         first.send_signal(signal.SIGCONT)
-        _, err = first.communicate(timeout=120)
+        out, err = first.communicate(timeout=120)
     finally:
         first.kill()
     assert first.returncode == 1, err
-    assert "lost the lease on cluster lab" in err
+    assert failure(out)["code"] == "lease-lost"
     assert "roll back:" not in err
     after = status(cluster)["nodes"]
     pids = [[p["pid"] for node in nodes for p in node["processes"]] for nodes in (before, after)]
