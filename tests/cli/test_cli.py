@@ -47,7 +47,8 @@ def test_a_status_as_json_needs_no_rich(tmp_path: Path) -> None:
     (tmp_path / "inventory.yaml").write_text(nobody + "ssh: {port: 1}\n")
     code = (
         "import sys; sys.argv=['sparkctl','status','--json']\n"
-        "from sparkctl.__main__ import command\ncommand()\n"
+        "from sparkctl.__main__ import command\n"
+        "command()\n"
         "print('rich' in sys.modules, file=sys.stderr)"
     )
     command = [sys.executable, "-c", code]
