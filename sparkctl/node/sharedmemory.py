@@ -71,11 +71,8 @@ def noted(cluster: str) -> set[str]:
     except FileNotFoundError:
         return set()
     except (KeyError, ValueError) as error:
-        newer = isinstance(error, files.Newer)
-        remedy = (
-            "run the sparkctl that wrote it, or remove the file" if newer else "remove the file"
-        )
-        sys.exit(f"{error if newer else f'{path} is damaged'}; {remedy}")
+        reason = error if isinstance(error, files.Newer) else f"{path} is damaged"
+        sys.exit(f"{reason}; remove the file to continue without it")
 
 
 def _write(cluster: str, paths: set[str]) -> Answer:

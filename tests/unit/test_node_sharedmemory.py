@@ -50,7 +50,7 @@ def test_a_note_has_a_schema_and_one_of_an_older_release_is_read(
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ('{"schema": 2, "paths": []}', r"has unknown schema 2 \(this sparkctl reads 1\); run"),
+        ('{"schema": 2, "paths": []}', r"has unknown schema 2 \(this sparkctl reads 1\); remove"),
         ('{"schema": 2}', "has unknown schema 2"),
         ('{"schema": "1", "paths": []}', "has unknown schema '1'"),
         ('{"schema": 1}', "is damaged; remove the file"),
