@@ -13,6 +13,7 @@ from sparkctl.node.modelconfig import LIMIT, MOST, hub_cache, modelconfig
 
 HUB = "MiniMaxAI/MiniMax-M2"
 COMMIT, OLDER = "c0ffee" * 6 + "abcd", "b0a7" * 10
+UNPRINTABLE = ["\x1b[2J", "L\u202e", "x" * 101]
 CONFIG = {"architectures": ["MiniMaxM2ForCausalLM"], "model_type": "minimax_m2"}
 
 
@@ -45,9 +46,8 @@ def cached(cache: Path, config: dict[str, Any] = CONFIG, commit: str = COMMIT) -
 def test_a_directory(home: Path, model: str) -> None:
     (home / "m").mkdir()
     (home / "m/config.json").write_text(json.dumps(CONFIG))
-    assert ask(model.format(home=home)) == {
-        **CONFIG, "path": str(home / "m/config.json"), "error": None,
-    }  # fmt: skip
+    path = str(home / "m/config.json")
+    assert ask(model.format(home=home)) == {**CONFIG, "path": path, "error": None}
 
 
 @pytest.mark.parametrize(
@@ -83,10 +83,9 @@ def test_the_revision_that_vllm_is_given(home: Path) -> None:
 
 
 def test_a_name_that_is_not_on_the_node(home: Path) -> None:
-    assert ask("Qwen/Qwen3") == {
-        "path": None, "architectures": None, "model_type": None,
-        "error": f"Qwen/Qwen3 is not in the hub cache {home}/.cache/huggingface/hub",
-    }  # fmt: skip
+    reason = f"Qwen/Qwen3 is not in the hub cache {home}/.cache/huggingface/hub"
+    nothing = dict.fromkeys(("path", "architectures", "model_type"))
+    assert ask("Qwen/Qwen3") == {**nothing, "error": reason}
 
 
 def test_a_link_of_a_copied_cache_may_lead_nowhere(home: Path) -> None:
@@ -108,10 +107,9 @@ def test_a_link_of_a_copied_cache_may_lead_nowhere(home: Path) -> None:
         (b'{"architectures": []}', "names no architecture"),
         (b'{"architectures": "Llama"}', "names no architecture"),
         (b'{"architectures": [1, null, {}]}', "names no architecture"),
-        (json.dumps({"architectures": ["\x1b[2J", "L\u202e", "x" * 101]}).encode(),
-         "names no architecture"),
+        (json.dumps({"architectures": UNPRINTABLE}).encode(), "names no architecture"),
     ],
-)  # fmt: skip
+)
 def test_a_config_that_says_nothing(home: Path, text: bytes, said: str) -> None:
     (home / "config.json").write_bytes(text)
     found = ask("~/")

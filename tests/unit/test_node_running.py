@@ -58,11 +58,9 @@ def test_a_library_that_does_not_tell_its_version(mapped: Path) -> None:
 
 def test_a_ranks_limits_and_what_cannot_be_read() -> None:
     found = running.details(rank(os.getpid()))
-    limit = subprocess.run(
-        [sys.executable, "-c", "import resource as r; print(r.getrlimit(r.RLIMIT_MEMLOCK)[0])"],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert found["memlock"] == int(limit.stdout)
+    program = "import resource as r; print(r.getrlimit(r.RLIMIT_MEMLOCK)[0])"
+    limit = subprocess.check_output([sys.executable, "-c", program])
+    assert found["memlock"] == int(limit)
     gone = running.details(rank(2**22 + 1))
     assert (gone["libraries"], gone["memlock"]) == (None, None)
     assert gone["environment"] is None
@@ -70,13 +68,10 @@ def test_a_ranks_limits_and_what_cannot_be_read() -> None:
 
 def test_what_is_shown_of_an_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     process = rank(os.getpid())
-    environment = {
-        "NCCL_NET": "Socket", "OMP_NUM_THREADS": "1", "VLLM_API_KEY": "x",
-        "SPARKCTL_CLUSTER": "l/r",
-    }  # fmt: skip
+    expected = {"NCCL_NET": "Socket", "OMP_NUM_THREADS": "1"}
+    environment = {**expected, "VLLM_API_KEY": "x", "SPARKCTL_CLUSTER": "l/r"}
     monkeypatch.setattr(processes, "environment", lambda _: environment)
-    shown = running.details(process, ["OMP_NUM_THREADS"])["environment"]
-    assert shown == {"NCCL_NET": "Socket", "OMP_NUM_THREADS": "1"}
+    assert running.details(process, ["OMP_NUM_THREADS"])["environment"] == expected
     # A title was written over it: what is left says nothing.
     del environment["SPARKCTL_CLUSTER"]
     assert running.details(process)["environment"] is None

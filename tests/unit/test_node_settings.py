@@ -36,7 +36,7 @@ LINES = [
     ("alias slow='A=1 NCCL_NET=Socket train'", []),
     ("MY_NCCL_NET=Socket", []),
     ("unset NCCL_NET", []),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("line", "found"), LINES)
