@@ -79,7 +79,7 @@ def text(records: Mapping[str, Record]) -> str:
 def records(facts: NodeFacts) -> dict[str, Record]:
     """What was written on this node, by unit; what cannot be understood is left out.
 
-    Raises Missing where the node's files could not be read.
+    Raises Missing where the node's files could not be read, or a newer sparkctl wrote them.
     """
     files = known(facts.state).files
     if APPLIED not in files:
@@ -88,6 +88,9 @@ def records(facts: NodeFacts) -> dict[str, Record]:
         value = json.loads(files[APPLIED] or "{}")
         if "units" not in value:
             return _older(value)
+        if (schema := value.get("schema", SCHEMA)) != SCHEMA:
+            reason = f"{APPLIED} has unknown schema {schema!r} (this sparkctl reads {SCHEMA})"
+            raise Missing(reason, what=APPLIED, kind="malformed")
         return {unit: _record(value["units"][unit]) for unit in UNITS if unit in value["units"]}
     except (ValueError, TypeError, KeyError, AttributeError):
         return {}

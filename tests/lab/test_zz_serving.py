@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sparkctl.doctor.looks import Generation
-    from sparkctl.doctor.snapshot import View
+    from sparkctl.doctor.snapshot import Snapshot
     from sparkctl.lab.lab import Lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.serving]
@@ -196,7 +196,7 @@ def test_a_log_is_followed_until_ctrl_c(served: Cluster) -> None:
         bound.cancel()
 
 
-def generation(view: View) -> Generation:
+def generation(view: Snapshot) -> Generation:
     return view.seen(view.looks.generation, "spark-1")
 
 

@@ -80,3 +80,11 @@ def test_a_record_that_could_not_be_read_is_missing_and_not_empty() -> None:
     for answer in ({}, {"state": state}):
         with pytest.raises(Missing):
             records(node_facts(answer))
+
+
+def test_a_newer_record_is_missing_and_not_misread() -> None:
+    newer = json.dumps({"schema": SCHEMA + 1, "units": {}})
+    with pytest.raises(Missing, match="unknown schema 2"):
+        records(facts(newer))
+    with_none = json.dumps({"units": json.loads(text({"vllm": make("r1", ARGV, ENV)}))["units"]})
+    assert records(facts(with_none))["vllm"].run == "r1"
