@@ -17,7 +17,7 @@ from sparkctl.doctor.checks.runtime import MODULES
 from sparkctl.doctor.looks import Api, EngineLog, Generation, Looks
 from sparkctl.doctor.snapshot import Snapshot
 from sparkctl.errors import RemoteTimeout, SparkctlError
-from sparkctl.fabric.cabling import reachable_addresses
+from sparkctl.fabric.cabling import reachable
 from sparkctl.facts.answers import Import
 from sparkctl.facts.calls import COUNTERS, IMPORTS, PEERS
 from sparkctl.facts.unread import Missing, Unread, known
@@ -152,7 +152,7 @@ def _pings(snapshot: Snapshot, source: str, target: str) -> list[Ping]:
         for mine in snapshot.halves(source)
         for theirs in snapshot.halves(target)
         if mine.usable and theirs.usable
-        for address in reachable_addresses(mine, theirs)
+        for address in reachable(mine, theirs)
     ]
 
 

@@ -51,7 +51,7 @@ def facing(among: Sequence[Link], node: str, half: Half) -> bool:
     return any((node, half) in link.ends for link in among)
 
 
-def reachable_addresses(mine: Half, theirs: Half) -> list[IPv4Address]:
+def reachable(mine: Half, theirs: Half) -> list[IPv4Address]:
     """The addresses of another node's half that are in a subnet of this one."""
     networks = [parsed(address).network for address in mine.ipv4]
     candidates = (parsed(address).ip for address in theirs.ipv4)
@@ -165,8 +165,7 @@ class Wiring:
     def doubled(self, node: str) -> bool:
         """Whether two halves of a node share a subnet: subnets then do not show who faces whom."""
         return any(
-            reachable_addresses(a, b) or reachable_addresses(b, a)
-            for a, b in combinations(self.halves(node), 2)
+            reachable(a, b) or reachable(b, a) for a, b in combinations(self.halves(node), 2)
         )
 
 

@@ -141,13 +141,13 @@ def test_a_gid_beside_the_fabric_is_unknown_while_the_peer_is() -> None:
 # Halves, where control runs beside them.
 
 
-def reachable_addresses(fabric: str = MANAGEMENT, more: str = "") -> Answers:
+def control_apart(fabric: str = MANAGEMENT, more: str = "") -> Answers:
     text = INVENTORY.replace("role: head", f"role: head, fabric: {fabric}")
     return healthy(text.replace("role: worker", f"role: worker, fabric: {fabric}") + more)
 
 
 def test_control_on_the_management_network_is_well() -> None:
-    answers = reachable_addresses()
+    answers = control_apart()
     for name, number in ((ONE, 11), (TWO, 12)):
         files = answers.facts[name]["persistence"]["files"]
         files[0]["addresses"].append(f"10.77.0.{number}")
@@ -161,7 +161,7 @@ def pairing(answers: Answers) -> list[tuple[str | None, str]]:
 
 
 def test_a_half_in_another_subnet_than_the_peers() -> None:
-    answers = reachable_addresses()
+    answers = control_apart()
     give(answers, TWO, SECOND, "192.168.107.12/24")
     assert pairing(answers) == [(TWO, "FAIL")]
     found = only(answers, "fabric.pairing", "FAIL")
@@ -169,14 +169,14 @@ def test_a_half_in_another_subnet_than_the_peers() -> None:
 
 
 def test_a_pair_whose_halves_see_nothing_of_each_other() -> None:
-    answers = reachable_addresses()
+    answers = control_apart()
     give(answers, TWO, FIRST, "192.168.107.12/24")
     give(answers, TWO, SECOND, "192.168.108.12/24")
     assert pairing(answers) == [(TWO, "FAIL"), (TWO, "FAIL")]
 
 
 def test_the_same_address_on_two_halves() -> None:
-    answers = reachable_addresses()
+    answers = control_apart()
     give(answers, TWO, SECOND, "192.168.101.11/24")
     assert pairing(answers) == [(TWO, "FAIL")]
     found = only(answers, "fabric.pairing", "FAIL")
@@ -188,7 +188,7 @@ def test_the_same_address_on_two_halves() -> None:
 
 
 def test_crossed_halves_are_reported() -> None:
-    answers = reachable_addresses()
+    answers = control_apart()
     give(answers, TWO, FIRST, "192.168.101.12/24")
     give(answers, TWO, SECOND, "192.168.100.12/24")
     assert pairing(answers) == [(TWO, "WARN")]
@@ -198,7 +198,7 @@ def test_crossed_halves_are_reported() -> None:
         "rocep1s0f0 (192.168.100.11/24) with rocep1s0f0 (192.168.101.12/24)",
         "roceP2p1s0f0 (192.168.101.11/24) with roceP2p1s0f0 (192.168.100.12/24)",
     ]
-    settled = reachable_addresses(more="env: {set: {NCCL_IB_SUBNET_AWARE_ROUTING: '1'}}\n")
+    settled = control_apart(more="env: {set: {NCCL_IB_SUBNET_AWARE_ROUTING: '1'}}\n")
     settled.facts = answers.facts
     assert pairing(settled) == []
 
@@ -354,7 +354,7 @@ def test_an_address_is_kept_for_its_interface(found: dict[str, Any], kept: bool)
 
 
 def test_the_halves_are_kept_where_control_runs_beside_them() -> None:
-    answers = reachable_addresses()
+    answers = control_apart()
     two(answers)["persistence"]["files"] = [file("/etc/netplan/60.yaml", FIRST, "enP7s7")]
     found = [f for f in examined(answers, "fabric.persistent") if f.node == TWO]
     assert [(f.data["interface"], f.severity.value) for f in found] == [

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sparkctl.doctor.finding import Evidence, Finding, fail, unknown, warn
 from sparkctl.doctor.remedy import Remedy
-from sparkctl.fabric.cabling import Wiring, reachable_addresses
+from sparkctl.fabric.cabling import Wiring, reachable
 from sparkctl.fabric.ncclparam import number
 from sparkctl.facts.unread import Missing
 
@@ -161,8 +161,6 @@ def _by_subnet(snapshot: Snapshot, name: str) -> bool:
 def faces_only_others(snapshot: Snapshot, name: str, target: str, half: Half) -> bool:
     """Whether a usable half faces other nodes and not this one, as in a ring."""
     halves = {n: known_halves(snapshot, n) for n in snapshot.reached if n != name}
-    if not half.usable or any(
-        reachable_addresses(half, theirs) for theirs in halves.get(target, ())
-    ):
+    if not half.usable or any(reachable(half, theirs) for theirs in halves.get(target, ())):
         return False
-    return any(reachable_addresses(half, theirs) for found in halves.values() for theirs in found)
+    return any(reachable(half, theirs) for found in halves.values() for theirs in found)

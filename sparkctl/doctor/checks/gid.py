@@ -10,7 +10,7 @@ from sparkctl.doctor.check import Check
 from sparkctl.doctor.checks.subnets import addressed
 from sparkctl.doctor.finding import Evidence, Finding, fail, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
-from sparkctl.fabric.cabling import reachable_addresses
+from sparkctl.fabric.cabling import reachable
 from sparkctl.fabric.gid import UNREAD, Gid, address_range, table, taken
 from sparkctl.fabric.ncclparam import number
 from sparkctl.fabric.topology import main_port
@@ -109,11 +109,7 @@ def _facing(snapshot: Snapshot, name: str, half: Half) -> dict[str, list[Half]]:
     found: dict[str, list[Half]] = {}
     for peer in snapshot.reached:
         with suppress(Missing):
-            ends = [
-                h
-                for h in _used(snapshot, peer)
-                if reachable_addresses(half, h) and reachable_addresses(h, half)
-            ]
+            ends = [h for h in _used(snapshot, peer) if reachable(half, h) and reachable(h, half)]
             if peer != name and ends:
                 found[peer] = ends
     return found
@@ -140,7 +136,7 @@ def _unreached(
     ((peer, ends),) = facing.items()
     listed = ", ".join(f"{end.interface} ({', '.join(end.ipv4)})" for end in ends)
     device = mine.ndev or half.interface
-    expected = ", ".join(str(address) for end in ends for address in reachable_addresses(end, half))
+    expected = ", ".join(str(address) for end in ends for address in reachable(end, half))
     net = known(snapshot.facts(name).net).get(device)
     own = (a for a in (net.ipv4 if net else ()) if a.partition("/")[0] == mine.ipv4)
     assigned = next(own, f"{mine.ipv4}/32")

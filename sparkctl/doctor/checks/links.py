@@ -9,7 +9,7 @@ from sparkctl.doctor.check import Check
 from sparkctl.doctor.checks.cabling import known_halves
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Action, Remedy
-from sparkctl.fabric.cabling import reachable_addresses
+from sparkctl.fabric.cabling import reachable
 from sparkctl.fabric.topology import pci_netdev
 from sparkctl.facts.unread import known
 
@@ -36,9 +36,7 @@ def mtu(snapshot: Snapshot, name: str) -> Iterator[Finding]:
             ends = (
                 h for peer in snapshot.reached if peer != name for h in known_halves(snapshot, peer)
             )
-            peers = {
-                end.mtu for end in ends if end.mtu is not None and reachable_addresses(half, end)
-            }
+            peers = {end.mtu for end in ends if end.mtu is not None and reachable(half, end)}
             yield _unexpected_mtu(half, half.mtu, expected, peers)
 
 

@@ -9,7 +9,7 @@ from sparkctl.doctor.checks.cabling import faces_only_others, facing, wiring
 from sparkctl.doctor.checks.firewall import firewall
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown
 from sparkctl.doctor.remedy import Remedy
-from sparkctl.fabric.cabling import reachable_addresses
+from sparkctl.fabric.cabling import reachable
 from sparkctl.fabric.selection import check_pairing
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def _why_not(snapshot: Snapshot, half: Half, target: str) -> str:
     """Why doctor/collect.py had nothing to send from a half."""
     if not half.usable:
         return "it is not ACTIVE" if not half.active else "it has no IPv4 address"
-    facing_halves = [h for h in snapshot.halves(target) if reachable_addresses(half, h)]
+    facing_halves = [h for h in snapshot.halves(target) if reachable(half, h)]
     if not facing_halves:
         return "no half there has an address in its subnet"
     end = facing_halves[0]
