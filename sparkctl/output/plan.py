@@ -32,9 +32,7 @@ def print_plan(
             "nodes": plan_document(wish),
             "changes": changes,
             "recipe": {"name": wish.recipe.name, "why": wish.recipe.why},
-            "problems": [
-                {"check": f.check, "node": f.node, "summary": f.summary} for f in failures
-            ],
+            "problems": [_problem(failure) for failure in failures],
             "warnings": [str(doubt) for doubt in doubts],
             "doubts": [doubt.document() for doubt in doubts],
         }
@@ -49,6 +47,12 @@ def print_plan(
         print_prose(wide_console(), text, hang=4, margin="# ")
     for failure in failures:
         print_err(f"# would stop up: {failure}")
+
+
+def _problem(failure: Finding) -> Mapping[str, object]:
+    fields = ("check", "code", "node", "summary", "data")
+    document = failure.document()
+    return {name: document[name] for name in fields}
 
 
 def print_env(wish: Wish, nodes: Collection[str], *, as_json: bool) -> None:

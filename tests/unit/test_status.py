@@ -125,3 +125,15 @@ def test_a_hostile_answer_is_no_bug_of_ours(
     assert "a bug in sparkctl" not in out + err
     if words[0] != "down":
         assert "spark-2" in out + err
+
+
+def test_what_would_stop_up_has_a_code_in_the_plan(tmp_path: Path) -> None:
+    facts = healthy(serving=False)["spark-2"]
+    facts["net"]["enp1s0f0np0"]["mtu"] = 1500
+    changed = {("spark-2", "probe.probe"): json.dumps(facts).encode()}
+    code, out, _ = asked(tmp_path, ["plan", "--json"], changed)
+    problems = [p for p in json.loads(out)["problems"] if p["check"] == "fabric.mtu"]
+    assert code == 0
+    assert {*problems[0]} == {"check", "code", "node", "summary", "data"}
+    assert (problems[0]["node"], problems[0]["code"]) == ("spark-2", "mtu-mismatch")
+    assert problems[0]["data"]["interface"] == "enp1s0f0np0"
