@@ -116,9 +116,9 @@ def _examine(
     verbose: bool,
 ) -> int:
     """Check the nodes, apply --fix, write --report, print the findings; gives the exit code."""
-    from sparkctl.output.pagefile import check_target
-
     if report:
+        from sparkctl.output.pagefile import check_target
+
         check_target(report)
     snapshot, findings = examination.run()
     error = None
