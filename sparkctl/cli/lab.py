@@ -80,7 +80,9 @@ def ssh(folder: Path, node: str, command: tuple[str, ...]) -> None:
     address = {n.name: n.address for n in found.nodes}.get(node) if found else None
     if found is None or address is None:
         known = ", ".join(n.name for n in found.nodes) if found else "none: `sparkctl lab up`"
-        raise UsageError(f"the lab has no node {node}", hint=f"its nodes are {known}")
+        raise UsageError(
+            f"the lab has no node {node}", hint=f"the lab has {known}; --dir names another lab"
+        )
     settings = {
         "IdentityFile": found.base / "client_key",
         "IdentitiesOnly": "yes",

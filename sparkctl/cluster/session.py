@@ -146,7 +146,7 @@ class Session:
     def _layers(self) -> list[Layer]:
         try:
             return load_layers(self.inventory, self.base)
-        except InventoryError:  # who needs the layers tells of them, `down` does not
+        except InventoryError:  # commands that need the layers report it; `down` needs none
             return []
 
     def _read(self, node: Node) -> NodeFacts:
@@ -180,6 +180,6 @@ class Session:
         }
         before = time.time()
         title = "read the node's facts"
-        facts = self.ask(node, PROBE, request, title=title)
+        facts = self.ask(node, PROBE, request, title=title).of(node.name)
         self.asked[node.name] = (before, time.time())
         return facts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from sparkctl.cluster import health
 from sparkctl.cluster.apiview import ask_api, endpoint
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from sparkctl.facts.groups import Holder
     from sparkctl.inventory.models import Node
 
+# Part of the contract that scripts rely on.
+RayState = Literal["unknown", "not running", "started", "alive", "not in Ray's table"]
 ANSWER = 30.0  # seconds for /version and /v1/models
-SHOWN = ("ours", "gpu", "memory")  # the groups of a node's facts that make its row
+SHOWN = ("ours", "gpu", "memory", "state")  # the groups of a node's facts that make its row
 FABRIC = {"net", "ib"}  # those that its place in Ray's table is known by
 
 
@@ -55,7 +57,7 @@ class NodeStatus:
     error: SparkctlError | None = None
     reached: bool = True
     fabric_address: str | None = None
-    ray: str = "unknown"
+    ray: RayState = "unknown"
     ranks: int | None = None
     gpu: str | None = None
     memory_available: int | None = None  # bytes
@@ -124,6 +126,8 @@ def _node(of: Node, error: SparkctlError | None, session: Session) -> NodeStatus
         ]
     if not isinstance(facts.gpu, Unread):
         node.gpu = ", ".join(g.name for g in facts.gpu.gpus or ()) or None
+        if facts.gpu.gpus is None:
+            node.unread["gpu"] = facts.gpu.gpu_error or "nvidia-smi failed"
     if not isinstance(facts.memory, Unread):
         node.memory_available = facts.memory.get("MemAvailable")
     return node

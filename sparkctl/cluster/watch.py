@@ -31,7 +31,7 @@ def watch_start(run: Run, started: Started, *, placed: Callable[[], bool] = lamb
 
     `placed` is called once the ranks have their nodes, and again when vLLM is ready unless it gave
     True: it raises when one is on another node than planned. Raises ServingError with the cause and
-    the log's tail on a fatal line, a dead process, no completion, or when the log tells nothing new
+    the log's tail on a fatal line, a dead process, no completion, or when the log shows no progress
     for longer than vllm.stall_timeout.
     """
     progress = Progress()

@@ -110,7 +110,7 @@ def _looks(session: Session, snapshot: Snapshot, sources: Collection[Source]) ->
 
 def _unread(source: Source, error: SparkctlError) -> Unread:
     if isinstance(error, Missing):
-        return Unread(source.value, str(error), error.kind)
+        return Unread(source.value, error.message, error.kind)
     return Unread(
         source.value, str(error), "timeout" if isinstance(error, RemoteTimeout) else "failed"
     )

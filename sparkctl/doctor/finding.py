@@ -140,7 +140,7 @@ def unknown(
 
 def unread(error: Missing, *, node: str | None = None) -> Finding:
     """The check could not decide, because something is missing."""
-    return unknown(str(error), node=node, code=error.code, data=error.data)
+    return unknown(error.message, node=node, code=error.code, data=error.data)
 
 
 def warn(

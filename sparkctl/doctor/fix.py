@@ -99,7 +99,9 @@ def _not_due(session: Session, change: Planned, findings: Iterable[Finding]) -> 
     now = [f for f in findings if f.check == change.check and change.node in (f.node, *f.about)]
     undecided = next((f for f in now if f.severity in UNDECIDED), None)
     if undecided:
-        return Outcome(change, error=f"{change.check} could not decide again: {undecided.summary}")
+        return Outcome(
+            change, error=f"{change.check} cannot be decided any more: {undecided.summary}"
+        )
     summaries = "; ".join(f.summary for f in now)
     return Outcome(change, needless=summaries or f"{change.check} finds nothing")
 

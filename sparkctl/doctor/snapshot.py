@@ -110,7 +110,7 @@ class Snapshot:
         if name not in look:
             self.facts(name)
             reason = "skipped with --passive" if self.passive else "not collected"
-            raise Missing(reason, kind="unasked")
+            raise Missing(reason, what="look", kind="unasked")
         found = look[name]
         if isinstance(found, Unread):
             raise Missing(found.reason, what=found.what, kind=found.kind)
@@ -195,7 +195,7 @@ class Snapshot:
             try:
                 choice = self.choice(name)
             except Missing as error:
-                reason = str(error)
+                reason = error.message
             settings = render(self.inventory, node, choice, self.layers)
             names = merge(self.inventory, node, self.layers) if choice is None else {}
             why = {n: reason for n in names if n not in settings}

@@ -237,7 +237,7 @@ class OurProcess(Process):
     environment: Texts | None
     libraries: Mapping[Text, Name | None] | None
     memlock: Limit | None = None
-    capabilities: Bits = 0
+    capabilities: Bits | None = None
     uverbs: Rows[Name] | None = None
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar
 
 from pydantic import BeforeValidator, Field, ValidationInfo, WrapValidator, model_validator
@@ -93,6 +94,15 @@ class NodeFacts(Shape):
                 why = reasons.get(group) if isinstance(reasons, dict) else None
                 found[group] = _left_out(group, why)
         return found
+
+    def of(self, node: str) -> NodeFacts:
+        """The same, with the node's name in each group that is unread."""
+        named = {
+            name: replace(self.gaps[group], node=node)
+            for name, group in WIRE.items()
+            if group in self.gaps
+        }
+        return self.model_copy(update=named) if named else self
 
     @property
     def gaps(self) -> dict[str, Unread]:

@@ -8,9 +8,20 @@ from typing import Literal, TypeVar
 from sparkctl.errors import RemoteError
 
 # Why: no permission, no answer in time, no such file or program, any other error, an answer of
-# another shape, a group that the answer lacks, or nobody asked.
+# another shape, a group that the answer lacks, or not asked for.
 Kind = Literal["denied", "timeout", "absent", "failed", "malformed", "missing", "unasked"]
 T = TypeVar("T")
+# What a user calls the groups of facts whose names say too little.
+WORDS = {
+    "ib": "the RDMA devices",
+    "net": "the network interfaces",
+    "ours": "the cluster's processes",
+    "foreign_rays": "other Ray processes",
+    "people": "the accounts",
+    "model_config": "the model's config.json",
+    "state": "sparkctl's files",
+    "gpu": "the GPU",
+}
 
 
 @dataclass(frozen=True)
@@ -20,9 +31,11 @@ class Unread:
     what: str
     reason: str
     kind: Kind = "failed"
+    node: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.what} could not be read" + (f": {self.reason}" if self.reason else "")
+        words = WORDS.get(self.what, self.what)
+        return f"{words} could not be read" + (f": {self.reason}" if self.reason else "")
 
 
 class Missing(RemoteError):
@@ -30,8 +43,11 @@ class Missing(RemoteError):
 
     code = "unread"
 
-    def __init__(self, reason: str, *, what: str = "", kind: Kind = "failed") -> None:
-        super().__init__(reason, data={"what": what, "kind": kind})
+    def __init__(
+        self, reason: str, *, what: str = "", kind: Kind = "failed", node: str | None = None
+    ) -> None:
+        hint = f"run `sparkctl doctor {node} --check reach`" if node else None
+        super().__init__(reason, node=node, hint=hint, data={"what": what, "kind": kind})
         self.what = what
         self.kind = kind
 
@@ -39,7 +55,7 @@ class Missing(RemoteError):
 def known(value: T | Unread) -> T:
     """The facts themselves. Raises Missing where they could not be read."""
     if isinstance(value, Unread):
-        raise Missing(str(value), what=value.what, kind=value.kind)
+        raise Missing(str(value), what=value.what, kind=value.kind, node=value.node)
     return value
 
 

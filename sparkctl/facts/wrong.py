@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from pydantic_core import ValidationError
 
 SHOWN = 200  # characters of an answer that an error shows
-# pydantic's kinds of error in our words; one that is not here is told in pydantic's.
+# Texts for pydantic's kinds of error; a kind that is not here keeps pydantic's text.
 WORDS = {
-    "missing": "it is missing",
+    "missing": "missing",
     "int_type": "expected a whole number",
     "float_type": "expected a number",
     "finite_number": "expected a finite number",

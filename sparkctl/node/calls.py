@@ -20,12 +20,12 @@ CHANGES = Bounds(mutates=True, timeout=60.0, maximum=60.0)
 # By module.function. What is not here cannot be called.
 CALLS = {
     "change.run": CHANGES,
-    "completion.ask": Bounds(mutates=False, timeout=60.0, maximum=DAY),
+    "completion.ask": Bounds(mutates=False, timeout=60.0, maximum=2 * DAY),
     "files.read": READS,
     "files.write": CHANGES,
     "follow.follow": Bounds(mutates=False, timeout=DAY, maximum=DAY),
     "imports.imports": Bounds(mutates=False, timeout=120.0, maximum=120.0),
-    "launch.run": Bounds(mutates=True, timeout=60.0, maximum=DAY),
+    "launch.run": Bounds(mutates=True, timeout=60.0, maximum=2 * DAY),
     "launch.start": CHANGES,
     "lease.release": Bounds(mutates=True, timeout=10.0, maximum=10.0),
     "lease.renew": Bounds(mutates=True, timeout=10.0, maximum=10.0),
@@ -33,7 +33,7 @@ CALLS = {
     "nccllines.lines": READS,
     "peers.peers": Bounds(mutates=False, timeout=30.0, maximum=30.0),
     "probe.probe": READS,
-    "raytable.table": Bounds(mutates=False, timeout=60.0, maximum=DAY + 60.0),
+    "raytable.table": Bounds(mutates=False, timeout=60.0, maximum=2 * DAY),
     "sharedmemory.note": CHANGES,
     "stop.clear": CHANGES,
     "stop.remove": CHANGES,

@@ -57,7 +57,7 @@ def _rank(pid: int) -> Answer:
     return {
         "libraries": _libraries(folder),
         "memlock": (-1 if limits[1] == "unlimited" else int(limits[1])) if limits else None,
-        "capabilities": processes.capabilities(pid) or 0,
+        "capabilities": processes.capabilities(pid),
         "uverbs": uverbs,
     }
 

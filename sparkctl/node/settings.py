@@ -73,7 +73,7 @@ def _text(path: Path) -> str:
         try:
             with path.open(errors="replace", newline="\n") as file:
                 return file.read()
-        except OSError:
+        except OSError:  # what this user may not read sets nothing for its processes either
             return ""
 
     try:

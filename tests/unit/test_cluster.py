@@ -227,7 +227,7 @@ def test_an_architecture_that_could_not_be_read_is_not_taken_for_another(
     del known["spark-1"]["model_config"]
     known["spark-1"]["unread"] = {"model_config": "TimeoutError: no answer within 6 s"}
     unread = all_facts(known)
-    with pytest.raises(Missing, match="model_config could not be read: TimeoutError"):
+    with pytest.raises(Missing, match=r"config\.json could not be read: TimeoutError"):
         make_wish(CLUSTER, [], unread)
     named = parse((GOOD + "  recipe: minimax-m2\n").encode(), "x")
     assert make_wish(named, [], unread).recipe.name == "minimax-m2"

@@ -191,6 +191,8 @@ def test_a_rank_with_a_limit_on_locked_memory_is_a_failure() -> None:
     assert found(answers, "running.verbs") == ("FAIL", TWO, "memlock-limit")
     process["memlock"] = 2**31
     assert found(answers, "running.verbs") == ("WARN", TWO, "memlock-low")
+    process["capabilities"] = None  # they could not be read, which is not "none"
+    assert found(answers, "running.verbs") == ("UNKNOWN", TWO, "capabilities-unread")
     process["capabilities"] = 1 << 14
     assert wrong(answers) == set()
     process["memlock"] = None

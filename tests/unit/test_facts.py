@@ -254,7 +254,7 @@ def test_a_group_that_is_not_there_is_unread_with_the_reason_that_is_given() -> 
 
 def test_what_is_unread_is_missing_where_facts_are_needed() -> None:
     facts = answered(PROBE, changed("9k", "net", "lo", "mtu"))
-    with pytest.raises(Missing, match="net could not be read: malformed") as caught:
+    with pytest.raises(Missing, match="interfaces could not be read: malformed") as caught:
         known(facts.net)
     assert (caught.value.what, caught.value.kind) == ("net", "malformed")
     assert known(facts.ib)
@@ -284,7 +284,7 @@ def test_mypy_accepts_no_unread_group_where_facts_are_needed(tmp_path: Path) -> 
 def test_without_what_every_answer_has_there_are_no_facts(key: str) -> None:
     facts = captured()
     del facts[key]
-    with pytest.raises(CommandError, match=f"the answer is malformed: {key}: it is missing"):
+    with pytest.raises(CommandError, match=f"the answer is malformed: {key}: missing"):
         answered(PROBE, facts)
 
 
@@ -323,7 +323,12 @@ def test_asking_a_node_that_is_not_connected_gives_its_error() -> None:
 
 def test_one_hostile_node_leaves_the_facts_of_the_other() -> None:
     asking = session(b"[" * 100_000)
-    asking.pool.connections["spark-2"] = Answering(json.dumps(captured()).encode())  # type: ignore[assignment]
+    without_gpu = captured()
+    del without_gpu["gpu"]
+    asking.pool.connections["spark-2"] = Answering(json.dumps(without_gpu).encode())  # type: ignore[assignment]
     result = asking.probe(asking.inventory.nodes)
     assert list(result.ok) == ["spark-2"]
+    with pytest.raises(Missing) as caught:
+        known(result.ok["spark-2"].gpu)
+    assert (caught.value.node, caught.value.data["what"]) == ("spark-2", "gpu")
     assert "it is nested too deeply" in str(result.failed["spark-1"])

@@ -202,6 +202,14 @@ def test_the_provider_of_the_device_is_required(cluster: str, provider: str) -> 
     assert (found.node, found.code, found.data["provider"]) == (TWO, "provider-missing", provider)
 
 
+def test_without_counters_no_provider_is_guessed() -> None:
+    answers = healthy()
+    answers.facts[TWO]["verbs"]["providers"] = ["bnxt_re-rdmav34.so"]
+    del answers.facts[TWO]["counters"]
+    (finding,) = [f for f in examined(answers, "fabric.libraries") if f.node == TWO]
+    assert (finding.severity.value, finding.code) == ("UNKNOWN", "provider-unknown")
+
+
 def test_a_device_that_no_driver_is_known_of_has_an_unknown_provider() -> None:
     answers = machines("one-rail")
     answers.facts[TWO]["counters"] = {}

@@ -60,7 +60,7 @@ def test_all_that_is_read_is_healthy(tmp_path: Path) -> None:
     assert [n["unread"] for n in document["nodes"]] == [{}, {}]
 
 
-@pytest.mark.parametrize("group", ["ours", "gpu", "memory"])
+@pytest.mark.parametrize("group", ["ours", "gpu", "memory", "state"])
 def test_an_unread_group_leaves_the_rest_of_its_row(tmp_path: Path, group: str) -> None:
     changed = {("spark-1", "probe.probe"): without(group)}
     code, document = status(tmp_path, changed)
@@ -73,6 +73,15 @@ def test_an_unread_group_leaves_the_rest_of_its_row(tmp_path: Path, group: str) 
     assert head["ray"] == worker["ray"] == "alive"  # Ray's own table says so
     _, out, _ = asked(tmp_path, ["status"], changed)
     assert f"spark-1: {group} could not be read: TimeoutError" in out
+
+
+def test_a_gpu_that_does_not_answer_is_a_gap_and_not_no_gpu(tmp_path: Path) -> None:
+    facts = healthy(serving=True)["spark-1"]
+    facts["gpu"] = {"gpus": None, "gpu_error": "nvidia-smi timed out", "gpu_processes": None}
+    changed = {("spark-1", "probe.probe"): json.dumps(facts).encode()}
+    code, document = status(tmp_path, changed)
+    assert (code, document["healthy"]) == (1, False)
+    assert document["nodes"][0]["unread"] == {"gpu": "nvidia-smi timed out"}
 
 
 def test_without_its_processes_and_rays_table_nothing_is_said_not_to_run(tmp_path: Path) -> None:

@@ -116,14 +116,15 @@ def _facing(snapshot: Snapshot, name: str, half: Half) -> dict[str, list[Half]]:
 
 
 def _reaches(snapshot: Snapshot, peer: str, half: Half, address: str) -> bool:
-    """Whether an address is in a subnet of a peer's half, or of the interface of its GID."""
+    """Whether an address is in a subnet of a peer's half, or of the interface of its GID.
+
+    Raises Missing where the peer's GID cannot be known.
+    """
     if _in(address, half.ipv4):
         return True
-    with suppress(Missing):
-        selected = _nccl_gid(snapshot, peer, half)
-        net = known(snapshot.facts(peer).net).get(selected.ndev or "") if selected else None
-        return net is not None and _in(address, net.ipv4)
-    return False
+    selected = _nccl_gid(snapshot, peer, half)
+    net = known(snapshot.facts(peer).net).get(selected.ndev or "") if selected else None
+    return net is not None and _in(address, net.ipv4)
 
 
 def _in(address: str, networks: Iterable[str]) -> bool:

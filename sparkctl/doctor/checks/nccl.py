@@ -108,11 +108,16 @@ def _without_rank(snapshot: Snapshot, log: EngineLog) -> Iterator[Finding]:
             )
 
 
+def _named(rank: RankVerdict) -> str:
+    """What messages call it; a log may not show its number."""
+    return f"pid {rank.pid}" if rank.rank is None else f"rank {rank.rank}"
+
+
 def _local(rank: RankVerdict, name: str | None) -> Finding:
     """A rank that reaches no other node, where the plan has others there."""
     first = rank.evidence[0] if rank.evidence else None
     return warn(
-        f"rank {rank.rank} on {rank.host} communicates within its node alone; the plan has ranks on"
+        f"{_named(rank)} on {rank.host} communicates within its node alone; the plan has ranks on"
         " other nodes",
         Evidence(
             "a network",
@@ -134,7 +139,7 @@ def _channels(snapshot: Snapshot, rank: RankVerdict, name: str | None, path: str
     """Whether each HCA of the fabric on the rank's node carries channels."""
     if name is None:
         return unknown(
-            f"rank {rank.rank} runs on {rank.host}, which is the name of no node",
+            f"{_named(rank)} runs on {rank.host}, which is the name of no node",
             code="unknown-host",
             data={"rank": rank.rank, "host": rank.host},
         )
@@ -142,17 +147,17 @@ def _channels(snapshot: Snapshot, rank: RankVerdict, name: str | None, path: str
     counted = ", ".join(f"{hca} {n}" for hca, n in rank.channels.items()) or "none"
     idle = [hca for hca in hcas if not rank.channels.get(hca)]
     if not idle:
-        return ok(f"rank {rank.rank}: channels {counted}", node=name)
+        return ok(f"{_named(rank)}: channels {counted}", node=name)
     if not rank.channels:
         return unknown(
-            f"rank {rank.rank} uses RDMA, but the log names no channel",
+            f"{_named(rank)} uses RDMA, but the log names no channel",
             fix=DEBUG,
             node=name,
             code="no-channel-lines",
             data={"rank": rank.rank},
         )
     return fail(
-        f"rank {rank.rank} has no channel on {', '.join(idle)}",
+        f"{_named(rank)} has no channel on {', '.join(idle)}",
         Evidence(", ".join(hcas), counted, path),
         Remedy("see fabric.hca and fabric.halves for this node"),
         node=name,

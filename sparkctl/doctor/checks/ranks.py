@@ -160,7 +160,13 @@ def _hidden(
 
 def _memlock(process: OurProcess) -> Iterator[Finding]:
     limit = process.memlock
-    if limit in (None, UNLIMITED) or process.capabilities >> CAP_IPC_LOCK & 1:
+    if limit in (None, UNLIMITED):
+        return
+    if process.capabilities is None:
+        reason = f"the capabilities of pid {process.pid} could not be read"
+        yield unknown(reason, code="capabilities-unread", data={"pid": process.pid})
+        return
+    if process.capabilities >> CAP_IPC_LOCK & 1:
         return
     enough = limit >= ENOUGH
     yield (warn if enough else fail)(

@@ -136,7 +136,7 @@ def libraries(snapshot: Snapshot, name: str) -> Iterator[Finding]:
 
 def provider(snapshot: Snapshot, name: str, hca: str) -> str | None:
     """The provider that a device needs: by its counters, else by the kernel's name for it; mlx5 for
-    any other PCI device, as a Spark's are ConnectX-7.
+    any other PCI device, as a Spark's are ConnectX-7. None where that cannot be decided.
     """
     counters = snapshot.facts(name).counters
     found = _of(None if isinstance(counters, Unread) else counters, hca)
@@ -145,6 +145,8 @@ def provider(snapshot: Snapshot, name: str, hca: str) -> str | None:
             return candidate
     if (match := KERNEL_NAME.fullmatch(hca)) and match[1] in PROVIDERS:
         return match[1]
+    if isinstance(counters, Unread):
+        return None
     return "mlx5" if known(snapshot.facts(name).ib)[hca].pci else None
 
 
