@@ -140,9 +140,12 @@ def _handshake(
     if not error and transport.initial_kex_done:  # start_client also returns when it times out
         return
     reason = str(error or f"no SSH handshake within {timeout:g} s")
-    if isinstance(connection, ProxySocket):
+    if isinstance(connection, ProxySocket) and (connection.last_error() or connection.exited()):
         code = "proxy-command"
         text = f"ProxyCommand to {where} failed: {connection.last_error() or reason}"
+    elif isinstance(connection, ProxySocket):
+        code = "handshake-timeout"
+        text = f"ProxyCommand to {where} runs, but no SSH handshake began within {timeout:g} s"
     elif _caused_by(error, (EOFError, ConnectionResetError)):
         code, text = "handshake-closed", f"{where} closed the connection before the SSH handshake"
     elif error is None or _caused_by(error, TimeoutError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import socket
 import subprocess
 import tempfile
@@ -36,6 +37,10 @@ class ProxySocket(socket.socket):
         self._errors.seek(0)
         lines = self._errors.read().decode(errors="replace").strip().splitlines()
         return lines[-1] if lines else ""
+
+    def exited(self) -> bool:
+        """Whether the program ended by itself, not by close()."""
+        return self._process.poll() not in (None, -signal.SIGTERM)
 
     def close(self) -> None:
         """Close the socket and end the program, without waiting for it."""

@@ -33,9 +33,12 @@ def connect(address: tuple[str, int], timeout: float) -> PromptSocket:
     host, port = address
     failed = OSError(f"{host} has no address")
     # A name in bytes spares the import of idna, a twentieth of a short command's time.
-    for family, kind, protocol, _, place in socket.getaddrinfo(
-        host.encode("ascii"), port, type=socket.SOCK_STREAM
-    ):
+    name = host.encode("ascii") if host.isascii() else host
+    try:
+        found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+    except UnicodeError as error:  # no name of the DNS, such as a label of over 63 letters
+        raise socket.gaierror(socket.EAI_NONAME, f"not a host name: {error}") from error
+    for family, kind, protocol, _, place in found:
         connection = PromptSocket(family, kind, protocol)
         try:
             connection.settimeout(timeout)

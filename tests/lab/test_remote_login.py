@@ -323,3 +323,8 @@ def test_what_a_failing_proxy_command_says_is_in_the_error(sshd: Sshd, ssh_confi
     found = failure(sshd.ssh(), "spark")
     assert found.code == "proxy-command"
     assert "no way to spark" in found.message
+
+
+def test_a_proxy_command_that_hangs_is_a_time_out(sshd: Sshd, ssh_config: Path) -> None:
+    ssh_config.write_text("ProxyCommand sleep 100\n")
+    assert failure(sshd.ssh(connect_timeout=1.0), "spark").code == "handshake-timeout"
