@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from sparkctl.cluster.session import Session
     from sparkctl.facts.groups import Holder
+    from sparkctl.facts.node import NodeFacts
     from sparkctl.inventory.models import Node
 
 # Part of the contract that scripts rely on.
@@ -124,13 +125,18 @@ def _node(of: Node, error: SparkctlError | None, session: Session) -> NodeStatus
             Running(p.pid, p.role, p.since, p.run, command_line(p.command, 1024))
             for p in facts.ours
         ]
-    if not isinstance(facts.gpu, Unread):
-        node.gpu = ", ".join(g.name for g in facts.gpu.gpus or ()) or None
-        if facts.gpu.gpus is None:
-            node.unread["gpu"] = facts.gpu.gpu_error or "nvidia-smi failed"
+    _gpu(node, facts)
     if not isinstance(facts.memory, Unread):
         node.memory_available = facts.memory.get("MemAvailable")
     return node
+
+
+def _gpu(node: NodeStatus, facts: NodeFacts) -> None:
+    if isinstance(facts.gpu, Unread):
+        return
+    node.gpu = ", ".join(g.name for g in facts.gpu.gpus or ()) or None
+    if facts.gpu.gpus is None:
+        node.unread["gpu"] = facts.gpu.gpu_error or "nvidia-smi failed"
 
 
 def _ask_ray(session: Session, found: Status, errors: Mapping[str, SparkctlError]) -> None:

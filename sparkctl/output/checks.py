@@ -9,9 +9,10 @@ from sparkctl.doctor.explain import entries
 from sparkctl.output.stdio import print_json, print_out
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from sparkctl.doctor.check import Check
+    from sparkctl.output.stdio import Fields
 
 
 def print_checks(checks: Sequence[Check], *, as_json: bool) -> None:
@@ -34,6 +35,6 @@ def print_entries(checks: Sequence[Check], *, as_json: bool) -> None:
             print_out(f"  {title:<7} {text}")
 
 
-def _document(check: Check) -> Mapping[str, object]:
+def _document(check: Check) -> Fields:
     known = {"check": check.id, "scope": check.scope, "preflight": check.preflight}
     return {**known, **asdict(entries()[check.id])}

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from sparkctl.fabric.diagram import Diagram
     from sparkctl.fabric.nccllog.model import LogVerdict
     from sparkctl.inventory.models import Inventory
+    from sparkctl.output.stdio import Fields
 
 
-def of_status(status: Status) -> Mapping[str, object]:
+def of_status(status: Status) -> Fields:
     """The document of `status`."""
     nodes = [
         {
@@ -40,7 +41,7 @@ def of_findings(
     undecided: Mapping[str, str],
     error: SparkctlError | None,
     code: int,
-) -> Mapping[str, object]:
+) -> Fields:
     """The document of `doctor`, with the `error` of --fix; `code` is the exit code."""
     from sparkctl.doctor.runner import counts
 
@@ -58,7 +59,7 @@ def of_findings(
 
 def of_log(
     verdict: LogVerdict, decided: tuple[Sequence[Finding], Sequence[Decision]] | None
-) -> Mapping[str, object]:
+) -> Fields:
     """The document of `doctor --log`, with what checks on the nodes decided."""
     document = verdict.document()
     if decided:
@@ -69,7 +70,7 @@ def of_log(
 
 def of_fabric(
     inventory: Inventory, diagram: Diagram, errors: Mapping[str, SparkctlError]
-) -> Mapping[str, object]:
+) -> Fields:
     """The document of `fabric show`; `errors` has the nodes whose fabric could not be read."""
     return {
         "cluster": inventory.cluster,

@@ -8,9 +8,8 @@ from sparkctl.output.failure import show_log
 from sparkctl.output.stdio import print_err, print_json, print_out
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from sparkctl.cluster.down import DownReport
+    from sparkctl.output.stdio import Fields
 
 
 def print_report(report: DownReport, *, as_json: bool) -> None:
@@ -36,7 +35,7 @@ def _print(report: DownReport) -> None:
         print_out("nothing to do")
 
 
-def _document(report: DownReport) -> Mapping[str, object]:
+def _document(report: DownReport) -> Fields:
     return {
         "changed": bool(report.stopped or report.removed),
         "cluster": report.cluster,

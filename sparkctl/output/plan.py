@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from sparkctl.output.stdio import print_err, print_json, print_out
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from sparkctl.cluster.difference import Difference
     from sparkctl.cluster.wish import NodeWish, Wish
     from sparkctl.doctor.finding import Finding
     from sparkctl.doubts import Doubt
+    from sparkctl.output.stdio import Fields
 
 
 def print_plan(
@@ -49,7 +50,7 @@ def print_plan(
         print_err(f"# would stop up: {failure}")
 
 
-def _problem(failure: Finding) -> Mapping[str, object]:
+def _problem(failure: Finding) -> Fields:
     fields = ("check", "code", "node", "summary", "data")
     document = failure.document()
     return {name: document[name] for name in fields}
@@ -64,7 +65,7 @@ def print_env(wish: Wish, nodes: Collection[str], *, as_json: bool) -> None:
         print_out(line)
 
 
-def plan_document(wish: Wish) -> dict[str, Mapping[str, object]]:
+def plan_document(wish: Wish) -> dict[str, Fields]:
     """Each node's environment and command lines, by node."""
     return {
         name: {
@@ -89,7 +90,7 @@ def plan_lines(wish: Wish) -> Iterator[str]:
         yield ""
 
 
-def env_document(wish: Wish, nodes: Collection[str]) -> dict[str, Mapping[str, object]]:
+def env_document(wish: Wish, nodes: Collection[str]) -> dict[str, Fields]:
     """Each variable's value and layer, by node and name."""
     return {
         name: {k: {"value": s.value, "layer": s.layer} for k, s in part.environment.items()}

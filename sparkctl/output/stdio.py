@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    Document = Mapping[str, object] | Sequence[Mapping[str, object]]
+    Fields = Mapping[str, object]  # an object of a JSON document
+    Document = Fields | Sequence[Fields]
 
 
 def print_out(text: str) -> None:

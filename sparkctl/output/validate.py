@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sparkctl.doubts import Doubt
     from sparkctl.errors import SparkctlError
     from sparkctl.inventory.models import Inventory
+    from sparkctl.output.stdio import Fields
 
     Reached = Mapping[str, SparkctlError | None]  # each node's error; none where it was not tried
 
@@ -36,9 +37,7 @@ def print_valid(
         print_err(f"warning: {doubt}")
 
 
-def _document(
-    inventory: Inventory, doubts: Sequence[Doubt], reached: Reached
-) -> Mapping[str, object]:
+def _document(inventory: Inventory, doubts: Sequence[Doubt], reached: Reached) -> Fields:
     texts = {name: _reason(error) if error else None for name, error in reached.items()}
     return {
         "cluster": inventory.cluster,

@@ -139,20 +139,29 @@ def _handshake(
         error = raised
     if not error and transport.initial_kex_done:  # start_client also returns when it times out
         return
-    reason = str(error or f"no SSH handshake within {timeout:g} s")
-    if isinstance(connection, ProxySocket) and (connection.last_error() or connection.exited()):
-        code = "proxy-command"
-        text = f"ProxyCommand to {where} failed: {connection.last_error() or reason}"
-    elif isinstance(connection, ProxySocket):
-        code = "handshake-timeout"
-        text = f"ProxyCommand to {where} runs, but no SSH handshake began within {timeout:g} s"
-    elif _caused_by(error, (EOFError, ConnectionResetError)):
-        code, text = "handshake-closed", f"{where} closed the connection before the SSH handshake"
-    elif error is None or _caused_by(error, TimeoutError):
-        code, text = "handshake-timeout", f"{where} sent no SSH handshake within {timeout:g} s"
-    else:
-        code, text = "handshake-failed", f"SSH handshake with {where} failed: {reason}"
+    code, text = _handshake_failure(connection, error, where, timeout)
     raise _connect_error(code, text, target) from error
+
+
+def _handshake_failure(
+    connection: socket.socket | paramiko.Channel,
+    error: Exception | None,
+    where: str,
+    timeout: float,
+) -> tuple[str, str]:
+    """The code and the text of a handshake that failed; without an error it timed out."""
+    proxy = connection if isinstance(connection, ProxySocket) else None
+    reason = str(error or f"no SSH handshake within {timeout:g} s")
+    if proxy and (proxy.last_error() or proxy.exited()):
+        return "proxy-command", f"ProxyCommand to {where} failed: {proxy.last_error() or reason}"
+    if proxy:
+        text = f"ProxyCommand to {where} runs, but no SSH handshake began within {timeout:g} s"
+        return "handshake-timeout", text
+    if _caused_by(error, (EOFError, ConnectionResetError)):
+        return "handshake-closed", f"{where} closed the connection before the SSH handshake"
+    if error is None or _caused_by(error, TimeoutError):
+        return "handshake-timeout", f"{where} sent no SSH handshake within {timeout:g} s"
+    return "handshake-failed", f"SSH handshake with {where} failed: {reason}"
 
 
 def _caused_by(

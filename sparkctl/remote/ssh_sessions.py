@@ -202,6 +202,6 @@ class Sessions:
         return ConnectError(
             f"connection lost while {command.name}{why}",
             node=self._node,
-            hint="is the node up? `ssh` to it by hand, then run the same command again",
+            hint="check that the node is up with `ssh`, then run the command again",
             code="connection-lost",
         )
