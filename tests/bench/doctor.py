@@ -56,11 +56,13 @@ SAME += [word for command in COMMANDS for word in ("server.Command", f"command={
 SAME += [word for path in FILES for word in ("files.FileContents", f"path={path}")]
 
 
-def run(argv: list[str], env: dict[str, str] | None = None) -> None:
+def run(argv: list[str], env: dict[str, str] | None = None, folder: Path | None = None) -> None:
     """Run a command and discard its output."""
     nowhere = subprocess.DEVNULL
     env = {**os.environ, **(env or {})}
-    subprocess.run(argv, check=True, stdout=nowhere, stderr=nowhere, stdin=nowhere, env=env)
+    subprocess.run(
+        argv, check=True, stdout=nowhere, stderr=nowhere, stdin=nowhere, env=env, cwd=folder
+    )
 
 
 def ssh_options(lab: labs.Lab) -> list[str]:
@@ -83,7 +85,8 @@ def bare_ssh(lab: labs.Lab) -> None:
 def doctor(lab: labs.Lab, checkout: Path) -> None:
     """The whole passive doctor of a checkout, with the interpreter's start."""
     argv = [sys.executable, "-m", "sparkctl", "doctor", "--passive", "--json", "-i"]
-    run([*argv, str(lab.inventory)], {"PYTHONPATH": str(checkout)})
+    # python -m looks into the working directory first.
+    run([*argv, str(lab.inventory)], {"PYTHONPATH": str(checkout)}, checkout)
 
 
 def pyinfra(lab: labs.Lab, tools: Path, facts: list[str]) -> None:
