@@ -73,7 +73,7 @@ class Health(Shape):
 
     @property
     def figures(self) -> str:
-        """What is known beside the state, such as `64 running, 136 waiting, 420 tokens/s`."""
+        """What is known besides the state, as `64 running, 136 waiting, 420 tokens/s`."""
         return figures(self.model_dump(exclude_none=True))
 
     def __str__(self) -> str:

@@ -39,7 +39,7 @@ class ProxySocket(socket.socket):
         return lines[-1] if lines else ""
 
     def exited(self) -> bool:
-        """Whether the program ended by itself, not by close()."""
+        """Whether the program ended before close()."""
         return self._process.poll() not in (None, -signal.SIGTERM)
 
     def close(self) -> None:

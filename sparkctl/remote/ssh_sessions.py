@@ -135,7 +135,7 @@ class Sessions:
         with contextlib.suppress(paramiko.SSHException, OSError, EOFError):
             if self.is_open(channel):
                 # The stubs leave it out; paramiko has no public way to send this request.
-                self._transport._send_user_message(request)  # type: ignore[attr-defined]
+                self._transport._send_user_message(request)  # type: ignore[attr-defined]  # not in the stubs
         channel.close()
 
     @contextmanager

@@ -307,7 +307,7 @@ class Answering:
 def session(stdout: bytes) -> Session:
     inventory = parse(INVENTORY.encode(), "inventory.yaml")
     pool = Pool(inventory)
-    pool.connections["spark-1"] = Answering(stdout)  # type: ignore[assignment]
+    pool.connections["spark-1"] = Answering(stdout)  # type: ignore[assignment]  # a stand-in
     pool.errors["spark-2"] = AuthError("refused", node="spark-2")
     return Session(inventory, Path(), pool)
 

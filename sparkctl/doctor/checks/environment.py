@@ -93,7 +93,7 @@ def _by_name(item: tuple[tuple[str, str | None], list[int]]) -> tuple[str, str]:
 
 
 def _own(variable: str, value: str) -> bool:
-    """Whether Ray or vLLM sets this variable by itself."""
+    """Whether Ray or vLLM sets this variable."""
     if variable == "LD_PRELOAD":  # Ray preloads jemalloc, vLLM's CPU build OpenMP
         return not re.search("nccl|ibverbs", value)
     return variable in OWN

@@ -178,7 +178,7 @@ def gid_index(snapshot: Snapshot, name: str) -> Iterator[Finding]:
         yield ok(f"{GID_INDEX} is not pinned")
         return
     value, origin = snapshot.effective(name)[GID_INDEX], snapshot.origin(name, GID_INDEX)
-    remedy = Remedy(f"remove {GID_INDEX} from {origin}: NCCL finds the slot by itself")
+    remedy = Remedy(f"remove {GID_INDEX} from {origin}: NCCL finds the slot")
     unusable = [hca for hca in snapshot.choice(name).hcas if not _fits(snapshot, name, hca, pinned)]
     for hca in unusable:
         gids, where = _table(snapshot, name, hca)
