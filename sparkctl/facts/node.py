@@ -97,11 +97,8 @@ class NodeFacts(Shape):
 
     def of(self, node: str) -> NodeFacts:
         """The same, with the node's name in each group that is unread."""
-        named = {
-            name: replace(self.gaps[group], node=node)
-            for name, group in WIRE.items()
-            if group in self.gaps
-        }
+        gaps = self.gaps
+        named = {n: replace(gaps[group], node=node) for n, group in WIRE.items() if group in gaps}
         return self.model_copy(update=named) if named else self
 
     @property

@@ -152,8 +152,9 @@ def _handshake_failure(
     """The code and the text of a handshake that failed; without an error it timed out."""
     proxy = connection if isinstance(connection, ProxySocket) else None
     reason = str(error or f"no SSH handshake within {timeout:g} s")
-    if proxy and (proxy.last_error() or proxy.exited()):
-        return "proxy-command", f"ProxyCommand to {where} failed: {proxy.last_error() or reason}"
+    printed = proxy.last_error() if proxy else ""
+    if proxy and (printed or proxy.exited()):
+        return "proxy-command", f"ProxyCommand to {where} failed: {printed or reason}"
     if proxy:
         text = f"ProxyCommand to {where} runs, but no SSH handshake began within {timeout:g} s"
         return "handshake-timeout", text

@@ -45,7 +45,7 @@ class Secret(str):
             _shown_for[real] = _shown_for[json.dumps(real)[1:-1]] = shown
         return made
 
-    def __getnewargs__(self) -> tuple[str | float, str]:  # type: ignore[override]
+    def __getnewargs__(self) -> tuple[str | float, str]:  # type: ignore[override]  # str gives one
         """For copies."""
         return self._value, str(self)
 

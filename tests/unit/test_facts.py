@@ -325,7 +325,8 @@ def test_one_hostile_node_leaves_the_facts_of_the_other() -> None:
     asking = session(b"[" * 100_000)
     without_gpu = captured()
     del without_gpu["gpu"]
-    asking.pool.connections["spark-2"] = Answering(json.dumps(without_gpu).encode())  # type: ignore[assignment]
+    other = Answering(json.dumps(without_gpu).encode())
+    asking.pool.connections["spark-2"] = other  # type: ignore[assignment]  # a stand-in
     result = asking.probe(asking.inventory.nodes)
     assert list(result.ok) == ["spark-2"]
     with pytest.raises(Missing) as caught:

@@ -508,7 +508,8 @@ def shared(session: Session, tmp_path: Path) -> Session:
         load |= {"modules": sources, "magic": "", "code": ""}
         return here.run(replace(command, stdin=json.dumps(load).encode() + b"\n"))
 
-    session.pool.connections["spark-2"] = SimpleNamespace(run=run)  # type: ignore[assignment]
+    other = SimpleNamespace(run=run)
+    session.pool.connections["spark-2"] = other  # type: ignore[assignment]  # a stand-in
     return session
 
 

@@ -485,6 +485,7 @@ def test_shared_memory_that_cannot_be_recorded_undoes_no_start(
         inventory=inventory, lease=None, ask_all=ask_all, ask=lambda *_, **__: {}, pool=pool()
     )
     run, told = make(session)
-    run.wish = SimpleNamespace(head=SimpleNamespace(vllm_argv=()), ray_address="a:1")  # type: ignore[assignment]
+    wish = SimpleNamespace(head=SimpleNamespace(vllm_argv=()), ray_address="a:1")
+    run.wish = wish  # type: ignore[assignment]  # what start_vllm reads of it
     perform(run, (Step("start vLLM", launching.start_vllm),), keep=False)
     assert told.said[-1].startswith("warning: spark-2: shared memory is not recorded")
