@@ -7,13 +7,13 @@ reaches the GB10 through two PCIe links (the wiring of a DGX Spark).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sparkctl.facts.unread import known
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from sparkctl.facts.groups import Interface, RdmaDevice, RdmaPort
     from sparkctl.facts.node import NodeFacts
@@ -23,6 +23,11 @@ PCI_ADDRESS = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 # The physical functions of a NIC with two ports; virtual functions come after them.
 PHYSICAL = re.compile(r".*:00\.([01])")
 PORT_NAME = re.compile(r"p(\d+)")
+# systemd.net-naming-scheme(7): P and the PCI domain if it is not 0, and at the end n and the
+# phys_port_name; what follows the dot is a VLAN's number.
+DOMAIN = re.compile(r"[a-z]+P(\d+)")
+NAMED_PORT = re.compile(r".*\dnp(\d+)(\.\d+)?")
+PER_CAGE = 2  # halves
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,11 @@ class Half:
         return self.active and bool(self.ipv4)
 
     @property
+    def idle(self) -> bool:
+        """Whether nobody uses it: a port that is not ACTIVE, without an IPv4 address."""
+        return not self.active and not self.ipv4
+
+    @property
     def physical(self) -> bool:
         """Whether it is a NIC's own port: no virtual function, no soft-RoCE."""
         return PHYSICAL.fullmatch(self.pci or "") is not None
@@ -53,22 +63,26 @@ class Half:
 
 
 def halves(facts: NodeFacts) -> tuple[Half, ...]:
-    """The RDMA devices that have a netdev, by cage, then by PCI address.
+    """The RDMA devices that have a netdev, by cage, then by PCI address or the netdev's name.
 
-    Virtual functions and soft-RoCE share a cage of their own, after the last one. Only its state
-    shows that a port is alive: GIDs, rate and speed outlive a pulled cable
+    Devices whose cage is not known, as virtual functions, share one after the last. A cage has two
+    halves: of more, those that are DOWN without an address share another. Only its state shows that
+    a port is alive: GIDs, rate and speed outlive a pulled cable
     (Documentation/ABI/stable/sysfs-class-infiniband). Raises Missing if devices or interfaces could
     not be read.
     """
     interfaces, devices = known(facts.net), known(facts.ib)
-    netdevs = {hca: _netdevs(device, interfaces) for hca, device in devices.items()}
-    cages = {h: _cage(devices[h], interfaces[names[0]]) for h, names in netdevs.items() if names}
-    virtual = max((cage for cage in cages.values() if cage is not None), default=-1) + 1
+    linked = {hca: _netdevs(device, interfaces) for hca, device in devices.items()}
+    netdevs = {hca: names for hca, names in linked.items() if names}
+    cages = {h: _cage(devices[h], interfaces[names[0]]) for h, names in netdevs.items()}
+    if all(cage is None for cage in cages.values()):
+        cages = {h: _named(devices[h], n[0], interfaces[n[0]]) for h, n in netdevs.items()}
+    last = _after(cage for cage in cages.values() if cage is not None)
     found = [
-        _half(hca, devices[hca], virtual if cage is None else cage, netdevs[hca], interfaces)
+        _half(hca, devices[hca], last if cage is None else cage, netdevs[hca], interfaces)
         for hca, cage in cages.items()
     ]
-    return tuple(sorted(found, key=lambda h: (h.cage, h.pci or "", h.hca)))
+    return tuple(sorted(_in_pairs(found), key=_order))
 
 
 def main_port(device: RdmaDevice) -> tuple[str, RdmaPort]:
@@ -120,6 +134,37 @@ def _cage(device: RdmaDevice, net: Interface) -> int | None:
         return None
     match = PORT_NAME.fullmatch(net.phys_port_name or "") or PHYSICAL.fullmatch(device.pci)
     return int(match[1]) if match else None
+
+
+def _named(device: RdmaDevice, netdev: str, net: Interface) -> int | None:
+    """The number of the port that a software device runs over, in phys_port_name or the name.
+
+    It is not asked where a NIC has RDMA devices of its own: soft-RoCE is no half of its cages. An
+    RDMA device's name says nothing here, as a software device has the one its user gave it.
+    """
+    if device.pci is not None:
+        return None
+    match = PORT_NAME.fullmatch(net.phys_port_name or "") or NAMED_PORT.fullmatch(netdev)
+    return int(match[1]) if match else None
+
+
+def _in_pairs(found: Sequence[Half]) -> Iterator[Half]:
+    """The halves, the idle ones of a cage with more than two in a cage of their own."""
+    spare = _after(half.cage for half in found)
+    for half in found:
+        cage = [other for other in found if other.cage == half.cage]
+        apart = len(cage) > PER_CAGE and not all(other.idle for other in cage)
+        yield replace(half, cage=spare) if apart and half.idle else half
+
+
+def _after(cages: Iterable[int]) -> int:
+    return max(cages, default=-1) + 1
+
+
+def _order(half: Half) -> tuple[int, str, int, str]:
+    """Software devices are in the order of the PCI domains in their netdevs' names."""
+    domain = DOMAIN.match(half.interface)
+    return half.cage, half.pci or "", int(domain[1]) if domain else 0, half.hca
 
 
 def _pci(device: RdmaDevice) -> str | None:

@@ -10,6 +10,7 @@ import pytest
 
 from sparkctl.doctor.checks.firewall import open_ports
 from sparkctl.doctor.collect import _pings
+from sparkctl.doctor.fix import plan
 from sparkctl.fabric.diagram import draw
 from sparkctl.fabric.topology import halves, main_port
 from sparkctl.facts.unread import known
@@ -61,6 +62,9 @@ def of(cluster: str | Answers, check: str) -> list[Finding]:
 SLOW = ("fabric.speed", "WARN", "slow-link")
 EXPECTED: dict[str, set[tuple[str, str, str]]] = {
     "soft-roce": set(),
+    "soft-roce-alike": set(),
+    "soft-roce-other-cage": set(),
+    "soft-roce-unnamed": set(),
     "one-rail": {SLOW},
     "virtual-functions": {SLOW},
     "macvlan": {
@@ -85,6 +89,21 @@ def test_no_more_is_wrong_than_the_answers_show(cluster: str) -> None:
     for name in (ONE, TWO):
         found = {(f.check, f.severity.value, f.code) for f in findings if f.node == name}
         assert found == EXPECTED[cluster]
+
+
+def test_a_pair_that_is_cabled_crosswise_has_nothing_wrong_but_that() -> None:
+    findings = examined(machines("soft-roce-crosswise"))
+    wrong = {f.check for f in findings if f.severity.value not in ("OK", "INFO")}
+    assert wrong == {"fabric.pairing"}
+
+
+@pytest.mark.parametrize("cluster", ["soft-roce-alike", "soft-roce-crosswise", "soft-roce-unnamed"])
+def test_fix_leaves_ports_without_a_cable_alone(cluster: str) -> None:
+    assert plan(examined(machines(cluster))) == []
+    idle = {"enp1s0f1np1", "enP2p1s0f1np1", "eth3", "eth4"}
+    snapshot = machines(cluster).snapshot()
+    assert {half.interface for half in snapshot.halves(ONE)} & idle
+    assert not {half.interface for half in snapshot.cage(ONE)} & idle
 
 
 @pytest.mark.parametrize("cluster", CLUSTERS)
@@ -113,6 +132,13 @@ def test_pairs_of_other_devices_are_matched(cluster: str, check: str) -> None:
     ("cluster", "interfaces", "hcas", "index"),
     [
         ("soft-roce", ("ens4.100", "ens4.101"), ("rxe0", "rxe1"), 1),
+        (
+            "soft-roce-other-cage",
+            ("enp1s0f1np1", "enP2p1s0f1np1"),
+            ("rocep1s0f1", "roceP2p1s0f1"),
+            1,
+        ),
+        ("soft-roce-unnamed", ("eth3", "eth4"), ("rxe2", "rxe3"), 1),
         ("virtual-functions", ("ens8f0v5", "ens8f1v7"), ("mlx5_11", "mlx5_13"), 3),
         ("macvlan", ("net1", "net2"), ("mlx5_0", "mlx5_1"), 7),
         ("vlans", ("ens3np0.100", "ens2np0.101"), ("mlx5_0", "mlx5_1"), 5),

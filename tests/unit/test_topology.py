@@ -138,6 +138,93 @@ def test_rxe_has_no_pci_and_is_paired_by_parent_or_gid(parent: list[str]) -> Non
     assert chosen(facts) == FabricChoice("192.168.100.11", ("eth1",), ("rxe0",), (LOW[0],))
 
 
+def soft(*ports: tuple[str, str, str | None]) -> Facts:
+    """Soft-RoCE: a netdev and its RDMA device each, with an address; None is DOWN without one."""
+    facts: Facts = {"net": {}, "ib": {}}
+    for netdev, hca, address in ports:
+        up = address is not None
+        facts["net"][netdev] = net(None, None, [address] if address else [], up=up)
+        facts["ib"][hca] = device([netdev], None, active=up)
+    return facts
+
+
+def caged(facts: Facts) -> dict[str, int]:
+    return {half.interface: half.cage for half in halves(facts)}
+
+
+def test_without_pci_the_netdevs_names_name_the_cages() -> None:
+    ports = [(netdev, hca, None) for netdev, hca, _, _ in SPARK]
+    addressed = [(*port[:2], address) for port, address in zip(ports[2:], HIGH, strict=True)]
+    facts = soft(*ports[:2], *addressed)
+    assert list(caged(facts).items()) == [
+        ("enp1s0f0np0", 0),
+        ("enP2p1s0f0np0", 0),
+        ("enp1s0f1np1", 1),
+        ("enP2p1s0f1np1", 1),
+    ]
+    assert chosen(facts) == CAGE_1
+
+
+@pytest.mark.parametrize(
+    ("names", "cages"),
+    [
+        (["ens3np0", "ens2np0", "ens3np1", "ens2np1"], [0, 0, 1, 1]),
+        (["enp1s0f1np1.100", "enP2p1s0f1np1.100"], [1, 1]),
+        # No port in the name: the port of a NIC with two functions, a virtual function, a user's.
+        (["enp1s0f0", "enp1s0f1"], [0, 0]),
+        (["enp1s0f0np0v1", "enp1s0f1np1v1"], [0, 0]),
+        (["fabric0", "fabric1", "bond0"], [0, 0, 0]),
+        # Those come after the last that has one.
+        (["enp1s0f0np0", "enP2p1s0f0np0", "fabric0"], [0, 0, 1]),
+    ],
+)
+def test_which_names_name_a_cage(names: list[str], cages: list[int]) -> None:
+    facts = soft(*((name, f"rxe{i}", f"10.0.{i}.1/24") for i, name in enumerate(names)))
+    found = caged(facts)
+    assert [found[name] for name in names] == cages
+
+
+def test_phys_port_name_is_asked_before_the_name() -> None:
+    facts = soft(("enp1s0f0np0", "rxe0", LOW[0]))
+    facts["net"]["enp1s0f0np0"]["phys_port_name"] = "p1"
+    assert caged(facts) == {"enp1s0f0np0": 1}
+
+
+@pytest.mark.parametrize(
+    ("addresses", "cages"),
+    [
+        ((*LOW, None, None), [0, 0, 1, 1]),
+        ((LOW[0], None, None, LOW[1]), [0, 1, 1, 0]),
+        ((LOW[0], None, None, None), [0, 1, 1, 1]),
+        # A cage has two halves, and with nothing in use nothing is known.
+        ((LOW[0], None), [0, 0]),
+        ((None, None, None, None), [0, 0, 0, 0]),
+        ((*LOW, *HIGH), [0, 0, 0, 0]),
+    ],
+)
+def test_of_ports_without_a_name_those_that_nobody_uses_are_apart(
+    addresses: tuple[str | None, ...], cages: list[int]
+) -> None:
+    facts = soft(*((f"eth{i}", f"rxe{i}", address) for i, address in enumerate(addresses)))
+    assert list(dict(sorted(caged(facts).items())).values()) == cages
+
+
+@pytest.mark.parametrize("lost", ["address", "link"])
+def test_a_half_that_lost_its_address_or_its_link_is_still_in_use(lost: str) -> None:
+    facts = soft(*((f"eth{i}", f"rxe{i}", a) for i, a in enumerate((*LOW, None, None))))
+    if lost == "address":
+        facts["net"]["eth1"]["ipv4"] = []
+    else:
+        facts["ib"]["rxe1"]["ports"]["1"]["state"] = "DOWN"
+    assert caged(facts) == {"eth0": 0, "eth1": 0, "eth2": 1, "eth3": 1}
+
+
+def test_soft_roce_is_no_half_of_a_nics_cage() -> None:
+    facts = spark(*LOW)
+    facts["ib"]["rxe0"] = device(["enp1s0f0np0"], None)
+    assert [half.cage for half in halves(facts) if half.hca == "rxe0"] == [2]
+
+
 def test_no_cable_takes_the_nic_off_the_bus() -> None:
     facts = {"net": {"enP7s7": net(None, None, ["10.0.0.1/24"])}, "ib": {}}
     for code, node in (
