@@ -14,6 +14,7 @@ from sparkctl.doctor.fix import plan
 from sparkctl.fabric.diagram import draw
 from sparkctl.fabric.topology import halves, main_port
 from sparkctl.facts.unread import known
+from sparkctl.node.portcounters import LOSS
 from sparkctl.output.fabric import print_diagram
 from tests.unit.answers import node_facts
 from tests.unit.doctorview import Answers, examined, healthy
@@ -171,6 +172,19 @@ def test_soft_roce_over_the_management_interface_is_not_a_half_of_a_cable() -> N
     assert {half.hca for half in snapshot.cage(ONE)} == {"rocep1s0f0", "roceP2p1s0f0"}
 
 
+@pytest.mark.parametrize(
+    ("width", "code"), [("4", "half-missing"), (None, "half-missing"), ("16", "other-device")]
+)
+def test_a_nic_with_more_lanes_than_a_sparks_has_no_second_half(
+    width: str | None, code: str
+) -> None:
+    answers = healthy()
+    del answers.facts[TWO]["ib"]["roceP2p1s0f0"]
+    answers.facts[TWO]["net"]["enp1s0f0np0"]["pcie_width"] = width
+    (finding,) = [f for f in of(answers, "fabric.halves") if f.node == TWO]
+    assert finding.code == code
+
+
 def test_a_scalable_function_has_no_pci_address() -> None:
     facts = machines("broadcom").facts[ONE]
     facts["ib"]["bnxt_re0"]["pci"] = facts["net"]["enp194s0f0np0"]["pci"] = "mlx5_core.sf.4"
@@ -207,14 +221,71 @@ def test_loss_is_found_in_other_counters(cluster: str, hca: str, counter: str) -
     assert found.data == {"hca": hca, "counters": [counter]}
 
 
-@pytest.mark.parametrize(("packets", "severity"), [(5000, "OK"), (2, "FAIL")])
-def test_traffic_of_soft_roce_is_counted_in_packets(packets: int, severity: str) -> None:
+def moved(before: dict[str, int], after: dict[str, int]) -> Finding:
+    """What running.traffic finds of a device with these counters around a generation."""
     answers = running()
     generation = answers.looks["generation"][ONE]
-    generation["before"][TWO]["roceP2p1s0f0"] = {"sent_pkts": 100, "rcvd_pkts": 90}
-    generation["after"][TWO]["roceP2p1s0f0"] = {"sent_pkts": 100 + packets, "rcvd_pkts": 90}
+    generation["before"][TWO]["roceP2p1s0f0"] = before
+    generation["after"][TWO]["roceP2p1s0f0"] = after
     found = [f for f in of(answers, "running.traffic") if f.node == TWO]
-    assert [f.severity.value for f in found] == ["OK", severity]
+    assert found[0].severity.value == "OK"
+    return found[1]
+
+
+@pytest.mark.parametrize(("grown", "severity"), [(5000, "OK"), (2, "FAIL")])
+@pytest.mark.parametrize(
+    ("sent", "received"),
+    [
+        ("port_xmit_data", "port_rcv_data"),
+        ("tx_bytes", "rx_bytes"),  # bnxt_re and mana
+        ("tx_bytes_cnt", "rx_bytes_cnt"),  # erdma
+        ("ip4OutOctets", "ip4InOctets"),  # irdma
+        ("sent_pkts", "rcvd_pkts"),  # rxe
+        ("tx_pkt", "rx_pkt"),  # hns
+    ],
+)
+def test_traffic_is_counted_by_each_drivers_names(
+    sent: str, received: str, grown: int, severity: str
+) -> None:
+    # The netdev's bytes may be TCP's: they decide nothing where the device has counters.
+    before = {sent: 100, received: 90, "netdev_tx_bytes": 0}
+    after = {sent: 100 + grown, received: 90, "netdev_tx_bytes": 10**9}
+    assert moved(before, after).severity.value == severity
+
+
+def test_traffic_in_any_of_a_devices_counters_counts() -> None:
+    before = {"port_xmit_data": 0, "tx_bytes": 0}
+    assert moved(before, {"port_xmit_data": 0, "tx_bytes": 10**6}).severity.value == "OK"
+    assert moved(before, before).severity.value == "FAIL"
+
+
+@pytest.mark.parametrize(
+    ("grown", "severity", "code"), [(10**6, "INFO", "netdev-traffic"), (60, "FAIL", "no-traffic")]
+)
+def test_the_netdevs_bytes_prove_only_that_nothing_was_sent(
+    grown: int, severity: str, code: str
+) -> None:
+    found = moved({"netdev_tx_bytes": 7}, {"netdev_tx_bytes": 7 + grown})
+    assert (found.severity.value, found.code, found.data["got"]) == (severity, code, grown)
+
+
+def test_without_any_counter_traffic_is_unknown() -> None:
+    assert moved({}, {}).severity.value == "UNKNOWN"
+    assert moved({"tx_bytes": 1}, {}).severity.value == "UNKNOWN"
+
+
+@pytest.mark.parametrize("provider", LOSS)
+def test_each_drivers_counters_of_loss_name_it_and_are_compared(provider: str) -> None:
+    answers, hca = machines("soft-roce"), "rxe1"
+    before = dict.fromkeys(LOSS[provider], 3)
+    answers.facts[TWO]["counters"][hca] = before
+    answers.looks["peers"][TWO]["counters"] = {**answers.facts[TWO]["counters"], hca: before}
+    assert {f.severity.value for f in of(answers, "fabric.loss")} == {"OK"}
+    missing = [f for f in of(answers, "fabric.libraries") if f.severity.value == "FAIL"]
+    assert [f.data["provider"] for f in missing] == ([provider] if provider != "rxe" else [])
+    answers.looks["peers"][TWO]["counters"][hca] = {**before, LOSS[provider][-1]: 4}
+    (found,) = [f for f in of(answers, "fabric.loss") if f.severity.value == "WARN"]
+    assert found.data == {"hca": hca, "counters": [LOSS[provider][-1]]}
 
 
 @pytest.mark.parametrize(

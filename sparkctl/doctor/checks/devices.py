@@ -11,7 +11,7 @@ from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, 
 from sparkctl.doctor.remedy import Action, Remedy
 from sparkctl.errors import PreflightError
 from sparkctl.fabric.port_selection import unused
-from sparkctl.fabric.topology import main_port
+from sparkctl.fabric.topology import main_port, pci_netdev
 from sparkctl.facts.unread import known
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sparkctl.fabric.topology import Half
 
 CONNECTX = "mlx5"  # the provider of a Spark's NIC
+LANES = 4  # of a half's PCIe link on a Spark: the same NIC in another machine has more
 
 
 def devices(snapshot: Snapshot, name: str) -> Iterator[Finding]:
@@ -85,7 +86,8 @@ def _hcas(halves: Sequence[Half]) -> str:
 
 def _one_half(snapshot: Snapshot, name: str, half: Half) -> Finding:
     data = {"hca": half.hca, "interface": half.interface}
-    if not half.physical or provider(snapshot, name, half.hca) != CONNECTX:
+    wide = _lanes(snapshot, name, half) > LANES
+    if wide or not half.physical or provider(snapshot, name, half.hca) != CONNECTX:
         text = f"{half.hca} is not a port of a Spark's ConnectX-7, which has two halves"
         return info(text, code="other-device", data=data)
     return fail(
@@ -95,6 +97,12 @@ def _one_half(snapshot: Snapshot, name: str, half: Half) -> Finding:
         code="half-missing",
         data=data,
     )
+
+
+def _lanes(snapshot: Snapshot, name: str, half: Half) -> int:
+    """The width of its PCIe link; 0 if it is not known."""
+    width = pci_netdev(half, known(snapshot.facts(name).net)).pcie_width or ""
+    return int(width) if width.isdecimal() else 0
 
 
 def _left_out(name: str, half: Half, cage: Sequence[Half], used: Sequence[str]) -> Finding:

@@ -9,9 +9,9 @@ from sparkctl.doctor.check import Check, Source, per_node
 from sparkctl.doctor.checks.libnccl import without_nccl
 from sparkctl.doctor.checks.ranks import every_gpu
 from sparkctl.doctor.checks.running import RESTART
-from sparkctl.doctor.finding import Evidence, Finding, Severity, fail, ok, unknown, warn
+from sparkctl.doctor.finding import Evidence, Finding, Severity, fail, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
-from sparkctl.node.verbs import DATA, PACKETS
+from sparkctl.node.portcounters import NETDEV, TRAFFIC, Traffic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from sparkctl.fabric.nccllog.model import Finding as LogFinding
     from sparkctl.fabric.nccllog.model import RankVerdict
 
-# Counters of both directions, the bytes or packets of one count, and the least growth by a few
-# tokens.
-TRAFFIC = ((DATA, 4, "bytes", 4000), (PACKETS, 1, "packets", 10))
+LEAST = {"bytes": 4000, "packets": 10}  # that a few tokens send
 DEBUG = Remedy(
     "set NCCL_DEBUG=INFO in an env layer, and NCCL_DEBUG_SUBSYS=INIT,ENV,NET for the reasons; then"
     " restart the cluster",
@@ -183,25 +181,48 @@ def _carried(snapshot: Snapshot, name: str, found: Generation) -> Iterator[Findi
     if before is None or after is None:
         yield unknown("the counters could not be read", node=name, data={"what": "counters"})
         return
+    interfaces = {half.hca: half.interface for half in snapshot.halves(name)}
     for hca in snapshot.choice(name).hcas:
-        yield _moved(name, hca, before.get(hca, {}), after.get(hca, {}))
+        yield _moved(name, hca, interfaces[hca], before.get(hca, {}), after.get(hca, {}))
 
 
-def _moved(name: str, hca: str, before: Mapping[str, int], after: Mapping[str, int]) -> Finding:
-    for names, each, unit, least in TRAFFIC:
-        both = [counter for counter in names if counter in before and counter in after]
-        carried = sum(after[counter] - before[counter] for counter in both) * each
-        if carried >= least:
-            return ok(f"{hca} carried {carried} {unit} during the generation", node=name)
-        if both:
-            return _idle(name, hca, f"{carried} {unit}", carried)
-    return unknown(f"{hca} has no traffic counters", node=name, data={"hca": hca})
+def _moved(
+    name: str, hca: str, interface: str, before: Mapping[str, int], after: Mapping[str, int]
+) -> Finding:
+    own = [(found, t) for t in TRAFFIC if (found := _growth(t, before, after)) is not None]
+    for carried, traffic in own:
+        if carried >= LEAST[traffic.unit]:
+            text = f"{hca} carried {carried} {traffic.unit} during the generation"
+            return ok(text, node=name)
+    where = f"/sys/class/infiniband/{hca}/ports/1"
+    if own:
+        carried, traffic = own[0]
+        return _idle(name, hca, f"{carried} {traffic.unit}", carried, where)
+    carried_by_netdev = _growth(NETDEV, before, after)
+    if carried_by_netdev is None:
+        return unknown(f"{hca} has no traffic counters", node=name, data={"hca": hca})
+    if carried_by_netdev < LEAST[NETDEV.unit]:
+        where = f"/sys/class/net/{interface}/statistics"
+        return _idle(name, hca, f"{carried_by_netdev} bytes", carried_by_netdev, where)
+    return info(
+        f"{hca} has no traffic counters; {interface} carried {carried_by_netdev} bytes during the"
+        " generation, TCP's included",
+        node=name,
+        code="netdev-traffic",
+        data={"hca": hca, "interface": interface, "got": carried_by_netdev},
+    )
 
 
-def _idle(name: str, hca: str, got: str, carried: int) -> Finding:
+def _growth(traffic: Traffic, before: Mapping[str, int], after: Mapping[str, int]) -> int | None:
+    """How much was carried between two looks; None where no counter is in both."""
+    both = [name for name in traffic.names if name in before and name in after]
+    return sum(after[name] - before[name] for name in both) * traffic.each if both else None
+
+
+def _idle(name: str, hca: str, got: str, carried: int, where: str) -> Finding:
     return fail(
         f"{hca} carried no traffic while tokens were generated",
-        Evidence("counters that grow", got, f"/sys/class/infiniband/{hca}/ports/1"),
+        Evidence("counters that grow", got, where),
         Remedy("see running.transport: NCCL_DEBUG=INFO shows which HCAs NCCL uses"),
         node=name,
         code="no-traffic",

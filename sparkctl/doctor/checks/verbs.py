@@ -10,7 +10,7 @@ from sparkctl.doctor.check import Check, Source
 from sparkctl.doctor.finding import Evidence, Finding, fail, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
 from sparkctl.facts.unread import Missing, Unread, known, required
-from sparkctl.node.verbs import LOSS
+from sparkctl.node.portcounters import LOSS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,7 +26,7 @@ MIB = 2**20
 # than this may do, unless the application's are registered as well.
 ENOUGH = 2**30
 # The drivers whose devices have rdma-core's name for the provider, unless udev renames them.
-PROVIDERS = frozenset({*LOSS, "mlx4", "siw", "efa", "erdma", "hns", "mana", "qedr", "cxgb4"})
+PROVIDERS = frozenset({*LOSS, "mlx4", "siw", "efa", "qedr", "cxgb4"})
 KERNEL_NAME = re.compile(r"(\w+?)_?\d+")
 LOSS_NAMES = tuple(name for names in LOSS.values() for name in names)
 
