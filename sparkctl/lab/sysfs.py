@@ -89,9 +89,10 @@ def _function(node: NodeSpec, half: HalfSpec) -> Entries:
 
 
 def _software(node: NodeSpec, half: HalfSpec) -> Entries:
-    """What only a device without a PCI function has: its network device's name."""
+    """What only a device without a PCI function has: its network device's name, and no port's."""
     device, own = node.hardware.device_folder(half), eui64(node.mac(half))
     return {
+        f"{half.net_folder}/phys_port_name": Link(UNREADABLE),
         f"{device}/parent": half.interface,
         f"{device}/node_guid": own,
         f"{device}/sys_image_guid": own,

@@ -83,8 +83,9 @@ def test_soft_roce_has_no_pci_function_and_names_its_netdev(tmp_path: Path) -> N
     sysfs.write(tmp_path, sysfs.static(SOFT, cabled=True))
     assert not list(tmp_path.glob("devices/pci*"))
     assert not list(tmp_path.glob("class/infiniband*/*/device"))
-    assert not list(tmp_path.rglob("phys_port_name"))
     for half in HALVES:
+        name = tmp_path / half.net_folder / "phys_port_name"
+        assert str(name.readlink()).endswith(sysfs.UNREADABLE.removeprefix("devices/virtual/net"))
         device = tmp_path / "class/infiniband" / half.hca
         assert (device / "parent").read_text() == f"{half.interface}\n"
         assert not (device / "ports/1/counters").exists()
