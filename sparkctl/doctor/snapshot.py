@@ -142,12 +142,13 @@ class Snapshot:
     def cage(self, name: str) -> list[Half]:
         """All halves of the chosen cage, also those that are not used.
 
-        If none can be chosen, the halves of each cage with an address: the checks show why.
+        If none can be chosen, the halves of each cage with an address, else of each with an ACTIVE
+        port: the checks show why.
         """
         found = self.halves(name)
-        addressed = {h.cage for h in found if h.ipv4}
-        if addressed and isinstance(self.choice_error(name), PreflightError):
-            return [h for h in found if h.cage in addressed]
+        alive = {h.cage for h in found if h.ipv4} or {h.cage for h in found if h.active}
+        if alive and isinstance(self.choice_error(name), PreflightError):
+            return [h for h in found if h.cage in alive]
         used = self._used_cages(name)
         return [h for h in found if h.cage in used]
 
