@@ -6,6 +6,7 @@ from ipaddress import IPv4Interface
 from typing import TYPE_CHECKING
 
 from sparkctl.doctor.check import Check
+from sparkctl.doctor.checks.cabling import wiring
 from sparkctl.doctor.checks.subnets import addressed
 from sparkctl.doctor.finding import Evidence, Finding, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
@@ -51,6 +52,11 @@ def persistent(snapshot: Snapshot, name: str) -> Iterator[Finding]:
         elif any(networks[interface].overlaps(n) for i, n in networks.items() if i != interface):
             text = f"no network file has {what}, and none should: see fabric.subnets"
             yield info(text, code="halves-share-subnet", data=data)
+        elif _faces_nobody(snapshot, name, interface):
+            text = (
+                f"no network file has {what}, which is in no subnet of a peer: see fabric.pairing"
+            )
+            yield info(text, code="half-without-peer", data=data)
         elif found.unread:
             yield _unread(snapshot, name, found, what, data)
         elif scripts := _scripts(found.files, interface, address):
@@ -66,6 +72,16 @@ def _used(snapshot: Snapshot, name: str) -> dict[str, str]:
     used = {half.interface for half in snapshot.halves(name) if half.hca in choice.hcas}
     used |= set(choice.interfaces)
     return {i: a for i, a in addressed(snapshot, name).items() if i in used}
+
+
+def _faces_nobody(snapshot: Snapshot, name: str, interface: str) -> bool:
+    """Whether a half is in no other node's subnet, as far as all nodes are known: an address that
+    may be wrong is none to keep.
+    """
+    found = wiring(snapshot)
+    halves = [half for half in found.halves(name) if half.interface == interface]
+    several = found.complete and len(found.used) > 1
+    return several and bool(halves) and not any(found.faced(name, half) for half in halves)
 
 
 def _link_local(path: str | None, what: str, data: Data) -> Finding:
