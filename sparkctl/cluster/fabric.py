@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sparkctl.fabric.cluster_selection import Choices, choose_all
 from sparkctl.fabric.selection import FabricSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sparkctl.facts.node import NodeFacts
     from sparkctl.inventory.models import Inventory, Node
+
+
+def fabric_choices(inventory: Inventory, facts: Mapping[str, NodeFacts]) -> Choices:
+    """What each node of which there are facts uses, or why that cannot be derived."""
+    nodes = (inventory.head, *inventory.workers)
+    return choose_all([fabric_spec(inventory, node) for node in nodes], facts)
 
 
 def fabric_spec(inventory: Inventory, node: Node) -> FabricSpec:

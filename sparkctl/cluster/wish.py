@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sparkctl.cluster.fabric import fabric_spec
+from sparkctl.cluster.fabric import fabric_choices
 from sparkctl.cluster.places import TOKEN, ray_dir, temp_dir
-from sparkctl.fabric.port_selection import choose
+from sparkctl.errors import SparkctlError
 from sparkctl.facts.unread import Unread, known
 from sparkctl.serving.commandline import ray_head_argv, ray_worker_argv, vllm_argv
 from sparkctl.serving.environment import Setting, render
@@ -82,7 +82,7 @@ def make_wish(inventory: Inventory, layers: list[Layer], facts: Mapping[str, Nod
     whether there is a config.json on the head could not be read.
     """
     recipe = head_recipe(inventory, facts[inventory.head.name])
-    choices = {n.name: choose(fabric_spec(inventory, n), facts[n.name]) for n in inventory.nodes}
+    choices = _choices(inventory, facts)
     head_address = choices[inventory.head.name].address
     nodes = {}
     for node in inventory.nodes:
@@ -101,6 +101,18 @@ def make_wish(inventory: Inventory, layers: list[Layer], facts: Mapping[str, Nod
         )
     venv = known(facts[inventory.head.name].runtime).venv
     return Wish(inventory, nodes, f"{venv}/bin/python", recipe)
+
+
+def _choices(inventory: Inventory, facts: Mapping[str, NodeFacts]) -> dict[str, FabricChoice]:
+    """Each node's fabric. Raises the first node's error."""
+    found = fabric_choices(inventory, facts)
+    choices = {}
+    for node in inventory.nodes:
+        choice = found[node.name]
+        if isinstance(choice, SparkctlError):
+            raise choice
+        choices[node.name] = choice
+    return choices
 
 
 def head_recipe(inventory: Inventory, facts: NodeFacts) -> Choice:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sparkctl.doctor.checks import selection
-from sparkctl.doctor.checks.gid import pinned_index
+from sparkctl.doctor.checks.gid import pinned_index, selectable
 from sparkctl.errors import RemoteError
-from sparkctl.fabric.diagram import draw
+from sparkctl.fabric.diagram import GidRule, draw
 from sparkctl.fabric.grammar import IB_HCA, SOCKET_IFNAME
 from sparkctl.facts.unread import Missing
 
@@ -39,7 +39,8 @@ def diagram(snapshot: Snapshot) -> Diagram:
     errors = unread(snapshot)
     facts = {name: snapshot.facts(name) for name in snapshot.names if name not in errors}
     derived = [name for name in facts if snapshot.choice_error(name) is None]
-    return draw(facts, {name: pinned_index(snapshot, name) for name in derived})
+    rules = {n: GidRule(pinned_index(snapshot, n), selectable(snapshot, n)) for n in derived}
+    return draw(facts, rules)
 
 
 def selections(

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from sparkctl.cluster.fabric import fabric_spec
+from sparkctl.cluster.fabric import fabric_choices
 from sparkctl.doctor.environment import Environment
 from sparkctl.doctor.looks import Looks
-from sparkctl.errors import PreflightError, RemoteError, SparkctlError
-from sparkctl.fabric.port_selection import choose
+from sparkctl.errors import PreflightError, SparkctlError
 from sparkctl.fabric.topology import Half, halves
 from sparkctl.fabric.version import NEWEST, Version
 from sparkctl.facts.unread import Missing, Unread, known
@@ -124,19 +123,9 @@ class Snapshot:
 
     def _choose(self, name: str) -> FabricChoice | SparkctlError:
         self.halves(name)
-        if name not in self._choices:
-            try:
-                self._every_state(name)
-                found = choose(fabric_spec(self.inventory, self.node(name)), self.facts(name))
-                self._choices[name] = found
-            except SparkctlError as error:
-                self._choices[name] = error
+        if not self._choices:
+            self._choices.update(fabric_choices(self.inventory, self.all_facts))
         return self._choices[name]
-
-    def _every_state(self, name: str) -> None:
-        for hca, device in known(self.facts(name).ib).items():
-            if any(port.state is None for port in device.ports.values()):
-                raise RemoteError(f"whether {hca} is ACTIVE could not be read", node=name)
 
     def choice_error(self, name: str) -> SparkctlError | None:
         """Why the fabric of a node cannot be derived; None if it can."""
@@ -153,12 +142,13 @@ class Snapshot:
     def cage(self, name: str) -> list[Half]:
         """All halves of the chosen cage, also those that are not used.
 
-        If none can be chosen, the halves of each cage with an address: the checks show why.
+        If none can be chosen, the halves of each cage with an address, else of each with an ACTIVE
+        port: the checks show why.
         """
         found = self.halves(name)
-        addressed = {h.cage for h in found if h.ipv4}
-        if addressed and isinstance(self.choice_error(name), PreflightError):
-            return [h for h in found if h.cage in addressed]
+        alive = {h.cage for h in found if h.ipv4} or {h.cage for h in found if h.active}
+        if alive and isinstance(self.choice_error(name), PreflightError):
+            return [h for h in found if h.cage in alive]
         used = self._used_cages(name)
         return [h for h in found if h.cage in used]
 

@@ -32,6 +32,17 @@ class Link:
         return all(half.active for _, half in self.ends)
 
 
+@dataclass(frozen=True)
+class Astray:
+    """A half without its peer, and the others with their nodes that face nobody either: the wrong
+    address may be one of theirs.
+    """
+
+    node: str
+    half: Half
+    others: tuple[tuple[str, Half], ...] = ()
+
+
 def links(found: Mapping[str, Sequence[Half]]) -> list[Link]:
     """The pairs of halves of two nodes that face each other, in the order of nodes and halves.
 
@@ -75,6 +86,11 @@ def parsed(address: str) -> IPv4Interface:
 def in_common(a: IPv4Interface, b: IPv4Interface) -> bool:
     """Whether each address is in the other's subnet."""
     return a.ip in b.network and b.ip in a.network
+
+
+def link_local(addresses: Sequence[str]) -> bool:
+    """Whether there are addresses and all are link-local (RFC 3927): nobody configured them."""
+    return bool(addresses) and all(parsed(address).is_link_local for address in addresses)
 
 
 @dataclass(frozen=True)
@@ -125,17 +141,37 @@ class Wiring:
         several = len(self.used) > 2 or not self.complete
         return several and all(len(nodes) == 1 for nodes in self._faced.values())
 
-    def astray(self, one: str, two: str) -> list[tuple[str, Half]]:
-        """The second node's halves without their peer; if all have one, the first node's.
+    def astray(self, one: str, two: str) -> list[Astray]:
+        """The halves without their peer, of the node whose address is more likely wrong.
 
-        The peer is the other node, or any node if the wiring is `free`.
+        The peer is the other node, or any node if the wiring is `free`. A half that faces a third
+        node is right, a link-local one is not configured; of nodes alike it is the second.
         """
+        sides = ((two, one), (one, two))
+        found = {node: self._without_peer(node, other) for node, other in sides}
 
-        def without_peer(node: str, other: str) -> list[tuple[str, Half]]:
-            faced = ((half, self.faced(node, half)) for half in self.halves(node))
-            return [(node, h) for h, nodes in faced if not (nodes if self.free else other in nodes)]
+        def suspicion(side: tuple[str, str]) -> tuple[bool, bool, bool]:
+            alone = [h for h in found[side[0]] if not self.faced(side[0], h)]
+            return bool(found[side[0]]), bool(alone), any(link_local(h.ipv4) for h in alone)
 
-        return without_peer(two, one) or without_peer(one, two)
+        node, other = max(sides, key=suspicion)
+        return [Astray(node, half, self._others(node, other, half)) for half in found[node]]
+
+    def _without_peer(self, node: str, other: str) -> list[Half]:
+        faced = ((half, self.faced(node, half)) for half in self.halves(node))
+        return [half for half, nodes in faced if not (nodes if self.free else other in nodes)]
+
+    def _others(self, node: str, other: str, half: Half) -> tuple[tuple[str, Half], ...]:
+        """The halves that face nobody either, where this half does not."""
+        names = [n for n in self._nodes if n != node] if self.free else [other]
+        return tuple(
+            (name, h)
+            for name in names
+            for h in self.halves(name)
+            if not self.faced(node, half)
+            and not self.faced(name, h)
+            and (link_local(h.ipv4) or not link_local(half.ipv4))
+        )
 
     def apart(self, one: str, two: str) -> bool:
         """Whether no half of one node faces a half of the other."""

@@ -12,6 +12,7 @@ from sparkctl.facts.unread import known
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from ipaddress import IPv4Network
 
     from sparkctl.facts.groups import Interface, RdmaPort
     from sparkctl.facts.node import NodeFacts
@@ -95,30 +96,42 @@ class Diagram:
         }
 
 
-def draw(facts: Mapping[str, NodeFacts], pinned: Mapping[str, int | None]) -> Diagram:
-    """The diagram of these nodes; `pinned` is each one's NCCL_IB_GID_INDEX."""
+@dataclass(frozen=True)
+class GidRule:
+    """What a node's environment has NCCL select: NCCL_IB_GID_INDEX, and NCCL_IB_ADDR_RANGE."""
+
+    pinned: int | None = None
+    within: IPv4Network | None = None
+
+
+FIRST = GidRule()  # of an environment that sets neither
+
+
+def draw(facts: Mapping[str, NodeFacts], rules: Mapping[str, GidRule]) -> Diagram:
+    """The diagram of these nodes."""
     found = {name: halves(node) for name, node in facts.items()}
     links_found = tuple(links(found))
     return Diagram(
-        tuple(_node(name, found[name], facts[name], pinned.get(name)) for name in found),
+        tuple(_node(name, found[name], facts[name], rules.get(name, FIRST)) for name in found),
         links_found,
         tuple(_alone(found, links_found)),
     )
 
 
-def _node(name: str, found: tuple[Half, ...], facts: NodeFacts, pinned: int | None) -> Node:
-    ports = tuple(port for half in found for port in _ports(half, facts, pinned))
+def _node(name: str, found: tuple[Half, ...], facts: NodeFacts, rule: GidRule) -> Node:
+    ports = tuple(port for half in found for port in _ports(half, facts, rule))
     without = known(facts.ib).keys() - {half.hca for half in found}
     return Node(name, ports, tuple(sorted(without)))
 
 
-def _ports(half: Half, facts: NodeFacts, pinned: int | None) -> Iterator[Port]:
+def _ports(half: Half, facts: NodeFacts, rule: GidRule) -> Iterator[Port]:
     """One for each port, of which a ConnectX-7 on Spark has one a device."""
     interfaces = known(facts.net)
     net, pcie = interfaces[half.interface], pci_netdev(half, interfaces)
     for number, port in known(facts.ib)[half.hca].ports.items():
         gids = tuple(table(port.gids))
-        yield Port(half, int(number), port, net, pcie, gids, taken_index(gids, pinned))
+        index = taken_index(gids, rule.pinned, rule.within)
+        yield Port(half, int(number), port, net, pcie, gids, index)
 
 
 def _alone(

@@ -1,10 +1,12 @@
-"""Which ports a node uses: derived from its own facts, or the inventory's, checked; pure."""
+"""Which ports a node may use: derived from its own facts, or the inventory's, checked; pure."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from ipaddress import IPv4Interface
 from typing import TYPE_CHECKING
 
+from sparkctl.errors import RemoteError
 from sparkctl.fabric import port_errors
 from sparkctl.fabric.selection import FabricChoice, FabricSpec
 from sparkctl.fabric.topology import Half, halves
@@ -16,22 +18,61 @@ if TYPE_CHECKING:
     from sparkctl.facts.node import NodeFacts
 
 
-def choose(spec: FabricSpec, facts: NodeFacts) -> FabricChoice:
-    """The fabric that a node uses.
+@dataclass(frozen=True)
+class Option:
+    """Ports that a node may use: a cage's, or those that the inventory sets.
 
-    The inventory's values override what is derived: the cage with most halves that are ACTIVE and
-    have IPv4 (in the subnets, if given), the lowest of equals. Interfaces that are not given follow
-    from the addresses or HCAs that are. Raises PreflightError (port_errors.py).
+    `own`: the addresses, with prefix length, that each of the choice's interfaces may be used by.
+    `sockets`: each interface that may be the socket interface, with its address; the choice's is
+    the first.
+    """
+
+    choice: FabricChoice
+    own: tuple[tuple[str, ...], ...]
+    sockets: tuple[tuple[str, str], ...]
+
+    def with_socket(self, interface: str, address: str) -> FabricChoice:
+        """The choice with this socket; the order of the HCAs stays, which NCCL does not read."""
+        pairs = zip(self.choice.interfaces, self.choice.addresses, strict=True)
+        others = [(name, own) for name, own in pairs if name != interface]
+        interfaces, addresses = zip((interface, address), *others, strict=True)
+        return FabricChoice(_ip(address), interfaces, self.choice.hcas, addresses)
+
+
+def options(spec: FabricSpec, facts: NodeFacts) -> tuple[Option, ...]:
+    """What a node may use, what it would use alone first.
+
+    The inventory's values override what is derived: any cage with a half that is ACTIVE and has
+    IPv4 (in the subnets, if given), that with most such halves first, the lowest of equals.
+    Interfaces that are not given follow from the addresses or HCAs that are. Raises PreflightError
+    (port_errors.py), and RemoteError if the state of a port could not be read.
     """
     found = halves(facts)
-    interfaces = _interfaces(spec, facts, found)
+    for hca, device in known(facts.ib).items():
+        if any(port.state is None for port in device.ports.values()):
+            raise RemoteError(f"whether {hca} is ACTIVE could not be read", node=spec.node)
+    return tuple(_option(spec, facts, found, names) for names in _interfaces(spec, facts, found))
+
+
+def _option(
+    spec: FabricSpec, facts: NodeFacts, found: Sequence[Half], interfaces: tuple[str, ...]
+) -> Option:
     if spec.hcas:
         hcas = tuple(_half(spec, facts, found, name).hca for name in spec.hcas)
     else:
         hcas = tuple(h.hca for name in interfaces for h in found if h.interface == name)
     _check_active(spec, found, hcas)
     addresses = _addresses(spec, facts, interfaces)
-    return FabricChoice(_ip(addresses[0]), interfaces, hcas, addresses)
+    choice = FabricChoice(_ip(addresses[0]), interfaces, hcas, addresses)
+    net, given = known(facts.net), len(spec.addresses or ())
+    own = tuple(
+        (address,) if at < given else tuple(a for a in net[name].ipv4 if _in_subnets(spec, [a]))
+        for at, (name, address) in enumerate(zip(interfaces, addresses, strict=True))
+    )
+    # The first interface or address that the inventory gives is the socket's.
+    free = 1 if spec.interfaces or spec.addresses else len(interfaces)
+    pairs = zip(interfaces[:free], own, strict=False)
+    return Option(choice, own, tuple((name, a) for name, every in pairs for a in every))
 
 
 def unused(choice: FabricChoice, found: Iterable[Half]) -> list[Half]:
@@ -41,20 +82,21 @@ def unused(choice: FabricChoice, found: Iterable[Half]) -> list[Half]:
     return [h for h in every if h.cage in cages and h.hca not in choice.hcas and h.usable]
 
 
-def _interfaces(spec: FabricSpec, facts: NodeFacts, found: Sequence[Half]) -> tuple[str, ...]:
+def _interfaces(spec: FabricSpec, facts: NodeFacts, found: Sequence[Half]) -> list[tuple[str, ...]]:
+    """The interfaces of each option."""
     if spec.interfaces:
         for name in spec.interfaces:
             _check_interface(spec, facts, found, name)
-        return spec.interfaces
+        return [spec.interfaces]
     if spec.cage is not None:
-        return _of_cage(spec, found, spec.cage)
+        return [_of_cage(spec, found, spec.cage)]
     if spec.addresses and all(carriers := _carriers(spec, facts)):
-        return carriers
+        return [carriers]
     if spec.hcas:
-        return tuple(_half(spec, facts, found, name).interface for name in spec.hcas)
+        return [tuple(_half(spec, facts, found, name).interface for name in spec.hcas)]
     if spec.common_cage is not None:
-        return _of_cage(spec, found, spec.common_cage)
-    return _of_best_cage(spec, found)
+        return [_of_cage(spec, found, spec.common_cage)]
+    return _of_each_cage(spec, found)
 
 
 def _check_interface(spec: FabricSpec, facts: NodeFacts, found: Iterable[Half], name: str) -> None:
@@ -86,13 +128,13 @@ def _of_cage(spec: FabricSpec, found: Sequence[Half], cage: int) -> tuple[str, .
     return tuple(h.interface for h in [h for h in members if h.usable] or members)
 
 
-def _of_best_cage(spec: FabricSpec, found: Sequence[Half]) -> tuple[str, ...]:
+def _of_each_cage(spec: FabricSpec, found: Sequence[Half]) -> list[tuple[str, ...]]:
     usable = [half for half in found if half.usable and _in_subnets(spec, half.ipv4)]
     if not usable:
         raise port_errors.no_usable_port(spec, found)
     cages = [half.cage for half in usable]
-    best = min(cages, key=lambda cage: (-cages.count(cage), cage))
-    return tuple(half.interface for half in usable if half.cage == best)
+    best = sorted(set(cages), key=lambda cage: (-cages.count(cage), cage))
+    return [tuple(half.interface for half in usable if half.cage == cage) for cage in best]
 
 
 def _check_active(spec: FabricSpec, found: Sequence[Half], hcas: Collection[str]) -> None:

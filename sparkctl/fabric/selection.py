@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sparkctl.fabric.cabling import in_common, parsed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
     from ipaddress import IPv4Address, IPv4Network
 
     from sparkctl.errors import Data
@@ -56,19 +56,25 @@ class Mismatch:
     data: Data = field(default_factory=dict, hash=False)
 
 
-def check_pairing(choices: Mapping[str, FabricChoice]) -> list[Mismatch]:
+def check_pairing(
+    choices: Mapping[str, FabricChoice], among: Mapping[str, FabricChoice] | None = None
+) -> list[Mismatch]:
     """Why the choices of nodes do not fit the first node's or most nodes'; empty if they fit.
 
     The socket interfaces belong in one subnet, the two halves of a node in two; every node uses
     as many RDMA devices as the others, and at least one. Which halves face each other is in
-    cabling.py.
+    cabling.py. `among`, the choices of all nodes, shows which of two that do not fit is the odd
+    one; without it these choices do.
     """
     first = next(iter(choices), "")
+    every = {**(among or {}), **choices}
     mismatches = [found for node, choice in choices.items() for found in _alone(node, choice)]
     for node, choice in choices.items():
         if node != first:
-            mismatches += _against_first(first, choices[first], node, choice)
-    return mismatches + list(_uneven({n: c.hcas for n, c in choices.items() if c.hcas}))
+            mismatches += _duplicates(first, choices[first], node, choice)
+            if not _share(choice, choices[first]):
+                mismatches.append(_apart(first, node, every))
+    return mismatches + list(_uneven(choices, every))
 
 
 def _alone(node: str, choice: FabricChoice) -> Iterator[Mismatch]:
@@ -83,30 +89,58 @@ def _alone(node: str, choice: FabricChoice) -> Iterator[Mismatch]:
         yield Mismatch(node, "no-rdma-device", text, {"interfaces": choice.interfaces})
 
 
-def _against_first(
-    first: str, one: FabricChoice, node: str, two: FabricChoice
-) -> Iterator[Mismatch]:
-    a, b = parsed(one.addresses[0]), parsed(two.addresses[0])
-    taken = {parsed(address).ip for address in one.addresses}
-    for ip in (parsed(address).ip for address in two.addresses):
+def _duplicates(first: str, one: FabricChoice, node: str, two: FabricChoice) -> Iterator[Mismatch]:
+    taken = {parsed(a).ip: name for name, a in zip(one.interfaces, one.addresses, strict=True)}
+    for interface, ip in zip(two.interfaces, (parsed(a).ip for a in two.addresses), strict=True):
         if ip in taken:
-            text = f"duplicate address {ip}, also assigned on {first}"
-            yield Mismatch(node, "duplicate-address", text, {"address": str(ip), "other": first})
-    if not in_common(a, b):
-        text = (
-            f"its socket interface {two.interfaces[0]} ({b}) is not in the subnet of"
-            f" {first}'s {one.interfaces[0]} ({a})"
-        )
-        yield Mismatch(node, "socket-subnet", text, {"address": str(b), "other": first})
+            text = f"duplicate address {ip} of {interface}, also assigned to {taken[ip]} on {first}"
+            data: Data = {"address": str(ip), "interface": interface, "other": first}
+            yield Mismatch(node, "duplicate-address", text, {**data, "other_interface": taken[ip]})
 
 
-def _uneven(hcas: Mapping[str, Sequence[str]]) -> Iterator[Mismatch]:
+def _share(one: FabricChoice, two: FabricChoice) -> bool:
+    return in_common(parsed(one.addresses[0]), parsed(two.addresses[0]))
+
+
+def _apart(one: str, two: str, every: Mapping[str, FabricChoice]) -> Mismatch:
+    """Two socket interfaces in two subnets: the odd one is that in the subnet of fewer nodes, or
+    with a link-local address, which nobody configured; else the second is named.
+    """
+    shared = {n: sum(_share(every[n], c) for c in every.values()) for n in (one, two)}
+    strange = {n: parsed(every[n].addresses[0]).is_link_local for n in (one, two)}
+    odd = max((two, one), key=lambda n: (-shared[n], strange[n]))
+    other = one if odd == two else two
+    mine, theirs = every[odd].interfaces[0], every[other].interfaces[0]
+    a, b = every[odd].addresses[0], every[other].addresses[0]
+    text = f"{odd}'s socket interface {mine} ({a}) is not in the subnet of {other}'s {theirs} ({b})"
+    if shared[odd] < shared[other]:
+        text += f", which {shared[other]} nodes share"
+    elif strange[odd] > strange[other]:
+        text += "; a link-local address means that the interface is not configured"
+    else:
+        text += "; either address may be the wrong one"
+    data: Data = {
+        "interface": mine,
+        "address": a,
+        "other": other,
+        "other_interface": theirs,
+        "other_address": b,
+        "certain": shared[odd] < shared[other] or strange[odd] > strange[other],
+    }
+    return Mismatch(odd, "socket-subnet", text, data)
+
+
+def _uneven(
+    choices: Mapping[str, FabricChoice], every: Mapping[str, FabricChoice]
+) -> Iterator[Mismatch]:
     """The nodes with another number of RDMA devices than most; of two the one with fewer."""
-    counts = Counter(len(names) for names in hcas.values())
+    counts = Counter(len(choice.hcas) for choice in every.values() if choice.hcas)
     usual = max(counts, key=lambda n: (counts[n], n), default=0)
-    for node, names in hcas.items():
+    used = {node: choice.hcas for node, choice in choices.items() if choice.hcas}
+    uneven = len({len(names) for names in used.values()}) > 1
+    for node, names in used.items() if uneven else ():
         if len(names) != usual:
-            like, others = next((n, h) for n, h in hcas.items() if len(h) == usual)
+            like, others = next((n, c.hcas) for n, c in every.items() if len(c.hcas) == usual)
             text = (
                 f"it uses {len(names)} RDMA device{'s' if len(names) > 1 else ''}"
                 f" ({', '.join(names)}), but {like} uses {usual} ({', '.join(others)})"

@@ -143,13 +143,14 @@ class Settings(Shape):
 
 
 class NetworkFile(Shape):
-    """A file that configures interfaces at boot."""
+    """A file that configures interfaces at boot; `sets`: it is a script that sets addresses."""
 
     path: Name
     addresses: Rows[Name]
     interfaces: Rows[Name]
     dhcp: bool
     link_local: bool
+    sets: bool | None = None
 
 
 class Persistence(Shape):

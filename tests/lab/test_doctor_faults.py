@@ -37,6 +37,10 @@ FOUND: dict[str, Wrong] = {
     "half-down": failed(TWO, "fabric.halves") | failed(ONE, "fabric.halves"),
     "half-without-address": failed(TWO, "fabric.addresses", "fabric.pairing"),
     "one-subnet": failed(TWO, "fabric.subnets", "fabric.pairing", "fabric.ping"),
+    "link-local": failed(TWO, "fabric.addresses", "fabric.pairing"),
+    "wrong-address": failed(TWO, "fabric.pairing"),
+    # The sockets are chosen in one subnet all the same; NCCL joins first with first.
+    "halves-renamed": warned(TWO, "fabric.pairing"),
     "address-volatile": warned(TWO, "fabric.persistent"),
     "mtu-1500": failed(TWO, "fabric.mtu") | failed(ONE, "fabric.ping"),
     "firewall": failed(ONE, "host.firewall"),

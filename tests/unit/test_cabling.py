@@ -24,7 +24,7 @@ def wiring(**nodes: tuple[Half, ...]) -> Wiring:
 
 
 def astray(found: Wiring, one: str, two: str) -> list[tuple[str, str]]:
-    return [(name, half.hca) for name, half in found.astray(one, two)]
+    return [(lost.node, lost.half.hca) for lost in found.astray(one, two)]
 
 
 RING = {"a": node(1, 1, 5, 2, 6), "b": node(2, 3, 1, 4, 2), "c": node(3, 5, 3, 6, 4)}

@@ -8,7 +8,7 @@ import pytest
 
 from sparkctl.errors import ConnectError
 from sparkctl.fabric.cabling import facing, links
-from sparkctl.fabric.diagram import Diagram, draw
+from sparkctl.fabric.diagram import Diagram, GidRule, draw
 from sparkctl.fabric.topology import Half
 from sparkctl.output.fabric import print_diagram
 from tests.unit.answers import all_facts
@@ -27,7 +27,8 @@ def pair() -> Facts:
 
 
 def diagram(facts: Facts, pinned: dict[str, int | None] | None = None) -> Diagram:
-    return draw(all_facts(facts), pinned or {})
+    rules = {name: GidRule(index) for name, index in (pinned or {}).items()}
+    return draw(all_facts(facts), rules)
 
 
 def half(hca: str, *ipv4: str, active: bool = True) -> Half:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 
 from sparkctl.node import persistence
-from sparkctl.node.persistence import named
+from sparkctl.node.persistence import named, sets_addresses
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,6 +98,7 @@ def test_only_names_are_taken_from_network_files(
     (netplan / "loop.yaml").symlink_to("loop.yaml")  # not even root may read it
     monkeypatch.setattr(persistence, "NET", net)
     monkeypatch.setattr(persistence, "FILES", ((str(netplan), "*.yaml"), ("/nowhere", "*")))
+    monkeypatch.setattr(persistence, "SCRIPTS", ())
     assert persistence.persistence() == {
         "files": [
             {
@@ -105,7 +107,56 @@ def test_only_names_are_taken_from_network_files(
                 "interfaces": FABRIC,
                 "dhcp": False,
                 "link_local": False,
+                "sets": False,
             }
         ],
         "unread": [str(netplan / "loop.yaml")],
     }
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "ip addr add $ADDRESS dev $DEVICE",
+        "/sbin/ip -4 address replace $ADDRESS/24 dev $DEVICE",
+        "ip a add $ADDRESS dev $DEVICE",
+        "subprocess.run(['ip', 'addr', 'add', address, 'dev', device])",
+        "ifconfig $DEVICE 10.0.0.1 netmask 255.255.255.0".replace("$DEVICE", "eth9"),
+        "nmcli connection modify fabric ipv4.addresses $ADDRESS",
+        "exec dhclient $DEVICE",
+    ],
+)
+def test_a_script_that_sets_addresses_is_seen(line: str) -> None:
+    assert sets_addresses(f"#!/bin/sh\n{line}\n")
+    assert not sets_addresses(f"#!/bin/sh\n# {line}\n")
+
+
+@pytest.mark.parametrize(
+    "line", ["ip link set $DEVICE up mtu 9000", "ip address show", "ip route add default via $GW"]
+)
+def test_other_uses_of_ip_set_no_address(line: str) -> None:
+    assert not sets_addresses(line)
+
+
+def test_a_units_script_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    units, bin_ = tmp_path / "units", tmp_path / "bin"
+    units.mkdir()
+    bin_.mkdir()
+    script, program = bin_ / "fabric-up", bin_ / "program"
+    script.write_text("#!/bin/sh\nip addr add $1 dev $2\n")
+    program.write_bytes(b"\x7fELF ip addr add")
+    text = f"[Service]\nExecStart=-{script} $A $B\nExecStart={program}\n"
+    (units / "fabric.service").write_text(text)
+    monkeypatch.setattr(persistence, "NET", tmp_path)
+    monkeypatch.setattr(persistence, "FILES", ())
+    monkeypatch.setattr(persistence, "SCRIPTS", ((str(units), "*.service"),))
+    monkeypatch.setattr(persistence, "CALLED", r"(?<![\w.}/])/[\w./-]+")
+    nothing_else = {"addresses": [], "interfaces": [], "dhcp": False, "link_local": False}
+    found = {"path": str(script), **nothing_else, "sets": True}
+    assert persistence.persistence() == {"files": [found], "unread": []}
+
+
+def test_the_paths_of_a_units_commands() -> None:
+    text = "ExecStart=-/usr/local/sbin/up $HOME/usr/x\nExecStartPre=/bin/sh /opt/a/b.sh /home/u/c\n"
+    found = re.findall(persistence.CALLED, text)
+    assert found == ["/usr/local/sbin/up", "/bin/sh", "/opt/a/b.sh"]

@@ -10,7 +10,7 @@ from sparkctl.cluster.fabric import fabric_spec
 from sparkctl.errors import PreflightError
 from sparkctl.fabric import topology
 from sparkctl.fabric.port_errors import NO_DEVICE
-from sparkctl.fabric.port_selection import choose, unused
+from sparkctl.fabric.port_selection import options, unused
 from sparkctl.fabric.selection import FabricChoice, check_pairing
 from sparkctl.inventory.models import Inventory
 from tests.unit.answers import interface, node_facts
@@ -76,7 +76,7 @@ def inventory(fabric: Facts | None = None, **node: Any) -> Inventory:
 
 def chosen(facts: Facts, fabric: Facts | None = None, **node: Any) -> FabricChoice:
     made = inventory(fabric, **node)
-    return choose(fabric_spec(made, made.head), node_facts(facts))
+    return options(fabric_spec(made, made.head), node_facts(facts))[0].choice
 
 
 def refused(facts: Facts, fabric: Facts | None = None, **node: Any) -> PreflightError:

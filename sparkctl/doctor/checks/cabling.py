@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sparkctl.doctor.finding import Evidence, Finding, fail, unknown, warn
 from sparkctl.doctor.remedy import Remedy
-from sparkctl.fabric.cabling import Wiring, reachable
+from sparkctl.fabric.cabling import Astray, Wiring, link_local, reachable
 from sparkctl.fabric.ncclparam import number
 from sparkctl.facts.unread import Missing
 
@@ -54,9 +54,10 @@ def facing(
         return  # fabric.subnets reports it
     yield from _duplicates(snapshot, found, one, two)
     without_peer = found.astray(one, two)
-    for name, half in without_peer:
-        if half.interface != snapshot.choice(name).interfaces[0]:  # check_pairing reports sockets'
-            yield _without_peer(found, one if name == two else two, name, half)
+    for lost in without_peer:
+        # check_pairing reports sockets'
+        if lost.half.interface != snapshot.choice(lost.node).interfaces[0]:
+            yield _without_peer(found, one if lost.node == two else two, lost)
     if without_peer or quiet:
         return
     if found.apart(one, two):
@@ -80,7 +81,12 @@ def _duplicates(snapshot: Snapshot, found: Wiring, one: str, two: str) -> Iterat
 
 def _apart(found: Wiring, one: str, two: str) -> Finding:
     """No half of one node faces a half of the other."""
-    data: Data = {"peer": one}
+    addresses = {n: [a for half in found.halves(n) for a in half.ipv4] for n in (one, two)}
+    data: Data = {
+        "peer": one,
+        "addresses": addresses[two],
+        "peer_addresses": addresses[one],
+    }
     where = f"ip address on {one} and {two}"
     if found.joined(one, two):
         return warn(
@@ -96,7 +102,8 @@ def _apart(found: Wiring, one: str, two: str) -> Finding:
         )
     if found.complete:
         return fail(
-            f"no half of {one} shares a subnet with one of {two}, nor does a node between them",
+            f"no half of {one} ({', '.join(addresses[one])}) shares a subnet with one of {two}"
+            f" ({', '.join(addresses[two])}), nor does a node between them",
             Evidence("a common subnet on each half", "none", where),
             Remedy("give each half the subnet of the halves that it faces"),
             node=two,
@@ -107,24 +114,48 @@ def _apart(found: Wiring, one: str, two: str) -> Finding:
     return unknown(text, node=two, code="nodes-unread", data=data)
 
 
-def _without_peer(found: Wiring, other: str, name: str, half: Half) -> Finding:
+def _without_peer(found: Wiring, other: str, lost: Astray) -> Finding:
+    name, half = lost.node, lost.half
     address = ", ".join(half.ipv4)
     whose = "any other node" if found.free else other
-    text = f"{half.interface} ({address}) shares no subnet with a half of {whose}"
-    data: Data = {"hca": half.hca, "interface": half.interface, "addresses": half.ipv4}
+    text = f"{name}'s {half.interface} ({address}) shares no subnet with a half of {whose}"
+    data: Data = {
+        "hca": half.hca,
+        "interface": half.interface,
+        "addresses": half.ipv4,
+        "peer": other,
+        # By place; the wrong address may be one of these as well.
+        "other_nodes": [n for n, _ in lost.others],
+        "other_interfaces": [h.interface for _, h in lost.others],
+        "other_addresses": [", ".join(h.ipv4) for _, h in lost.others],
+    }
     if found.free and not found.complete:
         text += "; some nodes were not read"
         return unknown(text, node=name, code="nodes-unread", data=data)
     peers = [n for n, _ in found.used if n != name and (found.free or n == other)]
     theirs = ", ".join(a for peer in peers for h in found.halves(peer) for a in h.ipv4)
     return fail(
-        f"{text}: {half.hca} finds no peer",
+        f"{text}: {half.hca} finds no peer{_whose_fault(lost)}",
         Evidence(f"an address in a subnet of {theirs}", address, f"ip address on {name}"),
-        Remedy(f"give {half.interface} an address in the subnet of the half that it faces"),
+        Remedy(f"give {_either(lost)} an address in the subnet of the half that it faces"),
         node=name,
         code="half-without-peer",
         data=data,
     )
+
+
+def _whose_fault(lost: Astray) -> str:
+    if link_local(lost.half.ipv4):
+        return "; a link-local address means that the interface is not configured"
+    if not lost.others:
+        return ""
+    listed = ", ".join(f"{n}'s {h.interface} ({', '.join(h.ipv4)})" for n, h in lost.others)
+    return f", and neither does {listed}; any of these addresses may be the wrong one"
+
+
+def _either(lost: Astray) -> str:
+    every = [lost.half.interface, *(f"{n}'s {h.interface}" for n, h in lost.others)]
+    return " or ".join(every)
 
 
 def _crossed(snapshot: Snapshot, found: Wiring, one: str, two: str) -> Iterator[Finding]:

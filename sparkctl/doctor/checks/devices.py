@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sparkctl.doctor.check import Check
+from sparkctl.doctor.checks.addresses import addresses
 from sparkctl.doctor.checks.subnets import subnets
 from sparkctl.doctor.checks.verbs import provider
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
@@ -175,26 +176,6 @@ def _infiniband(half: Half, evidence: Evidence) -> Finding:
         code="link-layer",
         data={"hca": half.hca, "expected": "Ethernet", "got": "InfiniBand"},
     )
-
-
-def addresses(snapshot: Snapshot, name: str) -> Iterator[Finding]:
-    """Each half has an IPv4 address, from which its RoCE v2 GID is made."""
-    for half in snapshot.cage(name):
-        data = {"hca": half.hca, "interface": half.interface}
-        if half.ipv4:
-            yield ok(f"{half.interface} has {', '.join(half.ipv4)}", data=data)
-            continue
-        yield fail(
-            f"{half.interface} has no IPv4 address, so {half.hca} has no usable GID",
-            Evidence("an IPv4 address", "none", f"ip address show {half.interface}"),
-            Remedy(
-                "give it an address in a subnet of its own, in netplan as well: an address set"
-                " with ip(8) alone is lost on reboot",
-                (f"sudo ip address add ADDRESS/24 dev {half.interface}",),
-            ),
-            code="address-missing",
-            data=data,
-        )
 
 
 CHECKS = (

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Interface
 from typing import TYPE_CHECKING
 
 from sparkctl.doctor.check import Check
 from sparkctl.doctor.checks.subnets import addressed
-from sparkctl.doctor.finding import Evidence, Finding, fail, ok, unknown, warn
+from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
-from sparkctl.fabric.cabling import reachable
+from sparkctl.fabric.cabling import link_local, reachable
 from sparkctl.fabric.gid import UNREAD, Gid, address_range, table, taken
 from sparkctl.fabric.ncclparam import number
 from sparkctl.fabric.topology import main_port
@@ -18,6 +17,7 @@ from sparkctl.facts.unread import Missing, known
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from ipaddress import IPv4Network
 
     from sparkctl.doctor.snapshot import Snapshot
     from sparkctl.errors import Data
@@ -42,6 +42,19 @@ def gid(snapshot: Snapshot, name: str) -> Iterator[Finding]:
             yield _selected(snapshot, name, half)
         else:
             yield _no_usable(half, gids, where)
+    for peer in snapshot.reached:
+        if peer != name and (why := _unread(snapshot, peer)):
+            text = f"whether NCCL's GIDs reach {peer} is unknown: {why}"
+            yield unknown(text, code="peer-unread", data={"peer": peer})
+
+
+def _unread(snapshot: Snapshot, peer: str) -> str:
+    """Why a peer's halves are not known; empty if they are."""
+    try:
+        _used(snapshot, peer)
+    except Missing as error:
+        return error.message
+    return ""
 
 
 def _used(snapshot: Snapshot, name: str) -> list[Half]:
@@ -67,8 +80,8 @@ def _nccl_gid(snapshot: Snapshot, name: str, half: Half) -> Gid | None:
     """The GID that NCCL selects with the environment that `up` sets; None if RoCE v2 over IPv4
     does not work with it.
     """
-    within = address_range(snapshot.effective(name).get(ADDRESS_RANGE, ""))
-    found = taken(_table(snapshot, name, half.hca)[0], pinned_index(snapshot, name), within)
+    table_of_half = _table(snapshot, name, half.hca)[0]
+    found = taken(table_of_half, pinned_index(snapshot, name), selectable(snapshot, name))
     return found if found and found.usable else None
 
 
@@ -85,7 +98,12 @@ def _selected(snapshot: Snapshot, name: str, half: Half) -> Finding:
     if not facing and not _in(mine.ipv4, (addressed(snapshot, name)[half.interface],)):
         text = f"NCCL selects GID {mine} on {half.hca}; whether a peer is in its subnet is unknown"
         return unknown(text, code="peer-unknown", data=data)
-    return ok(f"NCCL selects GID {mine} on {half.hca}", data=data)
+    text = f"NCCL selects GID {mine} on {half.hca}"
+    if link_local(half.ipv4):
+        return info(
+            f"{text}, which is link-local: see fabric.addresses", code="link-local", data=data
+        )
+    return ok(text, data=data)
 
 
 def _excluded(snapshot: Snapshot, name: str, half: Half) -> Finding:
@@ -106,13 +124,13 @@ def _excluded(snapshot: Snapshot, name: str, half: Half) -> Finding:
 
 def _facing(snapshot: Snapshot, name: str, half: Half) -> dict[str, list[Half]]:
     """The halves that a half faces, by node, as far as the other nodes are known."""
-    found: dict[str, list[Half]] = {}
-    for peer in snapshot.reached:
-        with suppress(Missing):
-            ends = [h for h in _used(snapshot, peer) if reachable(half, h) and reachable(h, half)]
-            if peer != name and ends:
-                found[peer] = ends
-    return found
+    known_peers = [p for p in snapshot.reached if p != name and not _unread(snapshot, p)]
+    used = {peer: _used(snapshot, peer) for peer in known_peers}
+    faced = {
+        peer: [h for h in halves if reachable(half, h) and reachable(h, half)]
+        for peer, halves in used.items()
+    }
+    return {peer: ends for peer, ends in faced.items() if ends}
 
 
 def _reaches(snapshot: Snapshot, peer: str, half: Half, address: str) -> bool:
@@ -169,6 +187,11 @@ def pinned_index(snapshot: Snapshot, name: str) -> int | None:
     """The GID index that the environment pins; None if it pins none."""
     index = number(snapshot.effective(name).get(GID_INDEX, "-1"), default=-1)
     return index if index >= 0 else None
+
+
+def selectable(snapshot: Snapshot, name: str) -> IPv4Network | None:
+    """The addresses whose GIDs the environment has NCCL select; None for all."""
+    return address_range(snapshot.effective(name).get(ADDRESS_RANGE, ""))
 
 
 def gid_index(snapshot: Snapshot, name: str) -> Iterator[Finding]:

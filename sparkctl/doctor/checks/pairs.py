@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sparkctl.doctor.check import Check, Source
-from sparkctl.doctor.checks.cabling import faces_only_others, facing, wiring
+from sparkctl.doctor.checks.cabling import faces_only_others, facing, known_halves, wiring
 from sparkctl.doctor.checks.firewall import firewall
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown
 from sparkctl.doctor.remedy import Remedy
@@ -27,7 +27,9 @@ def pairing(snapshot: Snapshot, one: str, two: str) -> Iterator[Finding]:
     in one subnet.
     """
     choices = {name: snapshot.choice(name) for name in (one, two)}
-    mismatches = check_pairing(choices)
+    others = [n for n in snapshot.reached if known_halves(snapshot, n)]
+    among = {n: snapshot.choice(n) for n in others if snapshot.choice_error(n) is None}
+    mismatches = check_pairing(choices, among)
     for mismatch in mismatches:
         yield fail(
             mismatch.text,

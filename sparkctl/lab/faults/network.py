@@ -37,6 +37,19 @@ def _one_subnet(target: Target) -> None:
     target.change(f"ip address add {address}", f"ip address delete {address}")
 
 
+def _other_address(target: Target, address: str) -> None:
+    _without_address(target)
+    target.change(f"ip address add {address} dev {LINK}", f"ip address delete {address} dev {LINK}")
+
+
+def _link_local(target: Target) -> None:
+    _other_address(target, f"169.254.7.{target.node.number}/16")
+
+
+def _wrong_address(target: Target) -> None:
+    _other_address(target, f"192.168.107.{target.node.number}/24")
+
+
 def _volatile(target: Target) -> None:
     target.cover(NETPLAN, "network: {version: 2}\n", "0600")
 
@@ -53,6 +66,24 @@ ip link set "$2" name "$1"
 ip link set swap name "$2"
 ip link set "$2" up
 """
+
+
+RENAME = """\
+ip link set "$1" down
+ip link set "$2" down
+ip link set "$1" name swap
+ip link set "$2" name "$1"
+ip link set swap name "$2"
+ip link set "$1" up
+ip link set "$2" up
+"""
+
+
+def _renamed(target: Target) -> None:
+    """The halves exchange their names, with what they are connected to and their addresses."""
+    names = [half.interface for half in CABLED]
+    change = ["sh", "-ec", RENAME, "sh", *names]
+    target.change(change, change)
 
 
 def _other_cage(target: Target) -> None:
@@ -96,6 +127,24 @@ FAULTS = (
         f"{LINK} has an address in the other half's subnet",
         _one_subnet,
         touches=(f"{LINK}/address",),
+    ),
+    Fault(
+        "link-local",
+        f"{LINK} fell back to a link-local address, as after DHCP failed",
+        _link_local,
+        touches=(f"{LINK}/address",),
+    ),
+    Fault(
+        "wrong-address",
+        f"{LINK} has an address in a subnet that its peer is not in",
+        _wrong_address,
+        touches=(f"{LINK}/address",),
+    ),
+    Fault(
+        "halves-renamed",
+        f"{FIRST.interface} and {LINK} have exchanged their names",
+        _renamed,
+        touches=tuple(half.interface for half in CABLED),
     ),
     Fault(
         "address-volatile",
