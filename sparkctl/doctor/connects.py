@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 UNANSWERED = ("FAILED", "INCOMPLETE")  # states of a neighbour that does not answer ARP
 REACHABLE = "REACHABLE"
+WORKERS = "Ray's workers"  # what a connection to a port of theirs is for
 
 
 class Way(Enum):
@@ -32,7 +33,8 @@ class Way(Enum):
 class Tries:
     """A node's connections and pings to one peer, in the order in which addresses count.
 
-    `listening`: the peer's ports with a process of the cluster, and the process.
+    `listening`: the peer's ports with a process of the cluster, and the process. `used`: the
+    address that such a process has at least; None if the peer's fabric is not known.
     """
 
     snapshot: Snapshot
@@ -41,16 +43,24 @@ class Tries:
     connects: tuple[Connect, ...]
     pings: tuple[Ping, ...]
     listening: dict[int, str]
+    used: str | None
 
     def way(self, connect: Connect) -> Way:
         """What one connection shows."""
         if connect.error is None:
             return Way.ARRIVED
-        if connect.refused:  # by a firewall, if a process of the cluster listens there
-            return Way.BLOCKED if connect.port in self.listening else Way.ARRIVED
+        if connect.refused:
+            return Way.BLOCKED if self._rejected(connect) else Way.ARRIVED
         if routes.misled(self.snapshot, self.source, connect.address):
             return Way.MISLED
         return Way.BLOCKED if self._path_works(connect) else Way.SILENT
+
+    def _rejected(self, connect: Connect) -> bool:
+        """Whether a firewall refused, as a process of the cluster listens. Ray's workers end at any
+        time, so that a refusal of theirs may be the node's own.
+        """
+        lasting = connect.what != WORKERS and connect.port in self.listening
+        return lasting and connect.address == self.used
 
     def untried(self, ports: Iterable[int]) -> list[int]:
         """The ports that were not tried, or not at each of the addresses."""
@@ -93,4 +103,5 @@ def tries(snapshot: Snapshot, source: str, target: str) -> Tries:
     owners = known(snapshot.facts(target).ports)
     own = [o for o in owners if o.cluster == snapshot.inventory.cluster]
     listening = {o.port: f"pid {o.pid}" if o.pid else f"a process of {o.user}" for o in own}
-    return Tries(snapshot, source, target, connects, pings, listening)
+    used = None if snapshot.choice_error(target) else snapshot.choice(target).address
+    return Tries(snapshot, source, target, connects, pings, listening, used)

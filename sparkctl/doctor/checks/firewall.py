@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sparkctl.doctor import routes
 from sparkctl.doctor.check import Check, Source
 from sparkctl.doctor.checks.ports import required_ports
-from sparkctl.doctor.connects import Way, tries
+from sparkctl.doctor.connects import WORKERS, Way, tries
 from sparkctl.doctor.finding import Evidence, Finding, fail, ok, unknown
 from sparkctl.doctor.firewall_remedy import remedy
 from sparkctl.doctor.remedy import Remedy, command
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 # The dashboard is on its node's loopback; the API is asked at the node's host, see running.api.
 NOT_OVER_FABRIC = ("ray.dashboard_port", "vllm.port")
-WORKERS = "Ray's workers"
 
 
 def open_ports(snapshot: Snapshot, name: str) -> dict[int, str]:
@@ -70,7 +69,7 @@ def _reachable(snapshot: Snapshot, source: str, target: str) -> Iterator[Finding
     if untried := found.untried(open_ports(snapshot, target)):
         yield _untried(source, target, untried, some=bool(found.connects))
     elif not lost and all(way is Way.ARRIVED for _, way in shown.values()) and shown:
-        yield _reached(snapshot, source, target, [c for c, _ in shown.values()])
+        yield _reached(found, [c for c, _ in shown.values()])
 
 
 def _blocked(snapshot: Snapshot, source: str, connect: Connect, listener: str | None) -> Finding:
@@ -151,16 +150,14 @@ def _untried(source: str, target: str, ports: Sequence[int], *, some: bool) -> F
     return unknown(text, node=target, code="ports-not-tried", data=data)
 
 
-def _reached(snapshot: Snapshot, source: str, target: str, connects: Sequence[Connect]) -> Finding:
+def _reached(found: Tries, connects: Sequence[Connect]) -> Finding:
     ports = [str(c.port) for c in connects]
     addresses = list(dict.fromkeys(c.address for c in connects))
-    usual = None if snapshot.choice_error(target) else snapshot.choice(target).address
-    by = f" by {', '.join(addresses)}" if usual and addresses != [usual] else ""
-    text = (
-        f"reached from {source} on {'ports' if len(ports) > 1 else 'port'} {', '.join(ports)}{by}"
-    )
-    data = {"peer": source, "ports": ports, "addresses": addresses}
-    return ok(text, node=target, data=data)
+    by = f" by {', '.join(addresses)}" if found.used and addresses != [found.used] else ""
+    noun = "port" if len(ports) == 1 else "ports"
+    text = f"reached from {found.source} on {noun} {', '.join(ports)}{by}"
+    data = {"peer": found.source, "ports": ports, "addresses": addresses}
+    return ok(text, node=found.target, data=data)
 
 
 CHECKS = (Check("host.firewall", "pair", firewall, needs=(Source.PEERS,), preflight=True),)
