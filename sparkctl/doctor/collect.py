@@ -17,7 +17,7 @@ from sparkctl.doctor.checks.runtime import MODULES
 from sparkctl.doctor.looks import Api, EngineLog, Generation, Looks
 from sparkctl.doctor.snapshot import Snapshot
 from sparkctl.errors import RemoteTimeout, SparkctlError
-from sparkctl.fabric.cabling import reachable
+from sparkctl.fabric.cabling import parsed, reachable
 from sparkctl.facts.answers import Import
 from sparkctl.facts.calls import COUNTERS, IMPORTS, PEERS
 from sparkctl.facts.unread import Missing, Unread, known
@@ -45,6 +45,15 @@ class Ping(TypedDict):
     interface: str
     address: str
     size: int
+
+
+class Connect(TypedDict):
+    """A connection to try."""
+
+    to: str
+    what: str
+    address: str
+    port: int
 
 
 def collect(
@@ -122,12 +131,7 @@ def _peers(session: Session, snapshot: Snapshot, node: Node) -> Peers:
     others = [n for n in others if _has_halves(snapshot, n)]
     request = {
         "pings": [ping for other in others for ping in _pings(snapshot, node.name, other)],
-        "connects": [
-            {"to": other, "what": what, "address": snapshot.choice(other).address, "port": port}
-            for other in others
-            if snapshot.choice_error(other) is None
-            for port, what in open_ports(snapshot, other).items()
-        ],
+        "connects": [c for other in others for c in _connects(snapshot, node.name, other)],
     }
     return session.ask(node, PEERS, request, title="trying the peers")
 
@@ -154,6 +158,32 @@ def _pings(snapshot: Snapshot, source: str, target: str) -> list[Ping]:
         if mine.usable and theirs.usable
         for address in reachable(mine, theirs)
     ]
+
+
+def _connects(snapshot: Snapshot, source: str, target: str) -> list[Connect]:
+    """To the address that the cluster would use, and to those of the halves that face the node: a
+    port that is blocked is found though the first half is down.
+    """
+    addresses = dict.fromkeys(ping["address"] for ping in _pings(snapshot, source, target))
+    if snapshot.choice_error(target) is None:
+        used = snapshot.choice(target).address
+        if used in addresses or not _is_down(snapshot, source, target, used):
+            addresses = {used: None, **addresses}
+    ports = open_ports(snapshot, target).items()
+    return [
+        Connect(to=target, what=what, address=address, port=port)
+        for address in addresses
+        for port, what in ports
+    ]
+
+
+def _is_down(snapshot: Snapshot, source: str, target: str, address: str) -> bool:
+    """Whether an address is of a half that is not usable, or that only such a half here faces."""
+    theirs = [
+        h for h in snapshot.halves(target) if any(str(parsed(a).ip) == address for a in h.ipv4)
+    ]
+    mine = [m for m in snapshot.halves(source) for h in theirs if reachable(m, h)]
+    return any(not h.usable for h in theirs) or (bool(mine) and not any(m.usable for m in mine))
 
 
 def _imports(session: Session, snapshot: Snapshot, node: Node) -> Mapping[str, Import]:

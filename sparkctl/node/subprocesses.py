@@ -12,6 +12,19 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+class Ended(NamedTuple):
+    """What a program printed, and its exit status."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def last(self) -> str:
+        """The last line that it printed, of its errors if there are any."""
+        return (self.err.strip() or self.out.strip() or "no output").splitlines()[-1]
+
+
 class Started(NamedTuple):
     """A program that runs, or the error that kept it from starting."""
 
@@ -22,6 +35,13 @@ class Started(NamedTuple):
         """What it printed. Raises OSError if it could not be started or failed: TimeoutError after
         `timeout` seconds, FileNotFoundError if it is not installed, PermissionError.
         """
+        ended = self.wait(timeout)
+        if ended.status:
+            raise ChildProcessError(f"{self.name} exited with status {ended.status}: {ended.last}")
+        return ended.out
+
+    def wait(self, timeout: float) -> Ended:
+        """How it ended, whatever its status; raises OSError as `finish` does for the rest."""
         if isinstance(self.process, OSError):
             raise self.process
         try:
@@ -32,19 +52,16 @@ class Started(NamedTuple):
             with suppress(PermissionError, ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
             raise TimeoutError(f"{self.name} timed out after {timeout:g} s") from None
-        if self.process.returncode:
-            last = (err.strip() or out.strip() or "no output").splitlines()[-1]
-            status = self.process.returncode
-            raise ChildProcessError(f"{self.name} exited with status {status}: {last}")
-        return out
+        return Ended(self.process.returncode, out, err)
 
 
-def start(argv: Sequence[str]) -> Started:
-    """Start a program in a process group of its own."""
+def start(argv: Sequence[str], **environment: str) -> Started:
+    """Start a program in a process group of its own, with these variables besides its own."""
     process: subprocess.Popen[str] | OSError
     try:
         process = subprocess.Popen(
             argv,
+            env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

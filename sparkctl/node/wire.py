@@ -145,17 +145,36 @@ class Connect(TypedDict):
 
 
 class Pinged(Ping):
-    """`problem` is why it could not be sent, `error` also a lost ping."""
+    """Packets `sent` and `received`; `error` is why all were lost, `problem` why none was sent."""
 
+    sent: int | None
+    received: int | None
     error: str | None
     problem: str | None
 
 
 class Connected(Connect):
-    """`error` is null for a connection."""
+    """`error` is null for a connection; `errno` is its name, null without an answer."""
 
     error: str | None
     refused: bool
+    errno: str | None
+
+
+class Route(TypedDict):
+    """The way to an address, see node/routes.py."""
+
+    interface: str | None
+    gateway: str | None
+    problem: str | None
+    neighbour: str | None
+
+
+class Firewalls(TypedDict):
+    """Names of firewalls, see node/firewalls.py."""
+
+    active: list[str]
+    installed: list[str]
 
 
 class Tried(TypedDict):
@@ -163,6 +182,8 @@ class Tried(TypedDict):
 
     pings: list[Pinged]
     connects: list[Connected]
+    routes: dict[str, Route]
+    firewalls: Firewalls
     counters: dict[str, dict[str, int]]
 
 

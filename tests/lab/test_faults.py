@@ -48,6 +48,11 @@ SEEN = {
         " bash -c '</dev/tcp/192.168.100.11/6380' 2>&1; true",
         "^124\n.*refused",
     ),
+    "packet-loss": (
+        "ping -q -c 50 -i 0.02 192.168.101.11; ping -q -c 9 -i 0.02 192.168.100.11",
+        r"^50 packets transmitted, 35 received(.|\n)* 0% packet loss",
+    ),
+    "no-route": ("ip route get 192.168.101.11", "^192.168.101.11 via 10.* dev enP7s7"),
     "hca-renamed": (
         f"LC_ALL=C ls {IB}; cat {IB}/mlx5_0/ports/1/gid_attrs/ndevs/3"
         " /sys/class/infiniband_verbs/uverbs0/ibdev",

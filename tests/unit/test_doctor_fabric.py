@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sparkctl.doctor.collect import _pings
 from tests.unit.doctorview import INVENTORY, Answers, examined, healthy, wrong
+from tests.unit.peeranswers import tried
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -237,25 +237,10 @@ def three(subnets: Mapping[str, tuple[int, ...]], fabric: str = "{}", more: str 
     return answers
 
 
-def pinged(answers: Answers) -> Answers:
-    """With an answer to every ping that doctor sends."""
-    snapshot, names = answers.snapshot(), answers.names
-    sent = {a: [p for b in names if b != a for p in _pings(snapshot, a, b)] for a in names}
-    answers.looks["peers"] = {
-        name: {
-            "pings": [{**ping, "error": None, "problem": None} for ping in pings],
-            "connects": [],
-            "counters": {},
-        }
-        for name, pings in sent.items()
-    }
-    return answers
-
-
 def fabric(answers: Answers) -> set[tuple[str, str | None, str]]:
     """What is not well of the pairs."""
     found = examined(
-        pinged(answers), "fabric.pairing", "fabric.ping", "fabric.gid", "fabric.subnets"
+        tried(answers), "fabric.pairing", "fabric.ping", "fabric.gid", "fabric.subnets"
     )
     return {(f.check, f.node, f.severity.value) for f in found if f.severity.value != "OK"}
 

@@ -10,6 +10,7 @@ from sparkctl.cluster.record import make, text
 from sparkctl.doctor.finding import Severity
 from tests.unit.answers import listener, process
 from tests.unit.doctorview import INVENTORY, examined, healthy, wrong
+from tests.unit.peeranswers import tried
 
 if TYPE_CHECKING:
     from sparkctl.doctor.finding import Finding
@@ -111,12 +112,12 @@ def test_a_port_that_is_taken_and_one_that_is_ours() -> None:
 def test_rays_worker_ports_as_the_inventory_has_them() -> None:
     answers = healthy(INVENTORY + "ray: {min_worker_port: 21000, max_worker_port: 21039}\n")
     ports = answers.facts[TWO]["ports"] = [listener(p) for p in range(21000, 21008)]
-    assert wrong(answers) == set()
+    assert wrong(tried(answers)) == set()
     ports.append(listener(21008))
-    assert wrong(answers) == {("ports.workers", TWO, "WARN")}
+    assert wrong(tried(answers)) == {("ports.workers", TWO, "WARN")}
     for owner in ports:
         owner["cluster"] = "lab"
-    assert wrong(answers) == set()
+    assert wrong(tried(answers)) == set()
 
 
 RAY_ALONE = text({"ray": make("r1", (), {})})

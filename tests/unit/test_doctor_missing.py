@@ -35,6 +35,7 @@ LISTED = re.compile(
 # What node/ gives null for when it could not read it.
 NULL = re.compile(
     r"ib\.\w+\.ports\.\d\.(state|gids\.\d\.type)|net\.\w+\.(mtu|speed|pcie_speed|pcie_width)|system\.(kernel|cmdline)"
+    r"|pings\.\d\.(sent|received)"
     r"|system\.capabilities|disk\.[\w ]+\.free|runtime\.python|gpu\.gpu_processes"
 )
 

@@ -172,34 +172,6 @@ def test_what_could_not_be_seen_is_never_well(change: Any, check: str, node: str
         assert "OK" not in found
 
 
-def test_a_half_that_was_never_pinged_is_unknown() -> None:
-    answers = healthy()
-    del answers.looks["peers"][TWO]["pings"][1]
-    assert found_by(answers, "fabric.ping") == [(TWO, "not-pinged")]
-    assert found_by(answers, "fabric.ping", "OK") == []
-
-
-def test_a_ping_that_fails_leaves_no_word_of_success() -> None:
-    answers = healthy()
-    answers.looks["peers"][TWO]["pings"][0]["error"] = "100% packet loss"
-    (finding,) = examined(answers, "fabric.ping")
-    assert finding.severity.value == "FAIL"
-    assert finding.node == TWO
-
-
-def test_a_half_that_is_down_is_not_pinged_and_said_so() -> None:
-    answers = healthy()
-    two(answers)["ib"]["roceP2p1s0f0"]["ports"]["1"]["state"] = "DOWN"
-    for name in answers.names:
-        del answers.looks["peers"][name]["pings"][1]
-    assert found_by(answers, "fabric.ping") == [(ONE, "not-pinged"), (TWO, "not-pinged")]
-    # The reason names the end that is not ACTIVE.
-    assert [f.summary.partition(": ")[2] for f in examined(answers, "fabric.ping")] == [
-        "enP2p1s0f0np0 there is not ACTIVE",
-        "it is not ACTIVE",
-    ]
-
-
 def test_a_fabric_without_rdma_has_no_halves_to_be_content_with() -> None:
     answers = healthy(
         INVENTORY.replace("role: worker", "role: worker, fabric: {interfaces: [enP7s7]}")
@@ -209,15 +181,6 @@ def test_a_fabric_without_rdma_has_no_halves_to_be_content_with() -> None:
         ONE,
         ONE,
     ]
-
-
-def test_halves_without_a_common_subnet_are_a_failure() -> None:
-    answers = healthy()
-    for octet, interface in ((8, "enp1s0f0np0"), (9, "enP2p1s0f0np0")):
-        two(answers)["net"][interface]["ipv4"] = [f"192.168.{octet}.12/24"]
-    for name in answers.names:
-        answers.looks["peers"][name]["pings"] = []
-    assert found_by(answers, "fabric.ping", "FAIL") == [(TWO, "no-common-subnet")]
 
 
 def generated(**grown: int) -> Answers:

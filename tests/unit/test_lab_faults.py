@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # The names that scripts and the doctor's test use.
 NAMES = """
 half-down half-without-address one-subnet address-volatile mtu-1500 other-cage firewall
+packet-loss no-route
 hca-renamed pcie-width-2 half-slow loss-counters no-rdma gid-index-hole uverbs-missing
 uverbs-denied memlock-64k no-libibverbs hca-netdev-name hca-space hca-quotes nccl-conf
 ib-disabled-profile file-hangs ray-version
@@ -71,6 +72,7 @@ def test_places_are_shared_by_nesting(
         ("no-rdma", "uverbs-denied"),
         ("no-rdma", "half-slow"),
         ("half-down", "other-cage"),
+        ("no-route", "half-down"),
         ("one-subnet", "half-without-address"),
         ("gid-index-hole", "half-without-address"),
         ("ssh-down", "host-key-changed"),

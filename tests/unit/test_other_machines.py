@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sparkctl.doctor.checks.firewall import open_ports
-from sparkctl.doctor.collect import _pings
 from sparkctl.doctor.fix import plan
 from sparkctl.fabric.diagram import draw
 from sparkctl.fabric.topology import halves, main_port
@@ -18,6 +16,7 @@ from sparkctl.node.portcounters import LOSS
 from sparkctl.output.fabric import print_diagram
 from tests.unit.answers import node_facts
 from tests.unit.doctorview import Answers, examined, healthy
+from tests.unit.peeranswers import tried
 from tests.unit.runningpair import running
 
 if TYPE_CHECKING:
@@ -25,33 +24,16 @@ if TYPE_CHECKING:
 
 FIXTURE = Path(__file__).parents[1] / "fixtures/facts/other-machines.json"
 CLUSTERS = sorted(json.loads(FIXTURE.read_text())["clusters"])
-REFUSED = {"error": "refused", "refused": True}
 ONE, TWO = "spark-1", "spark-2"
 
 
 def machines(cluster: str) -> Answers:
-    """A pair of such machines, with an answer to every ping and a refusal of every connection."""
+    """A pair of such machines, which all reach each other."""
     document = json.loads(FIXTURE.read_text())["clusters"][cluster]
     answers = healthy()
     for name, groups in document["nodes"].items():
         answers.facts[name].update(groups)
-    snapshot = answers.snapshot()
-    for one, two in ((ONE, TWO), (TWO, ONE)):
-        pings = [{**ping, "error": None, "problem": None} for ping in _pings(snapshot, one, two)]
-        connects = [
-            {
-                "to": two,
-                "what": what,
-                "port": port,
-                "address": snapshot.choice(two).address,
-                **REFUSED,
-            }
-            for port, what in open_ports(snapshot, two).items()
-            if snapshot.choice_error(two) is None
-        ]
-        counters = answers.facts[one]["counters"]
-        answers.looks["peers"][one] = {"pings": pings, "connects": connects, "counters": counters}
-    return answers
+    return tried(answers)
 
 
 def of(cluster: str | Answers, check: str) -> list[Finding]:

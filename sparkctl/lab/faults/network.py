@@ -114,6 +114,39 @@ def _firewall(target: Target) -> None:
     target.change(f"nft --file {rules}", f"nft delete {TABLE}")
 
 
+LOSS = "table inet sparkctl-lab-loss"
+LOST_PERCENT = 30
+
+
+def loss_rules(percent: int) -> str:
+    """What nft(8) reads to lose this share of what arrives on LINK; kernels may lack netem.
+
+    Requests and answers are counted apart, so that each node's pings lose the same.
+    """
+    drop = f"numgen inc mod 10 < {percent // 10} drop"
+    return f"""\
+{LOSS} {{
+    chain input {{
+        type filter hook input priority 0
+        iifname "{LINK}" icmp type echo-request {drop}
+        iifname "{LINK}" icmp type echo-reply {drop}
+        iifname "{LINK}" ip protocol != icmp {drop}
+    }}
+}}
+"""
+
+
+def _packet_loss(target: Target) -> None:
+    rules = target.file("rules", loss_rules(LOST_PERCENT))
+    target.change(f"nft --file {rules}", f"nft delete {LOSS}")
+
+
+def _no_route(target: Target) -> None:
+    source = target.node.fabric_address(SECOND)
+    route = f"{SECOND.subnet}.0/24 dev {LINK} proto kernel scope link src {source}"
+    target.change(f"ip route delete {route}", f"ip route replace {route}")
+
+
 FAULTS = (
     Fault("half-down", f"{LINK} is down", _down, touches=(f"{LINK}/state",)),
     Fault(
@@ -165,5 +198,17 @@ FAULTS = (
         _firewall,
         touches=("nft",),
         node=HEAD,
+    ),
+    Fault(
+        "packet-loss",
+        f"{LINK} loses {LOST_PERCENT} % of the packets that arrive",
+        _packet_loss,
+        touches=(f"{LINK}/loss",),
+    ),
+    Fault(
+        "no-route",
+        f"the route to {LINK}'s subnet is missing",
+        _no_route,
+        touches=(f"{LINK}/route", f"{LINK}/state", f"{LINK}/address"),
     ),
 )

@@ -1,0 +1,58 @@
+"""How to let the fabric's packets in, by the firewall that a node has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sparkctl.doctor.remedy import Remedy, command
+from sparkctl.facts.unread import Unread
+
+if TYPE_CHECKING:
+    from sparkctl.doctor.snapshot import Snapshot
+
+# By the names of node/firewalls.py: what to do, and the commands. nftables has no command that fits
+# every table: an accept counts only in the chain that drops, in front of the drop.
+WORDS = {
+    "ufw": "ufw allow from {network}",
+    "firewalld": "add the source {network} to firewalld's zone trusted",
+    "nftables": "`ip saddr {network} accept` in front of the rule of nftables that drops",
+    "iptables": "iptables -I INPUT -s {network} -j ACCEPT",
+}
+COMMANDS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "ufw": (("sudo", "ufw", "allow", "from", "{network}"),),
+    "firewalld": (
+        ("sudo", "firewall-cmd", "--permanent", "--zone=trusted", "--add-source={network}"),
+        ("sudo", "firewall-cmd", "--reload"),
+    ),
+    "nftables": (("sudo", "nft", "list", "ruleset"),),
+    "iptables": (("sudo", "iptables", "-I", "INPUT", "-s", "{network}", "-j", "ACCEPT"),),
+}
+KEEP = {
+    "nftables": "; add it to the file that loads the rules, such as /etc/nftables.conf",
+    "iptables": "; save the rules where they are loaded from, such as /etc/iptables/rules.v4",
+}
+
+
+def remedy(snapshot: Snapshot, name: str, network: str, workers: tuple[int, int]) -> Remedy:
+    """What makes a node accept everything from a subnet of the fabric."""
+    low, high = workers
+    text = (
+        f"accept everything from {network} on {name}: Ray's workers use ports {low} to {high} as"
+        " well, and PyTorch any port"
+    )
+    which = firewall(snapshot, name)
+    if which is None:
+        forms = "; ".join(form.format(network=network) for form in WORDS.values())
+        return Remedy(f"{text}. Which firewall drops is not known; by each: {forms}")
+    words = WORDS[which].format(network=network)
+    lines = (command(*(w.format(network=network) for w in argv)) for argv in COMMANDS[which])
+    return Remedy(f"{text}: {words}{KEEP.get(which, '')}", tuple(lines))
+
+
+def firewall(snapshot: Snapshot, name: str) -> str | None:
+    """The node's one active firewall, or the only one installed; None if that is not certain."""
+    look = snapshot.looks.peers.get(name)
+    if look is None or isinstance(look, Unread) or look.firewalls is None:
+        return None
+    known = look.firewalls.active or look.firewalls.installed
+    return known[0] if len(known) == 1 and known[0] in WORDS else None
