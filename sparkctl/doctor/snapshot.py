@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sparkctl.fabric.selection import FabricChoice
-    from sparkctl.facts.groups import OurProcess
     from sparkctl.facts.node import NodeFacts
+    from sparkctl.facts.processes import OurProcess
     from sparkctl.facts.unread import Kind
     from sparkctl.inventory.layers import Layer
     from sparkctl.inventory.models import Inventory, Node
@@ -224,7 +224,7 @@ class Snapshot:
 
     def serves(self, name: str) -> bool:
         """Whether vLLM or one of its ranks runs on a node."""
-        return any(p.role == "vllm" or "RayWorkerProc" in p.command for p in self.running(name))
+        return any(p.role == "vllm" or p.rank for p in self.running(name))
 
     def running(self, name: str, role: str = "") -> list[OurProcess]:
         """The cluster's processes on a node, of one role ("ray", "vllm") or of all."""

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 # proc(5): the path is the last field, and marks a file that was removed or replaced since.
 # libnccl-net.so and libnccl-tuner.so are plugins and do not match.
 LIBRARIES = re.compile(r"(/[^\n]*/libnccl\.so[.\d]*)( \(deleted\))?$", re.M)
-RANK = re.compile(r"RayWorkerProc|VLLM::(?:Worker|EngineCore)|vllm serve")
 # `NCCL version 2.28.9+cuda13.0`, VERSION_STRING in NCCL's src/init.cc; among the library's first
 # strings, so only 2 MB of its 200 MB are read.
 BANNER = b"NCCL version "
@@ -36,7 +35,7 @@ def details(process: processes.Process, watch: Collection[str] = ()) -> Answer:
     readable = processes.MARK in everything
     return {
         "environment": settings.watched(everything, watch) if readable else None,
-        **(_rank(process.pid) if RANK.search(process.command) else {"libraries": {}}),
+        **(_rank(process.pid) if process.rank else {"libraries": {}}),
     }
 
 

@@ -36,7 +36,9 @@ def mapped(tmp_path: Path) -> Iterator[Path]:
 
 
 def rank(pid: int) -> processes.Process:
-    return processes.Process(pid, 1, 1, "S", "ray::RayWorkerProc.run", "lab", "r", "ray", 0)
+    return processes.Process(
+        pid, 1, 1, "S", "ray::RayWorkerProc.run", "lab", "r", "ray", 0, rank=True
+    )
 
 
 def test_the_version_is_the_mapped_files_own(mapped: Path) -> None:
