@@ -42,6 +42,11 @@ def planned_ranks(inventory: Inventory) -> dict[str, int]:
     return planned
 
 
+def spans_nodes(inventory: Inventory) -> bool:
+    """Whether the plan has ranks on more than one node."""
+    return sum(map(bool, planned_ranks(inventory).values())) > 1
+
+
 def placements(table: RayTable) -> list[Counter[str]]:
     """The ranks at each address, for each placement group that Ray has made; a rank has a GPU."""
     address = {n.id: n.address for n in table.nodes}

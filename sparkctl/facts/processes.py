@@ -48,17 +48,26 @@ class Process(Shape):
         return {**answer, "rank": isinstance(command, str) and ranks.is_worker(command)}
 
 
+class Build(Shape):
+    """What identifies a file's content: its Build ID in hex, if it has one, and its size."""
+
+    id: Name | None
+    bytes: Count
+
+    def __str__(self) -> str:
+        return f"Build ID {self.id}" if self.id else f"{self.bytes} bytes"
+
+
 class OurProcess(Process):
     """With what a rank alone has: `memlock`, `capabilities`, `uverbs`, `builds`.
 
-    `libraries` has the version of each libnccl that it maps, `builds` what identifies the file
-    (node/running.py); None is unknown.
+    `libraries` has the version of each libnccl that it maps, `builds` the file's; None is unknown.
     """
 
     since: Time
     environment: Mapping[Text, Text] | None
     libraries: Mapping[Text, Name | None] | None
-    builds: Mapping[Text, Name | None] | None = None
+    builds: Mapping[Text, Build | None] | None = None
     memlock: Limit | None = None
     capabilities: Bits | None = None
     uverbs: Rows[Name] | None = None
