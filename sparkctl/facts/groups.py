@@ -159,9 +159,10 @@ class Persistence(Shape):
 
 
 class Runtime(Shape):
-    """The virtual environment; versions by distribution."""
+    """The virtual environment; versions by distribution. `real` is its path without links."""
 
     venv: Name
+    real: Name | None = None
     exists: bool
     python: Name | None
     programs: Mapping[Name, bool]
