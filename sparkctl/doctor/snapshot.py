@@ -190,13 +190,13 @@ class Snapshot:
     def _plan(self, name: str) -> tuple[dict[str, Setting], dict[str, str]]:
         """The settings that are known, and why the others are not."""
         if name not in self._planned:
-            self.facts(name)
+            facts = self.facts(name)
             node, choice, reason = self.node(name), None, ""
             try:
                 choice = self.choice(name)
             except Missing as error:
                 reason = error.message
-            settings = render(self.inventory, node, choice, self.layers)
+            settings = render(self.inventory, node, choice, self.layers, facts)
             names = merge(self.inventory, node, self.layers) if choice is None else {}
             why = {n: reason for n in names if n not in settings}
             self._planned[name] = settings, why
