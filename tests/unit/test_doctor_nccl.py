@@ -248,6 +248,21 @@ def test_graphs_within_one_node_are_well_and_so_is_the_recipe_without_them() -> 
     assert [f.code for f in examined(answers, "runtime.nccl")] == ["ok"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "severity"), [({"enforce-eager": True}, "OK"), ({}, "UNKNOWN")]
+)
+def test_without_the_models_config_only_the_inventory_can_turn_graphs_off(
+    arguments: dict[str, Any], severity: str
+) -> None:
+    answers = with_graphs(arguments)
+    vllm = answers.inventory.vllm.model_copy(update={"recipe": "auto"})
+    answers.inventory = answers.inventory.model_copy(update={"vllm": vllm})
+    version(answers, "2.28.9", loaded=True)
+    del answers.facts[ONE]["model_config"]
+    (finding,) = examined(answers, "runtime.nccl")
+    assert finding.severity.value == severity
+
+
 def test_the_remedy_installs_the_version_that_cures_in_the_nodes_runtime() -> None:
     answers = with_graphs({})
     version(answers, "2.28.9", loaded=False)

@@ -122,7 +122,8 @@ def _of_node(name: str, files: Sequence[Library], unread: list[int]) -> Finding:
             node=name,
             data={"path": nameless[0]},
         )
-    return ok(_listed(files), node=name)
+    builds = [str(file.build) for file in files if file.build]
+    return ok(_listed(files), node=name, data={"builds": builds})
 
 
 def _builds(snapshot: Snapshot, found: Mapping[str, Sequence[Library]]) -> Iterator[Finding]:

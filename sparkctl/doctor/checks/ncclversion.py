@@ -32,15 +32,23 @@ def nccl(snapshot: Snapshot) -> Iterator[Finding]:
         yield info("no node has an nvidia-nccl package, and no rank libnccl", code="no-nccl")
         return
     hanging = [name for name, versions in used.items() if HANGS in versions]
-    inventory = snapshot.inventory
-    if not hanging or not spans_nodes(inventory):
+    if not hanging or not spans_nodes(snapshot.inventory):
         yield ok(", ".join(sorted({v for versions in used.values() for v in versions})))
         return
-    defaults = head_recipe(inventory, snapshot.facts(inventory.head.name)).defaults
-    if cuda_graphs({**defaults, **inventory.vllm.arguments}):
+    if _has_graphs(snapshot):
         yield _hangs(snapshot, {name: used[name][HANGS] for name in hanging})
     else:
         yield ok(f"{HANGS}, and vLLM captures no CUDA graphs")
+
+
+def _has_graphs(snapshot: Snapshot) -> bool:
+    """Whether vLLM captures CUDA graphs. Raises Missing if the recipe decides it and is unknown."""
+    inventory = snapshot.inventory
+    arguments = inventory.vllm.arguments
+    if not cuda_graphs(arguments):  # the inventory turns them off, whatever the recipe says
+        return False
+    defaults = head_recipe(inventory, snapshot.facts(inventory.head.name)).defaults
+    return cuda_graphs({**defaults, **arguments})
 
 
 def _versions(snapshot: Snapshot, name: str) -> Mapping[str, str]:

@@ -127,7 +127,7 @@ def verbs(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     wrong = [f for p in found for f in (*_hidden(p, hcas, devices), *_memlock(p))]
     yield from wrong
     if not wrong and not unread:
-        yield ok(f"{counted(len(found), 'process')} with the uverbs devices and lockable memory")
+        yield ok(f"{counted(len(found), 'rank')} with the uverbs devices and lockable memory")
 
 
 def _hidden(
