@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sparkctl.cluster.wish import NodeWish, Wish
-    from sparkctl.facts.groups import OurProcess
     from sparkctl.facts.node import NodeFacts
+    from sparkctl.facts.processes import OurProcess
 
 SHOWN = 5  # changed settings in one line
 

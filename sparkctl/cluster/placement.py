@@ -17,20 +17,34 @@ if TYPE_CHECKING:
     from sparkctl.inventory.models import Inventory
 
 
+# Each multiplies the ranks. Decode context parallelism divides those of tensor parallelism.
+SIZES = ("pipeline-parallel-size", "prefill-context-parallel-size", "data-parallel-size")
+
+
+def rank_count(inventory: Inventory) -> int:
+    """The ranks that the inventory asks vLLM for; a size that is no number counts as 1."""
+    count = inventory.vllm.tensor_parallel_size
+    for flag in SIZES:
+        text = str(inventory.vllm.arguments.get(flag))
+        count *= int(text) if text.isdecimal() else 1
+    return count
+
+
 def planned_ranks(inventory: Inventory) -> dict[str, int]:
     """The ranks of each node: the head's GPUs first, then the workers' in the inventory's order.
 
     With fewer ranks than GPUs Ray may take another worker, which is as good.
     """
-    left = inventory.vllm.tensor_parallel_size
-    for flag in ("pipeline-parallel-size", "data-parallel-size"):
-        value = inventory.vllm.arguments.get(flag)
-        left *= value if isinstance(value, int) else 1
-    planned = {}
+    left, planned = rank_count(inventory), {}
     for node in (inventory.head, *inventory.workers):
         planned[node.name] = min(left, inventory.gpus_of(node))
         left -= planned[node.name]
     return planned
+
+
+def spans_nodes(inventory: Inventory) -> bool:
+    """Whether the plan has ranks on more than one node."""
+    return sum(map(bool, planned_ranks(inventory).values())) > 1
 
 
 def placements(table: RayTable) -> list[Counter[str]]:

@@ -120,7 +120,7 @@ def _node(of: Node, error: SparkctlError | None, session: Session) -> NodeStatus
     node.unread = {group: gap.reason for group, gap in facts.gaps.items()}
     if not isinstance(facts.ours, Unread):
         node.ray = "started" if processes(facts, "ray") else "not running"
-        node.ranks = sum("RayWorkerProc" in p.command for p in facts.ours)
+        node.ranks = sum(p.rank for p in facts.ours)
         node.processes = [
             Running(p.pid, p.role, p.since, p.run, command_line(p.command, 1024))
             for p in facts.ours

@@ -37,7 +37,6 @@ STEPS = (
     Step("wait for Ray's node table", steps.wait_for_ray),
     Step("start vLLM", steps.start_vllm, lambda r: r.difference.vllm),
 )
-RANK = "RayWorkerProc"  # in the command of each rank (vLLM 0.22.1 to 0.33)
 
 
 @dataclass(frozen=True)
@@ -178,7 +177,7 @@ def _stopped(session: Session, difference: Difference) -> str | None:
         facts = session.facts[name]
         ended = processes(facts, "vllm")
         if name in difference.ray_nodes:
-            ended = ended or [p for p in known(facts.ours) if RANK in p.command]
+            ended = ended or [p for p in known(facts.ours) if p.rank]
         elif not difference.vllm:
             ended = []
         if ended:

@@ -87,7 +87,7 @@ def make_wish(inventory: Inventory, layers: list[Layer], facts: Mapping[str, Nod
     nodes = {}
     for node in inventory.nodes:
         choice, home = choices[node.name], facts[node.name].home
-        environment = render(inventory, node, choice, layers)
+        environment = render(inventory, node, choice, layers, facts[node.name])
         environment.update(_own(inventory, home))
         is_head = node.role == "head"
         nodes[node.name] = NodeWish(

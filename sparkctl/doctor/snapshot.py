@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sparkctl.fabric.selection import FabricChoice
-    from sparkctl.facts.groups import OurProcess
     from sparkctl.facts.node import NodeFacts
+    from sparkctl.facts.processes import OurProcess
     from sparkctl.facts.unread import Kind
     from sparkctl.inventory.layers import Layer
     from sparkctl.inventory.models import Inventory, Node
@@ -180,13 +180,13 @@ class Snapshot:
     def _plan(self, name: str) -> tuple[dict[str, Setting], dict[str, str]]:
         """The settings that are known, and why the others are not."""
         if name not in self._planned:
-            self.facts(name)
+            facts = self.facts(name)
             node, choice, reason = self.node(name), None, ""
             try:
                 choice = self.choice(name)
             except Missing as error:
                 reason = error.message
-            settings = render(self.inventory, node, choice, self.layers)
+            settings = render(self.inventory, node, choice, self.layers, facts)
             names = merge(self.inventory, node, self.layers) if choice is None else {}
             why = {n: reason for n in names if n not in settings}
             self._planned[name] = settings, why
@@ -214,7 +214,7 @@ class Snapshot:
 
     def serves(self, name: str) -> bool:
         """Whether vLLM or one of its ranks runs on a node."""
-        return any(p.role == "vllm" or "RayWorkerProc" in p.command for p in self.running(name))
+        return any(p.role == "vllm" or p.rank for p in self.running(name))
 
     def running(self, name: str, role: str = "") -> list[OurProcess]:
         """The cluster's processes on a node, of one role ("ray", "vllm") or of all."""

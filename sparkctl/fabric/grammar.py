@@ -7,9 +7,13 @@ Nothing is trimmed, case counts, an entry is a prefix unless the whole value beg
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sparkctl.fabric.ncclparam import leading_int
 from sparkctl.fabric.version import NEWEST, RAIL_GRAMMAR, Version
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
 
 IB_HCA, SOCKET_IFNAME = "NCCL_IB_HCA", "NCCL_SOCKET_IFNAME"
 # The most entries that NCCL reads: MAX_IB_DEVS and MAX_IFS.
@@ -44,6 +48,13 @@ class Filter:
             if self.matches_name(entry, name) and (ANY in (port, entry.port) or port == entry.port):
                 return entry
         return None
+
+
+def takes_more(names: Collection[str], every: Iterable[str]) -> bool:
+    """Whether these names as prefixes take another of `every`: mlx5_1 takes mlx5_10, eth2 a VLAN's
+    eth2.10, rocep1s0f0 a virtual function's rocep1s0f0v1.
+    """
+    return any(n.startswith(tuple(names)) for n in every if n not in names)
 
 
 def parse(value: str, limit: int, version: Version = NEWEST) -> Filter:

@@ -7,7 +7,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from sparkctl.facts.groups import Counters, Holder, Process
+from sparkctl.facts.groups import Counters, Holder
+from sparkctl.facts.processes import Process
 from sparkctl.facts.shape import (
     Count,
     Digits,

@@ -22,7 +22,6 @@ from sparkctl.facts.shape import (
     Seconds,
     Shape,
     Text,
-    Time,
     Uid,
     Whole,
 )
@@ -161,9 +160,10 @@ class Persistence(Shape):
 
 
 class Runtime(Shape):
-    """The virtual environment; versions by distribution."""
+    """The virtual environment; versions by distribution. `real` is its path without links."""
 
     venv: Name
+    real: Name | None = None
     exists: bool
     python: Name | None
     programs: Mapping[Name, bool]
@@ -215,36 +215,6 @@ class ModelConfig(Shape):
     architectures: Rows[Name] | None
     model_type: Name | None
     error: Text | None
-
-
-class Process(Shape):
-    """A process; `started` is in clock ticks since boot."""
-
-    pid: Pid
-    ppid: Count
-    started: Count
-    state: Name
-    command: CommandLine
-    cluster: Text
-    run: Text
-    role: Text
-    uid: Uid
-
-
-class OurProcess(Process):
-    """With what a rank alone has: `memlock`, `capabilities`, `uverbs`."""
-
-    since: Time
-    environment: Texts | None
-    libraries: Mapping[Text, Name | None] | None
-    memlock: Limit | None = None
-    capabilities: Bits | None = None
-    uverbs: Rows[Name] | None = None
-
-    @property
-    def is_rank(self) -> bool:
-        """Whether the node reported of it what it reports of ranks alone."""
-        return "uverbs" in self.model_fields_set
 
 
 class Listener(Shape):

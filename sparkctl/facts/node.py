@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar
 from pydantic import BeforeValidator, Field, ValidationInfo, WrapValidator, model_validator
 from pydantic_core import ValidationError
 
-from sparkctl.facts import groups
+from sparkctl.facts import groups, processes
 from sparkctl.facts.shape import Count, Flag, Name, Rows, Shape, Text, Time, Uid
 from sparkctl.facts.unread import Unread
 from sparkctl.facts.wrong import first
@@ -79,7 +79,7 @@ class NodeFacts(Shape):
     model: Group[groups.HubModel | groups.Checkpoint]
     config_json: Group[groups.ModelConfig] = Field(alias="model_config")  # pydantic has that name
     ports: Group[Rows[groups.Listener]]
-    ours: Group[Rows[groups.OurProcess]]
+    ours: Group[Rows[processes.OurProcess]]
     foreign_rays: Group[Rows[groups.ForeignRay]]
     state: Group[groups.State]
     gpu: Group[groups.Gpus]

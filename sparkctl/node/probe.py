@@ -165,6 +165,7 @@ def _runtime(venv: Path) -> Answer:
     python = re.match(r"Python ([\d.]+)", printed)
     return {
         "venv": str(venv),
+        "real": os.path.realpath(venv),
         "exists": os.access(venv / "bin/python", os.X_OK),
         "python": python[1] if python else None,
         "programs": {n: os.access(venv / "bin" / n, os.X_OK) for n in ("ray", "vllm")},

@@ -10,6 +10,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from sparkctl.node.ranks import ranks
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
@@ -19,7 +21,10 @@ PROC = Path("/proc")
 
 
 class Process(NamedTuple):
-    """One process; `started` is in clock ticks since boot and makes (pid, started) unique."""
+    """One process; `started` is in clock ticks since boot and makes (pid, started) unique.
+
+    `rank`: whether it is one (ranks.py); only `table` sets it.
+    """
 
     pid: int
     ppid: int
@@ -30,6 +35,7 @@ class Process(NamedTuple):
     run: str
     role: str
     uid: int
+    rank: bool = False
 
     def document(self) -> dict[str, int | str]:
         """The process as JSON."""
@@ -89,7 +95,18 @@ def table() -> list[Process]:
             found[pid] = process._replace(
                 cluster=parent.cluster, run=parent.run, role=process.role or parent.role
             )
+    for pid in ranks(found, arguments):
+        found[pid] = found[pid]._replace(rank=True)
     return list(found.values())
+
+
+def arguments(pid: int) -> list[str]:
+    """A process's command line, empty if it is gone or has none."""
+    try:
+        raw = (PROC / str(pid) / "cmdline").read_bytes()
+    except OSError:
+        return []
+    return raw.decode(errors="replace").rstrip("\0").split("\0") if raw else []
 
 
 def _process(pid: int) -> Process | None:

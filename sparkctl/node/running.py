@@ -7,7 +7,7 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from sparkctl.node import hardware, processes, settings
+from sparkctl.node import elf, hardware, processes, settings
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 # proc(5): the path is the last field, and marks a file that was removed or replaced since.
 # libnccl-net.so and libnccl-tuner.so are plugins and do not match.
 LIBRARIES = re.compile(r"(/[^\n]*/libnccl\.so[.\d]*)( \(deleted\))?$", re.M)
-RANK = re.compile(r"RayWorkerProc|VLLM::(?:Worker|EngineCore)|vllm serve")
 # `NCCL version 2.28.9+cuda13.0`, VERSION_STRING in NCCL's src/init.cc; among the library's first
 # strings, so only 2 MB of its 200 MB are read.
 BANNER = b"NCCL version "
@@ -36,13 +35,14 @@ def details(process: processes.Process, watch: Collection[str] = ()) -> Answer:
     readable = processes.MARK in everything
     return {
         "environment": settings.watched(everything, watch) if readable else None,
-        **(_rank(process.pid) if RANK.search(process.command) else {"libraries": {}}),
+        **(_rank(process.pid) if process.rank else {"libraries": {}}),
     }
 
 
 def _rank(pid: int) -> Answer:
     """`libraries`: each libnccl file that it maps with its version (null: unknown), null if its
-    maps cannot be read; `memlock`: its limit in bytes, -1 for none; `capabilities`; `uverbs`: the
+    maps cannot be read; `builds`: of the same files the Build ID (null: they have none) and bytes;
+    `memlock`: its limit in bytes, -1 for none; `capabilities`; `uverbs`: the
     devices that it sees, in a container the container's.
     """
     folder = processes.PROC / str(pid)
@@ -55,35 +55,43 @@ def _rank(pid: int) -> Answer:
     except OSError:
         uverbs = None
     return {
-        "libraries": _libraries(folder),
+        **_libraries(folder),
         "memlock": (-1 if limits[1] == "unlimited" else int(limits[1])) if limits else None,
         "capabilities": processes.capabilities(pid),
         "uverbs": uverbs,
     }
 
 
-def _libraries(folder: Path) -> dict[str, str | None] | None:
+def _libraries(folder: Path) -> Answer:
     maps = hardware.text(folder / "maps")
     if maps is None:
-        return None
+        return {"libraries": None, "builds": None}
     # A file that was replaced since is not the one that is loaded.
-    return {
-        path: None if replaced else _version(folder / f"root{path}")
+    read = {
+        path: (None, None) if replaced else _library(folder / f"root{path}")
         for path, replaced in sorted(set(LIBRARIES.findall(maps)))
+    }
+    return {
+        "libraries": {path: version for path, (version, _) in read.items()},
+        "builds": {path: build for path, (_, build) in read.items()},
     }
 
 
-def _version(path: Path) -> str | None:
-    """The version in the strings of a libnccl, which is not run; None if there is none."""
+def _library(path: Path) -> tuple[str | None, Answer | None]:
+    """The version and the build of a libnccl, which is not run; None is unknown."""
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            at = data.find(BANNER)
-            while at >= 0:
-                if found := VERSION.match(data, at + len(BANNER)):
-                    return found[0].decode()
-                at = data.find(BANNER, at + 1)
+            return _version(data), {"id": elf.build_id(data), "bytes": len(data)}
     except (OSError, ValueError):  # mmap refuses empty files
-        pass
+        return None, None
+
+
+def _version(data: mmap.mmap) -> str | None:
+    at = data.find(BANNER)
+    while at >= 0:
+        if found := VERSION.match(data, at + len(BANNER)):
+            return found[0].decode()
+        at = data.find(BANNER, at + 1)
     return None
 
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 GCS = "gcs_server"
 GRACE = 10.0  # seconds to end on TERM
-RANK = "RayWorkerProc"  # in the command of a rank under Ray, vLLM 0.22 and later
 LOOK = 0.05  # seconds between looks at what is mapped
 RANKS = 5.0  # seconds for Ray to end the ranks after vLLM; it takes one (2.60, run)
 
@@ -70,7 +69,7 @@ def _ranks_end(cluster: str, look: Callable[[], None]) -> None:
     After a failed start a rank may still create shared memory until Ray KILLs it.
     """
     deadline = time.monotonic() + RANKS
-    while any(RANK in p.command for p in ours(cluster)) and time.monotonic() < deadline:
+    while any(p.rank for p in ours(cluster)) and time.monotonic() < deadline:
         look()
         time.sleep(LOOK)
 

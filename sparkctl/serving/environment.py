@@ -10,14 +10,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sparkctl.fabric.grammar import IB_HCA, SOCKET_IFNAME, takes_more
+from sparkctl.facts.unread import Unread
 from sparkctl.inventory.layers import REFERENCE, Layer
 from sparkctl.secret.value import protected_text, revealed
 from sparkctl.serving.secretarguments import API_KEY, variables
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from sparkctl.fabric.selection import FabricChoice
+    from sparkctl.facts.node import NodeFacts
     from sparkctl.inventory.models import Inventory, Node
 
 # The recipe for a pair, so that a cluster serves without any layer. What the names mean to NCCL
@@ -50,6 +53,7 @@ BUILT_IN: dict[str, str] = {
     # vLLM's 600 s are too short for a first boot, which compiles kernels.
     "VLLM_ENGINE_READY_TIMEOUT_S": "7200",
 }
+BUILT_IN_LAYER = "built-in"
 ARGUMENTS_LAYER = "vllm.arguments"
 
 
@@ -69,7 +73,7 @@ def merge(inventory: Inventory, node: Node, layers: list[Layer]) -> dict[str, Se
     """
     merged: dict[str, Setting] = {}
     for layer in (
-        Layer("built-in", dict(BUILT_IN)),
+        Layer(BUILT_IN_LAYER, dict(BUILT_IN)),
         *layers,
         Layer("inventory", dict(inventory.env.set)),
         Layer(f"node {node.name}", dict(node.env)),
@@ -92,11 +96,16 @@ def _by_argument(inventory: Inventory, node: Node) -> dict[str, Setting]:
 
 
 def render(
-    inventory: Inventory, node: Node, choice: FabricChoice | None, layers: list[Layer]
+    inventory: Inventory,
+    node: Node,
+    choice: FabricChoice | None,
+    layers: list[Layer],
+    facts: NodeFacts | None = None,
 ) -> dict[str, Setting]:
     """The effective environment of a node, by name.
 
-    Without a choice, settings that refer to the fabric are left out.
+    Without a choice, settings that refer to the fabric are left out. NCCL takes names as prefixes:
+    where one would take another of the node's devices by `facts`, the built-in value begins with =.
     """
     known = {"NODE": node.name}
     if choice is not None:
@@ -105,13 +114,24 @@ def render(
             "SOCKET_INTERFACE": choice.interfaces[0],
             "HCAS": ",".join(choice.hcas),
         }
+    exact = {*_exact(choice, facts)} if choice and facts else set()
     return {
-        name: Setting(_resolve(name, setting, known), setting.layer)
+        name: Setting(_resolve(name, setting, known, exact), setting.layer)
         for name, setting in merge(inventory, node, layers).items()
         if choice is not None or not _of_fabric(setting)
         # Without HCAs the list is empty, and an empty list selects every device.
         if choice is None or choice.hcas or setting.value != "${HCAS}"
     }
+
+
+def _exact(choice: FabricChoice, facts: NodeFacts) -> Iterator[str]:
+    """The variables of NCCL whose built-in value would take other devices of the node too."""
+    for variable, names, every in (
+        (SOCKET_IFNAME, choice.interfaces[:1], facts.net),
+        (IB_HCA, choice.hcas, facts.ib),
+    ):
+        if names and not isinstance(every, Unread) and takes_more(names, every):
+            yield variable
 
 
 def _references(setting: Setting) -> list[str]:
@@ -125,8 +145,9 @@ def _of_fabric(setting: Setting) -> bool:
     return any(name != "NODE" for name in _references(setting))
 
 
-def _resolve(name: str, setting: Setting, known: Mapping[str, str]) -> str:
+def _resolve(name: str, setting: Setting, known: Mapping[str, str], exact: Collection[str]) -> str:
     if not _references(setting):
         return setting.value
     text = REFERENCE.sub(lambda match: known[match[1]], revealed(setting.value))
-    return protected_text(text, name)
+    whole = name in exact and setting.layer == BUILT_IN_LAYER
+    return protected_text(f"={text}" if whole else text, name)

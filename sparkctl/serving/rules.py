@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sparkctl.doubts import Doubt
 from sparkctl.fabric.ncclparam import number
-from sparkctl.serving.arguments import mapping
+from sparkctl.serving.arguments import cuda_graphs, mapping
 from sparkctl.serving.recipe import MINIMAX_M2, Choice
 from sparkctl.serving.secretarguments import readable
 
@@ -129,20 +129,10 @@ def _compilation(arguments: Mapping[str, Argument], recipe: Choice) -> Iterator[
     if "level" in (mapping(arguments.get(name)) or ()):
         # vLLM 0.14 to 0.33, compared.
         yield _argument("compilation-level", name, "vLLM refuses the key level; rename it to mode")
-    may_deadlock = recipe.fits(MINIMAX_M2) and not arguments.get("enforce-eager")
-    if may_deadlock and _has_graphs(arguments.get(name)):
+    if recipe.fits(MINIMAX_M2) and cuda_graphs(arguments):
         # Run on vLLM 0.32.
         text = "MiniMax MoE deadlocks on GB10 with CUDA graphs; set cudagraph_mode to none"
         yield _argument("cuda-graphs-deadlock", name, text)
-
-
-def _has_graphs(config: Argument) -> bool:
-    """Whether vLLM captures CUDA graphs; False for text that is no mapping, which vLLM refuses."""
-    found = mapping(config)
-    if found is None:
-        return not isinstance(config, str)
-    mode = found.get("cudagraph_mode")
-    return mode is None or str(mode).lower() != "none"
 
 
 def _secrets(arguments: Mapping[str, Argument]) -> Iterator[Doubt]:

@@ -73,6 +73,11 @@ FOUND: dict[str, Wrong] = {
     "model-missing": failed(TWO, "model.present"),
     "model-truncated": failed(TWO, "model.present") | warned(TWO, "model.same"),
     "ray-version": failed(TWO, "runtime.versions"),
+    # The other node has none, and the lab's model deadlocks with CUDA graphs anyway.
+    "nccl-graphs": {("runtime.nccl", None, "WARN")}
+    | failed(TWO, "runtime.versions")
+    | warned(ONE, "settings.recipe")
+    | warned(TWO, "settings.recipe"),
     "ssh-down": failed(TWO, "reach.ssh"),
     "ssh-slow": warned(TWO, "reach.ssh"),
     "host-key-changed": failed(TWO, "reach.ssh"),

@@ -17,6 +17,7 @@ NCCL = "/opt/vllm/lib/python3.12/site-packages/nvidia/nccl/lib/libnccl.so.2"
 IB = pair(USING, *ON_IB, *VIA_IB, CONNECTED)
 RANK = {
     "libraries": {NCCL: "2.28.9"},
+    "builds": {NCCL: {"id": "c0db9360", "bytes": 190_000_000}},
     "memlock": -1,
     "capabilities": 0,
     "uverbs": ["uverbs0", "uverbs1", "uverbs2", "uverbs3"],

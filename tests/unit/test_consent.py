@@ -160,12 +160,13 @@ SWAPPED = SWAPPED.replace("role: x", "role: worker")
 ALONE = "\n".join(line for line in SWAPPED.splitlines() if "spark-1" not in line)
 
 
+@pytest.mark.parametrize("title", ["ray::RayWorkerProc", "ray::RayWorkerWrapper", "VLLM::Worker"])
 @pytest.mark.parametrize("text", [SWAPPED, ALONE], ids=["swapped", "another's worker alone"])
 def test_an_inventory_with_another_head_ends_no_model_unasked(
-    text: str, known: dict[str, Any]
+    text: str, title: str, known: dict[str, Any]
 ) -> None:
     """Its vLLM runs on a node that is no head here, or a rank of it."""
-    known["spark-2"]["ours"].append(process("ray", "ray::RayWorkerProc", pid=7))
+    known["spark-2"]["ours"].append(process("ray", title, pid=7))
     text = text.replace("model: /models/m", "model: /models/m\n  tensor_parallel_size: 1")
     found, asked = outlook({}, known, parse(text.encode(), "x"))
     assert found.ends is not None

@@ -301,9 +301,50 @@ def test_two_and_two_nodes_in_subnets_of_their_own() -> None:
 
 def test_a_ring_of_four_has_nodes_that_no_cable_joins() -> None:
     nodes = {ONE: (1, 2, 7, 8), TWO: (3, 4, 1, 2), THREE: (5, 6, 3, 4), "spark-4": (7, 8, 5, 6)}
-    found = fabric(three(nodes, FOUR, BY_SUBNET))
-    each = (("fabric.pairing", "WARN"), ("fabric.ping", "INFO"))
-    assert found == {(check, n, s) for n in (THREE, "spark-4") for check, s in each}
+    answers = three(nodes, FOUR, BY_SUBNET)
+    assert fabric(answers) == {
+        ("fabric.pairing", THREE, "WARN"),
+        ("fabric.pairing", "spark-4", "INFO"),  # the warning is one for the ring
+        ("fabric.ping", THREE, "INFO"),
+        ("fabric.ping", "spark-4", "INFO"),
+    }
+    found = only(answers, "fabric.pairing", "WARN")
+    assert found.code == "no-cable"
+    assert found.data["ring"] == [ONE, TWO, THREE, "spark-4"]
+    assert found.data["pairs"] == [f"{ONE} {THREE}", f"{TWO} spark-4"]
+    assert found.fix is not None
+    for cure in ("a switch", "patched", "NCCL_ALGO=Ring", "NCCL_IB_SUBNET_AWARE_ROUTING=1"):
+        assert cure in found.fix.text
+
+
+def test_the_warning_of_a_ring_is_there_whichever_node_is_asked_about() -> None:
+    nodes = {ONE: (1, 2, 7, 8), TWO: (3, 4, 1, 2), THREE: (5, 6, 3, 4), "spark-4": (7, 8, 5, 6)}
+    for name in nodes:
+        answers = three(nodes, FOUR, BY_SUBNET)
+        answers.nodes = tuple(n for n in answers.inventory.nodes if n.name == name)
+        found = only(answers, "fabric.pairing", "WARN")
+        assert name in str(found.data["pairs"])
+
+
+def test_a_ring_of_five_and_a_chain_of_four() -> None:
+    names = (ONE, TWO, THREE, "spark-4", "spark-5")
+    evens = [(2 * i, 2 * i + 1) for i in range(5)]
+    five = {n: (*evens[i], *evens[i - 1]) for i, n in enumerate(names)}
+    found = only(three(five, FOUR, BY_SUBNET), "fabric.pairing", "WARN")
+    assert len(found.data["ring"]) == 5  # type: ignore[arg-type]
+    assert len(found.data["pairs"]) == 5  # type: ignore[arg-type]
+    chain = {ONE: (1, 2), TWO: (3, 4, 1, 2), THREE: (5, 6, 3, 4), "spark-4": (5, 6)}
+    hcas = {n: list(FUNCTIONS)[: len(s)] for n, s in chain.items()}
+    answers = three(chain, FOUR, BY_SUBNET)
+    nodes = [
+        n.model_copy(update={"fabric": n.fabric.model_copy(update={"hcas": hcas[n.name]})})
+        for n in answers.inventory.nodes
+    ]
+    answers.inventory = answers.inventory.model_copy(update={"nodes": nodes})
+    answers.nodes = tuple(nodes)
+    found = only(answers, "fabric.pairing", "WARN")
+    assert (found.code, found.data["ring"]) == ("no-cable", [])
+    assert f"{ONE} spark-4" in found.data["pairs"]  # type: ignore[operator]
 
 
 # What outlives a reboot.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -125,6 +125,152 @@ def test_another_version_of_libnccl_is_a_failure_though_its_file_has_the_same_na
         "spark-2: 2.18.5 (/usr/local/old/lib/libnccl.so.2)",
     ]
     assert finding.fix is not None
+
+
+A, B = {"id": "a7f420a1", "bytes": 219}, {"id": "c0db9360", "bytes": 190}
+OTHER = "/usr/lib/aarch64-linux-gnu/libnccl.so.2"
+
+
+def built(*builds: dict[str, Any], path: str = NCCL) -> Answers:
+    """The pair with these builds of 2.28.9 on its nodes."""
+    answers = running()
+    for name, build in zip(answers.names, builds, strict=True):
+        for entry in answers.facts[name]["ours"]:
+            place = path if name == TWO else NCCL
+            entry |= {"libraries": {place: "2.28.9"}, "builds": {place: build}}
+    return answers
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        (B, {"id": "d0d0", "bytes": 190}),
+        ({"id": None, "bytes": 190}, {"id": None, "bytes": 219}),  # then by their sizes
+        (B, {"id": None, "bytes": 190}),
+    ],
+)
+def test_two_builds_of_one_version_are_a_warning(one: dict[str, Any], two: dict[str, Any]) -> None:
+    finding = only(built(one, two, path=OTHER), "running.libnccl")
+    assert (finding.severity.value, finding.code) == ("WARN", "builds-differ")
+    assert finding.data["paths"] == [NCCL, OTHER]
+    assert finding.data["nodes"] == [ONE, TWO]
+    assert len({*finding.data["builds"]}) == 2  # type: ignore[misc]
+    assert f"{OTHER}, {'Build ID d0d0' if two['id'] else two['bytes']}" in finding.summary
+
+
+def test_one_build_in_two_places_is_well_and_so_is_one_that_is_not_known() -> None:
+    assert wrong(built(B, B, path=OTHER)) == set()
+    answers = built(B, B)
+    for entry in answers.facts[TWO]["ours"]:
+        del entry["builds"]  # an older answer
+    assert wrong(answers) == set()
+
+
+def test_nodes_of_two_architectures_have_different_builds() -> None:
+    answers = built(B, {"id": "d0d0", "bytes": 190})
+    answers.facts[TWO]["machine"] = "aarch64"
+    assert wrong(answers) == set()
+
+
+def test_two_builds_on_one_node_are_its_own_warning() -> None:
+    answers = running()
+    rank = answers.facts[TWO]["ours"][1]
+    rank["libraries"] = {NCCL: "2.28.9", OTHER: "2.28.9"}
+    rank["builds"] = {NCCL: B, OTHER: {"id": "d0d0", "bytes": 1}}
+    for entry in answers.facts[ONE]["ours"]:
+        entry["libraries"], entry["builds"] = {NCCL: "2.28.8"}, {NCCL: B}
+    codes = {(f.node, f.code) for f in examined(answers, "running.libnccl")}
+    assert (TWO, "builds-differ") in codes
+
+
+def test_the_build_that_hung_between_sparks_is_a_warning_though_all_have_it() -> None:
+    finding = only(built(A, A), "running.libnccl")
+    assert (finding.severity.value, finding.code) == ("WARN", "hanging-build")
+    assert finding.data == {"nodes": [ONE, TWO], "path": NCCL, "build": "Build ID a7f420a1"}
+
+
+def with_graphs(arguments: dict[str, Any], *, size: int = 2) -> Answers:
+    """The pair with these arguments of vLLM over a recipe with none."""
+    answers = running()
+    vllm = answers.inventory.vllm
+    changed = {"arguments": arguments, "recipe": "none", "tensor_parallel_size": size}
+    answers.inventory = answers.inventory.model_copy(
+        update={"vllm": vllm.model_copy(update=changed)}
+    )
+    return answers
+
+
+def version(answers: Answers, text: str | None, *, loaded: bool) -> None:
+    """Have the runtimes, or the ranks, have this NCCL."""
+    for name in answers.names:
+        versions = answers.facts[name]["runtime"]["versions"]
+        versions |= {"nvidia_nccl_cu13": "2.28.8" if loaded else text} if text else {}
+        for entry in answers.facts[name]["ours"]:
+            entry["libraries"] = {NCCL: text} if loaded else {}
+
+
+@pytest.mark.parametrize("loaded", [True, False])
+@pytest.mark.parametrize(
+    ("arguments", "warned"),
+    [
+        ({}, True),
+        ({"compilation-config": {"mode": 3}}, True),
+        ({"compilation-config": '{"cudagraph_mode": "FULL"}'}, True),
+        ({"compilation-config": {"cudagraph_mode": "none"}}, False),
+        ({"compilation-config": '{"cudagraph_mode": "NONE"}'}, False),
+        ({"enforce-eager": True}, False),
+        ({"optimization-level": 0}, False),
+    ],
+)
+def test_graphs_between_nodes_hang_with_one_version_of_nccl(
+    arguments: dict[str, Any], warned: bool, loaded: bool
+) -> None:
+    answers = with_graphs(arguments)
+    version(answers, "2.28.9", loaded=loaded)
+    codes = [(f.severity.value, f.code) for f in examined(answers, "runtime.nccl")]
+    assert codes == [("WARN", "graphs-hang") if warned else ("OK", "ok")]
+
+
+@pytest.mark.parametrize("text", ["2.28.8", "2.29.7", "2.30.4", None])
+def test_of_other_versions_no_hang_is_known(text: str | None) -> None:
+    answers = with_graphs({})
+    version(answers, text, loaded=False)
+    (finding,) = examined(answers, "runtime.nccl")
+    assert finding.code == ("ok" if text else "no-nccl")
+
+
+def test_graphs_within_one_node_are_well_and_so_is_the_recipe_without_them() -> None:
+    answers = with_graphs({}, size=1)
+    version(answers, "2.28.9", loaded=True)
+    assert [f.code for f in examined(answers, "runtime.nccl")] == ["ok"]
+    answers = running()  # MiniMax M2 by its architecture
+    version(answers, "2.28.9", loaded=True)
+    assert [f.code for f in examined(answers, "runtime.nccl")] == ["ok"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "severity"), [({"enforce-eager": True}, "OK"), ({}, "UNKNOWN")]
+)
+def test_without_the_models_config_only_the_inventory_can_turn_graphs_off(
+    arguments: dict[str, Any], severity: str
+) -> None:
+    answers = with_graphs(arguments)
+    vllm = answers.inventory.vllm.model_copy(update={"recipe": "auto"})
+    answers.inventory = answers.inventory.model_copy(update={"vllm": vllm})
+    version(answers, "2.28.9", loaded=True)
+    del answers.facts[ONE]["model_config"]
+    (finding,) = examined(answers, "runtime.nccl")
+    assert finding.severity.value == severity
+
+
+def test_the_remedy_installs_the_version_that_cures_in_the_nodes_runtime() -> None:
+    answers = with_graphs({})
+    version(answers, "2.28.9", loaded=False)
+    (finding,) = examined(answers, "runtime.nccl")
+    venv = answers.facts[ONE]["runtime"]["venv"]
+    assert finding.fix is not None
+    assert finding.fix.to_paste == (f"{venv}/bin/pip install nvidia-nccl-cu13==2.30.4",)
+    assert finding.data == {"got": "2.28.9", "nodes": [ONE, TWO], "expected": "2.30.4"}
 
 
 def test_the_same_version_in_another_place_is_well() -> None:

@@ -62,6 +62,81 @@ def test_a_variable_that_is_not_planned(variable: str, value: str, severity: str
     assert finding.evidence[0].got == value
 
 
+PATHS = "/usr/local/cuda/lib64:/opt/x"
+SITE = "{venv}/lib/python3.12/site-packages"
+CV2 = f"{SITE}/cv2/../../lib64"
+
+
+def with_paths(planned: str, variable: str = "LD_LIBRARY_PATH") -> Answers:
+    """The pair serving with this list of paths in its inventory."""
+    answers = running()
+    env = answers.inventory.env.model_copy(update={"set": {variable: planned}})
+    answers.inventory = answers.inventory.model_copy(update={"env": env})
+    for name in answers.names:
+        for process in answers.facts[name]["ours"]:
+            process["environment"][variable] = planned
+    return answers
+
+
+@pytest.mark.parametrize("variable", ["LD_LIBRARY_PATH", "PATH", "PYTHONPATH"])
+@pytest.mark.parametrize(
+    ("planned", "got", "well"),
+    [
+        (PATHS, f"{CV2}:{PATHS}", True),
+        (PATHS, f"{CV2}:{CV2}:{PATHS}", True),  # each process that imports it adds it
+        (PATHS, f"{PATHS}:{SITE}/nvidia/nccl/lib", True),
+        (PATHS, f"{CV2}:{PATHS}:{{venv}}/bin", True),
+        ("", f"{CV2}:", True),
+        (PATHS, CV2, False),  # the plan's are gone
+        (PATHS, f"{CV2}:/opt/x", False),
+        (PATHS, f"/usr/lib/aarch64-linux-gnu:{PATHS}", False),
+        (PATHS, f"{PATHS}:{{venv}}/../other/lib/python3.12/site-packages/x", False),
+        (PATHS, f"{SITE}/../../../../other:{PATHS}", False),
+        (PATHS, f"{PATHS}:", False),  # the working directory
+        (PATHS, f"/usr/local/cuda/lib64:{CV2}:/opt/x", False),
+    ],
+)
+def test_what_the_runtimes_packages_add_to_a_list_of_paths_is_no_deviation(
+    planned: str, got: str, well: bool, variable: str
+) -> None:
+    answers = with_paths(planned, variable)
+    venv = answers.facts[TWO]["runtime"]["venv"]
+    answers.facts[TWO]["ours"][1]["environment"][variable] = got.format(venv=venv)
+    if well:
+        assert wrong(answers) == set()
+    else:
+        assert found(answers, "running.environment") == ("WARN", TWO, "variable-differs")
+
+
+def test_a_packages_own_path_is_without_links() -> None:
+    answers = with_paths(PATHS)
+    runtime = answers.facts[TWO]["runtime"]
+    extended = f"/mnt/disk/vllm/lib/python3.12/site-packages/cv2/../../lib64:{PATHS}"
+    answers.facts[TWO]["ours"][1]["environment"]["LD_LIBRARY_PATH"] = extended
+    runtime.pop("real", None)
+    assert found(answers, "running.environment") == ("WARN", TWO, "variable-differs")
+    runtime["real"] = "/mnt/disk/vllm"
+    assert wrong(answers) == set()
+
+
+def test_the_systems_libraries_are_not_the_runtimes_though_it_is_the_system() -> None:
+    answers = with_paths(PATHS)
+    answers.facts[TWO]["runtime"] |= {"venv": "/usr", "real": "/usr"}
+    environment = answers.facts[TWO]["ours"][1]["environment"]
+    environment["LD_LIBRARY_PATH"] = f"/usr/lib/python3/dist-packages/cv2/../../lib64:{PATHS}"
+    assert {f.code for f in examined(answers, "running.environment")} == {"ok"}
+    environment["LD_LIBRARY_PATH"] = f"/usr/lib/aarch64-linux-gnu:{PATHS}"
+    assert found(answers, "running.environment") == ("WARN", TWO, "variable-differs")
+
+
+def test_a_library_that_is_preloaded_is_a_deviation_wherever_it_is() -> None:
+    answers = with_paths("/usr/lib/x.so", "LD_PRELOAD")
+    venv = answers.facts[TWO]["runtime"]["venv"]
+    own = f"{venv}/lib/python3.12/site-packages/nvidia/nccl/lib/libnccl.so.2"
+    answers.facts[TWO]["ours"][1]["environment"]["LD_PRELOAD"] = f"/usr/lib/x.so:{own}"
+    assert found(answers, "running.environment") == ("FAIL", TWO, "variable-differs")
+
+
 def test_an_environment_that_cannot_be_read_is_unknown_if_no_other_can() -> None:
     answers = running()
     first, second = answers.facts[TWO]["ours"]
@@ -202,7 +277,7 @@ def test_a_rank_with_a_limit_on_locked_memory_is_a_failure() -> None:
 def test_processes_that_are_no_ranks_have_no_devices_to_look_at() -> None:
     answers = running()
     for process in answers.facts[TWO]["ours"]:
-        del process["uverbs"], process["memlock"]
+        process["rank"] = False
     assert [f.code for f in examined(answers, "running.verbs") if f.node == TWO] == ["not-running"]
 
 

@@ -50,6 +50,23 @@ def test_each_mistake_in_the_hca_list_has_its_reason_in_the_text(value: str, rea
     assert f"layer node {TWO}" in finding.evidence[0].where
 
 
+@pytest.mark.parametrize("given", [False, True])
+def test_a_device_whose_name_extends_a_chosen_one_is_left_out_unless_a_layer_takes_it(
+    given: bool,
+) -> None:
+    """A device of the other cage, and a VLAN of the socket interface."""
+    answers = healthy(with_env("NCCL_IB_HCA", "${HCAS}") if given else INVENTORY)
+    ib, net = two(answers)["ib"], two(answers)["net"]
+    ib["rocep1s0f01"] = ib.pop("rocep1s0f1")
+    ib["rocep1s0f01"]["ports"]["1"].update(state="ACTIVE", phys_state="LinkUp")
+    net["enp1s0f0np0.10"] = {**net["enp1s0f0np0"], "ipv4": ["10.1.0.2/24"], "pci": None}
+    found = {(f.check, f.code) for f in examined(answers) if f.severity.value in ("WARN", "FAIL")}
+    assert (("fabric.hca", "hca-extra") in found) == given
+    assert ("fabric.interfaces", "extra-interfaces") not in found
+    value = answers.snapshot().environment(TWO)["NCCL_IB_HCA"]
+    assert value.startswith("=") != given
+
+
 @pytest.mark.parametrize("value", ["roce", "rocep1s0f,roceP2p1s0f0", "^mlx5"])
 def test_a_prefix_that_takes_the_other_cage_as_well(value: str) -> None:
     answers = healthy(with_env("NCCL_IB_HCA", value) + "fabric: {cage: 0}\n")

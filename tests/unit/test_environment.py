@@ -12,9 +12,11 @@ from sparkctl.inventory.layers import parse_layer
 from sparkctl.secret.value import masked
 from sparkctl.serving.environment import Setting, render
 from sparkctl.serving.inventory import parse
+from tests.unit import answers as make
 from tests.unit.test_inventory import GOOD
 
 if TYPE_CHECKING:
+    from sparkctl.facts.node import NodeFacts
     from sparkctl.inventory.models import Inventory
 
 CHOICE = FabricChoice(
@@ -38,6 +40,56 @@ def test_the_recipe_is_rendered_for_the_node() -> None:
         assert values[name] == "enp1s0f0np0"
     assert values["NCCL_IB_DISABLE"] == "0"
     assert values["RAY_memory_monitor_refresh_ms"] == "0"
+
+
+def beside_others(*names: str) -> NodeFacts:
+    """A node with the chosen devices, and others of these names."""
+    interfaces = {*CHOICE.interfaces, *(n for n in names if n.startswith("en"))}
+    hcas = {*CHOICE.hcas, *(n for n in names if n.startswith("roce"))}
+    return make.node_facts(
+        {
+            "net": {name: make.interface() for name in interfaces},
+            "ib": {name: make.device("x") for name in hcas},
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("others", "exact"),
+    [
+        ([], set()),
+        (["rocep1s0f1", "enp1s0f1np1", "enP7s7"], set()),
+        (["rocep1s0f0v1"], {"NCCL_IB_HCA"}),  # a virtual function
+        (["roceP2p1s0f01"], {"NCCL_IB_HCA"}),
+        (["enp1s0f0np0.10"], {"NCCL_SOCKET_IFNAME"}),  # a VLAN
+        (["enP2p1s0f0np0.10"], set()),  # of the other half, which is not the socket interface
+        (["enp1s0f0np01", "rocep1s0f01"], {"NCCL_IB_HCA", "NCCL_SOCKET_IFNAME"}),
+    ],
+)
+def test_nccl_gets_whole_names_where_a_prefix_would_take_another_device(
+    others: list[str], exact: set[str]
+) -> None:
+    loaded = inventory()
+    found = render(loaded, loaded.head, CHOICE, [], beside_others(*others))
+    assert {name for name, setting in found.items() if setting.value.startswith("=")} == exact
+    for name, setting in render(loaded, loaded.head, CHOICE, []).items():
+        assert found[name].value.lstrip("=") == setting.value
+
+
+def test_a_layers_own_value_stays_as_it_is() -> None:
+    loaded = inventory("env: {set: {NCCL_IB_HCA: '${HCAS}'}}\n")
+    facts = beside_others("rocep1s0f0v1", "enp1s0f0np0.10")
+    found = render(loaded, loaded.head, CHOICE, [], facts)
+    assert found["NCCL_IB_HCA"].value == "rocep1s0f0,roceP2p1s0f0"
+    assert found["NCCL_SOCKET_IFNAME"].value == "=enp1s0f0np0"
+    assert found["GLOO_SOCKET_IFNAME"].value == "enp1s0f0np0"  # it is literal there
+
+
+def test_what_is_not_known_of_a_nodes_devices_changes_nothing() -> None:
+    loaded = inventory()
+    assert render(loaded, loaded.head, CHOICE, [], make.node_facts({})) == render(
+        loaded, loaded.head, CHOICE, []
+    )
 
 
 def test_each_later_layer_wins() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -141,8 +142,9 @@ def test_the_gcs_goes_last_and_helpers_hold_nothing_up(
     assert time.monotonic() - begun < 30, "the helper was not waited for"
 
 
+@pytest.mark.parametrize("title", ["ray::RayWorkerProc", "ray::RayWorkerWrapper"])
 def test_what_a_rank_shares_before_ray_ends_it_goes_with_vllm(
-    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    title: str, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As Ray does it, a moment after vLLM is gone: the rank has shared something of its own by then.
     shared, vllm = Path(f"/dev/shm/sparkctl-test-{os.getpid()}"), start(SLEEP, role="vllm")
@@ -155,7 +157,8 @@ def test_what_a_rank_shares_before_ray_ends_it_goes_with_vllm(
     )
     monkeypatch.setenv("HOME", str(tmp_path))
     try:
-        ray = start([sys.executable, "-c", rank, "RayWorkerProc"])
+        python, script = shlex.quote(sys.executable), shlex.quote(rank)
+        ray = start(["bash", "-c", f"exec -a {title} {python} -c {script}"])
         stop.stop({"cluster": CLUSTER, "roles": ["vllm"], "grace": 5})
         assert ray.wait(10) == 0
         assert not shared.exists()

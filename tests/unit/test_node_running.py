@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sparkctl.node import processes, running
+from tests.unit.test_elf import library, note
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,18 +37,32 @@ def mapped(tmp_path: Path) -> Iterator[Path]:
 
 
 def rank(pid: int) -> processes.Process:
-    return processes.Process(pid, 1, 1, "S", "ray::RayWorkerProc.run", "lab", "r", "ray", 0)
+    return processes.Process(
+        pid, 1, 1, "S", "ray::RayWorkerProc.run", "lab", "r", "ray", 0, rank=True
+    )
 
 
 def test_the_version_is_the_mapped_files_own(mapped: Path) -> None:
     found = running.details(rank(os.getpid()))
     assert found["libraries"] == {str(mapped): "2.18.5"}
+    size = mapped.stat().st_size
+    assert found["builds"] == {str(mapped): {"id": None, "bytes": size}}
+
+
+def test_two_builds_of_one_version_differ_by_their_build_id(mapped: Path) -> None:
+    for build in (b"a7f420a1", b"c0db9360"):
+        with mapped.open("r+b") as file:  # in place: what is mapped stays the file
+            file.write(library(note(b"GNU\0", 3, build)))
+        found = running.details(rank(os.getpid()))
+        assert found["libraries"] == {str(mapped): "2.18.5"}
+        assert found["builds"] == {str(mapped): {"id": build.hex(), "bytes": mapped.stat().st_size}}
 
 
 def test_a_file_that_was_replaced_since_does_not_speak_for_what_is_loaded(mapped: Path) -> None:
     mapped.unlink()
     mapped.write_bytes(STRINGS.replace(b"2.18.5", b"2.28.9"))
-    assert running.details(rank(os.getpid()))["libraries"] == {str(mapped): None}
+    found = running.details(rank(os.getpid()))
+    assert found["libraries"] == found["builds"] == {str(mapped): None}
 
 
 def test_a_library_that_does_not_tell_its_version(mapped: Path) -> None:

@@ -59,7 +59,6 @@ EXPECTED: dict[str, set[tuple[str, str, str]]] = {
     "roce-v1": {
         SLOW,
         ("fabric.gid", "FAIL", "no-usable-gid"),
-        ("fabric.interfaces", "WARN", "extra-interfaces"),
         ("fabric.loss", "UNKNOWN", "unread"),  # mlx4 has no counter of loss
     },
     "broadcom": {SLOW},

@@ -60,6 +60,18 @@ def test_all_that_is_read_is_healthy(tmp_path: Path) -> None:
     assert [n["unread"] for n in document["nodes"]] == [{}, {}]
 
 
+@pytest.mark.parametrize(
+    "title", ["ray::RayWorkerProc.run", "ray::RayWorkerWrapper.execute_method", "VLLM::Worker_TP1"]
+)
+def test_the_ranks_of_every_executor_are_counted(tmp_path: Path, title: str) -> None:
+    facts = healthy(serving=True)["spark-2"]
+    for process in facts["ours"]:
+        process["command"] = process["command"].replace("ray::RayWorkerProc", title)
+    changed = {("spark-2", "probe.probe"): json.dumps(facts).encode()}
+    _, document = status(tmp_path, changed)
+    assert [n["ranks"] for n in document["nodes"]] == [1, 1]
+
+
 @pytest.mark.parametrize("group", ["ours", "gpu", "memory", "state"])
 def test_an_unread_group_leaves_the_rest_of_its_row(tmp_path: Path, group: str) -> None:
     changed = {("spark-1", "probe.probe"): without(group)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from sparkctl.doctor.checks.ring import without_cable
 from sparkctl.doctor.finding import Evidence, Finding, fail, unknown, warn
 from sparkctl.doctor.remedy import Remedy
 from sparkctl.fabric.cabling import Astray, Wiring, link_local, reachable
@@ -60,7 +61,9 @@ def facing(
             yield _without_peer(found, one if lost.node == two else two, lost)
     if without_peer or quiet:
         return
-    if found.apart(one, two):
+    if found.apart(one, two) and found.joined(one, two):
+        yield without_cable(snapshot, found, one, two)
+    elif found.apart(one, two):
         yield _apart(found, one, two)
     else:
         yield from _crossed(snapshot, found, one, two)
@@ -80,7 +83,7 @@ def _duplicates(snapshot: Snapshot, found: Wiring, one: str, two: str) -> Iterat
 
 
 def _apart(found: Wiring, one: str, two: str) -> Finding:
-    """No half of one node faces a half of the other."""
+    """No half of one node faces a half of the other, nor do nodes between them."""
     addresses = {n: [a for half in found.halves(n) for a in half.ipv4] for n in (one, two)}
     data: Data = {
         "peer": one,
@@ -88,18 +91,6 @@ def _apart(found: Wiring, one: str, two: str) -> Finding:
         "peer_addresses": addresses[one],
     }
     where = f"ip address on {one} and {two}"
-    if found.joined(one, two):
-        return warn(
-            f"no cable connects {one} and {two}, and RDMA does not pass through other nodes",
-            Evidence("a common subnet", "only other nodes between", where),
-            Remedy(
-                "connect each node to each other one, which three nodes at most can be, or use a"
-                " switch; else use an NCCL made for rings, and NCCL_ALGO=Ring"
-            ),
-            node=two,
-            code="no-cable",
-            data=data,
-        )
     if found.complete:
         return fail(
             f"no half of {one} ({', '.join(addresses[one])}) shares a subnet with one of {two}"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from posixpath import normpath
 from typing import TYPE_CHECKING
 
 from sparkctl.doctor.check import Check
 from sparkctl.doctor.checks.processes import strays
 from sparkctl.doctor.finding import Evidence, Finding, counted, fail, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
+from sparkctl.facts.unread import Unread
 from sparkctl.node.settings import watched
 from sparkctl.secret.value import protected_text, public
 
@@ -63,7 +65,7 @@ def environment(snapshot: Snapshot, name: str) -> Iterator[Finding]:
         )
         return
     planned = public(snapshot.environment(name))
-    different = _different(readable, planned)
+    different = _different(readable, planned, _own_folders(snapshot, name))
     for (variable, value), pids in sorted(different.items(), key=_by_name):
         yield _finding(variable, planned.get(variable), value, pids)
     if not different:
@@ -74,15 +76,46 @@ def environment(snapshot: Snapshot, name: str) -> Iterator[Finding]:
         )
 
 
+def _own_folders(snapshot: Snapshot, name: str) -> re.Pattern[str]:
+    """Matches the folders of the runtime's packages and programs.
+
+    Where the runtime is /usr, the system's libraries are not among them.
+    """
+    found, venvs = snapshot.facts(name).runtime, {snapshot.inventory.runtime.venv}
+    if not isinstance(found, Unread):
+        venvs = {found.venv, found.real or found.venv}
+    roots = "|".join(re.escape(venv.rstrip("/")) for venv in venvs)
+    return re.compile(rf"(?:{roots})/(?:bin|lib(?:64)?/python3[^/]*/.+)")
+
+
+def _extends(planned: str | None, got: str | None, own: re.Pattern[str]) -> bool:
+    """Whether a process has the planned list of paths, and more that only the runtime brings.
+
+    Packages set it for their children: cv2 prepends `…/site-packages/cv2/../../lib64` to
+    LD_LIBRARY_PATH whenever it is imported (opencv-python 5.0, cv2/__init__.py).
+    """
+    if planned is None or got is None:
+        return False
+    expected, found = planned.split(":"), got.split(":")
+    for at in range(len(found) - len(expected) + 1):
+        end = at + len(expected)
+        added = [*found[:at], *found[end:]]
+        if found[at:end] == expected and all(own.fullmatch(normpath(a)) for a in added):
+            return True
+    return False
+
+
 def _different(
-    environments: Environments, planned: Mapping[str, str]
+    environments: Environments, planned: Mapping[str, str], own: re.Pattern[str]
 ) -> dict[tuple[str, str | None], list[int]]:
     """The variables that differ from the plan, with their values, and the pids that have them."""
     different: dict[tuple[str, str | None], list[int]] = {}
     for pid, found in environments:
         added = {k for k, v in found.items() if k not in planned and not _own(k, v)}
         for variable in planned.keys() | added:
-            if (value := found.get(variable)) != planned.get(variable):
+            expected, value = planned.get(variable), found.get(variable)
+            extended = variable not in SELECTING and _extends(expected, value, own)
+            if value != expected and not extended:
                 different.setdefault((variable, value), []).append(pid)
     return different
 

@@ -2,21 +2,46 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from sparkctl.cluster.placement import spans_nodes
 from sparkctl.doctor.check import Check
-from sparkctl.doctor.checks.running import idle
-from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown
+from sparkctl.doctor.checks.running import RESTART, idle
+from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from sparkctl.doctor.snapshot import Snapshot
-
-    Files = Mapping[str, str | None]  # the version of each, None where it is not known
+    from sparkctl.facts.processes import Build
 
 MAPS = "/proc/PID/maps"
+# The beginning of the Build ID of nvidia-nccl-cu13's 2.28.9 for aarch64. On pairs of DGX Sparks it
+# hung after 20 to 26 minutes of load, with or without CUDA graphs; DGX OS's build of 2.28.9 ran
+# (vllm-project/vllm issues 41725, 42354).
+HANGS = "a7f420a1"
+
+
+class Library(NamedTuple):
+    """A libnccl that is loaded; None is unknown."""
+
+    path: str
+    version: str | None
+    build: Build | None
+
+    def __str__(self) -> str:
+        return f"{self.version or 'unknown version'} ({self.path})"
+
+    @property
+    def exactly(self) -> str:
+        """With its build."""
+        return f"{self.version} ({self.path}, {self.build})"
+
+    @property
+    def hangs(self) -> bool:
+        """Whether it is the build that is known to."""
+        return self.build is not None and (self.build.id or "").startswith(HANGS)
 
 
 def without_nccl(snapshot: Snapshot) -> Finding | None:
@@ -24,7 +49,7 @@ def without_nccl(snapshot: Snapshot) -> Finding | None:
     if nothing := idle(snapshot, "vllm"):
         return nothing
     # Maps that could not be read do not prove a build without NCCL.
-    if not any(_loaded(snapshot, n) or _unread(snapshot, n) for n in snapshot.known):
+    if not any(loaded(snapshot, n) or _unread(snapshot, n) for n in snapshot.known):
         return info(
             "no rank has loaded libnccl; this vLLM does not use NCCL, as its CPU build",
             node=snapshot.inventory.head.name,
@@ -33,9 +58,14 @@ def without_nccl(snapshot: Snapshot) -> Finding | None:
     return None
 
 
-def _loaded(snapshot: Snapshot, name: str) -> Files:
-    """The libnccl files that a node's ranks map."""
-    return {f: v for p in snapshot.running(name) for f, v in (p.libraries or {}).items()}
+def loaded(snapshot: Snapshot, name: str) -> Sequence[Library]:
+    """The libnccl files that a node's ranks map; in containers one path may be two files."""
+    found = (
+        Library(path, version, (p.builds or {}).get(path))
+        for p in snapshot.running(name)
+        for path, version in (p.libraries or {}).items()
+    )
+    return list(dict.fromkeys(found))
 
 
 def _unread(snapshot: Snapshot, name: str) -> list[int]:
@@ -44,15 +74,17 @@ def _unread(snapshot: Snapshot, name: str) -> list[int]:
 
 
 def libnccl(snapshot: Snapshot) -> Iterator[Finding]:
-    """Every rank has loaded the same libnccl: two versions hang after 20 to 60 minutes."""
+    """Every rank has loaded the same libnccl: two versions hang after 20 to 60 minutes, and so may
+    two builds of one version.
+    """
     if nothing := without_nccl(snapshot):
         yield nothing
         return
-    loaded = {name: _loaded(snapshot, name) for name in snapshot.known}
-    for name, files in loaded.items():
+    found = {name: loaded(snapshot, name) for name in snapshot.known}
+    for name, files in found.items():
         yield _of_node(name, files, _unread(snapshot, name))
-    if len({version for files in loaded.values() for version in _versions(files)}) > 1:
-        listed = [f"{name}: {_listed(files)}" for name, files in loaded.items() if files]
+    if len({version for files in found.values() for version in _versions(files)}) > 1:
+        listed = [f"{name}: {_listed(files)}" for name, files in found.items() if files]
         yield fail(
             f"the nodes have loaded different versions of libnccl: {'; '.join(listed)}",
             Evidence("one version on all nodes", "; ".join(listed), MAPS),
@@ -60,9 +92,11 @@ def libnccl(snapshot: Snapshot) -> Iterator[Finding]:
             code="nodes-differ",
             data={"got": listed},
         )
+    yield from _builds(snapshot, found)
+    yield from _hanging(snapshot, found)
 
 
-def _of_node(name: str, files: Files, unread: list[int]) -> Finding:
+def _of_node(name: str, files: Sequence[Library], unread: list[int]) -> Finding:
     versions = _versions(files)
     if len(versions) > 1:
         return fail(
@@ -81,22 +115,78 @@ def _of_node(name: str, files: Files, unread: list[int]) -> Finding:
         return unknown(f"the maps of pid {pid} could not be read", node=name, data={"pid": pid})
     if not files:
         return unknown("no rank of this node has loaded libnccl", node=name, code="not-loaded")
-    if nameless := [file for file, version in files.items() if version is None]:
+    if nameless := [file.path for file in files if file.version is None]:
         return unknown(
             f"the version of {nameless[0]} could not be read; it may have been replaced since it"
             " was loaded",
             node=name,
             data={"path": nameless[0]},
         )
-    return ok(_listed(files), node=name)
+    builds = [str(file.build) for file in files if file.build]
+    return ok(_listed(files), node=name, data={"builds": builds})
 
 
-def _versions(files: Files) -> set[str]:
-    return {version for version in files.values() if version}
+def _builds(snapshot: Snapshot, found: Mapping[str, Sequence[Library]]) -> Iterator[Finding]:
+    """Builds of one version that differ, among nodes of the same architecture."""
+    groups: dict[tuple[str, str], list[tuple[str, Library]]] = {}
+    for name, files in found.items():
+        for file in files:
+            if file.version and file.build:
+                group = (snapshot.facts(name).machine, file.version)
+                groups.setdefault(group, []).append((name, file))
+    for (_, version), members in groups.items():
+        if len({file.build for _, file in members}) > 1:
+            yield _different(version, members)
 
 
-def _listed(files: Files) -> str:
-    return ", ".join(f"{version or 'unknown version'} ({file})" for file, version in files.items())
+def _different(version: str, members: Sequence[tuple[str, Library]]) -> Finding:
+    listed = [f"{name}: {file.exactly}" for name, file in members]
+    nodes = list(dict.fromkeys(name for name, _ in members))
+    return warn(
+        f"the ranks have loaded different builds of libnccl {version}, which may hang after 20"
+        f" minutes: {'; '.join(listed)}",
+        Evidence("one build on all nodes", "; ".join(listed), f"{MAPS}, readelf -n"),
+        Remedy(
+            "load the same file on every node: install the same nvidia-nccl package, and remove"
+            " LD_PRELOAD and LD_LIBRARY_PATH where they name another",
+            RESTART,
+        ),
+        node=nodes[0] if len(nodes) == 1 else None,
+        code="builds-differ",
+        data={
+            "version": version,
+            "nodes": nodes,
+            "paths": [file.path for _, file in members],
+            "builds": [str(file.build) for _, file in members],
+        },
+    )
+
+
+def _hanging(snapshot: Snapshot, found: Mapping[str, Sequence[Library]]) -> Iterator[Finding]:
+    """The build that is known to hang, where ranks of several nodes use it."""
+    hanging = {name: file for name, files in found.items() for file in files if file.hangs}
+    if not hanging or not spans_nodes(snapshot.inventory):
+        return
+    nodes, file = [*hanging], next(iter(hanging.values()))
+    yield warn(
+        f"this build of libnccl hung between DGX Sparks after 20 minutes of load: {file.exactly}",
+        Evidence("another build", str(file.build), f"{MAPS}, readelf -n"),
+        Remedy(
+            "install NCCL 2.30.4 in the runtime of every node, or load DGX OS's libnccl2 on every"
+            " node: both ran where this build hung",
+            RESTART,
+        ),
+        code="hanging-build",
+        data={"nodes": nodes, "path": file.path, "build": str(file.build)},
+    )
+
+
+def _versions(files: Iterable[Library]) -> set[str]:
+    return {file.version for file in files if file.version}
+
+
+def _listed(files: Iterable[Library]) -> str:
+    return ", ".join(map(str, files))
 
 
 CHECKS = (Check("running.libnccl", "cluster", libnccl),)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sparkctl.doctor.snapshot import Snapshot
-    from sparkctl.facts.groups import OurProcess
+    from sparkctl.facts.processes import OurProcess
 
 
 def foreign_ray(snapshot: Snapshot, name: str) -> Iterator[Finding]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
+from sparkctl.cluster.placement import rank_count
 from sparkctl.cluster.record import records
 from sparkctl.doctor.check import Check, Source
 from sparkctl.doctor.checks.running import RESTART, idle
@@ -19,21 +19,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from sparkctl.doctor.snapshot import Snapshot
-    from sparkctl.facts.groups import OurProcess, Uverbs
+    from sparkctl.facts.groups import Uverbs
+    from sparkctl.facts.processes import OurProcess
     from sparkctl.serving.failures import Explanation
 
-RANK = re.compile(r"RayWorker(?:Proc|Wrapper)|VLLM::Worker")  # of Ray's executors 2 and 1, of mp
 STARTING = 60.0  # seconds in which the ranks of all nodes have come up
 
 
 def every_gpu(snapshot: Snapshot) -> bool:
     """Whether the plan has a rank on every GPU, and so on every node."""
     inventory = snapshot.inventory
-    size = inventory.vllm.tensor_parallel_size
-    for flag in ("pipeline-parallel-size", "data-parallel-size"):
-        value = inventory.vllm.arguments.get(flag)
-        size *= value if isinstance(value, int) else 1
-    return size >= sum(inventory.gpus_of(n) for n in inventory.nodes)
+    return rank_count(inventory) >= sum(inventory.gpus_of(n) for n in inventory.nodes)
 
 
 def ranks(snapshot: Snapshot) -> Iterator[Finding]:
@@ -41,7 +37,7 @@ def ranks(snapshot: Snapshot) -> Iterator[Finding]:
     if nothing := idle(snapshot, "vllm"):
         yield _died(snapshot) or nothing
         return
-    found = {n: [p for p in snapshot.running(n) if RANK.search(p.command)] for n in snapshot.known}
+    found = {n: [p for p in snapshot.running(n) if p.rank] for n in snapshot.known}
     running, first = counted(sum(map(len, found.values())), "rank"), snapshot.known[0]
     if not every_gpu(snapshot):
         yield info(
@@ -64,7 +60,7 @@ def _complete(name: str, processes: Sequence[OurProcess], expected: int) -> Find
     return fail(
         f"{len(pids)} of {counted(expected, 'rank')} running; the ranks of other nodes are blocked"
         " waiting",
-        Evidence(counted(expected, "rank"), listed or "none", "/proc, ray::RayWorkerProc"),
+        Evidence(counted(expected, "rank"), listed or "none", "/proc"),
         Remedy(
             "restart the whole group; the log shows why the rank died",
             ("sparkctl logs vllm", *RESTART),
@@ -118,7 +114,7 @@ def _last_error(snapshot: Snapshot) -> tuple[str | None, Explanation | None]:
 
 def verbs(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """The uverbs devices and the memlock limit of the ranks, which may differ from a login's."""
-    found = [p for p in snapshot.running(name) if p.is_rank]
+    found = [p for p in snapshot.running(name) if p.rank]
     if not found:
         yield info("no rank is running", code="not-running")
         return
@@ -131,7 +127,7 @@ def verbs(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     wrong = [f for p in found for f in (*_hidden(p, hcas, devices), *_memlock(p))]
     yield from wrong
     if not wrong and not unread:
-        yield ok(f"{counted(len(found), 'process')} with the uverbs devices and lockable memory")
+        yield ok(f"{counted(len(found), 'rank')} with the uverbs devices and lockable memory")
 
 
 def _hidden(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from sparkctl.doctor.looks import Generation
     from sparkctl.doctor.snapshot import Snapshot
-    from sparkctl.facts.groups import OurProcess
+    from sparkctl.facts.processes import OurProcess
 
 RESTART = ("sparkctl down", "sparkctl up")
 

@@ -26,6 +26,12 @@ class Node(TypedDict):
     env: dict[str, str]
 
 
+class Vllm(TypedDict):
+    """What is served, and how."""
+
+    arguments: dict[str, object]
+
+
 class Inventory(TypedDict):
     """The lab's inventory, as far as faults read or change it."""
 
@@ -33,6 +39,7 @@ class Inventory(TypedDict):
     fabric: dict[str, int]
     env: dict[str, dict[str, str]]
     runtime: dict[str, str]
+    vllm: Vllm
 
 
 def load(lab: Lab) -> Inventory:

@@ -1,0 +1,85 @@
+"""Whether the ranks' NCCL is known to hang with the planned arguments of vLLM."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sparkctl.cluster.placement import spans_nodes
+from sparkctl.cluster.wish import head_recipe
+from sparkctl.doctor.check import Check
+from sparkctl.doctor.checks.libnccl import loaded
+from sparkctl.doctor.finding import Evidence, Finding, info, ok, warn
+from sparkctl.doctor.remedy import Remedy, command
+from sparkctl.facts.unread import known
+from sparkctl.serving.arguments import cuda_graphs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from sparkctl.doctor.snapshot import Snapshot
+
+# A replayed CUDA graph with collectives between nodes hung within three requests with HANGS, and
+# ran with CURED on the same two DGX Sparks (vllm-project/vllm issue 52504). Of the versions between
+# them nothing is known.
+HANGS, CURED = "2.28.9", "2.30.4"
+WHEEL = "nvidia_nccl_cu"
+
+
+def nccl(snapshot: Snapshot) -> Iterator[Finding]:
+    """No NCCL that hangs with CUDA graphs carries graphs between nodes."""
+    used = {name: _versions(snapshot, name) for name in snapshot.known}
+    if not any(used.values()):
+        yield info("no node has an nvidia-nccl package, and no rank libnccl", code="no-nccl")
+        return
+    hanging = [name for name, versions in used.items() if HANGS in versions]
+    if not hanging or not spans_nodes(snapshot.inventory):
+        yield ok(", ".join(sorted({v for versions in used.values() for v in versions})))
+        return
+    if _has_graphs(snapshot):
+        yield _hangs(snapshot, {name: used[name][HANGS] for name in hanging})
+    else:
+        yield ok(f"{HANGS}, and vLLM captures no CUDA graphs")
+
+
+def _has_graphs(snapshot: Snapshot) -> bool:
+    """Whether vLLM captures CUDA graphs. Raises Missing if the recipe decides it and is unknown."""
+    inventory = snapshot.inventory
+    arguments = inventory.vllm.arguments
+    if not cuda_graphs(arguments):  # the inventory turns them off, whatever the recipe says
+        return False
+    defaults = head_recipe(inventory, snapshot.facts(inventory.head.name)).defaults
+    return cuda_graphs({**defaults, **arguments})
+
+
+def _versions(snapshot: Snapshot, name: str) -> Mapping[str, str]:
+    """The versions of NCCL on a node, and where each was read: what its ranks have loaded, else
+    what the runtime has.
+    """
+    if found := {f.version: f.path for f in loaded(snapshot, name) if f.version}:
+        return found
+    runtime = known(snapshot.facts(name).runtime)
+    wheels = ((p, v) for p, v in runtime.versions.items() if p.startswith(WHEEL))
+    return {version: f"{runtime.venv}, {package}" for package, version in wheels}
+
+
+def _hangs(snapshot: Snapshot, where: Mapping[str, str]) -> Finding:
+    listed = "; ".join(f"{name}: {place}" for name, place in where.items())
+    runtime = known(snapshot.facts(next(iter(where))).runtime)
+    wheels = [package for package in runtime.versions if package.startswith(WHEEL)]
+    packages = [f"{wheel.replace('_', '-')}=={CURED}" for wheel in wheels]
+    pip = f"{runtime.venv}/bin/pip"
+    return warn(
+        f"NCCL {HANGS} may hang within a few requests: vLLM captures CUDA graphs, and its ranks are"
+        " on several nodes",
+        Evidence(f"{CURED}, or no CUDA graphs", HANGS, listed),
+        Remedy(
+            f"install NCCL {CURED} in the runtime of every node, or set cudagraph_mode: none in"
+            " vllm.arguments compilation-config; then restart the cluster",
+            tuple(command(pip, "install", package) for package in packages),
+        ),
+        code="graphs-hang",
+        data={"got": HANGS, "nodes": [*where], "expected": CURED},
+    )
+
+
+CHECKS = (Check("runtime.nccl", "cluster", nccl),)
