@@ -12,6 +12,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+class ExitError(ChildProcessError):
+    """A program's exit status is not 0; `printed` is all that it printed."""
+
+    def __init__(self, message: str, printed: str) -> None:
+        super().__init__(message)
+        self.printed = printed
+
+
 class Started(NamedTuple):
     """A program that runs, or the error that kept it from starting."""
 
@@ -20,7 +28,7 @@ class Started(NamedTuple):
 
     def finish(self, timeout: float) -> str:
         """What it printed. Raises OSError if it could not be started or failed: TimeoutError after
-        `timeout` seconds, FileNotFoundError if it is not installed, PermissionError.
+        `timeout` seconds, FileNotFoundError if it is not installed, PermissionError, ExitError.
         """
         if isinstance(self.process, OSError):
             raise self.process
@@ -35,7 +43,8 @@ class Started(NamedTuple):
         if self.process.returncode:
             last = (err.strip() or out.strip() or "no output").splitlines()[-1]
             status = self.process.returncode
-            raise ChildProcessError(f"{self.name} exited with status {status}: {last}")
+            message = f"{self.name} exited with status {status}: {last}"
+            raise ExitError(message, f"{out}\n{err}")
         return out
 
 
