@@ -76,6 +76,12 @@ def deciding(files: LimitFiles, user: str, uid: int) -> tuple[LimitLine, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def lowest(lines: Iterable[LimitLine]) -> int:
+    """The limit that these lines give together, in bytes or UNLIMITED."""
+    limits = [limit for limit in map(value, lines) if limit is not None and limit != UNLIMITED]
+    return min(limits, default=UNLIMITED)
+
+
 def value(line: LimitLine) -> int | None:
     """The limit of a line in bytes, UNLIMITED, or None for what pam_limits skips."""
     if line.value in UNLIMITED_WORDS:

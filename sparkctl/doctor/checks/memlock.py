@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from sparkctl.doctor.finding import Evidence, Finding, fail, ok, warn
-from sparkctl.doctor.limits import UNLIMITED, Rank, deciding, rank, value
+from sparkctl.doctor.limits import UNLIMITED, Rank, deciding, lowest, rank
 from sparkctl.doctor.remedy import Remedy, command
 from sparkctl.facts.unread import Unread, known, required
 
@@ -45,11 +45,12 @@ def memlock(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     enough = limit >= ENOUGH
     effect = "may fail" if enough else "fails"
     lines = _deciding(facts)
-    by = f", by {_where(lines)}" if lines else ""
+    where = _where(lines) if lines and lowest(lines) == limit else ""
+    by = f", by {where}" if where else ""
     yield (warn if enough else fail)(
         f"memlock is {_size(limit)} for {user} over SSH{by}: registering memory for RDMA {effect}"
         " with `Cannot allocate memory`",
-        Evidence("unlimited", _size(limit), _where(lines) or "ulimit -l of a login over SSH"),
+        Evidence("unlimited", _size(limit), where or "ulimit -l of a login over SSH"),
         _remedy(facts, lines),
         code="memlock-limit",
         data={**data, "lines": [f"{line.path}:{line.line}" for line in lines]},
@@ -83,22 +84,31 @@ def _remedy(facts: NodeFacts, lines: tuple[LimitLine, ...]) -> Remedy:
         return _drop_in(user, f"if no line for {user} in {FOLDER} says otherwise, ")
     if not _applies(files):
         return _of_service(files)
-    if lines and all(value(line) == UNLIMITED for line in lines):
+    if lines and lines[0].value is not None and lowest(lines) == UNLIMITED:
         return Remedy(
-            f"{_where(lines)} lifts it already, so something else lowers it: `ulimit` in a start-up"
-            f" file of the shell, or a login that may not raise its limits; {CONTAINER}",
+            f"{_where(lines)} lifts it already, so something else keeps it low: `ulimit` in a"
+            f" start-up file of the shell, or an sshd without CAP_SYS_RESOURCE, as in a container;"
+            f" {CONTAINER}",
             ("grep -n ulimit /etc/profile /etc/profile.d/* ~/.profile ~/.bashrc ~/.bash_profile",),
         )
-    own = [line for line in lines if rank(line, files, user, facts.uid) is Rank.USER]
-    if own:
-        return Remedy(f"change {_where(tuple(own))}; {AGAIN}", tuple(_edit(x, user) for x in own))
+    changed = tuple(line for line in lines if not _outranked(line, facts, files))
+    if changed:
+        return Remedy(f"change {_where(changed)}; {AGAIN}", tuple(map(_edit, changed)))
     unread = f"{', '.join(files.unread)} could not be read; unless a line there decides, "
     return _drop_in(user, unread if files.unread else "")
 
 
-def _edit(line: LimitLine, user: str) -> str:
-    """A command that makes this line of the file lift the user's limit."""
-    text = re.sub(r"[\\&|]", r"\\\g<0>", f"{user} - memlock unlimited")
+def _outranked(line: LimitLine, facts: NodeFacts, files: LimitFiles) -> bool:
+    """Whether a line for the user in the drop-in wins over this one."""
+    if line.value is None or line.domain == facts.user:  # the latter would contradict it
+        return False
+    earlier = line.path.rpartition("/")[2] < DROP_IN.rpartition("/")[2]
+    return rank(line, files, facts.user, facts.uid) is not Rank.USER or earlier
+
+
+def _edit(line: LimitLine) -> str:
+    """A command that makes this line of the file lift the limit of whom it names."""
+    text = re.sub(r"[\\&|]", r"\\\g<0>", f"{line.domain} - memlock unlimited")
     return command("sudo", "sed", "-i", f"{line.line}s|.*|{text}|", line.path)
 
 
