@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 INDEX = "model.safetensors.index.json"
 DESCRIPTIONS = ("config.json", INDEX)
+READ = frozenset({".safetensors", ".bin", ".json", ".model", ".txt", ".jinja", ".py"})
 DANGLING = 1000  # names; the largest checkpoints have some hundred files
 HEADER_LIMIT = 100 * 2**20  # bytes; safetensors' own limit for the JSON header
 
@@ -65,8 +66,10 @@ def _in_cache(model: str, revision: str | None, hub: Mapping[str, str]) -> Answe
 
 
 def _dangling(path: Path) -> list[str]:
-    """The links of a directory whose files are gone: the hub's cache keeps the files elsewhere."""
-    links = (p for p in path.glob("*") if p.is_symlink())
+    """The links of a directory whose files are gone, of files that vLLM may read: the hub's cache
+    keeps the files elsewhere.
+    """
+    links = (p for p in path.glob("*") if p.suffix in READ and p.is_symlink())
     return sorted(link.name for link in links if not link.exists())[:DANGLING]
 
 
