@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
 
 from pydantic import Field
 
@@ -170,44 +169,6 @@ class Runtime(Shape):
     versions: Mapping[Name, Name]
 
 
-class HubModel(Shape):
-    """A model that vLLM gets from the hub."""
-
-    is_path: Literal[False]
-
-
-class BrokenShard(Shape):
-    """A file whose size is not what its header says."""
-
-    name: Name
-    wanted: Whole | None
-    found: Count
-
-
-class UnreadableShard(Shape):
-    """A file that the SSH user may not read."""
-
-    name: Name
-    uid: Uid
-    user: Text
-    mode: Name
-
-
-class Checkpoint(Shape):
-    """A model in a directory; `bytes` is the sum of its shards."""
-
-    is_path: Literal[True]
-    path: Name
-    exists: bool
-    config: bool
-    shards: Count
-    bytes: Count
-    missing: Rows[Text]
-    broken: Rows[BrokenShard]
-    unreadable: Rows[UnreadableShard]
-    digest: Name
-
-
 class ModelConfig(Shape):
     """The model's config.json, wherever vLLM would find it."""
 
@@ -254,25 +215,3 @@ class State(Shape):
     temp_dir: bool
     lease: Holder | None
     files: Mapping[Name, str | None]
-
-
-class Gpu(Shape):
-    """A GPU."""
-
-    name: Name
-    driver: Name
-
-
-class GpuProcess(Shape):
-    """A process that computes on the GPU."""
-
-    pid: Pid
-    name: Text
-
-
-class Gpus(Shape):
-    """What nvidia-smi reports."""
-
-    gpus: Rows[Gpu] | None
-    gpu_error: Text | None
-    gpu_processes: Rows[GpuProcess] | None

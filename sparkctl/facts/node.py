@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar
 from pydantic import BeforeValidator, Field, ValidationInfo, WrapValidator, model_validator
 from pydantic_core import ValidationError
 
-from sparkctl.facts import groups, processes
+from sparkctl.facts import groups, hostgroups, processes
 from sparkctl.facts.shape import Count, Flag, Name, Rows, Shape, Text, Time, Uid
 from sparkctl.facts.unread import Unread
 from sparkctl.facts.wrong import first
@@ -68,6 +68,8 @@ class NodeFacts(Shape):
     net: Group[Mapping[Name, groups.Interface]]
     memory: Group[Mapping[Name, Count]]
     system: Group[groups.System]
+    limits: Group[hostgroups.LimitFiles]
+    kernel_log: Group[hostgroups.KernelLog]
     disk: Group[Mapping[Name, groups.Disk]]
     sudo: Group[Flag]
     verbs: Group[groups.Verbs]
@@ -76,13 +78,13 @@ class NodeFacts(Shape):
     persistence: Group[groups.Persistence]
     people: Group[Rows[Name]]
     runtime: Group[groups.Runtime]
-    model: Group[groups.HubModel | groups.Checkpoint]
+    model: Group[hostgroups.HubModel | hostgroups.Checkpoint]
     config_json: Group[groups.ModelConfig] = Field(alias="model_config")  # pydantic has that name
     ports: Group[Rows[groups.Listener]]
     ours: Group[Rows[processes.OurProcess]]
     foreign_rays: Group[Rows[groups.ForeignRay]]
     state: Group[groups.State]
-    gpu: Group[groups.Gpus]
+    gpu: Group[hostgroups.Gpus]
 
     @model_validator(mode="before")
     @classmethod

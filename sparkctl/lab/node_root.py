@@ -100,6 +100,8 @@ def _devices(dev: Path) -> None:
     mount("-t", "tmpfs", "-o", "mode=1777", "tmpfs", str(dev / "shm"))
     mount("-t", "devpts", "-o", "newinstance,ptmxmode=0666,mode=620", "devpts", str(dev / "pts"))
     (dev / "ptmx").symlink_to("pts/ptmx")
+    # The kernel's log is this machine's: the node's is a file in its format (dev-kmsg).
+    (dev / "kmsg").write_text("5,0,0,-;Linux (imitated by sparkctl lab)\n", encoding="ascii")
     for index in range(4):
         # It can be opened; the driver behind it is not imitated.
         os.mknod(dev / f"infiniband/uverbs{index}", 0o020666, NULL)

@@ -5,6 +5,8 @@
 set -f
 
 driver=580.95.05
+# As of an idle GB10.
+clock=208 utilization=0 power=4.52 temperature=40
 uuid=GPU-00000000-0000-0000-0000-0000000000b1
 
 value() {
@@ -17,8 +19,11 @@ value() {
     compute_cap) value=12.1 ;;
     pci.bus_id) value=0000000F:01:00.0 ;;
     persistence_mode) value=Enabled ;;
-    temperature.gpu) value=40 ;;
-    utilization.gpu) value="0${units:+ %}" ;;
+    temperature.gpu) value=$temperature ;;
+    utilization.gpu) value="$utilization${units:+ %}" ;;
+    power.draw) value="$power${units:+ W}" ;;
+    clocks.sm | clocks.current.sm) value="$clock${units:+ MHz}" ;;
+    clocks.max.sm) value="3003${units:+ MHz}" ;;
     *) value='[N/A]' ;;
     esac
 }
@@ -27,6 +32,9 @@ title() {
     case $1 in
     memory.total | memory.used | memory.free) title="$1 [MiB]" ;;
     utilization.gpu) title="$1 [%]" ;;
+    power.draw) title="$1 [W]" ;;
+    clocks.sm) title='clocks.current.sm [MHz]' ;;
+    clocks.max.sm) title="$1 [MHz]" ;;
     *) title=$1 ;;
     esac
 }

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sparkctl.node import jsontext, modelpath, users
+from sparkctl.node import jsontext, modelconfig, modelpath, users
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -18,20 +18,28 @@ if TYPE_CHECKING:
 
 INDEX = "model.safetensors.index.json"
 DESCRIPTIONS = ("config.json", INDEX)
+READ = frozenset({".safetensors", ".bin", ".json", ".model", ".txt", ".jinja", ".py"})
+DANGLING = 1000  # names; the largest checkpoints have some hundred files
 HEADER_LIMIT = 100 * 2**20  # bytes; safetensors' own limit for the JSON header
 
 
-def checkpoint(model: str) -> Answer:
-    """Whether `model`, a path (node/modelpath.py), holds a checkpoint; vLLM fetches any other.
+def checkpoint(
+    model: str, revision: str | None = None, hub: Mapping[str, str] | None = None
+) -> Answer:
+    """Whether `model`, a path (node/modelpath.py), holds a checkpoint; vLLM fetches any
+    other. Of one that is in the hub's cache there are its directory, `path`, and `dangling`.
 
-    `missing`: shards that the index names; `broken`: files whose header promises another size
-    (bytes); `unreadable`: files that this user may not read, and their owners; `digest`: of
-    configuration, index and sizes, to compare nodes by.
+    `dangling`: links to files that are gone; `missing`: shards that the index names; `broken`:
+    files whose header promises another size (bytes); `unreadable`: files that this user may not
+    read, and their owners; `digest`: of configuration, index and sizes, to compare nodes by.
+    `revision` and `hub` as of node/modelconfig.py.
     """
     if not modelpath.is_path(model):
-        return {"is_path": False}
+        return _in_cache(model, revision, hub or {})
     path = Path(modelpath.expanded(model, str(Path.home())))
-    sizes = {s: s.stat().st_size for s in sorted(path.glob("*.safetensors"))}
+    dangling = _dangling(path)
+    shards = sorted(s for s in path.glob("*.safetensors") if s.name not in dangling)
+    sizes = {s: s.stat().st_size for s in shards}
     descriptions = [f for name in DESCRIPTIONS if (f := path / name).is_file()]
     unreadable = [f for f in [*descriptions, *sizes] if not os.access(f, os.R_OK)]
     return {
@@ -41,11 +49,28 @@ def checkpoint(model: str) -> Answer:
         "config": (path / "config.json").is_file(),
         "shards": len(sizes),
         "bytes": sum(sizes.values()),
-        "missing": sorted(_indexed(path / INDEX) - {shard.name for shard in sizes}),
+        "missing": sorted(_indexed(path / INDEX) - {s.name for s in sizes} - {*dangling}),
         "broken": _broken(sizes, unreadable),
         "unreadable": [_owned(file) for file in unreadable],
+        "dangling": dangling,
         "digest": _digest([f for f in descriptions if f not in unreadable], sizes),
     }
+
+
+def _in_cache(model: str, revision: str | None, hub: Mapping[str, str]) -> Answer:
+    try:
+        path = modelconfig.cached(model, revision, hub)
+    except ValueError:  # not there, or unreadable, which model_config says
+        return {"is_path": False}
+    return {"is_path": False, "path": str(path), "dangling": _dangling(path)}
+
+
+def _dangling(path: Path) -> list[str]:
+    """The links of a directory whose files are gone, of files that vLLM may read: the hub's cache
+    keeps the files elsewhere.
+    """
+    links = (p for p in path.glob("*") if p.suffix in READ and p.is_symlink())
+    return sorted(link.name for link in links if not link.exists())[:DANGLING]
 
 
 def _broken(sizes: Mapping[Path, int], unreadable: Collection[Path]) -> list[Answer]:

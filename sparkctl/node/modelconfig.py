@@ -32,12 +32,19 @@ def modelconfig(model: str, revision: str | None, hub: Mapping[str, str]) -> Ans
         if modelpath.is_path(model):
             path = Path(modelpath.expanded(model, str(Path.home()))) / "config.json"
         else:
-            cache = hub_cache({**os.environ, **hub})
-            path = _snapshot(cache, model, revision or "main") / "config.json"
+            path = cached(model, revision, hub) / "config.json"
         return {"path": str(path), **_classes(path), "error": None}
     except ValueError as error:
         nothing: Answer = {"architectures": None, "model_type": None}
         return {"path": None if path is None else str(path), **nothing, "error": str(error)}
+
+
+def cached(model: str, revision: str | None, hub: Mapping[str, str]) -> Path:
+    """The directory of a model of the hub in its cache, arguments as of `modelconfig`.
+
+    Raises ValueError if it is not there or cannot be read.
+    """
+    return _snapshot(hub_cache({**os.environ, **hub}), model, revision or "main")
 
 
 def hub_cache(environment: Mapping[str, str]) -> Path:

@@ -16,7 +16,9 @@ from sparkctl.node import (
     files,
     gpu,
     hardware,
+    kernellog,
     lease,
+    limits,
     listeners,
     modelconfig,
     persistence,
@@ -74,6 +76,8 @@ def probe(request: Probe) -> Answer:
         "net": lambda: hardware.interfaces(links),
         "memory": hardware.memory,
         "system": system.system,
+        "limits": limits.limits,
+        "kernel_log": kernellog.kernellog,
         "disk": lambda: system.disks(request["model"]),
         "sudo": system.sudo,
         "verbs": verbs.verbs,
@@ -83,7 +87,7 @@ def probe(request: Probe) -> Answer:
         "people": lambda: users.people(p.uid for p in table()),
         "runtime": lambda: _runtime(Path(request["venv"]).expanduser()),
         "model_config": lambda: _model_config(request),
-        "model": lambda: checkpoint.checkpoint(request["model"]),
+        "model": lambda: _model(request),
         "ports": lambda: listeners.listeners(_ports(request), table()),
         "ours": lambda: _ours(request, table()),
         "foreign_rays": lambda: running.foreign_rays(request["cluster"], table()),
@@ -125,6 +129,10 @@ def _ours(request: Probe, table: list[processes.Process]) -> list[Answer]:
 
 def _model_config(request: Probe) -> Answer:
     return modelconfig.modelconfig(request["model"], request["revision"], request["hub"])
+
+
+def _model(request: Probe) -> Answer:
+    return checkpoint.checkpoint(request["model"], request["revision"], request["hub"])
 
 
 def _ports(request: Probe) -> set[int]:

@@ -12,6 +12,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+class ExitError(ChildProcessError):
+    """A program's exit status is not 0; `printed` is all that it printed."""
+
+    def __init__(self, message: str, printed: str) -> None:
+        super().__init__(message)
+        self.printed = printed
+
+
 class Ended(NamedTuple):
     """What a program printed, and its exit status."""
 
@@ -33,11 +41,12 @@ class Started(NamedTuple):
 
     def finish(self, timeout: float) -> str:
         """What it printed. Raises OSError if it could not be started or failed: TimeoutError after
-        `timeout` seconds, FileNotFoundError if it is not installed, PermissionError.
+        `timeout` seconds, FileNotFoundError if it is not installed, PermissionError, ExitError.
         """
         ended = self.wait(timeout)
         if ended.status:
-            raise ChildProcessError(f"{self.name} exited with status {ended.status}: {ended.last}")
+            message = f"{self.name} exited with status {ended.status}: {ended.last}"
+            raise ExitError(message, f"{ended.out}\n{ended.err}")
         return ended.out
 
     def wait(self, timeout: float) -> Ended:

@@ -30,6 +30,8 @@ LIBRARY = (
     "python3 -c 'import ctypes; ctypes.CDLL(\"libibverbs.so.1\")' 2>&1; ls /usr/lib/*/libibverbs"
 )
 FILL = "dd if=/dev/zero of=/tmp/more bs=1M count=1 2>&1; rm /tmp/more"
+LOCK = "ulimit -l; grep CapEff /proc/self/status"
+CLOCKS = "nvidia-smi --query-gpu=clocks.sm,utilization.gpu,power.draw --format=csv,noheader"
 KERNEL = "cat /proc/sys/kernel/osrelease; grep CmaTotal /proc/meminfo"
 LEFTOVER = "tr '\\0' '\\n' </proc/$(pgrep -f '^[V]LLM')/environ; ls ~/.sparkctl/lab"
 # What a login over SSH runs on the fault's node, and what it then prints.
@@ -67,7 +69,8 @@ SEEN = {
     ),
     "uverbs-missing": (OPEN, "No such file"),
     "uverbs-denied": (OPEN, "Permission denied"),
-    "memlock-64k": ("ulimit -l; grep CapEff /proc/self/status", r"^64\nCapEff:\s\w+bfff$"),
+    "memlock-64k": (LOCK, r"^64\nCapEff:\s\w+bfff$"),
+    "memlock-later": (LOCK, r"^64\nCapEff:\s\w+bfff$"),
     "no-libibverbs": (LIBRARY, "cannot open shared object file.*No such file"),
     "address-volatile": ("cat /etc/netplan/60-fabric.yaml", "^network: {version: 2}$"),
     "nccl-conf": ("cat /etc/nccl.conf", "^NCCL_NET=Socket$"),
@@ -78,6 +81,12 @@ SEEN = {
     "memory-low": ("free -m", r"^Mem: .* 1024$"),
     "kho-kernel": (KERNEL, "^7.0.0-1019-nvidia\nCmaTotal: +0 kB$"),
     "driver-590": ("nvidia-smi --query-gpu=driver_version --format=csv,noheader", r"^590\."),
+    "driver-mismatch": ("nvidia-smi 2>&1; true", "version mismatch\nNVML library"),
+    "no-nvidia-smi": ("nvidia-smi 2>&1; true", "not found"),
+    "low-clocks": (CLOCKS, r"^611 MHz, 96 %, 24\.31 W$"),
+    "gpu-spins": (CLOCKS, r"^2411 MHz, 96 %, 21\.85 W$"),
+    "nvrm-no-memory": ("cat /dev/kmsg", "NVRM: .*NV_ERR_NO_MEMORY"),
+    "dangling-links": (f"cat {BASE}/model/*.safetensors 2>&1; true", "No such file"),
     "gpu-hangs": ("timeout 1 nvidia-smi; echo $?", "^124$"),
     "port-taken": ("ss -Hltnp 'sport = :6379'", r'^LISTEN .*"python3"'),
     "foreign-ray": ("pgrep -a gcs_server; pgrep -xc raylet", "gcs_server_port=6399(.|\n)*^1$"),

@@ -32,6 +32,12 @@ def clocks(*offsets: float) -> Answers:
     return answers
 
 
+def summaries(answers: Answers) -> dict[str | None, str]:
+    """What each wrong clock is said to be; None is the controller."""
+    found: list[Finding] = examined(answers, "host.clock")
+    return {f.node: f.summary for f in found if f.code != "ok"}
+
+
 def severities(answers: Answers) -> dict[str | None, str]:
     """The severity of each node's finding; None is the controller."""
     found: list[Finding] = examined(answers, "host.clock")
@@ -62,6 +68,33 @@ def test_the_clock_that_differs_is_blamed_not_the_others(
     offsets: tuple[float, ...], expected: dict[str | None, str]
 ) -> None:
     assert severities(clocks(*offsets)) == expected
+
+
+@pytest.mark.parametrize(
+    ("offsets", "node", "text"),
+    [
+        ((3600, 0), A, f"clock is 3600 s ahead of {B} and this machine"),
+        ((0, -3600), B, f"clock is 3600 s behind {A} and this machine"),
+        ((0, 0, -99), C, f"clock is 99 s behind {A}, {B} and this machine"),
+        ((30, 30, 30, 30, 99), "spark-5", "clock is 69 s ahead of 4 others, which agree"),
+        ((30, 30), None, f"the clock of this machine is 30 s behind {A} and {B}"),
+        ((-30, -30, -30), None, f"the clock of this machine is 30 s ahead of {A}, {B} and {C}"),
+    ],
+)
+def test_the_direction_and_the_clocks_that_agree_are_named(
+    offsets: tuple[float, ...], node: str | None, text: str
+) -> None:
+    assert summaries(clocks(*offsets))[node] == text
+
+
+def test_of_three_clocks_that_all_differ_none_is_trusted() -> None:
+    answers = clocks(100, -100)
+    found = summaries(answers)
+    assert found[A].startswith("clock is 100 s ahead of this machine; no two clocks agree")
+    assert found[B].startswith("clock is 100 s behind this machine; no two clocks agree")
+    (finding,) = [f for f in examined(answers, "host.clock") if f.node == A]
+    assert (finding.data["direction"], finding.data["agree"]) == ("ahead", ["this machine"])
+    assert finding.evidence[0].got == "+100 s"
 
 
 def test_no_more_than_the_round_trip_leaves_possible_is_severities() -> None:

@@ -171,3 +171,32 @@ def test_what_a_command_under_way_started_is_no_leftover() -> None:
     answers.facts[ONE]["state"]["lease"] = holder
     (found,) = of_two(answers, "host.leftovers")
     assert (found.severity, found.code) == (Severity.INFO, "locked")
+
+
+@pytest.mark.parametrize(("offline", "severity"), [(None, "WARN"), ("0", "WARN"), ("1", "FAIL")])
+def test_a_hub_model_whose_links_lead_nowhere(offline: str | None, severity: str) -> None:
+    text = INVENTORY.replace("/models/m2", "MiniMaxAI/MiniMax-M2")
+    answers = healthy(
+        text + (f"env: {{set: {{HF_HUB_OFFLINE: '{offline}'}}}}\n" if offline else "")
+    )
+    folder = "/home/u/.cache/huggingface/hub/models--MiniMaxAI--MiniMax-M2/snapshots/c0ffee"
+    shards = [f"model-0000{n}.safetensors" for n in range(5)]
+    for facts in answers.facts.values():
+        facts["model"] = {"is_path": False, "path": folder, "dangling": []}
+    answers.facts[TWO]["model"]["dangling"] = shards
+    assert [f.code for f in examined(answers, "model.present")] == ["hub-model", "dangling-links"]
+    (found,) = of_two(answers, "model.present")
+    assert found.severity.value == severity
+    assert "and 2 more" in found.summary
+    assert found.data == {"path": folder, "dangling": tuple(shards)}
+    assert found.fix
+    assert found.fix.to_paste == ("hf download MiniMaxAI/MiniMax-M2",)
+
+
+def test_a_directory_whose_links_lead_nowhere_gets_the_files_and_not_the_links() -> None:
+    answers = healthy()
+    answers.facts[TWO]["model"] |= {"dangling": ["a.safetensors"], "shards": 0}
+    (found,) = of_two(answers, "model.present")
+    assert (found.severity.value, found.code) == ("FAIL", "dangling-links")
+    assert found.fix
+    assert "--copy-links" in found.fix.to_paste[0]

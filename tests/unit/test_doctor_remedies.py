@@ -38,7 +38,9 @@ def test_a_path_of_the_inventory_is_one_word_of_each_command() -> None:
     facts["model"] |= {"path": ODD, "unreadable": [shard]}
     assert words(answers, "model.present") == [["sudo", "chown", "-R", "root", ODD]]
     facts["model"]["exists"] = False
-    assert words(answers, "model.present")[0][-2:] == [f"10.77.0.11:{ODD}/", f"{ODD}/"]
+    answers.facts["spark-1"]["model"]["path"] = ODD
+    source = f"root@192.168.100.11:{ODD}/"
+    assert words(answers, "model.present")[0][-2:] == [source, f"{ODD}/"]
     facts["disk"] = {"model": {"path": ODD, "free": 1, "total": 2}}
     assert words(answers, "host.disk")[0][:5] == ["sudo", "du", "-xh", "--max-depth=2", ODD]
     facts["runtime"] |= {"venv": ODD, "versions": {**facts["runtime"]["versions"], "ray": "1"}}
@@ -55,27 +57,63 @@ def test_a_path_of_the_inventory_is_one_word_of_each_command() -> None:
     assert ["sudo", "loginctl", "enable-linger", "a b"] in words(answers, "host.login")
 
 
+def lacking(answers: Answers, *names: str) -> None:
+    for name in names:
+        answers.facts[name]["model"]["exists"] = False
+
+
 @pytest.mark.parametrize(
-    ("ssh", "source", "rsh"),
-    [
-        ("{}", "10.77.0.11:/models/m2/", []),
-        ("{user: ops, port: 2222}", "ops@10.77.0.11:/models/m2/", ["--rsh", "ssh -p 2222"]),
-    ],
+    ("ssh", "rsh"), [("{}", []), ("{user: ops, port: 2222}", ["--rsh", "ssh -p 2222"])]
 )
-def test_a_checkpoint_comes_from_the_head_but_never_to_it(
-    ssh: str, source: str, rsh: list[str]
+def test_a_checkpoint_comes_over_the_fabric_from_a_node_that_has_it_whole(
+    ssh: str, rsh: list[str]
 ) -> None:
     answers = healthy(INVENTORY + f"ssh: {ssh}\n")
-    for name in ("spark-1", TWO):
-        answers.facts[name]["model"]["exists"] = False
+    answers.facts["spark-1"]["user"] = "ops"
+    lacking(answers, TWO)
     (command,) = words(answers, "model.present")
     assert command[:1] == ["rsync"]
-    assert command[-2:] == [source, "/models/m2/"]
+    assert "--copy-links" in command
+    assert command[-2:] == ["ops@192.168.100.11:/models/m2/", "/models/m2/"]
     assert command[-2 - len(rsh) : -2] == rsh
-    (head,) = of(answers, "model.present", "spark-1")
-    assert head.fix
-    assert head.fix.to_paste == ()
-    assert "download" in head.fix.text
+
+
+def test_the_head_gets_a_checkpoint_from_a_worker() -> None:
+    answers = healthy()
+    lacking(answers, "spark-1")
+    (found,) = of(answers, "model.present", "spark-1")
+    assert found.fix
+    assert "copy it from spark-2" in found.fix.text
+    assert found.fix.to_paste[0].endswith("root@192.168.100.12:/models/m2/ /models/m2/")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"exists": False},
+        {"config": False},
+        {"shards": 0},
+        {"missing": ["a"]},
+        {"dangling": ["a"]},
+        {"broken": [{"name": "a", "wanted": 2, "found": 1}]},
+        {"unreadable": [{"name": "a", "user": "root", "uid": 0, "mode": "0600"}]},
+    ],
+)
+def test_no_checkpoint_comes_from_a_node_that_has_it_not_whole(damage: dict[str, Any]) -> None:
+    answers = healthy()
+    answers.facts["spark-1"]["model"] |= damage
+    lacking(answers, TWO)
+    (found,) = of(answers, "model.present", TWO)
+    assert found.fix
+    assert found.fix.to_paste == ()
+    assert "hf download" in found.fix.text
+
+
+def test_without_a_fabric_a_checkpoint_comes_by_the_inventorys_host() -> None:
+    answers = healthy(INVENTORY.replace("10.77.0.11", "fd00::11"))
+    lacking(answers, TWO)
+    answers.facts[TWO]["ib"] = {}
+    assert words(answers, "model.present")[0][-2] == "root@[fd00::11]:/models/m2/"
 
 
 LINES = {

@@ -23,9 +23,10 @@ NAMES = """
 half-down half-without-address one-subnet address-volatile mtu-1500 other-cage firewall
 packet-loss no-route
 hca-renamed pcie-width-2 half-slow loss-counters no-rdma gid-index-hole uverbs-missing
-uverbs-denied memlock-64k no-libibverbs hca-netdev-name hca-space hca-quotes nccl-conf
+uverbs-denied no-libibverbs memlock-64k memlock-later hca-netdev-name hca-space hca-quotes nccl-conf
 ib-disabled-profile file-hangs ray-version
-model-missing model-truncated disk-full memory-low clock-skew driver-590 kho-kernel gpu-hangs
+model-missing model-truncated dangling-links disk-full memory-low clock-skew kho-kernel
+driver-590 gpu-hangs driver-mismatch no-nvidia-smi low-clocks gpu-spins nvrm-no-memory
 port-taken foreign-ray leftover ssh-down ssh-slow host-key-changed ray-on-management api-wedged
 """
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sparkctl.node.checkpoint import checkpoint
 from sparkctl.node.modelconfig import LIMIT, MOST, hub_cache, modelconfig
 
 HUB = "MiniMaxAI/MiniMax-M2"
@@ -149,3 +150,26 @@ def test_what_may_not_be_read_is_not_called_missing(
 def test_the_list_is_bounded(home: Path) -> None:
     (home / "config.json").write_text(json.dumps({"architectures": ["A"] * 1000}))
     assert ask("~/")["architectures"] == ["A"] * MOST
+
+
+def test_links_of_the_cache_whose_files_are_gone(home: Path) -> None:
+    """As after a copy of the snapshot without the blobs."""
+    cache = home / "cache"
+    folder = cached(cache).parents[1] / "snapshots" / COMMIT
+    (folder / "a.safetensors").symlink_to("../../blobs/gone")
+    (folder / "b.safetensors").symlink_to("../../blobs/" + f"blob-{COMMIT}")
+    (folder / "README.md").symlink_to("../../blobs/gone")  # vLLM does not read it
+    found = checkpoint(HUB, None, {"HF_HUB_CACHE": str(cache)})
+    assert found == {"is_path": False, "path": str(folder), "dangling": ["a.safetensors"]}
+    assert checkpoint(HUB, None, {"HF_HUB_CACHE": str(home / "other")}) == {"is_path": False}
+    assert checkpoint(HUB, OLDER, {"HF_HUB_CACHE": str(cache)}) == {"is_path": False}
+
+
+def test_links_of_a_directory_whose_files_are_gone(home: Path) -> None:
+    (home / "config.json").write_text("{}")
+    index = {"weight_map": {"x": "a.safetensors", "y": "b.safetensors"}}
+    (home / "model.safetensors.index.json").write_text(json.dumps(index))
+    (home / "a.safetensors").symlink_to("../blobs/gone")
+    found = checkpoint(str(home))
+    assert (found["dangling"], found["missing"]) == (["a.safetensors"], ["b.safetensors"])
+    assert (found["shards"], found["broken"]) == (0, [])

@@ -6,6 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 from sparkctl.doctor.check import Check
+from sparkctl.doctor.checks.gpuload import clocks
+from sparkctl.doctor.checks.kernellog import kernel_log
 from sparkctl.doctor.finding import Evidence, Finding, fail, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
 from sparkctl.facts.unread import known, required
@@ -15,10 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sparkctl.doctor.snapshot import Snapshot
-    from sparkctl.facts.groups import Gpus
+    from sparkctl.facts.hostgroups import Gpus
 
 QUERY = "nvidia-smi --query-gpu"
 COMPUTE = "nvidia-smi --query-compute-apps"
+KERNEL_LOG = "sudo dmesg | grep -i -e nvrm -e xid"
+INSTALL = "sudo apt-get install nvidia-driver-580-open"
 BAD_DRIVER = "590."  # deadlocks in CUDA graph capture (reports of DGX Spark users)
 # Kernels with KHO that took the CMA pool (reports of DGX Spark users): RDMA cannot register memory.
 KHO = re.compile(r"^7\.0\.0-(1019-nvidia|31)\b")
@@ -30,7 +34,7 @@ def gpu(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """The node has the GPUs that Ray is given, and no other process uses them."""
     found = known(snapshot.facts(name).gpu)
     if found.gpus is None:
-        yield _no_answer(required(found.gpu_error, "gpu.gpu_error"))
+        yield _no_answer(found)
         return
     expected, count = snapshot.inventory.gpus_of(snapshot.node(name)), len(found.gpus)
     if count < expected:
@@ -48,16 +52,66 @@ def gpu(snapshot: Snapshot, name: str) -> Iterator[Finding]:
         yield ok(", ".join(g.name for g in found.gpus))
 
 
-def _no_answer(error: str) -> Finding:
+def _no_answer(found: Gpus) -> Finding:
+    """Why nvidia-smi gave no list; each reason has its own cure."""
+    error = required(found.gpu_error, "gpu.gpu_error")
+    evidence, data = Evidence("a list of GPUs", error, QUERY), {"error": error}
+    if found.gpu_problem == "absent":
+        return fail(
+            "nvidia-smi is not installed: the NVIDIA driver is missing, or its tools are",
+            evidence,
+            Remedy(
+                "install the driver, then reboot; in a container give it the GPU (`--gpus all`)",
+                (INSTALL,),
+            ),
+            code="nvidia-smi-missing",
+            data=data,
+        )
+    if found.gpu_problem == "mismatch":
+        return fail(
+            "the driver's kernel module and its libraries have different versions, as after an"
+            " update without a reboot",
+            evidence,
+            Remedy("reboot the node", ("cat /proc/driver/nvidia/version", "sudo reboot")),
+            code="driver-mismatch",
+            data=data,
+        )
+    if found.gpu_problem == "unloaded":
+        return fail(
+            "the driver's kernel module is not loaded",
+            evidence,
+            Remedy(
+                "load it; if there is none for this kernel, install it for the kernel that runs",
+                ("sudo modprobe nvidia", "uname -r; dkms status"),
+            ),
+            code="driver-not-loaded",
+            data=data,
+        )
+    if found.gpu_problem == "no-devices":
+        return fail(
+            "the driver is loaded and finds no GPU",
+            evidence,
+            Remedy(
+                "see what the driver says of it, then power the node off and on",
+                ("lspci -d 10de:", KERNEL_LOG),
+            ),
+            code="no-gpu-found",
+            data=data,
+        )
+    if found.gpu_problem == "timeout":
+        return fail(
+            f"nvidia-smi does not answer, so the driver hangs: {error}",
+            evidence,
+            Remedy("reboot the node; the kernel's log shows its Xid error", (KERNEL_LOG,)),
+            code="driver-hangs",
+            data=data,
+        )
     return fail(
         f"nvidia-smi failed: {error}",
-        Evidence("a list of GPUs", error, QUERY),
-        Remedy(
-            "reboot the node if the driver hangs; `dmesg` shows its Xid error",
-            ("nvidia-smi", "sudo dmesg | grep -i -e nvrm -e xid"),
-        ),
+        evidence,
+        Remedy("the kernel's log may show why", ("nvidia-smi", KERNEL_LOG)),
         code="nvidia-smi-failed",
-        data={"error": error},
+        data=data,
     )
 
 
@@ -88,7 +142,7 @@ def driver(snapshot: Snapshot, name: str) -> Iterator[Finding]:
         yield warn(
             f"driver {version} deadlocks in CUDA graph capture on GB10, as all of 590.x do",
             Evidence("580.x", version, f"{QUERY}=driver_version"),
-            Remedy("install the 580 branch", ("sudo apt-get install nvidia-driver-580-open",)),
+            Remedy("install the 580 branch", (INSTALL,)),
             code="driver-deadlocks",
             data={"got": version},
         )
@@ -131,5 +185,7 @@ def kernel(snapshot: Snapshot, name: str) -> Iterator[Finding]:
 CHECKS = (
     Check("host.gpu", "node", gpu, preflight=True),
     Check("host.driver", "node", driver),
+    Check("host.gpu-clocks", "node", clocks),
+    Check("host.kernel-log", "node", kernel_log),
     Check("host.kernel", "node", kernel, preflight=True),
 )

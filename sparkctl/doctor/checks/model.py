@@ -5,30 +5,35 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sparkctl.doctor.check import Check, per_node
-from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, warn
+from sparkctl.doctor.finding import Evidence, Finding, counted, fail, info, ok, warn
+from sparkctl.doctor.modelcopy import copy
 from sparkctl.doctor.remedy import Remedy, command
-from sparkctl.facts.groups import Checkpoint
+from sparkctl.facts.hostgroups import Checkpoint, HubModel
 from sparkctl.facts.unread import Missing, known
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from sparkctl.doctor.snapshot import Snapshot
 
 GIB = 2**30
-SHOWN = 3  # missing shards
+SHOWN = 3  # names of shards
+# Variables with which vLLM downloads nothing, and their true values (huggingface_hub 2.4,
+# constants.py).
+OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+TRUE = ("1", "ON", "YES", "TRUE")
 
 
 def model(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """The checkpoint is there, whole and readable, if vllm.model is a path."""
-    setting, found = snapshot.inventory.vllm.model, _checkpoint(snapshot, name)
+    found = _checkpoint(snapshot, name)
     if found is None:
-        yield info(f"vLLM downloads {setting} from the hub", code="hub-model")
+        yield _of_hub(snapshot, name)
         return
     if elsewhere := _other_path(snapshot, name, found):
         yield elsewhere
         return
-    remedy = _copy(snapshot, name, found.path)
+    remedy = copy(snapshot, name, found.path)
     if incomplete := _incomplete(found, remedy):
         yield incomplete
         return
@@ -59,12 +64,50 @@ def _other_path(snapshot: Snapshot, name: str, found: Checkpoint) -> Finding | N
     )
 
 
+def _of_hub(snapshot: Snapshot, name: str) -> Finding:
+    """What is known of a model that vLLM gets from the hub."""
+    vllm, found = snapshot.inventory.vllm, known(snapshot.facts(name).model)
+    if not isinstance(found, HubModel) or not found.dangling or found.path is None:
+        return info(f"vLLM downloads {vllm.model} from the hub", code="hub-model")
+    planned, revision = snapshot.planned(name), vllm.arguments.get("revision")
+    offline = next((n for n in OFFLINE if planned.get(n, "").upper() in TRUE), None)
+    argv = ["hf", "download", vllm.model, *(["--revision", str(revision)] if revision else [])]
+    return _dangling(
+        found.path,
+        found.dangling,
+        f"{offline} forbids vLLM to download them" if offline else "vLLM downloads them again",
+        Remedy(
+            f"download them on {name}; whoever copies a folder of the hub's cache needs its"
+            " `blobs` as well, where the files are",
+            (command(*argv),),
+        ),
+        fatal=offline is not None,
+    )
+
+
+def _dangling(
+    path: str, names: Sequence[str], effect: str, remedy: Remedy, *, fatal: bool
+) -> Finding:
+    """Links whose files are gone, as after a copy of a folder of the hub's cache."""
+    more = f" and {len(names) - SHOWN} more" if names[SHOWN:] else ""
+    return (fail if fatal else warn)(
+        f"{', '.join(names[:SHOWN])}{more} in {path} lead to files that are gone: {effect}",
+        Evidence("a file behind each link", f"{counted(len(names), 'link')} to nothing", path),
+        remedy,
+        code="dangling-links",
+        data={"path": path, "dangling": names},
+    )
+
+
 def _incomplete(found: Checkpoint, remedy: Remedy) -> Finding | None:
     """The first part of the checkpoint that is missing."""
     path, data = found.path, {"path": found.path}
     if not found.exists:
         evidence = Evidence("a directory", "none", path)
         return fail(f"no directory {path}", evidence, remedy, code="no-model", data=data)
+    if found.dangling:
+        effect = "vLLM cannot read them"
+        return _dangling(path, found.dangling, effect, remedy, fatal=True)
     if not found.config:
         evidence = Evidence("config.json", "none", path)
         return fail(f"no config.json in {path}", evidence, remedy, code="no-config", data=data)
@@ -108,26 +151,6 @@ def _unreadable(found: Checkpoint, user: str) -> Iterator[Finding]:
             code="unreadable-shard",
             data={"shard": shard.name, "user": user, "owner": shard.uid, "mode": shard.mode},
         )
-
-
-def _copy(snapshot: Snapshot, name: str, path: str) -> Remedy:
-    """How to copy the checkpoint from the head, by its address in the inventory."""
-    head = snapshot.inventory.head
-    if name == head.name:
-        return Remedy(
-            f"copy the checkpoint to {path} on {name} from a node where it is whole, or download"
-            " it again, or set vllm.model"
-        )
-    ssh = snapshot.inventory.ssh_of(head)
-    host = f"[{head.host}]" if ":" in head.host else head.host
-    source = f"{ssh.user}@{host}" if ssh.user else host
-    port = ("--rsh", f"ssh -p {ssh.port}") if ssh.port else ()
-    # A remote shell would otherwise split the path at spaces (rsync before 3.2.4).
-    options = ("--archive", "--checksum", "--protect-args", *port)
-    return Remedy(
-        f"copy the checkpoint to {path} on {name} again, or set vllm.model",
-        (command("rsync", *options, f"{source}:{path}/", f"{path}/"),),
-    )
 
 
 def same_model(snapshot: Snapshot) -> Iterator[Finding]:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from sparkctl.cluster.placement import rank_count
 from sparkctl.cluster.record import records
 from sparkctl.doctor.check import Check, Source
+from sparkctl.doctor.checks.memlock import CAP_IPC_LOCK, ENOUGH
 from sparkctl.doctor.checks.running import RESTART, idle
-from sparkctl.doctor.checks.verbs import CAP_IPC_LOCK, ENOUGH, UNLIMITED
 from sparkctl.doctor.finding import Evidence, Finding, counted, fail, info, ok, unknown, warn
+from sparkctl.doctor.limits import UNLIMITED
 from sparkctl.doctor.remedy import Remedy
 from sparkctl.facts.unread import Missing, known
 from sparkctl.secret.text import command_line

@@ -1,11 +1,11 @@
-"""Whether a node can be reached and read: SSH, its facts, sudo, its platform and its clock."""
+"""Whether a node can be reached and read: SSH, its facts, sudo, and its platform."""
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from sparkctl.doctor.check import Check, per_node
+from sparkctl.doctor.check import Check
+from sparkctl.doctor.checks.clock import clock
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
 from sparkctl.facts.unread import Missing, known, required
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from sparkctl.facts.unread import Unread
 
 SLOW_LOGIN = 3.0  # seconds; a login on a healthy LAN takes some tenths
-SKEW_WARN, SKEW_FAIL = 2.0, 60.0  # seconds between two clocks
-Bounds = tuple[float, float]  # of a clock minus the controller's, in seconds
-HERE: Bounds = (0.0, 0.0)  # the controller's own
 HANGING = "ps -eo pid,stat,wchan:32,args --no-headers | awk '$2 ~ /^D/'"
 
 
@@ -121,75 +118,6 @@ def sudo(snapshot: Snapshot, name: str) -> Iterator[Finding]:
         code="no-sudo",
         data={"user": user},
     )
-
-
-def clock(snapshot: Snapshot) -> Iterator[Finding]:
-    """Each node's clock agrees with the median of all, as exactly as the round trips show.
-
-    If the number of nodes is even, the controller's clock counts too. A single node's clock is
-    compared with no other. The controller's own deviation is an INFO.
-    """
-    offsets = _offsets(snapshot)
-    reference = _median(offsets)
-    yield from per_node(
-        snapshot, lambda name: _skew(snapshot, name, reference if offsets[1:] else None)
-    )
-    if (skew := _apart(HERE, reference)) > SKEW_WARN:
-        yield info(
-            f"the clock of this machine is off by {skew:.0f} s from the nodes' clocks",
-            Evidence(f"within {SKEW_WARN:g} s", f"{skew:.0f} s", "the time here and on the nodes"),
-            code="controller-clock-off",
-            data={"expected": SKEW_WARN, "got": round(skew, 1)},
-        )
-
-
-def _median(offsets: list[Bounds]) -> Bounds:
-    """The middle clock; of an even number, after adding the controller's."""
-    odd = offsets if len(offsets) % 2 else [*offsets, HERE]
-    return sorted(odd, key=sum)[len(odd) // 2]
-
-
-def _apart(one: Bounds, other: Bounds) -> float:
-    """The smallest possible skew of two intervals, in seconds."""
-    return max(0.0, one[0] - other[1], other[0] - one[1])
-
-
-def _skew(snapshot: Snapshot, name: str, reference: Bounds | None) -> Iterator[Finding]:
-    own = _offset(snapshot, name)
-    if reference is None:
-        return
-    skew = _apart(own, reference)
-    if skew <= SKEW_WARN:
-        yield ok(f"clock within {SKEW_WARN:g} s of the nodes' median", node=name)
-        return
-    yield (fail if skew > SKEW_FAIL else warn)(
-        f"clock is off by {skew:.0f} s",
-        Evidence(f"within {SKEW_WARN:g} s of the median of all clocks", f"{skew:.0f} s", "date"),
-        Remedy(
-            "synchronize all nodes by NTP", ("sudo timedatectl set-ntp true", "timedatectl status")
-        ),
-        node=name,
-        code="clock-off",
-        data={"expected": SKEW_WARN, "got": round(skew, 1)},
-    )
-
-
-def _offsets(snapshot: Snapshot) -> list[Bounds]:
-    """The known ones, also of nodes that were not asked about."""
-    found = []
-    for name in snapshot.reached:
-        with suppress(Missing):
-            found.append(_offset(snapshot, name))
-    return found
-
-
-def _offset(snapshot: Snapshot, name: str) -> Bounds:
-    """The bounds of a node's clock minus the controller's, in seconds."""
-    found = snapshot.facts(name)
-    if name not in snapshot.asked:
-        raise Missing(f"the time of the request to {name} is not known", what="asked")
-    before, after = snapshot.asked[name]
-    return found.time_end - after, found.time - before
 
 
 CHECKS = (

@@ -7,9 +7,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from sparkctl.doctor.check import Check, Source
+from sparkctl.doctor.checks.memlock import memlock
 from sparkctl.doctor.finding import Evidence, Finding, fail, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
-from sparkctl.facts.unread import Missing, Unread, known, required
+from sparkctl.facts.unread import Missing, Unread, known
 from sparkctl.node.portcounters import LOSS
 
 if TYPE_CHECKING:
@@ -19,12 +20,6 @@ if TYPE_CHECKING:
     from sparkctl.errors import Data
     from sparkctl.facts.groups import Counters
 
-CAP_IPC_LOCK = 14  # linux/capability.h: RLIMIT_MEMLOCK does not bind its holder
-UNLIMITED = -1
-MIB = 2**20
-# NCCL registers its own buffers (NCCL_BUFFSIZE, 4 MiB a channel and peer), some hundred MiB: more
-# than this may do, unless the application's are registered as well.
-ENOUGH = 2**30
 # The drivers whose devices have rdma-core's name for the provider, unless udev renames them.
 PROVIDERS = frozenset({*LOSS, "mlx4", "siw", "efa", "qedr", "cxgb4"})
 KERNEL_NAME = re.compile(r"(\w+?)_?\d+")
@@ -67,37 +62,6 @@ def _no_uverbs(hca: str, where: str) -> Finding:
         code="uverbs-missing",
         data={"hca": hca, "path": where},
     )
-
-
-def memlock(snapshot: Snapshot, name: str) -> Iterator[Finding]:
-    """A login over SSH may lock memory without limit, as RDMA does; CAP_IPC_LOCK lifts one."""
-    system, user = known(snapshot.facts(name).system), snapshot.facts(name).user
-    limit = system.limits.memlock
-    data: Data = {"user": user, "limit": limit}
-    if limit == UNLIMITED:
-        yield ok("memlock is unlimited", data=data)
-        return
-    if required(system.capabilities, "system.capabilities") >> CAP_IPC_LOCK & 1:
-        yield ok(f"memlock is {_size(limit)}, which CAP_IPC_LOCK lifts for {user}", data=data)
-        return
-    enough = limit >= ENOUGH
-    effect = "may fail" if enough else "fails"
-    yield (warn if enough else fail)(
-        f"memlock is {_size(limit)} for {user} over SSH: registering memory for RDMA {effect} with"
-        " `Cannot allocate memory`",
-        Evidence("unlimited", _size(limit), "ulimit -l of a login over SSH"),
-        Remedy(
-            "lift it for logins, then log in again; in a container pass --cap-add IPC_LOCK"
-            " --ulimit memlock=-1",
-            ("echo '* - memlock unlimited' | sudo tee /etc/security/limits.d/90-rdma.conf",),
-        ),
-        code="memlock-limit",
-        data=data,
-    )
-
-
-def _size(limit: int) -> str:
-    return f"{limit // MIB} MiB" if limit >= MIB else f"{limit // 1024} KiB"
 
 
 def libraries(snapshot: Snapshot, name: str) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""Faults of the machine: disk, memory, clock, driver, kernel."""
+"""Faults of the machine: disk, memory, clock, kernel."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ CLOCK = Path(__file__).with_name("clock.c")
 SKEW = 120  # seconds
 LOW = 1024 * 1024  # KiB of memory
 LEFT = 64  # KiB free on the full disk
-DRIVER = "590.44.01"
 KERNEL = "7.0.0-1019-nvidia"
-MEMINFO, SMI = "/proc/meminfo", "/usr/local/bin/nvidia-smi"
+MEMINFO = "/proc/meminfo"
 
 
 def _disk(target: Target) -> None:
@@ -48,16 +47,6 @@ def _clock(target: Target) -> None:
     target.cover("/etc/ld.so.preload", f"{library}\n")
 
 
-def _driver(target: Target) -> None:
-    text, found = re.subn(r"^driver=.*", f"driver={DRIVER}", target.read(SMI), flags=re.MULTILINE)
-    assert found == 1, "the imitated nvidia-smi names its driver once"
-    target.cover(SMI, text, "0755")
-
-
-def _hang_gpu(target: Target) -> None:
-    target.cover(SMI, "#!/bin/sh\nexec sleep infinity\n", "0755")
-
-
 def _kernel(target: Target) -> None:
     target.cover("/proc/sys/kernel/osrelease", f"{KERNEL}\n", "0444")
     _meminfo(target, CmaTotal=0, CmaFree=0)
@@ -78,16 +67,9 @@ FAULTS = (
         touches=("ld.so.preload",),
     ),
     Fault(
-        "driver-590",
-        f"the imitated nvidia-smi reports driver {DRIVER}",
-        _driver,
-        touches=("nvidia-smi",),
-    ),
-    Fault(
         "kho-kernel",
         f"kernel {KERNEL} (imitated), whose kexec handover took the CMA pool",
         _kernel,
         touches=("meminfo", "osrelease"),
     ),
-    Fault("gpu-hangs", "the imitated nvidia-smi never answers", _hang_gpu, touches=("nvidia-smi",)),
 )

@@ -73,6 +73,22 @@ def _truncate(target: Target) -> None:
     target.cover_by(shards[-1], half)
 
 
+# Makes of the model $1 a copy in $2 whose shards are links, as a folder of the hub's cache without
+# the `blobs` that they lead to.
+LINKS = """\
+cp --recursive "$1" "$2"
+for shard in "$2"/*.safetensors; do
+    ln --symbolic --force "../../blobs/$(basename "$shard").sha256" "$shard"
+done
+"""
+
+
+def _dangle(target: Target) -> None:
+    links = f"{target.folder}/links"
+    target.run("sh", "-ec", LINKS, "sh", _model(target), links)
+    target.cover_by(_model(target), links)
+
+
 FAULTS = (
     Fault(
         "ray-version",
@@ -99,6 +115,13 @@ FAULTS = (
         "model-truncated",
         "half of the model's last shard is missing, as after an interrupted copy",
         _truncate,
+        touches=("model",),
+        needs="model",
+    ),
+    Fault(
+        "dangling-links",
+        "the model's shards are links to files that are missing",
+        _dangle,
         touches=("model",),
         needs="model",
     ),

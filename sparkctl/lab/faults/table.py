@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 from sparkctl.lab.faults import (
     devices,
+    gpu,
     host,
     inventory,
+    memlock,
     network,
     processes,
     runtime,
@@ -26,10 +28,12 @@ FAULTS: dict[str, Fault] = {
         network.FAULTS,
         devices.FAULTS,
         verbs.FAULTS,
+        memlock.FAULTS,
         inventory.FAULTS,
         settings.FAULTS,
         runtime.FAULTS,
         host.FAULTS,
+        gpu.FAULTS,
         processes.FAULTS,
         ssh.FAULTS,
         serving.FAULTS,

@@ -1,4 +1,4 @@
-"""Faults of what RDMA needs in a process: uverbs devices, rdma-core, locked memory."""
+"""Faults of what RDMA needs in a process: uverbs devices, rdma-core."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from sparkctl.lab.faults.target import Target
 
 UVERBS = "/dev/infiniband"
-LIMIT = 64  # KiB
 
 
 def _hide_devices(target: Target) -> None:
@@ -24,22 +23,6 @@ def _deny(target: Target) -> None:
     target.change(f"mount -t tmpfs -o nodev,mode=755 tmpfs {copy}", f"umount {copy}")
     target.run("cp", "--archive", f"{UVERBS}/.", str(copy))
     target.cover_by(UVERBS, str(copy))
-
-
-# Root's CAP_IPC_LOCK overrides the limit, so its logins drop it.
-SHELL = f"""\
-#!/bin/sh
-ulimit -l {LIMIT}
-exec setpriv --bounding-set -ipc_lock --inh-caps -ipc_lock -- /bin/bash "$@"
-"""
-
-
-def _memlock(target: Target) -> None:
-    shell = target.file("shell", SHELL, "0755")
-    lines = target.read("/etc/passwd").splitlines(keepends=True)
-    root = next(line for line in lines if line.startswith("root:"))
-    limited = f"{root.rpartition(':')[0]}:{shell}\n"
-    target.cover("/etc/passwd", "".join(limited if x == root else x for x in lines))
 
 
 FIND = "find /usr/lib /usr/lib64 -maxdepth 2"
@@ -66,12 +49,6 @@ FAULTS = (
         f"the imitated {UVERBS}/uverbsN cannot be opened",
         _deny,
         touches=("uverbs",),
-    ),
-    Fault(
-        "memlock-64k",
-        f"a login can lock only {LIMIT} KiB of memory",
-        _memlock,
-        touches=("passwd",),
     ),
     Fault(
         "no-libibverbs",

@@ -1,0 +1,100 @@
+"""The GPU under load: its clock, and the power that real work draws."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sparkctl.doctor.finding import Evidence, Finding, info, ok, unknown, warn
+from sparkctl.doctor.remedy import Remedy
+from sparkctl.facts.unread import known, required
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sparkctl.doctor.snapshot import Snapshot
+    from sparkctl.errors import Data
+    from sparkctl.facts.hostgroups import Gpu
+
+LOAD = 80.0  # % of utilization; below it the clock may be low because there is little to do
+# MHz: Sparks on a power supply that negotiated too little stay at 500 to 850 MHz (reports of DGX
+# Spark users); a GB10 reaches 3003, and 2000 with a usual cap (`nvidia-smi -lgc`).
+LOW_CLOCK = 1000.0
+LOW_SHARE = 0.5  # of the highest clock: a GPU whose clocks are all low is not slow
+HOT = 85.0  # °C, where a GPU lowers its clock by itself
+# A GB10 that computes draws 45 to 90 W; one that spins in a dead collective under 30 W at a
+# utilization of 95 % (reports of DGX Spark users, vllm-project/vllm issue 46097).
+GB10, SPINNING, IDLE_POWER = "GB10", 90.0, 30.0
+WHERE = "nvidia-smi --query-gpu=clocks.sm,clocks.max.sm,utilization.gpu,power.draw,temperature.gpu"
+
+
+def clocks(snapshot: Snapshot, name: str) -> Iterator[Finding]:
+    """A GPU under load has its clock, and draws the power of real work."""
+    for gpu in required(known(snapshot.facts(name).gpu).gpus, "gpu.gpus"):
+        yield _judged(gpu)
+
+
+def _judged(gpu: Gpu) -> Finding:
+    data: Data = {"clock": gpu.clock, "utilization": gpu.utilization}
+    if gpu.clock is None or gpu.utilization is None:
+        return unknown("nvidia-smi reports no SM clock or no utilization", data=data)
+    if gpu.utilization < LOAD:
+        text = f"{gpu.clock:.0f} MHz, {gpu.utilization:.0f} % busy; the clock is judged under load"
+        return info(text, code="no-load", data=data)
+    data = {**data, "power": gpu.power, "temperature": gpu.temperature}
+    if _is_low(gpu.clock, gpu.clock_max):
+        return _low(gpu, data)
+    if _spins(gpu):
+        return _without_work(gpu, data)
+    return ok(_figures(gpu), data=data)
+
+
+def _is_low(clock: float, highest: float | None) -> bool:
+    return clock < LOW_CLOCK and (highest is None or clock < LOW_SHARE * highest)
+
+
+def _spins(gpu: Gpu) -> bool:
+    busy = gpu.utilization is not None and gpu.utilization >= SPINNING
+    return busy and GB10 in gpu.name and gpu.power is not None and gpu.power < IDLE_POWER
+
+
+def _figures(gpu: Gpu) -> str:
+    """The readings, such as `2400 MHz, 96 % busy, 61 W, 70 °C`."""
+    values = (
+        (gpu.clock, "MHz"),
+        (gpu.utilization, "% busy"),
+        (gpu.power, "W"),
+        (gpu.temperature, "°C"),
+    )
+    return ", ".join(f"{value:.0f} {unit}" for value, unit in values if value is not None)
+
+
+def _low(gpu: Gpu, data: Data) -> Finding:
+    hot = gpu.temperature is not None and gpu.temperature >= HOT
+    cure = (
+        "cool it: the GPU lowers its clock at this temperature"
+        if hot
+        else "shut the node down, unplug the power supply at both ends (wall and node) for some"
+        " minutes, and plug it in again: it negotiated too little power. Use the supply that came"
+        " with the node. `nvidia-smi -q -d CLOCK,PERFORMANCE` shows a cap that was set on purpose"
+    )
+    return warn(
+        f"the GPU's clock is low under load: {_figures(gpu)}",
+        Evidence(f"{LOW_CLOCK:.0f} MHz or more under load", _figures(gpu), WHERE),
+        Remedy(cure, ("nvidia-smi -q -d CLOCK,PERFORMANCE,POWER",)),
+        code="low-clocks",
+        data={**data, "hot": hot},
+    )
+
+
+def _without_work(gpu: Gpu, data: Data) -> Finding:
+    return warn(
+        f"the GPU is busy without the power of real work: {_figures(gpu)}",
+        Evidence(f"{IDLE_POWER:.0f} W or more at such a utilization", _figures(gpu), WHERE),
+        Remedy(
+            "the ranks may spin in a collective that a dead rank has left: see whether tokens are"
+            " generated, and restart the cluster if none are",
+            ("sparkctl status --deep",),
+        ),
+        code="spinning",
+        data=data,
+    )

@@ -1,0 +1,109 @@
+"""What the GPU's driver wrote to the kernel's log since boot, as far as this user may read it."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sparkctl.node.subprocesses import start
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from sparkctl.node.wire import Answer
+
+KMSG = Path("/dev/kmsg")
+MOST = 20  # lines that are answered; all are counted
+LENGTH = 300  # characters of a line
+RECORD = 8192  # bytes, the kernel's most (Documentation/ABI/testing/dev-kmsg)
+BYTES = 16 * 2**20  # of the log; the kernel's buffer has 128 KiB to some MiB
+SECONDS = 4.0  # for journalctl
+# `PRIORITY,SEQUENCE,MICROSECONDS,FLAGS;TEXT`; further lines of a record begin with a space.
+HEADER = re.compile(r"\d+,(\d+),(\d+),[^;\n]*;")
+ANY = re.compile(r"\bNVRM\b")
+XID = re.compile(r"\bXid \([^)]*\): (\d{1,4})\b")
+NO_MEMORY = re.compile(r"\bNV_ERR_NO_MEMORY\b")
+# The journal's own: members of adm and systemd-journal read what dmesg_restrict keeps from others.
+JOURNAL_MOST = 20_000  # lines
+JOURNAL = ("journalctl", "--dmesg", "--no-pager", "--output=short-unix", "--quiet")
+JOURNAL_LINE = re.compile(r"(\d+)\.\d+ \S+ kernel: (.*)")
+
+
+def kernellog() -> Answer:
+    """`lines` of the driver, NVRM (`at`, seconds of this node's clock; `text`; `xid`, a number or
+    null; `no_memory`), the last MOST of them, and their `count`; `source`, where they are from;
+    `complete`, whether that goes back to boot; `error`, why none could be read.
+    """
+    try:
+        source, records, complete = _kmsg()
+    except OSError as denied:
+        try:
+            source, records, complete = _journal()
+        except OSError as error:
+            why = f"{KMSG}: {denied.strerror}; {error}"
+            return {"source": None, "error": why, "complete": False, "count": 0, "lines": []}
+    found = [line for at, text in records for line in _of_driver(at, text)]
+    last = found[-MOST:]
+    return {
+        "source": source,
+        "error": None,
+        "complete": complete,
+        "count": len(found),
+        "lines": last,
+    }
+
+
+def _of_driver(at: float, text: str) -> Iterator[Answer]:
+    if ANY.search(text):
+        xid = XID.search(text)
+        yield {
+            "at": at,
+            "text": text[:LENGTH],
+            "xid": int(xid[1]) if xid else None,
+            "no_memory": bool(NO_MEMORY.search(text)),
+        }
+
+
+def _kmsg() -> tuple[str, list[tuple[float, str]], bool]:
+    """Raises OSError where this user may not read it (kernel.dmesg_restrict)."""
+    booted = time.time() - time.monotonic()
+    text = b"".join(_read(KMSG)).decode(errors="replace")
+    records, first = [], None
+    for line in text.split("\n"):
+        if match := HEADER.match(line):
+            first = int(match[1]) if first is None else first
+            records.append((booted + int(match[2]) / 1e6, line[match.end() :]))
+    return str(KMSG), records, first == 0
+
+
+def _read(path: Path) -> Iterable[bytes]:
+    """All there is now: the device gives a record each time, and EAGAIN at the end."""
+    fd, read = os.open(path, os.O_RDONLY | os.O_NONBLOCK), 0
+    try:
+        while read < BYTES:
+            try:
+                data = os.read(fd, RECORD)
+            except BlockingIOError:
+                return
+            except BrokenPipeError:  # the next records were overwritten
+                continue
+            if not data:
+                return
+            read += len(data)
+            yield data
+    finally:
+        os.close(fd)
+
+
+def _journal() -> tuple[str, list[tuple[float, str]], bool]:
+    """Raises OSError where journalctl is missing, or shows this user no line: a kernel always
+    writes some.
+    """
+    printed = start([*JOURNAL, f"--lines={JOURNAL_MOST}"]).finish(SECONDS)
+    matches = [m for line in printed.splitlines() if (m := JOURNAL_LINE.match(line))]
+    if not matches:
+        raise PermissionError("journalctl shows no line of the kernel to this user")
+    return "journalctl --dmesg", [(float(m[1]), m[2]) for m in matches], len(matches) < JOURNAL_MOST
