@@ -45,6 +45,7 @@ def join(
     gloo: Sequence[Evidence] = (),
     errors: Mapping[str, Sequence[Evidence]] | None = None,
     others: Sequence[Finding] = (),
+    earlier: Sequence[Sequence[RankState]] = (),
 ) -> LogVerdict:
     """The verdict on every process, and on all of them.
 

@@ -26,6 +26,7 @@ Cause = Literal[
     "peer-timeout",
     "no-route",
     "retry-exceeded",
+    "ring-without-diagonal",
     "memory-registration",
     "mixed-transports",
     "one-half-only",
