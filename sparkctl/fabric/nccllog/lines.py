@@ -45,7 +45,7 @@ HEAD_LIMIT = 400
 FOLDED = re.compile(r"\[repeated [0-9]+x across cluster\]")
 # The process as vLLM's and Ray's prefixes name it: (EngineCore_DP0 pid=2301) (RayWorkerProc pid=9).
 ENGINE = re.compile(r"\((EngineCore\w{0,20}) pid=([0-9]{1,10})\)")
-PREFIX = re.compile(r"\(\w{1,40} pid=([0-9]{1,10})(?:, ip=[^)\s]{1,64})?\)")
+PREFIX = re.compile(r"\(\w{1,40} pid=([0-9]{1,10})((?:, ip=[^)\s]{1,64})?)\)")
 
 
 class Record(NamedTuple):
@@ -53,7 +53,8 @@ class Record(NamedTuple):
 
     `text` is the line to show, in which the message begins at `start`; `folded`: Ray replaced
     repeats by a count. Of a torn line `host` is empty, and `pid` what is left of it or what Ray's
-    prefix says, else 0. `engine` is vLLM's engine by name and pid, as the prefix has it.
+    prefix says, else 0. `engine` is vLLM's engine by name and pid, and `origin` the process and
+    its node, as the prefixes have them.
     """
 
     host: str
@@ -65,6 +66,7 @@ class Record(NamedTuple):
     folded: bool
     tid: int = 0
     engine: tuple[str, int] | None = None
+    origin: str = ""
 
 
 def parse(line: str) -> Record | None:
@@ -109,9 +111,10 @@ def _record(line: str, offset: int, level: re.Match[str], head: re.Match[str], e
     message = line[level.end() : fold.start()].rstrip() if fold else line[level.end() : end]
     prefix = head[0] + level[0]
     engine = ENGINE.search(before)
+    prefixes = PREFIX.findall(before)
     return Record(
         host=named.get("host") or "",
-        pid=int(named["pid"]) if named.get("host") else _pid(named, before),
+        pid=int(named["pid"]) if named.get("host") else _pid(named, prefixes),
         level=level[1],
         message=message,
         text=shown((prefix + message)[:TEXT_LIMIT]),
@@ -119,15 +122,15 @@ def _record(line: str, offset: int, level: re.Match[str], head: re.Match[str], e
         folded=fold is not None,
         tid=int(named["tid"] or 0),
         engine=(engine[1], int(engine[2])) if engine else None,
+        origin="".join(prefixes[-1]) if before.rstrip().endswith(")") and prefixes else "",
     )
 
 
-def _pid(left: dict[str, str | None], before: str) -> int:
+def _pid(left: dict[str, str | None], prefixes: list[tuple[str, str]]) -> int:
     """The pid of a torn head: what is left of it, what the prefix says, or the thread's id, which
     is the pid in most lines; 0 if there is none.
     """
-    prefixes = PREFIX.findall(before)
-    return int(left["pid"] or (prefixes[-1] if prefixes else left["tid"]) or 0)
+    return int(left["pid"] or (prefixes[-1][0] if prefixes else left["tid"]) or 0)
 
 
 def shown(text: str) -> str:

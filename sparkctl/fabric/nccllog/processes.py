@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MOST = 1024  # processes that are kept, those with the latest lines
 PAST = 64  # of those that are known to have ended, the latest
 SURE = 4  # lines by which a process is known well enough to cut off what is glued to its name
-BEGIN = "Bootstrap"  # begins a line that a process prints once
+BEGIN = ("Bootstrap: Using", "Bootstrap : Using")  # a process prints one of these, once
 
 
 class Processes:

@@ -77,7 +77,7 @@ class RankState:
     `interfaces` are the names of the indexes in `via NET/IB/0` and `via NET/Socket/0`; a merged
     device has several names. `count` is the number of its records, `informs` whether any is an
     INFO, `spans` the first and the last line of them in each file, `engine` the vLLM engine that
-    started it.
+    started it, `origins` the process as Ray's prefixes name it.
     """
 
     host: str
@@ -102,6 +102,7 @@ class RankState:
     informs: bool = False
     threads: set[int] = field(default_factory=set)
     engine: tuple[str, int] | None = None
+    origins: set[str] = field(default_factory=set)
     spans: dict[str, tuple[int, int]] = field(default_factory=dict)
     marks: dict[str, list[Evidence]] = field(default_factory=dict)
 
@@ -133,6 +134,7 @@ class RankState:
         """Add what later or torn lines of the same process show."""
         self.count += torn.count
         self.threads |= torn.threads
+        self.origins |= torn.origins
         self.retrying = torn.retrying or (None if torn.connected else self.retrying)
         self.version = self.version or torn.version
         self.local = self.local or torn.local
@@ -161,6 +163,8 @@ class RankState:
         self.engine = self.engine or record.engine
         if len(self.threads) < KEYS:
             self.threads.add(record.tid)
+        if record.origin and len(self.origins) < KEYS:
+            self.origins.add(record.origin)
         self.spans[file] = (self.spans.get(file, (line, line))[0], line)
 
     @property

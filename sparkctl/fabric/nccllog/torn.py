@@ -7,6 +7,7 @@ for one only where no process in the same file with far more lines resembles it.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,9 +15,10 @@ if TYPE_CHECKING:
 
     from sparkctl.fabric.nccllog.rank import RankState
 
-# How often a process must have as many lines as what is taken for torn lines of it: where a host's
-# beginning is missing or has text before it, and where other characters of it are.
-ENDING, OTHER = 2, 8
+# How often a process must have as many lines as what is taken for torn lines of it: where its host
+# is another process's too, where a host's beginning is missing or has text before it, and where
+# other characters are missing or are there.
+SHARED, ENDING, OTHER = 1, 2, 8
 
 
 def whole(
@@ -27,35 +29,54 @@ def whole(
     `start` gives the number of a process's start: lines are of a process of the same start.
     """
     kept: list[RankState] = []
-    for state in sorted(states, key=lambda s: (not s.host, -s.count)):
-        owners = [
-            other for other in kept if start(state) == start(other) and _torn_from(state, other)
-        ]
+    states = list(states)
+    numbers = {str(number) for state in states for number in (state.pid, *state.threads)}
+    hosts = Counter(host for host, _ in {(state.host, state.pid) for state in states})
+    # A number is the pid of a process before which the host is missing.
+    nameless = {id(state) for state in states if not state.host or state.host in numbers}
+    for state in sorted(states, key=lambda s: (id(s) in nameless, -s.count, -hosts[s.host])):
+        same = [other for other in kept if start(state) == start(other)]
+        if id(state) in nameless:
+            owners = [other for other in same if _left_of(state, other)]
+        else:
+            alone = hosts[state.host] == 1
+            owners = [o for o in same if _torn_from(state, o, alone and hosts[o.host] > 1)]
         if len(owners) == 1:
             owners[0].absorb(state)
-        elif state.host and not owners:
+        elif not owners and id(state) not in nameless:
             kept.append(state)
     return kept
 
 
-def _torn_from(torn: RankState, other: RankState) -> bool:
-    """Whether some lines are torn lines of another process."""
+def _left_of(torn: RankState, other: RankState) -> bool:
+    """Whether lines without a host are of a process, by their pid or as the file's only one."""
+    return torn.spans.keys() <= other.spans.keys() and torn.pid in (other.pid, 0)
+
+
+def _torn_from(torn: RankState, other: RankState, shared: bool) -> bool:
+    """Whether some lines are torn lines of another process; `shared`: its host is another's too."""
     if not torn.spans.keys() <= other.spans.keys() or _distinct(torn, other):
         return False
-    if not torn.host:
-        return torn.pid in (other.pid, 0)
     if torn.pid == other.pid and _ends_alike(torn.host, other.host):
-        return other.count >= ENDING * torn.count
-    known = torn.threads & {other.pid, *other.threads}
-    if not known or other.count < OTHER * torn.count:
+        return other.count >= (SHARED if shared else ENDING) * torn.count
+    if not other.informs:
         return False
+    known = bool(torn.threads & {other.pid, *other.threads})
     if torn.pid == other.pid:
-        return _part(torn.host, other.host) or torn.host[-1] == other.host[-1]
-    return _part(torn.host, other.host) and _part(str(torn.pid), str(other.pid))
+        sure = ENDING if shared and known else OTHER
+        resembles = known or torn.host.isdigit()
+    else:
+        sure = ENDING if known and torn.host == other.host else OTHER
+        resembles = _part(str(torn.pid), str(other.pid)) and (
+            torn.host == other.host or (known and _part(torn.host, other.host))
+        )
+    return resembles and other.count >= sure * torn.count
 
 
 def _distinct(one: RankState, other: RankState) -> bool:
-    """Whether they are two ranks of one communicator."""
+    """Whether they are two ranks of one communicator, or two processes by Ray's prefixes."""
+    if one.origins and other.origins and not one.origins & other.origins:
+        return True
     return one.rank != other.rank and bool(one.communicators & other.communicators)
 
 
