@@ -12,7 +12,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from sparkctl.fabric.nccllog.rank import RankState
-from sparkctl.fabric.nccllog.torn import whole
+from sparkctl.fabric.nccllog.torn import absorb, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -92,7 +92,7 @@ class Processes:
         for state in (*self._past, *self._states.values()):
             known = found.setdefault(state.name, [])
             if known and self._epoch(known[-1]) == self._epoch(state) and _same(known[-1], state):
-                known[-1].absorb(state)
+                absorb(known[-1], state)
             else:
                 known.append(state)
         return [state for states in found.values() for state in states]

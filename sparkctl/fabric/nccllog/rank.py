@@ -47,6 +47,9 @@ INTERFACE = re.compile(r"\[([0-9]{1,9})\]([^\s:\[\]]+):")
 
 # Lines whose presence is all that counts: the mark, and how they begin.
 MARKS = (
+    ("begin", "cudaDriverVersion"),
+    ("begin", "ENV/Plugin: "),
+    ("begin", "Bootstrap"),
     ("bootstrap", "Bootstrap: Using"),
     ("bootstrap", "Bootstrap : Using"),
     ("no-device", "NET/IB : No device found"),
@@ -130,33 +133,6 @@ class RankState:
         elif record.level == "WARN" and (mark := warnings.mark(message)):
             self.mark(mark, evidence)
 
-    def absorb(self, torn: RankState) -> None:
-        """Add what later or torn lines of the same process show."""
-        self.count += torn.count
-        self.threads |= torn.threads
-        self.origins |= torn.origins
-        self.retrying = torn.retrying or (None if torn.connected else self.retrying)
-        self.version = self.version or torn.version
-        self.local = self.local or torn.local
-        self.folded = self.folded or torn.folded
-        if torn.size > self.size:
-            self.rank, self.size = torn.rank, torn.size
-        self.nodes = max(self.nodes, torn.nodes)
-        self.communicators |= torn.communicators
-        for name in ("devices", "interfaces", "networks", "settings", "faults"):
-            mine = getattr(self, name)
-            for key, value in getattr(torn, name).items():
-                mine.setdefault(key, value)
-        for key, channels in torn.channels.items():
-            known = self.channels.setdefault(key, Channels(0, channels.first))
-            known.count += channels.count
-        for mark, lines in torn.marks.items():
-            for line in lines:
-                self.mark(mark, line)
-        for file, (first, last) in torn.spans.items():
-            start, end = self.spans.get(file, (first, last))
-            self.spans[file] = (min(start, first), max(end, last))
-
     def _belongs(self, record: Record, file: str, line: int) -> None:
         self.count += 1
         self.informs = self.informs or record.level == "INFO"
@@ -166,6 +142,11 @@ class RankState:
         if record.origin and len(self.origins) < KEYS:
             self.origins.add(record.origin)
         self.spans[file] = (self.spans.get(file, (line, line))[0], line)
+
+    @property
+    def cut(self) -> bool:
+        """Whether the log lacks what NCCL prints first; nothing shows it under NCCL_DEBUG=WARN."""
+        return self.informs and "begin" not in self.marks and "version" not in self.marks
 
     @property
     def release(self) -> tuple[int, ...] | None:

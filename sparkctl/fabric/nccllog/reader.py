@@ -7,8 +7,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sparkctl.fabric.nccllog import program
-from sparkctl.fabric.nccllog.join import join
-from sparkctl.fabric.nccllog.lines import GLOO, GLOO_NEEDLE, NEEDLE, records
+from sparkctl.fabric.nccllog.join import Around, join
+from sparkctl.fabric.nccllog.lines import (
+    COLOUR,
+    GLOO,
+    GLOO_NEEDLE,
+    NEEDLE,
+    TEXT_LIMIT,
+    records,
+    shown,
+)
 from sparkctl.fabric.nccllog.model import Evidence, Finding, LogVerdict
 from sparkctl.fabric.nccllog.processes import Processes
 from sparkctl.fabric.nccllog.rank import LINES_A_MARK
@@ -29,11 +37,21 @@ TORCH_RANK = re.compile(r"\[rank([0-9]{1,6})\]:")
 class FileHints:
     """What a file shows outside NCCL's own lines, for those processes in it that did not print it.
 
-    At most two ranks are kept: more than one names no process.
+    At most two ranks are kept: more than one names no process. `of_vllm`: the file has lines of
+    vLLM, `begins`: those of its start too. `graphs` is the last line on CUDA graphs that it
+    captured.
     """
 
     version: tuple[str, Evidence] | None = None
     ranks: set[int] = field(default_factory=set)
+    of_vllm: bool = False
+    begins: bool = False
+    graphs: Evidence | None = None
+
+    @property
+    def cut(self) -> bool:
+        """Whether the beginning of vLLM's log is missing."""
+        return self.of_vllm and not self.begins
 
     def give(self, states: Sequence[RankState]) -> None:
         """Add it to the file's processes."""
@@ -80,9 +98,27 @@ class Reader:
                 line = Evidence(file, number, found[0], found.start("name") - found.start())
                 self._gloo = [*self._gloo, line][:LINES_A_MARK]
 
+    def note(self, file: str, number: int, line: bytes) -> None:
+        """Read a line of vLLM's own that program.NOTED matches, before those that follow it."""
+        hints = self._hints.setdefault(file, FileHints())
+        if any(text in line for text in program.BEGINS):
+            hints.begins = True
+        else:
+            part = line.rstrip(b"\r\n").rpartition(b"\r")[2].decode("utf-8", "replace")
+            text = shown(COLOUR.sub("", part)[:TEXT_LIMIT])
+            hints.graphs = Evidence(file, number, text)
+
+    def of_vllm(self, file: str) -> None:
+        """Take a file for a log of vLLM, which begins with the lines of its start."""
+        self._hints.setdefault(file, FileHints()).of_vllm = True
+
     def _started(self, file: str, number: int) -> None:
         self._processes.start(file, number)
-        self._hints[file] = FileHints()
+        # The line may be noted before the one of the start is read.
+        graphs = self._hints[file].graphs
+        self._hints[file] = FileHints(
+            begins=True, graphs=graphs if graphs and graphs.line > number else None
+        )
         self._gloo = [line for line in self._gloo if line.file != file]
         left = {k: [e for e in v if e.file != file] for k, v in self._errors.items()}
         self._errors = {code: lines for code, lines in left.items() if lines}
@@ -112,7 +148,19 @@ class Reader:
         It is on the last start in each file.
         """
         states, earlier = self._processes.last_start()
+        graphs = []
         for file, hints in self._hints.items():
-            hints.give([state for state in states if file in state.spans])
+            printed = [state for state in states if file in state.spans]
+            hints.give(printed)
+            first = min((state.spans[file][0] for state in printed), default=0)
+            graphs += [hints.graphs] if hints.graphs and hints.graphs.line >= first else []
         states.sort(key=lambda s: (s.rank is None, s.rank or 0, s.host, s.pid))
-        return join(states, self._gloo, self._errors, others, earlier)
+        around = Around(
+            tuple(self._gloo),
+            self._errors,
+            tuple(graphs),
+            tuple(map(tuple, earlier)),
+            self._processes.dropped,
+            cut=any(hints.cut for hints in self._hints.values()),
+        )
+        return join(states, around, others)

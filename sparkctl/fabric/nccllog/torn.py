@@ -8,17 +8,23 @@ for one only where no process in the same file with far more lines resembles it.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+
+from sparkctl.fabric.nccllog.rank import Channels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from sparkctl.fabric.nccllog.rank import RankState
 
+K = TypeVar("K")
+V = TypeVar("V")
+
 # How often a process must have as many lines as what is taken for torn lines of it: where its host
 # is another process's too, where a host's beginning is missing or has text before it, and where
 # other characters are missing or are there.
 SHARED, ENDING, OTHER = 1, 2, 8
+FEW = 3  # lines, more of which are not torn in the same way
 
 
 def whole(
@@ -42,10 +48,43 @@ def whole(
             alone = hosts[state.host] == 1
             owners = [o for o in same if _torn_from(state, o, alone and hosts[o.host] > 1)]
         if len(owners) == 1:
-            owners[0].absorb(state)
+            absorb(owners[0], state)
         elif not owners and id(state) not in nameless:
             kept.append(state)
     return kept
+
+
+def absorb(state: RankState, torn: RankState) -> None:
+    """Add to a process what later or torn lines of it show."""
+    state.count += torn.count
+    state.threads |= torn.threads
+    state.origins |= torn.origins
+    state.retrying = torn.retrying or (None if torn.connected else state.retrying)
+    state.version = state.version or torn.version
+    state.local = state.local or torn.local
+    state.folded = state.folded or torn.folded
+    if torn.size > state.size:
+        state.rank, state.size = torn.rank, torn.size
+    state.nodes = max(state.nodes, torn.nodes)
+    state.communicators |= torn.communicators
+    _fill(state.devices, torn.devices)
+    _fill(state.interfaces, torn.interfaces)
+    _fill(state.networks, torn.networks)
+    _fill(state.settings, torn.settings)
+    _fill(state.faults, torn.faults)
+    for key, channels in torn.channels.items():
+        state.channels.setdefault(key, Channels(0, channels.first)).count += channels.count
+    for mark, lines in torn.marks.items():
+        for line in lines:
+            state.mark(mark, line)
+    for file, (first, last) in torn.spans.items():
+        start, end = state.spans.get(file, (first, last))
+        state.spans[file] = (min(start, first), max(end, last))
+
+
+def _fill(table: dict[K, V], other: dict[K, V]) -> None:
+    for key, value in other.items():
+        table.setdefault(key, value)
 
 
 def _left_of(torn: RankState, other: RankState) -> bool:
@@ -59,18 +98,17 @@ def _torn_from(torn: RankState, other: RankState, shared: bool) -> bool:
         return False
     if torn.pid == other.pid and _ends_alike(torn.host, other.host):
         return other.count >= (SHARED if shared else ENDING) * torn.count
-    if not other.informs:
+    if not other.informs or torn.count > FEW:
         return False
     known = bool(torn.threads & {other.pid, *other.threads})
     if torn.pid == other.pid:
-        sure = ENDING if shared and known else OTHER
-        resembles = known or torn.host.isdigit()
-    else:
-        sure = ENDING if known and torn.host == other.host else OTHER
-        resembles = _part(str(torn.pid), str(other.pid)) and (
-            torn.host == other.host or (known and _part(torn.host, other.host))
-        )
-    return resembles and other.count >= sure * torn.count
+        return other.count >= (ENDING if shared and known else OTHER) * torn.count
+    sure = ENDING if known and torn.host == other.host else OTHER
+    return (
+        other.count >= sure * torn.count
+        and _part(str(torn.pid), str(other.pid))
+        and (torn.host == other.host or (known and _part(torn.host, other.host)))
+    )
 
 
 def _distinct(one: RankState, other: RankState) -> bool:
