@@ -28,6 +28,7 @@ DECIDING: dict[str, tuple[str, ...]] = {
     "peer-timeout": (*ADDRESSES, *PATH),
     "no-route": (*ADDRESSES, *PATH),
     "retry-exceeded": PATH,
+    "ring-without-diagonal": ("fabric.pairing",),
     "mtu-mismatch": ("fabric.mtu", "fabric.ping"),
     "loss": ("fabric.loss",),
     "peer-died": ("running.ranks",),
@@ -64,6 +65,7 @@ OF_BOTH_ENDS = (
     "peer-timeout",
     "no-route",
     "retry-exceeded",
+    "ring-without-diagonal",
 )
 # The check that names the right node, where several show the cause: a ping fails on both nodes.
 EXACT = {"mtu-mismatch": "fabric.mtu"}

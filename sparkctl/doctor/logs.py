@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, cast
 
 from sparkctl.doctor.vllmlines import VllmLines
 from sparkctl.errors import UsageError
+from sparkctl.fabric.nccllog.program import NOTED
 from sparkctl.fabric.nccllog.reader import Reader
 from sparkctl.node.nccllines import pieces
 
@@ -34,7 +35,7 @@ def read_logs(names: Iterable[str]) -> LogVerdict:
     for name in files:
         try:
             with _opened(name) as file:
-                reader.feed_numbered(name, vllm.passing(name, pieces(file)))
+                reader.feed_numbered(name, vllm.passing(name, _noting(reader, name, pieces(file))))
         except (OSError, EOFError, zlib.error) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             raise UsageError(
@@ -44,10 +45,22 @@ def read_logs(names: Iterable[str]) -> LogVerdict:
                 data={"path": name},
             ) from error
     recognized = reader.recognized | vllm.recognized
+    for name in vllm.recognized:
+        reader.of_vllm(name)
     return replace(
         reader.verdict(vllm.findings()),
         unrecognized=tuple(name for name in files if name not in recognized),
     )
+
+
+def _noting(
+    reader: Reader, name: str, lines: Iterable[tuple[int, bytes]]
+) -> Iterator[tuple[int, bytes]]:
+    """The lines, of which the log reader notes those of vLLM that matter to NCCL."""
+    for number, line in lines:
+        if NOTED.search(line):
+            reader.note(name, number, line)
+        yield number, line
 
 
 @contextmanager

@@ -27,6 +27,7 @@ MEANING = {
     "failed": "NCCL's network failed",
     "unknown": "the log does not show which transport NCCL uses",
 }
+MOST_RANKS = 200  # that are printed; the rest are counted
 STYLE = {"FAIL": "red", "WARN": "yellow", "UNKNOWN": "yellow", "INFO": ""}
 
 
@@ -39,6 +40,9 @@ def print_verdict(verdict: LogVerdict) -> None:
     elif verdict.cause:
         headline += f": {verdict.cause}"
     print_prose(console, Text(headline, style="bold"), 4)
+    if count := sum(verdict.earlier.values()):
+        starts = f"{count} earlier start{'s' if count > 1 else ''}"
+        print_prose(console, f"The log has {starts}; the verdict is on the last one.", 4)
     for finding in verdict.findings:
         console.print()
         _print_finding(console, finding)
@@ -47,7 +51,9 @@ def print_verdict(verdict: LogVerdict) -> None:
         print_prose(console, text, 4)
     if verdict.ranks:
         console.print()
-        print_table(console, _columns(verdict.ranks))
+        print_table(console, _columns(verdict.ranks[:MOST_RANKS]))
+        if (more := len(verdict.ranks) - MOST_RANKS) > 0:
+            print_prose(console, f"{more} more rank{'s' if more > 1 else ''}; see --json", 4)
 
 
 def print_decided(findings: Sequence[NodeFinding], decisions: Sequence[Decision]) -> None:

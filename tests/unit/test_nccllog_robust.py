@@ -96,7 +96,8 @@ def test_ranks_mixed_in_one_file_change_no_verdict(data: st.DataObject) -> None:
 
 def check_document(verdict: LogVerdict) -> None:
     document = verdict.document()
-    assert set(document) == {"ranks", "transport", "cause", "findings", "unrecognized"}
+    keys = ["ranks", "transport", "cause", "findings", "unrecognized", "earlier_starts"]
+    assert list(document) == keys
     keys = ["host", "pid", "rank", "nccl", "transport", "devices", "cause", "evidence"]
     assert all(list(rank) == keys for rank in document["ranks"])
 

@@ -190,6 +190,23 @@ CAUSES = (
         ),
     ),
     Advice(
+        "ring-without-diagonal",
+        "NCCL connected its ring and not its tree, in which nodes without a common cable"
+        " communicate; a ring of four has no cable for its diagonals",
+        Fix(
+            "connect the nodes by a switch; in a ring set NCCL_IB_SUBNET_AWARE_ROUTING=1 (NCCL"
+            " 2.30.7 and newer) and leave NCCL_IB_MERGE_NICS on, or use an NCCL that is patched to"
+            " skip the tree, which NCCL_ALGO=Ring does not",
+            ("sparkctl fabric show",),
+        ),
+        (
+            Candidate(
+                "peer-timeout",
+                "`sparkctl fabric show`: those nodes have a common cable or switch",
+            ),
+        ),
+    ),
+    Advice(
         "memory-registration",
         "NCCL could not register memory with the RDMA device",
         Fix(
@@ -232,6 +249,13 @@ CAUSES = (
 )
 ADVICE = {advice.code: advice for advice in CAUSES}
 
+BEGINNING_MISSING = Advice(
+    "beginning-missing",
+    "the beginning of the log is missing, where NCCL prints which network it uses and why",
+    Fix(
+        "pass the whole log, which `sparkctl logs vllm --all` prints", ("sparkctl logs vllm --all",)
+    ),
+)
 # NCCL uses TCP, and the log shows no reason.
 NO_REASON = (
     Candidate("no-device", SHOW_MORE),

@@ -21,6 +21,7 @@ FAULTS: tuple[Cause, ...] = (
     "ifname-no-match",
     "net-ib-unavailable",
     "mixed-transports",
+    "ring-without-diagonal",
     "gid-empty-slot",
     "gid-family-mismatch",
     "no-route",

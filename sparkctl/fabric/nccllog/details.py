@@ -55,6 +55,8 @@ def detail(because: Cause, state: RankState, half: LoneHalf | None) -> Detail:
             return Detail(f"{state.name} {half.detail}", {"used": half.used, "idle": half.idle})
         case "plugin-only":
             return _plugin(state)
+        case "ring-without-diagonal":
+            return _diagonal(state)
         case "unknown":
             return _unknown(state)
     return _fault(because, state)
@@ -87,6 +89,12 @@ def _plugin(state: RankState) -> Detail:
     fault = broken(state).get("net-ib-unavailable")
     networks = [fault.network] if fault and fault.network else list(state.networks)
     return Detail(", ".join(networks), {"networks": networks})
+
+
+def _diagonal(state: RankState) -> Detail:
+    if state.rank is None or not (far := [str(rank) for rank in state.tree.diagonal]):
+        return _fault("ring-without-diagonal", state)
+    return Detail(f"rank {state.rank} to rank {', '.join(far)}", {"diagonal": far})
 
 
 def _unknown(state: RankState) -> Detail:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from sparkctl.fabric.nccllog import advice
 from sparkctl.fabric.nccllog.advice import Advice
+from sparkctl.fabric.nccllog.classify import transport
+from sparkctl.fabric.nccllog.evidence import evidence
 from sparkctl.fabric.nccllog.model import Candidate, Fix
-from sparkctl.fabric.nccllog.peers import communicators
+from sparkctl.fabric.nccllog.peers import communicators, overall
 from sparkctl.fabric.nccllog.program import INVALID_USAGE, ROOT_LOST, WORDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from sparkctl.fabric.nccllog.model import Evidence, Finding
+    from sparkctl.fabric.nccllog.model import Evidence, Finding, Transport
     from sparkctl.fabric.nccllog.rank import RankState
 
 # Torch's Gloo takes one literal interface name.
@@ -28,6 +31,7 @@ GLOO = Advice(
         ("ip -br address",),
     ),
 )
+MOST_RANKS = 8  # whose lines are shown
 PLAIN = re.compile(r"[\w.-]+")
 PROGRAM = {
     ROOT_LOST: Advice(
@@ -65,8 +69,32 @@ VERSIONS = Advice(
 )
 
 
-def nothing_read() -> Finding:
-    """The finding on logs without a line of NCCL."""
+# vLLM's issue 52504: a replayed graph with NCCL's collectives between nodes hangs within a few
+# requests; NCCL 2.30.4 does not.
+HANGING = (2, 28, 9)
+GRAPHS = Advice(
+    "nccl-graphs-hang",
+    "NCCL 2.28.9 with CUDA graphs over several nodes may hang within the first requests",
+    Fix(
+        "install NCCL 2.30.4 or newer on every node, or turn CUDA graphs off: vllm.arguments"
+        " enforce-eager: true",
+        ("pip list | grep -i nccl",),
+    ),
+)
+CHANGED = Advice(
+    "transport-changed",
+    "NCCL ran over RDMA in earlier starts in this log, and not in the last one",
+    Fix(
+        "compare the settings and devices that NCCL printed then with those of the last start; what"
+        " changed in between is the cause",
+    ),
+)
+
+
+def nothing_read(*, cut: bool = False) -> Finding:
+    """The finding on logs without a line of NCCL; `cut`: the beginning of one is missing."""
+    if cut:
+        return advice.BEGINNING_MISSING.finding("unknown", "UNKNOWN")
     known = Advice("no-nccl-lines", "the log has no line of NCCL", advice.ADVICE["unknown"].fix)
     return known.finding("unknown", "UNKNOWN")
 
@@ -103,4 +131,34 @@ def unlike_versions(states: Sequence[RankState]) -> Iterator[Finding]:
             detail="; ".join(f"{name} {version}" for name, version in versions.items()),
             ranks=found,
             data=versions,
+        )
+
+
+def graphs_over_nodes(states: Sequence[RankState], lines: Sequence[Evidence]) -> Iterator[Finding]:
+    """The finding on captured CUDA graphs with a version of NCCL that hangs in them over nodes."""
+    found = [state for state in states if state.release == HANGING and state.nodes > 1]
+    if found and lines:
+        version = (line for state in found for line in state.marks.get("version", ())[:1])
+        ranks = [state.name for state in found]
+        yield GRAPHS.finding(
+            "cuda-graphs", "WARN", [*lines[-1:], *islice(version, MOST_RANKS)], ranks=ranks
+        )
+
+
+def start_transport(states: Iterable[RankState]) -> Transport:
+    """The transport of all ranks of a start."""
+    return overall((state, transport(state)) for state in states)
+
+
+def changed(earlier: Sequence[Sequence[RankState]], now: Transport) -> Iterator[Finding]:
+    """The finding on RDMA in an earlier start, where the last start does not run over it."""
+    before = [start for start in earlier if start_transport(start) == "rdma"]
+    if before and now in ("socket", "failed"):
+        yield CHANGED.finding(
+            "earlier-starts",
+            "INFO",
+            (line for state in before[-1] for line in evidence(state, None)[:1]),
+            detail=f"{len(before)} of {len(earlier)}",
+            ranks=(state.name for state in before[-1]),
+            data={"rdma": len(before), "starts": len(earlier)},
         )

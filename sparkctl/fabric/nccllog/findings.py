@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from sparkctl.fabric.nccllog import advice
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     Halves = Mapping[str, LoneHalf]  # by host:pid
 
 EVIDENCE_LIMIT = 6
+MOST_EVIDENCE = 24  # lines, where there are more ranks than that
+MOST_DETAILS = 8  # that differ between ranks
 
 
 def finding(because: Cause, states: Sequence[RankState], halves: Halves) -> Finding:
@@ -33,7 +36,7 @@ def finding(because: Cause, states: Sequence[RankState], halves: Halves) -> Find
         because,
         _severity(because, states, halves),
         _evidence(because, states),
-        detail="; ".join(texts),
+        detail=_shortened(list(texts)),
         ranks=(state.name for state in states),
         candidates=dict.fromkeys(open_ones),
         data=merged(details),
@@ -44,12 +47,18 @@ def _advice(because: Cause, states: Sequence[RankState], halves: Halves) -> advi
     """The advice on a cause, or a more precise one by these ranks' lines."""
     match because:
         case "unknown":
-            return next(filter(None, map(meaning, states)), advice.ADVICE[because])
+            known = next(filter(None, map(meaning, states)), None)
+            return known or (_cut(states) and advice.BEGINNING_MISSING) or advice.ADVICE[because]
         case "memory-registration" if all(map(bad_address, states)):
             return advice.BAD_ADDRESS
         case "one-half-only" if all(_one_device(halves[state.name]) for state in states):
             return advice.ONE_DEVICE
     return advice.ADVICE[because]
+
+
+def _cut(states: Sequence[RankState]) -> bool:
+    """Whether each of them may have printed the cause in lines that the log lacks."""
+    return all(state.cut and transport(state) in ("socket", "unknown") for state in states)
 
 
 def _one_device(half: LoneHalf) -> bool:
@@ -70,4 +79,10 @@ def _severity(because: Cause, states: Sequence[RankState], halves: Halves) -> Se
 def _evidence(because: Cause, states: Sequence[RankState]) -> list[Evidence]:
     """The same number of lines for each rank, at least one."""
     share = max(1, EVIDENCE_LIMIT // len(states))
-    return [line for state in states for line in evidence(state, because)[:share]]
+    lines = (line for state in states for line in evidence(state, because)[:share])
+    return list(islice(lines, MOST_EVIDENCE))
+
+
+def _shortened(texts: Sequence[str]) -> str:
+    more = len(texts) - MOST_DETAILS
+    return "; ".join([*texts[:MOST_DETAILS], *([f"{more} more"] if more > 0 else [])])

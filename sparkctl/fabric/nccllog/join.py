@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, get_args
 
 from sparkctl.fabric.nccllog import warnings
 from sparkctl.fabric.nccllog.classify import (
@@ -15,8 +17,11 @@ from sparkctl.fabric.nccllog.classify import (
 )
 from sparkctl.fabric.nccllog.evidence import evidence
 from sparkctl.fabric.nccllog.extra_findings import (
+    changed,
+    graphs_over_nodes,
     nothing_read,
     program_failed,
+    start_transport,
     unlike_versions,
     without_address,
 )
@@ -26,6 +31,7 @@ from sparkctl.fabric.nccllog.model import (
     Evidence,
     Finding,
     LogVerdict,
+    Other,
     RankVerdict,
     Severity,
     Transport,
@@ -40,30 +46,55 @@ if TYPE_CHECKING:
 ORDER: tuple[Severity, ...] = ("FAIL", "WARN", "UNKNOWN", "INFO")
 
 
-def join(
-    states: Sequence[RankState],
-    gloo: Sequence[Evidence] = (),
-    errors: Mapping[str, Sequence[Evidence]] | None = None,
-    others: Sequence[Finding] = (),
-) -> LogVerdict:
-    """The verdict on every process, and on all of them.
+@dataclass(frozen=True)
+class Around:
+    """What logs show besides the processes of the last start.
 
     `gloo` are Gloo's lines about an interface without an address, `errors` NCCL's errors as the
-    program printed them, by code, `others` the findings of another reader of the same logs. The
-    worst finding names the cause of the whole log.
+    program printed them, by code, `graphs` lines on captured CUDA graphs. `earlier` are the
+    processes of each start before, `dropped` the number of those of which nothing is kept. `cut`:
+    the beginning of a log is missing.
+    """
+
+    gloo: Sequence[Evidence] = ()
+    errors: Mapping[str, Sequence[Evidence]] = field(default_factory=dict)
+    graphs: Sequence[Evidence] = ()
+    earlier: Sequence[Sequence[RankState]] = ()
+    dropped: int = 0
+    cut: bool = False
+
+
+def join(states: Sequence[RankState], around: Around, others: Sequence[Finding] = ()) -> LogVerdict:
+    """The verdict on every process, and on all of them.
+
+    `others` are the findings of another reader of the same logs. The worst finding names the cause
+    of the whole log.
     """
     ranks, grouped, halves = _ranks(states)
     kind = overall((state, transport(state)) for state in states)
     findings = [finding(name, found, halves) for name, found in _known(grouped, kind).items()]
-    findings += [without_address(gloo)] if gloo else []
-    findings = _with_errors(findings, errors or {}, failed=bool(gloo) or kind == "failed")
-    findings += [*unlike_versions(states), *others]
+    findings += [without_address(around.gloo)] if around.gloo else []
+    failed = bool(around.gloo) or kind == "failed"
+    findings = _with_errors(findings, around.errors, failed=failed)
+    findings += [*unlike_versions(states), *graphs_over_nodes(states, around.graphs), *others]
+    findings += changed(around.earlier, kind)
     if not states and not any(f.severity == "FAIL" for f in findings):
-        findings.append(nothing_read())
+        findings.append(nothing_read(cut=around.cut))
     findings.sort(key=_order)
     return LogVerdict(
-        ranks, "failed" if gloo or errors else kind, _cause(findings), tuple(findings)
+        ranks,
+        "failed" if around.gloo or around.errors else kind,
+        _cause(findings),
+        tuple(findings),
+        earlier=_earlier(around),
     )
+
+
+def _earlier(around: Around) -> dict[Transport, int]:
+    """The number of earlier starts by transport; unknown of those of which nothing is kept."""
+    kinds = Counter(start_transport(start) for start in around.earlier)
+    kinds["unknown"] += around.dropped
+    return {kind: count for kind, count in sorted(kinds.items()) if count}
 
 
 def _with_errors(
@@ -106,7 +137,7 @@ def _known(
 
 def _order(finding: Finding) -> tuple[int, int]:
     """The worst first; of equals mixed transports, then NCCL's causes, then the rest."""
-    first = {"mixed-transports": 0, "nccl-versions": 2, "vllm": 2, "unknown": 3}
+    first = {"mixed-transports": 0, **dict.fromkeys(get_args(Other), 2), "unknown": 3}
     return ORDER.index(finding.severity), first.get(finding.cause, 1)
 
 
@@ -115,7 +146,7 @@ def _cause(findings: Sequence[Finding]) -> Cause | None:
     wrong = [f.cause for f in findings if f.severity != "INFO"]
     for name in wrong:
         match name:
-            case "nccl-versions" | "vllm":
+            case "nccl-versions" | "vllm" | "cuda-graphs" | "earlier-starts":
                 continue
             case _:
                 return name

@@ -6,7 +6,12 @@ The forms: NCCL 2.8 to 2.30.7, src/debug.cc.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Owner = Callable[[str, int], str | None]
 
 # Each relevant line contains this; all others are skipped by this test alone.
 NEEDLE = b"NCCL"
@@ -23,20 +28,33 @@ COLOUR = re.compile(r"\x1b\[[0-9;]{0,16}m")
 # Logs that were pasted into an issue have lost the ESC.
 COLOUR_LEFT = re.compile(r"\[[0-9;]{0,16}m")
 LEVEL = re.compile(r"NCCL (INFO|WARN) ")
-# host:pid:tid [dev], then file:line and (function) on a WARN, right before LEVEL.
-HEAD = re.compile(
-    r"(?<![\w.-])(?P<host>[A-Za-z0-9][\w.-]*):(?P<pid>[0-9]{1,10}):[0-9]+ \[-?[0-9]+\] "
-    r"(?:\S+:[0-9]+ (?:\(.*\) )?)?$"
+# [dev], then file:line and (function) on a WARN, right before LEVEL.
+_DEVICE = r"\[-?[0-9]+\] (?:\S+:[0-9]+ (?:\(.*\) )?)?$"
+# host:pid:tid; a process id has no leading zero and at most seven digits (PID_MAX_LIMIT, 2^22).
+_HEAD = r"(?P<host>[A-Za-z0-9][\w.-]*):(?P<pid>[1-9][0-9]{0,6}):(?P<tid>[1-9][0-9]{0,6}) " + _DEVICE
+HEAD = re.compile(r"(?<![\w.-])" + _HEAD)
+GLUED_HEAD = re.compile(_HEAD)
+# What a torn line leaves of a head: `:684:684 [0] `, `84:684 [0] `, `84 [0] ` or `[0] `.
+TORN_HEAD = re.compile(
+    r"(?:(?::(?P<pid>[1-9][0-9]{0,6}):|(?<![0-9.-])[0-9]{0,7}:)(?P<tid>[1-9][0-9]{0,6}) )?"
+    + _DEVICE
 )
+# 14:45:47 of a date before what is left of a WARN's head.
+CLOCK = re.compile(r"[0-9]{2}:[0-5]?[0-9]:[0-5]?[0-9] ")
 HEAD_LIMIT = 400
 FOLDED = re.compile(r"\[repeated [0-9]+x across cluster\]")
+# The process as vLLM's and Ray's prefixes name it: (EngineCore_DP0 pid=2301) (RayWorkerProc pid=9).
+ENGINE = re.compile(r"\((EngineCore\w{0,20}) pid=([0-9]{1,10})\)")
+PREFIX = re.compile(r"\(\w{1,40} pid=([0-9]{1,10})((?:, ip=[^)\s]{1,64})?)\)")
 
 
 class Record(NamedTuple):
     """One NCCL message of a process.
 
     `text` is the line to show, in which the message begins at `start`; `folded`: Ray replaced
-    repeats by a count.
+    repeats by a count. Of a torn line `host` is empty, and `pid` what is left of it or what Ray's
+    prefix says, else 0. `engine` is vLLM's engine by name and pid, and `origin` the process and
+    its node, as the prefixes have them.
     """
 
     host: str
@@ -46,31 +64,73 @@ class Record(NamedTuple):
     text: str
     start: int
     folded: bool
+    tid: int = 0
+    engine: tuple[str, int] | None = None
+    origin: str = ""
 
 
 def parse(line: str) -> Record | None:
-    """The record in a line; None for a line that is not NCCL's."""
+    """The first record with a whole head in a line; None if there is none."""
+    return next((record for record in records(line) if record.host), None)
+
+
+def records(line: str, owner: Owner = lambda _host, _pid: None) -> list[Record]:
+    """The records in a line, of which a torn log may have several; the text between is theirs.
+
+    `owner` gives the known host that a name ends in, where that pid's process is known and this
+    name is not: what another line left before it is then not part of its name.
+    """
     if "\x1b" in line:
         line = COLOUR.sub("", line)
     elif "[0m" in line or "[0;0m" in line:
         line = COLOUR_LEFT.sub("", line)
-    if (level := LEVEL.search(line)) is None:
-        return None
-    start = max(0, level.start() - HEAD_LIMIT)
-    if (head := HEAD.search(line[start : level.start()])) is None:
-        return None
-    fold = FOLDED.search(line, level.end())
-    message = line[level.end() : fold.start()].rstrip() if fold else line[level.end() :]
+    found = []
+    for level in LEVEL.finditer(line):
+        begin = max(0, level.start() - HEAD_LIMIT)
+        if head := _head(line[begin : level.start()], owner):
+            found.append((begin, level, head))
+    ends = [*(begin + head.start() for begin, _, head in found), len(line)][1:]
+    return [_record(line, *at, end) for at, end in zip(found, ends, strict=True)] if found else []
+
+
+def _head(before: str, owner: Owner) -> re.Match[str] | None:
+    """What stands before the level: a whole head, else what is left of one."""
+    head = HEAD.search(before)
+    if head is None or CLOCK.match(head[0]):
+        return TORN_HEAD.search(before)
+    if host := owner(head["host"], int(head["pid"])):
+        return GLUED_HEAD.match(before, head.end("host") - len(host))
+    return head
+
+
+def _record(line: str, offset: int, level: re.Match[str], head: re.Match[str], end: int) -> Record:
+    """The record whose message begins after `level` and ends at `end`."""
+    named = head.groupdict()
+    before = line[offset : offset + head.start()]
+    fold = FOLDED.search(line, level.end(), end)
+    message = line[level.end() : fold.start()].rstrip() if fold else line[level.end() : end]
     prefix = head[0] + level[0]
+    engine = ENGINE.search(before)
+    prefixes = PREFIX.findall(before)
     return Record(
-        host=head["host"],
-        pid=int(head["pid"]),
+        host=named.get("host") or "",
+        pid=int(named["pid"]) if named.get("host") else _pid(named, prefixes),
         level=level[1],
         message=message,
         text=shown((prefix + message)[:TEXT_LIMIT]),
         start=len(prefix),
         folded=fold is not None,
+        tid=int(named["tid"] or 0),
+        engine=(engine[1], int(engine[2])) if engine else None,
+        origin="".join(prefixes[-1]) if before.rstrip().endswith(")") and prefixes else "",
     )
+
+
+def _pid(left: dict[str, str | None], prefixes: list[tuple[str, str]]) -> int:
+    """The pid of a torn head: what is left of it, what the prefix says, or the thread's id, which
+    is the pid in most lines; 0 if there is none.
+    """
+    return int(left["pid"] or (prefixes[-1][0] if prefixes else left["tid"]) or 0)
 
 
 def shown(text: str) -> str:

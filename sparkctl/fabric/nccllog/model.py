@@ -26,6 +26,7 @@ Cause = Literal[
     "peer-timeout",
     "no-route",
     "retry-exceeded",
+    "ring-without-diagonal",
     "memory-registration",
     "mixed-transports",
     "one-half-only",
@@ -34,7 +35,7 @@ Cause = Literal[
 ]
 
 # What a finding may be about instead; the cause of the log and of its ranks is then `unknown`.
-Other = Literal["nccl-versions", "vllm"]
+Other = Literal["nccl-versions", "vllm", "cuda-graphs", "earlier-starts"]
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,8 @@ class RankVerdict:
 class LogVerdict:
     """All ranks joined; the findings come worst first.
 
-    `unrecognized` are the files without a known line of NCCL or vLLM.
+    `unrecognized` are the files without a known line of NCCL or vLLM. The verdict is on the last
+    start in each file; `earlier` has the number of starts before it, by transport.
     """
 
     ranks: tuple[RankVerdict, ...]
@@ -136,6 +138,7 @@ class LogVerdict:
     cause: Cause | None
     findings: tuple[Finding, ...]
     unrecognized: tuple[str, ...] = ()
+    earlier: dict[Transport, int] = field(default_factory=dict)
 
     @property
     def failed(self) -> bool:
@@ -151,7 +154,10 @@ class LogVerdict:
         }
 
     def document(self) -> dict[str, Any]:
-        """The JSON document of `doctor --log --json`; part of the contract that scripts rely on."""
+        """The JSON document of `doctor --log --json`; part of the contract that scripts rely on.
+
+        `ranks` has each rank of the last start, up to 1024 (processes.py).
+        """
         return {
             "ranks": [
                 {
@@ -183,4 +189,8 @@ class LogVerdict:
                 for finding in self.findings
             ],
             "unrecognized": self.unrecognized,
+            "earlier_starts": {
+                "count": sum(self.earlier.values()),
+                "transports": self.earlier,
+            },
         }

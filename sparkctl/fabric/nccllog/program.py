@@ -24,6 +24,13 @@ RESULT = re.compile(rf"NCCL error\b.{{0,400}}?\b(?P<words>{'|'.join(CODES)})|ncc
 WAITED = re.compile(r"\[[0-9]+\] is setting up NCCL communicator and retrieving ncclUniqueId")
 
 
+# vLLM's lines when it starts, and its progress bar and message when it captures CUDA graphs
+# (vllm/v1/worker/gpu_model_runner.py, vllm/entrypoints, vllm/v1/engine/core.py).
+BEGINS = (b"non-default args", b"Initializing a V1 LLM engine", b"vLLM API server version")
+GRAPHS = (b"Capturing CUDA graph", b"Graph capturing finished")
+NOTED = re.compile(b"|".join(map(re.escape, (*BEGINS, *GRAPHS))))
+
+
 def error(line: str) -> tuple[str, str] | None:
     """The code of the error that a line reports, and its text; None for any other line."""
     line = COLOUR.sub("", line)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from sparkctl.fabric.nccllog import warnings
 from sparkctl.fabric.nccllog.errors import Fault, fault
 from sparkctl.fabric.nccllog.model import Evidence
+from sparkctl.fabric.nccllog.tree import Tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,9 +31,10 @@ SETTINGS = {
     "NCCL_SOCKET_IFNAME",
 }
 
-VERSION = re.compile(r"NCCL version ([0-9]{1,4}(?:\.[0-9]{1,4}){1,3})")
+# With what follows the number, or it may be torn.
+VERSION = re.compile(r"NCCL version ([0-9]{1,4}(?:\.[0-9]{1,4}){1,3})(?=\+)")
 RANK = re.compile(r" rank ([0-9]{1,9}) n[rR]anks ([0-9]{1,9})(?: nNodes ([0-9]{1,9}))?")
-COMMUNICATOR = re.compile(r" commId (0x[0-9a-f]{1,16})")
+COMMUNICATOR = re.compile(r" commId (0x[0-9a-f]{1,16}) ")
 SETTING = re.compile(r"(NCCL_[A-Z_]+) set (?:by environment )?to (.*)")
 NETWORK = re.compile(r"(?:Using network|Assigned NET plugin) (.+?)(?: to comm)?$")
 CHANNEL = re.compile(r" via NET/([^/]{1,80})/([0-9]{1,9})")
@@ -45,6 +47,9 @@ INTERFACE = re.compile(r"\[([0-9]{1,9})\]([^\s:\[\]]+):")
 
 # Lines whose presence is all that counts: the mark, and how they begin.
 MARKS = (
+    ("begin", "cudaDriverVersion"),
+    ("begin", "ENV/Plugin: "),
+    ("begin", "Bootstrap"),
     ("bootstrap", "Bootstrap: Using"),
     ("bootstrap", "Bootstrap : Using"),
     ("no-device", "NET/IB : No device found"),
@@ -73,7 +78,9 @@ class RankState:
 
     `size` and `nodes` are those of its largest communicator, 0 if unknown. `devices` and
     `interfaces` are the names of the indexes in `via NET/IB/0` and `via NET/Socket/0`; a merged
-    device has several names.
+    device has several names. `count` is the number of its records, `informs` whether any is an
+    INFO, `spans` the first and the last line of them in each file, `engine` the vLLM engine that
+    started it, `origins` the process as Ray's prefixes name it.
     """
 
     host: str
@@ -92,6 +99,14 @@ class RankState:
     settings: dict[str, str] = field(default_factory=dict)
     faults: dict[str, Fault] = field(default_factory=dict)
     retrying: Fault | None = None
+    connected: bool = False
+    tree: Tree = field(default_factory=Tree)
+    count: int = 0
+    informs: bool = False
+    threads: set[int] = field(default_factory=set)
+    engine: tuple[str, int] | None = None
+    origins: set[str] = field(default_factory=set)
+    spans: dict[str, tuple[int, int]] = field(default_factory=dict)
     marks: dict[str, list[Evidence]] = field(default_factory=dict)
 
     @property
@@ -103,18 +118,35 @@ class RankState:
         """Read the next record, which is in `file` at `line`."""
         evidence = Evidence(file, line, record.text, record.start)
         message = record.message
+        self._belongs(record, file, line)
         for needle, handle in HANDLERS:
             if needle in message:
                 handle(self, record, evidence)
         for name, beginning in MARKS:
             if message.startswith(beginning):
                 self.mark(name, evidence)
+        self.tree.take(message)
         if message.startswith("Connected all"):
-            self.retrying = None
-        elif found := fault(record.level, message):
+            self.retrying, self.connected = None, True
+        elif found := self.tree.fault(fault(record.level, message), message, self.nodes):
             self._fault(found, evidence)
         elif record.level == "WARN" and (mark := warnings.mark(message)):
             self.mark(mark, evidence)
+
+    def _belongs(self, record: Record, file: str, line: int) -> None:
+        self.count += 1
+        self.informs = self.informs or record.level == "INFO"
+        self.engine = self.engine or record.engine
+        if len(self.threads) < KEYS:
+            self.threads.add(record.tid)
+        if record.origin and len(self.origins) < KEYS:
+            self.origins.add(record.origin)
+        self.spans[file] = (self.spans.get(file, (line, line))[0], line)
+
+    @property
+    def cut(self) -> bool:
+        """Whether the log lacks what NCCL prints first; nothing shows it under NCCL_DEBUG=WARN."""
+        return self.informs and "begin" not in self.marks and "version" not in self.marks
 
     @property
     def release(self) -> tuple[int, ...] | None:
@@ -158,7 +190,10 @@ class RankState:
     def _setting(self, record: Record, evidence: Evidence) -> None:
         setting = SETTING.match(record.message)
         if setting and setting[1] in SETTINGS:
-            self.settings[setting[1]] = setting[2]
+            # Of a torn line less of the value is left.
+            if not self.settings.get(setting[1], "").startswith(setting[2]):
+                self.settings[setting[1]] = setting[2]
+            self.settings.setdefault(setting[1], setting[2])
             self.mark(setting[1], evidence)
 
     def _network(self, record: Record, evidence: Evidence) -> None:
@@ -178,7 +213,10 @@ class RankState:
             self.local = evidence
 
     def _devices(self, record: Record, evidence: Evidence) -> None:
-        found = list(DEVICE.finditer(record.message.partition("; OOB")[0]))
+        line, oob, _ = record.message.partition("; OOB")
+        if not oob:
+            return  # torn: the rest may name more devices
+        found = list(DEVICE.finditer(line))
         if found:
             self.mark("devices", evidence)
         elif "no-device" not in self.marks:
