@@ -45,7 +45,7 @@ def read_logs(names: Iterable[str]) -> LogVerdict:
             ) from error
     recognized = reader.recognized | vllm.recognized
     return replace(
-        reader.verdict(vllm.findings()),
+        reader.verdict(vllm.findings(reader.verdict())),
         unrecognized=tuple(name for name in files if name not in recognized),
     )
 

@@ -15,6 +15,46 @@ if TYPE_CHECKING:
 
 NEEDLES = (b"NCCL", b"Unable to find address for")  # the second is Gloo's
 START = logs.HEADER.encode()
+# Each error of a log has one of these in its line or in one nearby.
+ERRORS = (
+    b"rror",
+    b"xception",
+    b"raceback",
+    b"Version mismatch",
+    b"died",
+    b"killed",
+    b"Killed",
+    b"Fatal",
+    b"fatal",
+    b"fault",
+    b"SIG",
+    b"Aborted",
+    b"dumped",
+    b"terminate called",
+    b"exit code",
+    b"exit_code",
+    b"free(): ",
+    b"malloc(): ",
+    b"corruption",
+    b"nterrupt",
+    b"llegal instruction",
+    b"memory pressure",
+    b"low on memory",
+    b"failed to start",
+    b"less than desired",
+    b"No available memory",
+    b"To serve at least one",
+)
+# What changes the state of a vLLM that was started.
+READY = b"Application startup complete."
+PROGRESS = (
+    START,
+    READY,
+    b"No available shared memory broadcast",
+    b"Avg generation throughput: ",
+    b"non-default args:",
+    b"vLLM API server version",
+)
 MOST_LINES, MOST_BYTES, TAIL_LINES = 20_000, 4096, 400
 LINE_LIMIT = 1 << 16
 
