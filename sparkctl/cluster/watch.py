@@ -136,7 +136,7 @@ def _failure(
         data={
             "cause": known.code if known else None,
             "stage": progress.stage_id,
-            "process": root.source if root else None,
+            **({"process": root.source} if root and root.source else {}),
         },
         hint=known.text if known else None,
         log_tail=progress.tail,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 from sparkctl.fabric.nccllog.lines import GLOO_NEEDLE, NEEDLE, TEXT_LIMIT, shown
 from sparkctl.fabric.nccllog.model import Evidence, Finding, Fix
-from sparkctl.node.nccllines import ERRORS, PROGRESS, START
-from sparkctl.serving.diagnosis import explain_vllm, explain_wait
+from sparkctl.node.errorlines import ERRORS, PROGRESS, START
+from sparkctl.serving.diagnosis import explain_server, explain_vllm, explain_wait
 from sparkctl.serving.failures import WEDGED, Explanation
 from sparkctl.serving.rootcause import MANY_STALLS, Level, Root, Tracer
 
@@ -42,6 +42,14 @@ class File:
         self.tracer = Tracer()
         self._examined = 0
         self._read_on = 0
+
+    @property
+    def failed(self) -> bool:
+        """Whether vLLM failed, or printed an error that explains a failure by itself."""
+        root = self.tracer.root
+        if root is None or root.level is Level.REQUEST:
+            return False
+        return bool(self.tracer.fatal or explain_server(root))
 
     def take(self, batch: list[Numbered], text: bytes) -> None:
         """Examine some lines; `text` has all of them."""
@@ -83,7 +91,7 @@ class VllmLines:
             file.take(batch, text)
             if NEEDLE in text or GLOO_NEEDLE in text or START in text:
                 yield from batch
-        if file.tracer.ready or file.tracer.root:
+        if file.tracer.ready or file.failed:
             self.recognized.add(name)
 
     def findings(self, network: LogVerdict) -> list[Finding]:
@@ -94,11 +102,9 @@ class VllmLines:
     def _failure(self, network: LogVerdict) -> Finding | None:
         """The failure of the last starts in the logs, with their root cause."""
         failed = [
-            (root, known, file)
+            (root, explain_vllm(root, network), file)
             for file in self._files.values()
-            if (root := file.tracer.root)
-            and ((known := explain_vllm(root, network)) or file.tracer.fatal)
-            and root.level is not Level.REQUEST
+            if file.failed and (root := file.tracer.root)
         ]
         if not failed:
             return None

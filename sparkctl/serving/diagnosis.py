@@ -43,12 +43,17 @@ def explain_vllm(root: Root | None, network: LogVerdict) -> Explanation | None:
     """
     if root is None:
         return None
-    text = str(root)
     return (
-        explain([text], (*VLLM, *(RAY if OF_RAY.search(text) else ())))
+        explain_server(root)
         or _network(network, root.text)
-        or explain([text], (*CRASH, *NCCL))
+        or explain([str(root)], (*CRASH, *NCCL))
     )
+
+
+def explain_server(root: Root) -> Explanation | None:
+    """The known failure of vLLM or Ray that a root cause is."""
+    text = str(root)
+    return explain([text], (*VLLM, *(RAY if OF_RAY.search(text) else ())))
 
 
 def explain_start(progress: Progress, *, waited: bool) -> Explanation | None:

@@ -164,8 +164,8 @@ REMEDIES = {
         " is missing"
     ),
     "rank-killed": (
-        f"the kernel's OOM killer or another program killed a process: {KERNEL}; lower vllm.arguments"
-        " gpu-memory-utilization if memory was short"
+        f"the kernel's OOM killer or another program killed a process: {KERNEL}; lower"
+        " vllm.arguments gpu-memory-utilization if memory was short"
     ),
     "rank-died": f"a rank was killed or crashed, and the others end with it: {KERNEL}",
     "native-crash": f"a process crashed in native code: {KERNEL}",

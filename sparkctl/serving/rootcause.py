@@ -1,7 +1,7 @@
 """The root cause in vLLM's log: the first error that is no reaction to another; pure.
 
-The rule is the same for `up`, `doctor` and `doctor --log`: what a process printed of its own failure
-counts, not what others print because it is gone, and not the line that points at it.
+The rule is the same for `up`, `doctor` and `doctor --log`: what a process printed of its own
+failure counts, not what others print because it is gone, and not the line that points at it.
 """
 
 from __future__ import annotations
@@ -9,13 +9,16 @@ from __future__ import annotations
 import re
 from collections import deque
 from enum import IntEnum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.node.logs import HEADER
 from sparkctl.serving.failures import CRASH, MONITOR, VLLM, WAITING, explain
 from sparkctl.serving.logline import Line, parse
 from sparkctl.serving.stages import FATAL, MILESTONE, READY
 from sparkctl.serving.tracebacks import Printed, Tracebacks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 LINE_LIMIT = 8192  # characters of a line that are examined
 MOST_ERRORS = 256  # the first ones of a start
@@ -205,7 +208,7 @@ class Tracer:
             error = self._tracebacks.alone(number, line)
         if fatal and self.fatal is None:
             self._fails(Root(number, _shown(line), line.source, Level.FATAL))
-        if error is None or POINTER.search(error.text) and not QUOTED.search(error.text):
+        if error is None or (POINTER.search(error.text) and not QUOTED.search(error.text)):
             return
         if self.ready and self.fatal is None:
             self._recent.append(error)
@@ -218,6 +221,15 @@ class Tracer:
         if self.ready:
             since = fatal.line - RECENT
             self._errors = [e for e in self._recent if e.line > since and _of_engine(e)]
+
+
+def trace(lines: Iterable[tuple[int, str]]) -> Tracer:
+    """What some lines of a log show, by their numbers."""
+    tracer = Tracer()
+    for number, text in lines:
+        for part in text.split("\r"):
+            tracer.feed(number, part)
+    return tracer
 
 
 def _bare(text: str) -> bool:
