@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from sparkctl.cli.options import inventory_option
 
@@ -25,17 +26,36 @@ if TYPE_CHECKING:
     show_default=True,
     help="Show this many of the last lines first.",
 )
-def logs(inventory: Path, what: str, node: str | None, follow: bool, lines: int) -> None:
+@click.option("--all", "whole", is_flag=True, help="Show the whole log first, with the start.")
+@click.pass_context
+def logs(
+    context: click.Context,
+    *,
+    inventory: Path,
+    what: str,
+    node: str | None,
+    follow: bool,
+    lines: int,
+    whole: bool,
+) -> None:
     """Show Ray's or vLLM's log on NODE, default: the head.
 
+    `sparkctl logs vllm --all > vllm.log` gives a file for `sparkctl doctor --log`.
     Leaves out colours and other escape sequences on a terminal; a file or pipe gets them.
     """
     from sparkctl.cli.context import named, open_session
     from sparkctl.cluster.logs import read_log
-    from sparkctl.errors import SparkctlError
+    from sparkctl.errors import SparkctlError, UsageError
     from sparkctl.output.logstream import print_log
     from sparkctl.serving.inventory import load
 
+    if whole and context.get_parameter_source("lines") is not ParameterSource.DEFAULT:
+        raise UsageError(
+            "--all conflicts with --lines",
+            hint="--all shows every line that is kept",
+            code="options-conflict",
+            data={"options": ["--lines"]},
+        )
     loaded = load(inventory)
     chosen = named(loaded, node)[0] if node else loaded.head
     opened = open_session(
@@ -44,7 +64,9 @@ def logs(inventory: Path, what: str, node: str | None, follow: bool, lines: int)
     with opened as session:
         if chosen.name in session.pool.errors:
             raise session.pool.errors[chosen.name]
-        printed = print_log(read_log(session, chosen, what, lines=lines, follow=follow))
+        printed = print_log(
+            read_log(session, chosen, what, lines=None if whole else lines, follow=follow)
+        )
     if not printed and not follow:
         raise SparkctlError(
             f"no {what} log of cluster {loaded.cluster}",

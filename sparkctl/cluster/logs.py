@@ -15,14 +15,18 @@ if TYPE_CHECKING:
     from sparkctl.inventory.models import Node
 
 
-def read_log(session: Session, node: Node, what: str, *, lines: int, follow: bool) -> Iterator[str]:
-    """Pieces of the log's text: its last `lines` lines, then, with `follow`, what comes."""
+def read_log(
+    session: Session, node: Node, what: str, *, lines: int | None, follow: bool
+) -> Iterator[str]:
+    """Pieces of the log's text: its last `lines` lines, None for all that is kept of it, then, with
+    `follow`, what comes.
+    """
     command = node_rpc.call(
         FOLLOW.target,
         {
             "cluster": session.inventory.cluster,
             "unit": what,
-            "lines": lines,
+            **({"all": True} if lines is None else {"lines": lines}),
             "follow": follow,
         },
         title=f"read the {what} log",

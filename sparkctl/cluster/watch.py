@@ -14,7 +14,7 @@ from sparkctl.facts.decode import decode
 from sparkctl.facts.unread import known
 from sparkctl.node.follow import INTERVAL
 from sparkctl.remote import node_rpc
-from sparkctl.serving.diagnosis import explain_vllm
+from sparkctl.serving.diagnosis import explain_start
 from sparkctl.serving.progress import Progress
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def _take(run: Run, event: Followed, events: Iterator[Followed | None], progress
         raise _failure(run, "vllm-exited", "vLLM exited during startup", progress)
     if progress.feed(event.text or ""):
         run.reporter.stage(progress.title, progress.percent)
-    if progress.fatal and not progress.ready:
+    if progress.failed and not progress.ready:
         _read_on(events, progress)  # the trace, with the cause at its end
         raise _failure(run, "vllm-failed", "vLLM failed to start", progress)
 
@@ -126,14 +126,18 @@ def _read_on(events: Iterator[Followed | None], progress: Progress) -> None:
 def _failure(
     run: Run, code: str, what: str, progress: Progress, *, waited: bool = False
 ) -> ServingError:
-    cause = f": {progress.verdict}" if progress.verdict else ""
-    known = explain_vllm(progress.verdict, list(progress.lines), waited=waited)
+    root = progress.root
+    known = explain_start(progress, waited=waited)
     _save(run, progress)
     return ServingError(
-        what + cause,
+        f"{what}: {root.described}" if root else what,
         node=run.session.inventory.head.name,
         code=code,
-        data={"cause": known.code if known else None, "stage": progress.stage_id},
+        data={
+            "cause": known.code if known else None,
+            "stage": progress.stage_id,
+            **({"process": root.source} if root and root.source else {}),
+        },
         hint=known.text if known else None,
         log_tail=progress.tail,
     )

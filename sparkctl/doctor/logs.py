@@ -48,7 +48,7 @@ def read_logs(names: Iterable[str]) -> LogVerdict:
     for name in vllm.recognized:
         reader.of_vllm(name)
     return replace(
-        reader.verdict(vllm.findings()),
+        reader.verdict(vllm.findings(reader.verdict())),
         unrecognized=tuple(name for name in files if name not in recognized),
     )
 

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from sparkctl.cluster.session import Session
     from sparkctl.inventory.models import Node
 
-# node/nccllines.py returns at most 20,000 lines of 4096 bytes, and 400 more; bytes outside ASCII
-# take more in JSON, but are rare in logs.
-LINES_LIMIT = 96 * 2**20
+# node/nccllines.py returns at most 20,000 lines of 4096 bytes, and some 6000 of 2048; bytes outside
+# ASCII take more in JSON, but are rare in logs.
+LINES_LIMIT = 112 * 2**20
 
 
 def read(session: Session, node: Node) -> EngineLog:
@@ -29,4 +29,4 @@ def read(session: Session, node: Node) -> EngineLog:
     path = answer.path
     reader = Reader()
     reader.feed_numbered(path, ((n, text.encode()) for n, text in answer.lines))
-    return EngineLog(reader.verdict(), path, answer.cut, answer.tail)
+    return EngineLog(reader.verdict(), path, answer.cut, answer.tail, answer.errors)

@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     from sparkctl.facts.answers import Completion, Failed, Health, Import, Peers, RayTable
     from sparkctl.facts.groups import Counters
     from sparkctl.facts.unread import Unread
+    from sparkctl.serving.rootcause import Tracer
 
 
 @dataclass(frozen=True)
 class EngineLog:
-    """vLLM's log: the verdict on NCCL's lines, its path, and its last 400 lines.
+    """vLLM's log: the verdict on NCCL's lines, its path, its last 400 lines, and the lines around
+    errors with their numbers.
 
     `cut` is the number of the last line that was read if there are too many, else 0.
     """
@@ -25,6 +27,14 @@ class EngineLog:
     path: str
     cut: int
     tail: tuple[str, ...]
+    errors: tuple[tuple[int, str], ...] = ()
+
+    @property
+    def traced(self) -> Tracer:
+        """What the log shows of a failure, or of an engine that hangs."""
+        from sparkctl.serving.rootcause import trace  # which few runs need
+
+        return trace(self.errors or enumerate(self.tail, 1))
 
 
 @dataclass(frozen=True)

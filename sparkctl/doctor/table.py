@@ -31,6 +31,7 @@ from sparkctl.doctor.checks import (
     selection,
     settings,
     verbs,
+    wedge,
 )
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ CHECKS: tuple[Check, ...] = (
     *processes.CHECKS,
     *raytable.CHECKS,
     *running.CHECKS,
+    *wedge.CHECKS,
     *environment.CHECKS,
     *ranks.CHECKS,
     *libnccl.CHECKS,

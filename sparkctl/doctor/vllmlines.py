@@ -1,172 +1,168 @@
-"""vLLM's and Ray's own lines in a log that is read for NCCL: failures with a known remedy."""
+"""vLLM's and Ray's own lines in a log that is read for NCCL: why it failed, and where it hangs."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from itertools import chain, islice
-from typing import TYPE_CHECKING, TypeVar
+from itertools import islice
+from typing import TYPE_CHECKING, Literal
 
 from sparkctl.fabric.nccllog.lines import GLOO_NEEDLE, NEEDLE, TEXT_LIMIT, shown
 from sparkctl.fabric.nccllog.model import Evidence, Finding, Fix
-from sparkctl.node.nccllines import START
-from sparkctl.serving.failures import RAY, VLLM, WAITING, Explanation, explain
-from sparkctl.serving.progress import ANSI, FATAL, Progress
+from sparkctl.node.errorlines import ERRORS, PROGRESS, START
+from sparkctl.serving.diagnosis import explain_server, explain_vllm, explain_wait
+from sparkctl.serving.failures import WEDGED, Explanation
+from sparkctl.serving.rootcause import MANY_STALLS, Level, Root, Tracer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-T = TypeVar("T")
+    from sparkctl.fabric.nccllog.model import LogVerdict
+
 Numbered = tuple[int, bytes]
 
 BATCH = 256  # lines that are searched as one text: most of a healthy log has nothing
-READY = b"Application startup complete."
-# Each line that is examined has one of these in it.
-NEEDLES = (
-    READY,
-    START,
-    b"rror",
-    b"No available ",
-    b"less than desired",
-    b"undefined symbol",
-    b"Version mismatch",
-    b"Waiting for creating",
-    b"failed to start",
-    b"died unexpectedly",
-)
-# Failures without the name of an exception (the dynamic linker's, Ray's warning).
-BARE = re.compile(r"undefined symbol|Version mismatch")
+READ_ON_BATCHES = 8  # in which an error that began in one before may end
 # The form of vLLM's lines, coloured or not, with the file in brackets or, in old releases, before a
 # closing bracket alone (vLLM's logger.py and logging_utils/formatter.py).
 FORM = re.compile(
     rb"(?<![A-Z])(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)(?:\x1b\[[0-9;]*m)* (?:\x1b\[[0-9;]*m)*"
     rb"\d\d-\d\d \d\d:\d\d:\d\d(?:\x1b\[[0-9;]*m)* (?:\x1b\[[0-9;]*m)*\[?[\w./]+:\d+\]"
 )
-OF_RAY = re.compile(r"\b[Rr]ay\b|\bGCS\b|Version mismatch")
 READ_ON = "read the log around this line, and the logs of the other ranks"
-LINE_LIMIT = 4096
-MOST_CAUSES = 3
+LINE_LIMIT = 8192
 MOST_EVIDENCE = 6  # lines
-MOST_EXAMINED = 10_000  # the first lines with a needle have the cause, not the last
+MOST_STARTING = 200_000  # lines that are examined before vLLM is ready, whatever they have
 
 
-@dataclass
-class Start:
-    """What the log has of one start of vLLM; the last one in a log counts."""
+class File:
+    """One log while it is read: its tracer, and how far all its lines are examined."""
 
-    ready: bool = False
-    examined: int = 0
-    fatal: Evidence | None = None
-    error: Evidence | None = None
-    causes: dict[Explanation, Evidence] = field(default_factory=dict)
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.tracer = Tracer()
+        self._examined = 0
+        self._read_on = 0
 
     @property
     def failed(self) -> bool:
-        """Whether it failed, or waits for a known cause."""
-        return bool(self.fatal or self.causes)
+        """Whether vLLM failed, or printed an error that explains a failure by itself."""
+        root = self.tracer.root
+        if root is None or root.level is Level.REQUEST:
+            return False
+        return bool(self.tracer.fatal or explain_server(root))
 
-    @property
-    def evidence(self) -> list[Evidence]:
-        """The lines of the failure, those with a known cause first."""
-        return [e for e in (*self.causes.values(), self.error, self.fatal) if e]
-
-    def take(self, file: str, number: int, line: str) -> None:
-        """Examine a line."""
-        waits = explain([line], WAITING) is not None
-        # Once the API is ready an error is a request's, unless the engine died.
-        if self.ready and not (self.fatal or waits or FATAL.search(line)):
+    def take(self, batch: list[Numbered], text: bytes) -> None:
+        """Examine some lines; `text` has all of them."""
+        starting = not self.tracer.ready and self._examined < MOST_STARTING
+        if starting or _has(text, ERRORS):
+            self._read_on = READ_ON_BATCHES
+        elif self._read_on and self.tracer.reading:
+            self._read_on -= 1
+        else:
+            if _has(text, PROGRESS):
+                self._feed(line for line in batch if _has(line[1], PROGRESS))
             return
-        self.examined += 1
-        progress = Progress()
-        progress.feed(f"{line}\n")
-        text = progress.verdict
-        if text is None and (waits or BARE.search(line)):
-            text = line.strip()
-        if text is not None:
-            evidence = Evidence(file, number, shown(text[:TEXT_LIMIT]))
-            self._keep(evidence, text, progress)
+        self._examined += len(batch)
+        self._feed(batch)
 
-    def _keep(self, evidence: Evidence, text: str, progress: Progress) -> None:
-        if progress.fatal:
-            self.fatal = self.fatal or evidence
-        elif progress.cause:
-            self.error = self.error or evidence
-        known = _explain(text)
-        if known and len(self.causes) < MOST_CAUSES:
-            self.causes.setdefault(known, evidence)
-
-
-def _explain(text: str) -> Explanation | None:
-    # A line that waits is a failure only if the wait does not end (vLLM 0.17 to 0.33).
-    tables = (*VLLM, *WAITING, *(RAY if OF_RAY.search(text) else ()))
-    return explain([text], tables)
+    def _feed(self, lines: Iterable[Numbered]) -> None:
+        for number, raw in lines:
+            for part in raw.split(b"\r"):
+                self.tracer.feed(number, part[:LINE_LIMIT].decode("utf-8", "replace"))
 
 
 class VllmLines:
-    """Passes NCCL's lines on, and keeps the failures in vLLM's and Ray's own.
+    """Passes NCCL's lines on, and finds why vLLM failed in its own and Ray's.
 
-    `recognized`: the files that have a line of vLLM, or an error with a known cause.
+    `recognized`: the files that have a line of vLLM, or a failure of it.
     """
 
     def __init__(self) -> None:
         self.recognized: set[str] = set()
-        self._starts: dict[str, Start] = {}
+        self._files: dict[str, File] = {}
 
-    def passing(self, file: str, lines: Iterable[Numbered]) -> Iterator[Numbered]:
+    def passing(self, name: str, lines: Iterable[Numbered]) -> Iterator[Numbered]:
         """The lines that the log reader may need, in their order; all lines are examined."""
-        lines = iter(lines)
+        lines, file = iter(lines), self._files.setdefault(name, File(name))
         while batch := list(islice(lines, BATCH)):
             text = b"\n".join(raw for _, raw in batch)
-            self._examine(file, batch, text)
+            if name not in self.recognized and (START in text or FORM.search(text)):
+                self.recognized.add(name)
+            file.take(batch, text)
             if NEEDLE in text or GLOO_NEEDLE in text or START in text:
                 yield from batch
+        if file.tracer.ready or file.failed:
+            self.recognized.add(name)
 
-    def _examine(self, file: str, batch: list[Numbered], text: bytes) -> None:
-        if file not in self.recognized and FORM.search(text):
-            self.recognized.add(file)
-        if _has_needle(text):
-            for number, raw in batch:
-                if _has_needle(raw):
-                    self._line(file, number, raw)
+    def findings(self, network: LogVerdict) -> list[Finding]:
+        """Why vLLM failed or waits, and that it hangs; `network` is the verdict on NCCL's lines."""
+        found = (self._failure(network), self._wait(), self._wedge())
+        return [finding for finding in found if finding]
 
-    def _line(self, file: str, number: int, raw: bytes) -> None:
-        start = self._starts.setdefault(file, Start())
-        if raw.startswith(START) or READY in raw:
-            self._starts[file] = Start(ready=READY in raw)
-            self.recognized.add(file)
-        elif start.examined < MOST_EXAMINED:
-            for part in raw.split(b"\r"):
-                # The log reader takes NCCL's and Gloo's.
-                if NEEDLE not in part and GLOO_NEEDLE not in part:
-                    text = part[:LINE_LIMIT].decode("utf-8", "replace")
-                    start.take(file, number, ANSI.sub("", text))
-            if start.failed:
-                self.recognized.add(file)
-
-    def findings(self) -> list[Finding]:
-        """One finding if a start failed or waits, with the remedies of the known causes."""
-        failed = [start for start in self._starts.values() if start.failed]
-        if not failed:
-            return []
-        lines = _distinct(start.evidence for start in failed)
-        causes = _distinct(start.causes for start in failed)
-        return [
-            Finding(
-                cause="vllm",
-                code=next((cause.code for cause in causes), "vllm"),
-                severity="FAIL" if any(start.fatal for start in failed) else "WARN",
-                summary=lines[0].text,
-                ranks=(),
-                evidence=tuple(lines[:MOST_EVIDENCE]),
-                candidates=(),
-                fix=Fix("; ".join(dict.fromkeys(c.text for c in causes)) or READ_ON),
-            )
+    def _failure(self, network: LogVerdict) -> Finding | None:
+        """The failure of the last starts in the logs, with their root cause."""
+        failed = [
+            (root, explain_vllm(root, network), file)
+            for file in self._files.values()
+            if file.failed and (root := file.tracer.root)
         ]
+        if not failed:
+            return None
+        root, known, file = min(failed, key=lambda found: found[0].level)
+        lines = [(f, r) for _, _, f in failed for r in f.tracer.same]
+        lines += [(f, f.tracer.fatal) for _, _, f in failed if f.tracer.fatal]
+        lines.sort(key=lambda line: line[0] is not file)  # stable
+        fatal = any(f.tracer.fatal for _, _, f in failed)
+        return _finding(lines, known, severity="FAIL" if fatal else "WARN", root=root)
+
+    def _wait(self) -> Finding | None:
+        lines = [(f, f.tracer.waits) for f in self._files.values() if f.tracer.waits]
+        lines = [(f, w) for f, w in lines if not f.tracer.root]
+        return _finding(lines, explain_wait(lines[0][1]), severity="WARN") if lines else None
+
+    def _wedge(self) -> Finding | None:
+        hung = [(f, f.tracer.wedge) for f in self._files.values() if f.tracer.wedge]
+        if not hung:
+            return None
+        file, wedge = max(hung, key=lambda found: found[1].seconds)
+        return Finding(
+            cause="vllm",
+            code=WEDGED.code,
+            severity="FAIL" if wedge.seconds >= MANY_STALLS else "WARN",
+            summary=f"the engine is wedged: no step ended for {wedge.seconds} s, no token followed",
+            ranks=(),
+            evidence=tuple(_evidence(f, w.line, w.text) for f, w in hung[:MOST_EVIDENCE]),
+            candidates=(),
+            fix=Fix(WEDGED.text, ("sparkctl down", "sparkctl up")),
+            data={"seconds": wedge.seconds, "path": file.name},
+        )
 
 
-def _distinct(groups: Iterable[Iterable[T]]) -> list[T]:
-    return list(dict.fromkeys(chain.from_iterable(groups)))
+def _finding(
+    lines: list[tuple[File, Root]],
+    known: Explanation | None,
+    *,
+    severity: Literal["FAIL", "WARN"],
+    root: Root | None = None,
+) -> Finding:
+    evidence = dict.fromkeys(_evidence(f, r.line, r.text.partition("\n")[0]) for f, r in lines)
+    root = root or lines[0][1]
+    return Finding(
+        cause="vllm",
+        code=known.code if known else "vllm",
+        severity=severity,
+        summary=shown(root.described[:TEXT_LIMIT]),
+        ranks=(),
+        evidence=tuple(evidence)[:MOST_EVIDENCE],
+        candidates=(),
+        fix=Fix(known.text if known else READ_ON),
+        data={"process": root.source},
+    )
 
 
-def _has_needle(text: bytes) -> bool:
-    return any(needle in text for needle in NEEDLES)
+def _evidence(file: File, line: int, text: str) -> Evidence:
+    return Evidence(file.name, line, shown(text[:TEXT_LIMIT]))
+
+
+def _has(text: bytes, needles: tuple[bytes, ...]) -> bool:
+    return any(needle in text for needle in needles)

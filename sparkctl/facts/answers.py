@@ -166,11 +166,12 @@ class Import(Shape):
 
 
 class Lines(Shape):
-    """NCCL's lines of a log by number, and the log's tail."""
+    """NCCL's lines of a log by number, the log's tail, and the lines around errors by number."""
 
     lines: Rows[Annotated[tuple[Count, str], Field(strict=False)]]
     cut: Count
     tail: Rows[str]
+    errors: Rows[Annotated[tuple[Count, str], Field(strict=False)]] = ()
     path: Name
 
 

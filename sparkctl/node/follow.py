@@ -7,13 +7,13 @@ import json
 import os
 import select
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sparkctl.node import logs, processes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from sparkctl.node.wire import Answer, Follow
 
@@ -24,20 +24,35 @@ def follow(request: Follow) -> Answer:
     """Print one JSON line for each event until stdin ends: {"text": …} and {"exited": pid}.
 
     The log at `path`, or else the last of `unit`, is read from `offset`, or from its last `lines`
-    lines; a file that appears later or replaces the log is read too. With `pid` and `started` the
+    lines, or, with `all`, from its beginning and that of its parts that were set aside; a file that
+    appears later or replaces the log is read too. With `pid` and `started` the
     process is watched, and its end is printed after the end of the log.
     """
     pid, started = request.get("pid"), request.get("started", 0)
     path = logs.named(request)
-    log = _Log(request["offset"] if "offset" in request else _tail(path, request["lines"]))
+    if request.get("all"):
+        for part in filter(Path.is_file, logs.parts(path)[:-1]):
+            _print(_Log(0).read(part))
+    log = _Log(_begin(request, path))
     while True:
         gone = pid is not None and not processes.alive(pid, started)
-        for text in log.read(logs.named(request)):
-            print(json.dumps({"text": text}), flush=True)
+        _print(log.read(logs.named(request)))
         if gone:
             return {"exited": pid}
         if not request.get("follow", True) or _hung_up():
             return {}
+
+
+def _begin(request: Follow, path: Path) -> int:
+    """The offset at which the log itself is read first."""
+    if "offset" in request:
+        return request["offset"]
+    return 0 if request.get("all") else _tail(path, request["lines"])
+
+
+def _print(texts: Iterator[str]) -> None:
+    for text in texts:
+        print(json.dumps({"text": text}), flush=True)
 
 
 class _Log:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from sparkctl.node import logs
+from sparkctl.node import errorlines, logs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,37 +13,42 @@ if TYPE_CHECKING:
     from sparkctl.node.wire import Answer, Log
 
 NEEDLES = (b"NCCL", b"Unable to find address for")  # the second is Gloo's
-START = logs.HEADER.encode()
-MOST_LINES, MOST_BYTES, TAIL_LINES = 20_000, 4096, 400
+START = errorlines.START
+MOST_LINES, MOST_BYTES = 20_000, 4096
 LINE_LIMIT = 1 << 16
 
 
 def lines(request: Log) -> Answer:
     """`lines` of NCCL and Gloo since the last start in the log at `path`, or else the last of
     `unit`: number (from 1) and text, each cut at 4096 bytes; `cut` is the number of the last one
-    if there are more than 20,000. `tail` has the last 400 lines of any kind since that start;
-    `path` is the log's.
+    if there are more than 20,000. `tail` has the last 400 lines of any kind since that start,
+    `errors` those and the ones around errors (node/errorlines.py), with their numbers; `path` is
+    the log's.
     """
     path = logs.named(request)
     found: list[tuple[int, str]] = []
-    tail: deque[bytes] = deque(maxlen=TAIL_LINES)
+    errors = errorlines.ErrorLines()
     cut = before = number = 0
     for file in filter(Path.is_file, logs.parts(path)):
         before = number
         with file.open("rb") as stream:
             for line, piece in pieces(stream):
                 number = before + line
+                errors.take(number, piece)
                 if piece.startswith(START):
                     found, cut = [], 0
-                    tail.clear()
                     continue
-                tail.append(piece[-MOST_BYTES:])
                 if len(found) < MOST_LINES:
                     found += [(number, text) for text in _matching(piece)]
                 elif _matches(piece):
                     cut = found[-1][0]
-    last = [piece.decode(errors="replace").rstrip("\r\n") for piece in tail]
-    return {"lines": found, "cut": cut, "tail": last, "path": str(path)}
+    return {
+        "lines": found,
+        "cut": cut,
+        "tail": errors.tail(),
+        "errors": errors.rows(),
+        "path": str(path),
+    }
 
 
 def _matching(line: bytes) -> list[str]:

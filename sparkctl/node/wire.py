@@ -44,6 +44,7 @@ class Follow(Log):
 
     offset: NotRequired[int]
     lines: NotRequired[int]
+    all: NotRequired[bool]
     follow: NotRequired[bool]
     pid: NotRequired[int]
     started: NotRequired[int]

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 from sparkctl.fabric.nccllog.advice import ADVICE
 from sparkctl.fabric.nccllog.errors import fault
-from sparkctl.fabric.nccllog.lines import parse
 from sparkctl.fabric.nccllog.reader import Reader
-from sparkctl.serving.failures import NCCL, RAY, VLLM, WAITING, Explanation, explain
-from sparkctl.serving.progress import is_cause
+from sparkctl.serving.failures import CRASH, NCCL, RAY, VLLM, WAITING, Explanation, explain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from sparkctl.fabric.nccllog.model import LogVerdict
+    from sparkctl.serving.progress import Progress
+    from sparkctl.serving.rootcause import Root
 
-SEARCHED = 400  # lines; enough for what ranks print one after the other when they fail
-ERROR = re.compile(r"(?i)error|exception|fail|fatal|killed|NCCL WARN")
+SEARCHED = 400  # lines in which what a start repeats while it waits is among
+OF_RAY = re.compile(r"\b[Rr]ay\b|\bGCS\b|Version mismatch")
 RAY_ERROR = re.compile(r"Error|mismatch|[Ff]ailed|refused|in use")
 
 
@@ -36,35 +36,51 @@ def explain_ray(
     return f"`ray start` exited with status {status}: {last}", explain([last, *lines], RAY)
 
 
-def explain_vllm(verdict: str | None, lines: Sequence[str], *, waited: bool) -> Explanation | None:
-    """The known failure in the verdict, else in the last errors backwards, else in what NCCL
-    prints; with `waited` also in what was repeated while nothing moved on.
+def explain_vllm(root: Root | None, network: LogVerdict) -> Explanation | None:
+    """The known failure that a root cause is, else what broke NCCL's network.
+
+    `network` is the verdict on NCCL's own lines. NCCL's error names no reason without NCCL_DEBUG.
     """
-    last = lines[-SEARCHED:][::-1]
-    causes = [verdict or "", *filter(is_cause, last)]
-    errors = [line for line in causes if ERROR.search(line)]
+    if root is None:
+        return None
     return (
-        explain(errors, VLLM)
-        or _network(lines, causes)
-        or explain(errors, NCCL)
-        or (explain(last, WAITING) if waited else None)
+        explain_server(root)
+        or _network(network, root.text)
+        or explain([str(root)], (*CRASH, *NCCL))
     )
 
 
-def _network(lines: Iterable[str], causes: Iterable[str]) -> Explanation | None:
+def explain_server(root: Root) -> Explanation | None:
+    """The known failure of vLLM or Ray that a root cause is."""
+    text = str(root)
+    return explain([text], (*VLLM, *(RAY if OF_RAY.search(text) else ())))
+
+
+def explain_start(progress: Progress, *, waited: bool) -> Explanation | None:
+    """Why a start failed, by its log; with `waited` also by what it repeats while it waits."""
+    lines = progress.lines
+    reader = Reader()
+    reader.feed("vllm.log", (line.encode() for line in lines))
+    known = explain_vllm(progress.root, reader.verdict())
+    return known or (explain(lines[-SEARCHED:][::-1], WAITING) if waited else None)
+
+
+def explain_wait(wait: Root) -> Explanation | None:
+    """What a start waits for."""
+    return explain([wait.text], WAITING)
+
+
+def _network(verdict: LogVerdict, text: str) -> Explanation | None:
     """What broke NCCL's network; the code is the log reader's cause.
 
     It is read from NCCL's own lines of all ranks, else from what torch quotes of one
     (`Last error:`), which has no mark of NCCL.
     """
-    reader = Reader()
-    reader.feed("vllm.log", (line.encode() for line in lines))
-    verdict = reader.verdict()
     broken = {rank.cause for rank in verdict.ranks if rank.transport == "failed"} - {"unknown"}
     for finding in verdict.findings:
         if finding.cause in broken:
             return Explanation(finding.cause, f"{finding.summary}: {finding.fix.text}")
-    quoted = (fault("WARN", line) for line in causes if parse(line) is None)
+    quoted = (fault("WARN", line) for line in text.splitlines())
     cause = next((q.cause for q in quoted if q and q.cause != "unknown"), None)
     if cause is None:
         return None

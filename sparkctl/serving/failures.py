@@ -18,6 +18,10 @@ class Explanation(NamedTuple):
     text: str
 
 
+# Ray's memory monitor killed a process, which prints nothing itself.
+MONITOR = re.compile(
+    r"running low on memory|killed due to memory pressure|ray\.exceptions\.OutOfMemoryError"
+)
 # Seen with Ray 2.60 and vLLM 0.33, and in reports of DGX Spark users.
 RAY: Table = (
     (r"Version mismatch", "ray-versions-differ"),
@@ -34,10 +38,7 @@ VLLM: Table = (
     (r"To serve at least one request|model's max seq len \(", "kv-cache-too-small"),
     (r"max_model_len \(\d+\) is greater than", "max-model-len"),
     (r"CUDA out of memory", "cuda-out-of-memory"),
-    (
-        r"running low on memory|killed due to memory pressure|ray\.exceptions\.OutOfMemoryError",
-        "ray-memory-monitor",
-    ),
+    (MONITOR.pattern, "ray-memory-monitor"),
     (r"error: (?:unrecognized|argument|the following)", "vllm-arguments"),
     # torch's rendezvous; the API's port fails in other words.
     (r"EADDRINUSE|server socket has failed to listen", "torch-port-in-use"),
@@ -59,6 +60,25 @@ VLLM: Table = (
     (r"unique IP address", "duplicate-host-ip"),
     (r"ibv_reg_mr|ibv_.*Cannot allocate memory", "memory-registration"),
     (r"RPC call to \w+ timed out", "rank-hangs"),
+    (r"No module named", "module-missing"),
+    (r"cannot open shared object file", "library-missing"),
+    (r"validation errors? for \w*(?:Config|Args)\b", "vllm-arguments"),
+)
+# A process that ended without an exception. Ray lists what may have killed it: no cause.
+CRASH: Table = (
+    (r"Out of memory: Killed|^Killed$|exit[ _]?code\b\W{0,3}-9\b|\bSIGKILL\b", "rank-killed"),
+    (
+        r"A worker died or was killed|died unexpectedly|[Aa]ctor (?:is dead|died)|ActorDiedError"
+        r"|ActorUnavailableError|WorkerCrashedError|NodeDiedError",
+        "rank-died",
+    ),
+    (
+        r"Segmentation fault|\bSIG(?:SEGV|ABRT|BUS|ILL)\b|double free or corruption|\bfree\(\): "
+        r"|\bmalloc\(\): |Fatal Python error|terminate called after|\(core dumped\)|^Aborted$"
+        r"|^Bus error|^Illegal instruction|exit[ _]?code\b\W{0,3}-\d+",
+        "native-crash",
+    ),
+    (r"CUDA error:", "cuda-error"),
 )
 # What a start repeats while it waits in vain; vLLM logs it at level INFO.
 WAITING: Table = (
@@ -71,6 +91,7 @@ NCCL: Table = (
     (r"NCCL error|nccl(?:System|Internal|Remote|UnhandledCuda)Error", "nccl-error"),
 )
 
+KERNEL = "`sudo dmesg -T` on its node shows the OOM killer and the GPU's errors (NVRM, Xid)"
 HANGS = (
     "a rank hangs or died: run `sparkctl up --keep`, then `sparkctl doctor` and"
     " `py-spy dump --pid` of the rank on each node; NCCL_DEBUG: INFO in env.set shows what NCCL"
@@ -134,6 +155,21 @@ REMEDIES = {
     ),
     "rank-hangs": HANGS,
     "rank-stalls": f"{HANGS}; if all ranks only compile, raise vllm.stall_timeout",
+    "module-missing": (
+        "install that package in the runtime of every node, or reinstall the runtime there, so that"
+        " all nodes have the same packages"
+    ),
+    "library-missing": (
+        "reinstall torch and vllm together in the runtime of every node: a library that they load"
+        " is missing"
+    ),
+    "rank-killed": (
+        f"the kernel's OOM killer or another program killed a process: {KERNEL}; lower"
+        " vllm.arguments gpu-memory-utilization if memory was short"
+    ),
+    "rank-died": f"a rank was killed or crashed, and the others end with it: {KERNEL}",
+    "native-crash": f"a process crashed in native code: {KERNEL}",
+    "cuda-error": f"the GPU reported an error: {KERNEL}; restart the cluster",
     "nccl-invalid-usage": (
         "give NCCL_IB_HCA each node's own devices, or remove it from every env layer:"
         " `sparkctl doctor`"
@@ -143,6 +179,12 @@ REMEDIES = {
         " next `sparkctl up` log the cause"
     ),
 }
+# A ready engine that hangs, by its log; no error names it.
+WEDGED = Explanation(
+    "engine-wedged",
+    "restart the whole group; before that, `py-spy dump --pid` of the rank on each node shows where"
+    " it waits",
+)
 
 
 def explain(lines: Iterable[str], table: Table) -> Explanation | None:

@@ -1,66 +1,21 @@
-"""How far vLLM's log shows a start: the stage, the progress within it, and fatal lines.
-
-Milestones and fatal lines: vLLM 0.17 to 0.33's log.
-"""
+"""How far vLLM's log shows a start: the stage, the progress within it, and why it failed; pure."""
 
 from __future__ import annotations
 
 import re
 from collections import deque
 from dataclasses import dataclass, field
-from typing import NamedTuple
+
+from sparkctl.serving.rootcause import Root, Tracer
+from sparkctl.serving.stages import STAGES
 
 TAIL_LINES = 60  # shown to the user
-KEPT_LINES = 20_000
+FIRST_LINES, LAST_LINES = 4000, 16_000
+LINE_LIMIT = 1 << 16  # characters
 KEPT_KEYS = 4096
-
-
-class Stage(NamedTuple):
-    """A part of a start: a stable id, a title for people, and what vLLM logs when it begins."""
-
-    id: str
-    title: str
-    begins: re.Pattern[str]
-
-
-API_SERVER = re.compile(r"\(APIServer pid=|vLLM API server version|api_server\.py")
-COMPILING = re.compile(
-    r"Model loading took|torch\.compile takes|Dynamo bytecode"
-    r"|Warming up model for the compilation"  # the CPU build's
-)
-KV_CACHE = re.compile(r"torch\.compile took|Available KV cache memory:")
-WARM_UP = re.compile(r"[GC]PU KV cache size:|Capturing CUDA graphs")
-LOADING = re.compile(r"Starting to load model|Loading safetensors checkpoint")
-SERVER = re.compile(r"init engine \(.*took|Starting vLLM server on")
-# In the order in which vLLM passes them.
-STAGES = (
-    Stage("api-server", "starting the API server", API_SERVER),
-    Stage("engine", "starting the engine", re.compile(r"Initializing a V1 LLM engine")),
-    Stage("ranks", "joining the ranks", re.compile(r"world_size=\d+ rank=\d+")),
-    Stage("loading", "loading the model", LOADING),
-    Stage("preparing", "preparing the model", re.compile(r"Loading weights took")),
-    Stage("compiling", "compiling", COMPILING),
-    Stage("kv-cache", "sizing the KV cache", KV_CACHE),
-    Stage("warm-up", "warming up", WARM_UP),
-    Stage("api", "opening the API", SERVER),
-    Stage("ready", "ready", re.compile(r"Application startup complete\.")),
-)
-JOINED = [stage.id for stage in STAGES].index("ranks")
-FATAL = re.compile(
-    r"EngineCore failed to start\.|EngineCore encountered a fatal error\."
-    r"|Engine core initialization failed\.|Free memory on device .* is less than desired"
-    r"|No available memory for the cache blocks\.|To serve at least one request with the model"
-    r"|RayWorkerProc rank=\d+ died unexpectedly"
-)
-SHARDS = re.compile(r"Loading safetensors checkpoint shards:\s+(\d+)% Completed \| (\d+)/(\d+)")
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-ERROR = re.compile(r"\b((?:[A-Za-z_.]*(?:Error|Exception)): \S.*|(?:api_server|vllm).*: error: .+)")
-# The levels of vLLM, Ray, NCCL and uvicorn below an error; not the INFO of `NCCL_DEBUG=INFO`.
-QUIET = re.compile(r"(?<!=)\b(?:DEBUG|INFO|WARNING)\b")
-# No cause: the line that points at one above, what Ray wraps around it, and what follows from it.
-SECONDARY = re.compile(
-    r"Engine core initialization failed|See root cause above|RayTaskError|ActorHandleNotFoundError"
-)
+JOINED = [stage.id for stage in STAGES].index("ranks")
+SHARDS = re.compile(r"Loading safetensors checkpoint shards:\s+(\d+)% Completed \| (\d+)/(\d+)")
 # What varies in a line that is repeated: numbers and identifiers, but not a progress bar's
 # percentage or count.
 VARYING = re.compile(r"(\d+(?:\.\d+)?%|\b\d+/\d+\b)|\b[0-9a-f]{8,}\b|\d+")
@@ -70,15 +25,16 @@ VARYING = re.compile(r"(\d+(?:\.\d+)?%|\b\d+/\d+\b)|\b[0-9a-f]{8,}\b|\d+")
 class Progress:
     """The state of a start, fed with the log as it grows.
 
-    `lines` are the log's last ones; `news` counts the lines that repeat no earlier one.
+    `count` is of all lines, `news` of those that repeat no earlier one.
     """
 
     stage: int = -1
     percent: int | None = None
-    fatal: str | None = None
-    cause: str | None = None
+    count: int = 0
     news: int = 0
-    lines: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT_LINES))
+    _first: list[str] = field(default_factory=list)
+    _last: deque[str] = field(default_factory=lambda: deque(maxlen=LAST_LINES))
+    _tracer: Tracer = field(default_factory=Tracer)
     _known: dict[str, None] = field(default_factory=dict)  # least recently repeated first
     _partial: str = ""
 
@@ -106,29 +62,27 @@ class Progress:
         """Take more of the log, cut anywhere; True when the stage or percentage changed."""
         before = (self.stage, self.percent)
         *lines, self._partial = re.split(r"[\r\n]", self._partial + text)
+        self._partial = self._partial[:LINE_LIMIT]
         for line in lines:
-            self._line(ANSI.sub("", line).rstrip())
+            self._line(ANSI.sub("", line[:LINE_LIMIT]).rstrip())
         return (self.stage, self.percent) != before
 
     def _line(self, line: str) -> None:
         if not line:
+            self._tracer.feed(self.count, line)
             return
-        self.lines.append(line)
-        self._count(line)
+        self.count += 1
+        (self._first if len(self._first) < FIRST_LINES else self._last).append(line)
+        self._tracer.feed(self.count, line)
+        self._repeats(line)
         for index in range(len(STAGES) - 1, self.stage, -1):
             if STAGES[index].begins.search(line):
                 self.stage, self.percent = index, None
-                if self.ready:
-                    self.cause = self.fatal = None  # they did not stop the start
                 break
         if shards := SHARDS.search(line):
             self.percent = int(shards[1])
-        if self.cause is None and (error := ERROR.search(line)) and is_cause(line):
-            self.cause = error[1]
-        if self.fatal is None and FATAL.search(line):
-            self.fatal = line
 
-    def _count(self, line: str) -> None:
+    def _repeats(self, line: str) -> None:
         """Count a line unless it repeats one: while a rank hangs, the others repeat theirs."""
         key = VARYING.sub(lambda varying: varying[1] or "", line)
         if key in self._known:
@@ -140,17 +94,29 @@ class Progress:
             del self._known[next(iter(self._known))]
 
     @property
-    def tail(self) -> list[str]:
-        """The last lines, as many as a user reads."""
-        return list(self.lines)[-TAIL_LINES:]
+    def failed(self) -> bool:
+        """Whether a line says that vLLM failed."""
+        return self._tracer.fatal is not None
 
     @property
-    def verdict(self) -> str | None:
-        """The cause of a failed start: the first error, else the fatal line, else None."""
-        return self.cause or self.fatal
+    def root(self) -> Root | None:
+        """The cause of a failed start; None without any error."""
+        return self._tracer.root
 
+    @property
+    def tail(self) -> list[str]:
+        """The last lines, as many as a user reads."""
+        return [*self._first[-TAIL_LINES:], *self._last][-TAIL_LINES:]
 
-def is_cause(line: str) -> bool:
-    """Whether an error in this line may have failed a start: the line neither quotes an error in a
-    warning, nor points at one, nor follows from one."""
-    return not (QUIET.search(line) or SECONDARY.search(line))
+    @property
+    def lines(self) -> list[str]:
+        """The log's first and last lines, and the root cause of what lies between."""
+        missing = self.count - len(self._first) - len(self._last)
+        if not missing:
+            return [*self._first, *self._last]
+        between = [f"... {missing} lines left out ..."]
+        root = self.root
+        if root and len(self._first) < root.line <= len(self._first) + missing:
+            source = f"({root.source}) " if root.source else ""
+            between.append(f"{source}{root}")
+        return [*self._first, *between, *self._last]

@@ -258,3 +258,10 @@ def test_a_closed_stream_is_no_bug(words: str, closed: str, tmp_path: Path) -> N
     )
     assert done.returncode == usual.returncode
     assert "a bug in sparkctl" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("lines", [("-n", "5"), ("--lines", "200")])
+def test_all_of_a_log_and_some_lines_conflict(lines: tuple[str, str]) -> None:
+    done = sparkctl("logs", "vllm", "--all", *lines)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: --all conflicts with --lines")

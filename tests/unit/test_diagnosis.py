@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from sparkctl.fabric.nccllog.advice import ADVICE
-from sparkctl.serving.diagnosis import explain_ray, explain_vllm
-from sparkctl.serving.failures import NCCL, RAY, REMEDIES, VLLM, WAITING, Explanation
+from sparkctl.serving.diagnosis import explain_ray, explain_start
+from sparkctl.serving.failures import CRASH, NCCL, RAY, REMEDIES, VLLM, WAITING, Explanation
 from sparkctl.serving.progress import Progress
 from tests.unit.nccllogs import (
     CASES,
@@ -40,11 +40,11 @@ def cause(log: str, *, waited: bool = False) -> str | None:
 def explained(log: str, *, waited: bool = False) -> Explanation | None:
     progress = Progress()
     progress.feed(log)
-    return explain_vllm(progress.verdict, list(progress.lines), waited=waited)
+    return explain_start(progress, waited=waited)
 
 
 def test_each_known_failure_has_a_remedy() -> None:
-    codes = {code for table in (RAY, VLLM, WAITING, NCCL) for _, code in table}
+    codes = {code for table in (RAY, VLLM, WAITING, CRASH, NCCL) for _, code in table}
     assert codes == REMEDIES.keys()
 
 
@@ -170,14 +170,11 @@ def test_a_real_failed_start_is_explained_by_its_cause() -> None:
     assert cause((LOGS / "serve-failed.log").read_text()) == "broken-weights"
 
 
-def test_the_verdict_comes_before_what_followed_it_and_the_last_error_before_older_ones() -> None:
+def test_the_first_error_is_the_cause_and_a_later_one_does_not_explain_it() -> None:
     full = "OSError: [Errno 28] No space left on device\n"
     denied = "PermissionError: [Errno 13] Permission denied: '/models'\n"
     assert cause(full + denied) == "disk-full"
-    lines = ["x", *full.splitlines(), *denied.splitlines()]
-    found = explain_vllm("ValueError: odd", lines, waited=False)
-    assert found
-    assert found.code == "permission-denied"
+    assert cause("ValueError: odd\n" + full) is None
 
 
 NCCL_CASES = [

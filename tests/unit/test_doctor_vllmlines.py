@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from sparkctl.doctor import vllmlines
 from sparkctl.doctor.logs import read_logs
 from sparkctl.doctor.vllmlines import BATCH, VllmLines
 from sparkctl.fabric.nccllog.model import LogVerdict
+from sparkctl.serving.rootcause import MOST_RECENT
 from tests.unit.nccllogs import HEALTHY, NO_DEVICE, ON_SOCKET, VIA_SOCKET, process
 
 FREE = (
@@ -63,7 +63,7 @@ def test_a_failure_of_the_server_is_found_with_its_line_and_code(
     assert found.fix.text
     assert [e.line for e in found.evidence] == [2]
     assert found.evidence[0].text in line
-    assert found.summary == found.evidence[0].text
+    assert found.summary.startswith(found.evidence[0].text)
     assert (verdict.transport, verdict.cause) == ("unknown", "unknown")
     assert verdict.failed == (severity == "FAIL")
 
@@ -96,13 +96,12 @@ def test_an_engine_that_dies_after_it_was_ready_is_found(read: Read) -> None:
     assert "KHO" in found.fix.text
 
 
-def test_errors_of_many_requests_do_not_hide_the_end(
-    read: Read, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(vllmlines, "MOST_EXAMINED", 3)
-    requests = "ERROR ValueError: max_model_len is 2048, wanted 4096\n" * 9
+def test_errors_of_many_requests_do_not_hide_the_end(read: Read) -> None:
+    requests = "ERROR ValueError: max_model_len is 2048, wanted 4096\n" * (MOST_RECENT + 1)
     text = f"{READY}{requests}ERROR EngineCore encountered a fatal error.\n"
-    assert [f.severity for f in read(text).findings if f.cause == "vllm"] == ["FAIL"]
+    (found,) = [f for f in read(text).findings if f.cause == "vllm"]
+    assert (found.severity, found.code) == ("FAIL", "vllm")
+    assert found.summary == "EngineCore encountered a fatal error."
 
 
 def test_nccls_findings_come_first_and_its_cause_counts(read: Read) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +105,41 @@ def test_the_last_lines_of_a_log(home: Path, capsys: pytest.CaptureFixture[str])
     follow.follow({"path": str(log), "lines": 2, "follow": False})
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert "".join(e["text"] for e in events) == "line 99999\nno end"
+
+
+def test_all_of_a_log_begins_with_the_parts_that_were_set_aside(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    long = "NCCL INFO \N{GREEK SMALL LETTER MU}\n" * 20_000  # several pieces, cut within characters
+    (home / "x.log").write_text(f"{long}last\n")
+    (home / "x.begin.log").write_text("first\n")
+    follow.follow({"path": str(home / "x.log"), "all": True, "follow": False})
+    (home / "x.before.log").write_text("second\n")
+    follow.follow({"path": str(home / "x.log"), "all": True, "follow": False})
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert max(len(e["text"]) for e in events) <= 65536
+    assert "".join(e["text"] for e in events) == (f"first\n{long}last\nfirst\nsecond\n{long}last\n")
+
+
+def test_all_of_a_log_is_followed(home: Path) -> None:
+    (home / "x.log").write_text("one\n")
+    (home / "x.begin.log").write_text("zero\n")
+    code = (
+        "from sparkctl.node import follow\n"
+        f"follow.follow({{'path': {str(home / 'x.log')!r}, 'all': True, 'follow': True}})"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    texts = [json.loads(process.stdout.readline())["text"] for _ in range(2)]
+    with (home / "x.log").open("a") as log:
+        log.write("two\n")
+    texts.append(json.loads(process.stdout.readline())["text"])
+    process.stdin.close()
+    assert process.wait() == 0
+    assert texts == ["zero\n", "one\n", "two\n"]
 
 
 def test_a_directory_that_ray_opened_to_everybody_is_private_again(home: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkctl.serving.progress import STAGES, Progress
+from sparkctl.serving.progress import Progress
+from sparkctl.serving.stages import STAGES
 
 GOOD = """\
 (APIServer pid=1) INFO 11-21 [api_server.py:1] vLLM API server version 0.32.0
@@ -37,7 +38,7 @@ def test_a_good_start_passes_every_stage_in_order() -> None:
             seen.append(progress.stage_id)
     assert list(dict.fromkeys(seen)) == [stage.id for stage in STAGES]
     assert progress.ready
-    assert progress.verdict is None
+    assert progress.root is None
 
 
 @pytest.mark.parametrize("size", [1, 7, 100])
@@ -61,7 +62,7 @@ def test_a_real_start_on_two_nodes_passes_its_stages_in_order(cuts: list[int]) -
             text = text[cut:]
     assert seen == sorted(seen)
     assert progress.ready
-    assert progress.verdict is None
+    assert progress.root is None
 
 
 def test_a_real_start_shows_each_stage_that_its_log_has() -> None:
@@ -77,8 +78,8 @@ def test_a_real_start_shows_each_stage_that_its_log_has() -> None:
 def test_the_cause_of_a_real_failed_start_is_the_first_error() -> None:
     progress = Progress()
     progress.feed((LOGS / "serve-failed.log").read_text())
-    assert progress.fatal
-    assert progress.verdict == (
+    assert progress.failed
+    assert str(progress.root) == (
         "ValueError: Following weights were not initialized from checkpoint:"
         " {'model.layers.0.post_attention_layernorm.weight'}"
     )
@@ -105,14 +106,14 @@ def test_the_first_error_is_the_cause_and_not_the_line_that_points_at_it() -> No
         "ERROR [core.py] ValueError: No available memory for the cache blocks.\n"
         "RuntimeError: Engine core initialization failed. See root cause above.\n"
     )
-    assert progress.fatal == "ERROR [core.py] EngineCore failed to start."
-    assert progress.verdict == "ValueError: No available memory for the cache blocks."
+    assert progress.failed
+    assert str(progress.root) == "ValueError: No available memory for the cache blocks."
 
 
 def test_a_refused_argument_is_the_cause() -> None:
     progress = Progress()
     progress.feed("vllm: error: unrecognized arguments: --no-such-flag\n")
-    assert progress.verdict == "vllm: error: unrecognized arguments: --no-such-flag"
+    assert str(progress.root) == "vllm: error: unrecognized arguments: --no-such-flag"
 
 
 HANGS = (
@@ -175,14 +176,14 @@ def test_an_error_that_did_not_stop_the_start_is_no_cause_of_a_later_failure() -
     progress = Progress()
     progress.feed("ImportError: no optional thing\n" + GOOD)
     assert progress.ready
-    assert progress.verdict is None
+    assert progress.root is None
     progress.feed("ERROR [core.py] torch.AcceleratorError: CUDA error: no kernel image\n")
-    assert progress.verdict == "torch.AcceleratorError: CUDA error: no kernel image"
+    assert str(progress.root) == "torch.AcceleratorError: CUDA error: no kernel image"
 
 
 def test_a_line_that_quotes_an_error_is_no_cause() -> None:
     progress = Progress()
     progress.feed("INFO 11-21 [x.py:1] retrying after OSError: busy\nINFO:     ValueError: x\n")
-    assert progress.verdict is None
+    assert progress.root is None
     progress.feed("RuntimeError: NCCL error: (run with NCCL_DEBUG=INFO for details)\n")
-    assert progress.verdict == "RuntimeError: NCCL error: (run with NCCL_DEBUG=INFO for details)"
+    assert str(progress.root) == "RuntimeError: NCCL error: (run with NCCL_DEBUG=INFO for details)"

@@ -14,7 +14,6 @@ from sparkctl.doctor.limits import UNLIMITED
 from sparkctl.doctor.remedy import Remedy
 from sparkctl.facts.unread import Missing, known
 from sparkctl.secret.text import command_line
-from sparkctl.serving.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -107,10 +106,9 @@ def _last_error(snapshot: Snapshot) -> tuple[str | None, Explanation | None]:
         return None, None
     from sparkctl.serving.diagnosis import explain_vllm  # only where something died
 
-    progress = Progress()
-    progress.feed("\n".join([*found.tail, ""]))
-    cause = explain_vllm(progress.verdict, found.tail, waited=False)
-    return command_line(progress.verdict or "", limit=300) or None, cause
+    root = found.traced.root
+    error = command_line(root.described, limit=300) if root else None
+    return error, explain_vllm(root, found.verdict)
 
 
 def verbs(snapshot: Snapshot, name: str) -> Iterator[Finding]:
