@@ -88,7 +88,7 @@ def check_finding(found: dict[str, Any]) -> None:
     for evidence in found["evidence"]:
         assert set(evidence) == EVIDENCE
     if found["fix"]:
-        assert set(found["fix"]) == {"text", "commands"}
+        assert set(found["fix"]) == {"text", "commands", "after"}
 
 
 @pytest.mark.usefixtures("answers")
