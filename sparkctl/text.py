@@ -10,6 +10,8 @@ import unicodedata
 UNFIT = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 KEPT = frozenset("\n\t")
 PLAIN = re.compile(r"[\t\n -~]*")
+# A value that is seen as it is without quotes.
+SEPARATE = re.compile(r"""[^\s'"`;]+""")
 # Sequences that control a terminal (ECMA-48): CSI; OSC, DCS and their like up to their end; the
 # shorter ones. With ESC or its 8-bit form.
 SEQUENCE = re.compile(
@@ -40,6 +42,16 @@ def clean(text: str) -> str:
 def one_line(text: str) -> str:
     r"""The cleaned text, with \n and \t for line feeds and tabs."""
     return clean(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def quoted(value: str) -> str:
+    """A value as it can be told from its surroundings: in backticks where it has a space, quote,
+    backtick or semicolon, its invisible characters escaped; `(empty)` for nothing.
+    """
+    shown = "".join(_escaped(c) if c.isspace() and c != " " else c for c in clean(f"{value}"))
+    if not shown:
+        return "(empty)"
+    return shown if SEPARATE.fullmatch(value) else f"`{shown}`"
 
 
 def plain(text: str) -> str:

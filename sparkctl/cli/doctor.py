@@ -129,13 +129,15 @@ def _examine(
         if changed:
             snapshot, findings = examination.run()
     from sparkctl.doctor.runner import failed, undecided
+    from sparkctl.doctor.unreached import gathered
 
+    open_nodes = undecided(snapshot, examination.checks(), findings)
+    code = _exit_code(error, bad=bool(failed(findings) or open_nodes))
+    findings = gathered(findings)
     if report:
         from sparkctl.output.report import write_report
 
         write_report(report, snapshot, findings)
-    open_nodes = undecided(snapshot, examination.checks(), findings)
-    code = _exit_code(error, bad=bool(failed(findings) or open_nodes))
     if as_json:
         from sparkctl.output.documents import of_findings
         from sparkctl.output.stdio import print_json

@@ -63,4 +63,11 @@ def _apply(examination: Examination, planned: Sequence[Planned]) -> list[Outcome
         nodes = chosen(session.inventory, examination.names)
         reached = [n for n in session.inventory.nodes if n.name in session.pool.connections]
         with hold(session, print_err, "doctor --fix", reached, partial=True) as barred:
-            return carry_out(session, nodes, planned, passive=examination.passive, barred=barred)
+            return carry_out(
+                session,
+                nodes,
+                planned,
+                passive=examination.passive,
+                barred=barred,
+                skip=examination.skipped(),
+            )

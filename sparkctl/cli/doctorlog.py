@@ -49,6 +49,7 @@ def _decide(
     None where nothing is open, or the nodes could not be checked.
     """
     from sparkctl.doctor.log_causes import decide, deciding
+    from sparkctl.doctor.unreached import gathered
     from sparkctl.errors import SparkctlError
     from sparkctl.output.failure import show_skipped
 
@@ -61,4 +62,4 @@ def _decide(
             raise
         show_skipped(error)
         return None
-    return findings, decide(verdict, findings, snapshot)
+    return gathered(findings), decide(verdict, findings, snapshot)

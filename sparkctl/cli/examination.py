@@ -39,6 +39,12 @@ class Examination:
             raise UsageError("--skip leaves no check", hint=hint, code="no-check-left")
         return checks
 
+    def skipped(self) -> set[str]:
+        """The ids of the checks that the user skips."""
+        from sparkctl.doctor.runner import choose_checks
+
+        return {check.id for check in choose_checks(self.skip)} if self.skip else set()
+
     def run(self) -> tuple[Snapshot, list[Finding]]:
         """Connect to the nodes: what was collected, and what the checks found."""
         from sparkctl.cli.context import chosen, open_session
@@ -47,13 +53,15 @@ class Examination:
             self.checks()
         with open_session(self.inventory, read_only=True, partial=True, meanwhile=_load) as session:
             from sparkctl.doctor.collect import collect
+            from sparkctl.doctor.dependencies import prerequisites
             from sparkctl.doctor.runner import evaluate, pasteable, sources
 
             checks = self.checks()
+            before = prerequisites(checks, self.skipped())
             nodes = chosen(session.inventory, self.names)
             snapshot = collect(session, nodes, sources(checks), passive=self.passive)
             option = "" if self.default else str(self.inventory)
-            return snapshot, pasteable(snapshot, evaluate(snapshot, checks), option)
+            return snapshot, pasteable(snapshot, evaluate(snapshot, checks, before), option)
 
 
 def _load() -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sparkctl.doctor.collect import collect
+from sparkctl.doctor.dependencies import prerequisites
 from sparkctl.doctor.finding import UNDECIDED, Finding, Severity
 from sparkctl.doctor.remedy import Action, Removal
 from sparkctl.doctor.runner import choose_checks, evaluate, sources
@@ -13,7 +14,7 @@ from sparkctl.errors import RemoteError, SparkctlError
 from sparkctl.facts.calls import CHANGE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from sparkctl.cluster.session import Session
     from sparkctl.inventory.models import Node
@@ -67,16 +68,18 @@ def carry_out(
     *,
     passive: bool = False,
     barred: Mapping[str, SparkctlError] | None = None,
+    skip: Collection[str] = (),
 ) -> list[Outcome]:
     """Check these nodes again, and apply the agreed changes that are still required.
 
     What the findings call leftovers may be part of a cluster that was started since. A change
     fails if its check can no longer decide, or if its node is `barred`, for the reason given
-    there. `session` must not have read any facts.
+    there, or if its remedy is withheld for a check that is not in `skip`. `session` must not have
+    read any facts.
     """
     checks = choose_checks({change.check for change in agreed})
     snapshot = collect(session, nodes, sources(checks), passive=passive)
-    findings = evaluate(snapshot, checks)
+    findings = evaluate(snapshot, checks, prerequisites(checks, skip))
     due = plan(findings)
     errors: dict[Planned, str | None] = {c: str(e) for c in agreed if (e := _bar(c, barred))}
     free = [change for change in agreed if change in due and change not in errors]
@@ -102,6 +105,9 @@ def _not_due(session: Session, change: Planned, findings: Iterable[Finding]) -> 
         return Outcome(
             change, error=f"{change.check} cannot be decided any more: {undecided.summary}"
         )
+    withheld = next((f.fix for f in now if f.fix and f.fix.after), None)
+    if withheld:
+        return Outcome(change, error=f"{change.check} cannot be fixed yet: {withheld.text}")
     summaries = "; ".join(f.summary for f in now)
     return Outcome(change, needless=summaries or f"{change.check} finds nothing")
 

@@ -145,7 +145,7 @@ def _sets(finding: Finding, variables: Collection[str]) -> bool:
 def _by_selection(question: Question, snapshot: Snapshot) -> Iterator[Decision]:
     """Whether the cause holds on a node for one of the values (none: unset)."""
     found, undecided = [], False
-    for node in snapshot.known:
+    for node in snapshot.names:
         if question.nodes is not None and node not in question.nodes:
             continue
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 # sudo at the beginning of a command: of the line, or after | & ; outside quotes.
 SUDO = re.compile(r"""('[^']*'|"[^"]*"|\\.)|((?:^|[|&;])\s*)sudo\s+(?!-)""")
+
+SHOWN = 3  # findings that come first, named in words
 
 
 def command(*argv: str) -> str:
@@ -48,10 +50,25 @@ class Removal:
 
 
 @dataclass(frozen=True)
+class Prior:
+    """A finding that has to be fixed first; about the cluster without a node."""
+
+    check: str
+    code: str
+    node: str | None
+
+    @property
+    def place(self) -> str:
+        """The check and the node, as messages name them."""
+        return f"{self.check} on {self.node}" if self.node else self.check
+
+
+@dataclass(frozen=True)
 class Remedy:
     """`text` in words; `commands` to paste; `actions` that `doctor --fix` applies to the node.
 
     With `root`, the user who pastes is root; `inventory` is the cluster's, "" for the default one.
+    One that is withheld has neither commands nor actions, and `after`: what comes first.
     """
 
     text: str
@@ -59,6 +76,16 @@ class Remedy:
     actions: tuple[Action | Removal, ...] = ()
     root: bool = False
     inventory: str = ""
+    after: tuple[Prior, ...] = ()
+
+    @classmethod
+    def withheld(cls, after: tuple[Prior, ...]) -> Remedy:
+        """What is shown of a remedy that depends on other findings."""
+        places = list(dict.fromkeys(prior.place for prior in after))
+        more = [f"{len(places) - SHOWN} more"] if len(places) > SHOWN else []
+        *others, last = places[:SHOWN] + more
+        listed = f"{', '.join(others)} and {last}" if others else last
+        return cls(f"fix {listed} first", after=after)
 
     @property
     def to_paste(self) -> tuple[str, ...]:
@@ -77,4 +104,8 @@ class Remedy:
 
     def document(self) -> dict[str, Any]:
         """The remedy as JSON."""
-        return {"text": self.text, "commands": list(self.to_paste)}
+        return {
+            "text": self.text,
+            "commands": list(self.to_paste),
+            "after": [asdict(prior) for prior in self.after],
+        }

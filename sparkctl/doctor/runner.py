@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sparkctl.doctor.check import Check, Source, subjects
+from sparkctl.doctor.dependencies import withhold
 from sparkctl.doctor.finding import ORDER, UNDECIDED, Finding, Severity, unread
 from sparkctl.doctor.snapshot import NoFacts, Snapshot
 from sparkctl.doctor.table import CHECKS
@@ -40,8 +41,20 @@ def sources(checks: Iterable[Check]) -> set[Source]:
     return {source for check in checks for source in check.needs}
 
 
-def evaluate(snapshot: Snapshot, checks: Sequence[Check]) -> list[Finding]:
-    """The findings of every check, in declared order, by subject."""
+def evaluate(
+    snapshot: Snapshot, checks: Sequence[Check], before: Sequence[Check] = ()
+) -> list[Finding]:
+    """The findings of every check, in declared order, by subject.
+
+    A remedy is withheld while a finding that it depends on FAILs: of these checks, or of those
+    `before` them, which are not reported.
+    """
+    found = _found(snapshot, checks)
+    failures = failed([*found, *_found(snapshot, before)])
+    return withhold(found, failures, snapshot.inventory.head.name)
+
+
+def _found(snapshot: Snapshot, checks: Sequence[Check]) -> list[Finding]:
     found: list[Finding] = []
     for check in checks:
         own = [f for subject in subjects(check, snapshot) for f in _run(check, snapshot, subject)]

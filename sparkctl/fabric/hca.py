@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sparkctl.fabric.grammar import IB_HCA, LIMITS, Filter, parse
 from sparkctl.fabric.lint import lint_value
 from sparkctl.fabric.version import NEWEST, Version
+from sparkctl.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -161,6 +162,6 @@ def _near_match(entry: str, name: str) -> Verdict | None:
         return Verdict(name, "case", f"{entry} differs from its name in case", data)
     parts = re.split(r"[\s\"';]+", entry)
     if len(parts) > 1 and any(part and name.startswith(part) for part in parts):
-        reason = f"NCCL reads {entry!r} as one name, with its space, quote or semicolon"
+        reason = f"NCCL reads {quoted(entry)} as one name, with its space, quote or semicolon"
         return Verdict(name, "quoted", reason, data)
     return None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from sparkctl.doubts import Doubt
 from sparkctl.fabric.grammar import IB_HCA, LIMITS, SOCKET_IFNAME, Entry, Filter, parse
 from sparkctl.fabric.version import NEWEST, Version
+from sparkctl.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -36,7 +37,7 @@ def lint_value(
     """
     chosen = parse(value, LIMITS[variable], version)
     if variable == SOCKET_IFNAME and len(value) == 1:
-        text = f"{value!r} has one character, which NCCL treats as unset"
+        text = f"{quoted(value)} has one character, which NCCL treats as unset"
         return [Doubt("one-character", text, {"value": value})]
     doubts = [*_syntax(value, chosen)]
     for entry in chosen.entries:
@@ -66,11 +67,14 @@ def _syntax(value: str, chosen: Filter) -> Iterator[Doubt]:
         text = "an = that is not at the beginning of the value or after ^ becomes part of a name"
         yield Doubt("equals-position", text)
     if chosen.exclude and not chosen.entries:
-        yield Doubt("nothing-selected", f"{value} without names selects nothing", {"value": value})
+        yield Doubt(
+            "nothing-selected", f"{quoted(value)} without names selects nothing", {"value": value}
+        )
 
 
 def _prefix(name: str, longer: Sequence[str]) -> Doubt:
-    text = f"{name} is a prefix and also selects {', '.join(longer)}; = matches whole names only"
+    also = ", ".join(longer)
+    text = f"{quoted(name)} is a prefix and also selects {also}; = matches whole names only"
     return Doubt("prefix-takes-more", text, {"name": name, "also": longer})
 
 
@@ -79,23 +83,24 @@ def _unmatched(
 ) -> Doubt:
     """The doubt about an entry that selects nothing."""
     kind, looks, selects = OTHER_KIND[variable]
-    data = {"name": name}
+    data, shown = {"name": name}, quoted(name)
     if any(other.startswith(name) for other in others):
-        return Doubt("other-kind", f"{name} is {kind}; {variable} selects {selects}", data)
+        return Doubt("other-kind", f"{shown} is {kind}; {variable} selects {selects}", data)
     if whole := next((n for n in names if n.startswith(name)), None):
-        text = f"{name} is only the beginning of {whole}, and = requires whole names"
+        text = f"{shown} is only the beginning of {whole}, and = requires whole names"
         return Doubt("partial-name", text, {**data, "whole": whole})
     lower = Entry(name.lower())
     if same := next((n for n in names if chosen.matches_name(lower, n.lower())), None):
-        return Doubt("case", f"{name} differs from {same} in case", {**data, "like": same})
+        return Doubt("case", f"{shown} differs from {same} in case", {**data, "like": same})
     if looks.match(name):
-        text = f"{name} matches nothing and looks like {kind}; {variable} selects {selects}"
+        text = f"{shown} matches nothing and looks like {kind}; {variable} selects {selects}"
         return Doubt("other-kind", text, data)
-    return Doubt("no-match", f"{name} matches nothing", data)
+    return Doubt("no-match", f"{shown} matches nothing", data)
 
 
 def _beyond(chosen: Filter) -> Iterator[Doubt]:
     if chosen.beyond:
         limit, ignored = len(chosen.entries), [e.name for e in chosen.beyond]
-        text = f"NCCL reads only the first {limit} entries and ignores {', '.join(ignored)}"
+        listed = ", ".join(map(quoted, ignored))
+        text = f"NCCL reads only the first {limit} entries and ignores {listed}"
         yield Doubt("beyond-limit", text, {"limit": limit, "ignored": ignored})

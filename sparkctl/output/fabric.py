@@ -10,6 +10,7 @@ from rich.text import Text
 from sparkctl.fabric.grammar import IB_HCA, SOCKET_IFNAME
 from sparkctl.fabric.hca import ACTIVE
 from sparkctl.output.console import print_prose, wide_console
+from sparkctl.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -107,7 +108,7 @@ def _end(node: str, hca: str, state: str | None) -> str:
 
 
 def _print_selection(console: Console, selection: Selection) -> None:
-    value = "is unset" if selection.value is None else f"= {selection.value}"
+    value = "is unset" if selection.value is None else f"= {quoted(selection.value)}"
     version = ".".join(map(str, selection.version))
     console.print(Text(f"{selection.variable} {value} (NCCL {version})", "bold"))
     nothing = f"nothing: {NOTHING[selection.variable]}"

@@ -6,6 +6,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from sparkctl.output.stdio import print_err, print_json, print_out
+from sparkctl.text import SEPARATE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -102,9 +103,15 @@ def env_lines(wish: Wish, nodes: Collection[str]) -> Iterator[str]:
     """The same as aligned lines."""
     for name, part in _parts(wish, nodes):
         yield f"# {name}"
-        width = max(len(f"{k}={s.value}") for k, s in part.environment.items())
-        for key, setting in part.environment.items():
-            yield f"{f'{key}={setting.value}':<{width}}  # {setting.layer}"
+        lines = {f"{k}={_visible(s.value)}": s.layer for k, s in part.environment.items()}
+        width = max(map(len, lines))
+        for line, layer in lines.items():
+            yield f"{line:<{width}}  # {layer}"
+
+
+def _visible(value: str) -> str:
+    """The value, quoted for a shell only where its end or a quote would not be seen."""
+    return value if SEPARATE.fullmatch(value) else shlex.quote(value)
 
 
 def _parts(wish: Wish, nodes: Collection[str]) -> list[tuple[str, NodeWish]]:

@@ -10,6 +10,7 @@ from sparkctl.fabric.ncclparam import number
 from sparkctl.serving.arguments import cuda_graphs, mapping
 from sparkctl.serving.recipe import MINIMAX_M2, Choice
 from sparkctl.serving.secretarguments import readable
+from sparkctl.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -80,27 +81,30 @@ def _executor(value: str) -> Verdict:
 def _no_number(value: str) -> Verdict:
     if NUMBER.fullmatch(value):
         return None
-    return "not-a-number", f"NCCL reads {value!r} as 0; write a number or remove it"
+    return "not-a-number", f"NCCL reads {quoted(value)} as 0; write a number or remove it"
 
 
 def _ib_disable(value: str) -> Verdict:
     if not NUMBER.fullmatch(value) or not number(value):
         return _no_number(value)
-    return "rdma-disabled", f"{value} disables RDMA, and NCCL falls back to TCP; set it to 0"
+    return (
+        "rdma-disabled",
+        f"{quoted(value)} disables RDMA, and NCCL falls back to TCP; set it to 0",
+    )
 
 
 def _gid_index(value: str) -> Verdict:
     return _no_number(value) or (
         "pinned-gid-index",
-        f"{value} is used for every HCA, but indexes move on a link flap; remove it, and NCCL finds"
-        " the RoCE v2 entry",
+        f"{quoted(value)} is used for every HCA, but indexes move on a link flap; remove it, and"
+        " NCCL finds the RoCE v2 entry",
     )
 
 
 def _interface(value: str) -> Verdict:
     if not SEVERAL.search(value):
         return None
-    text = f"expected one literal interface, got {value!r}; use ${{SOCKET_INTERFACE}}"
+    text = f"expected one literal interface, got {quoted(value)}; use ${{SOCKET_INTERFACE}}"
     return "not-one-interface", text
 
 

@@ -14,7 +14,7 @@ from sparkctl.cli.doctor import doctor
 from sparkctl.cli.up import up
 from sparkctl.cluster.up import UpReport
 from sparkctl.doctor.table import CHECKS
-from sparkctl.errors import UsageError
+from sparkctl.errors import ConnectError, UsageError
 from tests.cli.test_cli import ROOT, sparkctl
 from tests.unit.answers import process
 from tests.unit.doctorview import healthy
@@ -88,7 +88,7 @@ def check_finding(found: dict[str, Any]) -> None:
     for evidence in found["evidence"]:
         assert set(evidence) == EVIDENCE
     if found["fix"]:
-        assert set(found["fix"]) == {"text", "commands"}
+        assert set(found["fix"]) == {"text", "commands", "after"}
 
 
 @pytest.mark.usefixtures("answers")
@@ -111,6 +111,19 @@ def test_the_json_has_exactly_these_keys() -> None:
         "node": "spark-2",
     }
     assert failed["fix"]["commands"] == ["ip link set enp1s0f0np0 mtu 9000"], "as root"
+
+
+def test_a_node_that_is_not_reached_is_one_finding_and_undecided(answers: Answers) -> None:
+    del answers.facts["spark-2"]
+    answers.errors = {"spark-2": ConnectError("no route", node="spark-2")}
+    done = CliRunner().invoke(doctor, ["--json"])
+    document = json.loads(done.stdout)
+    (found,) = [f for f in document["findings"] if f["node"] == "spark-2"]
+    assert found["check"] == "reach.ssh"
+    assert len(found["data"]["unchecked"]) == len(CHECKS) - 1
+    assert document["undecided"] == ["spark-2"]
+    assert sum(document["counts"].values()) == len(document["findings"])
+    assert done.exit_code == 3
 
 
 @pytest.mark.parametrize(

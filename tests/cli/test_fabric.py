@@ -92,7 +92,7 @@ def test_match_warns_of_a_netdevs_name_and_needs_no_inventory(tmp_path: Path) ->
 
 def test_match_in_words() -> None:
     printed = sparkctl("fabric", "match", "--hca", "A B", "--device", "a").stdout
-    assert printed.splitlines()[0] == "NCCL_IB_HCA = A B (NCCL 2.30.7)"
+    assert printed.splitlines()[0] == "NCCL_IB_HCA = `A B` (NCCL 2.30.7)"
     assert "selected: nothing: NCCL silently falls back to TCP" in printed
     assert "  - a: no entry matches" in printed
     assert "warning: a space" in printed

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sparkctl.doctor.finding import Severity
 from sparkctl.doctor.fix import apply, plan
 from sparkctl.doctor.runner import choose_checks, evaluate
 from sparkctl.errors import UsageError
@@ -14,8 +15,10 @@ from sparkctl.lab.faults import engine
 from sparkctl.lab.faults.table import FAULTS
 from tests.lab.examine import Wrong, examine, lasting
 from tests.lab.nodestate import running_nodes
+from tests.lab.pasted import NOT_PASTED, PASTED
 
 if TYPE_CHECKING:
+    from sparkctl.doctor.snapshot import Snapshot
     from sparkctl.lab.lab import Lab
     from tests.lab.cluster import Cluster
 
@@ -120,10 +123,19 @@ def healthy(lab: Lab) -> dict[str, Any]:
     return lasting(examine(lab.inventory, passive=True)[1])
 
 
+def offers_commands(snapshot: Snapshot) -> bool:
+    """Whether a finding that fails or warns has a command to paste."""
+    found = evaluate(snapshot, choose_checks(skip=["runtime.imports"]))
+    bad = [f for f in found if f.severity in (Severity.FAIL, Severity.WARN)]
+    return any(f.fix and f.fix.to_paste for f in bad)
+
+
 @pytest.mark.parametrize("name", FOUND)
 def test_a_fault_is_found_and_healed(name: str, cluster: Cluster, healthy: dict[str, Any]) -> None:
     engine.inject(cluster.lab.base, name)
-    assert examine(cluster.inventory)[0] == FOUND[name]
+    wrong, snapshot = examine(cluster.inventory)
+    assert wrong == FOUND[name]
+    assert offers_commands(snapshot) == (name in {*PASTED, *NOT_PASTED}), "see pasted.py"
     engine.heal(cluster.lab.base)
     # What was found with traffic must be gone with traffic.
     passive = not ACTIVE & {check for check, _, _ in FOUND[name]}

@@ -97,6 +97,12 @@ def reachable(start: Function) -> set[Function]:
     return found
 
 
+def codes_of(check: Check) -> list[str]:
+    """The codes of the findings that a check may make."""
+    start = (check.run.__module__.rpartition(".")[2], check.run.__name__)
+    return [c for f in sorted(reachable(start)) for call in made(FUNCTIONS[f]) for c in codes(call)]
+
+
 @pytest.mark.parametrize("module", TREES)
 def test_every_finding_has_an_explicit_code(module: str) -> None:
     for call in made(TREES[module]):
@@ -114,8 +120,4 @@ def test_a_finding_is_made_where_its_code_can_be_read(module: str) -> None:
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.id)
 def test_a_code_names_one_finding_of_a_check(check: Check) -> None:
-    start = (check.run.__module__.rpartition(".")[2], check.run.__name__)
-    found = [
-        c for f in sorted(reachable(start)) for call in made(FUNCTIONS[f]) for c in codes(call)
-    ]
-    assert [c for c, times in Counter(found).items() if times > 1] == []
+    assert [c for c, times in Counter(codes_of(check)).items() if times > 1] == []

@@ -102,6 +102,14 @@ def test_the_filter_of_the_log_is_tried_on_the_nodes_devices(
     assert ("hca-filter-no-match", None) in states(unreadable, files)["open"]
 
 
+def test_a_node_without_facts_leaves_the_filter_open() -> None:
+    answers = healthy()
+    del answers.facts[TWO]
+    files = pair("NCCL_IB_HCA set to =rocep1s0f0", NO_DEVICE, USING_NONE, *ON_SOCKET, *VIA_SOCKET)
+    open_causes = {cause for cause, _ in states(answers, files)["open"]}
+    assert {"hca-filter-no-match", "port-down"} <= open_causes
+
+
 def test_a_port_that_is_down_explains_no_device_only_where_none_that_is_named_is_active() -> None:
     files = pair(f"NCCL_IB_HCA set to {BOTH}", NO_DEVICE, USING_NONE, *ON_SOCKET, *VIA_SOCKET)
     answers = healthy()

@@ -67,6 +67,12 @@ def test_a_device_whose_name_extends_a_chosen_one_is_left_out_unless_a_layer_tak
     assert value.startswith("=") != given
 
 
+@pytest.mark.parametrize("variable", ["NCCL_IB_HCA", "GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"])
+def test_a_space_at_the_end_of_a_value_is_seen(variable: str) -> None:
+    finding, *_ = [f for f in examined(healthy(with_env(variable, "en "))) if f.fix]
+    assert f"{variable}=`en `" in finding.summary
+
+
 @pytest.mark.parametrize("value", ["roce", "rocep1s0f,roceP2p1s0f0", "^mlx5"])
 def test_a_prefix_that_takes_the_other_cage_as_well(value: str) -> None:
     answers = healthy(with_env("NCCL_IB_HCA", value) + "fabric: {cage: 0}\n")

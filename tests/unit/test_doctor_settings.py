@@ -66,6 +66,19 @@ def test_what_nccls_own_files_set_counts_where_nothing_overrides_it(
     assert at_two([Layer("planned", {variable: planned})]) == []
 
 
+@pytest.mark.parametrize("check", ["settings.nccl-conf", "settings.profiles"])
+def test_a_value_of_a_file_is_quoted_where_it_has_a_space(check: str) -> None:
+    answers = healthy()
+    settings = answers.facts[TWO]["settings"]
+    settings["conf"] = [{"path": "/etc/nccl.conf", "values": {"NCCL_ALGO": "Ring "}}]
+    entry = {"path": "/etc/profile.d/x.sh", "line": 1, "name": "NCCL_ALGO", "value": "Ring "}
+    settings["profiles"] = [entry]
+    (finding,) = [f for f in examined(answers, check) if f.fix]
+    assert "NCCL_ALGO=`Ring `" in finding.summary
+    assert finding.evidence[0].got == "`Ring `"
+    assert finding.data["got"] == "Ring ", "a program gets the value"
+
+
 def test_a_conf_file_that_was_not_read_is_unknown() -> None:
     answers = healthy(INVENTORY + "env: {set: {NCCL_CONF_FILE: /opt/nccl.conf}}\n")
     assert wrong(answers) == {("settings.nccl-conf", n, "UNKNOWN") for n in answers.names}

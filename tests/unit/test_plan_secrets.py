@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -11,6 +12,7 @@ from sparkctl.cluster.wish import Wish, make_wish
 from sparkctl.inventory.layers import parse_layer
 from sparkctl.output.plan import env_document, env_lines, plan_document, plan_lines
 from sparkctl.secret.value import revealed
+from sparkctl.serving.environment import Setting
 from sparkctl.serving.inventory import parse
 from tests.unit.answers import all_facts
 from tests.unit.test_cluster import facts
@@ -82,6 +84,18 @@ def test_the_nodes_get_every_secret_whole(text: str, url: str, key: str) -> None
     overrides = json.loads(argv[argv.index("--hf-overrides") + 1])
     assert overrides == {"a": [{"auth_token": text}], "b": f"http://bob:{url}@h"}
     assert all(type(part) is str for part in (*argv, *values.values()))
+
+
+def test_env_shows_where_a_value_ends() -> None:
+    settings = {"A": Setting("a, b", "set"), "B": Setting("b", "set"), "C": Setting("", "set")}
+    node = replace(next(iter(wish(MARK, MARK, MARK).nodes.values())), environment=settings)
+    made = replace(wish(MARK, MARK, MARK), nodes={"spark-1": node})
+    assert [line.partition("  #")[0].rstrip() for line in env_lines(made, ["spark-1"])] == [
+        "# spark-1",
+        "A='a, b'",
+        "B=b",
+        "C=''",
+    ]
 
 
 def test_values_without_a_secret_are_shown() -> None:

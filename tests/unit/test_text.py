@@ -16,7 +16,7 @@ from rich.text import Text
 import sparkctl
 from sparkctl.output.clean import Cleaning, cleaned, raw
 from sparkctl.output.console import CleanConsole
-from sparkctl.text import clean, plain, unfit
+from sparkctl.text import clean, plain, quoted, unfit
 
 SHOWN = {
     "plain text, tabs\tand\nlines": "plain text, tabs\tand\nlines",
@@ -56,6 +56,27 @@ def test_nothing_unfit_is_left_and_the_rest_is_kept(text: str) -> None:
 )
 def test_a_logs_colours_are_left_out(text: str, shown: str) -> None:
     assert plain(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("rocep1s0f0,roceP2p1s0f0", "rocep1s0f0,roceP2p1s0f0"),
+        ("=rocep1s0f0:1", "=rocep1s0f0:1"),
+        ("rocep1s0f0, roceP2p1s0f0", "`rocep1s0f0, roceP2p1s0f0`"),
+        ('"rocep1s0f0"', '`"rocep1s0f0"`'),
+        ("a ", "`a `"),
+        (" a", "` a`"),
+        ("a\t", "`a\\x09`"),
+        ("a\r\n", "`a\\x0d\\x0a`"),
+        ("a\u00a0b", "`a\\xa0b`"),
+        ("a;b", "`a;b`"),
+        ("a\u200bb", "a\\u200bb"),
+        ("", "(empty)"),
+    ],
+)
+def test_a_value_is_quoted_where_one_would_not_see_it(value: str, shown: str) -> None:
+    assert quoted(value) == shown
 
 
 def test_all_that_is_printed_is_cleaned(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,7 @@ from sparkctl.doctor.remedy import Remedy
 from sparkctl.facts.unread import Unread
 from sparkctl.node.settings import watched
 from sparkctl.secret.value import protected_text, public
+from sparkctl.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -159,7 +160,7 @@ def _finding(variable: str, expected: str | None, got: str | None, pids: list[in
 
 
 def _text(value: str | None) -> str:
-    return UNSET if value is None else value or '""'
+    return UNSET if value is None else quoted(value)
 
 
 CHECKS = (Check("running.environment", "node", environment),)

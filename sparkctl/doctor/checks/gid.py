@@ -14,6 +14,7 @@ from sparkctl.fabric.gid import UNREAD, Gid, address_range, table, taken
 from sparkctl.fabric.ncclparam import number
 from sparkctl.fabric.topology import main_port
 from sparkctl.facts.unread import Missing, known
+from sparkctl.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -113,9 +114,9 @@ def _excluded(snapshot: Snapshot, name: str, half: Half) -> Finding:
     value, origin = snapshot.effective(name)[ADDRESS_RANGE], snapshot.origin(name, ADDRESS_RANGE)
     usable = ", ".join(str(g) for g in _table(snapshot, name, half.hca)[0] if g.usable)
     return fail(
-        f"{ADDRESS_RANGE}={value} excludes every GID of {half.hca}: ibv_modify_qp fails with errno"
-        " 22",
-        Evidence(f"a GID in {value}", usable, origin),
+        f"{ADDRESS_RANGE}={quoted(value)} excludes every GID of {half.hca}: ibv_modify_qp fails"
+        " with errno 22",
+        Evidence(f"a GID in {quoted(value)}", usable, origin),
         Remedy("set it to a range of all halves' addresses, or remove it"),
         code="address-range",
         data={"hca": half.hca, "variable": ADDRESS_RANGE, "got": value, "origin": origin},
@@ -208,8 +209,8 @@ def gid_index(snapshot: Snapshot, name: str) -> Iterator[Finding]:
         found = taken(gids, pinned)
         got, errno = (f"holds {found}", 22) if found else ("is empty", 61)
         yield fail(
-            f"{GID_INDEX}={value}: slot {pinned} of {hca} {got}, and ibv_modify_qp fails with errno"
-            f" {errno}",
+            f"{GID_INDEX}={quoted(value)}: slot {pinned} of {hca} {got}, and ibv_modify_qp fails"
+            f" with errno {errno}",
             Evidence("a RoCE v2 GID of an IPv4 address", str(found or "none"), f"{where}/{pinned}"),
             remedy,
             code="pinned-gid-unusable",
@@ -217,8 +218,8 @@ def gid_index(snapshot: Snapshot, name: str) -> Iterator[Finding]:
         )
     if not unusable:
         yield warn(
-            f"{GID_INDEX}={value} is pinned; it fits now, but indexes move on a link flap",
-            Evidence("unset", value, origin),
+            f"{GID_INDEX}={quoted(value)} is pinned; it fits now, but indexes move on a link flap",
+            Evidence("unset", quoted(value), origin),
             remedy,
             code="pinned-gid",
             data={"index": pinned, "origin": origin},

@@ -11,6 +11,7 @@ from sparkctl.doctor.remedy import Remedy
 from sparkctl.fabric.grammar import SOCKET_IFNAME
 from sparkctl.fabric.ifname import SOCKET_FAMILY
 from sparkctl.facts.unread import known
+from sparkctl.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,9 +45,10 @@ def interfaces(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     remedy = Remedy("remove these variables from layers and inventory: ${SOCKET_INTERFACE} is set")
     for variable, value, effect in misdirected:
         origin = snapshot.origin(name, variable)
+        shown = f"{variable}, which is unset," if value is None else f"{variable}={quoted(value)}"
         yield fail(
-            f"{variable}={value or ''} {effect}",
-            Evidence(choice.interfaces[0], value or "unset", origin),
+            f"{shown} {effect}",
+            Evidence(choice.interfaces[0], _shown(value), origin),
             remedy,
             code="wrong-interface",
             data={
@@ -62,6 +64,10 @@ def interfaces(snapshot: Snapshot, name: str) -> Iterator[Finding]:
         yield ok(f"all name {choice.interfaces[0]}, which has {choice.address}")
 
 
+def _shown(value: str | None) -> str:
+    return "unset" if value is None else quoted(value)
+
+
 def _extra_interfaces(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     choice, environment = snapshot.choice(name), snapshot.effective(name)
     selected = interface_selection(
@@ -72,8 +78,8 @@ def _extra_interfaces(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     if extra and first in selected[:1]:
         value, origin = environment.get(SOCKET_IFNAME, ""), snapshot.origin(name, SOCKET_IFNAME)
         yield warn(
-            f"{SOCKET_IFNAME}={value} also selects {', '.join(extra)}: if NCCL falls back to"
-            " sockets, part of its data takes it",
+            f"{SOCKET_IFNAME}={quoted(value)} also selects {', '.join(extra)}: if NCCL falls back"
+            " to sockets, part of its data takes it",
             Evidence(first, ", ".join(selected), origin),
             Remedy(f"set {SOCKET_IFNAME} to =${{SOCKET_INTERFACE}}, which matches the whole name"),
             code="extra-interfaces",
@@ -87,18 +93,20 @@ def _host_address(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     if value == expected:
         return
     origin = snapshot.origin(name, HOST_IP)
-    evidence = Evidence(expected, value or "unset", origin)
+    evidence = Evidence(expected, _shown(value), origin)
     remedy = Remedy(f"remove {HOST_IP} from layers and inventory: it is derived on each node")
     data: Data = {"variable": HOST_IP, "expected": expected, "got": value, "origin": origin}
     nets = known(snapshot.facts(name).net).values()
     if value is None or any(value == a.partition("/")[0] for net in nets for a in net.ipv4):
         text = (
-            f"{HOST_IP} is {value or 'unset'}: vLLM's control traffic takes another network than"
+            f"{HOST_IP} is {_shown(value)}: vLLM's control traffic takes another network than"
             " the fabric"
         )
         yield warn(text, evidence, remedy, code="host-ip-elsewhere", data=data)
     else:
-        text = f"{HOST_IP} is {value}, which {name} does not have, so vLLM cannot listen there"
+        text = (
+            f"{HOST_IP} is {quoted(value)}, which {name} does not have, so vLLM cannot listen there"
+        )
         yield fail(text, evidence, remedy, code="host-ip-unknown", data=data)
 
 
@@ -124,7 +132,7 @@ def _ucx(snapshot: Snapshot, name: str) -> Iterator[Misdirected]:
 
 def _names(snapshot: Snapshot, name: str, one: str) -> str:
     where = "not the fabric's" if one in _existing(snapshot, name) else "not on this node"
-    return f"names {one}, which is {where}"
+    return f"names {quoted(one)}, which is {where}"
 
 
 def _existing(snapshot: Snapshot, name: str) -> set[str]:

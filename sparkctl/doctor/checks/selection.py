@@ -11,6 +11,7 @@ from sparkctl.fabric.grammar import IB_HCA, SOCKET_IFNAME
 from sparkctl.fabric.hca import ACTIVE, Device, Selection, select_hcas
 from sparkctl.fabric.ifname import SOCKET_FAMILY, Interface, select_interfaces
 from sparkctl.facts.unread import known
+from sparkctl.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -66,12 +67,11 @@ def hca(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     chosen = set(snapshot.choice(name).hcas)
     selection = hca_selection(snapshot, name, snapshot.effective(name), snapshot.nccl_version(name))
     selected = set(selection.selected)
-    if selected == chosen:
-        text = f"{IB_HCA}={selection.value or ''} selects {_listed(selected)}"
-        yield ok(text, data={"hcas": sorted(selected)})
-        return
     value, origin = selection.value, snapshot.origin(name, IB_HCA)
-    shown = f"{IB_HCA}={value}" if value is not None else f"{IB_HCA}, which is unset,"
+    shown = f"{IB_HCA}, which is unset," if value is None else f"{IB_HCA}={quoted(value)}"
+    if selected == chosen:
+        yield ok(f"{shown} selects {_listed(selected)}", data={"hcas": sorted(selected)})
+        return
     evidence = Evidence(
         _listed(chosen),
         _listed(selected),

@@ -13,6 +13,7 @@ from sparkctl.facts.unread import Missing, known
 from sparkctl.secret.value import masked, protected_text
 from sparkctl.serving.recipe import Choice, choose_recipe
 from sparkctl.serving.rules import warnings
+from sparkctl.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,8 +35,8 @@ def nccl_conf(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     planned, found = snapshot.environment(name), known(snapshot.facts(name).settings)
     own = planned.get("NCCL_CONF_FILE")
     unread = own not in (None, "", found.conf_file)
-    if unread:
-        text = f"NCCL_CONF_FILE={own} was not read, {found.conf_file} was"
+    if own and unread:
+        text = f"NCCL_CONF_FILE={quoted(own)} was not read, {found.conf_file} was"
         yield unknown(text, code="conf-not-read", data={"path": own, "read": found.conf_file})
     added = [
         (file.path, variable, masked(variable, value))
@@ -45,8 +46,8 @@ def nccl_conf(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     ]
     for path, variable, shown in added:
         yield warn(
-            f"{path} sets {variable}={shown}, which sparkctl does not override",
-            Evidence(f"{variable} unset", shown, path),
+            f"{path} sets {variable}={quoted(shown)}, which sparkctl does not override",
+            Evidence(f"{variable} unset", quoted(shown), path),
             Remedy(
                 "remove the line, or set the variable in an env layer",
                 (command("sudoedit", path),),
@@ -78,16 +79,19 @@ def _profile(snapshot: Snapshot, name: str, entry: Assignment) -> Finding | None
         "got": value,
     }
     if variable in planned.why:
-        text = f"{where} sets {variable}={value}; what `up` sets: {planned.why[variable]}"
+        text = f"{where} sets {variable}={quoted(value)}; what `up` sets: {planned.why[variable]}"
         return unknown(text, data=data)
     up = planned.get(variable)
     if up == value and variable in snapshot.planned(name).known:
         return None
-    overridden = up is not None and up != value
-    effect = f"`up` overrides it with {up}, but programs started by hand use it"
+    expected, effect = f"{variable} unset", "nothing overrides it"
+    if up not in (None, value):
+        expected = quoted(up) if up else expected
+        effect = f"`up` overrides it with {quoted(up)}, but programs started by hand use it"
+    shown = quoted(value)
     return warn(
-        f"{where} sets {variable}={value}: {effect if overridden else 'nothing overrides it'}",
-        Evidence(up if overridden and up else f"{variable} unset", value, where),
+        f"{where} sets {variable}={shown}: {effect}",
+        Evidence(expected, shown, where),
         Remedy("remove the line and log in again", (command("sudoedit", entry.path),)),
         code="set-by-profile",
         data=data,
@@ -108,8 +112,8 @@ def _disabled(snapshot: Snapshot, name: str) -> Finding | None:
     if not number(value):
         return None
     return fail(
-        f"{variable}={value} disables RDMA",
-        Evidence(f"{variable} unset", value, origin),
+        f"{variable}={quoted(value)} disables RDMA",
+        Evidence(f"{variable} unset", quoted(value), origin),
         Remedy(f"remove {variable} from {origin}"),
         code="ib-disabled",
         data={"variable": variable, "got": value, "origin": origin},
@@ -122,8 +126,8 @@ def _net(snapshot: Snapshot, name: str) -> Finding | None:
     if not value or value.lower().startswith(RDMA_NETS):
         return None
     return fail(
-        f"{variable}={value} forces another transport than RDMA",
-        Evidence(f"{variable} unset", value, origin),
+        f"{variable}={quoted(value)} forces another transport than RDMA",
+        Evidence(f"{variable} unset", quoted(value), origin),
         Remedy(f"remove {variable} from {origin}"),
         code="net-forced",
         data={"variable": variable, "got": value, "origin": origin},
@@ -136,8 +140,8 @@ def _plugin(snapshot: Snapshot, name: str) -> Finding | None:
     if value in NO_PLUGIN:
         return None
     return warn(
-        f"{variable}={value} makes NCCL load a network plugin",
-        Evidence("unset", value, origin),
+        f"{variable}={quoted(value)} makes NCCL load a network plugin",
+        Evidence("unset", quoted(value), origin),
         Remedy("unset it: NCCL's own IB transport is the one that was measured on Sparks"),
         code="net-plugin",
         data={"variable": variable, "got": value, "origin": origin},
@@ -146,18 +150,19 @@ def _plugin(snapshot: Snapshot, name: str) -> Finding | None:
 
 def memory_monitor(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """Ray's monitor is off: it kills workers for the GPU's share of the unified memory."""
-    value = snapshot.environment(name).get(MONITOR, "unset")
+    value = snapshot.environment(name).get(MONITOR)
     if value == "0":
         yield ok("Ray's memory monitor is off")
         return
     origin = snapshot.origin(name, MONITOR)
+    shown = "unset" if value is None else quoted(value)
     yield warn(
-        f"{MONITOR} is {value}: Ray kills workers when 95 % of the memory is in use, which on GB10"
+        f"{MONITOR} is {shown}: Ray kills workers when 95 % of the memory is in use, which on GB10"
         " includes the GPU's",
-        Evidence("0", value, origin),
+        Evidence("0", shown, origin),
         Remedy(f"set {MONITOR}=0, or remove it from layers and inventory: the default is 0"),
         code="memory-monitor",
-        data={"variable": MONITOR, "expected": "0", "got": value, "origin": origin},
+        data={"variable": MONITOR, "expected": "0", "got": value or "unset", "origin": origin},
     )
 
 
