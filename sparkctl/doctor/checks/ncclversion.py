@@ -29,7 +29,8 @@ def nccl(snapshot: Snapshot) -> Iterator[Finding]:
     """No NCCL that hangs with CUDA graphs carries graphs between nodes."""
     used = {name: _versions(snapshot, name) for name in snapshot.known}
     if not any(used.values()):
-        yield info("no node has an nvidia-nccl package, and no rank libnccl", code="no-nccl")
+        text = f"no nvidia-nccl package on {', '.join(used)}, and no rank with libnccl"
+        yield info(text, code="no-nccl", data={"nodes": [*used]})
         return
     hanging = [name for name, versions in used.items() if HANGS in versions]
     if not hanging or not spans_nodes(snapshot.inventory):
