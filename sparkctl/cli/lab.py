@@ -32,14 +32,29 @@ def lab() -> None:
     " env/setup makes one.",
 )
 @click.option("--no-model", is_flag=True, help="Make no model, which needs no runtime.")
+@click.option(
+    "--hardware",
+    metavar="NAME",
+    help="Imitate these RDMA devices: connectx-7 (a Spark's, the default), or soft-roce, which has"
+    " no PCI function and other counters.",
+)
 @json_option
-def up(nodes: int, folder: Path, runtime: Path | None, no_model: bool, as_json: bool) -> None:
+def up(
+    nodes: int,
+    folder: Path,
+    runtime: Path | None,
+    *,
+    no_model: bool,
+    hardware: str | None,
+    as_json: bool,
+) -> None:
     """Make the lab and write its inventory."""
     from sparkctl.lab import lab as labs
     from sparkctl.output.lab import print_lab, print_made
 
     cache = cache_folder()
-    made = labs.up(nodes, folder, runtime or cache / "runtime", cache / "lab", model=not no_model)
+    runtime, model = runtime or cache / "runtime", not no_model
+    made = labs.up(nodes, folder, runtime, cache / "lab", model=model, hardware=hardware)
     if as_json:
         print_lab(labs.status(made.base), as_json=True)
     else:

@@ -170,8 +170,11 @@ class Wiring:
 
 
 def _by_pci(halves: tuple[Half, ...]) -> list[Half]:
-    """NCCL's order of devices from 2.29.7 on; before that it was the verbs list's."""
-    return sorted(halves, key=lambda h: (h.pci or "", h.hca))
+    """NCCL's order of devices from 2.29.7 on; before that it was the verbs list's.
+
+    Software devices, which have no PCI address, keep theirs (topology.py).
+    """
+    return sorted(halves, key=lambda h: h.pci or "")
 
 
 def _ip(address: str) -> str:

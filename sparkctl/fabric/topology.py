@@ -142,7 +142,7 @@ def _named(device: RdmaDevice, netdev: str, net: Interface) -> int | None:
     It is not asked where a NIC has RDMA devices of its own: soft-RoCE is no half of its cages. An
     RDMA device's name says nothing here, as a software device has the one its user gave it.
     """
-    if device.pci is not None:
+    if _pci(device) is not None:
         return None
     match = PORT_NAME.fullmatch(net.phys_port_name or "") or NAMED_PORT.fullmatch(netdev)
     return int(match[1]) if match else None

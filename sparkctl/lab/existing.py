@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 from sparkctl.errors import UsageError
 from sparkctl.lab import node, statefile
 from sparkctl.lab.faults import journal
+from sparkctl.lab.hardware import CONNECTX_7, HARDWARE, Hardware
 from sparkctl.lab.processes import first_pids
-from sparkctl.lab.spec import CABLED, IMITATED, NodeSpec
+from sparkctl.lab.spec import CABLED, NodeSpec, imitated
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,10 +21,13 @@ STATE = "lab.json"
 
 
 class State(TypedDict):
-    """What lab.json holds: the number of nodes, and the management network's first octets."""
+    """What lab.json holds: the number of nodes, the management network's first octets, and the name
+    of the hardware, which labs of older releases do not have.
+    """
 
     nodes: int
     subnet: str
+    hardware: NotRequired[str]
 
 
 @dataclass(frozen=True)
@@ -35,14 +39,32 @@ class Lab:
     existing: bool = False
 
     @property
+    def hardware(self) -> Hardware:
+        """The RDMA devices of its nodes."""
+        return self.nodes[0].hardware
+
+    @property
     def inventory(self) -> Path:
         """The path of the inventory for the other commands."""
         return self.base / "inventory.yaml"
 
 
 def specs(base: Path, state: State) -> list[NodeSpec]:
-    """The nodes of the lab in `base`."""
-    return [NodeSpec(n, base, state["subnet"]) for n in range(1, state["nodes"] + 1)]
+    """The nodes of the lab in `base`. Raises SparkctlError when its hardware is unknown."""
+    hardware = known_hardware(state.get("hardware", CONNECTX_7.name))
+    return [NodeSpec(n, base, state["subnet"], hardware) for n in range(1, state["nodes"] + 1)]
+
+
+def known_hardware(name: str) -> Hardware:
+    """The hardware of that name; raises UsageError."""
+    if name not in HARDWARE:
+        raise UsageError(
+            f"unknown hardware {name}",
+            hint=f"the lab imitates {' or '.join(HARDWARE)}",
+            code="lab-hardware-unknown",
+            data={"hardware": name, "known": list(HARDWARE)},
+        )
+    return HARDWARE[name]
 
 
 def require_root() -> None:
@@ -92,6 +114,7 @@ class Status(TypedDict):
 
     base: str
     inventory: str
+    hardware: str
     nodes: list[NodeStatus]
     faults: list[FaultStatus]
     imitated: list[str]
@@ -106,6 +129,7 @@ def status(base: Path) -> Status | None:
     return {
         "base": str(lab.base),
         "inventory": str(lab.inventory),
+        "hardware": lab.hardware.name,
         "nodes": [
             {
                 "name": n.name,
@@ -118,5 +142,5 @@ def status(base: Path) -> Status | None:
             for n in lab.nodes
         ],
         "faults": [{"name": a.fault, "node": a.node} for a in journal.read(lab.base)],
-        "imitated": list(IMITATED),
+        "imitated": imitated(lab.hardware),
     }

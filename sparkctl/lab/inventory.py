@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from sparkctl.lab.spec import IMITATED, NodeSpec
+from sparkctl.lab.spec import NodeSpec, imitated
 
 MODEL_NAME = "MiniMax-M2-mini"
 CACHE = Path("/var/cache/sparkctl-lab")  # on the nodes; outlives the lab
@@ -23,7 +23,7 @@ def text(nodes: list[NodeSpec], *, base: Path, runtime: Path) -> str:
         f"  - {{name: {n.name}, host: {n.address}, role: {'worker' if i else 'head'}}}\n"
         for i, n in enumerate(nodes)
     )
-    imitated = "".join(f'  - "{what}"\n' for what in IMITATED)
+    what = "".join(f'  - "{each}"\n' for each in imitated(nodes[0].hardware))
     return f"""\
 # Imitated Sparks: written by `sparkctl lab up`, removed by `sparkctl lab down`.
 cluster: lab
@@ -58,7 +58,7 @@ vllm:
     attention-backend: null # a CPU has its own
     max-model-len: 2048
 imitated:
-{imitated}"""
+{what}"""
 
 
 def _quoted(path: Path) -> str:

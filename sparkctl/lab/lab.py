@@ -9,8 +9,18 @@ from typing import TYPE_CHECKING
 from sparkctl.errors import SparkctlError, UsageError
 from sparkctl.lab import inventory, network, node, statefile
 from sparkctl.lab.errors import nodes_lost
-from sparkctl.lab.existing import STATE, Lab, State, find, require_root, specs, status
+from sparkctl.lab.existing import (
+    STATE,
+    Lab,
+    State,
+    find,
+    known_hardware,
+    require_root,
+    specs,
+    status,
+)
 from sparkctl.lab.faults import journal
+from sparkctl.lab.hardware import CONNECTX_7
 from sparkctl.lab.lock import exclusive, network_lock
 from sparkctl.lab.model import ensure_model, install_hint
 from sparkctl.lab.processes import first_pids, kill_all, processes
@@ -22,13 +32,18 @@ if TYPE_CHECKING:
 __all__ = ["Lab", "down", "find", "processes", "status", "up"]
 
 
-def up(count: int, base: Path, runtime: Path, cache: Path, *, model: bool) -> Lab:
+def up(
+    count: int, base: Path, runtime: Path, cache: Path, *, model: bool, hardware: str | None = None
+) -> Lab:
     """Make a lab of `count` nodes; removed again when a part of it fails.
 
     `cache` outlives the lab: the model, and what vLLM compiles. Without `model` none is made, and
-    `runtime` need not exist. Raises SparkctlError, also when `base` has another lab already.
+    `runtime` need not exist. `hardware` is a name of HARDWARE, None the ConnectX-7 or what the lab
+    has already. Raises SparkctlError, also when `base` has another lab already.
     """
     require_root()
+    if hardware is not None:
+        known_hardware(hardware)
     if not 1 <= count <= MAX_NODES:
         raise UsageError(
             f"--nodes: expected a number from 1 to {MAX_NODES}, got {count}", code="lab-node-count"
@@ -44,11 +59,12 @@ def up(count: int, base: Path, runtime: Path, cache: Path, *, model: bool) -> La
     with exclusive(base, create=True):
         existing = find(base)
         if existing and (running := first_pids(existing.nodes)):
-            _require_same(existing, count, set(running))
+            _require_same(existing, count, hardware, set(running))
             return existing
         _remove(base)  # what a crash or a reboot left
         try:
-            return _make(count, base, runtime, cache, model=model)
+            state: State = {"nodes": count, "subnet": "", "hardware": hardware or CONNECTX_7.name}
+            return _make(state, base, runtime, cache, model=model)
         except BaseException:
             _remove(base)
             with suppress(OSError):  # the first error says more than one about an empty folder
@@ -72,7 +88,7 @@ def _require_usable(base: Path) -> None:
         raise UsageError(f"cannot make a lab in {base}: {why}", hint=hint, code=code)
 
 
-def _require_same(existing: Lab, count: int, running: set[str]) -> None:
+def _require_same(existing: Lab, count: int, hardware: str | None, running: set[str]) -> None:
     have, base = len(existing.nodes), existing.base
     if have != count:
         raise SparkctlError(
@@ -81,13 +97,21 @@ def _require_same(existing: Lab, count: int, running: set[str]) -> None:
             code="lab-size-differs",
             data={"nodes": have, "requested": count},
         )
+    if hardware not in (None, existing.hardware.name):
+        raise SparkctlError(
+            f"cannot change the hardware of the lab in {base} from {existing.hardware.name} to"
+            f" {hardware}",
+            hint=f"run `sparkctl lab down --dir {base}` first",
+            code="lab-hardware-differs",
+            data={"hardware": existing.hardware.name, "requested": hardware},
+        )
     if lost := [n.name for n in existing.nodes if n.name not in running]:
         raise nodes_lost(base, lost)
 
 
-def _make(count: int, base: Path, runtime: Path, cache: Path, *, model: bool) -> Lab:
+def _make(state: State, base: Path, runtime: Path, cache: Path, *, model: bool) -> Lab:
     with network_lock():  # another lab that is made now must not choose the same subnet
-        state: State = {"nodes": count, "subnet": network.free_subnet(base)}
+        state["subnet"] = network.free_subnet(base)
         statefile.write(base / STATE, state)
         lab = Lab(base, specs(base, state))
         network.make(lab.nodes)
@@ -104,7 +128,7 @@ def _make(count: int, base: Path, runtime: Path, cache: Path, *, model: bool) ->
     for each in lab.nodes:
         key = node.prepare(each, hosts=hosts, authorized=authorized)
         known += f"{each.address} {key}\n"
-        started.append((each, node.start(each, shares, cabled=count > 1)))
+        started.append((each, node.start(each, shares, cabled=state["nodes"] > 1)))
     (base / "known_hosts").write_text(known)
     lab.inventory.write_text(inventory.text(lab.nodes, base=base, runtime=runtime))
     for each, process in started:

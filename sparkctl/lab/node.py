@@ -89,6 +89,7 @@ def start(node: NodeSpec, shares: dict[Path, Path], *, cabled: bool) -> subproce
         "number": node.number,
         "base": str(node.base),
         "management_subnet": node.management_subnet,
+        "hardware": node.hardware.name,
         "cabled": cabled,
         "sshd": [sshd, "-D", "-e", "-f", f"{NODE_FILES}/sshd_config"],
         "shares": {str(inside): str(outside) for inside, outside in shares.items()},

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from sparkctl.lab import iproute, sysfs
+from sparkctl.lab.hardware import HARDWARE, Hardware
 from sparkctl.lab.node_root import build, drop_names, enter, mount_layers
 from sparkctl.lab.spec import HALVES, HalfSpec, NodeSpec
 
@@ -31,6 +32,7 @@ class Request(TypedDict):
     number: int
     base: str
     management_subnet: str
+    hardware: str
     cabled: bool
     sshd: list[str]
     shares: dict[str, str]
@@ -39,7 +41,8 @@ class Request(TypedDict):
 class Mirror:
     """Writes the part of the imitated sysfs that follows the kernel's links."""
 
-    def __init__(self) -> None:
+    def __init__(self, hardware: Hardware) -> None:
+        self._hardware = hardware
         self.events = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
         self.events.bind((0, RTMGRP_LINK | RTMGRP_IPV4_IFADDR))
         self.events.setblocking(False)
@@ -75,20 +78,20 @@ class Mirror:
                 self._names = {-1: ""}  # renamed meanwhile: its event is still to come
 
     def _write(self, root: Path, half: HalfSpec, state: sysfs.LinkState) -> None:
-        entries, device = sysfs.speed(half, state), _device(root, half)
-        if device:
-            entries |= sysfs.port(half, state)
+        entries, name = sysfs.speed(half, state), self._device(root, half)
+        if name:
+            entries |= sysfs.port(self._hardware, half, state)
         changed = {n: v for n, v in entries.items() if self._written.get(n) != v}
         # `_written` has the device's first name; the files are under its present one.
-        sysfs.write(root, {n.replace(half.device_folder, device, 1): v for n, v in changed.items()})
+        first = self._hardware.device_folder(half)
+        present = f"{first.rpartition('/')[0]}/{name}"
+        sysfs.write(root, {n.replace(first, present, 1): v for n, v in changed.items()})
         self._written |= changed
 
-
-def _device(root: Path, half: HalfSpec) -> str:
-    """The folder of a half's RDMA device, whose name may have changed; "" without a device."""
-    folder = f"{half.pci_folder}/infiniband"
-    names = os.listdir(root / folder) if (root / folder).is_dir() else []
-    return f"{folder}/{names[0]}" if names else ""
+    def _device(self, root: Path, half: HalfSpec) -> str:
+        """The name of a half's RDMA device, which may have changed; "" without a device."""
+        path = root / self._hardware.verbs_folder(half) / "ibdev"
+        return path.read_text().strip() if path.exists() else ""
 
 
 def _state(link: iproute.Link) -> sysfs.LinkState:
@@ -112,10 +115,11 @@ def reap(sshd: int) -> bool:
 def main() -> None:
     """Become the node; returns when sshd has ended."""
     request: Request = json.load(sys.stdin)
-    node = NodeSpec(request["number"], Path(request["base"]), request["management_subnet"])
+    hardware, subnet = HARDWARE[request["hardware"]], request["management_subnet"]
+    node = NodeSpec(request["number"], Path(request["base"]), subnet, hardware)
     socket.sethostname(node.name)
     layer = mount_layers(node.folder / "mnt")
-    mirror = Mirror()
+    mirror = Mirror(hardware)
     sysfs.write(layer, sysfs.static(node, cabled=request["cabled"]))
     mirror.update(layer)
     shares = {Path(k): Path(v) for k, v in request["shares"].items()}

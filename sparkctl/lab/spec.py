@@ -6,6 +6,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sparkctl.lab.hardware import CONNECTX_7, Hardware
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -15,8 +17,6 @@ MAX_NODES = 16
 MANAGEMENT = "enP7s7"
 IMITATED = (
     "the nodes: network, mount, pid, uts and ipc namespaces of one Linux machine",
-    "the ConnectX-7: its sysfs (infiniband, PCI links, speed) and uverbs devices; its cable is a"
-    " veth pair",
     "nvidia-smi and the GPU: vLLM's CPU build runs on one logical GPU per node",
     "the model: MiniMaxM2ForCausalLM in miniature, with random weights",
 )
@@ -35,13 +35,8 @@ class HalfSpec:
 
     @property
     def pci_folder(self) -> str:
-        """The PCI function's folder, relative to /sys."""
+        """The PCI function's folder, relative to /sys, where the hardware has one."""
         return f"devices/pci{self.pci.partition(':')[0]}:00/{self.pci}"
-
-    @property
-    def device_folder(self) -> str:
-        """The RDMA device's folder, relative to /sys."""
-        return f"{self.pci_folder}/infiniband/{self.hca}"
 
     @property
     def net_folder(self) -> str:
@@ -56,6 +51,12 @@ HALVES = (
     HalfSpec(3, "enP2p1s0f1np1", "roceP2p1s0f1", "0002:01:00.1", 1, None),
 )
 CABLED = tuple(h for h in HALVES if h.subnet)
+
+
+def imitated(hardware: Hardware) -> list[str]:
+    """What of a lab is imitated."""
+    nodes, *rest = IMITATED
+    return [nodes, hardware.imitated, *rest]
 
 
 def prefix(base: Path) -> str:
@@ -74,6 +75,7 @@ class NodeSpec:
     number: int
     base: Path
     management_subnet: str
+    hardware: Hardware = CONNECTX_7
 
     @property
     def name(self) -> str:

@@ -1,4 +1,4 @@
-"""The imitated ConnectX-7 in a node's /sys, as text; pure, and the standard library alone.
+"""The imitated RDMA devices in a node's /sys, as text; pure, and the standard library alone.
 
 It is the upper layer over a real sysfs, so that MTU, carrier and operstate are the kernel's own.
 Paths and forms: Documentation/ABI/stable/sysfs-class-infiniband.
@@ -16,11 +16,9 @@ from sparkctl.lab.spec import CABLED, HALVES, HalfSpec, NodeSpec
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-GID_SLOTS = 256  # as mlx5 has
+    from sparkctl.lab.hardware import Hardware
+
 EMPTY = "0000:0000:0000:0000:0000:0000:0000:0000"
-KINDS = ("IB/RoCE v1", "RoCE v2")
-COUNTERS = ("port_xmit_data", "port_rcv_data", "port_xmit_packets", "port_rcv_packets")
-LOSS = ("packet_seq_err", "out_of_sequence", "roce_adp_retrans", "req_transport_retries_exceeded")
 # Reading it fails with EINVAL: the target of links for files that the real driver cannot read.
 UNREADABLE = "devices/virtual/net/lo/speed"
 
@@ -64,13 +62,14 @@ def static(node: NodeSpec, *, cabled: bool) -> Entries:
     """The entries that do not change while the node runs."""
     entries: Entries = {}
     for half in HALVES:
-        entries |= _function(half) | _device(node, half, plugged=cabled and half in CABLED)
+        entries |= _device(node, half, plugged=cabled and half in CABLED)
+        entries |= _function(node, half) if node.hardware.pci else _software(node, half)
     return entries
 
 
-def _function(half: HalfSpec) -> Entries:
-    """The PCI function, its network device and its verbs device."""
-    pci, verbs = half.pci_folder, f"{half.pci_folder}/infiniband_verbs/uverbs{half.index}"
+def _function(node: NodeSpec, half: HalfSpec) -> Entries:
+    """The PCI function and its network, RDMA and verbs devices; one NIC has one image GUID."""
+    pci, device = half.pci_folder, node.hardware.device_folder(half)
     return {
         f"{pci}/vendor": "0x15b3",
         f"{pci}/device": "0x1021",
@@ -81,27 +80,39 @@ def _function(half: HalfSpec) -> Entries:
         f"{pci}/net/{half.interface}": Link(half.net_folder),
         f"{half.net_folder}/device": Link(pci),
         f"{half.net_folder}/phys_port_name": f"p{half.cage}",
-        f"{verbs}/ibdev": half.hca,
-        f"{verbs}/dev": f"231:{192 + half.index}",
-        f"{verbs}/device": Link(pci),
-        f"class/infiniband_verbs/uverbs{half.index}": Link(verbs),
+        f"{node.hardware.verbs_folder(half)}/device": Link(pci),
+        f"{device}/device": Link(pci),
+        f"{device}/fw_ver": "28.45.4028",
+        f"{device}/node_guid": guid(node.mac(half)),
+        f"{device}/sys_image_guid": guid(node.mac(HALVES[0])),
+    }
+
+
+def _software(node: NodeSpec, half: HalfSpec) -> Entries:
+    """What only a device without a PCI function has: its network device's name, and no port's."""
+    device, own = node.hardware.device_folder(half), eui64(node.mac(half))
+    return {
+        f"{half.net_folder}/phys_port_name": Link(UNREADABLE),
+        f"{device}/parent": half.interface,
+        f"{device}/node_guid": own,
+        f"{device}/sys_image_guid": own,
     }
 
 
 def _device(node: NodeSpec, half: HalfSpec, *, plugged: bool) -> Entries:
-    """The RDMA device and its port."""
-    device, port = half.device_folder, f"{half.device_folder}/ports/1"
+    """The RDMA device, its port, and its verbs device."""
+    hardware = node.hardware
+    device, verbs = hardware.device_folder(half), hardware.verbs_folder(half)
+    port = f"{device}/ports/1"
     return {
         f"class/infiniband/{half.hca}": Link(device),
-        f"{device}/device": Link(half.pci_folder),
+        f"class/infiniband_verbs/uverbs{half.index}": Link(verbs),
+        f"{verbs}/ibdev": half.hca,
+        f"{verbs}/dev": f"231:{192 + half.index}",
         f"{device}/node_type": "1: CA",
-        f"{device}/fw_ver": "28.45.4028",
-        f"{device}/node_guid": guid(node.mac(half)),
-        f"{device}/sys_image_guid": guid(node.mac(HALVES[0])),
         f"{port}/link_layer": "Ethernet",
-        f"{port}/rate": "200 Gb/sec (2X NDR)" if plugged else "40 Gb/sec (4X QDR)",
-        **{f"{port}/counters/{name}": "0" for name in COUNTERS},
-        **{f"{port}/hw_counters/{name}": "0" for name in LOSS},
+        f"{port}/rate": hardware.rate if plugged else hardware.rate_uncabled,
+        **{f"{port}/{path}": "0" for path in hardware.counters},
     }
 
 
@@ -113,17 +124,18 @@ def speed(half: HalfSpec, state: LinkState) -> Entries:
     return {f"{half.net_folder}/speed": "200000" if state.up else Link(UNREADABLE)}
 
 
-def port(half: HalfSpec, state: LinkState) -> Entries:
+def port(hardware: Hardware, half: HalfSpec, state: LinkState) -> Entries:
     """The state and the GID table of a half's RDMA device."""
-    folder = f"{half.device_folder}/ports/1"
+    folder = f"{hardware.device_folder(half)}/ports/1"
     active = state.up and state.carrier
     inactive = "2: Polling" if state.up else "3: Disabled"
     entries: Entries = {
         f"{folder}/state": "4: ACTIVE" if active else "1: DOWN",
         f"{folder}/phys_state": "5: LinkUp" if active else inactive,
     }
-    filled = dict(enumerate(_gids(state)))
-    for slot in range(GID_SLOTS):
+    gids = ((gid, kind) for gid in _gids(state) for kind in hardware.gid_types)
+    filled = dict(enumerate(gids))
+    for slot in range(hardware.gid_slots):
         gid, kind = filled.get(slot, (EMPTY, None))
         entries[f"{folder}/gids/{slot}"] = gid
         for name, value in (("types", kind), ("ndevs", kind and half.interface)):
@@ -137,13 +149,15 @@ def guid(mac: str) -> str:
     return f"{a}{b}:{c}03:00{d}:{e}{f}"
 
 
-def _gids(state: LinkState) -> Iterator[tuple[str, str]]:
-    """The GIDs and their types in the order of mlx5: link-local, then each IPv4; v1, then v2."""
-    a, b, c, d, e, f = state.mac.split(":")
-    gids = [f"fe80:0000:0000:0000:{int(a, 16) ^ 2:02x}{b}:{c}ff:fe{d}:{e}{f}"]
+def eui64(mac: str) -> str:
+    """The modified EUI-64 of a hardware address (RFC 4291), as rxe's GUID and in each fe80 GID."""
+    a, b, c, d, e, f = mac.split(":")
+    return f"{int(a, 16) ^ 2:02x}{b}:{c}ff:fe{d}:{e}{f}"
+
+
+def _gids(state: LinkState) -> Iterator[str]:
+    """The GIDs in the drivers' order: link-local, then each IPv4."""
+    yield f"fe80:0000:0000:0000:{eui64(state.mac)}"
     for address in state.ipv4:
         w, x, y, z = (int(part) for part in address.split("."))
-        gids.append(f"0000:0000:0000:0000:0000:ffff:{w:02x}{x:02x}:{y:02x}{z:02x}")
-    for gid in gids:
-        for kind in KINDS:
-            yield gid, kind
+        yield f"0000:0000:0000:0000:0000:ffff:{w:02x}{x:02x}:{y:02x}{z:02x}"

@@ -77,4 +77,5 @@ def print_faults(faults: Sequence[Overview], *, as_json: bool) -> None:
         mark = "*" if fault["active"] else " "
         where = ", ".join(fault["active"]) or fault["node"]
         needs = "" if fault["needs"] == "nothing" else f" (needs: {fault['needs']})"
-        print_out(f"{mark} {fault['name']:20} {where:9} {fault['happens']}{needs}")
+        reason = f" (impossible: {fault['impossible']})" if fault["impossible"] else ""
+        print_out(f"{mark} {fault['name']:20} {where:9} {fault['happens']}{needs}{reason}")

@@ -151,5 +151,5 @@ def test_a_node_is_settled_when_sysfs_follows_the_kernel_else_it_says_what_lags(
         ],
     }
     loopback = {**link, "ifname": "lo", "link_type": "loopback", "operstate": "UNKNOWN"}
-    problem = unsettled(f"{json.dumps([loopback, link])}\n{device}")
+    problem = unsettled(f"{json.dumps([loopback, link])}\n{device}", 2)
     assert problem is None if expected is None else expected in (problem or "")

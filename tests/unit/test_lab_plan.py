@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from sparkctl.lab import inventory
+from sparkctl.lab.existing import State, specs
+from sparkctl.lab.hardware import CONNECTX_7, SOFT_ROCE
 from sparkctl.lab.network import choose_subnet
 from sparkctl.lab.runtime.make_model import config
-from sparkctl.lab.spec import IMITATED, MAX_NODES, NodeSpec, prefix
+from sparkctl.lab.spec import MAX_NODES, NodeSpec, prefix
 from sparkctl.serving.commandline import vllm_argv
 from sparkctl.serving.inventory import parse
 from sparkctl.serving.recipe import choose_recipe
@@ -61,7 +63,24 @@ def test_the_inventory_is_one_that_the_other_commands_take(count: int, parallel:
     assert loaded.ssh.identity_file == str(base / "client_key")
     assert loaded.runtime.venv == "/opt/run time"
     assert loaded.vllm.tensor_parallel_size == parallel
-    assert loaded.imitated == list(IMITATED)
+    assert len(loaded.imitated) == 4
+    assert any("ConnectX-7" in what for what in loaded.imitated)
+
+
+def test_the_hardware_is_remembered_and_what_is_imitated_of_it_is_named() -> None:
+    state: State = {"nodes": 2, "subnet": "10.77.0", "hardware": "soft-roce"}
+    soft = specs(Path("/lab"), state)
+    assert {n.hardware for n in soft} == {SOFT_ROCE}
+    text = inventory.text(soft, base=Path("/lab"), runtime=Path("/runtime"))
+    imitated = parse(text.encode(), "inventory.yaml").imitated
+    assert any("soft-RoCE" in what for what in imitated)
+    assert not any("ConnectX-7" in what for what in imitated)
+    # A lab of the release before has none.
+    assert {n.hardware for n in specs(Path("/lab"), {"nodes": 2, "subnet": "10.77.0"})} == {
+        CONNECTX_7
+    }
+    with refused("lab-hardware-unknown"):
+        specs(Path("/lab"), {"nodes": 2, "subnet": "10.77.0", "hardware": "abacus"})
 
 
 def test_the_labs_model_is_served_with_the_recipe_of_its_architecture() -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sparkctl.lab.faults.fault import INVENTORY, Fault
 from sparkctl.lab.faults.inventory import DEVICES, HCA, set_everywhere
+from sparkctl.lab.hardware import SOFT_ROCE
 from sparkctl.lab.spec import CABLED, HALVES, HalfSpec
 
 if TYPE_CHECKING:
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
 FIRST, SECOND = CABLED
 RATE, PORT = "ports/1/rate", "ports/1"
 OTHER_NAME = "mlx5_0"
-INDEX, SHIFT = 3, 2  # of the RoCE v2 GID over IPv4 in a new table; how many slots it moves
-LOST = ("packet_seq_err", "out_of_sequence")
+GID_INDEX = "NCCL_IB_GID_INDEX"
+SHIFT = 2  # how many slots a GID moves
 
 
 def _rewrite(target: Target, path: str, text: str) -> None:
@@ -23,23 +24,30 @@ def _rewrite(target: Target, path: str, text: str) -> None:
     target.change([*write, text], [*write, target.read(path)])
 
 
+def device(half: HalfSpec, path: str) -> str:
+    """The path of a file of a half's RDMA device, on whatever hardware."""
+    return f"/sys/class/infiniband/{half.hca}/{path}"
+
+
 def rewrite_rate(target: Target, half: HalfSpec, text: str) -> None:
     """Make a half's RDMA device report another rate."""
-    _rewrite(target, f"/sys/{half.device_folder}/{RATE}", text)
+    _rewrite(target, device(half, RATE), text)
 
 
-# Renames the RDMA device in the PCI folder $1 with the uverbs device $2 from $3 to $4.
+# Renames the RDMA device in the folder $1 with the uverbs device $2 from $3 to $4.
 RENAME = """\
-mv "/sys/$1/infiniband/$3" "/sys/$1/infiniband/$4"
+mv "/sys/$1/$3" "/sys/$1/$4"
 rm "/sys/class/infiniband/$3"
-ln -s "../../$1/infiniband/$4" "/sys/class/infiniband/$4"
-echo "$4" >"/sys/$1/infiniband_verbs/uverbs$2/ibdev"
+ln -s "../../$1/$4" "/sys/class/infiniband/$4"
+echo "$4" >"/sys/$2/ibdev"
 """
 
 
 def _rename(target: Target) -> None:
     set_everywhere(target, HCA, ",".join(DEVICES))
-    rename = ["sh", "-ec", RENAME, "sh", FIRST.pci_folder, str(FIRST.index)]
+    hardware = target.node.hardware
+    folder = hardware.device_folder(FIRST).rpartition("/")[0]
+    rename = ["sh", "-ec", RENAME, "sh", folder, hardware.verbs_folder(FIRST)]
     target.change([*rename, FIRST.hca, OTHER_NAME], [*rename, OTHER_NAME, FIRST.hca])
 
 
@@ -50,7 +58,7 @@ def _narrow(target: Target) -> None:
 
 def _slow(target: Target) -> None:
     _rewrite(target, f"/sys/{SECOND.net_folder}/speed", "100000\n")
-    rewrite_rate(target, SECOND, "100 Gb/sec (2X HDR)\n")
+    rewrite_rate(target, SECOND, f"{target.node.hardware.rate_slow}\n")
 
 
 # Each value is replaced in one step, so that a reader sees the old or the new one.
@@ -67,23 +75,21 @@ for value in itertools.count(7, 7):
 
 
 def _lose_packets(target: Target) -> None:
-    counters = f"/sys/{SECOND.device_folder}/{PORT}/hw_counters"
+    counters, lost = device(SECOND, f"{PORT}/hw_counters"), target.node.hardware.lost[:2]
     copy = f"{target.folder}/hw_counters"
     target.run("cp", "--recursive", counters, copy)
     target.cover_by(counters, copy)
-    target.start("python3", "-c", GROW, copy, *LOST)
-    target.until(f"test $(cat {counters}/{LOST[-1]}) -gt 0")
+    target.start("python3", "-c", GROW, copy, *lost)
+    target.until(f"test $(cat {counters}/{lost[-1]}) -gt 0")
 
 
 def _hide_devices(target: Target) -> None:
     """DGX OS removes a NIC without a cable from the bus."""
     classes = [f"/sys/class/{name}" for name in ("infiniband", "infiniband_verbs")]
-    devices = [
-        f"/sys/{half.pci_folder}/{name}"
-        for half in HALVES
-        for name in ("infiniband", "infiniband_verbs")
-    ]
-    for folder in (*classes, *devices, "/dev/infiniband"):
+    hardware = target.node.hardware
+    devices = [f(half) for half in HALVES for f in (hardware.device_folder, hardware.verbs_folder)]
+    folders = dict.fromkeys(f"/sys/{path.rpartition('/')[0]}" for path in devices)
+    for folder in (*classes, *folders, "/dev/infiniband"):
         target.hide(folder)
 
 
@@ -98,10 +104,15 @@ done
 
 
 def _shift_gids(target: Target) -> None:
-    """A link flap moves the IPv4 GIDs to higher slots."""
-    set_everywhere(target, "NCCL_IB_GID_INDEX", str(INDEX))
-    for slot in (INDEX, INDEX - 1):
-        exchange = ["sh", "-ec", EXCHANGE, "sh", f"/sys/{SECOND.device_folder}/{PORT}"]
+    """A link flap moves the IPv4 GIDs to higher slots.
+
+    A new table has the link-local GIDs, then the IPv4's, of which RoCE v2 is the last.
+    """
+    types = len(target.node.hardware.gid_types)
+    index = 2 * types - 1
+    set_everywhere(target, GID_INDEX, str(index))
+    for slot in range(index, index - types, -1):
+        exchange = ["sh", "-ec", EXCHANGE, "sh", device(SECOND, PORT)]
         exchange += [str(slot), str(slot + SHIFT)]
         target.change(exchange, exchange)
 
@@ -118,6 +129,7 @@ FAULTS = (
         f"the imitated PCIe link of {SECOND.interface} trained to 2 lanes",
         _narrow,
         touches=(f"pci/{SECOND.pci}/width",),
+        impossible={SOFT_ROCE.name: "a software device has no PCIe link"},
     ),
     Fault(
         "half-slow",
@@ -139,7 +151,7 @@ FAULTS = (
     ),
     Fault(
         "gid-index-hole",
-        f"NCCL_IB_GID_INDEX={INDEX} is an empty slot of the imitated {SECOND.hca}",
+        f"{GID_INDEX} is an empty slot of the imitated {SECOND.hca}",
         _shift_gids,
         touches=(f"rdma/{SECOND.hca}/gids", f"{SECOND.interface}/address", INVENTORY),
     ),

@@ -27,12 +27,15 @@ if TYPE_CHECKING:
 
 
 class Overview(TypedDict):
-    """A fault as JSON: `node` is the default one, `active` lists the nodes that have it."""
+    """A fault as JSON: `node` is the default one, `active` lists the nodes that have it;
+    `impossible` is why the lab's hardware cannot have it.
+    """
 
     name: str
     happens: str
     node: str
     needs: str
+    impossible: str | None
     active: list[str]
 
 
@@ -52,6 +55,7 @@ def inject(base: Path, name: str, node: str | None = None) -> Active:
                 code="lab-node-unknown",
                 data={"node": where, "nodes": names},
             )
+        _refuse_impossible(lab, fault)
         if where not in nodes:
             raise nodes_lost(lab.base, [where])
         active = journal.read(lab.base)
@@ -106,6 +110,7 @@ def overview(base: Path) -> list[Overview]:
             "happens": f.happens,
             "node": f.node,
             "needs": f.needs,
+            "impossible": f.impossible.get(lab.hardware.name) if lab else None,
             "active": [a.node for a in active if a.fault == f.name],
         }
         for f in FAULTS.values()
@@ -136,6 +141,17 @@ def _locked(base: Path) -> Iterator[tuple[Lab, dict[str, RunningNode]]]:
     raise UsageError(
         f"no lab is up in {base}", hint=f"run `sparkctl lab up --dir {base}`", code="lab-not-up"
     )
+
+
+def _refuse_impossible(lab: Lab, fault: Fault) -> None:
+    hardware = lab.hardware.name
+    if reason := fault.impossible.get(hardware):
+        raise UsageError(
+            f"cannot inject fault {fault.name} into a lab with the hardware {hardware}: {reason}",
+            hint="`sparkctl lab faults` lists the others",
+            code="fault-impossible",
+            data={"fault": fault.name, "hardware": hardware},
+        )
 
 
 def _refuse_conflict(base: Path, fault: Fault, where: str, active: Iterable[Active]) -> None:

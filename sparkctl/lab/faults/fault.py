@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from sparkctl.lab.faults.target import Target
 
@@ -23,7 +23,8 @@ class Fault:
     """What can go wrong on a node.
 
     `happens` describes it in one line; `touches` names the places that it changes, which no other
-    active fault may change: places of the node, and INVENTORY, which is the lab's.
+    active fault may change: places of the node, and INVENTORY, which is the lab's. `impossible` has
+    the reason why a lab cannot have the fault, by the name of the lab's hardware.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Fault:
     touches: tuple[str, ...]
     node: str = WORKER
     needs: Need = "nothing"
+    impossible: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def shared(self, other: Fault, *, same_node: bool) -> str | None:
         """A place that both change, so that they conflict; None if there is none."""

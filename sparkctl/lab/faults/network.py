@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparkctl.lab.faults.devices import RATE, rewrite_rate
+from sparkctl.lab.faults.devices import RATE, device, rewrite_rate
 from sparkctl.lab.faults.fault import HEAD, INVENTORY, Fault
 from sparkctl.lab.faults.inventory import set_cage
 from sparkctl.lab.node import NETPLAN
@@ -60,7 +60,7 @@ def _other_cage(target: Target) -> None:
     set_cage(target, FIRST.cage)
     for here in CABLED:
         there = next(h for h in HALVES if h.pci[:4] == here.pci[:4] and h != here)
-        plugged, unplugged = (target.read(f"/sys/{h.device_folder}/{RATE}") for h in (here, there))
+        plugged, unplugged = (target.read(device(h, RATE)) for h in (here, there))
         swap, names = ["sh", "-ec", SWAP, "sh"], [here.interface, there.interface]
         target.change([*swap, *names], [*swap, *reversed(names)])
         rewrite_rate(target, here, unplugged)

@@ -20,7 +20,8 @@ ip -json address show
 for device in /sys/class/infiniband/*; do
     [ -e "$device/ports/1/state" ] || continue
     gids=$(cat "$device"/ports/1/gids/? | grep -c :ffff:) || true
-    echo "$(ls "$device/device/net") $gids $(cat "$device/ports/1/state")"
+    netdev=$(cat "$device/parent" 2>/dev/null || ls "$device/device/net")
+    echo "$netdev $gids $(cat "$device/ports/1/state")"
 done
 """
 
@@ -30,7 +31,8 @@ def wait(nodes: list[RunningNode]) -> None:
     deadline = time.monotonic() + WAIT
     for running in nodes:
         running.signal(signal.SIGUSR1)
-        while problem := unsettled(running.run("sh", "-c", LOOK)):
+        types = len(running.node.hardware.gid_types)
+        while problem := unsettled(running.run("sh", "-c", LOOK), types):
             if time.monotonic() > deadline:
                 raise SparkctlError(
                     f"{problem} after {WAIT:g} s",
@@ -41,8 +43,11 @@ def wait(nodes: list[RunningNode]) -> None:
             time.sleep(0.02)
 
 
-def unsettled(shown: str) -> str | None:
-    """What in LOOK's output does not agree yet; None when all does."""
+def unsettled(shown: str, types: int) -> str | None:
+    """What in LOOK's output does not agree yet; None when all does.
+
+    Each address has a GID of each of so many types.
+    """
     first, *devices = shown.splitlines()
     links = iproute.links(first)
     for name, link in links.items():
@@ -51,8 +56,7 @@ def unsettled(shown: str) -> str | None:
     for line in devices:
         name, gids, state = line.split(maxsplit=2)
         link = links[name]
-        # Each address has a GID of RoCE v1 and one of RoCE v2.
-        expected = 2 * len(iproute.ipv4(link))
+        expected = types * len(iproute.ipv4(link))
         if (state == "4: ACTIVE") != _is_active(link) or int(gids) != expected:
             return f"the imitated RDMA device of {name} is still {state}, with {gids} GIDs"
     return None
