@@ -119,8 +119,14 @@ def _half(
 
 
 def _netdevs(device: RdmaDevice, interfaces: Mapping[str, Interface]) -> list[str]:
-    """The netdevs that the kernel links a device to, or of its PCI function; then its GIDs'."""
+    """The netdevs that the kernel links a device to, or of its PCI function; then its GIDs'.
+
+    A device with two ports is one half, that of its first ACTIVE port: the netdevs of its GIDs.
+    """
     linked = list(device.netdevs)
+    own = {slot.ndev or "": None for slot in main_port(device)[1].gids}
+    if len(device.ports) > 1 and not interfaces.keys().isdisjoint(own):
+        return [name for name in own if name in interfaces]
     if device.pci and interfaces.keys().isdisjoint(linked):
         linked = [name for name, net in interfaces.items() if net.pci == device.pci]
     slots = (slot for port in device.ports.values() for slot in port.gids)
@@ -142,7 +148,7 @@ def _named(device: RdmaDevice, netdev: str, net: Interface) -> int | None:
     It is not asked where a NIC has RDMA devices of its own: soft-RoCE is no half of its cages. An
     RDMA device's name says nothing here, as a software device has the one its user gave it.
     """
-    if device.pci is not None:
+    if _pci(device) is not None:
         return None
     match = PORT_NAME.fullmatch(net.phys_port_name or "") or NAMED_PORT.fullmatch(netdev)
     return int(match[1]) if match else None

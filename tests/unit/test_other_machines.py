@@ -184,6 +184,14 @@ def test_the_first_active_port_of_two_counts() -> None:
     assert main_port(known(node_facts(facts).ib)["mlx4_0"])[0] == "1"
 
 
+def test_of_two_ports_the_active_one_has_the_interface() -> None:
+    facts = machines("roce-v1").facts[ONE]
+    assert halves(node_facts(facts))[0].interface == "eth2"
+    facts["ib"]["mlx4_0"]["ports"]["1"]["state"] = "DOWN"
+    (half,) = halves(node_facts(facts))
+    assert (half.interface, half.ipv4, half.active) == ("eth3", ("12.12.10.12/24",), True)
+
+
 @pytest.mark.parametrize(
     ("cluster", "hca", "counter"),
     [

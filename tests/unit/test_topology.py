@@ -9,6 +9,7 @@ import pytest
 from sparkctl.cluster.fabric import fabric_spec
 from sparkctl.errors import PreflightError
 from sparkctl.fabric import topology
+from sparkctl.fabric.cabling import Wiring
 from sparkctl.fabric.port_errors import NO_DEVICE
 from sparkctl.fabric.port_selection import options, unused
 from sparkctl.fabric.selection import FabricChoice, check_pairing
@@ -165,6 +166,15 @@ def test_without_pci_the_netdevs_names_name_the_cages() -> None:
     assert chosen(facts) == CAGE_1
 
 
+@pytest.mark.parametrize("first", ["rocep1s0f0", "mlx5_0", "zz"])
+def test_without_pci_the_first_half_is_that_of_the_first_domain(first: str) -> None:
+    halves_of = [("enP2p1s0f0np0", "roceP2p1s0f0", LOW[1]), ("enp1s0f0np0", first, LOW[0])]
+    renamed, usual = soft(*halves_of), spark(*LOW)
+    assert [h.hca for h in halves(renamed)] == [first, "roceP2p1s0f0"]
+    used = (("a", halves(renamed)), ("b", halves(usual)[:2]))
+    assert Wiring(used).crossed("a", "b") == []
+
+
 @pytest.mark.parametrize(
     ("names", "cages"),
     [
@@ -182,6 +192,13 @@ def test_which_names_name_a_cage(names: list[str], cages: list[int]) -> None:
     facts = soft(*((name, f"rxe{i}", f"10.0.{i}.1/24") for i, name in enumerate(names)))
     found = caged(facts)
     assert [found[name] for name in names] == cages
+
+
+def test_a_parent_that_is_no_pci_function_names_no_cage() -> None:
+    facts = soft(("enp1s0f1np1", "siw0", LOW[0]), ("enP2p1s0f1np1", "siw1", LOW[1]))
+    for found in facts["ib"].values():
+        found["pci"] = "virtio1"
+    assert set(caged(facts).values()) == {1}
 
 
 def test_phys_port_name_is_asked_before_the_name() -> None:
