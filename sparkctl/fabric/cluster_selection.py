@@ -66,7 +66,8 @@ def choose_all(specs: Iterable[FabricSpec], facts: Mapping[str, NodeFacts]) -> C
             except SparkctlError as error:
                 chosen[spec.node] = error
     together = _together(found)
-    if all(_alone(node, found) for node in found if node not in together):
+    left = [node for node in found if node not in together]
+    if len(together) > 1 and all(_alone(node, found) for node in left):
         chosen.update({node: socket.choice for node, socket in together.items()})
     return chosen
 

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 # The names that scripts and the doctor's test use.
 NAMES = """
-half-down half-without-address one-subnet address-volatile mtu-1500 other-cage firewall
+half-down half-without-address one-subnet link-local wrong-address halves-renamed address-volatile
+mtu-1500 other-cage firewall
 hca-renamed pcie-width-2 half-slow loss-counters no-rdma gid-index-hole uverbs-missing
 uverbs-denied memlock-64k no-libibverbs hca-netdev-name hca-space hca-quotes nccl-conf
 ib-disabled-profile file-hangs ray-version
