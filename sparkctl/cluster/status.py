@@ -161,8 +161,10 @@ def _match(found: Status, wish: Wish, alive: Set[str]) -> None:
     """Give each node its state in Ray's table, by its fabric address."""
     for node in found.nodes:
         if part := wish.nodes.get(node.name):
-            node.fabric_address = part.choice.address
-            if part.choice.address in alive:
+            # While another node is away, the socket may seem to be another half's.
+            own = [part.choice.address, *(a.partition("/")[0] for a in part.choice.addresses)]
+            node.fabric_address = next((a for a in own if a in alive), part.choice.address)
+            if node.fabric_address in alive:
                 node.ray = "alive"
             elif node.ray == "started":
                 node.ray = "not in Ray's table"

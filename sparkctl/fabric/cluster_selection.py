@@ -16,6 +16,7 @@ from sparkctl.fabric.port_selection import Option, options
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from ipaddress import IPv4Network
 
     from sparkctl.fabric.selection import FabricChoice, FabricSpec
     from sparkctl.facts.node import NodeFacts
@@ -66,7 +67,8 @@ def choose_all(specs: Iterable[FabricSpec], facts: Mapping[str, NodeFacts]) -> C
             except SparkctlError as error:
                 chosen[spec.node] = error
     together = _together(found)
-    if all(_alone(node, found) for node in found if node not in together):
+    left = [node for node in found if node not in together]
+    if len(together) > 1 and all(_alone(node, found) for node in left):
         chosen.update({node: socket.choice for node, socket in together.items()})
     return chosen
 
@@ -80,13 +82,16 @@ def _alone(node: str, found: Options) -> bool:
 def _together(found: Options) -> dict[str, _Socket]:
     """The sockets of most nodes in one subnet."""
     best: dict[str, _Socket] = {}
+    tried: set[IPv4Network] = set()
     for node in found:
-        for first in _sockets(found[node]):
+        new = [s for s in _sockets(found[node]) if parsed(s.address).network not in tried]
+        for first in new:
             joined = _joined(node, first, found)
             if not best or _worth(joined) > _worth(best):
                 best = joined
         if len(best) == len(found):  # the other nodes' sockets lead to the same subnets
             break
+        tried |= {parsed(socket.address).network for socket in new}
     return best
 
 

@@ -83,7 +83,7 @@ class Node(Model):
 
 
 class Fabric(Model):
-    """The fabric of all nodes; `auto` is derived on each node separately."""
+    """The fabric of all nodes; `auto` is chosen for all nodes together."""
 
     cage: Literal["auto"] | Annotated[int, Field(ge=0, le=7, strict=True)] = "auto"
     subnets: Literal["auto"] | Annotated[list[Subnet], Field(min_length=1)] = "auto"

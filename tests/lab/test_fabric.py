@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sparkctl.lab.faults import engine
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -105,3 +107,16 @@ def test_a_value_can_be_tried_where_no_plan_can_be_made(cluster: Cluster, tmp_pa
     refused = unplanned.run("fabric", "match", "--node", "spark-1", code=3)
     assert "mlx5_77" in refused.stderr
     assert document(unplanned, "show")["alone"] == []
+
+
+@pytest.mark.usefixtures("healed")
+def test_after_a_rename_plan_and_doctor_choose_sockets_of_one_subnet(cluster: Cluster) -> None:
+    engine.inject(cluster.lab.base, "halves-renamed")
+    planned = json.loads(cluster.run("plan", "--json").stdout)["nodes"]
+    addresses = {name: part["environment"]["VLLM_HOST_IP"] for name, part in planned.items()}
+    assert addresses == {"spark-1": "192.168.100.11", "spark-2": "192.168.100.12"}
+    both = {"spark-1": "enp1s0f0np0", "spark-2": "enP2p1s0f0np0"}
+    for names in ((), ("spark-1",), ("spark-2",)):
+        printed = cluster.run("doctor", *names, "--json", "--check", "fabric.choice").stdout
+        found = {f["node"]: f["data"]["interfaces"][0] for f in json.loads(printed)["findings"]}
+        assert found == {name: both[name] for name in names or both}

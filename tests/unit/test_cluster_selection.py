@@ -130,6 +130,12 @@ def test_a_link_local_subnet_comes_last() -> None:
     assert sockets(chosen(*only)) == ["169.254.1.1", "169.254.1.2"]
 
 
+def test_a_node_that_shares_nothing_uses_what_it_would_alone() -> None:
+    alone = node("169.254.1.1/16", *rails(1, 2))
+    assert sockets(chosen(alone)) == ["169.254.1.1"]
+    assert sockets(chosen(alone, node(*rails(2, 7, 8)))) == ["169.254.1.1", "10.0.7.2"]
+
+
 def test_the_inventorys_values_override_and_the_others_follow() -> None:
     pair = node(*rails(1, 1, 2)), node(*rails(2, 1, 2))
     both = ["10.0.2.1", "10.0.2.2"]

@@ -35,6 +35,13 @@ def found(answers: Answers, check: str, severity: str) -> list[Finding]:
     return [f for f in examined(answers, check) if f.severity.value == severity]
 
 
+def unwell(answers: Answers) -> set[tuple[str, str | None, str]]:
+    """(check, node, severity) of what is wrong without traffic, whose answers are the healthy
+    pair's.
+    """
+    return {w for w in wrong(answers) if w[0] not in ("fabric.ping", "host.firewall")}
+
+
 def codes(answers: Answers, check: str, name: str) -> set[tuple[str, str]]:
     return {(f.severity.value, f.code) for f in examined(answers, check) if f.node == name}
 
@@ -47,7 +54,7 @@ def codes(answers: Answers, check: str, name: str) -> set[tuple[str, str]]:
 def test_a_half_that_fell_back_is_named_by_all_checks(name: str, lost: str) -> None:
     answers = healthy()
     give(answers, name, lost, FELL_BACK)
-    assert {w for w in wrong(answers) if w[2] == "FAIL"} == {
+    assert {w for w in unwell(answers) if w[2] == "FAIL"} == {
         ("fabric.addresses", name, "FAIL"),
         ("fabric.pairing", name, "FAIL"),
     }
@@ -85,8 +92,7 @@ def test_link_local_at_both_ends_works_for_now(halves: tuple[str, ...]) -> None:
     for number, name in enumerate((ONE, TWO), 1):
         for interface in halves:
             give(answers, name, interface, f"169.254.7.{number}/16")
-    seen = {w for w in wrong(answers) if w[0] != "fabric.ping"}
-    assert seen == {("fabric.addresses", n, "WARN") for n in (ONE, TWO)}
+    assert unwell(answers) == {("fabric.addresses", n, "WARN") for n in (ONE, TWO)}
     assert {f.code for f in found(answers, "fabric.addresses", "WARN")} == {"link-local"}
     sockets = {n: answers.snapshot().choice(n).address for n in (ONE, TWO)}
     assert not any(a.startswith("169.254.") for a in sockets.values())
@@ -137,7 +143,7 @@ def test_two_nodes_cannot_show_whose_address_is_wrong() -> None:
 def test_nothing_advises_to_keep_an_address_that_may_be_wrong() -> None:
     answers = healthy()
     give(answers, TWO, SECOND, "192.168.107.12/24")
-    assert {w for w in wrong(answers) if w[0] != "fabric.ping"} == {("fabric.pairing", TWO, "FAIL")}
+    assert unwell(answers) == {("fabric.pairing", TWO, "FAIL")}
     kept = [f for f in examined(answers, "fabric.persistent") if f.node == TWO]
     assert [(f.severity.value, f.code) for f in kept] == [
         ("OK", "ok"),
@@ -245,56 +251,3 @@ def test_fabric_show_knows_the_range_of_addresses(value: str, index: int) -> Non
     give(answers, TWO, FIRST, "192.168.100.12/24", "10.9.0.2/24")
     drawn = diagram(answers.snapshot()).nodes[1].ports[0]
     assert drawn.gid_index == index
-
-
-# Scripts that set addresses.
-
-
-@pytest.mark.parametrize(
-    ("script", "severity", "code"),
-    [
-        ({"path": "/etc/systemd/system/fabric.service", "sets": True}, "UNKNOWN", "set-by-script"),
-        ({"path": "/usr/local/sbin/up", "interfaces": [SECOND]}, "WARN", "lost-on-reboot"),
-        (
-            {"path": "/usr/local/sbin/up", "interfaces": [SECOND], "sets": True},
-            "UNKNOWN",
-            "set-by-script",
-        ),
-        (
-            {"path": "/usr/local/sbin/up", "interfaces": ["enP7s7"], "sets": True},
-            "WARN",
-            "lost-on-reboot",
-        ),
-        (
-            {
-                "path": "/usr/local/sbin/up",
-                "interfaces": [SECOND],
-                "addresses": ["192.168.101.12"],
-                "sets": True,
-            },
-            "OK",
-            "ok",
-        ),
-        (
-            {
-                "path": "/etc/cloud/cloud.cfg.d/90.cfg",
-                "interfaces": [SECOND],
-                "addresses": ["192.168.101.12"],
-            },
-            "UNKNOWN",
-            "set-by-script",
-        ),
-    ],
-)
-def test_what_a_script_may_set_is_unknown(script: dict[str, Any], severity: str, code: str) -> None:
-    answers = healthy()
-    whole = {"addresses": [], "interfaces": [], "dhcp": False, "link_local": False, "sets": False}
-    answers.facts[TWO]["persistence"]["files"] = [{**whole, **script}]
-    (second,) = [
-        f
-        for f in examined(answers, "fabric.persistent")
-        if f.node == TWO and f.data["interface"] == SECOND
-    ]
-    assert (second.severity.value, second.code) == (severity, code)
-    if severity == "WARN":
-        assert "netplan, NetworkManager, systemd-networkd, ifupdown" in second.summary

@@ -119,6 +119,18 @@ def test_a_workers_unread_fabric_leaves_rays_view_of_the_others(tmp_path: Path) 
     assert document["nodes"][1]["unread"] == {"net": "missing from the answer"}
 
 
+def test_a_node_is_alive_at_either_half_while_another_is_unread(tmp_path: Path) -> None:
+    both = healthy(serving=True)
+    net = both["spark-1"]["net"]
+    first, second = net["enp1s0f0np0"], net["enP2p1s0f0np0"]
+    # With the worker's facts the socket is the second half, where Ray runs.
+    first["ipv4"], second["ipv4"] = second["ipv4"], first["ipv4"]
+    del both["spark-2"]["net"]
+    answers = {(name, "probe.probe"): json.dumps(facts).encode() for name, facts in both.items()}
+    head = status(tmp_path, answers)[1]["nodes"][0]
+    assert (head["fabric_address"], head["ray"]) == ("192.168.100.11", "alive")
+
+
 def test_a_node_that_answers_rubbish_is_unreadable_and_not_unreachable(tmp_path: Path) -> None:
     changed = {("spark-2", "probe.probe"): b"rubbish", ("spark-2", "stop.clear"): b"rubbish"}
     assert [n["reached"] for n in status(tmp_path, changed)[1]["nodes"]] == [True, True]

@@ -52,11 +52,11 @@ def _link_local(snapshot: Snapshot, name: str, half: Half, data: Data) -> Findin
     """
     peers = _elsewhere(wiring(snapshot), name, half)
     address, listed = ", ".join(half.ipv4), ", ".join(f"{a} on {n}" for n, a in peers.items())
-    text = f"{half.interface} has only the link-local address {address}: nobody configured it"
+    text = f"{half.interface} has only the link-local address {address}"
     if peers:
-        text += f", or DHCP failed, and its peer has another subnet's ({listed})"
+        text += f" (not configured, or DHCP failed), and its peer another subnet's: {listed}"
     else:
-        text += ", and it may change whenever the interface starts"
+        text += ", which may change whenever the interface starts"
     return (fail if peers else warn)(
         text,
         Evidence(
