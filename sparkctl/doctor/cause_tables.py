@@ -29,7 +29,7 @@ DECIDING: dict[str, tuple[str, ...]] = {
     "no-route": (*ADDRESSES, *PATH),
     "retry-exceeded": PATH,
     "mtu-mismatch": ("fabric.mtu", "fabric.ping"),
-    "loss": ("fabric.loss",),
+    "loss": ("fabric.loss", "fabric.ping"),
     "peer-died": ("running.ranks",),
     "memory-registration": ("fabric.memlock", "running.verbs", "host.kernel"),
     "memlock-limit": ("fabric.memlock", "running.verbs"),
