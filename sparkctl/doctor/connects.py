@@ -77,7 +77,7 @@ class Tries:
         address, state = connect.address, self._neighbour(connect.address)
         if state in UNANSWERED:
             return False
-        if routes.no_way_back(self.snapshot, self.source, self.target, address):
+        if routes.no_way_back(self.snapshot, self.source, self.target, address) is not None:
             return False
         pings = [p for p in self.pings if p.address == address and p.sent]
         if connect.errno is None and any(map(_lossy, pings)):
