@@ -30,7 +30,7 @@ DECIDING: dict[str, tuple[str, ...]] = {
     "retry-exceeded": PATH,
     "ring-without-diagonal": ("fabric.pairing",),
     "mtu-mismatch": ("fabric.mtu", "fabric.ping"),
-    "loss": ("fabric.loss",),
+    "loss": ("fabric.loss", "fabric.ping"),
     "peer-died": ("running.ranks",),
     "memory-registration": ("fabric.memlock", "running.verbs", "host.kernel"),
     "memlock-limit": ("fabric.memlock", "running.verbs"),

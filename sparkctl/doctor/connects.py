@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 UNANSWERED = ("FAILED", "INCOMPLETE")  # states of a neighbour that does not answer ARP
 REACHABLE = "REACHABLE"
+# A connection is tried twice within its two seconds: of this share lost, both in 1 of 25.
+LOSSY = 0.2
 WORKERS = "Ray's workers"  # what a connection to a port of theirs is for
 
 
@@ -69,17 +71,17 @@ class Tries:
         return sorted(p for p in ports if any((a, p) not in tried for a in addresses))
 
     def _path_works(self, connect: Connect) -> bool:
-        """Whether packets pass to the address of a connection that failed, so that it was blocked;
-        so it is too where nothing is known of the path.
+        """Whether packets pass to the address of a connection that failed; True where nothing is
+        known of the path.
         """
         address, state = connect.address, self._neighbour(connect.address)
         if state in UNANSWERED:
             return False
-        if routes.no_way_back(self.snapshot, self.source, self.target, address):
+        if routes.no_way_back(self.snapshot, self.source, self.target, address) is not None:
             return False
         pings = [p for p in self.pings if p.address == address and p.sent]
-        if connect.errno is None and any(0 < (p.received or 0) < (p.sent or 0) for p in pings):
-            return False  # it may be one of the lost packets
+        if connect.errno is None and any(map(_lossy, pings)):
+            return False
         arrived = any(
             c.address == address and (c.error is None or c.refused) for c in self.connects
         )
@@ -91,6 +93,12 @@ class Tries:
     def _neighbour(self, address: str) -> str | None:
         found = routes.route(self.snapshot, self.source, address)
         return found.neighbour if found else None
+
+
+def _lossy(pings: Ping) -> bool:
+    """Whether some were answered, and so many were lost that a connection may be."""
+    sent, received = pings.sent or 0, pings.received or 0
+    return 0 < received <= sent * (1 - LOSSY)
 
 
 def tries(snapshot: Snapshot, source: str, target: str) -> Tries:

@@ -49,7 +49,9 @@ def misled(snapshot: Snapshot, source: str, address: str) -> bool:
     )
 
 
-def no_way_back(snapshot: Snapshot, source: str, target: str, address: str) -> bool:
-    """Whether the answers from a node's address have no route to where the packets came from."""
-    own = interfaces(snapshot, source, address).values()
-    return any(misled(snapshot, target, str(parsed(a).ip)) for a in own)
+def no_way_back(snapshot: Snapshot, source: str, target: str, address: str) -> str | None:
+    """A node's own address to which the answers from a peer's address have no route; None if there
+    is a route, or it is not known.
+    """
+    own = (str(parsed(a).ip) for a in interfaces(snapshot, source, address).values())
+    return next((ip for ip in own if misled(snapshot, target, ip)), None)

@@ -49,7 +49,7 @@ FOUND: dict[str, Wrong] = {
     "firewall": failed(ONE, "host.firewall"),
     # A ping shows what is lost on its way there or back.
     "packet-loss": failed(ONE, "fabric.ping") | failed(TWO, "fabric.ping"),
-    "no-route": failed(TWO, "host.firewall") | failed(ONE, "fabric.ping"),
+    "no-route": failed(TWO, "host.firewall", "fabric.ping"),
     "other-cage": failed(TWO, "fabric.choice"),
     "hca-renamed": failed(TWO, "fabric.hca"),
     # A pinned index is a warning on a node where it fits.

@@ -120,8 +120,22 @@ def test_a_connection_lost_on_a_lossy_half_is_no_firewall() -> None:
     answers = failing(healthy(), SILENT)
     peer(answers, TWO)["pings"][0].update(received=30)
     assert found(answers) == []  # the other half shows that the ports are open
-    answers = failing(answers, SILENT, SECOND_HALF)
+    failing(answers, SILENT, SECOND_HALF)
     assert {(f.node, f.data["address"]) for f in found(answers)} == {(ONE, SECOND_HALF)}
+    # Of few lost packets, a connection's two are not both among them.
+    peer(answers, TWO)["pings"][0].update(received=49)
+    assert {(f.node, f.data["address"]) for f in found(answers)} == {(ONE, FIRST_HALF)}
+
+
+def test_ports_behind_a_lossy_path_alone_are_unknown() -> None:
+    answers = healthy()
+    look = peer(answers, TWO)
+    look["connects"] = [c for c in look["connects"] if c["address"] == FIRST_HALF]
+    failing(answers, SILENT)
+    look["pings"][0].update(received=30)
+    (finding,) = found(answers)
+    assert (finding.node, finding.code) == (ONE, "path-lossy")
+    assert finding.data == {"peer": TWO, "addresses": [FIRST_HALF], "ports": ["6379", "10002"]}
 
 
 def down(answers: Answers) -> Answers:
@@ -221,7 +235,7 @@ def test_without_certainty_every_form_is_named_and_no_command(
 ) -> None:
     text, commands = firewalls(active, installed)
     assert commands == ()
-    for form in ("ufw allow", "firewalld", "nftables", "iptables -I INPUT"):
+    for form in ("`ufw allow", "firewalld: ", "nftables: ", "`iptables -I INPUT"):
         assert form in text
 
 

@@ -103,8 +103,8 @@ def test_answers_without_a_route_back_are_the_peers_fault() -> None:
     way = {"interface": "enP7s7", "gateway": "10.77.0.1", "problem": None, "neighbour": None}
     peer(answers, TWO)["routes"] = {"192.168.101.11": way}
     (lost,) = found(answers)
-    assert lost.fix is not None
-    assert f"{TWO} has no route back" in lost.fix.text
+    assert (lost.node, lost.code, lost.severity.value) == (TWO, "no-route-back", "FAIL")
+    assert lost.data == {"peer": ONE, "address": "192.168.101.11"}
 
 
 def test_loss_hides_no_other_half() -> None:

@@ -126,23 +126,33 @@ def _lossy(snapshot: Snapshot, source: str, tried: Ping) -> Finding | None:
     if _unsent(tried) is not None:
         return None
     if _all_lost(tried):
-        return _lost(snapshot, source, tried)
+        back = no_way_back(snapshot, source, tried.to, tried.address)
+        return _no_way_back(source, tried, back) if back else _lost(source, tried)
     sent, received = tried.sent or 0, tried.received or 0
     return _some_lost(source, tried, sent, received) if received < sent else None
 
 
-def _lost(snapshot: Snapshot, source: str, tried: Ping) -> Finding:
-    address, interface, size = tried.address, tried.interface, tried.size
-    text = (
-        f"if `ping {address}` works, an MTU on the path is smaller: make it the same at both"
-        " ends (and on the switch); else check the cable, the address and the firewall"
+def _no_way_back(source: str, tried: Ping, address: str) -> Finding:
+    """The peer's fault: it answers, and its answers go elsewhere."""
+    return fail(
+        f"no route back to {source} ({address}): its pings over {tried.interface} are not answered",
+        Evidence("a route back", "none over this half", command("ip", "route", "get", address)),
+        Remedy("restore the route, see host.firewall"),
+        node=tried.to,
+        code="no-route-back",
+        data={"peer": source, "address": address},
     )
-    if no_way_back(snapshot, source, tried.to, address):
-        text = f"{tried.to} has no route back over this half, see host.firewall"
+
+
+def _lost(source: str, tried: Ping) -> Finding:
+    address, interface, size = tried.address, tried.interface, tried.size
     return fail(
         f"packets of {size + HEADERS} bytes do not pass from {interface} to {tried.to} ({address})",
         Evidence("an answer", tried.error or "", _command(tried)),
-        Remedy(text),
+        Remedy(
+            f"if `ping {address}` works, an MTU on the path is smaller: make it the same at both"
+            " ends (and on the switch); else check the cable, the address and the firewall"
+        ),
         node=source,
         code="packets-lost",
         data=_data(tried),
