@@ -34,7 +34,7 @@ class Library(NamedTuple):
     @property
     def exactly(self) -> str:
         """With its build."""
-        return f"{self.version} ({self.path}, {self.build})"
+        return f"{self.version or 'unknown version'} ({self.path}, {self.build})"
 
     @property
     def hangs(self) -> bool:
