@@ -23,9 +23,10 @@ NAMES = """
 half-down half-without-address one-subnet address-volatile mtu-1500 other-cage firewall
 hca-renamed pcie-width-2 half-slow loss-counters no-rdma gid-index-hole uverbs-missing
 uverbs-denied memlock-64k no-libibverbs hca-netdev-name hca-space hca-quotes nccl-conf
-ib-disabled-profile file-hangs ray-version model-missing model-truncated nccl-build nccl-graphs
-disk-full memory-low clock-skew driver-590 kho-kernel gpu-hangs
+ib-disabled-profile file-hangs ray-version
+model-missing model-truncated disk-full memory-low clock-skew driver-590 kho-kernel gpu-hangs
 port-taken foreign-ray leftover ssh-down ssh-slow host-key-changed ray-on-management api-wedged
+nccl-build nccl-graphs
 """
 
 

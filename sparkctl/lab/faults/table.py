@@ -30,11 +30,11 @@ FAULTS: dict[str, Fault] = {
         inventory.FAULTS,
         settings.FAULTS,
         runtime.FAULTS,
-        nccl.FAULTS,
         host.FAULTS,
         processes.FAULTS,
         ssh.FAULTS,
         serving.FAULTS,
+        nccl.FAULTS,
     )
     for fault in faults
 }
