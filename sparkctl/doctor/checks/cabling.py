@@ -82,7 +82,7 @@ def _duplicates(snapshot: Snapshot, found: Wiring, one: str, two: str) -> Iterat
 
 
 def _apart(found: Wiring, one: str, two: str) -> Finding:
-    """No half of one node faces a half of the other, nor do nodes between them."""
+    """No half of one node faces a half of the other."""
     data: Data = {"peer": one}
     where = f"ip address on {one} and {two}"
     if found.complete:
