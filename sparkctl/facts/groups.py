@@ -158,8 +158,27 @@ class Persistence(Shape):
     unread: Rows[Name]
 
 
+class Build(Shape):
+    """What identifies a file's content: its Build ID in hex, if it has one, and its size."""
+
+    id: Name | None
+    bytes: Count
+
+    def __str__(self) -> str:
+        return f"Build ID {self.id}" if self.id else f"{self.bytes} bytes"
+
+
+class NcclLibrary(Shape):
+    """A libnccl file; what could not be read of it is None."""
+
+    version: Name | None
+    build: Build | None
+
+
 class Runtime(Shape):
-    """The virtual environment; versions by distribution. `real` is its path without links."""
+    """The virtual environment; versions by distribution. `real` is its path without links, `nccl`
+    the libnccl files of its packages (None in older answers).
+    """
 
     venv: Name
     real: Name | None = None
@@ -167,6 +186,7 @@ class Runtime(Shape):
     python: Name | None
     programs: Mapping[Name, bool]
     versions: Mapping[Name, Name]
+    nccl: Mapping[Name, NcclLibrary] | None = None
 
 
 class ModelConfig(Shape):

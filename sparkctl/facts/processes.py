@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import model_validator
 
+from sparkctl.facts.groups import Build
 from sparkctl.facts.shape import (
     Bits,
     CommandLine,
@@ -46,16 +47,6 @@ class Process(Shape):
             return answer
         command = answer.get("command")
         return {**answer, "rank": isinstance(command, str) and ranks.is_worker(command)}
-
-
-class Build(Shape):
-    """What identifies a file's content: its Build ID in hex, if it has one, and its size."""
-
-    id: Name | None
-    bytes: Count
-
-    def __str__(self) -> str:
-        return f"Build ID {self.id}" if self.id else f"{self.bytes} bytes"
 
 
 class OurProcess(Process):

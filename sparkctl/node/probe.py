@@ -18,6 +18,7 @@ from sparkctl.node import (
     hardware,
     kernellog,
     lease,
+    libnccl,
     limits,
     listeners,
     modelconfig,
@@ -158,13 +159,19 @@ def _os_name() -> str:
 
 
 def _runtime(venv: Path) -> Answer:
-    """Versions in the virtual environment, read from its metadata, as importing takes seconds."""
+    """Versions in the virtual environment, read from its metadata, as importing takes seconds;
+    `nccl`: the libnccl files of its packages, by path.
+    """
     versions: dict[str, str] = {}
+    nccl: dict[str, Answer] = {}
     pattern = re.compile(r"^(ray|vllm|torch|nvidia_nccl_cu\d+)-(.+)\.dist-info$")
     for site in venv.glob("lib/python3*/site-packages"):
         for entry in os.listdir(site):
             if match := pattern.match(entry):
                 versions[match[1]] = match[2]
+        for path in site.glob(libnccl.IN_PACKAGES):
+            version, build = libnccl.read(path)
+            nccl[str(path)] = {"version": version, "build": build}
     # Not from pyvenv.cfg: that has the version that made the environment.
     try:
         printed = start([str(venv / "bin/python"), "-V"]).finish(PYTHON_SECONDS)
@@ -178,4 +185,5 @@ def _runtime(venv: Path) -> Answer:
         "python": python[1] if python else None,
         "programs": {n: os.access(venv / "bin" / n, os.X_OK) for n in ("ray", "vllm")},
         "versions": versions,
+        "nccl": nccl,
     }

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 import re
 from typing import TYPE_CHECKING
 
-from sparkctl.node import elf, hardware, processes, settings
+from sparkctl.node import hardware, libnccl, processes, settings
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -18,10 +17,6 @@ if TYPE_CHECKING:
 # proc(5): the path is the last field, and marks a file that was removed or replaced since.
 # libnccl-net.so and libnccl-tuner.so are plugins and do not match.
 LIBRARIES = re.compile(r"(/[^\n]*/libnccl\.so[.\d]*)( \(deleted\))?$", re.M)
-# `NCCL version 2.28.9+cuda13.0`, VERSION_STRING in NCCL's src/init.cc; among the library's first
-# strings, so only 2 MB of its 200 MB are read.
-BANNER = b"NCCL version "
-VERSION = re.compile(rb"\d+\.\d+\.\d+")
 LOCKED = re.compile(r"^Max locked memory +(\S+)", re.M)
 
 
@@ -68,31 +63,13 @@ def _libraries(folder: Path) -> Answer:
         return {"libraries": None, "builds": None}
     # A file that was replaced since is not the one that is loaded.
     read = {
-        path: (None, None) if replaced else _library(folder / f"root{path}")
+        path: (None, None) if replaced else libnccl.read(folder / f"root{path}")
         for path, replaced in sorted(set(LIBRARIES.findall(maps)))
     }
     return {
         "libraries": {path: version for path, (version, _) in read.items()},
         "builds": {path: build for path, (_, build) in read.items()},
     }
-
-
-def _library(path: Path) -> tuple[str | None, Answer | None]:
-    """The version and the build of a libnccl, which is not run; None is unknown."""
-    try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return _version(data), {"id": elf.build_id(data), "bytes": len(data)}
-    except (OSError, ValueError):  # mmap refuses empty files
-        return None, None
-
-
-def _version(data: mmap.mmap) -> str | None:
-    at = data.find(BANNER)
-    while at >= 0:
-        if found := VERSION.match(data, at + len(BANNER)):
-            return found[0].decode()
-        at = data.find(BANNER, at + 1)
-    return None
 
 
 def foreign_rays(cluster: str, table: list[processes.Process]) -> list[Answer]:

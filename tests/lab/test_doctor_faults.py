@@ -82,6 +82,7 @@ FOUND: dict[str, Wrong] = {
     "model-missing": failed(TWO, "model.present"),
     "model-truncated": failed(TWO, "model.present") | warned(TWO, "model.same"),
     "ray-version": failed(TWO, "runtime.versions"),
+    "nccl-build": {("runtime.nccl", None, "WARN")},
     # The other node has none, and the lab's model deadlocks with CUDA graphs anyway.
     "nccl-graphs": {("runtime.nccl", None, "WARN")}
     | failed(TWO, "runtime.versions")

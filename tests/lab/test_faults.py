@@ -29,6 +29,7 @@ OPEN = 'python3 -c \'open("/dev/infiniband/uverbs0", "r+b", 0)\' 2>&1; true'
 LIBRARY = (
     "python3 -c 'import ctypes; ctypes.CDLL(\"libibverbs.so.1\")' 2>&1; ls /usr/lib/*/libibverbs"
 )
+SITE = f"{cache_folder()}/runtime/lib/python3*/site-packages"
 FILL = "dd if=/dev/zero of=/tmp/more bs=1M count=1 2>&1; rm /tmp/more"
 LOCK = "ulimit -l; grep CapEff /proc/self/status"
 CLOCKS = "nvidia-smi --query-gpu=clocks.sm,utilization.gpu,power.draw --format=csv,noheader"
@@ -77,6 +78,8 @@ SEEN = {
     "file-hangs": ("timeout 1 cat ~/.nccl.conf; echo $?", "^124$"),
     "ib-disabled-profile": ("env", "^NCCL_IB_DISABLE=1$"),
     "model-missing": (f"ls {BASE}/model 2>&1; true", "No such file"),
+    "nccl-build": (f"grep -ao 'NCCL version .*+' {SITE}/nvidia/nccl/lib/libnccl.so.2", "2.28.9"),
+    "nccl-graphs": (f"ls {SITE}", "^nvidia_nccl_cu13-2.28.9.dist-info$"),
     "disk-full": (FILL, "No space left"),
     "memory-low": ("free -m", r"^Mem: .* 1024$"),
     "kho-kernel": (KERNEL, "^7.0.0-1019-nvidia\nCmaTotal: +0 kB$"),

@@ -189,6 +189,31 @@ def test_the_build_that_hung_between_sparks_is_a_warning_though_all_have_it() ->
     assert finding.data == {"nodes": [ONE, TWO], "path": NCCL, "build": "Build ID a7f420a1"}
 
 
+@pytest.mark.parametrize(
+    ("one", "two", "code"),
+    [
+        (B, B, "ok"),
+        (B, {"id": "d0d0", "bytes": 190}, "builds-differ"),
+        (A, A, "hanging-build"),
+        (B, None, "ok"),
+    ],
+)
+def test_the_runtimes_builds_are_compared_before_a_rank_has_loaded_one(
+    one: dict[str, Any], two: dict[str, Any] | None, code: str
+) -> None:
+    answers = running()
+    for name, build in ((ONE, one), (TWO, two)):
+        load(answers, name, {})
+        library = {"version": "2.28.9", "build": build}
+        answers.facts[name]["runtime"]["nccl"] = {NCCL: library}
+    severities = {f.code: f.severity.value for f in examined(answers, "runtime.nccl")}
+    assert severities == {"ok": "OK"} | ({code: "WARN"} if code != "ok" else {})
+    for name, build in ((ONE, B), (TWO, B)):  # then running.libnccl reports what is loaded
+        for entry in answers.facts[name]["ours"]:
+            entry["libraries"], entry["builds"] = {NCCL: "2.28.9"}, {NCCL: build}
+    assert wrong(answers) == set()
+
+
 def with_graphs(arguments: dict[str, Any], *, size: int = 2) -> Answers:
     """The pair with these arguments of vLLM over a recipe with none."""
     answers = running()

@@ -50,6 +50,18 @@ def test_each_mistake_in_the_hca_list_has_its_reason_in_the_text(value: str, rea
     assert f"layer node {TWO}" in finding.evidence[0].where
 
 
+@pytest.mark.parametrize("value", ["roce", "rocep1s0f,roceP2p1s0f0", "^mlx5"])
+def test_a_prefix_that_takes_the_other_cage_as_well(value: str) -> None:
+    answers = healthy(with_env("NCCL_IB_HCA", value) + "fabric: {cage: 0}\n")
+    assert wrong(answers) == set(), "the other cage is down"
+    for hca in ("rocep1s0f1", "roceP2p1s0f1"):
+        two(answers)["ib"][hca]["ports"]["1"].update(state="ACTIVE", phys_state="LinkUp")
+    assert wrong(answers) == {("fabric.hca", TWO, "FAIL")}
+    finding = of_two(answers, "fabric.hca")
+    assert finding.code == "hca-extra"
+    assert "rocep1s0f1" in str(finding.data["extra"])
+
+
 @pytest.mark.parametrize("given", [False, True])
 def test_a_device_whose_name_extends_a_chosen_one_is_left_out_unless_a_layer_takes_it(
     given: bool,
@@ -65,24 +77,6 @@ def test_a_device_whose_name_extends_a_chosen_one_is_left_out_unless_a_layer_tak
     assert ("fabric.interfaces", "extra-interfaces") not in found
     value = answers.snapshot().environment(TWO)["NCCL_IB_HCA"]
     assert value.startswith("=") != given
-
-
-@pytest.mark.parametrize("variable", ["NCCL_IB_HCA", "GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"])
-def test_a_space_at_the_end_of_a_value_is_seen(variable: str) -> None:
-    finding, *_ = [f for f in examined(healthy(with_env(variable, "en "))) if f.fix]
-    assert f"{variable}=`en `" in finding.summary
-
-
-@pytest.mark.parametrize("value", ["roce", "rocep1s0f,roceP2p1s0f0", "^mlx5"])
-def test_a_prefix_that_takes_the_other_cage_as_well(value: str) -> None:
-    answers = healthy(with_env("NCCL_IB_HCA", value) + "fabric: {cage: 0}\n")
-    assert wrong(answers) == set(), "the other cage is down"
-    for hca in ("rocep1s0f1", "roceP2p1s0f1"):
-        two(answers)["ib"][hca]["ports"]["1"].update(state="ACTIVE", phys_state="LinkUp")
-    assert wrong(answers) == {("fabric.hca", TWO, "FAIL")}
-    finding = of_two(answers, "fabric.hca")
-    assert finding.code == "hca-extra"
-    assert "rocep1s0f1" in str(finding.data["extra"])
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def test_the_recipe_is_rendered_for_the_node() -> None:
     assert values["RAY_memory_monitor_refresh_ms"] == "0"
 
 
-def beside_others(*names: str) -> NodeFacts:
+def with_others(*names: str) -> NodeFacts:
     """A node with the chosen devices, and others of these names."""
     interfaces = {*CHOICE.interfaces, *(n for n in names if n.startswith("en"))}
     hcas = {*CHOICE.hcas, *(n for n in names if n.startswith("roce"))}
@@ -70,7 +70,7 @@ def test_nccl_gets_whole_names_where_a_prefix_would_take_another_device(
     others: list[str], exact: set[str]
 ) -> None:
     loaded = inventory()
-    found = render(loaded, loaded.head, CHOICE, [], beside_others(*others))
+    found = render(loaded, loaded.head, CHOICE, [], with_others(*others))
     assert {name for name, setting in found.items() if setting.value.startswith("=")} == exact
     for name, setting in render(loaded, loaded.head, CHOICE, []).items():
         assert found[name].value.lstrip("=") == setting.value
@@ -78,7 +78,7 @@ def test_nccl_gets_whole_names_where_a_prefix_would_take_another_device(
 
 def test_a_layers_own_value_stays_as_it_is() -> None:
     loaded = inventory("env: {set: {NCCL_IB_HCA: '${HCAS}'}}\n")
-    facts = beside_others("rocep1s0f0v1", "enp1s0f0np0.10")
+    facts = with_others("rocep1s0f0v1", "enp1s0f0np0.10")
     found = render(loaded, loaded.head, CHOICE, [], facts)
     assert found["NCCL_IB_HCA"].value == "rocep1s0f0,roceP2p1s0f0"
     assert found["NCCL_SOCKET_IFNAME"].value == "=enp1s0f0np0"

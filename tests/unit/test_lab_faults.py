@@ -28,6 +28,7 @@ ib-disabled-profile file-hangs ray-version nccl-graphs
 model-missing model-truncated dangling-links disk-full memory-low clock-skew kho-kernel
 driver-590 gpu-hangs driver-mismatch no-nvidia-smi low-clocks gpu-spins nvrm-no-memory
 port-taken foreign-ray leftover ssh-down ssh-slow host-key-changed ray-on-management api-wedged
+nccl-build nccl-graphs
 """
 
 

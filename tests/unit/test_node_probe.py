@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from sparkctl.node import checkpoint, listeners, modelconfig, probe, processes, system, users
+from tests.unit.test_elf import library, note
 
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  …"
 PORTS = {6379, 30000, *range(10002, 10010)}
@@ -43,6 +44,22 @@ TABLE = [processes.Process(7, 1, 5, "S", "redis-server", "", "", "", 0)]
 def owners(proc: Path, *sockets: str) -> list[Any]:
     (proc / "net/tcp").write_text("\n".join([HEAD, *sockets]) + "\n")
     return [*listeners.listeners(PORTS, TABLE)]
+
+
+def test_a_runtimes_own_libnccl_is_read_and_its_path_without_links(tmp_path: Path) -> None:
+    folder = tmp_path / "real/lib/python3.12/site-packages/nvidia/nccl/lib"
+    folder.mkdir(parents=True)
+    (tmp_path / "venv").symlink_to("real")
+    content = library(note(b"GNU\0", 3, b"\xa7\xf4")) + b"NCCL version 2.28.9+cuda13.0\0"
+    (folder / "libnccl.so.2").write_bytes(content)
+    (folder / "libnccl.so.9").touch()
+    found = probe._runtime(tmp_path / "venv")
+    lib = str(tmp_path / "venv/lib/python3.12/site-packages/nvidia/nccl/lib/libnccl.so")
+    assert found["nccl"] == {
+        f"{lib}.2": {"version": "2.28.9", "build": {"id": "a7f4", "bytes": len(content)}},
+        f"{lib}.9": {"version": None, "build": None},
+    }
+    assert (found["venv"], found["real"]) == (str(tmp_path / "venv"), str(tmp_path / "real"))
 
 
 def test_a_runtimes_python_is_the_one_that_runs_in_it(tmp_path: Path) -> None:

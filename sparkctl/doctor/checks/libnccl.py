@@ -2,46 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from sparkctl.cluster.placement import spans_nodes
 from sparkctl.doctor.check import Check
-from sparkctl.doctor.checks.running import RESTART, idle
-from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
+from sparkctl.doctor.checks.builds import Library, builds
+from sparkctl.doctor.checks.running import idle
+from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown
 from sparkctl.doctor.remedy import Remedy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from sparkctl.doctor.snapshot import Snapshot
-    from sparkctl.facts.processes import Build
 
 MAPS = "/proc/PID/maps"
-# The beginning of the Build ID of nvidia-nccl-cu13's 2.28.9 for aarch64. On pairs of DGX Sparks it
-# hung after 20 to 26 minutes of load, with or without CUDA graphs; DGX OS's build of 2.28.9 ran
-# (vllm-project/vllm issues 41725, 42354).
-HANGS = "a7f420a1"
-
-
-class Library(NamedTuple):
-    """A libnccl that is loaded; None is unknown."""
-
-    path: str
-    version: str | None
-    build: Build | None
-
-    def __str__(self) -> str:
-        return f"{self.version or 'unknown version'} ({self.path})"
-
-    @property
-    def exactly(self) -> str:
-        """With its build."""
-        return f"{self.version} ({self.path}, {self.build})"
-
-    @property
-    def hangs(self) -> bool:
-        """Whether it is the build that is known to."""
-        return self.build is not None and (self.build.id or "").startswith(HANGS)
 
 
 def without_nccl(snapshot: Snapshot) -> Finding | None:
@@ -92,8 +66,7 @@ def libnccl(snapshot: Snapshot) -> Iterator[Finding]:
             code="nodes-differ",
             data={"got": listed},
         )
-    yield from _builds(snapshot, found)
-    yield from _hanging(snapshot, found)
+    yield from builds(snapshot, found, f"{MAPS}, readelf -n")
 
 
 def _of_node(name: str, files: Sequence[Library], unread: list[int]) -> Finding:
@@ -122,63 +95,8 @@ def _of_node(name: str, files: Sequence[Library], unread: list[int]) -> Finding:
             node=name,
             data={"path": nameless[0]},
         )
-    builds = [str(file.build) for file in files if file.build]
-    return ok(_listed(files), node=name, data={"builds": builds})
-
-
-def _builds(snapshot: Snapshot, found: Mapping[str, Sequence[Library]]) -> Iterator[Finding]:
-    """Builds of one version that differ, among nodes of the same architecture."""
-    groups: dict[tuple[str, str], list[tuple[str, Library]]] = {}
-    for name, files in found.items():
-        for file in files:
-            if file.version and file.build:
-                group = (snapshot.facts(name).machine, file.version)
-                groups.setdefault(group, []).append((name, file))
-    for (_, version), members in groups.items():
-        if len({file.build for _, file in members}) > 1:
-            yield _different(version, members)
-
-
-def _different(version: str, members: Sequence[tuple[str, Library]]) -> Finding:
-    listed = [f"{name}: {file.exactly}" for name, file in members]
-    nodes = list(dict.fromkeys(name for name, _ in members))
-    return warn(
-        f"the ranks have loaded different builds of libnccl {version}, which may hang after 20"
-        f" minutes: {'; '.join(listed)}",
-        Evidence("one build on all nodes", "; ".join(listed), f"{MAPS}, readelf -n"),
-        Remedy(
-            "load the same file on every node: install the same nvidia-nccl package, and remove"
-            " LD_PRELOAD and LD_LIBRARY_PATH where they name another",
-            RESTART,
-        ),
-        node=nodes[0] if len(nodes) == 1 else None,
-        code="builds-differ",
-        data={
-            "version": version,
-            "nodes": nodes,
-            "paths": [file.path for _, file in members],
-            "builds": [str(file.build) for _, file in members],
-        },
-    )
-
-
-def _hanging(snapshot: Snapshot, found: Mapping[str, Sequence[Library]]) -> Iterator[Finding]:
-    """The build that is known to hang, where ranks of several nodes use it."""
-    hanging = {name: file for name, files in found.items() for file in files if file.hangs}
-    if not hanging or not spans_nodes(snapshot.inventory):
-        return
-    nodes, file = [*hanging], next(iter(hanging.values()))
-    yield warn(
-        f"this build of libnccl hung between DGX Sparks after 20 minutes of load: {file.exactly}",
-        Evidence("another build", str(file.build), f"{MAPS}, readelf -n"),
-        Remedy(
-            "install NCCL 2.30.4 in the runtime of every node, or load DGX OS's libnccl2 on every"
-            " node: both ran where this build hung",
-            RESTART,
-        ),
-        code="hanging-build",
-        data={"nodes": nodes, "path": file.path, "build": str(file.build)},
-    )
+    known = [str(file.build) for file in files if file.build]
+    return ok(_listed(files), node=name, data={"builds": known})
 
 
 def _versions(files: Iterable[Library]) -> set[str]:

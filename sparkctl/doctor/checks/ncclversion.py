@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sparkctl.cluster.placement import spans_nodes
 from sparkctl.cluster.wish import head_recipe
 from sparkctl.doctor.check import Check
+from sparkctl.doctor.checks.builds import Library, builds
 from sparkctl.doctor.checks.libnccl import loaded
 from sparkctl.doctor.finding import Evidence, Finding, info, ok, warn
 from sparkctl.doctor.remedy import Remedy, command
@@ -14,7 +15,7 @@ from sparkctl.facts.unread import known
 from sparkctl.serving.arguments import cuda_graphs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sparkctl.doctor.snapshot import Snapshot
 
@@ -27,6 +28,9 @@ WHEEL = "nvidia_nccl_cu"
 
 def nccl(snapshot: Snapshot) -> Iterator[Finding]:
     """No NCCL that hangs with CUDA graphs carries graphs between nodes."""
+    if not any(loaded(snapshot, name) for name in snapshot.known):  # else see running.libnccl
+        installed = {name: _installed(snapshot, name) for name in snapshot.known}
+        yield from builds(snapshot, installed, "the runtime's packages, readelf -n")
     used = {name: _versions(snapshot, name) for name in snapshot.known}
     if not any(used.values()):
         text = f"no nvidia-nccl package on {', '.join(used)}, and no rank with libnccl"
@@ -40,6 +44,12 @@ def nccl(snapshot: Snapshot) -> Iterator[Finding]:
         yield _hangs(snapshot, {name: used[name][HANGS] for name in hanging})
     else:
         yield ok(f"{HANGS}, and vLLM captures no CUDA graphs")
+
+
+def _installed(snapshot: Snapshot, name: str) -> Sequence[Library]:
+    """The libnccl files of a node's runtime."""
+    files = known(snapshot.facts(name).runtime).nccl or {}
+    return [Library(path, file.version, file.build) for path, file in files.items()]
 
 
 def _has_graphs(snapshot: Snapshot) -> bool:
@@ -56,7 +66,8 @@ def _versions(snapshot: Snapshot, name: str) -> Mapping[str, str]:
     """The versions of NCCL on a node, and where each was read: what its ranks have loaded, else
     what the runtime has.
     """
-    if found := {f.version: f.path for f in loaded(snapshot, name) if f.version}:
+    files = loaded(snapshot, name) or _installed(snapshot, name)
+    if found := {file.version: file.path for file in files if file.version}:
         return found
     runtime = known(snapshot.facts(name).runtime)
     wheels = ((p, v) for p, v in runtime.versions.items() if p.startswith(WHEEL))

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparkctl.lab.faults.fault import INVENTORY, Fault
-from sparkctl.lab.faults.inventory import edit
+from sparkctl.lab.faults.fault import Fault
 from sparkctl.lab.faults.needs import missing, runtime
 
 if TYPE_CHECKING:
-    from sparkctl.lab.faults.inventory import Inventory
     from sparkctl.lab.faults.target import Target
 
 # Changes the version of Ray in the folder $1 from $2 to $3, in its metadata and in its code.
@@ -21,11 +19,7 @@ sed -i "s/\\"$2\\"/\\"$3\\"/" ray/_version.py
 """
 
 
-# As pip leaves it; the version alone is read.
-NCCL = "nvidia_nccl_cu13-2.28.9.dist-info"
-
-
-def _packages(target: Target) -> tuple[str, str]:
+def packages(target: Target) -> tuple[str, str]:
     """The folder of the runtime's packages, this machine's own, under an overlay; Ray's version."""
     find = f"ls -d {runtime(target)}/lib/python3*/site-packages/ray-*.dist-info"
     site, _, name = target.run("sh", "-c", find).strip().rpartition("/")
@@ -36,18 +30,8 @@ def _packages(target: Target) -> tuple[str, str]:
     return site, name.removeprefix("ray-").removesuffix(".dist-info")
 
 
-def _nccl_graphs(target: Target) -> None:
-    def change(inventory: Inventory) -> None:
-        graphs = {"cudagraph_mode": "full_and_piecewise"}
-        inventory["vllm"]["arguments"]["compilation-config"] = graphs
-
-    site, _ = _packages(target)
-    target.run("mkdir", f"{site}/{NCCL}")
-    edit(target, change)
-
-
 def _ray_version(target: Target) -> None:
-    site, version = _packages(target)
+    site, version = packages(target)
     major, minor, patch = version.split(".")[:3]
     other = f"{major}.{minor}.{int(patch) + 1}"
     target.run("sh", "-ec", RELEASE, "sh", site, version, other)
@@ -95,13 +79,6 @@ FAULTS = (
         "Ray reports the next patch release as its version (imitated)",
         _ray_version,
         touches=("site-packages",),
-        needs="runtime",
-    ),
-    Fault(
-        "nccl-graphs",
-        "NCCL 2.28.9 is installed on one node (imitated), and vLLM captures CUDA graphs",
-        _nccl_graphs,
-        touches=("site-packages", INVENTORY),
         needs="runtime",
     ),
     Fault(

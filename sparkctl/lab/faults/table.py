@@ -10,6 +10,7 @@ from sparkctl.lab.faults import (
     host,
     inventory,
     memlock,
+    nccl,
     network,
     processes,
     runtime,
@@ -37,6 +38,7 @@ FAULTS: dict[str, Fault] = {
         processes.FAULTS,
         ssh.FAULTS,
         serving.FAULTS,
+        nccl.FAULTS,
     )
     for fault in faults
 }
