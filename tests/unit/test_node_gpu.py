@@ -62,7 +62,7 @@ exit 2"""
     ("printed", "problem"),
     [
         (
-            "Failed to initialize NVML: Driver/library version mismatch\nNVML library version: 580.1",
+            "Failed to initialize NVML: Driver/library version mismatch\nNVML library version: 580",
             "mismatch",
         ),
         (
