@@ -174,10 +174,13 @@ def _same_digest(snapshot: Snapshot, name: str, on_head: Checkpoint) -> Iterator
     if found.digest == on_head.digest:
         yield ok(f"same checkpoint as {head}", node=name)
         return
+    remedy = copy(snapshot, name, found.path)
+    if not on_head.whole:
+        remedy = Remedy(f"{head}'s is not whole: see model.present there first")
     yield warn(
         f"the checkpoint differs from {head}'s",
         Evidence(f"{on_head.bytes} bytes", f"{found.bytes} bytes", snapshot.inventory.vllm.model),
-        Remedy(f"copy it from {head} again"),
+        remedy,
         node=name,
         code="model-differs",
         data={"expected": on_head.digest, "got": found.digest},
