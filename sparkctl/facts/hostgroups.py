@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Literal
 
-from sparkctl.facts.shape import Count, Name, Number, Pid, Rows, Shape, Text, Time, Uid, Whole
+from sparkctl.facts.shape import Bits, Count, Name, Number, Pid, Rows, Shape, Text, Time, Uid, Whole
 
 # Why nvidia-smi gave no answer (node/gpu.py).
 GpuProblem = Literal["absent", "timeout", "mismatch", "unloaded", "no-devices", "failed"]
 
 
 class Gpu(Shape):
-    """A GPU: its SM clock and the highest one in MHz, its use in %, in W, its temperature in °C."""
+    """A GPU: its SM clock and the highest one in MHz, its use in %, its power in W, its temperature
+    in °C, and the bits of why its clock is not higher (nvml.h, nvmlClocksEventReason*).
+    """
 
     name: Name
     driver: Name
@@ -20,6 +22,7 @@ class Gpu(Shape):
     utilization: Number | None = None
     power: Number | None = None
     temperature: Number | None = None
+    reasons: Bits | None = None
 
 
 class GpuProcess(Shape):

@@ -6,7 +6,7 @@ set -f
 
 driver=580.95.05
 # As of an idle GB10.
-clock=208 utilization=0 power=4.52 temperature=40
+clock=208 utilization=0 power=4.52 temperature=40 reasons=0x0000000000000001
 uuid=GPU-00000000-0000-0000-0000-0000000000b1
 
 value() {
@@ -24,6 +24,7 @@ value() {
     power.draw) value="$power${units:+ W}" ;;
     clocks.sm | clocks.current.sm) value="$clock${units:+ MHz}" ;;
     clocks.max.sm) value="3003${units:+ MHz}" ;;
+    clocks_event_reasons.active) value=$reasons ;;
     *) value='[N/A]' ;;
     esac
 }

@@ -17,6 +17,7 @@ MAX_NODES = 16
 MANAGEMENT = "enP7s7"
 IMITATED = (
     "the nodes: network, mount, pid, uts and ipc namespaces of one Linux machine",
+    "/dev/kmsg: a file of the node's own, without this machine's log",
     "nvidia-smi and the GPU: vLLM's CPU build runs on one logical GPU per node",
     "the model: MiniMaxM2ForCausalLM in miniature, with random weights",
 )

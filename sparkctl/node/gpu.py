@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.node.subprocesses import ExitError, Started, start
@@ -19,6 +20,9 @@ READINGS = {
     "temperature.gpu": "temperature",
 }
 NAMES = ("name", "driver_version")
+REASONS = "clocks_event_reasons.active"  # since driver 535: why the clock is not higher, as bits
+# What to ask, and what instead where a driver does not know a field, which fails the whole query.
+QUERIES = ((*NAMES, *READINGS, REASONS), (*NAMES, *READINGS), NAMES)
 # What nvidia-smi prints when it cannot answer, and why: all of it means one of these.
 PROBLEMS = (
     ("driver/library version mismatch", "mismatch"),
@@ -39,7 +43,7 @@ class Rows(NamedTuple):
 def begin() -> tuple[Started, Started]:
     """Start both queries; `gpu` reads them."""
     apps = ["nvidia-smi", "--query-compute-apps=pid,process_name", "--format=csv,noheader"]
-    return _gpus(*NAMES, *READINGS), start(apps)
+    return _gpus(*QUERIES[0]), start(apps)
 
 
 def _gpus(*fields: str) -> Started:
@@ -53,8 +57,9 @@ def gpu(started: tuple[Started, Started]) -> Answer:
     (pid, name; null if unknown).
     """
     listed = _rows(started[0], TIMEOUT)
-    if listed.problem == "failed":  # perhaps a reading that this driver does not know
-        listed = _rows(_gpus(*NAMES), TIMEOUT)
+    for fields in QUERIES[1:]:
+        if listed.problem == "failed":
+            listed = _rows(_gpus(*fields), TIMEOUT)
     apps = _rows(started[1], 0.1 if listed.error else TIMEOUT)
     return {
         "gpus": None if listed.error else [_gpu(row) for row in listed.rows if row[1:]],
@@ -81,6 +86,8 @@ def _gpu(row: list[str]) -> dict[str, Json]:
             continue
         if 0 <= number < float("inf"):
             found[key] = number
+    if re.fullmatch("0x[0-9a-fA-F]{1,16}", "".join(values[len(READINGS) :])):
+        found["reasons"] = int(values[len(READINGS)], 16)
     return found
 
 

@@ -6,7 +6,7 @@ import os
 import re
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.node.subprocesses import start
 
@@ -27,9 +27,17 @@ ANY = re.compile(r"\bNVRM\b")
 XID = re.compile(r"\bXid \([^)]*\): (\d{1,4})\b")
 NO_MEMORY = re.compile(r"\bNV_ERR_NO_MEMORY\b")
 # The journal's own: members of adm and systemd-journal read what dmesg_restrict keeps from others.
-JOURNAL_MOST = 20_000  # lines
+JOURNAL_MOST = 10_000  # lines
 JOURNAL = ("journalctl", "--dmesg", "--no-pager", "--output=short-unix", "--quiet")
 JOURNAL_LINE = re.compile(r"(\d+)\.\d+ \S+ kernel: (.*)")
+
+
+class Log(NamedTuple):
+    """The kernel's lines and their times, and whether they go back to boot."""
+
+    source: str
+    records: list[tuple[float, str]]
+    complete: bool
 
 
 def kernellog() -> Answer:
@@ -37,22 +45,26 @@ def kernellog() -> Answer:
     null; `no_memory`), the last MOST of them, and their `count`; `source`, where they are from;
     `complete`, whether that goes back to boot; `error`, why none could be read.
     """
-    try:
-        source, records, complete = _kmsg()
-    except OSError as denied:
+    logs: list[Log] = []
+    errors: list[str] = []
+    for read in (_kmsg, _journal):
         try:
-            source, records, complete = _journal()
+            logs.append(read())
         except OSError as error:
-            why = f"{KMSG}: {denied.strerror}; {error}"
-            return {"source": None, "error": why, "complete": False, "count": 0, "lines": []}
-    found = [line for at, text in records for line in _of_driver(at, text)]
-    last = found[-MOST:]
+            errors.append(str(error))
+        if logs and logs[-1].complete:
+            break
+    if not logs:
+        why = "; ".join(errors)
+        return {"source": None, "error": why, "complete": False, "count": 0, "lines": []}
+    best = max(logs, key=lambda log: (log.complete, len(log.records)))
+    found = [line for at, text in best.records for line in _of_driver(at, text)]
     return {
-        "source": source,
+        "source": best.source,
         "error": None,
-        "complete": complete,
+        "complete": best.complete,
         "count": len(found),
-        "lines": last,
+        "lines": found[-MOST:],
     }
 
 
@@ -67,7 +79,7 @@ def _of_driver(at: float, text: str) -> Iterator[Answer]:
         }
 
 
-def _kmsg() -> tuple[str, list[tuple[float, str]], bool]:
+def _kmsg() -> Log:
     """Raises OSError where this user may not read it (kernel.dmesg_restrict)."""
     booted = time.time() - time.monotonic()
     text = b"".join(_read(KMSG)).decode(errors="replace")
@@ -76,7 +88,7 @@ def _kmsg() -> tuple[str, list[tuple[float, str]], bool]:
         if match := HEADER.match(line):
             first = int(match[1]) if first is None else first
             records.append((booted + int(match[2]) / 1e6, line[match.end() :]))
-    return str(KMSG), records, first == 0
+    return Log(str(KMSG), records, first == 0)
 
 
 def _read(path: Path) -> Iterable[bytes]:
@@ -98,7 +110,7 @@ def _read(path: Path) -> Iterable[bytes]:
         os.close(fd)
 
 
-def _journal() -> tuple[str, list[tuple[float, str]], bool]:
+def _journal() -> Log:
     """Raises OSError where journalctl is missing, or shows this user no line: a kernel always
     writes some.
     """
@@ -106,4 +118,5 @@ def _journal() -> tuple[str, list[tuple[float, str]], bool]:
     matches = [m for line in printed.splitlines() if (m := JOURNAL_LINE.match(line))]
     if not matches:
         raise PermissionError("journalctl shows no line of the kernel to this user")
-    return "journalctl --dmesg", [(float(m[1]), m[2]) for m in matches], len(matches) < JOURNAL_MOST
+    records = [(float(m[1]), m[2]) for m in matches]
+    return Log("journalctl --dmesg", records, len(matches) < JOURNAL_MOST)

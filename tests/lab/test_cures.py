@@ -79,3 +79,13 @@ def test_where_no_line_decides_a_new_one_lifts_the_limit(cluster: Cluster) -> No
     found = finding(cluster, "fabric.memlock", code=3)
     assert (found["severity"], found["data"]["lines"]) == ("FAIL", [])
     lifted(cluster, found)
+
+
+@pytest.mark.usefixtures("limits")
+def test_more_open_files_are_allowed_to_root_too(cluster: Cluster) -> None:
+    engine.inject(cluster.lab.base, "memlock-64k")  # so that a login reads the files
+    cluster.on(TWO, f"echo 'root - nofile 1024' >{FOLDER}/files.conf")
+    found = finding(cluster, "host.login", code=0)
+    assert (found["severity"], found["code"]) == ("WARN", "few-open-files")
+    paste(cluster, found)
+    assert finding(cluster, "host.login", code=0)["severity"] == "OK"

@@ -89,7 +89,7 @@ SEEN = {
     "low-clocks": (CLOCKS, r"^611 MHz, 96 %, 24\.31 W$"),
     "gpu-spins": (CLOCKS, r"^2411 MHz, 96 %, 21\.85 W$"),
     "nvrm-no-memory": ("cat /dev/kmsg", "NVRM: .*NV_ERR_NO_MEMORY"),
-    "dangling-links": (f"cat {BASE}/model/*.safetensors 2>&1; true", "No such file"),
+    "dangling-links": (f"wc -c {BASE}/model/*.safetensors 2>&1; true", "No such file"),
     "gpu-hangs": ("timeout 1 nvidia-smi; echo $?", "^124$"),
     "port-taken": ("ss -Hltnp 'sport = :6379'", r'^LISTEN .*"python3"'),
     "foreign-ray": ("pgrep -a gcs_server; pgrep -xc raylet", "gcs_server_port=6399(.|\n)*^1$"),

@@ -84,6 +84,27 @@ def test_heat_has_another_cure_than_power(temperature: int | None, cure: str) ->
     assert finding.summary.startswith("the GPU's clock is low under load: 611 MHz, 96 % busy, 24 W")
 
 
+@pytest.mark.parametrize(
+    ("bits", "reasons", "cure"),
+    [
+        (0x4, ["the power cap"], "unplug"),
+        (0x88, ["hardware slowdown", "power brake (hardware)"], "unplug"),
+        (0x20, ["heat"], "cool it"),
+        (0x1, [], "unplug"),
+        (None, [], "unplug"),
+    ],
+)
+def test_what_limits_the_clock_is_shown(bits: int | None, reasons: list[str], cure: str) -> None:
+    answers = healthy()
+    readings = {"clock": 611, "utilization": 96, "temperature": 52, "reasons": bits}
+    answers.facts[TWO]["gpu"]["gpus"][0] |= readings
+    (finding,) = found(answers, "host.gpu-clocks")
+    assert finding.data["reasons"] == reasons
+    assert all(reason in finding.evidence[0].got for reason in reasons)
+    assert finding.fix
+    assert cure in finding.fix.text
+
+
 def test_the_clocks_of_a_gpu_that_does_not_answer_are_unknown() -> None:
     answers = healthy()
     answers.facts[TWO]["gpu"] |= {"gpus": None, "gpu_error": "x"}

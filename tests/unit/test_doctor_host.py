@@ -193,6 +193,17 @@ def test_a_hub_model_whose_links_lead_nowhere(offline: str | None, severity: str
     assert found.fix.to_paste == ("hf download MiniMaxAI/MiniMax-M2",)
 
 
+def test_the_hubs_cache_of_the_plan_is_the_one_to_fill() -> None:
+    text = INVENTORY.replace("/models/m2", "a/m").replace("0.2}", "0.2, revision: v1}")
+    answers = healthy(text + "env: {set: {HF_HOME: '/data/my hub/${NODE}'}}\n")
+    model = {"is_path": False, "path": "/data/x", "dangling": ["a.safetensors"]}
+    answers.facts[TWO]["model"] = model
+    (found,) = of_two(answers, "model.present")
+    assert found.fix
+    expected = "env 'HF_HOME=/data/my hub/spark-2' hf download a/m --revision v1"
+    assert found.fix.to_paste == (expected,)
+
+
 def test_a_directory_whose_links_lead_nowhere_gets_the_files_and_not_the_links() -> None:
     answers = healthy()
     answers.facts[TWO]["model"] |= {"dangling": ["a.safetensors"], "shards": 0}

@@ -109,6 +109,23 @@ def test_no_checkpoint_comes_from_a_node_that_has_it_not_whole(damage: dict[str,
     assert "hf download" in found.fix.text
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_checkpoint_that_differs_is_copied_from_a_head_that_has_it_whole(whole: bool) -> None:
+    answers = healthy()
+    answers.facts["spark-1"]["model"] |= {"digest": "other", "missing": [] if whole else ["a"]}
+    (found,) = of(answers, "model.same")
+    assert found.fix
+    assert found.fix.to_paste[:1] == (
+        (
+            "rsync --archive --copy-links --checksum --protect-args"
+            " root@192.168.100.11:/models/m2/ /models/m2/",
+        )
+        if whole
+        else ()
+    )
+    assert ("not whole" in found.fix.text) == (not whole)
+
+
 def test_without_a_fabric_a_checkpoint_comes_by_the_inventorys_host() -> None:
     answers = healthy(INVENTORY.replace("10.77.0.11", "fd00::11"))
     lacking(answers, TWO)

@@ -8,6 +8,8 @@ import pytest
 
 from sparkctl.lab.node import NVIDIA_SMI
 
+IDLE = "208 MHz, 4.52 W"
+
 
 def ask(*arguments: str) -> tuple[int, list[str]]:
     """Its exit status and the lines that it prints."""
@@ -30,6 +32,8 @@ def test_its_plain_output_says_that_it_is_imitated() -> None:
         ("gpu=name,memory.total", "csv", ["name, memory.total [MiB]", "NVIDIA GB10, [N/A]"]),
         ("gpu=utilization.gpu,memory.used", "csv,noheader", ["0 %, [N/A]"]),
         ("gpu=utilization.gpu", "csv,noheader,nounits", ["0"]),
+        ("gpu=clocks.sm,power.draw", "csv", ["clocks.current.sm [MHz], power.draw [W]", IDLE]),
+        ("gpu=clocks.sm,power.draw", "csv,noheader,nounits", ["208, 4.52"]),
         ("compute-apps=pid,process_name", "csv", ["pid, process_name"]),
         ("compute-apps=pid", "csv,noheader", []),
     ],

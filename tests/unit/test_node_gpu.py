@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NAMES = "--query-gpu=name,driver_version"
-FULL = f"{NAMES},clocks.sm,clocks.max.sm,utilization.gpu,power.draw,temperature.gpu"
+OLDER = f"{NAMES},clocks.sm,clocks.max.sm,utilization.gpu,power.draw,temperature.gpu"
+FULL = f"{OLDER},clocks_event_reasons.active"
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def answer(smi: Path, script: str) -> dict[str, Any]:
 
 def test_readings_are_numbers_or_left_out(smi: Path) -> None:
     script = f"""case $1 in
-{FULL}) echo 'NVIDIA GB10, 580.95.05, 2411, 3003, 96, [N/A], 61' ;;
+{FULL}) echo 'NVIDIA GB10, 580.95.05, 2411, 3003, 96, [N/A], 61, 0x0000000000000024' ;;
 *) echo '12, /opt/x, y' ;;
 esac"""
     found = answer(smi, script)
@@ -43,10 +44,20 @@ esac"""
             "clock_max": 3003.0,
             "utilization": 96.0,
             "temperature": 61.0,
+            "reasons": 0x24,
         }
     ]
     assert found["gpu_processes"] == [{"pid": 12, "name": "/opt/x, y"}]
     assert (found["gpu_error"], found["gpu_problem"]) == (None, None)
+
+
+def test_a_driver_before_535_has_readings_without_reasons(smi: Path) -> None:
+    script = f"""[ "$1" = {OLDER} ] && echo 'Tesla, 470.1, 900, 1410, 5, 40, 50' && exit
+echo 'Field "x" is not a valid field to query.'
+exit 2"""
+    (found,) = answer(smi, script)["gpus"]
+    assert (found["clock"], found["temperature"]) == (900.0, 50.0)
+    assert "reasons" not in found
 
 
 def test_a_driver_that_does_not_know_a_reading_still_names_its_gpus(smi: Path) -> None:
@@ -62,7 +73,7 @@ exit 2"""
     ("printed", "problem"),
     [
         (
-            "Failed to initialize NVML: Driver/library version mismatch\nNVML library version: 580.1",
+            "Failed to initialize NVML: Driver/library version mismatch\nNVML library version: 580",
             "mismatch",
         ),
         (

@@ -82,11 +82,20 @@ def test_a_log_that_is_denied_is_read_from_the_journal(kmsg: Path) -> None:
     assert (line["at"], line["xid"], line["text"]) == (1790000000.0, 31, XID)
 
 
+def test_of_a_buffer_that_lost_its_beginning_the_journal_has_more(kmsg: Path) -> None:
+    kmsg.write_text(f"4,900,60000000,-;{MEMORY}\n")
+    script = f"echo '1790000000.1 h kernel: {XID}'; echo '1790000001.1 h kernel: {MEMORY}'"
+    found = journal(kmsg, script)
+    assert (found["source"], found["count"]) == ("journalctl --dmesg", 2)
+    found = journal(kmsg, "exit 1")
+    assert (found["source"], found["count"], found["complete"]) == (str(kmsg), 1, False)
+
+
 @pytest.mark.parametrize("script", ["echo '-- No entries --'", ":", "exit 1", "echo 1.5 h sshd: x"])
 def test_a_journal_that_shows_nothing_is_no_empty_log(kmsg: Path, script: str) -> None:
     found = journal(kmsg, script)
     assert (found["source"], found["lines"]) == (None, [])
-    assert found["error"].startswith(f"{kmsg}: No such file or directory; ")
+    assert found["error"].startswith(f"[Errno 2] No such file or directory: '{kmsg}'; ")
 
 
 def test_without_a_journal_either_the_reason_is_given() -> None:

@@ -24,6 +24,7 @@ DISK_FAIL, DISK_WARN = 1 * GIB, 4 * GIB
 WRITTEN = ("logs", "temporary files")
 MODEL = "model"  # it is only read there
 NOFILE = 4096  # Ray warns below this in its own start-up (ray/_private/services.py)
+NOFILE_CONF = "/etc/security/limits.d/zz-nofile.conf"
 FIRST_USER = 1000  # logind exempts the system users below from RemoveIPC (logind.conf(5))
 
 
@@ -107,17 +108,18 @@ def login_limits(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """Ray may open enough files, and shared memory outlives the SSH session."""
     facts, system = snapshot.facts(name), known(snapshot.facts(name).system)
     files = system.limits.nofile
-    wrong = [*_few_files(files), *_removed_memory(system, facts.user, facts.uid)]
+    wrong = [*_few_files(files, facts.user), *_removed_memory(system, facts.user, facts.uid)]
     yield from wrong
     if not wrong:
         listed = "unlimited" if files < 0 else str(files)
         yield ok(f"{listed} open files are allowed; shared memory is kept")
 
 
-def _few_files(limit: int) -> Iterator[Finding]:
+def _few_files(limit: int, user: str) -> Iterator[Finding]:
     if not 0 <= limit < NOFILE:
         return
-    line = "echo '* - nofile 65536' | sudo tee /etc/security/limits.d/90-nofile.conf"
+    # A line for the user wins over one for a group or `*`, which is not for root (limits.conf(5)).
+    line = f"{command('echo', f'{user} - nofile 65536')} | sudo tee {NOFILE_CONF}"
     yield warn(
         f"{limit} open files are allowed; Ray requires {NOFILE}",
         Evidence(str(NOFILE), str(limit), "ulimit -n of a login over SSH"),

@@ -24,6 +24,16 @@ HOT = 85.0  # °C, where a GPU lowers its clock by itself
 # A GB10 that computes draws 45 to 90 W; one that spins in a dead collective under 30 W at a
 # utilization of 95 % (reports of DGX Spark users, vllm-project/vllm issue 46097).
 GB10, SPINNING, IDLE_POWER = "GB10", 90.0, 30.0
+# Why the clock is not higher, by bits (nvml.h, nvmlClocksEventReason*).
+REASONS = {
+    0x2: "a clock that was set",
+    0x4: "the power cap",
+    0x8: "hardware slowdown",
+    0x20: "heat",
+    0x40: "heat (hardware)",
+    0x80: "power brake (hardware)",
+}
+HEAT = 0x20 | 0x40
 WHERE = "nvidia-smi --query-gpu=clocks.sm,clocks.max.sm,utilization.gpu,power.draw,temperature.gpu"
 
 
@@ -69,7 +79,10 @@ def _figures(gpu: Gpu) -> str:
 
 
 def _low(gpu: Gpu, data: Data) -> Finding:
-    hot = gpu.temperature is not None and gpu.temperature >= HOT
+    bits = gpu.reasons or 0
+    reasons = [text for bit, text in REASONS.items() if bits & bit]
+    hot = bool(bits & HEAT) or (gpu.temperature is not None and gpu.temperature >= HOT)
+    got = _figures(gpu) + (f"; limited by {', '.join(reasons)}" if reasons else "")
     cure = (
         "cool it: the GPU lowers its clock at this temperature"
         if hot
@@ -79,10 +92,10 @@ def _low(gpu: Gpu, data: Data) -> Finding:
     )
     return warn(
         f"the GPU's clock is low under load: {_figures(gpu)}",
-        Evidence(f"{LOW_CLOCK:.0f} MHz or more under load", _figures(gpu), WHERE),
+        Evidence(f"{LOW_CLOCK:.0f} MHz or more under load", got, WHERE),
         Remedy(cure, ("nvidia-smi -q -d CLOCK,PERFORMANCE,POWER",)),
         code="low-clocks",
-        data={**data, "hot": hot},
+        data={**data, "hot": hot, "reasons": reasons},
     )
 
 

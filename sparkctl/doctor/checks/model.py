@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sparkctl.cluster.session import HUB_VARIABLES
 from sparkctl.doctor.check import Check, per_node
 from sparkctl.doctor.finding import Evidence, Finding, counted, fail, info, ok, warn
 from sparkctl.doctor.modelcopy import copy
@@ -71,6 +72,8 @@ def _of_hub(snapshot: Snapshot, name: str) -> Finding:
         return info(f"vLLM downloads {vllm.model} from the hub", code="hub-model")
     planned, revision = snapshot.planned(name), vllm.arguments.get("revision")
     offline = next((n for n in OFFLINE if planned.get(n, "").upper() in TRUE), None)
+    # The cache that vLLM will have is the one to fill.
+    cache = [f"{n}={planned[n]}" for n in HUB_VARIABLES if n in planned]
     argv = ["hf", "download", vllm.model, *(["--revision", str(revision)] if revision else [])]
     return _dangling(
         found.path,
@@ -79,7 +82,7 @@ def _of_hub(snapshot: Snapshot, name: str) -> Finding:
         Remedy(
             f"download them on {name}; whoever copies a folder of the hub's cache needs its"
             " `blobs` as well, where the files are",
-            (command(*argv),),
+            (command(*(["env", *cache] if cache else []), *argv),),
         ),
         fatal=offline is not None,
     )
@@ -174,10 +177,13 @@ def _same_digest(snapshot: Snapshot, name: str, on_head: Checkpoint) -> Iterator
     if found.digest == on_head.digest:
         yield ok(f"same checkpoint as {head}", node=name)
         return
+    remedy = copy(snapshot, name, found.path)
+    if not on_head.whole:
+        remedy = Remedy(f"{head}'s is not whole: see model.present there first")
     yield warn(
         f"the checkpoint differs from {head}'s",
         Evidence(f"{on_head.bytes} bytes", f"{found.bytes} bytes", snapshot.inventory.vllm.model),
-        Remedy(f"copy it from {head} again"),
+        remedy,
         node=name,
         code="model-differs",
         data={"expected": on_head.digest, "got": found.digest},

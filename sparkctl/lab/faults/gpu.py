@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 DRIVER = "590.44.01"
 SMI, KMSG = "/usr/local/bin/nvidia-smi", "/dev/kmsg"
-READINGS = "clock={} utilization={} power={} temperature={}"
-SLOW = READINGS.format(611, 96, 24.31, 52)
-SPINNING = READINGS.format(2411, 96, 21.85, 55)
+READINGS = "clock={} utilization={} power={} temperature={} reasons={}"
+SLOW = READINGS.format(611, 96, 24.31, 52, "0x0000000000000004")
+SPINNING = READINGS.format(2411, 96, 21.85, 55, "0x0000000000000000")
 # As drivers of 580 print them.
 MISMATCH = """\
 #!/bin/sh
