@@ -113,7 +113,7 @@ class Reader:
         self._hints.setdefault(file, FileHints()).of_vllm = True
 
     def _started(self, file: str, number: int) -> None:
-        self._processes.start(file, number)
+        self._processes.start(file)
         # The line may be noted before the one of the start is read.
         graphs = self._hints[file].graphs
         self._hints[file] = FileHints(
