@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from sparkctl.fabric.nccllog.lines import Record
 
-MOST = 1024  # processes that are kept, those with the latest lines
+MOST = 512  # processes that are kept, those with the latest lines
 PAST = 64  # of those that are known to have ended, the latest
 SURE = 4  # lines by which a process is known well enough to cut off what is glued to its name
 BEGIN = ("Bootstrap: Using", "Bootstrap : Using")  # a process prints one of these, once
