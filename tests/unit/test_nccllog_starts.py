@@ -119,6 +119,14 @@ def test_starts_are_divided_in_each_file() -> None:
     assert [rank.name for rank in verdict.ranks] == ["spark-1:2100", "spark-2:2101"]
 
 
+def test_nodes_logs_in_a_row_are_divided_by_communicator() -> None:
+    starts = [start(n, *IB) for n in (1, 2, 3)]
+    lines = [line for text in starts for line in text.splitlines(keepends=True)]
+    verdict = read({"all.log": "".join(x for pid in ("100:", "101:") for x in lines if pid in x)})
+    assert [rank.name for rank in verdict.ranks] == ["spark-1:3100", "spark-2:3101"]
+    assert verdict.earlier == {"rdma": 2}
+
+
 def test_a_process_in_two_files_is_one() -> None:
     text = start(1, *IB)
     verdict = read({"vllm.log": text, "nccl.log": text})

@@ -101,13 +101,27 @@ class Processes:
         """The processes of a file by start, in the order of their lines; the last may be empty."""
         starts: list[list[RankState]] = []
         number = -1
-        for state in sorted(states, key=lambda s: s.spans[file]):
-            now = state.starts[file]
-            if now != number or any(_restarted(before, state, file) for before in starts[-1]):
+        for group in _connected(sorted(states, key=lambda s: s.spans[file]), file):
+            now = group[0].starts[file]
+            if now != number or any(_restarted(b, s, file) for b in starts[-1] for s in group):
                 starts.append([])
-            starts[-1].append(state)
+            starts[-1] += group
             number = now
         return starts if number == self._starts[file] else [*starts, []]
+
+
+def _connected(states: Iterable[RankState], file: str) -> list[list[RankState]]:
+    """The processes that share a communicator, together; the others alone."""
+    groups: list[list[RankState]] = []
+    by_communicator: dict[tuple[int, str], list[RankState]] = {}
+    for state in states:
+        mine = [(state.starts[file], name) for name in sorted(state.communicators)]
+        group = next((by_communicator[key] for key in mine if key in by_communicator), None)
+        if group is None:
+            groups.append(group := [])
+        group.append(state)
+        by_communicator |= dict.fromkeys(mine, group)
+    return groups
 
 
 def _same(before: RankState, state: RankState) -> bool:
