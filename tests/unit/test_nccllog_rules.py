@@ -23,7 +23,6 @@ from tests.unit.nccllogs import (
     Warn,
     process,
     read,
-    tree,
 )
 
 if TYPE_CHECKING:
@@ -131,6 +130,23 @@ def test_graphs_are_of_the_start_that_they_follow(tmp_path: Path) -> None:
 
 
 # The tree.
+
+
+def tree(rank: int) -> tuple[str | Warn, ...]:
+    """A rank in a ring of four, whose tree has the ranks 0 and 2 in it."""
+    before, after, across = (rank + 3) % 4, (rank + 1) % 4, (rank + 2) % 4
+    return (
+        f"Trees [0] {across}/-1/-1->{rank}->-1 [1] {before}/-1/-1->{rank}->{after}",
+        USING,
+        *ON_IB,
+        f"Channel 00/0 : {before}[0] -> {rank}[0] [receive] via NET/IB/0",
+        f"Channel 01/0 : {rank}[0] -> {after}[0] [send] via NET/IB/1",
+        CONNECTED,
+        f"Channel 00/0 : {rank}[0] -> {across}[0] [send] via NET/IB/0",
+        Warn(TIMED_OUT),
+        "transport/generic.cc:46 -> 2",
+        "init.cc:1263 -> 2",
+    )
 
 
 def test_a_ring_of_four_names_its_diagonals() -> None:
