@@ -108,6 +108,15 @@ def test_warnings_of_few_lines_are_of_two_ranks() -> None:
     assert names(text) == ["spark:100", "spark-2:100"]
 
 
+def test_a_crash_before_a_restart_with_a_longer_pid_is_no_torn_line() -> None:
+    crashed = (
+        "spark-1:10:10 [0] NCCL INFO cudaDriverVersion 13000\n"
+        "spark-1:10:10 [0] bootstrap.cc:1 NCCL WARN Bootstrap : no socket interface found\n"
+    )
+    verdict = read({"all.log": crashed + process(*IB) * 2})
+    assert [(rank.pid, rank.transport) for rank in verdict.ranks] == [(100, "rdma"), (10, "failed")]
+
+
 def test_containers_with_the_same_pid_are_two_ranks() -> None:
     second = process(*IB, rank=1).replace("spark-2:101:101", "spark-2:100:100")
     assert names(process(*IB, rank=0) + second) == ["spark-1:100", "spark-2:100"]

@@ -122,7 +122,8 @@ def _torn_from(torn: RankState, other: RankState, shared: bool) -> bool:
         return other.count >= (ENDING if shared and known else OTHER) * torn.count
     sure = ENDING if known and torn.host == other.host else OTHER
     return (
-        other.count >= sure * torn.count
+        torn.pid not in torn.threads  # a thread with the process's own id proves the pid
+        and other.count >= sure * torn.count
         and _part(str(torn.pid), str(other.pid))
         and (torn.host == other.host or (known and _part(torn.host, other.host)))
     )
