@@ -6,7 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.nccllogs import HEALTHY, IB, REAL, process, read
+from tests.unit.nccllogs import (
+    HEALTHY,
+    IB,
+    ON_IB,
+    ON_SOCKET,
+    REAL,
+    USING,
+    process,
+    read,
+)
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 HUNG = (FIXTURES / "vllm/gpu-served-then-hung.log").read_bytes().decode()
@@ -146,15 +155,31 @@ def test_ray_names_a_rank_of_which_it_folded_most_lines() -> None:
         "NCCL_IB_HCA set to ",
         "Init START commId 0x1a2",
         "Using network I",
+        "Assigned NET plugin IB to",
     ],
 )
-def test_a_message_that_ends_early_proves_nothing(torn: str) -> None:
+@pytest.mark.parametrize("at", [0, -1])
+def test_a_message_that_ends_early_proves_nothing(torn: str, at: int) -> None:
     value = "rocep1s0f0,roceP2p1s0f0"
-    text = process(f"NCCL_IB_HCA set to {value}", *IB)
-    lines = text.splitlines()
-    lines.insert(3, f"spark-1:100:100 [0] NCCL INFO {torn}")
+    lines = process(f"NCCL_IB_HCA set to {value}", USING, *ON_IB).splitlines()
+    lines.insert(at, f"spark-1:100:100 [0] NCCL INFO {torn}")
     verdict = read({"a": "\n".join(lines)})
     assert (verdict.transport, verdict.cause) == ("rdma", None)
     (rank,) = verdict.ranks
     assert (rank.nccl, rank.devices) == ("2.28.9", ("rocep1s0f0", "roceP2p1s0f0"))
     assert rank.settings["NCCL_IB_HCA"] == value
+
+
+def test_half_a_line_on_the_devices_does_not_show_half_a_port() -> None:
+    """Nor that NCCL looked for a device in vain."""
+    half = "NET/IB : Using [0]rocep1s0f0:1/RoCE [1]roceP2"
+    assert read({"a": process(half, *ON_IB)}).findings == ()
+    assert read({"a": process("NET/IB : Using", *ON_SOCKET)}).cause == "unknown"
+
+
+def test_the_only_line_of_a_rank_with_text_before_its_host_is_that_ranks() -> None:
+    text = (REAL / "ifname-missing.rank0.log").read_text()
+    glued = (
+        "ENV/Plugin: Could not find: libnccl-env.sovm:1180:1180 [0] NCCL INFO ENV/Plugin: Closing\n"
+    )
+    assert names(text + glued) == ["vm:1179", "vm:1180"]

@@ -44,7 +44,7 @@ class Processes:
         """Read the next record, which is in `file` at `line`."""
         name = f"{record.host}:{record.pid}"
         state = self._states.pop(name, None)
-        if state and state.size and file in state.spans and record.message.startswith(BEGIN):
+        if state and _begins_again(state, record, file):
             self._end([state])  # a container's processes have the same pids after a restart
             state = None
         state = self._states[name] = state or RankState(record.host, record.pid)
@@ -122,6 +122,13 @@ def _connected(states: Iterable[RankState], file: str) -> list[list[RankState]]:
         group.append(state)
         by_communicator |= dict.fromkeys(mine, group)
     return groups
+
+
+def _begins_again(state: RankState, record: Record, file: str) -> bool:
+    """Whether the record is the first line of another process with the same name."""
+    if not (state.size and record.message.startswith(BEGIN)):
+        return False
+    return any(line.file == file for line in state.marks.get("bootstrap", ()))
 
 
 def _same(before: RankState, state: RankState) -> bool:
