@@ -149,7 +149,7 @@ def test_commands_of_sparkctl_have_the_inventory_that_the_user_named(
 @pytest.mark.usefixtures("answers")
 def test_the_json_of_a_log_has_exactly_these_keys() -> None:
     log = ["--log", str(REAL / "ib-hca-missing.rank0.log"), "--json"]
-    keys = {"ranks", "transport", "cause", "findings", "unrecognized"}
+    keys = {"ranks", "transport", "cause", "findings", "unrecognized", "earlier_starts"}
     alone = json.loads(CliRunner().invoke(doctor, log).stdout)
     assert set(alone) == keys
     assert set(alone["ranks"][0]["evidence"][0]) == {"file", "line", "text"}

@@ -252,9 +252,7 @@ ADVICE = {advice.code: advice for advice in CAUSES}
 BEGINNING_MISSING = Advice(
     "beginning-missing",
     "the beginning of the log is missing, where NCCL prints which network it uses and why",
-    Fix(
-        "pass the whole log, which `sparkctl logs vllm --all` prints", ("sparkctl logs vllm --all",)
-    ),
+    Fix("pass the whole log", ("sparkctl logs vllm --all",)),
 )
 # NCCL uses TCP, and the log shows no reason.
 NO_REASON = (

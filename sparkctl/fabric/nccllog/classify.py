@@ -49,9 +49,22 @@ def network(state: RankState) -> Transport:
     carrying = {network_kind(name) for name, _ in state.channels}
     if not carrying and state.nodes <= 1 and (state.local or state.nodes == 1):
         return "local"
-    kinds = carrying or {network_kind(name) for name in state.networks}
+    kinds = carrying or {network_kind(name) for name in _networks(state)}
     order: tuple[Transport, ...] = ("socket", "unknown", "rdma")
     return next((kind for kind in order if kind in kinds), "unknown")
+
+
+def _networks(state: RankState) -> list[str]:
+    """The networks that the process names, but for those of torn lines: `I` or `IB to` of IB."""
+    return [
+        name
+        for name in state.networks
+        if not any(
+            name.startswith(f"{other} ")
+            or (other != name and other.startswith(name) and other[len(name)] != " ")
+            for other in state.networks
+        )
+    ]
 
 
 def broken(state: RankState) -> dict[str, Fault]:

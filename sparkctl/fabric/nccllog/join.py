@@ -131,7 +131,11 @@ def _known(
     """The causes without those of processes that show nothing, if other ranks show a transport."""
     if kind == "unknown" or "unknown" not in grouped:
         return dict(grouped)
-    unknown = [s for s in grouped["unknown"] if s.size or s.faults or warnings.meaning(s.marks)]
+    unknown = [
+        s
+        for s in grouped["unknown"]
+        if s.size or s.faults or warnings.meaning(s.marks) or network(s) == "socket"
+    ]
     return {name: m for name, m in {**grouped, "unknown": unknown}.items() if m}
 
 

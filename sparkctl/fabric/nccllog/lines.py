@@ -6,6 +6,7 @@ The forms: NCCL 2.8 to 2.30.7, src/debug.cc.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -69,6 +70,14 @@ class Record(NamedTuple):
     origin: str = ""
 
 
+class Prefixes(NamedTuple):
+    """The engine, the process and node, and the pid, as vLLM's and Ray's prefixes have them."""
+
+    engine: tuple[str, int] | None
+    origin: str
+    pid: int
+
+
 def parse(line: str) -> Record | None:
     """The first record with a whole head in a line; None if there is none."""
     return next((record for record in records(line) if record.host), None)
@@ -104,33 +113,40 @@ def _head(before: str, owner: Owner) -> re.Match[str] | None:
 
 
 def _record(line: str, offset: int, level: re.Match[str], head: re.Match[str], end: int) -> Record:
-    """The record whose message begins after `level` and ends at `end`."""
-    named = head.groupdict()
-    before = line[offset : offset + head.start()]
+    """The record whose message begins after `level` and ends at `end`.
+
+    Of a torn head the pid is what is left of it, else what the prefix says, else the thread's id,
+    which is the pid in most lines.
+    """
+    host = head["host"] if head.re is not TORN_HEAD else ""
+    prefixes = _prefixes(line[offset : offset + head.start()])
     fold = FOLDED.search(line, level.end(), end)
     message = line[level.end() : fold.start()].rstrip() if fold else line[level.end() : end]
     prefix = head[0] + level[0]
-    engine = ENGINE.search(before)
-    prefixes = PREFIX.findall(before)
     return Record(
-        host=named.get("host") or "",
-        pid=int(named["pid"]) if named.get("host") else _pid(named, prefixes),
+        host=host,
+        pid=int(head["pid"] or (not host and (prefixes.pid or head["tid"])) or 0),
         level=level[1],
         message=message,
         text=shown((prefix + message)[:TEXT_LIMIT]),
         start=len(prefix),
         folded=fold is not None,
-        tid=int(named["tid"] or 0),
-        engine=(engine[1], int(engine[2])) if engine else None,
-        origin="".join(prefixes[-1]) if before.rstrip().endswith(")") and prefixes else "",
+        tid=int(head["tid"] or 0),
+        engine=prefixes.engine,
+        origin=prefixes.origin,
     )
 
 
-def _pid(left: dict[str, str | None], prefixes: list[tuple[str, str]]) -> int:
-    """The pid of a torn head: what is left of it, what the prefix says, or the thread's id, which
-    is the pid in most lines; 0 if there is none.
-    """
-    return int(left["pid"] or (prefixes[-1][0] if prefixes else left["tid"]) or 0)
+@lru_cache(maxsize=256)
+def _prefixes(before: str) -> Prefixes:
+    """What the text before a head says of its process."""
+    engine = ENGINE.search(before)
+    found = PREFIX.findall(before)
+    return Prefixes(
+        (engine[1], int(engine[2])) if engine else None,
+        "".join(found[-1]) if found and before.rstrip().endswith(")") else "",
+        int(found[-1][0]) if found else 0,
+    )
 
 
 def shown(text: str) -> str:

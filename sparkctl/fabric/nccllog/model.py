@@ -156,7 +156,7 @@ class LogVerdict:
     def document(self) -> dict[str, Any]:
         """The JSON document of `doctor --log --json`; part of the contract that scripts rely on.
 
-        `ranks` has each rank of the last start, up to 1024 (processes.py).
+        `ranks` has each rank of the last start, up to 512 (processes.py).
         """
         return {
             "ranks": [

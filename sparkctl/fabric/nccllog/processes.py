@@ -7,19 +7,18 @@ start.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import Counter
 from typing import TYPE_CHECKING
 
 from sparkctl.fabric.nccllog.rank import RankState
-from sparkctl.fabric.nccllog.torn import absorb, whole
+from sparkctl.fabric.nccllog.torn import absorb, one_start, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from sparkctl.fabric.nccllog.lines import Record
 
-MOST = 1024  # processes that are kept, those with the latest lines
+MOST = 512  # processes that are kept, those with the latest lines
 PAST = 64  # of those that are known to have ended, the latest
 SURE = 4  # lines by which a process is known well enough to cut off what is glued to its name
 BEGIN = ("Bootstrap: Using", "Bootstrap : Using")  # a process prints one of these, once
@@ -31,7 +30,7 @@ class Processes:
     def __init__(self) -> None:
         self._states: dict[str, RankState] = {}
         self._past: list[RankState] = []
-        self._headers: dict[str, list[int]] = {}
+        self._starts: Counter[str] = Counter()  # that a file shows by a line of its own
         self._dropped: Counter[int | None] = Counter()
 
     def owner(self, host: str, pid: int) -> str | None:
@@ -45,17 +44,18 @@ class Processes:
         """Read the next record, which is in `file` at `line`."""
         name = f"{record.host}:{record.pid}"
         state = self._states.pop(name, None)
-        if state and state.size and record.message.startswith(BEGIN):
+        if state and _begins_again(state, record, file):
             self._end([state])  # a container's processes have the same pids after a restart
             state = None
         state = self._states[name] = state or RankState(record.host, record.pid)
         if len(self._states) > MOST:
             self._drop(self._states.pop(next(iter(self._states))))
+        state.starts.setdefault(file, self._starts[file])
         state.feed(record, file, line)
 
-    def start(self, file: str, line: int) -> None:
-        """A program is started here: the file's lines before are of processes that ended."""
-        self._headers.setdefault(file, []).append(line)
+    def start(self, file: str) -> None:
+        """A program is started: the file's lines before are of processes that ended."""
+        self._starts[file] += 1
         ended = [name for name, state in self._states.items() if file in state.spans]
         self._end([self._states.pop(name) for name in ended])
 
@@ -77,9 +77,9 @@ class Processes:
         """The processes of the last start in each file, and those of each start before it."""
         states: list[RankState] = []
         before: list[list[RankState]] = []
-        every = whole(self._by_name(), self._epoch)
+        every = whole(self._by_name())
         for file in {file: None for state in every for file in state.spans}:
-            starts = self._starts([state for state in every if file in state.spans], file)
+            starts = self._divided([state for state in every if file in state.spans], file)
             states += starts[-1]
             before += starts[:-1]
         ended = {id(state) for start in before for state in start}
@@ -91,31 +91,44 @@ class Processes:
         found: dict[str, list[RankState]] = {}
         for state in (*self._past, *self._states.values()):
             known = found.setdefault(state.name, [])
-            if known and self._epoch(known[-1]) == self._epoch(state) and _same(known[-1], state):
+            if known and one_start(known[-1], state) and _same(known[-1], state):
                 absorb(known[-1], state)
             else:
                 known.append(state)
         return [state for states in found.values() for state in states]
 
-    def _epoch(self, state: RankState) -> tuple[int, ...]:
-        """The number of the last start before it that the files show, in each of its files."""
-        return tuple(
-            bisect_right(self._headers.get(file, []), first)
-            for file, (first, _) in state.spans.items()
-        )
-
-    def _starts(self, states: Sequence[RankState], file: str) -> list[list[RankState]]:
+    def _divided(self, states: Sequence[RankState], file: str) -> list[list[RankState]]:
         """The processes of a file by start, in the order of their lines; the last may be empty."""
-        headers = self._headers.get(file, [])
         starts: list[list[RankState]] = []
-        epoch = -1
-        for state in sorted(states, key=lambda s: s.spans[file]):
-            now = bisect_right(headers, state.spans[file][0])
-            if now != epoch or any(_restarted(before, state, file) for before in starts[-1]):
+        number = -1
+        for group in _connected(sorted(states, key=lambda s: s.spans[file]), file):
+            now = group[0].starts[file]
+            if now != number or any(_restarted(b, s, file) for b in starts[-1] for s in group):
                 starts.append([])
-            starts[-1].append(state)
-            epoch = now
-        return starts if epoch == len(headers) else [*starts, []]
+            starts[-1] += group
+            number = now
+        return starts if number == self._starts[file] else [*starts, []]
+
+
+def _connected(states: Iterable[RankState], file: str) -> list[list[RankState]]:
+    """The processes that share a communicator, together; the others alone."""
+    groups: list[list[RankState]] = []
+    by_communicator: dict[tuple[int, str], list[RankState]] = {}
+    for state in states:
+        mine = [(state.starts[file], name) for name in sorted(state.communicators)]
+        group = next((by_communicator[key] for key in mine if key in by_communicator), None)
+        if group is None:
+            groups.append(group := [])
+        group.append(state)
+        by_communicator |= dict.fromkeys(mine, group)
+    return groups
+
+
+def _begins_again(state: RankState, record: Record, file: str) -> bool:
+    """Whether the record is the first line of another process with the same name."""
+    if not (state.size and record.message.startswith(BEGIN)):
+        return False
+    return any(line.file == file for line in state.marks.get("bootstrap", ()))
 
 
 def _same(before: RankState, state: RankState) -> bool:

@@ -79,8 +79,9 @@ class RankState:
     `size` and `nodes` are those of its largest communicator, 0 if unknown. `devices` and
     `interfaces` are the names of the indexes in `via NET/IB/0` and `via NET/Socket/0`; a merged
     device has several names. `count` is the number of its records, `informs` whether any is an
-    INFO, `spans` the first and the last line of them in each file, `engine` the vLLM engine that
-    started it, `origins` the process as Ray's prefixes name it.
+    INFO. `spans` are the first and the last line of them in each file, `starts` the number of
+    starts that the file shows before. `engine` is the vLLM engine that started it, `origins` the
+    process as Ray's prefixes name it.
     """
 
     host: str
@@ -107,6 +108,7 @@ class RankState:
     engine: tuple[str, int] | None = None
     origins: set[str] = field(default_factory=set)
     spans: dict[str, tuple[int, int]] = field(default_factory=dict)
+    starts: dict[str, int] = field(default_factory=dict)
     marks: dict[str, list[Evidence]] = field(default_factory=dict)
 
     @property

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sparkctl.fabric.nccllog.rank import RankState
 
 # A line of its own, and torch's of an error; all three numbers, or it may be torn.
-VERSION = re.compile(r"NCCL version ([0-9]{1,4}\.[0-9]{1,4}\.[0-9]{1,4})(?![\w.])")
+VERSION = re.compile(r"NCCL version ([0-9]{1,4}\.[0-9]{1,4}\.[0-9]{1,4})(?!\w|\.\w)")
 # torchrun's prefix: the rank of a process that failed before it had a communicator.
 TORCH_RANK = re.compile(r"\[rank([0-9]{1,6})\]:")
 
@@ -113,7 +113,7 @@ class Reader:
         self._hints.setdefault(file, FileHints()).of_vllm = True
 
     def _started(self, file: str, number: int) -> None:
-        self._processes.start(file, number)
+        self._processes.start(file)
         # The line may be noted before the one of the start is read.
         graphs = self._hints[file].graphs
         self._hints[file] = FileHints(

@@ -13,45 +13,68 @@ from typing import TYPE_CHECKING, TypeVar
 from sparkctl.fabric.nccllog.rank import Channels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable, Sequence
 
     from sparkctl.fabric.nccllog.rank import RankState
 
 K = TypeVar("K")
 V = TypeVar("V")
 
-# How often a process must have as many lines as what is taken for torn lines of it: where its host
-# is another process's too, where a host's beginning is missing or has text before it, and where
-# other characters are missing or are there.
-SHARED, ENDING, OTHER = 1, 2, 8
+# How often a process must have as many lines as what is taken for torn lines of it: where a host's
+# beginning is missing or has text before it, and where other characters are missing or are there.
+ENDING, OTHER = 2, 8
 FEW = 3  # lines, more of which are not torn in the same way
 
 
-def whole(
-    states: Iterable[RankState], start: Callable[[RankState], tuple[int, ...]]
-) -> list[RankState]:
-    """The processes, each with what its torn lines show; lines of nobody are left out.
-
-    `start` gives the number of a process's start: lines are of a process of the same start.
-    """
+def whole(states: Sequence[RankState]) -> list[RankState]:
+    """The processes, each with what its torn lines show; lines of nobody are left out."""
     kept: list[RankState] = []
-    states = list(states)
     numbers = {str(number) for state in states for number in (state.pid, *state.threads)}
-    hosts = Counter(host for host, _ in {(state.host, state.pid) for state in states})
     # A number is the pid of a process before which the host is missing.
     nameless = {id(state) for state in states if not state.host or state.host in numbers}
-    for state in sorted(states, key=lambda s: (id(s) in nameless, -s.count, -hosts[s.host])):
-        same = [other for other in kept if start(state) == start(other)]
+    hosts = Counter(host for host, _ in {(state.host, state.pid) for state in states})
+    for state in sorted(
+        states, key=lambda s: (id(s) in nameless, -s.count, -hosts[s.host], -len(s.host))
+    ):
+        same = [other for other in kept if _near(state, other)]
         if id(state) in nameless:
-            owners = [other for other in same if _left_of(state, other)]
+            owners = [other for other in same if state.pid in (other.pid, 0)]
         else:
             alone = hosts[state.host] == 1
             owners = [o for o in same if _torn_from(state, o, alone and hosts[o.host] > 1)]
         if len(owners) == 1:
             absorb(owners[0], state)
         elif not owners and id(state) not in nameless:
+            _name(state, same)
             kept.append(state)
     return kept
+
+
+def _near(torn: RankState, other: RankState) -> bool:
+    """Whether lines may be of a process by their file and start, Ray's prefixes, and rank."""
+    if not (torn.spans.keys() <= other.spans.keys() and one_start(torn, other)):
+        return False
+    if torn.origins and other.origins and not torn.origins & other.origins:
+        return False
+    return torn.rank == other.rank or not torn.communicators & other.communicators
+
+
+def one_start(one: RankState, other: RankState) -> bool:
+    """Whether two are of the same start in each file that has both."""
+    return all(other.starts.get(file, number) == number for file, number in one.starts.items())
+
+
+def _name(torn: RankState, others: Iterable[RankState]) -> None:
+    """Name a process by the host of another, if its few lines have only what is left of that."""
+    for other in others:
+        if (
+            other.informs
+            and torn.count <= FEW
+            and other.count >= ENDING * torn.count
+            and _ends_alike(torn.host, other.host)
+        ):
+            torn.host = other.host
+            return
 
 
 def absorb(state: RankState, torn: RankState) -> None:
@@ -77,6 +100,7 @@ def absorb(state: RankState, torn: RankState) -> None:
     for mark, lines in torn.marks.items():
         for line in lines:
             state.mark(mark, line)
+    _fill(state.starts, torn.starts)
     for file, (first, last) in torn.spans.items():
         start, end = state.spans.get(file, (first, last))
         state.spans[file] = (min(start, first), max(end, last))
@@ -87,17 +111,10 @@ def _fill(table: dict[K, V], other: dict[K, V]) -> None:
         table.setdefault(key, value)
 
 
-def _left_of(torn: RankState, other: RankState) -> bool:
-    """Whether lines without a host are of a process, by their pid or as the file's only one."""
-    return torn.spans.keys() <= other.spans.keys() and torn.pid in (other.pid, 0)
-
-
 def _torn_from(torn: RankState, other: RankState, shared: bool) -> bool:
     """Whether some lines are torn lines of another process; `shared`: its host is another's too."""
-    if not torn.spans.keys() <= other.spans.keys() or _distinct(torn, other):
-        return False
     if torn.pid == other.pid and _ends_alike(torn.host, other.host):
-        return other.count >= (SHARED if shared else ENDING) * torn.count
+        return torn.count <= FEW or other.count >= ENDING * torn.count
     if not other.informs or torn.count > FEW:
         return False
     known = bool(torn.threads & {other.pid, *other.threads})
@@ -105,17 +122,11 @@ def _torn_from(torn: RankState, other: RankState, shared: bool) -> bool:
         return other.count >= (ENDING if shared and known else OTHER) * torn.count
     sure = ENDING if known and torn.host == other.host else OTHER
     return (
-        other.count >= sure * torn.count
+        torn.pid not in torn.threads  # a thread with the process's own id proves the pid
+        and other.count >= sure * torn.count
         and _part(str(torn.pid), str(other.pid))
         and (torn.host == other.host or (known and _part(torn.host, other.host)))
     )
-
-
-def _distinct(one: RankState, other: RankState) -> bool:
-    """Whether they are two ranks of one communicator, or two processes by Ray's prefixes."""
-    if one.origins and other.origins and not one.origins & other.origins:
-        return True
-    return one.rank != other.rank and bool(one.communicators & other.communicators)
 
 
 def _ends_alike(one: str, other: str) -> bool:
