@@ -158,9 +158,7 @@ class Tracebacks:
 
 
 def _goes_on(last: Printed, mark: str, line: Line) -> bool:
-    """Whether the line is of the same message: with the same file's mark, or by its form."""
+    """Whether the line is of the same message, by its form."""
     if line.mark != mark or OPENS in line.text or REMOTE.search(line.text):
         return False
-    if MORE.match(line.text) or last.text.endswith(LAST):
-        return True
-    return bool(mark) and not RAISED.match(line.text)
+    return bool(MORE.match(line.text)) or last.text.endswith(LAST)
