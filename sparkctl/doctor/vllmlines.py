@@ -10,8 +10,9 @@ from sparkctl.fabric.nccllog.lines import GLOO_NEEDLE, NEEDLE, TEXT_LIMIT, shown
 from sparkctl.fabric.nccllog.model import Evidence, Finding, Fix
 from sparkctl.node.errorlines import ERRORS, PROGRESS, START
 from sparkctl.serving.diagnosis import explain_server, explain_vllm, explain_wait
+from sparkctl.serving.errorlevel import Level
 from sparkctl.serving.failures import WEDGED, Explanation
-from sparkctl.serving.rootcause import MANY_STALLS, Level, Root, Tracer
+from sparkctl.serving.rootcause import MANY_STALLS, Root, Tracer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -34,7 +34,8 @@ class Printed:
     that it is of ("": unnamed).
 
     Errors of one `chain` were raised one after the other, `during`: while the one before it was
-    handled. `printed_by`: the process id, which is another's where Ray passes an error on; `vague`:
+    handled. `logged_by`: the process that logged it, which is another's where Ray passes an error
+    on; what a process writes without its logger comes through another pipe, in no order. `vague`:
     quoted within another message.
     """
 
@@ -43,7 +44,7 @@ class Printed:
     source: str
     chain: int = 0
     during: bool = False
-    printed_by: str = ""
+    logged_by: str = ""
     vague: bool = False
 
 
@@ -152,7 +153,8 @@ class Tracebacks:
 
     def _begin(self, process: _Process, number: int, line: Line, text: str) -> Printed:
         source = process.source or line.source
-        error = Printed(number, text[:TEXT_LIMIT], source, process.chain, process.during, line.pid)
+        by = line.pid if line.mark else ""
+        error = Printed(number, text[:TEXT_LIMIT], source, process.chain, process.during, by)
         process.last, process.more, process.mark = error, MOST_MORE, line.mark
         return error
 

@@ -14,8 +14,9 @@ from sparkctl.facts.calls import NCCL_LINES
 from sparkctl.facts.decode import decode
 from sparkctl.node import nccllines
 from sparkctl.serving.diagnosis import explain_start, explain_vllm
+from sparkctl.serving.errorlevel import Level
 from sparkctl.serving.progress import Progress
-from sparkctl.serving.rootcause import MOST_ERRORS, Level, trace
+from sparkctl.serving.rootcause import MOST_ERRORS, trace
 from tests.unit.nccllogs import CASES
 
 if TYPE_CHECKING:
