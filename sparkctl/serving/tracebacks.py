@@ -23,9 +23,9 @@ RAISED = re.compile(r"(?:\w+\.)*(?:[A-Z]\w*|\w*error)(?:\(\w+\))?(?:: |:?$)")
 ALONE = re.compile(r"(?:\w+\.)*\w*(?:Error|Exception)(?:\(\w+\))?: ?\S")
 WITHIN = re.compile(r"\b[A-Za-z_.]*(?:Error|Exception): \S.*")
 REFUSED = re.compile(r"\b(?:api_server|vllm)[\w. -]*: error: .+")  # argparse's
-# The first lines of a message that goes on: indented, or what torch quotes of NCCL.
+# How a message goes on: indented, but not as the lines of a frame, or as torch quotes NCCL.
 LAST = "Last error:"  # the next line is NCCL's
-MORE = re.compile(rf"\s|nccl\w+: |{LAST}")
+MORE = re.compile(rf"\s+(?!File \"|[\s^~]+$)|nccl\w+: |{LAST}")
 
 
 @dataclass

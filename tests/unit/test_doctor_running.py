@@ -169,6 +169,13 @@ def test_the_cause_of_a_death_is_read_above_the_last_lines() -> None:
     assert "every node" in finding.fix.text
 
 
+def test_the_error_of_a_request_is_no_cause_of_a_death() -> None:
+    answers = died()
+    request = "(APIServer pid=1) ERROR 11-21 14:46:00 [serving.py:1] ValueError: too long"
+    answers.looks["log"][ONE]["tail"] = ["INFO:     Application startup complete.", request]
+    assert only(answers, "running.ranks").data["error"] is None
+
+
 def test_the_cause_in_a_log_is_short_and_without_secrets() -> None:
     answers = died()
     answers.looks["log"][ONE]["tail"] = [f"KeyError: HF_TOKEN=hf_{'x' * 20} {'y' * 999}"]

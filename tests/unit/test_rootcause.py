@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -398,6 +399,31 @@ def test_a_start_that_went_well_has_no_cause(name: str, tmp_path: Path) -> None:
     path.write_text(text)
     assert by_doctor(path) is None
     assert [f for f in read_logs([str(path)]).findings if f.code == "vllm"] == []
+
+
+NOISE_BETWEEN = (
+    '(APIServer pid=11) INFO:     127.0.0.1:5 - "GET /metrics HTTP/1.1" 200 OK',
+    f"{RANK0}spark-1:30:30 [0] NCCL INFO Using network Socket",
+    f"{RANK0}spark-(Worker pid=30) WARNING 11-21 14:53:22 [x.py:92] OSError: is not used",
+    "(Worker pid=31)   File 'x.py', line 3, in <module>",
+    "(Worker pid=31) ",
+    "cut off)",
+)
+
+
+@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("name", [name for name in CASES_OF_LOGS if name.startswith("real")])
+def test_lines_of_others_between_its_own_change_no_cause(name: str, seed: int) -> None:
+    chance, lines = random.Random(seed), CASES_OF_LOGS[name].log.split("\n")
+    noisy = [x for line in lines for x in (*chance.choices(NOISE_BETWEEN, k=seed % 3), line)]
+    torn = {n for n in range(len(noisy)) if noisy[n] in NOISE_BETWEEN and chance.random() < 0.2}
+    noisy = [
+        line[: chance.randint(0, len(line))] if n in torn else line for n, line in enumerate(noisy)
+    ]
+    root, expected = (trace(enumerate(text, 1)).root for text in (noisy, lines))
+    assert root
+    assert expected
+    assert root._replace(line=0) == expected._replace(line=0), f"seed {seed}"
 
 
 def test_memory_is_bounded_whatever_the_log_repeats() -> None:
