@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Literal
 
 from sparkctl.fabric.nccllog.lines import GLOO_NEEDLE, NEEDLE, TEXT_LIMIT, shown
 from sparkctl.fabric.nccllog.model import Evidence, Finding, Fix
-from sparkctl.node.errorlines import ERRORS, PROGRESS, START
+from sparkctl.node.errorlines import ERRORS, PROGRESS, START, STEP
 from sparkctl.serving.diagnosis import explain_server, explain_vllm, explain_wait
+from sparkctl.serving.errorlevel import Level
 from sparkctl.serving.failures import WEDGED, Explanation
-from sparkctl.serving.rootcause import MANY_STALLS, Level, Root, Tracer
+from sparkctl.serving.rootcause import MANY_STALLS, Root, Tracer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -60,7 +61,7 @@ class File:
             self._read_on -= 1
         else:
             if _has(text, PROGRESS):
-                self._feed(line for line in batch if _has(line[1], PROGRESS))
+                self._feed(line for line in batch if STEP.search(line[1]))
             return
         self._examined += len(batch)
         self._feed(batch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 
 from sparkctl.node import logs
@@ -46,6 +47,9 @@ PROGRESS = (
     b"non-default args:",
     b"vLLM API server version",
 )
+# In one line these are found fastest together, in many lines one after the other.
+ERROR = re.compile(b"|".join(map(re.escape, ERRORS)))
+STEP = re.compile(b"|".join(map(re.escape, PROGRESS)))
 AROUND = 100  # lines after one of ERRORS that are taken too: a traceback, and what follows it
 FIRST, LAST = 2500, 2500  # lines that are kept since the start, or since vLLM was ready
 TAIL = 400  # lines of any kind
@@ -72,7 +76,7 @@ class ErrorLines:
             self._tail.clear()
             return
         self._tail.append((number, line[-MOST_BYTES:]))
-        if any(needle in line for needle in ERRORS):
+        if ERROR.search(line):
             self._around = AROUND
         if self._around:
             self._around -= 1

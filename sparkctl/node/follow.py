@@ -88,12 +88,20 @@ def _tail(path: Path, lines: int) -> int:
     """The offset of the last `lines` lines, read backwards so that a huge log costs little."""
     if not path.is_file():
         return 0
-    position = size = path.stat().st_size
-    block = b""
+    position = path.stat().st_size
+    if not lines:
+        return position
     with path.open("rb") as stream:
-        while position and block.count(b"\n") <= lines:
-            position = max(0, position - 65536)
-            stream.seek(position)
-            block = stream.read(size - position)
-    kept = block.splitlines(keepends=True)[-lines:] if lines else []
-    return size - sum(len(line) for line in kept)
+        ends = False  # whether the end of the last line, which begins none, was passed
+        while position:
+            start = max(0, position - 65536)
+            stream.seek(start)
+            block = stream.read(position - start)
+            end = len(block) - (not ends and block.endswith(b"\n"))
+            ends = True
+            while (end := block.rfind(b"\n", 0, end)) >= 0:
+                lines -= 1
+                if not lines:
+                    return start + end + 1
+            position = start
+    return 0

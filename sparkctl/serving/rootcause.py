@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.node.logs import HEADER
-from sparkctl.serving.failures import CRASH, MONITOR, VLLM, WAITING, explain
+from sparkctl.serving import errorlevel
+from sparkctl.serving.errorlevel import Level
+from sparkctl.serving.failures import CRASH, VLLM, WAITING, explain
 from sparkctl.serving.logline import Line, parse
 from sparkctl.serving.stages import FATAL, MILESTONE, READY
 from sparkctl.serving.tracebacks import Printed, Tracebacks
@@ -24,17 +25,6 @@ LINE_LIMIT = 8192  # characters of a line that are examined
 MOST_ERRORS = 256  # the first ones of a start
 MANY_STALLS = 120  # seconds; one such line may be of a kernel that is compiled
 MOST_RECENT, RECENT = 64, 5000  # errors and lines before the end of an engine that was ready
-
-
-class Level(IntEnum):
-    """How well an error explains a failure; the first of the least level is the root."""
-
-    CAUSE = 0
-    VAGUE = 1  # quoted in another message, or without its reason
-    DEATH = 2  # of a process that printed nothing
-    REACTION = 3  # to another process's failure
-    FATAL = 4  # that it failed, not why
-    REQUEST = 5  # of one request, once vLLM is ready
 
 
 class Root(NamedTuple):
@@ -64,39 +54,9 @@ class Wedge(NamedTuple):
     seconds: int
 
 
-# No cause: what points at one, Ray's wrapper of one and its cleaning up, and an ordinary end.
-POINTER = re.compile(
-    r"Engine core initialization failed|[Rr]oot cause above|[Ss]tack trace|EngineDeadError"
-    r"|RuntimeError: Executor failed\.|ActorHandleNotFoundError|EngineGenerateError"
-    r"|^(?:\w+\.)*(?:RayTaskError|SystemExit|CancelledError|GeneratorExit)\b"
-)
-QUOTED = re.compile(r"Worker failed with error ['\"](.+)['\"], please check")
-DEATH = re.compile(
-    r"A worker died or was killed|died unexpectedly|[Aa]ctor (?:is dead|died)|\bActorDiedError"
-    r"|ActorUnavailableError|WorkerCrashedError|NodeDiedError|exit[ _]?code\b\W{0,3}-\d+"
-)
-REACTION = re.compile(
-    r"(?i)remote process exit|closed by (?:remote )?peer|reset by peer|broken ?pipe|peer closed"
-    r"|ncclRemoteError|RPC call to \w+ timed out|timed out (?:after|waiting)|socket has timed out"
-    r"|connection (?:refused|closed|aborted|was closed)|SIGTERM|shutting down|ConnectionResetError"
-    r"|^(?:KeyboardInterrupt|EOFError|TimeoutError$)"
-)
-NATIVE = re.compile(
-    r"Segmentation fault|\bSIG(?:SEGV|ABRT|BUS|ILL|KILL)\b|double free or corruption"
-    r"|\bfree\(\): |\bmalloc\(\): |Fatal Python error|terminate called after|symbol lookup error"
-    r"|\(core dumped\)|^Killed$|^Aborted$|^Bus error|^Illegal instruction|Out of memory: Killed"
-)
-# What the raylet says of a process that ended, after the ids of its lease.
-LOST = re.compile(
-    r"Worker IP address: (\S+) .*Worker PID: (\d+) Worker exit type: (\w+) "
-    r"Worker exit detail: ([^.]*\.(?: End of file\.)?)"
-)
-# The reason is in NCCL's own lines, if at all.
-VAGUE = re.compile(r"NCCL error: (?:unhandled system|internal|remote)")
 STALL = re.compile(r"No available shared memory broadcast block found(?: in (\d+) seconds)?")
 TOKENS = re.compile(r"Avg generation throughput: (\d+(?:\.\d+)?) tokens/s")
 BEGINS = re.compile(r"non-default args:|vLLM API server version")
-VERSIONS = re.compile(r"Version mismatch")  # Ray's, which may be a warning
 
 
 class Tracer:
@@ -107,12 +67,15 @@ class Tracer:
     resets all of it.
     """
 
-    def __init__(self, *, ready: bool = False, server: str = "") -> None:
+    def __init__(self) -> None:
+        self._server = ""
+        self._reset()
+
+    def _reset(self, *, ready: bool = False) -> None:
         self.ready = ready
         self.fatal: Root | None = None
         self.waits: Root | None = None
         self.wedge: Wedge | None = None
-        self._server = server
         self._errors: list[Printed] = []
         self._recent: deque[Printed] = deque(maxlen=MOST_RECENT)
         self._tracebacks = Tracebacks()
@@ -121,12 +84,12 @@ class Tracer:
     def errors(self) -> list[Root]:
         """The errors that may explain a failure, the root cause first."""
         printed = [*self._errors, *(() if self.fatal else self._recent)]
-        roots = [(_root(e, self.ready and not self.fatal), e) for e in printed]
-        levels = [(r, e) for r, e in roots if r is not None]
-        if not levels:
+        if not printed:
             return [self.fatal] if self.fatal else []
-        best = min(root.level for root, _ in levels)
-        found = [(root, error) for root, error in levels if root.level == best]
+        request = self.ready and not self.fatal
+        roots = [(_root(error, request=request), error) for error in printed]
+        best = min(root.level for root, _ in roots)
+        found = [(root, error) for root, error in roots if root.level == best]
         first = found[0][1].chain
         origin = _origin([pair for pair in found if pair[1].chain == first])
         return [origin, *(root for root, error in found if error.chain != first)]
@@ -139,10 +102,11 @@ class Tracer:
     @property
     def same(self) -> list[Root]:
         """The root cause, then the same error of other processes, each once."""
-        errors = self.errors
-        return list({e.source: e for e in reversed(errors) if e.text == errors[0].text}.values())[
-            ::-1
-        ]
+        found: dict[str, Root] = {}
+        for error in (errors := self.errors):
+            if error.text == errors[0].text:
+                found.setdefault(error.source, error)
+        return list(found.values())
 
     @property
     def reading(self) -> bool:
@@ -165,9 +129,6 @@ class Tracer:
             self._progress(number, line)
             self._error(number, line)
 
-    def _reset(self, *, ready: bool = False) -> None:
-        self.__init__(ready=ready, server=self._server)  # type: ignore[misc]
-
     def _begins(self, line: Line) -> None:
         """Reset for the first line of another API server, in a log without headers."""
         before, self._server = self._server, line.source
@@ -179,7 +140,8 @@ class Tracer:
         if stall := STALL.search(line.text):
             self._stalls(number, line, int(stall[1] or 60))
         elif tokens := TOKENS.search(line.text):
-            self.ready = True  # before, there are no such lines
+            if not self.ready and not self.fatal:  # the line that says so is missing
+                self._reset(ready=True)
             if float(tokens[1]):
                 self.wedge = None
         elif self.ready:
@@ -187,7 +149,7 @@ class Tracer:
         elif MILESTONE.search(line.text):
             self.waits = None
             if line.pid:  # what it printed of itself did not stop it
-                self._errors = [e for e in self._errors if e.printed_by != line.pid]
+                self._errors = [e for e in self._errors if e.logged_by != line.pid]
         elif explain([line.text], WAITING):
             self.waits = self.waits or Root(number, _shown(line), line.source)
 
@@ -200,15 +162,15 @@ class Tracer:
 
     def _error(self, number: int, line: Line) -> None:
         text = line.text
-        if line.quiet and not VERSIONS.search(text):
+        if line.quiet and not errorlevel.loud(text):
             return
         error = self._tracebacks.feed(number, line)
         fatal = FATAL.search(text)
-        if error is None and not text.startswith((" ", "\t")) and (fatal or _bare(text)):
+        if error is None and not text.startswith((" ", "\t")) and (fatal or errorlevel.bare(text)):
             error = self._tracebacks.alone(number, line)
         if fatal and self.fatal is None:
             self._fails(Root(number, _shown(line), line.source, Level.FATAL))
-        if error is None or (POINTER.search(error.text) and not QUOTED.search(error.text)):
+        if error is None or errorlevel.points(error.text):
             return
         if self.ready and self.fatal is None:
             self._recent.append(error)
@@ -232,12 +194,6 @@ def trace(lines: Iterable[tuple[int, str]]) -> Tracer:
     return tracer
 
 
-def _bare(text: str) -> bool:
-    """Whether a line without an exception is an error."""
-    patterns = (MONITOR, DEATH, NATIVE, VERSIONS)
-    return any(pattern.search(text) for pattern in patterns)
-
-
 def _of_engine(error: Printed) -> bool:
     return bool(error.source) and not error.source.lower().startswith("apiserver")
 
@@ -246,31 +202,12 @@ def _shown(line: Line) -> str:
     return line.text.strip()[:500]
 
 
-def _root(error: Printed, request: bool) -> Root | None:
-    text, source = error.text, error.source
-    if quoted := QUOTED.search(text):
-        text = quoted[1]
-    if lost := LOST.search(text):
-        text, source = (
-            f"A worker died or was killed: {lost[3]}: {lost[4]}",
-            f"pid={lost[2]}, ip={lost[1]}",
-        )
-    level = Level.REQUEST if request and not _of_engine(error) else _level(text, error.vague)
-    return Root(error.line, text, source, level)
-
-
-def _level(text: str, vague: bool) -> Level:
-    if MONITOR.search(text):
-        return Level.CAUSE
-    if DEATH.search(text):
-        return Level.DEATH
-    if REACTION.search(text):
-        return Level.REACTION
-    if vague or VAGUE.search(text):
-        return Level.VAGUE
-    if FATAL.search(text) and not explain([text], VLLM):
-        return Level.FATAL
-    return Level.CAUSE
+def _root(error: Printed, *, request: bool) -> Root:
+    text, source = errorlevel.worded(error.text)
+    level = errorlevel.level(text, vague=error.vague)
+    if request and not _of_engine(error):
+        level = Level.REQUEST
+    return Root(error.line, text, source or error.source, level)
 
 
 def _origin(chain: list[tuple[Root, Printed]]) -> Root:

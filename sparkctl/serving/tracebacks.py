@@ -23,9 +23,9 @@ RAISED = re.compile(r"(?:\w+\.)*(?:[A-Z]\w*|\w*error)(?:\(\w+\))?(?:: |:?$)")
 ALONE = re.compile(r"(?:\w+\.)*\w*(?:Error|Exception)(?:\(\w+\))?: ?\S")
 WITHIN = re.compile(r"\b[A-Za-z_.]*(?:Error|Exception): \S.*")
 REFUSED = re.compile(r"\b(?:api_server|vllm)[\w. -]*: error: .+")  # argparse's
-# The first lines of a message that goes on: indented, or what torch quotes of NCCL.
+# How a message goes on: indented, but not as the lines of a frame, or as torch quotes NCCL.
 LAST = "Last error:"  # the next line is NCCL's
-MORE = re.compile(rf"\s|nccl\w+: |{LAST}")
+MORE = re.compile(rf"\s+(?!File \"|[\s^~]+$)|nccl\w+: |{LAST}")
 
 
 @dataclass
@@ -34,7 +34,8 @@ class Printed:
     that it is of ("": unnamed).
 
     Errors of one `chain` were raised one after the other, `during`: while the one before it was
-    handled. `printed_by`: the process id, which is another's where Ray passes an error on; `vague`:
+    handled. `logged_by`: the process that logged it, which is another's where Ray passes an error
+    on; what a process writes without its logger comes through another pipe, in no order. `vague`:
     quoted within another message.
     """
 
@@ -43,7 +44,7 @@ class Printed:
     source: str
     chain: int = 0
     during: bool = False
-    printed_by: str = ""
+    logged_by: str = ""
     vague: bool = False
 
 
@@ -152,15 +153,14 @@ class Tracebacks:
 
     def _begin(self, process: _Process, number: int, line: Line, text: str) -> Printed:
         source = process.source or line.source
-        error = Printed(number, text[:TEXT_LIMIT], source, process.chain, process.during, line.pid)
+        by = line.pid if line.mark else ""
+        error = Printed(number, text[:TEXT_LIMIT], source, process.chain, process.during, by)
         process.last, process.more, process.mark = error, MOST_MORE, line.mark
         return error
 
 
 def _goes_on(last: Printed, mark: str, line: Line) -> bool:
-    """Whether the line is of the same message: with the same file's mark, or by its form."""
+    """Whether the line is of the same message, by its form."""
     if line.mark != mark or OPENS in line.text or REMOTE.search(line.text):
         return False
-    if MORE.match(line.text) or last.text.endswith(LAST):
-        return True
-    return bool(mark) and not RAISED.match(line.text)
+    return bool(MORE.match(line.text)) or last.text.endswith(LAST)

@@ -179,6 +179,9 @@ def test_the_api_key_is_in_the_heads_environment_alone(served: Cluster) -> None:
 def test_logs_of_both(served: Cluster) -> None:
     assert "Application startup complete" in served.run("logs", "vllm", "-n", "500").stdout
     assert "Ray runtime started" in served.run("logs", "ray", "spark-2").stdout
+    whole = served.run("logs", "vllm", "--all").stdout
+    assert whole.startswith("== sparkctl ")
+    assert "Application startup complete" in whole
 
 
 def test_a_log_is_followed_until_ctrl_c(served: Cluster) -> None:

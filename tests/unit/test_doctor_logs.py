@@ -11,6 +11,7 @@ import pytest
 from sparkctl.doctor.logs import read_logs
 from sparkctl.errors import UsageError
 from sparkctl.node import nccllines
+from sparkctl.node.errorlines import FIRST, LAST, READY, TAIL
 from sparkctl.node.nccllines import LINE_LIMIT, pieces
 from tests.unit.nccllogs import HEALTHY
 
@@ -115,3 +116,23 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
         with pytest.raises(UsageError) as caught:
             read_logs([str(path)])
         assert (caught.value.code, caught.value.data) == ("unreadable-log", {"path": str(path)})
+
+
+def test_lines_around_errors_are_fetched_wherever_they_are(tmp_path: Path) -> None:
+    """The first and the last ones since the start, as a log may have an error for each request."""
+    log = tmp_path / "vllm.log"
+    fine, error = b"INFO fine\n" * 1000, b"ValueError: %d\n"
+    errors = b"".join(error % n for n in range(10_000))
+    log.write_bytes(fine + error % 5 + nccllines.START + b"\n" + fine + errors + fine)
+    fetched: Any = nccllines.lines({"path": str(log)})
+    rows = fetched["errors"]
+    numbers = [number for number, _ in rows]
+    assert numbers == sorted(set(numbers))
+    assert rows[0] == (1002, "== sparkctl ")
+    assert rows[1] == (2003, "ValueError: 0")
+    assert (12_002, "ValueError: 9999") in rows
+    assert rows[-1] == (13_002, "INFO fine")
+    assert len(rows) == FIRST + LAST + TAIL
+    log.write_bytes(errors + READY + b"\nINFO x\n")
+    fetched = nccllines.lines({"path": str(log)})
+    assert fetched["errors"][-2:] == [(10_001, READY.decode()), (10_002, "INFO x")]

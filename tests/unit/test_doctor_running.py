@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,6 +23,7 @@ from tests.unit.runningpair import (
 if TYPE_CHECKING:
     from tests.unit.doctorview import Answers
 
+FIXTURES = Path(__file__).parents[1] / "fixtures"
 FAILED = {"error": "refused", "before": {}, "after": {}}
 
 
@@ -227,6 +229,26 @@ def test_a_vllm_that_died_is_a_failure_with_the_cause_in_its_log() -> None:
     assert str(finding.data["error"]).startswith("RuntimeError: ibv_reg_mr")
     assert finding.fix is not None
     assert "memlock" in finding.fix.text  # the remedy of that cause
+
+
+def test_the_cause_of_a_death_is_read_above_the_last_lines() -> None:
+    answers = died()
+    text = (FIXTURES / "vllm/gpu-import-failed.log").read_text().splitlines()
+    answers.looks["log"][ONE]["tail"] = text[-100:]
+    assert only(answers, "running.ranks").data["cause"] is None
+    answers.looks["log"][ONE]["errors"] = tuple(enumerate(text, 1))
+    finding = only(answers, "running.ranks")
+    assert finding.data["cause"] == "module-missing"
+    assert "No module named 'flashinfer' (RayWorkerProc pid=679" in finding.summary
+    assert finding.fix
+    assert "every node" in finding.fix.text
+
+
+def test_the_error_of_a_request_is_no_cause_of_a_death() -> None:
+    answers = died()
+    request = "(APIServer pid=1) ERROR 11-21 14:46:00 [serving.py:1] ValueError: too long"
+    answers.looks["log"][ONE]["tail"] = ["INFO:     Application startup complete.", request]
+    assert only(answers, "running.ranks").data["error"] is None
 
 
 def test_the_cause_in_a_log_is_short_and_without_secrets() -> None:

@@ -107,6 +107,24 @@ def test_the_last_lines_of_a_log(home: Path, capsys: pytest.CaptureFixture[str])
     assert "".join(e["text"] for e in events) == "line 99999\nno end"
 
 
+BARS = "bar 1\rbar 2\rbar 3\n"  # a line, whatever a terminal makes of it
+
+
+@pytest.mark.parametrize("end", ["", "\n"])
+@pytest.mark.parametrize("text", ["", "a", "a\nb\n\nc", BARS * 3, f"{'x' * 65536}\n" * 3 + "y"])
+@pytest.mark.parametrize("lines", [0, 1, 2, 5])
+def test_a_log_has_as_many_last_lines_as_asked(
+    home: Path, capsys: pytest.CaptureFixture[str], text: str, end: str, lines: int
+) -> None:
+    (home / "x.log").write_bytes((text + end).encode())
+    follow.follow({"path": str(home / "x.log"), "lines": lines, "follow": False})
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    kept = [f"{line}\n" for line in (text + end).split("\n")]
+    kept[-1] = kept[-1][:-1]
+    kept = kept if kept[-1] else kept[:-1]
+    assert "".join(e["text"] for e in events) == "".join(kept[-lines:] if lines else [])
+
+
 def test_all_of_a_log_begins_with_the_parts_that_were_set_aside(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

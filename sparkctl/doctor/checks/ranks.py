@@ -105,8 +105,11 @@ def _last_error(snapshot: Snapshot) -> tuple[str | None, Explanation | None]:
     except Missing:
         return None, None
     from sparkctl.serving.diagnosis import explain_vllm  # only where something died
+    from sparkctl.serving.errorlevel import Level
 
     root = found.traced.root
+    if root and root.level is Level.REQUEST:
+        return None, None
     error = command_line(root.described, limit=300) if root else None
     return error, explain_vllm(root, found.verdict)
 
