@@ -50,12 +50,6 @@ def test_each_mistake_in_the_hca_list_has_its_reason_in_the_text(value: str, rea
     assert f"layer node {TWO}" in finding.evidence[0].where
 
 
-@pytest.mark.parametrize("variable", ["NCCL_IB_HCA", "GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"])
-def test_a_space_at_the_end_of_a_value_is_seen(variable: str) -> None:
-    finding, *_ = [f for f in examined(healthy(with_env(variable, "en "))) if f.fix]
-    assert f"{variable}=`en `" in finding.summary
-
-
 @pytest.mark.parametrize("value", ["roce", "rocep1s0f,roceP2p1s0f0", "^mlx5"])
 def test_a_prefix_that_takes_the_other_cage_as_well(value: str) -> None:
     answers = healthy(with_env("NCCL_IB_HCA", value) + "fabric: {cage: 0}\n")
@@ -137,3 +131,9 @@ def test_a_gid_whose_type_cannot_be_read_is_unknown() -> None:
     for slot in two(answers)["ib"]["roceP2p1s0f0"]["ports"]["1"]["gids"]:
         slot["type"] = None
     assert wrong(answers) == {("fabric.gid", TWO, "UNKNOWN")}
+
+
+@pytest.mark.parametrize("variable", ["NCCL_IB_HCA", "GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"])
+def test_a_space_at_the_end_of_a_value_is_seen(variable: str) -> None:
+    finding, *_ = [f for f in examined(healthy(with_env(variable, "en "))) if f.fix]
+    assert f"{variable}=`en `" in finding.summary
