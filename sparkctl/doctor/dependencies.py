@@ -46,15 +46,18 @@ class Rule:
 # `sparkctl up` refuses to start while one of these fails, on whichever node: what restarts would
 # leave nothing running.
 STARTS = tuple(check.id for check in CHECKS if check.preflight)
-# The part of it that is about one half of a cable.
+# What a half of the cable needs before anything else works.
 HALF = ("fabric.halves", "fabric.addresses")
 # What runs and is cured without a restart.
 WITHOUT_RESTART = ("running.api/unreachable", "running.libnccl")
 RULES: tuple[Rule, ...] = (
     # The other end of a cable that is down has no carrier.
     Rule("fabric.halves/no-carrier", ("fabric.halves/interface-down",), Where.ANYWHERE),
-    # Which ports are chosen follows from those that are ACTIVE with an address.
-    Rule("fabric.choice", ("fabric.devices", *HALF)),
+    # Which ports can be chosen follows from those that are ACTIVE with an address; a name in the
+    # inventory that is wrong (fabric/port_errors.py) does not.
+    Rule("fabric.choice/no-usable-port", ("fabric.devices", *HALF)),
+    Rule("fabric.choice/port-not-active", HALF),
+    Rule("fabric.choice/address-missing", HALF),
     Rule("fabric.mtu", ("fabric.choice",)),
     # NCCL skips a device that is not ACTIVE, and an interface that is down or has no address.
     Rule("fabric.hca", ("fabric.halves",)),

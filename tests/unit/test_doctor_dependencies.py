@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 ONE, TWO, THREE = "spark-1", "spark-2", "spark-3"
 SPACE = '"rocep1s0f0, roceP2p1s0f0"'
 CODES = {check.id: {*codes_of(check)} for check in CHECKS}
+CODES["fabric.choice"] |= {"no-usable-port", "port-not-active", "address-missing"}  # port_errors.py
 SCOPES = {check.id: check.scope for check in CHECKS}
 
 
@@ -135,6 +136,8 @@ def test_only_a_failure_withholds() -> None:
     ("waiting", "first", "waits"),
     [
         (("fabric.gid", ONE), ("fabric.addresses", ONE), True),
+        (("fabric.choice/no-usable-port", ONE), ("fabric.halves", ONE), True),
+        (("fabric.choice/cage-missing", ONE), ("fabric.halves", ONE), False),
         (("fabric.gid", ONE), ("fabric.addresses", TWO), False),
         (("fabric.gid", ONE), ("fabric.pairing", ONE, TWO), True),
         (("fabric.gid", THREE), ("fabric.pairing", ONE, TWO), False),
