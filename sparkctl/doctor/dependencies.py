@@ -32,35 +32,32 @@ class Where(Enum):
 
 @dataclass(frozen=True)
 class Rule:
-    """The findings `waiting` wait for those of `first`: each a check, or `check/code`."""
+    """The findings `waiting` wait for those of `first`: each a check, or `check/code`.
+
+    `waiting` may be a family of checks, `but` some of its findings.
+    """
 
     waiting: str
     first: tuple[str, ...]
     where: Where = Where.HERE
+    but: tuple[str, ...] = ()
 
 
 # `sparkctl up` refuses to start while one of these fails, on whichever node: what restarts would
 # leave nothing running.
 STARTS = tuple(check.id for check in CHECKS if check.preflight)
-# The part of it that is about one half of a cable.
+# What a half of the cable needs before anything else works.
 HALF = ("fabric.halves", "fabric.addresses")
-# The findings whose remedy restarts Ray or vLLM.
-RESTARTS = (
-    "running.ray",
-    "running.ranks",
-    "running.api/no-answer",
-    "running.generation/wedged",
-    "running.generation/no-completion",
-    "running.environment",
-    "running.verbs",
-    "running.transport",
-    "running.traffic",
-)
+# What runs and is cured without a restart.
+WITHOUT_RESTART = ("running.api/unreachable", "running.libnccl")
 RULES: tuple[Rule, ...] = (
     # The other end of a cable that is down has no carrier.
     Rule("fabric.halves/no-carrier", ("fabric.halves/interface-down",), Where.ANYWHERE),
-    # Which ports are chosen follows from those that are ACTIVE with an address.
-    Rule("fabric.choice", ("fabric.devices", *HALF)),
+    # Which ports can be chosen follows from those that are ACTIVE with an address; a name in the
+    # inventory that is wrong (fabric/port_errors.py) does not.
+    Rule("fabric.choice/no-usable-port", ("fabric.devices", *HALF)),
+    Rule("fabric.choice/port-not-active", HALF),
+    Rule("fabric.choice/address-missing", HALF),
     Rule("fabric.mtu", ("fabric.choice",)),
     # NCCL skips a device that is not ACTIVE, and an interface that is down or has no address.
     Rule("fabric.hca", ("fabric.halves",)),
@@ -85,7 +82,7 @@ RULES: tuple[Rule, ...] = (
     Rule("model.same", ("model.present",), Where.HEAD),
     # What is swapped out has to fit into memory.
     Rule("host.swap", ("host.memory",)),
-    *(Rule(restart, STARTS, Where.ANYWHERE) for restart in RESTARTS),
+    Rule("running", STARTS, Where.ANYWHERE, but=WITHOUT_RESTART),
     # Of several causes for a restart, the first in the order in which a cluster starts.
     Rule("running.ranks", ("running.ray",), Where.ANYWHERE),
     Rule("running.api/no-answer", ("running.ray", "running.ranks"), Where.ANYWHERE),
@@ -120,7 +117,7 @@ def prerequisites(checks: Sequence[Check], skip: Collection[str] = ()) -> list[C
     while pending:
         waiting = pending.pop()
         for rule in RULES:
-            if _check(rule.waiting) == waiting:
+            if _check(rule.waiting) in (waiting, _family(waiting)):
                 new = {_check(name) for name in rule.first} - found
                 found |= new
                 pending += new
@@ -131,9 +128,13 @@ def _check(name: str) -> str:
     return name.partition("/")[0]
 
 
-def _names(finding: Finding) -> tuple[str, str]:
+def _family(check: str) -> str:
+    return check.partition(".")[0]
+
+
+def _names(finding: Finding) -> tuple[str, str, str]:
     """The names by which a rule may mean a finding."""
-    return finding.check, f"{finding.check}/{finding.code}"
+    return _family(finding.check), finding.check, f"{finding.check}/{finding.code}"
 
 
 def _by_name(failures: Iterable[Finding]) -> Mapping[str, list[Finding]]:
@@ -161,10 +162,11 @@ def _ends(
 
 def _first(finding: Finding, failures: Mapping[str, list[Finding]], head: str) -> list[Finding]:
     """The failures that a finding depends on directly."""
+    names = _names(finding)
     return [
         first
         for rule in RULES
-        if rule.waiting in _names(finding)
+        if rule.waiting in names and not {*names} & {*rule.but}
         for name in rule.first
         for first in failures.get(name, ())
         if _is_where(rule.where, finding, first, head)

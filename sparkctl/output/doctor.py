@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -27,6 +28,7 @@ STYLES = {
 }
 
 
+NAMED = 4  # checks with one reason that are listed, and not counted
 # What a count is called.
 COUNTED = {
     Severity.CRASH: "crashed",
@@ -46,14 +48,27 @@ def print_findings(
     shown = ORDER if verbose else ORDER[: ORDER.index(Severity.INFO)]
     for severity in shown:
         chosen = [f for f in findings if f.severity is severity]
-        if severity is Severity.UNKNOWN and not verbose:
-            _print_grouped(console, chosen)
-        else:
-            for finding in chosen:
-                _print(console, finding)
+        for finding in chosen if verbose else together(chosen):
+            _print(console, finding)
     print_prose(console, summary(findings), 4)
     for what in imitated:
         print_prose(console, f"imitated: {what}", 4)
+
+
+def together(findings: Sequence[Finding]) -> list[Finding]:
+    """The findings; what several checks could not decide on a node for one reason is one."""
+    groups: dict[object, list[Finding]] = {}
+    for number, finding in enumerate(findings):
+        alike = finding.severity is Severity.UNKNOWN and not finding.fix
+        key = (finding.node, finding.summary) if alike else number
+        groups.setdefault(key, []).append(finding)
+    return [_as_one(group) if group[1:] else group[0] for group in groups.values()]
+
+
+def _as_one(findings: Sequence[Finding]) -> Finding:
+    checks = [f.check for f in findings]
+    named = ", ".join(checks) if len(checks) <= NAMED else f"{len(checks)} checks"
+    return replace(findings[0], check=named)
 
 
 def summary(findings: Sequence[Finding]) -> str:
@@ -90,17 +105,3 @@ def _print(console: Console, finding: Finding) -> None:
         print_prose(console, f"        {finding.fix.text}{how}", 8)
         for command in finding.fix.to_paste:
             console.print(Text(f"          {command}"))
-
-
-def _print_grouped(console: Console, findings: Sequence[Finding]) -> None:
-    """Undecided checks, one line for each node and reason."""
-    groups: dict[tuple[str, str], list[str]] = {}
-    for finding in findings:
-        groups.setdefault((finding.node or "", finding.summary), []).append(finding.check)
-    for (node, reason), checks in groups.items():
-        line = Text()
-        line.append(f"{'UNKNOWN':<8}", STYLES[Severity.UNKNOWN])
-        where = f"{node}: " if node else ""
-        named = ", ".join(checks) if len(checks) <= 4 else f"{len(checks)} checks"
-        line.append(f"{where}{named}: {reason}")
-        print_prose(console, line, 8)

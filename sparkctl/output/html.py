@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sparkctl import __version__
 from sparkctl.doctor.finding import ORDER, Finding
-from sparkctl.output.doctor import expectation, summary
+from sparkctl.output.doctor import expectation, summary, together
 from sparkctl.output.pagefile import BEGINNING
 from sparkctl.output.withheld import accounts
 
@@ -66,8 +66,7 @@ def page(
     rows = [
         _row(finding, safe)
         for severity in ORDER
-        for finding in findings
-        if finding.severity is severity
+        for finding in together([f for f in findings if f.severity is severity])
     ]
     when = time.strftime("%Y-%m-%d %H:%M %z")
     return (

@@ -22,7 +22,7 @@ from sparkctl.errors import ConnectError, RemoteError, SparkctlError
 from sparkctl.facts.calls import CHANGE, Call
 from sparkctl.remote.fanout import GroupResult
 from tests.unit.answers import decoded, process
-from tests.unit.doctorview import Answers, healthy
+from tests.unit.doctorview import INVENTORY, Answers, healthy
 
 if TYPE_CHECKING:
     from sparkctl.doctor.snapshot import Snapshot
@@ -222,6 +222,24 @@ def test_a_change_whose_check_can_no_longer_be_decided_has_failed(
         in done.stderr
     )
     assert done.return_value == 1
+
+
+def test_a_change_that_waits_for_another_finding_is_not_made(
+    run: Run, nodes: dict[str, Node]
+) -> None:
+    waits = replace(small_mtu(TWO), inventory=healthy(INVENTORY + "fabric: {cage: 1}\n").inventory)
+    done = run("--yes", found=[waits])
+    assert "nothing to fix" in done.stderr
+    assert "fix fabric.choice on spark-2 first" in done.stdout
+    done = run("--yes", found=[small_mtu(TWO), waits, waits])
+    assert (
+        "FAILED: fabric.mtu cannot be fixed yet: fix fabric.choice on spark-2 first" in done.stderr
+    )
+    done = run("--yes", "--check", "fabric.mtu", found=[waits])
+    assert "nothing to fix" in done.stderr
+    assert nodes[TWO].ran == []
+    run("--yes", "--skip", "fabric.choice", found=[waits, waits, healthy()])
+    assert nodes[TWO].ran == [MEND], "who skips a check does not wait for it"
 
 
 def test_a_node_without_the_lease_is_not_changed(nodes: dict[str, Node]) -> None:

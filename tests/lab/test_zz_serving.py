@@ -217,6 +217,19 @@ def test_the_doctor_reads_the_environment_of_what_runs(served: Cluster, tmp_path
     assert wrong == {("running.environment", *found) for found in both}
 
 
+def test_no_process_that_works_is_restarted_with_a_broken_value(
+    served: Cluster, tmp_path: Path
+) -> None:
+    values = {"NCCL_IB_HCA": "rocep1s0f0, roceP2p1s0f0"}
+    other = served.changed(tmp_path / "i.yaml", env={"set": values})
+    document = json.loads(other.run("doctor", "--json", "--skip", "runtime.imports", code=3).stdout)
+    restarts = [f["fix"] for f in document["findings"] if f["check"] == "running.environment"]
+    assert {fix["text"] for fix in restarts if fix} == {
+        "fix fabric.hca on spark-1 and fabric.hca on spark-2 first"
+    }
+    assert not [f for f in document["findings"] if "sparkctl up" in str(f["fix"])]
+
+
 def test_a_wedged_engine_is_found_although_the_api_answers(served: Cluster) -> None:
     engine.inject(served.lab.base, "api-wedged")
     try:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 ONE, TWO, THREE = "spark-1", "spark-2", "spark-3"
 SPACE = '"rocep1s0f0, roceP2p1s0f0"'
 CODES = {check.id: {*codes_of(check)} for check in CHECKS}
+CODES["fabric.choice"] |= {"no-usable-port", "port-not-active", "address-missing"}  # port_errors.py
 SCOPES = {check.id: check.scope for check in CHECKS}
 
 
@@ -49,20 +50,22 @@ def left(*findings: Finding, head: str = ONE) -> list[tuple[str, list[str]]]:
 def names(check: str) -> set[tuple[str, str]]:
     """The findings that a name in the table means."""
     check_id, _, code = check.partition("/")
-    return {(check_id, code)} if code else {(check_id, c) for c in CODES[check_id]}
+    if code:
+        return {(check_id, code)}
+    ids = [c for c in CODES if check_id in (c, c.partition(".")[0])]
+    return {(c, code) for c in ids for code in CODES[c]}
 
 
-@pytest.mark.parametrize("name", sorted({n for r in RULES for n in (r.waiting, *r.first)}))
+@pytest.mark.parametrize("name", sorted({n for r in RULES for n in (r.waiting, *r.first, *r.but)}))
 def test_every_name_in_the_table_is_a_finding(name: str) -> None:
-    check, _, code = name.partition("/")
-    assert check in CODES
-    assert not code or code in CODES[check]
+    assert names(name), "there is no such check"
+    assert names(name) <= {(check, code) for check in CODES for code in CODES[check]}
 
 
 def test_nothing_waits_for_itself() -> None:
     waits: dict[tuple[str, str], set[tuple[str, str]]] = {}
     for rule in RULES:
-        for waiting in names(rule.waiting):
+        for waiting in names(rule.waiting).difference(*map(names, rule.but)):
             waits.setdefault(waiting, set()).update(*map(names, rule.first))
     while free := [w for w, first in waits.items() if not first & {*waits}]:
         for waiting in free:
@@ -133,6 +136,8 @@ def test_only_a_failure_withholds() -> None:
     ("waiting", "first", "waits"),
     [
         (("fabric.gid", ONE), ("fabric.addresses", ONE), True),
+        (("fabric.choice/no-usable-port", ONE), ("fabric.halves", ONE), True),
+        (("fabric.choice/cage-missing", ONE), ("fabric.halves", ONE), False),
         (("fabric.gid", ONE), ("fabric.addresses", TWO), False),
         (("fabric.gid", ONE), ("fabric.pairing", ONE, TWO), True),
         (("fabric.gid", THREE), ("fabric.pairing", ONE, TWO), False),
@@ -146,6 +151,8 @@ def test_only_a_failure_withholds() -> None:
         (("runtime.versions", TWO), ("runtime.present", THREE), False),
         (("running.generation/wedged", ONE), ("running.ranks", TWO), True),
         (("running.api/unreachable", ONE), ("running.ranks", TWO), False),
+        (("running.api/unreachable", ONE), ("fabric.hca", ONE), False),
+        (("running.libnccl/nodes-differ",), ("fabric.hca", ONE), False),
         (("running.transport", TWO), ("running.libnccl/nodes-differ",), True),
     ],
 )

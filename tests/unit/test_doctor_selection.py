@@ -148,3 +148,9 @@ def test_a_gid_whose_type_cannot_be_read_is_unknown() -> None:
     for slot in two(answers)["ib"]["roceP2p1s0f0"]["ports"]["1"]["gids"]:
         slot["type"] = None
     assert wrong(answers) == {("fabric.gid", TWO, "UNKNOWN")}
+
+
+@pytest.mark.parametrize("variable", ["NCCL_IB_HCA", "GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"])
+def test_a_space_at_the_end_of_a_value_is_seen(variable: str) -> None:
+    finding, *_ = [f for f in examined(healthy(with_env(variable, "en "))) if f.fix]
+    assert f"{variable}=`en `" in finding.summary

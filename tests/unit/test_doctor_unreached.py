@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sparkctl.doctor.masking import Masking
 from sparkctl.doctor.runner import choose_checks, evaluate, undecided
 from sparkctl.doctor.table import CHECKS
 from sparkctl.doctor.unreached import gathered
 from sparkctl.errors import AuthError, RemoteTimeout
 from sparkctl.output.doctor import print_findings
+from sparkctl.output.html import page
 from tests.unit.doctorview import examined, healthy
 from tests.unit.test_doctor_unknown import three, without
 
@@ -61,13 +63,11 @@ def test_a_node_whose_facts_could_not_be_read_is_one_finding_besides_its_login()
 def test_two_of_three_nodes_are_two_findings() -> None:
     answers = unreachable(three(), TWO, THREE)
     found = gathered(examined(answers))
-    assert [
-        (f.node, f.check) for f in found if f.severity.value not in ("OK", "INFO") and f.node != ONE
-    ] == [
+    assert [(f.node, f.check) for f in found if f.node in (TWO, THREE)] == [
         (TWO, "reach.ssh"),
         (THREE, "reach.ssh"),
     ]
-    assert not [f for f in found if f.severity.value == "UNKNOWN"]
+    assert not [f for f in found if f.code == "no-facts"]
 
 
 def test_without_the_check_of_its_login_the_first_unknown_stands_for_all() -> None:
@@ -99,3 +99,25 @@ def test_it_takes_few_lines(capsys: pytest.CaptureFixture[str]) -> None:
     print_findings(gathered(examined(answers)), [])
     printed = capsys.readouterr().out.splitlines()
     assert len([line for line in printed if TWO in line]) == 1
+
+
+def test_what_lacks_one_group_is_one_line_and_one_row(capsys: pytest.CaptureFixture[str]) -> None:
+    answers = healthy()
+    del answers.facts[TWO]["gpu"]
+    found = examined(answers)
+    checks = "reach.facts, host.gpu, host.driver"
+    print_findings(found, [])
+    assert f"UNKNOWN {TWO}: {checks}: " in capsys.readouterr().out
+    html = page(answers.inventory, found, Masking())
+    assert html.count('class="UNKNOWN"') == 1
+    assert f"<code>{checks}</code>" in html
+    print_findings(found, [], verbose=True)
+    assert f"UNKNOWN {TWO}: host.driver: " in capsys.readouterr().out
+
+
+def test_a_remedy_of_what_is_unknown_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    answers = healthy()
+    persistence = answers.facts[TWO]["persistence"]
+    persistence["files"], persistence["unread"] = [], ["/etc/netplan/60-fabric.yaml"]
+    print_findings(examined(answers), [])
+    assert "sudo grep -rn" in capsys.readouterr().out

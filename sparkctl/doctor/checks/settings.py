@@ -150,19 +150,19 @@ def _plugin(snapshot: Snapshot, name: str) -> Finding | None:
 
 def memory_monitor(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """Ray's monitor is off: it kills workers for the GPU's share of the unified memory."""
-    value = snapshot.environment(name).get(MONITOR)
+    value = snapshot.environment(name).get(MONITOR, "unset")
     if value == "0":
         yield ok("Ray's memory monitor is off")
         return
     origin = snapshot.origin(name, MONITOR)
-    shown = "unset" if value is None else quoted(value)
+    shown = quoted(value)
     yield warn(
         f"{MONITOR} is {shown}: Ray kills workers when 95 % of the memory is in use, which on GB10"
         " includes the GPU's",
         Evidence("0", shown, origin),
         Remedy(f"set {MONITOR}=0, or remove it from layers and inventory: the default is 0"),
         code="memory-monitor",
-        data={"variable": MONITOR, "expected": "0", "got": value or "unset", "origin": origin},
+        data={"variable": MONITOR, "expected": "0", "got": value, "origin": origin},
     )
 
 
