@@ -68,6 +68,8 @@ RULES: tuple[Rule, ...] = (
     # What is written to a network file has to be right.
     Rule("fabric.persistent", (*HALF, "fabric.subnets", "fabric.pairing", "fabric.gid")),
     Rule("fabric.ping", (*HALF, "fabric.subnets", "fabric.mtu", "fabric.pairing")),
+    Rule("fabric.ping", ("host.firewall/no-route",)),
+    Rule("fabric.ping/packet-loss", ("fabric.pcie",)),
     Rule("host.firewall", (*HALF, "fabric.subnets", "fabric.pairing")),
     # A receiver on a narrow PCIe link drops packets, as does one that has a smaller MTU.
     Rule("fabric.loss", ("fabric.halves", "fabric.pcie")),
@@ -76,10 +78,12 @@ RULES: tuple[Rule, ...] = (
     Rule("runtime.present", ("host.disk",)),
     Rule("runtime.versions", ("host.disk", "runtime.present")),
     Rule("runtime.versions", ("runtime.present",), Where.HEAD),
+    Rule("runtime.nccl", ("host.disk", "runtime.present", "runtime.versions"), Where.ANYWHERE),
     Rule("runtime.imports", ("host.disk", "runtime.present", "runtime.versions")),
     # The head's checkpoint is what is copied and compared with.
     Rule("model.same", ("model.present",)),
     Rule("model.same", ("model.present",), Where.HEAD),
+    Rule("host.gpu-clocks", ("host.gpu",)),
     # What is swapped out has to fit into memory.
     Rule("host.swap", ("host.memory",)),
     Rule("running", STARTS, Where.ANYWHERE, but=WITHOUT_RESTART),
