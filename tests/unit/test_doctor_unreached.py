@@ -105,7 +105,7 @@ def test_what_lacks_one_group_is_one_line_and_one_row(capsys: pytest.CaptureFixt
     answers = healthy()
     del answers.facts[TWO]["gpu"]
     found = examined(answers)
-    checks = "reach.facts, host.gpu, host.driver"
+    checks = "reach.facts, host.gpu, host.driver, host.gpu-clocks"
     print_findings(found, [])
     assert f"UNKNOWN {TWO}: {checks}: " in capsys.readouterr().out
     html = page(answers.inventory, found, Masking())

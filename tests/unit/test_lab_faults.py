@@ -24,7 +24,7 @@ half-down half-without-address one-subnet link-local wrong-address halves-rename
 mtu-1500 other-cage firewall packet-loss no-route
 hca-renamed pcie-width-2 half-slow loss-counters no-rdma gid-index-hole uverbs-missing
 uverbs-denied no-libibverbs memlock-64k memlock-later hca-netdev-name hca-space hca-quotes nccl-conf
-ib-disabled-profile file-hangs ray-version nccl-graphs
+ib-disabled-profile file-hangs ray-version
 model-missing model-truncated dangling-links disk-full memory-low clock-skew kho-kernel
 driver-590 gpu-hangs driver-mismatch no-nvidia-smi low-clocks gpu-spins nvrm-no-memory
 port-taken foreign-ray leftover ssh-down ssh-slow host-key-changed ray-on-management api-wedged

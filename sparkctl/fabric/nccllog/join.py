@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from sparkctl.fabric.nccllog.rank import RankState
 
 ORDER: tuple[Severity, ...] = ("FAIL", "WARN", "UNKNOWN", "INFO")
+HANG = "engine-wedged"  # the code of a wedge (serving/failures.py)
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def join(states: Sequence[RankState], around: Around, others: Sequence[Finding] 
     findings = _with_errors(findings, around.errors, failed=failed)
     findings += [*unlike_versions(states), *graphs_over_nodes(states, around.graphs), *others]
     findings += changed(around.earlier, kind)
-    if not states and not any(f.severity == "FAIL" for f in findings):
+    if not states and not any(_explains_end(f) for f in findings):
         findings.append(nothing_read(cut=around.cut))
     findings.sort(key=_order)
     return LogVerdict(
@@ -88,6 +89,11 @@ def join(states: Sequence[RankState], around: Around, others: Sequence[Finding] 
         tuple(findings),
         earlier=_earlier(around),
     )
+
+
+def _explains_end(found: Finding) -> bool:
+    """Whether a finding is why the program ended: a hang may still be the network's."""
+    return found.severity == "FAIL" and found.code != HANG
 
 
 def _earlier(around: Around) -> dict[Transport, int]:
