@@ -40,6 +40,12 @@ SEEN = {
     "half-down": (f"cat {NET}/{SECOND}/carrier {PORT}/state", "^0\n1: DOWN$"),
     "half-without-address": (f"ip -brief address show {SECOND}", r"UP\s+fe80"),
     "one-subnet": (f"ip -4 -brief address show {SECOND}", r"UP\s+192.168.100.112/24\s*$"),
+    "link-local": (f"ip -4 -brief address show {SECOND}", r"UP\s+169.254.7.2/16\s*$"),
+    "wrong-address": (f"ip -4 -brief address show {SECOND}", r"UP\s+192.168.107.2/24\s*$"),
+    "halves-renamed": (
+        f"ip -4 -brief address show {SECOND}; ping -q -c 1 -W 1 192.168.100.11",
+        r"UP\s+192.168.100.12/24\s*\n(.|\n)* 0% packet loss",
+    ),
     "mtu-1500": ("ping -q -c 1 -W 1 -M do -s 8972 192.168.101.12; true", "100% packet loss"),
     "other-cage": (
         f"cat {IB}/rocep1s0f[01]/ports/1/state {IB}/roceP2p1s0f[01]/ports/1/rate;"
