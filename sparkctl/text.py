@@ -45,7 +45,7 @@ def one_line(text: str) -> str:
 
 
 def quoted(value: str) -> str:
-    """A value as it can be told from its surroundings: in backticks where it has a space, quote,
+    """A value, set apart from its surroundings: in backticks where it has a space, quote,
     backtick or semicolon, its invisible characters escaped; `(empty)` for nothing.
     """
     shown = "".join(_escaped(c) if c.isspace() and c != " " else c for c in clean(f"{value}"))

@@ -46,7 +46,7 @@ class File:
 
     @property
     def failed(self) -> bool:
-        """Whether vLLM failed, or printed an error that explains a failure by itself."""
+        """Whether vLLM failed, or printed an error that explains a failure alone."""
         root = self.tracer.root
         if root is None or root.level is Level.REQUEST:
             return False

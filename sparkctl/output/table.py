@@ -62,7 +62,7 @@ def fit(columns: Sequence[Column], width: int) -> list[Column]:
 def render(columns: Sequence[Column], width: int) -> list[Text]:
     """The lines of the table: the titles, then the rows.
 
-    A cell that is wider than `width` by itself goes on in the next line.
+    A cell that is wider than `width` goes on in the next line.
     """
     shown = fit(columns, width)
     rows = zip(*(column.cells for column in shown), strict=True)

@@ -37,7 +37,7 @@ class Line(NamedTuple):
     """`text` keeps its indentation; `mark` is the level with the file that logged it: vLLM puts it
     before each line of a message.
 
-    `process` has all prefixes, so that the lines of one process can be told from another's, and
+    `process` has all prefixes, so that the lines of one process differ from another's, and
     `source` the one that names it best: with an address, else the innermost.
     """
 

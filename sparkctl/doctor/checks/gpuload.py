@@ -20,7 +20,7 @@ LOAD = 80.0  # % of utilization; below it the clock may be low because there is 
 # Spark users); a GB10 reaches 3003, and 2000 with a usual cap (`nvidia-smi -lgc`).
 LOW_CLOCK = 1000.0
 LOW_SHARE = 0.5  # of the highest clock: a GPU whose clocks are all low is not slow
-HOT = 85.0  # °C, where a GPU lowers its clock by itself
+HOT = 85.0  # °C, where a GPU lowers its clock to protect itself
 # A GB10 that computes draws 45 to 90 W; one that spins in a dead collective under 30 W at a
 # utilization of 95 % (reports of DGX Spark users, vllm-project/vllm issue 46097).
 GB10, SPINNING, IDLE_POWER = "GB10", 90.0, 30.0

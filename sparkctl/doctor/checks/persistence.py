@@ -127,7 +127,7 @@ def _lost_on_reboot(
 
 
 def _file_with(files: Sequence[NetworkFile], interface: str, address: str) -> str | None:
-    """The file that gives the address: it names it, or has the interface find one by itself.
+    """The file that gives the address: it names it, or has the interface find one.
 
     A network file may name its interface by a pattern or a driver; a script has to name it, as an
     address alone may be that of another end, and to run a program that sets addresses.
