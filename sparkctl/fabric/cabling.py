@@ -192,6 +192,18 @@ class Wiring:
         pairs = zip(_by_pci(self.halves(one)), _by_pci(self.halves(two)), strict=False)
         return [(a, b) for a, b in pairs if ((one, a), (two, b)) not in self._ends]
 
+    def misplaced(self, one: str, two: str) -> str:
+        """Of two nodes whose HCAs are crossed the one that more nodes are crossed with; of equals
+        the one that is crossed with the first node, else the second.
+        """
+        first, *_ = self._nodes
+
+        def crossings(node: str) -> tuple[int, bool]:
+            others = (name for name in self._nodes if name != node)
+            return sum(bool(self.crossed(node, n)) for n in others), bool(self.crossed(first, node))
+
+        return max((two, one), key=crossings)
+
     def twins(self, one: str, two: str) -> Iterator[tuple[Half, str]]:
         """The second node's halves with an address that the first node has too."""
         first = {_ip(a) for half in self.halves(one) for a in half.ipv4}
