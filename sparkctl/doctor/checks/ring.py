@@ -44,7 +44,7 @@ def without_cable(snapshot: Snapshot, found: Wiring, one: str, two: str, *, cure
     data: Data = {"peer": one, "pairs": [f"{a} {b}" for a, b in pairs], "ring": ring}
     if cured:
         text = f"{shape}no cable connects {listed}; NCCL routes by subnets over merged NICs"
-        return info(text, node=two, code="no-cable", data=data)
+        return info(text, node=two, code="routed-by-subnet", data=data)
     return warn(
         f"{shape}no cable connects {listed}; RDMA does not pass through other nodes, so NCCL's"
         " trees fail to connect",
