@@ -151,8 +151,10 @@ class Wiring:
         found = {node: self._without_peer(node, other) for node, other in sides}
 
         def suspicion(side: tuple[str, str]) -> tuple[bool, bool, bool]:
-            alone = [h for h in found[side[0]] if not self.faced(side[0], h)]
-            return bool(found[side[0]]), bool(alone), any(link_local(h.ipv4) for h in alone)
+            # Link-local halves of any nodes seem to face each other.
+            strange = [link_local(h.ipv4) for h in found[side[0]]]
+            alone = any(not self.faced(side[0], h) for h in found[side[0]])
+            return bool(found[side[0]]), alone or any(strange), any(strange)
 
         node, other = max(sides, key=suspicion)
         return [Astray(node, half, self._others(node, other, half)) for half in found[node]]

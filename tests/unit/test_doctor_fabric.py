@@ -323,6 +323,14 @@ def test_a_rings_addresses_are_not_wrong_where_the_choice_is() -> None:
     assert {f.code for f in failed} == {"socket-subnet"}
 
 
+def test_halves_that_fell_back_on_two_nodes_are_wrong_and_not_the_third_nodes() -> None:
+    answers = three(SWITCH)
+    for name in (TWO, THREE):
+        give(answers, name, FIRST, f"169.254.1.{name[-1]}/16")
+    found = {w for w in fabric(answers) if w[0] == "fabric.pairing"}
+    assert found == {("fabric.pairing", n, "FAIL") for n in (TWO, THREE)}
+
+
 def test_two_and_two_nodes_in_subnets_of_their_own() -> None:
     nodes = {ONE: (100, 101), TWO: (100, 101), THREE: (107, 108), "spark-4": (107, 108)}
     found = fabric(three(nodes, MANAGEMENT))
