@@ -62,6 +62,8 @@ RULES: tuple[Rule, ...] = (
     # NCCL skips a device that is not ACTIVE, and an interface that is down or has no address.
     Rule("fabric.hca", ("fabric.halves",)),
     Rule("fabric.interfaces", HALF),
+    # Two halves without a configured address share the link-local subnet.
+    Rule("fabric.subnets/halves-share-subnet", ("fabric.addresses/link-local",)),
     Rule("fabric.pairing", (*HALF, "fabric.subnets")),
     # A GID follows from its address.
     Rule("fabric.gid", (*HALF, "fabric.subnets", "fabric.pairing")),

@@ -151,8 +151,10 @@ class Wiring:
         found = {node: self._without_peer(node, other) for node, other in sides}
 
         def suspicion(side: tuple[str, str]) -> tuple[bool, bool, bool]:
-            alone = [h for h in found[side[0]] if not self.faced(side[0], h)]
-            return bool(found[side[0]]), bool(alone), any(link_local(h.ipv4) for h in alone)
+            # Link-local halves of any nodes seem to face each other.
+            strange = [link_local(h.ipv4) for h in found[side[0]]]
+            alone = any(not self.faced(side[0], h) for h in found[side[0]])
+            return bool(found[side[0]]), alone or any(strange), any(strange)
 
         node, other = max(sides, key=suspicion)
         return [Astray(node, half, self._others(node, other, half)) for half in found[node]]
@@ -191,6 +193,18 @@ class Wiring:
         """The pairs of HCAs that ranks join by their order, and that do not face each other."""
         pairs = zip(_by_pci(self.halves(one)), _by_pci(self.halves(two)), strict=False)
         return [(a, b) for a, b in pairs if ((one, a), (two, b)) not in self._ends]
+
+    def misplaced(self, one: str, two: str) -> str:
+        """Of two nodes whose HCAs are crossed the one that more nodes are crossed with; of equals
+        the one that is crossed with the first node, else the second.
+        """
+        first, *_ = self._nodes
+
+        def crossings(node: str) -> tuple[int, bool]:
+            others = (name for name in self._nodes if name != node)
+            return sum(bool(self.crossed(node, n)) for n in others), bool(self.crossed(first, node))
+
+        return max((two, one), key=crossings)
 
     def twins(self, one: str, two: str) -> Iterator[tuple[Half, str]]:
         """The second node's halves with an address that the first node has too."""

@@ -66,10 +66,10 @@ def halves(facts: NodeFacts) -> tuple[Half, ...]:
     """The RDMA devices that have a netdev, by cage, then by PCI address or the netdev's name.
 
     Devices whose cage is not known, as virtual functions, share one after the last. A cage has two
-    halves: of more, those that are DOWN without an address share another. Only its state shows that
-    a port is alive: GIDs, rate and speed outlive a pulled cable
-    (Documentation/ABI/stable/sysfs-class-infiniband). Raises Missing if devices or interfaces could
-    not be read.
+    halves: of more, those that are DOWN without an address share another, as do such ports of
+    another NIC than the used one's. Only its state shows that a port is alive: GIDs, rate and speed
+    outlive a pulled cable (Documentation/ABI/stable/sysfs-class-infiniband). Raises Missing if
+    devices or interfaces could not be read.
     """
     interfaces, devices = known(facts.net), known(facts.ib)
     linked = {hca: _netdevs(device, interfaces) for hca, device in devices.items()}
@@ -82,7 +82,7 @@ def halves(facts: NodeFacts) -> tuple[Half, ...]:
         _half(hca, devices[hca], last if cage is None else cage, netdevs[hca], interfaces)
         for hca, cage in cages.items()
     ]
-    return tuple(sorted(_in_pairs(found), key=_order))
+    return tuple(sorted(_in_pairs(found, devices), key=_order))
 
 
 def main_port(device: RdmaDevice) -> tuple[str, RdmaPort]:
@@ -154,12 +154,17 @@ def _named(device: RdmaDevice, netdev: str, net: Interface) -> int | None:
     return int(match[1]) if match else None
 
 
-def _in_pairs(found: Sequence[Half]) -> Iterator[Half]:
-    """The halves, the idle ones of a cage with more than two in a cage of their own."""
+def _in_pairs(found: Sequence[Half], devices: Mapping[str, RdmaDevice]) -> Iterator[Half]:
+    """The halves, the idle ones of a cage with more than two in a cage of their own; there too an
+    idle port of another NIC than the used one's. All ports of a Spark's NIC share its GUID.
+    """
     spare = _after(half.cage for half in found)
     for half in found:
         cage = [other for other in found if other.cage == half.cage]
-        apart = len(cage) > PER_CAGE and not all(other.idle for other in cage)
+        used = {devices[h.hca].guid if h.physical else None for h in cage if not h.idle}
+        own = devices[half.hca].guid
+        foreign = half.physical and own is not None and not used & {own, None}
+        apart = bool(used) and (len(cage) > PER_CAGE or foreign)
         yield replace(half, cage=spare) if apart and half.idle else half
 
 

@@ -7,6 +7,7 @@ from sparkctl.errors import UsageError
 Version = tuple[int, ...]
 NEWEST: Version = (2, 30, 7)  # the newest whose source was read
 RAIL_GRAMMAR: Version = (2, 30, 7)  # name:port:rail:plane, an empty field means any
+SUBNET_ROUTING: Version = (2, 30, 7)  # NCCL_IB_SUBNET_AWARE_ROUTING
 RUNNING_ONLY: Version = (2, 28, 3)  # an interface without carrier no longer counts
 VIRBR_LAST: Version = (2, 28, 3)  # libvirt's bridges are tried after all others
 

@@ -136,6 +136,9 @@ def test_only_a_failure_withholds() -> None:
     ("waiting", "first", "waits"),
     [
         (("fabric.gid", ONE), ("fabric.addresses", ONE), True),
+        (("fabric.subnets/halves-share-subnet", ONE), ("fabric.addresses/link-local", ONE), True),
+        (("fabric.subnets/halves-share-subnet", ONE), ("fabric.addresses/link-local", TWO), False),
+        (("fabric.subnets/halves-share-subnet", ONE), ("fabric.halves", ONE), False),
         (("fabric.choice/no-usable-port", ONE), ("fabric.halves", ONE), True),
         (("fabric.choice/cage-missing", ONE), ("fabric.halves", ONE), False),
         (("fabric.gid", ONE), ("fabric.addresses", TWO), False),

@@ -201,6 +201,17 @@ def test_crossed_halves_are_reported() -> None:
     settled = control_apart(more="env: {set: {NCCL_IB_SUBNET_AWARE_ROUTING: '1'}}\n")
     settled.facts = answers.facts
     assert pairing(settled) == []
+    two(settled)["runtime"]["versions"] = {"nvidia_nccl_cu13": "2.28.9"}
+    assert pairing(settled) == [(TWO, "WARN")], "NCCL before 2.30.7 ignores the variable"
+
+
+def test_halves_with_a_cable_each_are_not_given_each_others_addresses() -> None:
+    answers = control_apart()
+    give(answers, TWO, FIRST, "192.168.101.12/24")
+    give(answers, TWO, SECOND, "192.168.100.12/24")
+    found = only(answers, "fabric.pairing", "WARN")
+    assert found.fix
+    assert "where each half has a cable of its own, swap the cables" in found.fix.text
 
 
 # Three nodes.
@@ -211,6 +222,7 @@ def test_crossed_halves_are_reported() -> None:
 RING = {ONE: (1, 2, 5, 6), TWO: (3, 4, 1, 2), THREE: (5, 6, 3, 4)}
 SWITCH = dict.fromkeys(RING, (100, 101))
 BY_SUBNET = "env: {set: {NCCL_IB_SUBNET_AWARE_ROUTING: '1'}}\n"
+NOT_MERGED = BY_SUBNET.replace("'1'", "'1', NCCL_IB_MERGE_NICS: '0'")
 FOUR = f"{{interfaces: [enP7s7], hcas: [{', '.join(FUNCTIONS)}]}}"
 
 
@@ -290,6 +302,35 @@ def test_on_a_switch_a_node_in_the_wrong_subnet_is_found(
     assert {n for _, n, _ in found} == {THREE}
 
 
+@pytest.mark.parametrize("odd", [ONE, THREE, "spark-4"])
+def test_on_a_switch_the_one_node_with_crossed_halves_is_named(odd: str) -> None:
+    nodes = dict.fromkeys((ONE, TWO, THREE, "spark-4"), (100, 101))
+    answers = three({**nodes, odd: (101, 100)})
+    found = [f for f in examined(answers, "fabric.pairing") if f.severity.value == "WARN"]
+    assert [(f.code, f.node) for f in found] == [("hcas-crossed", odd)] * 3
+    assert {str(f.data["peer"]) for f in found} == {*nodes} - {odd}
+    assert all(f.fix and f"addresses of {odd}'s halves" in f.fix.text for f in found)
+
+
+def test_of_two_and_two_nodes_those_unlike_the_first_are_crossed() -> None:
+    nodes = {ONE: (100, 101), TWO: (101, 100), THREE: (100, 101), "spark-4": (101, 100)}
+    found = {w for w in fabric(three(nodes)) if w[0] == "fabric.pairing"}
+    assert found == {("fabric.pairing", n, "WARN") for n in (TWO, "spark-4")}
+
+
+def test_a_rings_addresses_are_not_wrong_where_the_choice_is() -> None:
+    failed = [f for f in examined(three(RING), "fabric.pairing") if f.severity.value == "FAIL"]
+    assert {f.code for f in failed} == {"socket-subnet"}
+
+
+def test_halves_that_fell_back_on_two_nodes_are_wrong_and_not_the_third_nodes() -> None:
+    answers = three(SWITCH)
+    for name in (TWO, THREE):
+        give(answers, name, FIRST, f"169.254.1.{name[-1]}/16")
+    found = {w for w in fabric(answers) if w[0] == "fabric.pairing"}
+    assert found == {("fabric.pairing", n, "FAIL") for n in (TWO, THREE)}
+
+
 def test_two_and_two_nodes_in_subnets_of_their_own() -> None:
     nodes = {ONE: (100, 101), TWO: (100, 101), THREE: (107, 108), "spark-4": (107, 108)}
     found = fabric(three(nodes, MANAGEMENT))
@@ -299,9 +340,17 @@ def test_two_and_two_nodes_in_subnets_of_their_own() -> None:
     }
 
 
+def test_a_ring_of_four_that_routes_by_subnets_is_no_warning() -> None:
+    nodes = {ONE: (1, 2, 7, 8), TWO: (3, 4, 1, 2), THREE: (5, 6, 3, 4), "spark-4": (7, 8, 5, 6)}
+    assert {s for _, _, s in fabric(three(nodes, FOUR, BY_SUBNET))} == {"INFO"}
+    answers = three(nodes, FOUR, BY_SUBNET)
+    answers.facts[TWO]["runtime"]["versions"] = {"nvidia_nccl_cu13": "2.28.9"}
+    assert ("fabric.pairing", THREE, "WARN") in fabric(answers), "its NCCL ignores the variable"
+
+
 def test_a_ring_of_four_has_nodes_that_no_cable_joins() -> None:
     nodes = {ONE: (1, 2, 7, 8), TWO: (3, 4, 1, 2), THREE: (5, 6, 3, 4), "spark-4": (7, 8, 5, 6)}
-    answers = three(nodes, FOUR, BY_SUBNET)
+    answers = three(nodes, FOUR, NOT_MERGED)
     assert fabric(answers) == {
         ("fabric.pairing", THREE, "WARN"),
         ("fabric.pairing", "spark-4", "INFO"),  # the warning is one for the ring
@@ -320,7 +369,7 @@ def test_a_ring_of_four_has_nodes_that_no_cable_joins() -> None:
 def test_the_warning_of_a_ring_is_there_whichever_node_is_asked_about() -> None:
     nodes = {ONE: (1, 2, 7, 8), TWO: (3, 4, 1, 2), THREE: (5, 6, 3, 4), "spark-4": (7, 8, 5, 6)}
     for name in nodes:
-        answers = three(nodes, FOUR, BY_SUBNET)
+        answers = three(nodes, FOUR, NOT_MERGED)
         answers.nodes = tuple(n for n in answers.inventory.nodes if n.name == name)
         found = only(answers, "fabric.pairing", "WARN")
         assert name in str(found.data["pairs"])
@@ -336,11 +385,11 @@ def test_a_ring_of_five_and_a_chain_of_four() -> None:
     names = (ONE, TWO, THREE, "spark-4", "spark-5")
     evens = [(2 * i, 2 * i + 1) for i in range(5)]
     five = {n: (*evens[i], *evens[i - 1]) for i, n in enumerate(names)}
-    found = only(three(five, FOUR, BY_SUBNET), "fabric.pairing", "WARN")
+    found = only(three(five, FOUR, NOT_MERGED), "fabric.pairing", "WARN")
     assert len(names_of(found, "ring")) == len(names_of(found, "pairs")) == 5
     chain = {ONE: (1, 2), TWO: (3, 4, 1, 2), THREE: (5, 6, 3, 4), "spark-4": (5, 6)}
     hcas = {n: list(FUNCTIONS)[: len(s)] for n, s in chain.items()}
-    answers = three(chain, FOUR, BY_SUBNET)
+    answers = three(chain, FOUR, NOT_MERGED)
     nodes = [
         n.model_copy(update={"fabric": n.fabric.model_copy(update={"hcas": hcas[n.name]})})
         for n in answers.inventory.nodes

@@ -54,6 +54,17 @@ def test_the_same_address_on_two_nodes() -> None:
     net["ipv4"] = answers.facts[ONE]["net"]["enp1s0f0np0"]["ipv4"]
     found = [f for f in examined(answers, "fabric.pairing") if f.severity.value == "FAIL"]
     assert [(f.node, f.code) for f in found] == [(TWO, "duplicate-address")]
+    assert found[0].fix
+    assert "another address of the same subnet" in found[0].fix.text
+
+
+def test_fewer_hcas_than_the_other_nodes_are_not_cured_by_subnets() -> None:
+    answers = healthy(INVENTORY.replace("worker", "worker, fabric: {hcas: [rocep1s0f0]}"))
+    (found,) = [f for f in examined(answers, "fabric.pairing") if f.severity.value == "FAIL"]
+    assert (found.node, found.code) == (TWO, "hca-count")
+    assert found.fix
+    assert "fabric.hcas" in found.fix.text
+    assert "subnet of its own" not in found.fix.text
 
 
 def file(**found: Any) -> dict[str, Any]:

@@ -423,3 +423,29 @@ def test_good_pairs_have_no_problems() -> None:
     good = {f"n{i}": pair(f"10.0.0.{i}/24", f"10.0.1.{i}/24") for i in range(1, 17)}
     assert check_pairing(good) == []
     assert check_pairing({}) == []
+
+
+def two_nics(*ports: tuple[str | None, str | None]) -> tuple[Half, ...]:
+    """The halves of two NICs with two ports each, by each port's address and its NIC's GUID."""
+    facts: Facts = {"net": {}, "ib": {}}
+    for at, (address, guid) in enumerate(ports):
+        name, pci = f"net{at}", f"0000:{'41' if at < 2 else 'c1'}:00.{at % 2}"
+        own = [address] if address else []
+        facts["net"][name] = net(pci, f"p{at % 2}", own, up=bool(own))
+        facts["ib"][f"mlx5_{at}"] = {**device([name], pci, active=bool(own)), "guid": guid}
+    return topology.halves(node_facts(facts))
+
+
+def cages(found: tuple[Half, ...]) -> dict[str, int]:
+    return {half.hca: half.cage for half in found}
+
+
+def test_an_idle_port_of_another_nic_is_no_half_of_a_used_cage() -> None:
+    one, two = LOW
+    found = two_nics((one, "a"), (two, "a"), (None, "b"), (None, "b"))
+    assert cages(found) == {"mlx5_0": 0, "mlx5_1": 1, "mlx5_2": 2, "mlx5_3": 2}
+    # Ports that are used may be two rails, and what has no GUID may be of the same NIC.
+    found = two_nics((one, "a"), (None, "a"), (two, "b"), (None, "b"))
+    assert cages(found) == {"mlx5_0": 0, "mlx5_1": 1, "mlx5_2": 0, "mlx5_3": 1}
+    found = two_nics((one, None), (two, "a"), (None, "b"), (None, None))
+    assert cages(found) == {"mlx5_0": 0, "mlx5_1": 1, "mlx5_2": 0, "mlx5_3": 1}

@@ -10,6 +10,7 @@ from sparkctl.doctor.finding import Evidence, Finding, fail, unknown, warn
 from sparkctl.doctor.remedy import Remedy
 from sparkctl.fabric.cabling import Astray, Wiring, link_local, reachable
 from sparkctl.fabric.ncclparam import number
+from sparkctl.fabric.version import SUBNET_ROUTING
 from sparkctl.facts.unread import Missing
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from sparkctl.errors import Data
     from sparkctl.fabric.topology import Half
 
-BY_SUBNET = "NCCL_IB_SUBNET_AWARE_ROUTING"
+BY_SUBNET, MERGE_NICS = "NCCL_IB_SUBNET_AWARE_ROUTING", "NCCL_IB_MERGE_NICS"
 
 
 def wiring(snapshot: Snapshot) -> Wiring:
@@ -54,7 +55,12 @@ def facing(
     if found.doubled(one) or found.doubled(two):
         return  # fabric.subnets reports it
     yield from _duplicates(snapshot, found, one, two)
-    without_peer = found.astray(one, two)
+    without_peer = [
+        lost
+        for lost in found.astray(one, two)
+        # What is wrong then is the choice, as in a ring, and no address.
+        if not (quiet and _faces_any(snapshot, lost.node, lost.half))
+    ]
     for lost in without_peer:
         # check_pairing reports sockets'
         if lost.half.interface != snapshot.choice(lost.node).interfaces[0]:
@@ -62,7 +68,8 @@ def facing(
     if without_peer or quiet:
         return
     if found.apart(one, two) and found.joined(one, two):
-        yield without_cable(snapshot, found, one, two)
+        routed = all(_merged_by_subnet(snapshot, name) for name, _ in found.used)
+        yield without_cable(snapshot, found, one, two, cured=routed)
     elif found.apart(one, two):
         yield _apart(found, one, two)
     else:
@@ -155,6 +162,7 @@ def _crossed(snapshot: Snapshot, found: Wiring, one: str, two: str) -> Iterator[
         return
     pairs = [f"{_with_addresses(a)} with {_with_addresses(b)}" for a, b in crossed]
     got = "; ".join(pairs)
+    node = found.misplaced(one, two)
     yield warn(
         f"ranks connect HCAs of {one} and {two} that are in different subnets: {got}",
         Evidence(
@@ -163,12 +171,13 @@ def _crossed(snapshot: Snapshot, found: Wiring, one: str, two: str) -> Iterator[
             f"ip address on {one} and {two}",
         ),
         Remedy(
-            f"on one cable or a switch swap the addresses of {two}'s halves; in a ring set"
-            f" {BY_SUBNET}: '1' in env.set, which NCCL knows from 2.30.7"
+            f"where one cable or a switch joins all halves, swap the addresses of {node}'s halves;"
+            f" where each half has a cable of its own, swap the cables at {node}; else, as in a"
+            f" ring, set {BY_SUBNET}: '1' in env.set, which NCCL knows from 2.30.7"
         ),
-        node=two,
+        node=node,
         code="hcas-crossed",
-        data={"peer": one, "pairs": pairs},
+        data={"peer": one if node == two else two, "pairs": pairs},
     )
 
 
@@ -177,7 +186,21 @@ def _with_addresses(half: Half) -> str:
 
 
 def _by_subnet(snapshot: Snapshot, name: str) -> bool:
-    return number(snapshot.effective(name).get(BY_SUBNET, "0")) != 0
+    """Whether NCCL goes by subnets on a node: it is set, and not too new for its NCCL."""
+    known_to_nccl = snapshot.nccl_version(name) >= SUBNET_ROUTING
+    return known_to_nccl and number(snapshot.effective(name).get(BY_SUBNET, "0")) != 0
+
+
+def _merged_by_subnet(snapshot: Snapshot, name: str) -> bool:
+    """Whether a node has the environment that nodes in a ring served with (ring.py)."""
+    merged = number(snapshot.effective(name).get(MERGE_NICS, "1"), default=1) != 0
+    return merged and _by_subnet(snapshot, name)
+
+
+def _faces_any(snapshot: Snapshot, name: str, half: Half) -> bool:
+    """Whether a half faces a usable one of another node, be it chosen or not."""
+    others = (known_halves(snapshot, n) for n in snapshot.reached if n != name)
+    return any(h.usable and reachable(half, h) for halves in others for h in halves)
 
 
 def faces_only_others(snapshot: Snapshot, name: str, target: str, half: Half) -> bool:

@@ -16,6 +16,22 @@ if TYPE_CHECKING:
     from sparkctl.doctor.snapshot import Snapshot
 
 
+SUBNETS = (
+    "give each half of the cable a subnet of its own, the same on every node, or set that node's"
+    " fabric.interfaces; in a ring of three no half reaches both others: set a management"
+    " interface, and all four HCAs in fabric.hcas"
+)
+# By the codes of fabric/selection.py; of the others it is SUBNETS.
+REMEDIES = {
+    "duplicate-address": "give one of the two another address of the same subnet, in its network"
+    " file as well",
+    "hca-count": "bring up as many halves on every node, each with an address in the subnet of its"
+    " peers, or set fabric.hcas of the nodes to as many",
+    "no-rdma-device": "name that node's RDMA devices in fabric.hcas, or interfaces of theirs in"
+    " fabric.interfaces",
+}
+
+
 def pairing(snapshot: Snapshot, one: str, two: str) -> Iterator[Finding]:
     """The chosen halves of two nodes fit: as many HCAs, facing each other, the sockets' interfaces
     in one subnet.
@@ -28,11 +44,7 @@ def pairing(snapshot: Snapshot, one: str, two: str) -> Iterator[Finding]:
         yield fail(
             mismatch.text,
             Evidence("the same halves in the same subnets", mismatch.text, f"{one} and {two}"),
-            Remedy(
-                "give each half of the cable a subnet of its own, the same on every node, or set"
-                " that node's fabric.interfaces; in a ring of three no half reaches both others:"
-                " set a management interface, and all four HCAs in fabric.hcas"
-            ),
+            Remedy(REMEDIES.get(mismatch.code, SUBNETS)),
             node=mismatch.node,
             code=mismatch.code,
             data=mismatch.data,

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sparkctl.doctor.snapshot import Snapshot
+    from sparkctl.errors import Data
     from sparkctl.fabric.cabling import Wiring
 
 # Four DGX Sparks in a ring without a switch: NCCL's rings connect, its trees end in
@@ -25,8 +26,10 @@ CURE = Remedy(
 )
 
 
-def without_cable(snapshot: Snapshot, found: Wiring, one: str, two: str) -> Finding:
-    """The WARN for all such pairs at the first that is looked at, INFO at the others."""
+def without_cable(snapshot: Snapshot, found: Wiring, one: str, two: str, *, cured: bool) -> Finding:
+    """The WARN for all such pairs at the first that is looked at, INFO at the others; INFO alone
+    with the environment that is a cure.
+    """
     pairs = _pairs(snapshot, found)
     if (one, two) != next((pair for pair in pairs if _fits(found, *pair)), (one, two)):
         return info(
@@ -38,6 +41,10 @@ def without_cable(snapshot: Snapshot, found: Wiring, one: str, two: str) -> Find
     ring = _ring(found)
     listed = ", ".join(f"{a} and {b}" for a, b in pairs)
     shape = f"{', '.join(ring)} form a ring: " if ring else ""
+    data: Data = {"peer": one, "pairs": [f"{a} {b}" for a, b in pairs], "ring": ring}
+    if cured:
+        text = f"{shape}no cable connects {listed}; NCCL routes by subnets over merged NICs"
+        return info(text, node=two, code="routed-by-subnet", data=data)
     return warn(
         f"{shape}no cable connects {listed}; RDMA does not pass through other nodes, so NCCL's"
         " trees fail to connect",
@@ -45,7 +52,7 @@ def without_cable(snapshot: Snapshot, found: Wiring, one: str, two: str) -> Find
         CURE,
         node=two,
         code="no-cable",
-        data={"peer": one, "pairs": [f"{a} {b}" for a, b in pairs], "ring": ring},
+        data=data,
     )
 
 
