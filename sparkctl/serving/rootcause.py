@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.node.logs import HEADER
@@ -55,7 +56,10 @@ class Wedge(NamedTuple):
 
 
 STALL = re.compile(r"No available shared memory broadcast block found(?: in (\d+) seconds)?")
-TOKENS = re.compile(r"Avg generation throughput: (\d+(?:\.\d+)?) tokens/s")
+# A model that pools has tokens of prompts alone.
+TOKENS = re.compile(r"Avg (?:prompt|generation) throughput: (\d+(?:\.\d+)?) tokens/s")
+TIME = re.compile(r"\b(\d\d-\d\d \d\d:\d\d:\d\d)\b")
+ONE_WAIT = 1.5  # intervals at most between two lines of one wait, which come at each interval
 BEGINS = re.compile(r"non-default args:|vLLM API server version")
 
 
@@ -76,6 +80,7 @@ class Tracer:
         self.fatal: Root | None = None
         self.waits: Root | None = None
         self.wedge: Wedge | None = None
+        self._stalled: tuple[str, datetime | None] = ("", None)
         self._errors: list[Printed] = []
         self._recent: deque[Printed] = deque(maxlen=MOST_RECENT)
         self._tracebacks = Tracebacks()
@@ -126,7 +131,7 @@ class Tracer:
         elif line.source and BEGINS.search(line.text):
             self._begins(line)
         else:
-            self._progress(number, line)
+            self._progress(number, line, raw)
             self._error(number, line)
 
     def _begins(self, line: Line) -> None:
@@ -135,14 +140,14 @@ class Tracer:
         if before not in ("", line.source):
             self._reset()
 
-    def _progress(self, number: int, line: Line) -> None:
+    def _progress(self, number: int, line: Line, raw: str) -> None:
         """What the line says of the start's progress, and of the engine's steps."""
         if stall := STALL.search(line.text):
-            self._stalls(number, line, int(stall[1] or 60))
-        elif tokens := TOKENS.search(line.text):
+            self._stalls(number, line, int(stall[1] or 60), _time(raw))
+        elif tokens := TOKENS.findall(line.text):
             if not self.ready and not self.fatal:  # the line that says so is missing
                 self._reset(ready=True)
-            if float(tokens[1]):
+            if any(map(float, tokens)):
                 self.wedge = None
         elif self.ready:
             return
@@ -153,12 +158,18 @@ class Tracer:
         elif explain([line.text], WAITING):
             self.waits = self.waits or Root(number, _shown(line), line.source)
 
-    def _stalls(self, number: int, line: Line, seconds: int) -> None:
+    def _stalls(self, number: int, line: Line, seconds: int, time: datetime | None) -> None:
+        """Count a stall: each process logs its own, and repeats it while the same wait lasts."""
         if not self.ready:  # maybe a rank compiles or captures graphs
             self.waits = self.waits or Root(number, _shown(line), line.source, Level.REACTION)
         elif self.fatal is None:
-            wedge = self.wedge or Wedge(number, _shown(line), 0)
-            self.wedge = wedge._replace(seconds=wedge.seconds + seconds)
+            source, last = self._stalled
+            gap = (time - last).total_seconds() if time and last else 0
+            if self.wedge is None or gap > ONE_WAIT * seconds:
+                self.wedge, source = Wedge(number, _shown(line), 0), line.source
+            if line.source == source:
+                self.wedge = self.wedge._replace(seconds=self.wedge.seconds + seconds)
+                self._stalled = source, time
 
     def _error(self, number: int, line: Line) -> None:
         text = line.text
@@ -192,6 +203,15 @@ def trace(lines: Iterable[tuple[int, str]]) -> Tracer:
         for part in text.split("\r"):
             tracer.feed(number, part)
     return tracer
+
+
+def _time(raw: str) -> datetime | None:
+    """When a line was logged, in a leap year, as vLLM names none."""
+    found = TIME.search(raw)
+    try:
+        return datetime.strptime(f"2000-{found[1]}", "%Y-%m-%d %H:%M:%S") if found else None
+    except ValueError:
+        return None
 
 
 def _of_engine(error: Printed) -> bool:
