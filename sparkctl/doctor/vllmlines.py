@@ -46,11 +46,11 @@ class File:
 
     @property
     def failed(self) -> bool:
-        """Whether vLLM failed, or printed an error that explains a failure by itself."""
+        """Whether vLLM failed or ended, or printed an error that explains a failure by itself."""
         root = self.tracer.root
         if root is None or root.level is Level.REQUEST:
             return False
-        return bool(self.tracer.fatal or explain_server(root))
+        return bool(self.tracer.fatal or self.tracer.ended or explain_server(root))
 
     def take(self, batch: list[Numbered], text: bytes) -> None:
         """Examine some lines; `text` has all of them."""

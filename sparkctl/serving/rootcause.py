@@ -58,6 +58,7 @@ class Wedge(NamedTuple):
 STALL = re.compile(r"No available shared memory broadcast block found(?: in (\d+) seconds)?")
 # A model that pools has tokens of prompts alone.
 TOKENS = re.compile(r"Avg (?:prompt|generation) throughput: (\d+(?:\.\d+)?) tokens/s")
+ANSWERS = re.compile(r'"[A-Z]{3,7} /\S* HTTP/\d\.\d" \d{3}\b')  # uvicorn's, once the API is up
 TIME = re.compile(r"\b(\d\d-\d\d \d\d:\d\d:\d\d)\b")
 ONE_WAIT = 1.5  # intervals at most between two lines of one wait, which come at each interval
 BEGINS = re.compile(r"non-default args:|vLLM API server version")
@@ -73,6 +74,7 @@ class Tracer:
 
     def __init__(self) -> None:
         self._server = ""
+        self._begun = False
         self._reset()
 
     def _reset(self, *, ready: bool = False) -> None:
@@ -81,6 +83,7 @@ class Tracer:
         self.waits: Root | None = None
         self.wedge: Wedge | None = None
         self._stalled: tuple[str, datetime | None] = ("", None)
+        self._logged = 0  # the last line that a process logged
         self._errors: list[Printed] = []
         self._recent: deque[Printed] = deque(maxlen=MOST_RECENT)
         self._tracebacks = Tracebacks()
@@ -114,6 +117,16 @@ class Tracer:
         return list(found.values())
 
     @property
+    def ended(self) -> bool:
+        """Whether a start raised an error that Python printed last: vLLM ended with it, before it
+        had an engine that could fail.
+        """
+        last = self._errors[-1] if self._errors and self._begun and not self.ready else None
+        return bool(
+            last and last.line > self._logged and not last.logged_by and not _of_engine(last)
+        )
+
+    @property
     def reading(self) -> bool:
         """Whether an error may go on in the next lines."""
         return self._tracebacks.reading
@@ -122,6 +135,7 @@ class Tracer:
         """Take the next line; `number` is what the result calls it."""
         if raw.startswith(HEADER):
             self._reset()
+            self._begun = True
             return
         line = parse(raw[:LINE_LIMIT])
         if line is None:
@@ -131,11 +145,13 @@ class Tracer:
         elif line.source and BEGINS.search(line.text):
             self._begins(line)
         else:
+            self._logged = number if line.mark else self._logged
             self._progress(number, line, raw)
             self._error(number, line)
 
     def _begins(self, line: Line) -> None:
         """Reset for the first line of another API server, in a log without headers."""
+        self._begun = True
         before, self._server = self._server, line.source
         if before not in ("", line.source):
             self._reset()
@@ -151,6 +167,8 @@ class Tracer:
                 self.wedge = None
         elif self.ready:
             return
+        elif ANSWERS.search(line.text) and not self.fatal:
+            self._reset(ready=True)
         elif MILESTONE.search(line.text):
             self.waits = None
             if line.pid:  # what it printed of itself did not stop it

@@ -1,0 +1,52 @@
+"""A start that ends with an error before it has an engine, which then logs no failure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sparkctl.doctor.logs import read_logs
+from tests.unit.test_rootcause import API, ERROR, HEADER, RANK1, READY, STARTING, raised, said
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TOKENIZER = "ValueError: Couldn't instantiate the backend tokenizer from one of:"
+ANSWER = f'{API}INFO:     10.0.0.9:1 - "POST /v1/completions HTTP/1.1" 500 Internal Server Error\n'
+BEGUN = STARTING.splitlines(keepends=True)[0]
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        BEGUN + raised(API, TOKENIZER),
+        BEGUN + raised(API, TOKENIZER) + said("", "resource_tracker.py:254: UserWarning: x"),
+        HEADER + raised("", TOKENIZER),  # before vLLM has a logger
+    ],
+)
+def test_a_start_that_ends_before_its_engine_is_reported(log: str, tmp_path: Path) -> None:
+    path = tmp_path / "vllm.log"
+    path.write_text(log)
+    (found,) = [f for f in read_logs([str(path)]).findings if f.cause == "vllm"]
+    assert (found.code, found.severity) == ("vllm", "WARN")
+    assert found.summary.startswith(TOKENIZER)
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        STARTING + raised(API + ERROR, TOKENIZER),  # logged: it may go on
+        BEGUN + raised(API, TOKENIZER) + STARTING.replace(BEGUN, ""),
+        raised(API, TOKENIZER),  # a request's, as far as this part of a log shows
+        # The beginning is missing, and throughput is not logged.
+        raised(API + ERROR, "PermissionError: [Errno 13] Permission denied: '/data/a.png'")
+        + ANSWER,
+        STARTING + READY + raised(API, TOKENIZER),
+        STARTING + raised(RANK1, TOKENIZER),  # Ray passes on what others print
+    ],
+)
+def test_an_error_that_may_have_ended_nothing_is_not_reported(log: str, tmp_path: Path) -> None:
+    path = tmp_path / "vllm.log"
+    path.write_text(log)
+    assert [f for f in read_logs([str(path)]).findings if f.cause == "vllm"] == []
