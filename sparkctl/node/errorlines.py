@@ -38,12 +38,13 @@ ERRORS = (
 )
 START = logs.HEADER.encode()
 READY = b"Application startup complete."
+TOKENS = b"Avg generation throughput: "
 # What changes the state of a vLLM that was started.
 PROGRESS = (
     START,
     READY,
     b"No available shared memory broadcast",
-    b"Avg generation throughput: ",
+    TOKENS,
     b"non-default args:",
     b"vLLM API server version",
 )
