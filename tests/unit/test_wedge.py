@@ -147,3 +147,14 @@ def test_a_log_that_could_not_be_read_shows_nothing() -> None:
     answers = hung()
     del answers.looks["generation"]
     assert only(answers, "running.engine").code == "engine-wedged"
+
+
+@pytest.mark.parametrize(("last", "seconds"), [("", 180), (TOKENS, None)])
+def test_stalls_far_above_the_last_lines_of_a_busy_api_are_known(
+    last: str, seconds: int | None, tmp_path: Path
+) -> None:
+    path = tmp_path / "vllm.log"
+    path.write_text(HEADER + READY + "".join(s + REQUEST * 500 for s in STALLS) + last + REQUEST)
+    fetched: Any = nccllines.lines({"path": str(path)})
+    found = trace((n, text) for n, text in fetched["errors"]).wedge
+    assert (found and found.seconds) == seconds
