@@ -40,12 +40,14 @@ START = logs.HEADER.encode()
 READY = b"Application startup complete."
 STALL = b"No available shared memory broadcast"
 TOKENS = b"Avg generation throughput: "
+STOPS = b"Shutting down"
 # What changes the state of a vLLM that was started.
 PROGRESS = (
     START,
     READY,
     STALL,
     TOKENS,
+    STOPS,
     b"non-default args:",
     b"vLLM API server version",
 )
@@ -55,7 +57,7 @@ STEP = re.compile(b"|".join(map(re.escape, PROGRESS)))
 AROUND = 100  # lines after one of ERRORS that are taken too: a traceback, and what follows it
 FIRST, LAST = 2500, 2500  # lines that are kept since the start, or since vLLM was ready
 TAIL = 400  # lines of any kind
-STEPS = 64  # of stalls, and of tokens, which end them
+STEPS = 64  # of stalls, of tokens, which end them, and of an end that was asked for
 MOST_BYTES = 2048  # of a line
 
 Numbered = tuple[int, bytes]
@@ -83,7 +85,7 @@ class ErrorLines:
             self._tail.clear()
             return
         self._tail.append((number, line[-MOST_BYTES:]))
-        if STALL in line or TOKENS in line:
+        if STALL in line or TOKENS in line or STOPS in line:
             self._steps.append((number, line[:MOST_BYTES]))
         if ERROR.search(line):
             self._around = AROUND

@@ -58,6 +58,7 @@ class Wedge(NamedTuple):
 STALL = re.compile(r"No available shared memory broadcast block found(?: in (\d+) seconds)?")
 # A model that pools has tokens of prompts alone.
 TOKENS = re.compile(r"Avg (?:prompt|generation) throughput: (\d+(?:\.\d+)?) tokens/s")
+STOPS, ENDED = "Shutting down", "died unexpectedly"  # uvicorn's, and vLLM's of its processes
 ANSWERS = re.compile(r'"[A-Z]{3,7} /\S* HTTP/\d\.\d" \d{3}\b')  # uvicorn's, once the API is up
 TIME = re.compile(r"\b(\d\d-\d\d \d\d:\d\d:\d\d)\b")
 ONE_WAIT = 1.5  # intervals at most between two lines of one wait, which come at each interval
@@ -83,6 +84,7 @@ class Tracer:
         self.waits: Root | None = None
         self.wedge: Wedge | None = None
         self._stalled: tuple[str, datetime | None] = ("", None)
+        self._stopping = False
         self._logged = 0  # the last line that a process logged
         self._errors: list[Printed] = []
         self._recent: deque[Printed] = deque(maxlen=MOST_RECENT)
@@ -166,7 +168,8 @@ class Tracer:
             if any(map(float, tokens)):
                 self.wedge = None
         elif self.ready:
-            return
+            if line.text.startswith(STOPS) and line.source.lower().startswith("apiserver"):
+                self._stopping = True
         elif ANSWERS.search(line.text) and not self.fatal:
             self._reset(ready=True)
         elif MILESTONE.search(line.text):
@@ -194,7 +197,7 @@ class Tracer:
         if line.quiet and not errorlevel.loud(text):
             return
         error = self._tracebacks.feed(number, line)
-        fatal = FATAL.search(text)
+        fatal = not (self._stopping and ENDED in text) and FATAL.search(text)
         if error is None and not text.startswith((" ", "\t")) and (fatal or errorlevel.bare(text)):
             error = self._tracebacks.alone(number, line)
         if fatal and self.fatal is None:

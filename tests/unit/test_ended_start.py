@@ -1,19 +1,21 @@
-"""A start that ends with an error before it has an engine, which then logs no failure."""
+"""vLLM ends without an error of its engine: before it has one, or because that was killed."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sparkctl.doctor.logs import read_logs
+from sparkctl.node import nccllines
+from sparkctl.serving.rootcause import trace
 from tests.unit.test_rootcause import API, ERROR, HEADER, RANK1, READY, STARTING, raised, said
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 TOKENIZER = "ValueError: Couldn't instantiate the backend tokenizer from one of:"
-ANSWER = f'{API}INFO:     10.0.0.9:1 - "POST /v1/completions HTTP/1.1" 500 Internal Server Error\n'
+ANSWER = f'{API}INFO:     10.0.0.9:1 - "POST /v1/completions HTTP/1.1" 200 OK\n'
 BEGUN = STARTING.splitlines(keepends=True)[0]
 
 
@@ -50,3 +52,28 @@ def test_an_error_that_may_have_ended_nothing_is_not_reported(log: str, tmp_path
     path = tmp_path / "vllm.log"
     path.write_text(log)
     assert [f for f in read_logs([str(path)]).findings if f.cause == "vllm"] == []
+
+
+STOPPED = said(API, "INFO:     Shutting down")
+KILLED = said(
+    f"{API}ERROR 11-21 14:46:00 [core_client.py:600] ",
+    "Engine core proc EngineCore_DP0 died unexpectedly, shutting down client.",
+)
+
+
+@pytest.mark.parametrize(
+    ("log", "codes"),
+    [
+        (STARTING + READY + KILLED + STOPPED, [("rank-died", "FAIL")]),
+        (STARTING + KILLED, [("rank-died", "FAIL")]),
+        (STARTING + READY + STOPPED + KILLED, []),  # Ctrl-C ends all processes at once
+        (STARTING + READY + ANSWER * 600 + STOPPED + ANSWER * 300 + KILLED, []),
+    ],
+)
+def test_an_engine_that_was_killed(log: str, codes: list[tuple[str, str]], tmp_path: Path) -> None:
+    path = tmp_path / "vllm.log"
+    path.write_text(log)
+    found = [f for f in read_logs([str(path)]).findings if f.cause == "vllm"]
+    assert [(f.code, f.severity) for f in found] == codes
+    fetched: Any = nccllines.lines({"path": str(path)})
+    assert bool(trace((n, text) for n, text in fetched["errors"]).fatal) == bool(codes)
