@@ -70,7 +70,7 @@ class File:
     @property
     def _needles(self) -> tuple[bytes, ...]:
         """What changes the tracer's state; tokens do so only where it waits for some."""
-        return CHANGES if self.tracer.ready and not self.tracer.wedge else PROGRESS
+        return PROGRESS if not self.tracer.ready or self.tracer.awaits_tokens else CHANGES
 
     def _feed(self, lines: Iterable[Numbered]) -> None:
         for number, raw in lines:

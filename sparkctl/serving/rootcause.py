@@ -88,6 +88,7 @@ class Tracer:
         self._logged = 0  # the last line that a process logged
         self._errors: list[Printed] = []
         self._recent: deque[Printed] = deque(maxlen=MOST_RECENT)
+        self._served: deque[int] = deque(maxlen=2)  # lines with tokens; the first may be of before
         self._tracebacks = Tracebacks()
 
     @property
@@ -97,7 +98,7 @@ class Tracer:
         if not printed:
             return [self.fatal] if self.fatal else []
         request = self.ready and not self.fatal
-        roots = [(_root(error, request=request), error) for error in printed]
+        roots = [(_root(e, request=request and self._of_request(e)), e) for e in printed]
         best = min(root.level for root, _ in roots)
         found = [(root, error) for root, error in roots if root.level == best]
         first = found[0][1].chain
@@ -127,6 +128,16 @@ class Tracer:
         return bool(
             last and last.line > self._logged and not last.logged_by and not _of_engine(last)
         )
+
+    @property
+    def awaits_tokens(self) -> bool:
+        """Whether tokens would show that a ready engine goes on."""
+        return bool(self.wedge) or not all(map(self._of_request, self._recent))
+
+    def _of_request(self, error: Printed) -> bool:
+        """Whether a ready engine, if it did not fail, only refused a request."""
+        went_on = len(self._served) > 1 and self._served[0] > error.line
+        return went_on or not _of_engine(error)
 
     @property
     def reading(self) -> bool:
@@ -167,6 +178,7 @@ class Tracer:
                 self._reset(ready=True)
             if any(map(float, tokens)):
                 self.wedge = None
+                self._served.append(number)
         elif self.ready:
             if line.text.startswith(STOPS) and line.source.lower().startswith("apiserver"):
                 self._stopping = True
@@ -214,7 +226,8 @@ class Tracer:
         self.fatal, self.wedge = fatal, None
         if self.ready:
             since = fatal.line - RECENT
-            self._errors = [e for e in self._recent if e.line > since and _of_engine(e)]
+            recent = (e for e in self._recent if e.line > since)
+            self._errors = [e for e in recent if not self._of_request(e)]
 
 
 def trace(lines: Iterable[tuple[int, str]]) -> Tracer:
@@ -246,7 +259,7 @@ def _shown(line: Line) -> str:
 def _root(error: Printed, *, request: bool) -> Root:
     text, source = errorlevel.worded(error.text)
     level = errorlevel.level(text, vague=error.vague)
-    if request and not _of_engine(error):
+    if request:
         level = Level.REQUEST
     return Root(error.line, text, source or error.source, level)
 

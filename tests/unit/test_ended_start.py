@@ -9,7 +9,7 @@ import pytest
 from sparkctl.doctor.logs import read_logs
 from sparkctl.node import nccllines
 from sparkctl.serving.rootcause import trace
-from tests.unit.test_rootcause import API, ERROR, HEADER, RANK1, READY, STARTING, raised, said
+from tests.unit.test_rootcause import API, CORE, ERROR, HEADER, RANK1, READY, STARTING, raised, said
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,3 +77,26 @@ def test_an_engine_that_was_killed(log: str, codes: list[tuple[str, str]], tmp_p
     assert [(f.code, f.severity) for f in found] == codes
     fetched: Any = nccllines.lines({"path": str(path)})
     assert bool(trace((n, text) for n, text in fetched["errors"]).fatal) == bool(codes)
+
+
+ADAPTER = "FileNotFoundError: [Errno 2] No such file or directory: '/lora/adapter_config.json'"
+TOKENS = said(
+    f"{API}INFO 11-21 14:53:50 [loggers.py:310] ",
+    "Engine 000: Avg prompt throughput: 1.0 tokens/s, Avg generation throughput: 8.0 tokens/s",
+)
+
+
+@pytest.mark.parametrize("between", ["", ANSWER * 9000])
+def test_an_error_after_which_the_engine_went_on_is_a_requests(
+    between: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "vllm.log"
+    failed = STARTING + READY + TOKENS + raised(CORE + ERROR, ADAPTER) + between + TOKENS
+    for log, codes in (
+        (failed, ["model-not-found"]),
+        (failed + TOKENS, []),
+        (failed + TOKENS + KILLED, ["rank-died"]),
+    ):
+        path.write_text(log)
+        found = [f.code for f in read_logs([str(path)]).findings if f.cause == "vllm"]
+        assert found == codes
