@@ -7,10 +7,11 @@ import sys
 import zlib
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
-from sparkctl.doctor.vllmlines import VllmLines
+from sparkctl.doctor.vllmlines import BATCH, VllmLines
 from sparkctl.errors import UsageError
 from sparkctl.fabric.nccllog.program import NOTED
 from sparkctl.fabric.nccllog.reader import Reader
@@ -54,13 +55,15 @@ def read_logs(names: Iterable[str]) -> LogVerdict:
 
 
 def _noting(
-    reader: Reader, name: str, lines: Iterable[tuple[int, bytes]]
+    reader: Reader, name: str, lines: Iterator[tuple[int, bytes]]
 ) -> Iterator[tuple[int, bytes]]:
     """The lines, of which the log reader notes those of vLLM that matter to NCCL."""
-    for number, line in lines:
-        if NOTED.search(line):
-            reader.note(name, number, line)
-        yield number, line
+    while batch := list(islice(lines, BATCH)):
+        if NOTED.search(b"\n".join(line for _, line in batch)):
+            for number, line in batch:
+                if NOTED.search(line):
+                    reader.note(name, number, line)
+        yield from batch
 
 
 @contextmanager

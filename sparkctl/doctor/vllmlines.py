@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sparkctl.fabric.nccllog.lines import GLOO_NEEDLE, NEEDLE, TEXT_LIMIT, shown
 from sparkctl.fabric.nccllog.model import Evidence, Finding, Fix
-from sparkctl.node.errorlines import ERRORS, PROGRESS, START, STEP
+from sparkctl.node.errorlines import ERRORS, PROGRESS, START, STEP, TOKENS
 from sparkctl.serving.diagnosis import explain_server, explain_vllm, explain_wait
 from sparkctl.serving.errorlevel import Level
 from sparkctl.serving.failures import WEDGED, Explanation
@@ -32,6 +32,7 @@ FORM = re.compile(
 READ_ON = "read the log around this line, and the logs of the other ranks"
 LINE_LIMIT = 8192
 MOST_EVIDENCE = 6  # lines
+CHANGES = tuple(needle for needle in PROGRESS if needle != TOKENS)
 MOST_STARTING = 200_000  # lines that are examined before vLLM is ready, whatever they have
 
 
@@ -46,11 +47,11 @@ class File:
 
     @property
     def failed(self) -> bool:
-        """Whether vLLM failed, or printed an error that explains a failure alone."""
+        """Whether vLLM failed or ended, or printed an error that explains a failure alone."""
         root = self.tracer.root
         if root is None or root.level is Level.REQUEST:
             return False
-        return bool(self.tracer.fatal or explain_server(root))
+        return bool(self.tracer.fatal or self.tracer.ended or explain_server(root))
 
     def take(self, batch: list[Numbered], text: bytes) -> None:
         """Examine some lines; `text` has all of them."""
@@ -60,11 +61,16 @@ class File:
         elif self._read_on and self.tracer.reading:
             self._read_on -= 1
         else:
-            if _has(text, PROGRESS):
+            if _has(text, self._needles):
                 self._feed(line for line in batch if STEP.search(line[1]))
             return
         self._examined += len(batch)
         self._feed(batch)
+
+    @property
+    def _needles(self) -> tuple[bytes, ...]:
+        """What changes the tracer's state; tokens do so only where it waits for some."""
+        return PROGRESS if not self.tracer.ready or self.tracer.awaits_tokens else CHANGES
 
     def _feed(self, lines: Iterable[Numbered]) -> None:
         for number, raw in lines:

@@ -22,8 +22,8 @@ def lines(request: Log) -> Answer:
     """`lines` of NCCL and Gloo since the last start in the log at `path`, or else the last of
     `unit`: number (from 1) and text, each cut at 4096 bytes; `cut` is the number of the last one
     if there are more than 20,000. `tail` has the last 400 lines of any kind since that start,
-    `errors` those and the ones around errors (node/errorlines.py), with their numbers; `path` is
-    the log's.
+    `errors` those, the ones around errors, and stalls (node/errorlines.py), with their
+    numbers; `path` is the log's.
     """
     path = logs.named(request)
     found: list[tuple[int, str]] = []

@@ -55,11 +55,16 @@ VLLM: Table = (
     (r"No space left on device", "disk-full"),
     (r"Cannot provide a placement group|available \w+ in the placement group", "too-few-gpus"),
     (r"undefined symbol", "torch-mismatch"),
-    (r"no kernel image|[Ii]llegal instruction", "kernel-for-other-gpu"),
+    (
+        r"no kernel image|device kernel image is invalid|[Ii]llegal instruction",
+        "kernel-for-other-gpu",
+    ),
     (r"Unable to find address for", "unknown-interface"),
     (r"unique IP address", "duplicate-host-ip"),
     (r"ibv_reg_mr|ibv_.*Cannot allocate memory", "memory-registration"),
-    (r"RPC call to \w+ timed out", "rank-hangs"),
+    (r"RPC call to \w+ timed out|caught collective operation timeout", "rank-hangs"),
+    (r"waiting for engine core processes to start", "engine-ready-timeout"),
+    (r"gated repo|GatedRepoError|Access to model \S+ is restricted", "model-gated"),
     (r"No module named", "module-missing"),
     (r"cannot open shared object file", "library-missing"),
     (r"validation errors? for \w*(?:Config|Args)\b", "vllm-arguments"),
@@ -154,6 +159,13 @@ REMEDIES = {
         "the memlock limit is too low or the kernel has KHO: run `sparkctl doctor`"
     ),
     "rank-hangs": HANGS,
+    "engine-ready-timeout": (
+        "raise VLLM_ENGINE_READY_TIMEOUT_S under env.set: a first start compiles for many minutes"
+    ),
+    "model-gated": (
+        "accept the model's terms on the hub, and set vllm.arguments hf-token to a token of that"
+        " account"
+    ),
     "rank-stalls": f"{HANGS}; if all ranks only compile, raise vllm.stall_timeout",
     "module-missing": (
         "install that package in the runtime of every node, or reinstall the runtime there, so that"

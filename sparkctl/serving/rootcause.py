@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.node.logs import HEADER
@@ -55,7 +56,12 @@ class Wedge(NamedTuple):
 
 
 STALL = re.compile(r"No available shared memory broadcast block found(?: in (\d+) seconds)?")
-TOKENS = re.compile(r"Avg generation throughput: (\d+(?:\.\d+)?) tokens/s")
+# A model that pools has tokens of prompts alone.
+TOKENS = re.compile(r"Avg (?:prompt|generation) throughput: (\d+(?:\.\d+)?) tokens/s")
+STOPS, ENDED = "Shutting down", "died unexpectedly"  # uvicorn's, and vLLM's of its processes
+ANSWERS = re.compile(r'"[A-Z]{3,7} /\S* HTTP/\d\.\d" \d{3}\b')  # uvicorn's, once the API is up
+TIME = re.compile(r"\b(\d\d-\d\d \d\d:\d\d:\d\d)\b")
+ONE_WAIT = 1.5  # intervals at most between two lines of one wait, which come at each interval
 BEGINS = re.compile(r"non-default args:|vLLM API server version")
 
 
@@ -69,6 +75,7 @@ class Tracer:
 
     def __init__(self) -> None:
         self._server = ""
+        self._begun = False
         self._reset()
 
     def _reset(self, *, ready: bool = False) -> None:
@@ -76,8 +83,12 @@ class Tracer:
         self.fatal: Root | None = None
         self.waits: Root | None = None
         self.wedge: Wedge | None = None
+        self._stalled: tuple[str, datetime | None] = ("", None)
+        self._stopping = False
+        self._logged = 0  # the last line that a process logged
         self._errors: list[Printed] = []
         self._recent: deque[Printed] = deque(maxlen=MOST_RECENT)
+        self._served: deque[int] = deque(maxlen=2)  # lines with tokens; the first may be of before
         self._tracebacks = Tracebacks()
 
     @property
@@ -87,7 +98,7 @@ class Tracer:
         if not printed:
             return [self.fatal] if self.fatal else []
         request = self.ready and not self.fatal
-        roots = [(_root(error, request=request), error) for error in printed]
+        roots = [(_root(e, request=request and self._of_request(e)), e) for e in printed]
         best = min(root.level for root, _ in roots)
         found = [(root, error) for root, error in roots if root.level == best]
         first = found[0][1].chain
@@ -109,6 +120,26 @@ class Tracer:
         return list(found.values())
 
     @property
+    def ended(self) -> bool:
+        """Whether a start raised an error that Python printed last: vLLM ended with it, before it
+        had an engine that could fail.
+        """
+        last = self._errors[-1] if self._errors and self._begun and not self.ready else None
+        return bool(
+            last and last.line > self._logged and not last.logged_by and not _of_engine(last)
+        )
+
+    @property
+    def awaits_tokens(self) -> bool:
+        """Whether tokens would show that a ready engine goes on."""
+        return bool(self.wedge) or not all(map(self._of_request, self._recent))
+
+    def _of_request(self, error: Printed) -> bool:
+        """Whether a ready engine, if it did not fail, only refused a request."""
+        went_on = len(self._served) > 1 and self._served[0] > error.line
+        return went_on or not _of_engine(error)
+
+    @property
     def reading(self) -> bool:
         """Whether an error may go on in the next lines."""
         return self._tracebacks.reading
@@ -117,6 +148,7 @@ class Tracer:
         """Take the next line; `number` is what the result calls it."""
         if raw.startswith(HEADER):
             self._reset()
+            self._begun = True
             return
         line = parse(raw[:LINE_LIMIT])
         if line is None:
@@ -126,26 +158,32 @@ class Tracer:
         elif line.source and BEGINS.search(line.text):
             self._begins(line)
         else:
-            self._progress(number, line)
+            self._logged = number if line.mark else self._logged
+            self._progress(number, line, raw)
             self._error(number, line)
 
     def _begins(self, line: Line) -> None:
         """Reset for the first line of another API server, in a log without headers."""
+        self._begun = True
         before, self._server = self._server, line.source
         if before not in ("", line.source):
             self._reset()
 
-    def _progress(self, number: int, line: Line) -> None:
+    def _progress(self, number: int, line: Line, raw: str) -> None:
         """What the line says of the start's progress, and of the engine's steps."""
         if stall := STALL.search(line.text):
-            self._stalls(number, line, int(stall[1] or 60))
-        elif tokens := TOKENS.search(line.text):
+            self._stalls(number, line, int(stall[1] or 60), _time(raw))
+        elif tokens := TOKENS.findall(line.text):
             if not self.ready and not self.fatal:  # the line that says so is missing
                 self._reset(ready=True)
-            if float(tokens[1]):
+            if any(map(float, tokens)):
                 self.wedge = None
+                self._served.append(number)
         elif self.ready:
-            return
+            if line.text.startswith(STOPS) and line.source.lower().startswith("apiserver"):
+                self._stopping = True
+        elif ANSWERS.search(line.text) and not self.fatal:
+            self._reset(ready=True)
         elif MILESTONE.search(line.text):
             self.waits = None
             if line.pid:  # what it printed of itself did not stop it
@@ -153,19 +191,25 @@ class Tracer:
         elif explain([line.text], WAITING):
             self.waits = self.waits or Root(number, _shown(line), line.source)
 
-    def _stalls(self, number: int, line: Line, seconds: int) -> None:
+    def _stalls(self, number: int, line: Line, seconds: int, time: datetime | None) -> None:
+        """Count a stall: each process logs its own, and repeats it while the same wait lasts."""
         if not self.ready:  # maybe a rank compiles or captures graphs
             self.waits = self.waits or Root(number, _shown(line), line.source, Level.REACTION)
         elif self.fatal is None:
-            wedge = self.wedge or Wedge(number, _shown(line), 0)
-            self.wedge = wedge._replace(seconds=wedge.seconds + seconds)
+            source, last = self._stalled
+            gap = (time - last).total_seconds() if time and last else 0
+            if self.wedge is None or gap > ONE_WAIT * seconds:
+                self.wedge, source = Wedge(number, _shown(line), 0), line.source
+            if line.source == source:
+                self.wedge = self.wedge._replace(seconds=self.wedge.seconds + seconds)
+                self._stalled = source, time
 
     def _error(self, number: int, line: Line) -> None:
         text = line.text
         if line.quiet and not errorlevel.loud(text):
             return
         error = self._tracebacks.feed(number, line)
-        fatal = FATAL.search(text)
+        fatal = not (self._stopping and ENDED in text) and FATAL.search(text)
         if error is None and not text.startswith((" ", "\t")) and (fatal or errorlevel.bare(text)):
             error = self._tracebacks.alone(number, line)
         if fatal and self.fatal is None:
@@ -182,7 +226,8 @@ class Tracer:
         self.fatal, self.wedge = fatal, None
         if self.ready:
             since = fatal.line - RECENT
-            self._errors = [e for e in self._recent if e.line > since and _of_engine(e)]
+            recent = (e for e in self._recent if e.line > since)
+            self._errors = [e for e in recent if not self._of_request(e)]
 
 
 def trace(lines: Iterable[tuple[int, str]]) -> Tracer:
@@ -192,6 +237,15 @@ def trace(lines: Iterable[tuple[int, str]]) -> Tracer:
         for part in text.split("\r"):
             tracer.feed(number, part)
     return tracer
+
+
+def _time(raw: str) -> datetime | None:
+    """When a line was logged, in a leap year, as vLLM names none."""
+    found = TIME.search(raw)
+    try:
+        return datetime.strptime(f"2000-{found[1]}", "%Y-%m-%d %H:%M:%S") if found else None
+    except ValueError:
+        return None
 
 
 def _of_engine(error: Printed) -> bool:
@@ -205,7 +259,7 @@ def _shown(line: Line) -> str:
 def _root(error: Printed, *, request: bool) -> Root:
     text, source = errorlevel.worded(error.text)
     level = errorlevel.level(text, vague=error.vague)
-    if request and not _of_engine(error):
+    if request:
         level = Level.REQUEST
     return Root(error.line, text, source or error.source, level)
 

@@ -46,5 +46,5 @@ FATAL = re.compile(
     r"EngineCore failed to start\.|EngineCore encountered a fatal error\."
     r"|Engine core initialization failed\.|Free memory on device .* is less than desired"
     r"|No available memory for the cache blocks\.|To serve at least one request with the model"
-    r"|(?:RayWorkerProc rank=|Worker proc )\S+ died unexpectedly"
+    r"|(?:RayWorkerProc rank=|Worker proc |Engine core proc )\S+ died unexpectedly"
 )

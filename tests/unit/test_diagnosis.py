@@ -136,6 +136,24 @@ CASES_OF_VLLM = [
     ),
     ("rank-hangs", "TimeoutError: RPC call to sample_tokens timed out."),
     (
+        "rank-hangs",
+        "torch.distributed.DistBackendError: [Rank 1] Watchdog caught collective operation timeout:"
+        " WorkNCCL(SeqNum=9, OpType=ALLREDUCE) ran for 600006 milliseconds before timing out.",
+    ),
+    (
+        "engine-ready-timeout",
+        "TimeoutError: Timed out waiting for engine core processes to start. Waited 600s"
+        " (configured by VLLM_ENGINE_READY_TIMEOUT_S).",
+    ),
+    (
+        "model-gated",
+        "OSError: You are trying to access a gated repo.",
+    ),
+    (
+        "kernel-for-other-gpu",
+        "RuntimeError: Triton Error [CUDA]: device kernel image is invalid",
+    ),
+    (
         "nccl-error",
         "RuntimeError: NCCL error: unhandled system error (run with NCCL_DEBUG=INFO for details)",
     ),

@@ -183,3 +183,12 @@ def test_the_only_line_of_a_rank_with_text_before_its_host_is_that_ranks() -> No
         "ENV/Plugin: Could not find: libnccl-env.sovm:1180:1180 [0] NCCL INFO ENV/Plugin: Closing\n"
     )
     assert names(text + glued) == ["vm:1179", "vm:1180"]
+
+
+def test_a_rank_is_not_taken_from_another_ranks_line() -> None:
+    """Seed 36 of two real logs that were put into one byte by byte."""
+    text = "".join((REAL / f"socket-fallback.rank{n}.log").read_text() for n in (0, 1))
+    head = "vm:686:686 [1] NCCL INFO NET/Socket : Using [0]"
+    assert head in text
+    found = read({"all.log": text.replace(head, f"{head}et rank 0 nranks 2 cudaDev 0\n")}).ranks
+    assert [(rank.name, rank.rank) for rank in found] == [("vm:685", 0), ("vm:686", 1)]

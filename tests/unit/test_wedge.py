@@ -24,11 +24,16 @@ COUNTED = (
     "(APIServer pid=10) INFO 11-21 14:53:50 [loggers.py:310] Engine 000: Avg prompt throughput:"
     " 153.6 tokens/s, Avg generation throughput: {} tokens/s, Running: 1 reqs, Waiting: 0 reqs\n"
 )
-TOKENS, NONE = COUNTED.format("38.4"), COUNTED.format("0.0")
+TOKENS, NONE = COUNTED.format("38.4"), COUNTED.format("0.0").replace("153.6", "0.0")
 COMPILED = f"{CORE}INFO 11-21 14:53:50 [x.py:1] torch.compile took 31.0 s in total\n"
 DIED = f"{CORE}ERROR 11-21 14:53:50 [core.py:1332] EngineCore encountered a fatal error.\n"
 HEADER = "== sparkctl 2026-11-21 14:45:00: vllm serve /models/mini\n"
 REQUEST = '(APIServer pid=10) INFO:     127.0.0.1:5 - "GET /v1/models HTTP/1.1" 200 OK\n'
+
+
+STALLS = [STALL.replace("14:54:47", time) for time in ("14:54:47", "14:55:48", "14:56:48")]
+OTHER = [stall.replace("(EngineCore pid=20)", "(EngineCore_DP1 pid=21)") for stall in STALLS]
+DONE = '(APIServer pid=10) INFO:     127.0.0.1:5 - "POST /v1/completions HTTP/1.1" 200 OK\n'
 
 
 def wedge(text: str) -> Wedge | None:
@@ -43,6 +48,12 @@ def wedge(text: str) -> Wedge | None:
         (TOKENS + STALL * 2, 120),  # the log's beginning is missing
         (NONE + STALL, 60),
         (READY + STALL + TOKENS + STALL * 2, 120),  # the first one ended
+        (READY + "".join(STALLS), 180),
+        (READY + STALLS[0] + OTHER[0] + STALLS[1] + OTHER[1], 120),  # of two at once
+        # Without throughput lines: the first wait ended, as the second one began hours later.
+        (READY + STALLS[0] + DONE * 9 + STALLS[0].replace(" 14:", " 18:"), 60),
+        (READY + STALLS[0] + DONE * 9 + "".join(STALLS).replace("11-21", "11-23"), 180),
+        (READY + STALL.replace("11-21", "19-41") * 2, 120),  # torn
         (READY + (REQUEST + STALL.replace("in 60 seconds", "in 5 seconds")) * 30, 150),
     ],
 )
@@ -59,6 +70,7 @@ def test_stalls_after_the_last_token_are_a_wedge(text: str, seconds: int) -> Non
         STALL * 3,  # of a start that compiles or captures graphs
         STALL * 3 + READY,
         READY + STALL * 3 + TOKENS,
+        READY + STALL * 3 + COUNTED.format("0.0"),  # of a model that pools
         READY + STALL * 3 + HEADER,
         READY + STALL * 3 + DIED,  # which is the failure
         READY + TOKENS,
@@ -135,3 +147,14 @@ def test_a_log_that_could_not_be_read_shows_nothing() -> None:
     answers = hung()
     del answers.looks["generation"]
     assert only(answers, "running.engine").code == "engine-wedged"
+
+
+@pytest.mark.parametrize(("last", "seconds"), [("", 180), (TOKENS, None)])
+def test_stalls_far_above_the_last_lines_of_a_busy_api_are_known(
+    last: str, seconds: int | None, tmp_path: Path
+) -> None:
+    path = tmp_path / "vllm.log"
+    path.write_text(HEADER + READY + "".join(s + REQUEST * 500 for s in STALLS) + last + REQUEST)
+    fetched: Any = nccllines.lines({"path": str(path)})
+    found = trace((n, text) for n, text in fetched["errors"]).wedge
+    assert (found and found.seconds) == seconds

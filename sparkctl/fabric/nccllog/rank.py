@@ -33,7 +33,10 @@ SETTINGS = {
 
 # With what follows the number, or it may be torn.
 VERSION = re.compile(r"NCCL version ([0-9]{1,4}(?:\.[0-9]{1,4}){1,3})(?=\+)")
-RANK = re.compile(r" rank ([0-9]{1,9}) n[rR]anks ([0-9]{1,9})(?: nNodes ([0-9]{1,9}))?")
+# After the communicator or the function, or it may be torn from another rank's line.
+RANK = re.compile(
+    r"(?:comm 0x\w+|:) rank ([0-9]{1,9}) n[rR]anks ([0-9]{1,9})(?: nNodes ([0-9]{1,9}))?"
+)
 COMMUNICATOR = re.compile(r" commId (0x[0-9a-f]{1,16}) ")
 SETTING = re.compile(r"(NCCL_[A-Z_]+) set (?:by environment )?to (.*)")
 NETWORK = re.compile(r"(?:Using network|Assigned NET plugin) (.+?)(?: to comm)?$")
