@@ -42,17 +42,20 @@ class Gpus(Shape):
 
 
 class KernelLine(Shape):
-    """A line of the GPU's driver in the kernel log; `xid` is its number, if it has one."""
+    """The last of `count` alike errors of the GPU's driver in the kernel log; `xid` is its number,
+    if it has one.
+    """
 
     at: Time
     text: Text
     xid: Count | None
     no_memory: bool
+    count: Count
 
 
 class KernelLog(Shape):
-    """The driver's lines in the kernel's log, of which the last are here; `error` is why the log
-    could not be read, `complete` whether it goes back to boot.
+    """`count` lines of the driver in the kernel's log, and those that are errors, by kind; `error`
+    is why the log could not be read, `complete` whether it goes back to boot.
     """
 
     source: Name | None

@@ -112,14 +112,13 @@ def test_the_clocks_of_a_gpu_that_does_not_answer_are_unknown() -> None:
 
 
 def line(text: str = "NVRM: x", xid: int | None = None, *, memory: bool = False) -> dict[str, Any]:
-    return {"at": LATE, "text": text, "xid": xid, "no_memory": memory}
+    return {"at": LATE, "text": text, "xid": xid, "no_memory": memory, "count": 1}
 
 
 @pytest.mark.parametrize(
     ("lines", "expected"),
     [
         ([], [("OK", "ok")]),
-        ([line()], [("OK", "ok")]),
         ([line(memory=True)], [("WARN", "nvrm-no-memory")]),
         ([line(xid=79)], [("WARN", "xid")]),
         ([line(xid=31)], [("INFO", "xid-program")]),
@@ -142,11 +141,11 @@ def test_what_the_driver_reported(
 def test_the_line_its_number_and_its_time_are_shown() -> None:
     answers = healthy()
     text = "NVRM: Xid (PCI:000f:01:00): 79, GPU has fallen off the bus."
-    lines = [line(text, 79), line(text, 119)]
-    answers.facts[TWO]["kernel_log"] |= {"lines": lines, "count": 2}
+    lines = [{**line(text, 79), "count": 40}, line(text, 119)]
+    answers.facts[TWO]["kernel_log"] |= {"lines": lines, "count": 99}
     (finding,) = found(answers, "host.kernel-log")
     assert finding.summary == (
-        "the GPU reports Xid 79, 119, 2 lines, the last at 2026-09-21 14:13:20 UTC"
+        "the GPU reports Xid 79, 119, 41 lines, the last at 2026-09-21 14:13:20 UTC"
     )
     assert finding.data == {"xid": ["79", "119"], "last": LATE}
     assert finding.evidence[0].got == text
