@@ -58,6 +58,9 @@ def test_each_reason_has_its_own_code_and_cure(problem: str | None, code: str, c
         ({"clock": 2411, "utilization": 96, "power": 61}, "OK", "ok"),
         ({"clock": 2411, "utilization": 96, "power": 29.9}, "WARN", "spinning"),
         ({"clock": 2411, "utilization": 89, "power": 22}, "OK", "ok"),
+        ({"clock": 1999, "utilization": 96, "power": 22}, "WARN", "spinning"),
+        # Under a cap that was set, real work draws little too.
+        ({"clock": 1400, "utilization": 96, "power": 26}, "OK", "ok"),
         ({"clock": 2411, "utilization": 96, "power": None}, "OK", "ok"),
         ({"clock": 2411, "utilization": 96, "power": 22, "name": "NVIDIA L4"}, "OK", "ok"),
         ({"clock": None, "utilization": 96}, "UNKNOWN", "unread"),
@@ -81,7 +84,9 @@ def test_heat_has_another_cure_than_power(temperature: int | None, cure: str) ->
     (finding,) = found(answers, "host.gpu-clocks")
     assert finding.fix
     assert cure in finding.fix.text
-    assert finding.summary.startswith("the GPU's clock is low under load: 611 MHz, 96 % busy, 24 W")
+    assert finding.summary.startswith(
+        "the clock of the GPU is low under load: 611 MHz, 96 % busy, 24 W"
+    )
 
 
 @pytest.mark.parametrize(
@@ -90,6 +95,8 @@ def test_heat_has_another_cure_than_power(temperature: int | None, cure: str) ->
         (0x4, ["the power cap"], "unplug"),
         (0x88, ["hardware slowdown", "power brake (hardware)"], "unplug"),
         (0x20, ["heat"], "cool it"),
+        (0x2, ["a clock that was set"], "lift it"),
+        (0x22, ["a clock that was set", "heat"], "cool it"),
         (0x1, [], "unplug"),
         (None, [], "unplug"),
     ],
@@ -103,6 +110,15 @@ def test_what_limits_the_clock_is_shown(bits: int | None, reasons: list[str], cu
     assert all(reason in finding.evidence[0].got for reason in reasons)
     assert finding.fix
     assert cure in finding.fix.text
+
+
+def test_of_two_gpus_the_slow_one_is_named() -> None:
+    answers = healthy()
+    gpus = answers.facts[TWO]["gpu"]["gpus"]
+    gpus.append({**gpus[0], "clock": 611, "utilization": 96, "power": 24.3})
+    *_, finding = found(answers, "host.gpu-clocks")
+    assert finding.summary.startswith("the clock of GPU 1 is low under load")
+    assert finding.data["gpu"] == 1
 
 
 def test_the_clocks_of_a_gpu_that_does_not_answer_are_unknown() -> None:
