@@ -124,7 +124,9 @@ def test_of_two_gpus_the_slow_one_is_named() -> None:
 def test_the_clocks_of_a_gpu_that_does_not_answer_are_unknown() -> None:
     answers = healthy()
     answers.facts[TWO]["gpu"] |= {"gpus": None, "gpu_error": "x"}
-    assert [f.severity.value for f in found(answers, "host.gpu-clocks")] == ["UNKNOWN"]
+    unknown = [*found(answers, "host.gpu-clocks"), *found(answers, "host.driver")]
+    assert [f.severity.value for f in unknown] == ["UNKNOWN", "UNKNOWN"]
+    assert {f.summary for f in unknown} == {"nvidia-smi lists no GPU, see host.gpu"}
 
 
 def line(text: str = "NVRM: x", xid: int | None = None, *, memory: bool = False) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sparkctl.doctor.finding import Evidence, Finding, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
-from sparkctl.facts.unread import known, required
+from sparkctl.facts.unread import known
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,12 +36,16 @@ REASONS = {
     0x80: "power brake (hardware)",
 }
 HEAT = 0x20 | 0x40
+UNLISTED = "nvidia-smi lists no GPU, see host.gpu"
 WHERE = "nvidia-smi --query-gpu=clocks.sm,clocks.max.sm,utilization.gpu,power.draw,temperature.gpu"
 
 
 def clocks(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """A GPU under load has its clock, and draws the power of real work."""
-    gpus = required(known(snapshot.facts(name).gpu).gpus, "gpu.gpus")
+    gpus = known(snapshot.facts(name).gpu).gpus
+    if gpus is None:
+        yield unknown(UNLISTED)
+        return
     for index, gpu in enumerate(gpus):
         yield _judged(gpu, f"GPU {index}" if gpus[1:] else "the GPU", {"gpu": index})
 
