@@ -95,7 +95,7 @@ def limited(limits: dict[str, Any] | None, user: str = "u", limit: int = 64 * 10
     return found
 
 
-DROP_IN = "echo 'u - memlock unlimited' | sudo tee /etc/security/limits.d/zz-memlock.conf"
+DROP_IN = "echo 'u - memlock unlimited' | sudo tee -a /etc/security/limits.d/zz-memlock.conf"
 
 
 @pytest.mark.parametrize(

@@ -119,10 +119,12 @@ def _edit(line: LimitLine) -> str:
 
 
 def _drop_in(user: str, unless: str) -> Remedy:
-    """A line for the user wins over any for a group or `*`, in whichever file."""
+    """A line for the user wins over any for a group or `*`, in whichever file. It is appended: the
+    file may have those of other users.
+    """
     return Remedy(
         f"{unless}lift it for {user}; {AGAIN}; {CONTAINER}",
-        (f"{command('echo', f'{user} - memlock unlimited')} | sudo tee {DROP_IN}",),
+        (f"{command('echo', f'{user} - memlock unlimited')} | sudo tee -a {DROP_IN}",),
     )
 
 
