@@ -64,6 +64,8 @@ def test_each_reason_has_its_own_code_and_cure(problem: str | None, code: str, c
         ({"clock": 2411, "utilization": 96, "power": None}, "OK", "ok"),
         ({"clock": 2411, "utilization": 96, "power": 22, "name": "NVIDIA L4"}, "OK", "ok"),
         ({"clock": None, "utilization": 96}, "UNKNOWN", "unread"),
+        ({"clock": 2411, "utilization": 1e300}, "UNKNOWN", "unread"),
+        ({"clock": -1, "utilization": 96}, "UNKNOWN", "unread"),
         ({"clock": 611, "utilization": None}, "UNKNOWN", "unread"),
     ],
 )
