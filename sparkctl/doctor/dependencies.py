@@ -157,12 +157,14 @@ def _ends(
     head: str,
     known: dict[Finding, list[Finding]],
 ) -> list[Finding]:
-    """The failures at the end of each chain that a finding depends on; none if it is free."""
+    """The failures at the end of each chain that a finding depends on, each once; none if it is
+    free.
+    """
     if finding not in known:
-        ends: list[Finding] = []
+        ends: dict[Finding, None] = {}  # of chains that meet a list would have each end many times
         for first in _first(finding, failures, head):
-            ends += _ends(first, failures, head, known) or [first]
-        known[finding] = ends
+            ends |= dict.fromkeys(_ends(first, failures, head, known) or [first])
+        known[finding] = [*ends]
     return known[finding]
 
 

@@ -27,8 +27,9 @@ def copy(snapshot: Snapshot, name: str, path: str) -> Remedy:
     ssh = snapshot.inventory.ssh_of(snapshot.node(other))
     port = ("--rsh", f"ssh -p {ssh.port}") if ssh.port and ssh.port != SSH_PORT else ()
     # Links, as the hub's cache has them, would lead nowhere on this node. Before rsync 3.2.4 a
-    # remote shell splits the path at spaces without --protect-args.
-    options = ("--archive", "--copy-links", "--checksum", "--protect-args", *port)
+    # remote shell splits the path at spaces without --protect-args; since 3.2.3 there is --mkpath,
+    # without which a node that lacks the folder of all models would get none.
+    options = ("--archive", "--copy-links", "--checksum", "--protect-args", "--mkpath", *port)
     return Remedy(
         f"copy it from {other}, where it is whole: log in to {name} with `ssh -A`, so that your"
         f" key opens {other} from there, and paste",

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import Literal
 
-from sparkctl.facts.shape import Bits, Count, Name, Number, Pid, Rows, Shape, Text, Time, Uid, Whole
+from sparkctl.facts.shape import (
+    Bits,
+    Count,
+    Name,
+    Pid,
+    Reading,
+    Rows,
+    Shape,
+    Text,
+    Time,
+    Uid,
+    Whole,
+)
 
 # Why nvidia-smi gave no answer (node/gpu.py).
 GpuProblem = Literal["absent", "timeout", "mismatch", "unloaded", "no-devices", "failed"]
@@ -17,11 +29,11 @@ class Gpu(Shape):
 
     name: Name
     driver: Name
-    clock: Number | None = None
-    clock_max: Number | None = None
-    utilization: Number | None = None
-    power: Number | None = None
-    temperature: Number | None = None
+    clock: Reading | None = None
+    clock_max: Reading | None = None
+    utilization: Reading | None = None
+    power: Reading | None = None
+    temperature: Reading | None = None
     reasons: Bits | None = None
 
 
@@ -42,17 +54,20 @@ class Gpus(Shape):
 
 
 class KernelLine(Shape):
-    """A line of the GPU's driver in the kernel log; `xid` is its number, if it has one."""
+    """The last of `count` alike errors of the GPU's driver in the kernel log; `xid` is its number,
+    if it has one.
+    """
 
     at: Time
     text: Text
     xid: Count | None
     no_memory: bool
+    count: Count
 
 
 class KernelLog(Shape):
-    """The driver's lines in the kernel's log, of which the last are here; `error` is why the log
-    could not be read, `complete` whether it goes back to boot.
+    """`count` lines of the driver in the kernel's log, and those that are errors, by kind; `error`
+    is why the log could not be read, `complete` whether it goes back to boot.
     """
 
     source: Name | None

@@ -41,6 +41,7 @@ Pid = Annotated[int, Field(strict=True, gt=0, lt=2**31)]
 Uid = Annotated[int, Field(strict=True, ge=0, lt=2**32)]
 Port = Annotated[int, Field(strict=True, ge=0, lt=2**16)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Reading = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, le=1e6)]  # of a GPU
 Flag = Annotated[bool, Field(strict=True)]
 Seconds = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0)]
 Time = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, lt=LATEST)]

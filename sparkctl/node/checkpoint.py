@@ -69,7 +69,10 @@ def _dangling(path: Path) -> list[str]:
     """The links of a directory whose files are gone, of files that vLLM may read: the hub's cache
     keeps the files elsewhere.
     """
-    links = (p for p in path.glob("*") if p.suffix in READ and p.is_symlink())
+    files = [p for p in path.glob("*") if p.suffix in READ]
+    # Of weights in both formats vLLM reads only these, so the others may have been removed.
+    unread = {".bin"} if any(p.suffix == ".safetensors" for p in files) else set()
+    links = (p for p in files if p.suffix not in unread and p.is_symlink())
     return sorted(link.name for link in links if not link.exists())[:DANGLING]
 
 

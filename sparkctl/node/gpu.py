@@ -19,6 +19,7 @@ READINGS = {
     "power.draw": "power",
     "temperature.gpu": "temperature",
 }
+HIGHEST = 1e6  # of a reading; drivers print 2^32 - 1 and the like for what they do not know
 NAMES = ("name", "driver_version")
 REASONS = "clocks_event_reasons.active"  # since driver 535: why the clock is not higher, as bits
 # What to ask, and what instead where a driver does not know a field, which fails the whole query.
@@ -84,7 +85,7 @@ def _gpu(row: list[str]) -> dict[str, Json]:
             number = float(values[index])
         except (ValueError, IndexError):
             continue
-        if 0 <= number < float("inf"):
+        if 0 <= number <= HIGHEST:
             found[key] = number
     if re.fullmatch("0x[0-9a-fA-F]{1,16}", "".join(values[len(READINGS) :])):
         found["reasons"] = int(values[len(READINGS)], 16)

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from sparkctl.node.subprocesses import start
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from sparkctl.node.wire import Answer
 
 KMSG = Path("/dev/kmsg")
-MOST = 20  # lines that are answered; all are counted
+MOST = 20  # kinds of error that are answered
 LENGTH = 300  # characters of a line
 RECORD = 8192  # bytes, the kernel's most (Documentation/ABI/testing/dev-kmsg)
 BYTES = 16 * 2**20  # of the log; the kernel's buffer has 128 KiB to some MiB
@@ -41,9 +41,10 @@ class Log(NamedTuple):
 
 
 def kernellog() -> Answer:
-    """`lines` of the driver, NVRM (`at`, seconds of this node's clock; `text`; `xid`, a number or
-    null; `no_memory`), the last MOST of them, and their `count`; `source`, where they are from;
-    `complete`, whether that goes back to boot; `error`, why none could be read.
+    """`count` of the lines of the driver, NVRM, and of those that are errors the last one of each
+    kind as `lines`: `at`, seconds of this node's clock; `text`; `xid`, a number or null;
+    `no_memory`; `count` of the kind. `source`, where they are from; `complete`, whether that goes
+    back to boot; `error`, why none could be read.
     """
     logs: list[Log] = []
     errors: list[str] = []
@@ -58,29 +59,37 @@ def kernellog() -> Answer:
         why = "; ".join(errors)
         return {"source": None, "error": why, "complete": False, "count": 0, "lines": []}
     best = max(logs, key=lambda log: (log.complete, len(log.records)))
-    found = [line for at, text in best.records for line in _of_driver(at, text)]
+    found = [(at, text) for at, text in best.records if ANY.search(text)]
     return {
         "source": best.source,
         "error": None,
         "complete": best.complete,
         "count": len(found),
-        "lines": found[-MOST:],
+        "lines": _errors(found),
     }
 
 
-def _of_driver(at: float, text: str) -> Iterator[Answer]:
-    if ANY.search(text):
+def _errors(records: Iterable[tuple[float, str]]) -> list[Answer]:
+    """The last line of each kind, in order: one program that faults writes hundreds of one kind,
+    and what the driver says at every start of a program is no error.
+    """
+    last: dict[tuple[int | None, bool], tuple[float, str, int]] = {}
+    for at, text in records:
         xid = XID.search(text)
-        yield {
-            "at": at,
-            "text": text[:LENGTH],
-            "xid": int(xid[1]) if xid else None,
-            "no_memory": bool(NO_MEMORY.search(text)),
-        }
+        kind = int(xid[1]) if xid else None, bool(NO_MEMORY.search(text))
+        if any(kind):
+            last[kind] = at, text[:LENGTH], last.pop(kind, (at, text, 0))[2] + 1
+    kept = [*last.items()][-MOST:]
+    return [
+        {"at": at, "text": text, "xid": xid, "no_memory": memory, "count": count}
+        for (xid, memory), (at, text, count) in kept
+    ]
 
 
 def _kmsg() -> Log:
-    """Raises OSError where this user may not read it (kernel.dmesg_restrict)."""
+    """Raises OSError where this user may not read it (kernel.dmesg_restrict), or it is empty, as
+    one that a container has in its place: a kernel always writes some.
+    """
     booted = time.time() - time.monotonic()
     text = b"".join(_read(KMSG)).decode(errors="replace")
     records, first = [], None
@@ -88,6 +97,8 @@ def _kmsg() -> Log:
         if match := HEADER.match(line):
             first = int(match[1]) if first is None else first
             records.append((booted + int(match[2]) / 1e6, line[match.end() :]))
+    if not records:
+        raise PermissionError(f"{KMSG} shows no line of the kernel to this user")
     return Log(str(KMSG), records, first == 0)
 
 
@@ -111,9 +122,7 @@ def _read(path: Path) -> Iterable[bytes]:
 
 
 def _journal() -> Log:
-    """Raises OSError where journalctl is missing, or shows this user no line: a kernel always
-    writes some.
-    """
+    """Raises OSError where journalctl is missing, or shows this user no line."""
     printed = start([*JOURNAL, f"--lines={JOURNAL_MOST}"]).finish(SECONDS)
     matches = [m for line in printed.splitlines() if (m := JOURNAL_LINE.match(line))]
     if not matches:

@@ -52,10 +52,18 @@ def hub_cache(environment: Mapping[str, str]) -> Path:
 
     def place(name: str, default: Path) -> Path:
         value = environment.get(name)
-        return Path(os.path.expandvars(value)).expanduser() if value else default
+        return _expanded(value) if value else default
 
     home = place("HF_HOME", place("XDG_CACHE_HOME", Path.home() / ".cache") / "huggingface")
     return place("HF_HUB_CACHE", place("HUGGINGFACE_HUB_CACHE", home / "hub"))
+
+
+def _expanded(value: str) -> Path:
+    path = Path(os.path.expandvars(value))
+    try:
+        return path.expanduser()
+    except RuntimeError:  # `~` of an unknown user, which huggingface_hub takes for a folder's name
+        return path
 
 
 def _snapshot(cache: Path, model: str, revision: str) -> Path:

@@ -74,8 +74,9 @@ def _as_one(findings: Sequence[Finding]) -> Finding:
 def summary(findings: Sequence[Finding]) -> str:
     """One line: how many of each severity, those that occur."""
     number = counts(findings)
-    parts = (f"{number[s.value]} {words}" for s, words in COUNTED.items() if number[s.value])
-    return ", ".join(parts) or "no findings"
+    parts = ((number[s.value], words) for s, words in COUNTED.items() if number[s.value])
+    agreeing = (f"{n} {words.removesuffix('s') if n == 1 else words}" for n, words in parts)
+    return ", ".join(agreeing) or "no findings"
 
 
 def expectation(evidence: Evidence) -> str:

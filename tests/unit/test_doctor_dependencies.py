@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sparkctl.doctor import dependencies
 from sparkctl.doctor.dependencies import RULES, prerequisites, withhold
 from sparkctl.doctor.finding import Evidence, Finding, Severity, fail, warn
 from sparkctl.doctor.fix import plan
 from sparkctl.doctor.preflight import refuse
-from sparkctl.doctor.remedy import Action, Remedy
+from sparkctl.doctor.remedy import Action, Prior, Remedy
 from sparkctl.doctor.runner import choose_checks, evaluate
 from sparkctl.doctor.table import CHECKS
 from sparkctl.errors import PreflightError
@@ -174,6 +175,22 @@ def test_many_are_counted_in_words_and_listed_as_json() -> None:
     assert finding.fix
     assert finding.fix.text.endswith(" and 2 more first")
     assert {p["check"] for p in finding.document()["fix"]["after"]} == {*checks}
+
+
+def test_an_end_of_many_chains_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or eight nodes without a fabric take minutes."""
+    named: list[tuple[str | None, ...]] = []
+
+    def prior(*place: str | None) -> Prior:
+        named.append(place)
+        return Prior(*map(str, place))
+
+    monkeypatch.setattr(dependencies, "Prior", prior)
+    nodes = [f"spark-{n}" for n in range(1, 5)]
+    chosen = [c for c in CHECKS if c.scope != "pair"]
+    findings = [a_failure(c.id, node) for c in chosen for node in nodes]
+    found = withhold(findings, findings, ONE)
+    assert len(named) == sum(len(f.fix.after) for f in found if f.fix)
 
 
 def test_fix_changes_nothing_that_waits() -> None:

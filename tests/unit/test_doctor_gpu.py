@@ -58,9 +58,14 @@ def test_each_reason_has_its_own_code_and_cure(problem: str | None, code: str, c
         ({"clock": 2411, "utilization": 96, "power": 61}, "OK", "ok"),
         ({"clock": 2411, "utilization": 96, "power": 29.9}, "WARN", "spinning"),
         ({"clock": 2411, "utilization": 89, "power": 22}, "OK", "ok"),
+        ({"clock": 1999, "utilization": 96, "power": 22}, "WARN", "spinning"),
+        # Under a cap that was set, real work draws little too.
+        ({"clock": 1400, "utilization": 96, "power": 26}, "OK", "ok"),
         ({"clock": 2411, "utilization": 96, "power": None}, "OK", "ok"),
         ({"clock": 2411, "utilization": 96, "power": 22, "name": "NVIDIA L4"}, "OK", "ok"),
         ({"clock": None, "utilization": 96}, "UNKNOWN", "unread"),
+        ({"clock": 2411, "utilization": 1e300}, "UNKNOWN", "unread"),
+        ({"clock": -1, "utilization": 96}, "UNKNOWN", "unread"),
         ({"clock": 611, "utilization": None}, "UNKNOWN", "unread"),
     ],
 )
@@ -81,7 +86,9 @@ def test_heat_has_another_cure_than_power(temperature: int | None, cure: str) ->
     (finding,) = found(answers, "host.gpu-clocks")
     assert finding.fix
     assert cure in finding.fix.text
-    assert finding.summary.startswith("the GPU's clock is low under load: 611 MHz, 96 % busy, 24 W")
+    assert finding.summary.startswith(
+        "the clock of the GPU is low under load: 611 MHz, 96 % busy, 24 W"
+    )
 
 
 @pytest.mark.parametrize(
@@ -90,6 +97,8 @@ def test_heat_has_another_cure_than_power(temperature: int | None, cure: str) ->
         (0x4, ["the power cap"], "unplug"),
         (0x88, ["hardware slowdown", "power brake (hardware)"], "unplug"),
         (0x20, ["heat"], "cool it"),
+        (0x2, ["a clock that was set"], "lift it"),
+        (0x22, ["a clock that was set", "heat"], "cool it"),
         (0x1, [], "unplug"),
         (None, [], "unplug"),
     ],
@@ -105,21 +114,31 @@ def test_what_limits_the_clock_is_shown(bits: int | None, reasons: list[str], cu
     assert cure in finding.fix.text
 
 
+def test_of_two_gpus_the_slow_one_is_named() -> None:
+    answers = healthy()
+    gpus = answers.facts[TWO]["gpu"]["gpus"]
+    gpus.append({**gpus[0], "clock": 611, "utilization": 96, "power": 24.3})
+    *_, finding = found(answers, "host.gpu-clocks")
+    assert finding.summary.startswith("the clock of GPU 1 is low under load")
+    assert finding.data["gpu"] == 1
+
+
 def test_the_clocks_of_a_gpu_that_does_not_answer_are_unknown() -> None:
     answers = healthy()
     answers.facts[TWO]["gpu"] |= {"gpus": None, "gpu_error": "x"}
-    assert [f.severity.value for f in found(answers, "host.gpu-clocks")] == ["UNKNOWN"]
+    unknown = [*found(answers, "host.gpu-clocks"), *found(answers, "host.driver")]
+    assert [f.severity.value for f in unknown] == ["UNKNOWN", "UNKNOWN"]
+    assert {f.summary for f in unknown} == {"nvidia-smi lists no GPU, see host.gpu"}
 
 
 def line(text: str = "NVRM: x", xid: int | None = None, *, memory: bool = False) -> dict[str, Any]:
-    return {"at": LATE, "text": text, "xid": xid, "no_memory": memory}
+    return {"at": LATE, "text": text, "xid": xid, "no_memory": memory, "count": 1}
 
 
 @pytest.mark.parametrize(
     ("lines", "expected"),
     [
         ([], [("OK", "ok")]),
-        ([line()], [("OK", "ok")]),
         ([line(memory=True)], [("WARN", "nvrm-no-memory")]),
         ([line(xid=79)], [("WARN", "xid")]),
         ([line(xid=31)], [("INFO", "xid-program")]),
@@ -142,11 +161,11 @@ def test_what_the_driver_reported(
 def test_the_line_its_number_and_its_time_are_shown() -> None:
     answers = healthy()
     text = "NVRM: Xid (PCI:000f:01:00): 79, GPU has fallen off the bus."
-    lines = [line(text, 79), line(text, 119)]
-    answers.facts[TWO]["kernel_log"] |= {"lines": lines, "count": 2}
+    lines = [{**line(text, 79), "count": 40}, line(text, 119)]
+    answers.facts[TWO]["kernel_log"] |= {"lines": lines, "count": 99}
     (finding,) = found(answers, "host.kernel-log")
     assert finding.summary == (
-        "the GPU reports Xid 79, 119, 2 lines, the last at 2026-09-21 14:13:20 UTC"
+        "the GPU reports Xid 79, 119, 41 lines, the last at 2026-09-21 14:13:20 UTC"
     )
     assert finding.data == {"xid": ["79", "119"], "last": LATE}
     assert finding.evidence[0].got == text

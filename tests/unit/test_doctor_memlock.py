@@ -95,7 +95,7 @@ def limited(limits: dict[str, Any] | None, user: str = "u", limit: int = 64 * 10
     return found
 
 
-DROP_IN = "echo 'u - memlock unlimited' | sudo tee /etc/security/limits.d/zz-memlock.conf"
+DROP_IN = "echo 'u - memlock unlimited' | sudo tee -a /etc/security/limits.d/zz-memlock.conf"
 
 
 @pytest.mark.parametrize(
@@ -120,6 +120,12 @@ DROP_IN = "echo 'u - memlock unlimited' | sudo tee /etc/security/limits.d/zz-mem
                 f"sudo sed -i '1s|.*|u - memlock unlimited|' {LATE}",
                 f"sudo sed -i '2s|.*|u - memlock unlimited|' {LATE}",
             ],
+        ),
+        # Of one kind alone, the other stays what sshd has.
+        (files((LATE, 7, "* soft unlimited")), [DROP_IN]),
+        (
+            files((LATE, 7, "u hard unlimited")),
+            [f"sudo sed -i '7s|.*|u - memlock unlimited|' {LATE}"],
         ),
         (
             files((LATE, 4, "@docker -")),
@@ -157,10 +163,11 @@ def test_files_that_no_login_reads_decide_nothing() -> None:
 
 
 def test_a_line_that_lifts_the_limit_is_not_what_keeps_it() -> None:
-    found = limited(files((LATE, 7, "u - unlimited")))
-    assert found.fix
-    assert "lifts it already" in found.fix.text
-    assert not any("tee" in line for line in found.fix.to_paste)
+    for lines in (["u - unlimited"], ["u soft unlimited", "* hard unlimited"]):
+        found = limited(files(*((LATE, 7, text) for text in lines)))
+        assert found.fix
+        assert "lifts it already" in found.fix.text
+        assert not any("tee" in line for line in found.fix.to_paste)
 
 
 def test_a_file_that_is_not_readable_may_decide() -> None:

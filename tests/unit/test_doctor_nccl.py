@@ -191,6 +191,25 @@ def test_the_build_that_hung_between_sparks_is_a_warning_though_all_have_it() ->
     assert finding.data == {"nodes": [ONE, TWO], "path": NCCL, "build": "Build ID a7f420a1"}
 
 
+def test_an_installation_comes_before_the_restart() -> None:
+    answers = built(A, A)
+    answers.facts[ONE]["runtime"]["versions"]["nvidia_nccl_cu13"] = "2.28.9"
+    pip = "/opt/vllm/bin/pip install nvidia-nccl-cu13==2.30.4"
+    for lacking, commands in ((False, (pip,)), (True, ())):
+        if lacking:
+            del answers.facts[ONE]["runtime"]
+        (finding,) = [f for f in examined(answers) if f.code == "hanging-build"]
+        assert finding.fix
+        assert finding.fix.to_paste == (*commands, "sparkctl down", "sparkctl up")
+
+
+def test_a_version_that_hangs_is_found_though_the_runtime_is_unread() -> None:
+    answers = with_graphs({})
+    version(answers, "2.28.9", loaded=True)
+    del answers.facts[ONE]["runtime"]
+    assert [f.code for f in examined(answers, "runtime.nccl")] == ["graphs-hang"]
+
+
 @pytest.mark.parametrize(
     ("one", "two", "code"),
     [

@@ -117,7 +117,7 @@ def test_a_checkpoint_that_differs_is_copied_from_a_head_that_has_it_whole(whole
     assert found.fix
     assert found.fix.to_paste[:1] == (
         (
-            "rsync --archive --copy-links --checksum --protect-args"
+            "rsync --archive --copy-links --checksum --protect-args --mkpath"
             " root@192.168.100.11:/models/m2/ /models/m2/",
         )
         if whole

@@ -185,6 +185,9 @@ def test_a_terminal_sees_failures_first_and_what_passed_as_a_count(
     print_findings(findings, [], verbose=True)
     assert "OK  " in capsys.readouterr().out
     assert summary([]) == "no findings"
+    one = Finding(Severity.WARN, "w")
+    assert summary([one]) == "1 warning"
+    assert summary([one, one]) == "2 warnings"
 
 
 def test_what_is_unknown_for_one_reason_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -125,8 +125,9 @@ def test_the_systems_libraries_are_not_the_runtimes_though_it_is_the_system() ->
     answers = with_paths(PATHS)
     answers.facts[TWO]["runtime"] |= {"venv": "/usr", "real": "/usr"}
     environment = answers.facts[TWO]["ours"][1]["environment"]
-    environment["LD_LIBRARY_PATH"] = f"/usr/lib/python3/dist-packages/cv2/../../lib64:{PATHS}"
-    assert {f.code for f in examined(answers, "running.environment")} == {"ok"}
+    for site in ("/usr/lib/python3/dist-packages", "/usr/local/lib/python3.12/dist-packages"):
+        environment["LD_LIBRARY_PATH"] = f"{site}/cv2/../../lib64:{PATHS}"
+        assert {f.code for f in examined(answers, "running.environment")} == {"ok"}
     environment["LD_LIBRARY_PATH"] = f"/usr/lib/aarch64-linux-gnu:{PATHS}"
     assert found(answers, "running.environment") == ("WARN", TWO, "variable-differs")
 

@@ -30,6 +30,14 @@ def answer(smi: Path, script: str) -> dict[str, Any]:
     return dict(gpu.gpu(gpu.begin()))
 
 
+def test_what_a_driver_prints_for_an_unknown_reading_is_left_out(smi: Path) -> None:
+    script = f"""case $1 in
+{FULL}) echo 'NVIDIA GB10, 580.95.05, 4294967295, 3003, nan, -1, inf, 0x0' ;;
+esac"""
+    (found,) = answer(smi, script)["gpus"]
+    assert {*found} == {"name", "driver", "clock_max", "reasons"}
+
+
 def test_readings_are_numbers_or_left_out(smi: Path) -> None:
     script = f"""case $1 in
 {FULL}) echo 'NVIDIA GB10, 580.95.05, 2411, 3003, 96, [N/A], 61, 0x0000000000000024' ;;

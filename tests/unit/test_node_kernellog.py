@@ -41,25 +41,41 @@ def read() -> dict[str, Any]:
     return dict(kernellog.kernellog())
 
 
-def test_the_drivers_lines_and_their_times(kmsg: Path) -> None:
+def test_the_drivers_errors_and_their_times(kmsg: Path) -> None:
     kmsg.write_text(LOG)
     found = read()
     booted = time.time() - time.monotonic()
-    assert [round(line["at"] - booted, 1) for line in found["lines"]] == [2.5, 60.0, 61.0]
-    assert [line["text"] for line in found["lines"]] == [LOADED, XID, MEMORY]
-    assert [line["xid"] for line in found["lines"]] == [None, 31, None]
-    assert [line["no_memory"] for line in found["lines"]] == [False, False, True]
+    assert [round(line["at"] - booted, 1) for line in found["lines"]] == [60.0, 61.0]
+    assert [line["text"] for line in found["lines"]] == [XID, MEMORY]
+    assert [line["xid"] for line in found["lines"]] == [31, None]
+    assert [line["no_memory"] for line in found["lines"]] == [False, True]
     assert (found["count"], found["complete"], found["error"]) == (3, True, None)
 
 
-def test_the_last_lines_of_many_are_answered_and_all_are_counted(kmsg: Path) -> None:
-    lines = [f"4,{900 + n},{n},-;NVRM: {n} " + "x" * 999 for n in range(50)]
+def test_no_number_of_other_lines_hides_an_error(kmsg: Path) -> None:
+    fallen = XID.replace(": 31,", ": 79,")
+    lines = [f"4,{900 + n},{n},-;{text}" for n, text in enumerate([fallen, MEMORY, MEMORY])]
+    lines += [f"4,{903 + n},{3 + n},-;{text}" for n, text in enumerate([XID, LOADED] * 50)]
     kmsg.write_text("\n".join(lines))
     found = read()
-    assert (found["count"], found["complete"]) == (50, False)  # the beginning was overwritten
-    assert len(found["lines"]) == kernellog.MOST
-    assert found["lines"][-1]["text"].startswith("NVRM: 49 x")
-    assert len(found["lines"][-1]["text"]) == kernellog.LENGTH
+    assert (found["count"], found["complete"]) == (103, False)  # the beginning was overwritten
+    counts = [(line["xid"], line["no_memory"], line["count"]) for line in found["lines"]]
+    assert counts == [(79, False, 1), (None, True, 2), (31, False, 50)]
+
+
+def test_what_is_answered_is_bounded(kmsg: Path) -> None:
+    texts = (XID.replace(": 31,", f": {n},") + "x" * 999 for n in range(100, 150))
+    kmsg.write_text("\n".join(f"4,{n},{n},-;{text}" for n, text in enumerate(texts)))
+    found = read()
+    assert [line["xid"] for line in found["lines"]] == [*range(130, 150)]
+    assert {len(line["text"]) for line in found["lines"]} == {kernellog.LENGTH}
+
+
+def test_an_empty_log_is_none(kmsg: Path) -> None:
+    kmsg.touch()
+    found = read()
+    assert (found["source"], found["complete"]) == (None, False)
+    assert "no line of the kernel" in found["error"]
 
 
 def test_only_a_bounded_part_is_read(kmsg: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -173,3 +173,18 @@ def test_links_of_a_directory_whose_files_are_gone(home: Path) -> None:
     found = checkpoint(str(home))
     assert (found["dangling"], found["missing"]) == (["a.safetensors"], ["b.safetensors"])
     assert (found["shards"], found["broken"]) == (0, [])
+
+
+def test_weights_that_vllm_does_not_read_may_be_gone(home: Path) -> None:
+    folder = home / "model"
+    folder.mkdir()
+    (folder / "pytorch_model.bin").symlink_to("../blobs/gone")
+    assert checkpoint(str(folder))["dangling"] == ["pytorch_model.bin"]
+    (folder / "model.safetensors").write_bytes(b"")
+    assert checkpoint(str(folder))["dangling"] == []
+
+
+def test_the_home_of_an_unknown_user_is_a_folders_name(home: Path) -> None:
+    assert hub_cache({"HF_HUB_CACHE": "~nobody-here/hub"}) == Path("~nobody-here/hub")
+    found = checkpoint("acme/m2", hub={"HF_HUB_CACHE": "~nobody-here/hub"})
+    assert found == {"is_path": False}

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from sparkctl.cluster.placement import spans_nodes
 from sparkctl.doctor.checks.running import RESTART
 from sparkctl.doctor.finding import Evidence, Finding, warn
-from sparkctl.doctor.remedy import Remedy
+from sparkctl.doctor.remedy import Remedy, command
+from sparkctl.facts.unread import Unread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 # hung after 20 to 26 minutes of load, with or without CUDA graphs; DGX OS's build of 2.28.9 ran
 # (vllm-project/vllm issues 41725, 42354).
 HANGS = "a7f420a1"
+# A version that ran where 2.28.9 hung (vllm-project/vllm issues 42354, 52504).
+CURED = "2.30.4"
+WHEEL = "nvidia_nccl_cu"
 
 
 class Library(NamedTuple):
@@ -59,7 +63,19 @@ def builds(
             yield _different(version, members, where)
     hanging = {name: file for name, files in found.items() for file in files if file.hangs}
     if hanging and spans_nodes(snapshot.inventory):
-        yield _hanging([*hanging], next(iter(hanging.values())), where)
+        yield _hanging(snapshot, hanging, where)
+
+
+def install(snapshot: Snapshot, name: str) -> tuple[str, ...]:
+    """Commands that install a version that does not hang in the runtime of a node; none if no
+    nvidia-nccl package is known there.
+    """
+    runtime = snapshot.facts(name).runtime
+    if isinstance(runtime, Unread):
+        return ()
+    wheels = [package for package in runtime.versions if package.startswith(WHEEL)]
+    packages = [f"{wheel.replace('_', '-')}=={CURED}" for wheel in wheels]
+    return tuple(command(f"{runtime.venv}/bin/pip", "install", package) for package in packages)
 
 
 def _different(version: str, members: Sequence[tuple[str, Library]], where: str) -> Finding:
@@ -84,15 +100,16 @@ def _different(version: str, members: Sequence[tuple[str, Library]], where: str)
     )
 
 
-def _hanging(nodes: Sequence[str], file: Library, where: str) -> Finding:
+def _hanging(snapshot: Snapshot, found: Mapping[str, Library], where: str) -> Finding:
+    first, file = next(iter(found.items()))
     return warn(
         f"this build of libnccl hung between DGX Sparks after 20 minutes of load: {file.exactly}",
         Evidence("another build", str(file.build), where),
         Remedy(
-            "install NCCL 2.30.4 in the runtime of every node, or load DGX OS's libnccl2 on every"
+            f"install NCCL {CURED} in the runtime of every node, or load DGX OS's libnccl2 on every"
             " node: both ran where this build hung",
-            RESTART,
+            (*install(snapshot, first), *RESTART),
         ),
         code="hanging-build",
-        data={"nodes": nodes, "path": file.path, "build": str(file.build)},
+        data={"nodes": [*found], "path": file.path, "build": str(file.build)},
     )

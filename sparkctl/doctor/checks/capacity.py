@@ -119,7 +119,7 @@ def _few_files(limit: int, user: str) -> Iterator[Finding]:
     if not 0 <= limit < NOFILE:
         return
     # A line for the user wins over one for a group or `*`, which is not for root (limits.conf(5)).
-    line = f"{command('echo', f'{user} - nofile 65536')} | sudo tee {NOFILE_CONF}"
+    line = f"{command('echo', f'{user} - nofile 65536')} | sudo tee -a {NOFILE_CONF}"
     yield warn(
         f"{limit} open files are allowed; Ray requires {NOFILE}",
         Evidence(str(NOFILE), str(limit), "ulimit -n of a login over SSH"),

@@ -80,13 +80,13 @@ def environment(snapshot: Snapshot, name: str) -> Iterator[Finding]:
 def _own_folders(snapshot: Snapshot, name: str) -> re.Pattern[str]:
     """Matches the folders of the runtime's packages and programs.
 
-    Where the runtime is /usr, the system's libraries are not among them.
+    Where the runtime is /usr, the system's libraries are not among them; pip's are below local.
     """
     found, venvs = snapshot.facts(name).runtime, {snapshot.inventory.runtime.venv}
     if not isinstance(found, Unread):
         venvs = {found.venv, found.real or found.venv}
     roots = "|".join(re.escape(venv.rstrip("/")) for venv in venvs)
-    return re.compile(rf"(?:{roots})/(?:bin|lib(?:64)?/python3[^/]*/.+)")
+    return re.compile(rf"(?:{roots})/(?:local/)?(?:bin|lib(?:64)?/python3[^/]*/.+)")
 
 
 def _extends(planned: str | None, got: str | None, own: re.Pattern[str]) -> bool:

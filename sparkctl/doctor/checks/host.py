@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from sparkctl.doctor.check import Check
-from sparkctl.doctor.checks.gpuload import clocks
+from sparkctl.doctor.checks.gpuload import UNLISTED, clocks
 from sparkctl.doctor.checks.kernellog import kernel_log
 from sparkctl.doctor.finding import Evidence, Finding, fail, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
@@ -135,7 +135,8 @@ def driver(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """The driver is not of the branch that is known to deadlock."""
     gpus = known(snapshot.facts(name).gpu).gpus
     if not gpus or not gpus[0].driver[:1].isdigit():
-        yield unknown("nvidia-smi reports no driver version", code="no-version")
+        reason = "nvidia-smi reports no driver version" if gpus else UNLISTED
+        yield unknown(reason, code="no-version")
         return
     version = gpus[0].driver
     if version.startswith(BAD_DRIVER):

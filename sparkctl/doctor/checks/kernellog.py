@@ -71,7 +71,7 @@ def _no_memory(log: KernelLog, lines: Sequence[KernelLine]) -> Finding:
             (READ, BEFORE),
         ),
         code="nvrm-no-memory",
-        data={"lines": len(lines), "last": lines[-1].at},
+        data={"lines": _count(lines), "last": lines[-1].at},
     )
 
 
@@ -90,6 +90,10 @@ def _xid(log: KernelLog, lines: Sequence[KernelLine]) -> Finding:
     )
 
 
+def _count(lines: Sequence[KernelLine]) -> int:
+    return sum(line.count for line in lines)
+
+
 def _numbers(lines: Sequence[KernelLine]) -> list[str]:
     return [str(n) for n in sorted({line.xid for line in lines if line.xid is not None})]
 
@@ -97,4 +101,4 @@ def _numbers(lines: Sequence[KernelLine]) -> list[str]:
 def _when(lines: Sequence[KernelLine]) -> str:
     """How often, and when the last time."""
     last = datetime.fromtimestamp(lines[-1].at, UTC)
-    return f"{counted(len(lines), 'line')}, the last at {last:%Y-%m-%d %H:%M:%S} UTC"
+    return f"{counted(_count(lines), 'line')}, the last at {last:%Y-%m-%d %H:%M:%S} UTC"

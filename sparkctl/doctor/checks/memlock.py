@@ -84,7 +84,7 @@ def _remedy(facts: NodeFacts, lines: tuple[LimitLine, ...]) -> Remedy:
         return _drop_in(user, f"if no line for {user} in {FOLDER} says otherwise, ")
     if not _applies(files):
         return _of_service(files)
-    if lines and lines[0].value is not None and lowest(lines) == UNLIMITED:
+    if lines and lines[0].value is not None and _lifted(lines):
         return Remedy(
             f"{_where(lines)} lifts it already, so something else keeps it low: `ulimit` in a"
             f" start-up file of the shell, or an sshd without CAP_SYS_RESOURCE, as in a container;"
@@ -96,6 +96,12 @@ def _remedy(facts: NodeFacts, lines: tuple[LimitLine, ...]) -> Remedy:
         return Remedy(f"change {_where(changed)}; {AGAIN}", tuple(map(_edit, changed)))
     unread = f"{', '.join(files.unread)} could not be read; unless a line there decides, "
     return _drop_in(user, unread if files.unread else "")
+
+
+def _lifted(lines: tuple[LimitLine, ...]) -> bool:
+    """Whether they lift both limits: soft is at most hard, and hard stays sshd's without a line."""
+    kinds = {line.type for line in lines}
+    return lowest(lines) == UNLIMITED and ("-" in kinds or kinds >= {"soft", "hard"})
 
 
 def _outranked(line: LimitLine, facts: NodeFacts, files: LimitFiles) -> bool:
@@ -113,10 +119,12 @@ def _edit(line: LimitLine) -> str:
 
 
 def _drop_in(user: str, unless: str) -> Remedy:
-    """A line for the user wins over any for a group or `*`, in whichever file."""
+    """A line for the user wins over any for a group or `*`, in whichever file. It is appended: the
+    file may have those of other users.
+    """
     return Remedy(
         f"{unless}lift it for {user}; {AGAIN}; {CONTAINER}",
-        (f"{command('echo', f'{user} - memlock unlimited')} | sudo tee {DROP_IN}",),
+        (f"{command('echo', f'{user} - memlock unlimited')} | sudo tee -a {DROP_IN}",),
     )
 
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from sparkctl.cluster.placement import spans_nodes
 from sparkctl.cluster.wish import head_recipe
 from sparkctl.doctor.check import Check
-from sparkctl.doctor.checks.builds import Library, builds
+from sparkctl.doctor.checks.builds import CURED, WHEEL, Library, builds, install
 from sparkctl.doctor.checks.libnccl import loaded
 from sparkctl.doctor.finding import Evidence, Finding, info, ok, warn
-from sparkctl.doctor.remedy import Remedy, command
+from sparkctl.doctor.remedy import Remedy
 from sparkctl.facts.unread import known
 from sparkctl.serving.arguments import cuda_graphs
 
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 # A replayed CUDA graph with collectives between nodes hung within three requests with HANGS, and
 # ran with CURED on the same two DGX Sparks (vllm-project/vllm issue 52504). Of the versions between
 # them nothing is known.
-HANGS, CURED = "2.28.9", "2.30.4"
-WHEEL = "nvidia_nccl_cu"
+HANGS = "2.28.9"
 
 
 def nccl(snapshot: Snapshot) -> Iterator[Finding]:
@@ -76,10 +75,6 @@ def _versions(snapshot: Snapshot, name: str) -> Mapping[str, str]:
 
 def _hangs(snapshot: Snapshot, where: Mapping[str, str]) -> Finding:
     listed = "; ".join(f"{name}: {place}" for name, place in where.items())
-    runtime = known(snapshot.facts(next(iter(where))).runtime)
-    wheels = [package for package in runtime.versions if package.startswith(WHEEL)]
-    packages = [f"{wheel.replace('_', '-')}=={CURED}" for wheel in wheels]
-    pip = f"{runtime.venv}/bin/pip"
     return warn(
         f"NCCL {HANGS} may hang within a few requests: vLLM captures CUDA graphs, and its ranks are"
         " on several nodes",
@@ -87,7 +82,7 @@ def _hangs(snapshot: Snapshot, where: Mapping[str, str]) -> Finding:
         Remedy(
             f"install NCCL {CURED} in the runtime of every node, or set cudagraph_mode: none in"
             " vllm.arguments compilation-config; then restart the cluster",
-            tuple(command(pip, "install", package) for package in packages),
+            install(snapshot, next(iter(where))),
         ),
         code="graphs-hang",
         data={"got": HANGS, "nodes": [*where], "expected": CURED},
