@@ -75,6 +75,25 @@ def test_loss_is_read_from_the_statistics(
     assert (found["error"], found["problem"]) == (None, None)
 
 
+ONCE_MORE = """\
+echo x >>"$0.calls"
+[ $(wc -l <"$0.calls") -gt 1 ] && lost={second} || lost={first}
+echo "50 packets transmitted, $((50 - lost)) received, $((lost * 2))% packet loss, time 998ms"
+"""
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "sent", "received"),
+    [(1, 0, 50, 50), (2, 0, 50, 50), (1, 1, 100, 98), (2, 50, 100, 48), (3, 0, 50, 47)],
+)
+def test_a_packet_or_two_have_to_be_lost_twice(
+    program: Any, first: int, second: int, sent: int, received: int
+) -> None:
+    program("ping", ONCE_MORE.format(first=first, second=second))
+    (found,) = ping(PING)
+    assert (found["sent"], found["received"], found["error"]) == (sent, received, None)
+
+
 def test_total_loss_is_an_error_and_no_problem(program: Any) -> None:
     program("ping", f"cat <<'END'\n{ERRORS}\nEND\nexit 1")
     (found,) = ping(PING)
