@@ -130,3 +130,12 @@ def test_an_mtu_of_which_the_other_end_is_not_known_is_no_failure() -> None:
     del answers.facts[ONE]["net"]
     found = [f for f in examined(answers, "fabric.mtu") if f.node == TWO]
     assert [(f.severity.value, f.code) for f in found] == [("WARN", "mtu-unexpected"), ("OK", "ok")]
+
+
+def test_a_port_of_another_cage_that_is_down_with_an_address_is_named() -> None:
+    answers = healthy()
+    answers.facts[TWO]["net"]["enp1s0f1np1"]["ipv4"] = ["10.9.0.2/24"]
+    assert wrong(answers) == set()
+    (found,) = [f for f in examined(answers, "fabric.halves") if f.severity.value == "INFO"]
+    assert (found.node, found.code) == (TWO, "unused-port-down")
+    assert found.data["addresses"] == ("10.9.0.2/24",)

@@ -79,6 +79,15 @@ def halves(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     yield from (_left_out(name, half, cage, found.hcas) for half in left_out)
     if len(cage) > 1 and not inactive and not left_out:
         yield ok(f"{_hcas(cage)} are ACTIVE")
+    others = (half for half in snapshot.halves(name) if half not in cage)
+    yield from (_unused(half) for half in others if half.ipv4 and not half.active)
+
+
+def _unused(half: Half) -> Finding:
+    """A port that has been configured: that it is DOWN may be why another cage was chosen."""
+    text = f"{half.hca} is not ACTIVE, though {half.interface} has {', '.join(half.ipv4)}"
+    data = {"hca": half.hca, "interface": half.interface, "addresses": half.ipv4}
+    return info(f"{text}; cage {half.cage} is not used", code="unused-port-down", data=data)
 
 
 def _hcas(halves: Sequence[Half]) -> str:
