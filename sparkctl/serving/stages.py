@@ -47,4 +47,5 @@ FATAL = re.compile(
     r"|Engine core initialization failed\.|Free memory on device .* is less than desired"
     r"|No available memory for the cache blocks\.|To serve at least one request with the model"
     r"|(?:RayWorkerProc rank=|Worker proc |Engine core proc )\S+ died unexpectedly"
+    r"|\b(?:api_server|vllm)[\w. -]*: error: "  # argparse's, which exits
 )

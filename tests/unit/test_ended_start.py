@@ -100,3 +100,16 @@ def test_an_error_after_which_the_engine_went_on_is_a_requests(
         path.write_text(log)
         found = [f.code for f in read_logs([str(path)]).findings if f.cause == "vllm"]
         assert found == codes
+
+
+def test_refused_arguments_end_the_start(tmp_path: Path) -> None:
+    path = tmp_path / "vllm.log"
+    path.write_text(
+        said(f"{API}INFO 11-21 14:53:50 [api_server.py:10] ", "vLLM API server version 0.32.0")
+        + "usage: vllm serve [model_tag] [options]\n"
+        + "vllm serve: error: unrecognized arguments: --foo\n"
+    )
+    found = [f for f in read_logs([str(path)]).findings if f.cause == "vllm"]
+    assert [(f.code, f.severity) for f in found] == [("vllm-arguments", "FAIL")]
+    fetched: Any = nccllines.lines({"path": str(path)})
+    assert trace((n, text) for n, text in fetched["errors"]).fatal
