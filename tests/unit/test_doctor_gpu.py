@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.unit.answers import listener
 from tests.unit.doctorview import examined, healthy
+from tests.unit.runningpair import ONE, running
 
 if TYPE_CHECKING:
     from sparkctl.doctor.finding import Finding
@@ -72,6 +74,19 @@ def test_each_reason_has_its_own_code_and_cure(problem: str | None, code: str, c
 def test_a_clock_is_judged_under_load(readings: dict[str, Any], severity: str, code: str) -> None:
     answers = healthy()
     answers.facts[TWO]["gpu"]["gpus"][0] |= {"power": None, **readings}
+    (finding,) = found(answers, "host.gpu-clocks")
+    assert (finding.severity.value, finding.code) == (severity, code)
+
+
+@pytest.mark.parametrize(
+    ("listens", "severity", "code"), [(False, "INFO", "starting"), (True, "WARN", "spinning")]
+)
+def test_a_rank_waits_for_others_while_vllm_starts(listens: bool, severity: str, code: str) -> None:
+    answers = running()
+    answers.facts[TWO]["gpu"]["gpus"][0] |= {"clock": 2411, "utilization": 96, "power": 22}
+    if listens:
+        port = answers.inventory.vllm.port
+        answers.facts[ONE]["ports"].append(listener(port, cluster=answers.inventory.cluster))
     (finding,) = found(answers, "host.gpu-clocks")
     assert (finding.severity.value, finding.code) == (severity, code)
 

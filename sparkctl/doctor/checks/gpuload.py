@@ -47,7 +47,22 @@ def clocks(snapshot: Snapshot, name: str) -> Iterator[Finding]:
         yield unknown(UNLISTED)
         return
     for index, gpu in enumerate(gpus):
-        yield _judged(gpu, f"GPU {index}" if gpus[1:] else "the GPU", {"gpu": index})
+        which = f"GPU {index}" if gpus[1:] else "the GPU"
+        if _spins(gpu) and _starting(snapshot, name):
+            text = f"{which} waits for other ranks, as vLLM is starting: {_figures(gpu)}"
+            yield info(text, code="starting", data={"gpu": index})
+        else:
+            yield _judged(gpu, which, {"gpu": index})
+
+
+def _starting(snapshot: Snapshot, name: str) -> bool:
+    """Whether a rank may wait for one that still loads: nothing listens until vLLM is ready."""
+    if not snapshot.serves(name):
+        return False
+    inventory = snapshot.inventory
+    listeners = known(snapshot.facts(inventory.head.name).ports)
+    own = (o.port for o in listeners if o.cluster == inventory.cluster)
+    return inventory.vllm.port not in own
 
 
 def _judged(gpu: Gpu, which: str, place: Data) -> Finding:
