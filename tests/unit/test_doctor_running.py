@@ -110,6 +110,26 @@ def test_what_the_runtimes_packages_add_to_a_list_of_paths_is_no_deviation(
         assert found(answers, "running.environment") == ("WARN", TWO, "variable-differs")
 
 
+@pytest.mark.parametrize(
+    ("got", "well"),
+    [
+        (f"{CV2}:", True),  # cv2's own words, where it was unset
+        (CV2, True),
+        (f"{CV2}:/usr/local/lib", False),
+        ("/usr/local/lib", False),
+        ("", False),
+    ],
+)
+def test_a_package_may_set_what_the_plan_lacks(got: str, well: bool) -> None:
+    answers = running()
+    venv = answers.facts[TWO]["runtime"]["venv"]
+    answers.facts[TWO]["ours"][1]["environment"]["LD_LIBRARY_PATH"] = got.format(venv=venv)
+    if well:
+        assert wrong(answers) == set()
+    else:
+        assert found(answers, "running.environment") == ("WARN", TWO, "variable-differs")
+
+
 def test_a_packages_own_path_is_without_links() -> None:
     answers = with_paths(PATHS)
     runtime = answers.facts[TWO]["runtime"]

@@ -92,16 +92,27 @@ def _own_folders(snapshot: Snapshot, name: str) -> re.Pattern[str]:
 def _extends(planned: str | None, got: str | None, own: re.Pattern[str]) -> bool:
     """Whether a process has the planned list of paths, and more that only the runtime brings.
 
-    Packages set it for their children: cv2 prepends `…/site-packages/cv2/../../lib64` to
-    LD_LIBRARY_PATH whenever it is imported (opencv-python 5.0, cv2/__init__.py).
+    Packages set it for their children: cv2 prepends `…/site-packages/cv2/../../lib64:` to
+    LD_LIBRARY_PATH when it is imported, also where that is unset (opencv-python 5.0,
+    cv2/__init__.py).
     """
-    if planned is None or got is None:
+    if got is None:
         return False
-    expected, found = planned.split(":"), got.split(":")
+    found = got.split(":")
+    return any(_adds(expected, found, own) for expected in _lists(planned))
+
+
+def _lists(planned: str | None) -> tuple[list[str], ...]:
+    """What a list of paths may be extended from: an unset one also from nothing at all."""
+    return (planned.split(":"),) if planned else ([""], [])
+
+
+def _adds(expected: list[str], found: list[str], own: re.Pattern[str]) -> bool:
+    """Whether a list has the expected one in it, and else only folders of the runtime."""
     for at in range(len(found) - len(expected) + 1):
         end = at + len(expected)
         added = [*found[:at], *found[end:]]
-        if found[at:end] == expected and all(own.fullmatch(normpath(a)) for a in added):
+        if found[at:end] == expected and added and all(own.fullmatch(normpath(a)) for a in added):
             return True
     return False
 
