@@ -11,6 +11,7 @@ from sparkctl.cluster.difference import processes
 from sparkctl.cluster.rayview import ray_table
 from sparkctl.cluster.wish import Wish, make_wish
 from sparkctl.errors import SparkctlError
+from sparkctl.fabric.cabling import without_prefix
 from sparkctl.facts.answers import Failed
 from sparkctl.facts.unread import Unread
 from sparkctl.inventory.layers import load_layers
@@ -162,7 +163,7 @@ def _match(found: Status, wish: Wish, alive: Set[str]) -> None:
     for node in found.nodes:
         if part := wish.nodes.get(node.name):
             # While another node is away, the socket may seem to be another half's.
-            own = [part.choice.address, *(a.partition("/")[0] for a in part.choice.addresses)]
+            own = [part.choice.address, *map(without_prefix, part.choice.addresses)]
             node.fabric_address = next((a for a in own if a in alive), part.choice.address)
             if node.fabric_address in alive:
                 node.ray = "alive"

@@ -12,6 +12,7 @@ from sparkctl.cluster import health as engine
 from sparkctl.cluster.rayview import ask_ray
 from sparkctl.doctor.check import Source
 from sparkctl.doctor.checks.firewall import open_ports
+from sparkctl.doctor.checks.ping import HEADERS
 from sparkctl.doctor.checks.ranks import died
 from sparkctl.doctor.checks.runtime import MODULES
 from sparkctl.doctor.looks import Api, EngineLog, Generation, Looks
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from sparkctl.inventory.models import Node
 
 T = TypeVar("T")
-HEADERS = 28  # bytes of IPv4 and ICMP headers in a ping, ping(8)
 USUAL_MTU = 1500  # for an interface whose MTU could not be read
 
 

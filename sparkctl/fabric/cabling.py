@@ -83,6 +83,11 @@ def parsed(address: str) -> IPv4Interface:
     return IPv4Interface(address)
 
 
+def without_prefix(address: str) -> str:
+    """The address alone, of one with its prefix length."""
+    return address.partition("/")[0]
+
+
 def in_common(a: IPv4Interface, b: IPv4Interface) -> bool:
     """Whether each address is in the other's subnet."""
     return a.ip in b.network and b.ip in a.network
@@ -208,9 +213,9 @@ class Wiring:
 
     def twins(self, one: str, two: str) -> Iterator[tuple[Half, str]]:
         """The second node's halves with an address that the first node has too."""
-        first = {_ip(a) for half in self.halves(one) for a in half.ipv4}
+        first = {without_prefix(a) for half in self.halves(one) for a in half.ipv4}
         for half in self.halves(two):
-            yield from ((half, _ip(a)) for a in half.ipv4 if _ip(a) in first)
+            yield from ((half, without_prefix(a)) for a in half.ipv4 if without_prefix(a) in first)
 
     def doubled(self, node: str) -> bool:
         """Whether two halves of a node share a subnet: subnets then do not show who faces whom."""
@@ -225,7 +230,3 @@ def _by_pci(halves: tuple[Half, ...]) -> list[Half]:
     Software devices, which have no PCI address, keep theirs (topology.py).
     """
     return sorted(halves, key=lambda h: h.pci or "")
-
-
-def _ip(address: str) -> str:
-    return address.partition("/")[0]

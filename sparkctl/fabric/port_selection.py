@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from sparkctl.errors import RemoteError
 from sparkctl.fabric import port_errors
+from sparkctl.fabric.cabling import without_prefix
 from sparkctl.fabric.selection import FabricChoice, FabricSpec
 from sparkctl.fabric.topology import Half, halves
 from sparkctl.facts.unread import known
@@ -36,7 +37,7 @@ class Option:
         pairs = zip(self.choice.interfaces, self.choice.addresses, strict=True)
         others = [(name, own) for name, own in pairs if name != interface]
         interfaces, addresses = zip((interface, address), *others, strict=True)
-        return FabricChoice(_ip(address), interfaces, self.choice.hcas, addresses)
+        return FabricChoice(without_prefix(address), interfaces, self.choice.hcas, addresses)
 
 
 def options(spec: FabricSpec, facts: NodeFacts) -> tuple[Option, ...]:
@@ -63,7 +64,7 @@ def _option(
         hcas = tuple(h.hca for name in interfaces for h in found if h.interface == name)
     _check_active(spec, found, hcas)
     addresses = _addresses(spec, facts, interfaces)
-    choice = FabricChoice(_ip(addresses[0]), interfaces, hcas, addresses)
+    choice = FabricChoice(without_prefix(addresses[0]), interfaces, hcas, addresses)
     net, given = known(facts.net), len(spec.addresses or ())
     own = tuple(
         (address,) if at < given else tuple(a for a in net[name].ipv4 if _in_subnets(spec, [a]))
@@ -110,7 +111,7 @@ def _check_interface(spec: FabricSpec, facts: NodeFacts, found: Iterable[Half], 
 
 def _carriers(spec: FabricSpec, facts: NodeFacts) -> tuple[str, ...]:
     """The interface of each address that the inventory gives; empty for one that none has."""
-    names = {_ip(a): name for name, net in known(facts.net).items() for a in net.ipv4}
+    names = {without_prefix(a): name for name, net in known(facts.net).items() for a in net.ipv4}
     return tuple(names.get(str(address), "") for address in spec.addresses or ())
 
 
@@ -156,7 +157,7 @@ def _addresses(spec: FabricSpec, facts: NodeFacts, interfaces: Sequence[str]) ->
 def _given(spec: FabricSpec, facts: NodeFacts, interface: str, address: str) -> str:
     net = known(facts.net)
     for own in net[interface].ipv4:
-        if _ip(own) == address:
+        if without_prefix(own) == address:
             return own
     raise port_errors.address_unknown(spec, address, interface, net)
 
@@ -172,7 +173,3 @@ def _own(spec: FabricSpec, facts: NodeFacts, interface: str) -> str:
 def _in_subnets(spec: FabricSpec, ipv4: Iterable[str]) -> bool:
     subnets = spec.subnets
     return subnets is None or any(IPv4Interface(a).ip in s for a in ipv4 for s in subnets)
-
-
-def _ip(address: str) -> str:
-    return address.partition("/")[0]

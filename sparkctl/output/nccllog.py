@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from sparkctl.doctor.finding import counted
 from sparkctl.output.console import print_prose, wide_console
 from sparkctl.output.doctor import print_findings
 from sparkctl.output.stdio import print_out
@@ -41,7 +42,7 @@ def print_verdict(verdict: LogVerdict) -> None:
         headline += f": {verdict.cause}"
     print_prose(console, Text(headline, style="bold"), 4)
     if count := sum(verdict.earlier.values()):
-        starts = f"{count} earlier start{'s' if count > 1 else ''}"
+        starts = counted(count, "earlier start")
         print_prose(console, f"The log has {starts}; the verdict is on the last one.", 4)
     for finding in verdict.findings:
         console.print()
@@ -53,7 +54,7 @@ def print_verdict(verdict: LogVerdict) -> None:
         console.print()
         print_table(console, _columns(verdict.ranks[:MOST_RANKS]))
         if (more := len(verdict.ranks) - MOST_RANKS) > 0:
-            print_prose(console, f"{more} more rank{'s' if more > 1 else ''}; see --json", 4)
+            print_prose(console, f"{counted(more, 'more rank')}; see --json", 4)
 
 
 def print_decided(findings: Sequence[NodeFinding], decisions: Sequence[Decision]) -> None:

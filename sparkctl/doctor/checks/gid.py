@@ -9,7 +9,7 @@ from sparkctl.doctor.check import Check
 from sparkctl.doctor.checks.subnets import addressed
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
-from sparkctl.fabric.cabling import link_local, reachable
+from sparkctl.fabric.cabling import link_local, reachable, without_prefix
 from sparkctl.fabric.gid import UNREAD, Gid, address_range, table, taken
 from sparkctl.fabric.ncclparam import number
 from sparkctl.fabric.topology import main_port
@@ -158,7 +158,7 @@ def _unreached(
     device = mine.ndev or half.interface
     expected = ", ".join(str(address) for end in ends for address in reachable(end, half))
     net = known(snapshot.facts(name).net).get(device)
-    own = (a for a in (net.ipv4 if net else ()) if a.partition("/")[0] == mine.ipv4)
+    own = (a for a in (net.ipv4 if net else ()) if without_prefix(a) == mine.ipv4)
     assigned = next(own, f"{mine.ipv4}/32")
     return fail(
         f"NCCL selects GID {mine} of {device} on {half.hca}, which is in no subnet of {peer}'s"
