@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from sparkctl.cluster.session import Session
     from sparkctl.inventory.models import Inventory, Node
+    from sparkctl.operations.session import Session
 
 
 @contextmanager
@@ -32,9 +32,9 @@ def open_session(
     stderr: `until opened` is for a command that prints within the block, `hidden` for one that
     shows its own progress. Raises InventoryError, or RemoteError unless `partial`.
     """
-    from sparkctl.cluster.reach import session
+    from sparkctl.engines.inventory import load
+    from sparkctl.operations.connect import session
     from sparkctl.output.waits import WaitLine
-    from sparkctl.serving.inventory import load
 
     loaded = load(inventory)
     if accept_new:

@@ -55,8 +55,8 @@ def offer(
 def _apply(examination: Examination, planned: Sequence[Planned]) -> list[Outcome]:
     """Apply the changes that are still planned, in a session of their own under the lease."""
     from sparkctl.cli.context import chosen, open_session
-    from sparkctl.cluster.lease import hold
     from sparkctl.doctor.fix import carry_out
+    from sparkctl.operations.lease import hold
     from sparkctl.output.stdio import print_err
 
     with open_session(examination.inventory, partial=True, facts=False) as session:

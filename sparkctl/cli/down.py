@@ -22,7 +22,7 @@ def down(inventory: Path, as_json: bool, break_lock: bool) -> None:
     Exits 1 when a node could not be cleaned up.
     """
     from sparkctl.cli.context import open_session
-    from sparkctl.cluster.down import down as take_down
+    from sparkctl.operations.down import down as take_down
     from sparkctl.output.down import print_report
     from sparkctl.output.reporter import reporting
 

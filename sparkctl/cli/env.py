@@ -22,9 +22,9 @@ def env(inventory: Path, as_json: bool, node: str | None) -> None:
     Secrets are masked.
     """
     from sparkctl.cli.context import named, open_session
-    from sparkctl.cluster.up import desire
+    from sparkctl.engines.inventory import load
+    from sparkctl.operations.up import desire
     from sparkctl.output.plan import print_env
-    from sparkctl.serving.inventory import load
 
     chosen = {n.name for n in named(load(inventory), node)}
     with open_session(inventory, read_only=True) as session:

@@ -44,10 +44,10 @@ def logs(
     Leaves out colours and other escape sequences on a terminal; a file or pipe gets them.
     """
     from sparkctl.cli.context import named, open_session
-    from sparkctl.cluster.logs import read_log
+    from sparkctl.engines.inventory import load
     from sparkctl.errors import SparkctlError, UsageError
+    from sparkctl.operations.logs import read_log
     from sparkctl.output.logstream import print_log
-    from sparkctl.serving.inventory import load
 
     if whole and context.get_parameter_source("lines") is not ParameterSource.DEFAULT:
         raise UsageError(

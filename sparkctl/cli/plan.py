@@ -21,10 +21,10 @@ def plan(inventory: Path, as_json: bool) -> None:
     Reads the nodes' facts and changes nothing. Secrets are masked.
     """
     from sparkctl.cli.context import open_session
-    from sparkctl.cluster.difference import compare
-    from sparkctl.cluster.up import desire, doubtful
     from sparkctl.doctor.preflight import preflight
+    from sparkctl.operations.up import desire, doubtful
     from sparkctl.output.plan import print_plan
+    from sparkctl.plan.diff import compare
 
     with open_session(inventory, read_only=True) as session:
         wish = desire(session)

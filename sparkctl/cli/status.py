@@ -22,7 +22,7 @@ def status(inventory: Path, as_json: bool, deep: bool) -> None:
     Exits 0 when the cluster is healthy, 1 otherwise.
     """
     from sparkctl.cli.context import open_session
-    from sparkctl.cluster.status import status as read_status
+    from sparkctl.operations.status import status as read_status
 
     with open_session(inventory, read_only=True, partial=True) as session:
         found = read_status(session, deep=deep)

@@ -12,8 +12,8 @@ from sparkctl.cli.terminal import confirm, interactive
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sparkctl.cluster.session import Session
-    from sparkctl.cluster.up import Outlook
+    from sparkctl.operations.session import Session
+    from sparkctl.operations.up import Outlook
 
 
 @click.command()
@@ -44,9 +44,9 @@ def up(
     is served because a setting changed; without a terminal --yes is required.
     """
     from sparkctl.cli.context import open_session
-    from sparkctl.cluster import up as cluster
     from sparkctl.doctor.preflight import preflight, refuse
     from sparkctl.doctor.runner import choose_checks
+    from sparkctl.operations import up as cluster
     from sparkctl.output.reporter import reporting
     from sparkctl.output.up import print_outlook, print_report
 

@@ -27,15 +27,15 @@ def validate(inventory: Path, as_json: bool, connect: bool) -> None:
     Prints every problem at once, as file:line:column: path: text, and exits 2. With --connect,
     exits 1 when a node is unreachable.
     """
+    from sparkctl.engines.inventory import load
     from sparkctl.inventory.layers import load_layers
     from sparkctl.output.validate import print_valid
-    from sparkctl.serving.inventory import load
 
     loaded = load(inventory)
     doubts = _doubts(loaded, load_layers(loaded, inventory.parent))
     reached: dict[str, SparkctlError | None] = {}
     if connect:
-        from sparkctl.cluster.reach import reach
+        from sparkctl.operations.connect import reach
         from sparkctl.output.waits import WaitLine
 
         with WaitLine() as line:
@@ -47,9 +47,9 @@ def validate(inventory: Path, as_json: bool, connect: bool) -> None:
 
 def _doubts(inventory: Inventory, layers: list[Layer]) -> list[Doubt]:
     """The doubtful settings of every node, each once."""
-    from sparkctl.serving.environment import merge
-    from sparkctl.serving.recipe import choose_recipe
-    from sparkctl.serving.rules import warnings
+    from sparkctl.engines.vllm.environment import merge
+    from sparkctl.engines.vllm.recipe import choose_recipe
+    from sparkctl.engines.vllm.rules import warnings
 
     recipe = choose_recipe(inventory.vllm, None)
     found: dict[Doubt, None] = {}

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypedDict, TypeVar
 
-from sparkctl.cluster import health as engine
-from sparkctl.cluster.rayview import ask_ray
 from sparkctl.doctor.check import Source
 from sparkctl.doctor.checks.firewall import open_ports
 from sparkctl.doctor.checks.ping import HEADERS
@@ -17,22 +15,24 @@ from sparkctl.doctor.checks.ranks import died
 from sparkctl.doctor.checks.runtime import MODULES
 from sparkctl.doctor.looks import Api, EngineLog, Generation, Looks
 from sparkctl.doctor.snapshot import Snapshot
+from sparkctl.engines.vllm.tls import api_base
 from sparkctl.errors import RemoteTimeout, SparkctlError
 from sparkctl.fabric.cabling import parsed, reachable
 from sparkctl.facts.answers import Import
 from sparkctl.facts.calls import COUNTERS, IMPORTS, PEERS
 from sparkctl.facts.unread import Missing, Unread, known
 from sparkctl.inventory.layers import load_layers
+from sparkctl.operations import health as engine
+from sparkctl.operations.raytable import ask_ray
 from sparkctl.remote.fanout import each
-from sparkctl.serving.tls import api_base
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from sparkctl.cluster.session import Session
     from sparkctl.facts.answers import Failed, Peers, RayTable
     from sparkctl.facts.groups import Counters, Runtime
     from sparkctl.inventory.models import Node
+    from sparkctl.operations.session import Session
 
 T = TypeVar("T")
 USUAL_MTU = 1500  # for an interface whose MTU could not be read

@@ -16,8 +16,8 @@ from sparkctl.facts.calls import CHANGE
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from sparkctl.cluster.session import Session
     from sparkctl.inventory.models import Node
+    from sparkctl.operations.session import Session
 
 
 @dataclass(frozen=True)

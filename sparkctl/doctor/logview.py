@@ -9,8 +9,8 @@ from sparkctl.fabric.nccllog.reader import Reader
 from sparkctl.facts.calls import NCCL_LINES
 
 if TYPE_CHECKING:
-    from sparkctl.cluster.session import Session
     from sparkctl.inventory.models import Node
+    from sparkctl.operations.session import Session
 
 # node/nccllines.py returns at most 20,000 lines of 4096 bytes, and some 6000 of 2048; bytes outside
 # ASCII take more in JSON, but are rare in logs.

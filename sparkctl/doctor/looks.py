@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sparkctl.engines.vllm.rootcause import Tracer
     from sparkctl.fabric.nccllog.model import LogVerdict
     from sparkctl.facts.answers import Completion, Failed, Health, Import, Peers, RayTable
     from sparkctl.facts.groups import Counters
     from sparkctl.facts.unread import Unread
-    from sparkctl.serving.rootcause import Tracer
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class EngineLog:
     @property
     def traced(self) -> Tracer:
         """What the log shows of a failure, or of an engine that hangs."""
-        from sparkctl.serving.rootcause import trace  # which few runs need
+        from sparkctl.engines.vllm.rootcause import trace  # which few runs need
 
         return trace(self.errors or enumerate(self.tail, 1))
 

@@ -12,8 +12,8 @@ from sparkctl.errors import PreflightError
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from sparkctl.cluster.session import Session
     from sparkctl.doctor.finding import Finding
+    from sparkctl.operations.session import Session
 
 
 def preflight(

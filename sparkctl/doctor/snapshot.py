@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from sparkctl.cluster.fabric import fabric_choices
 from sparkctl.doctor.environment import Environment
 from sparkctl.doctor.looks import Looks
+from sparkctl.engines.vllm.environment import Setting, merge, render
 from sparkctl.errors import PreflightError, SparkctlError
 from sparkctl.fabric.topology import Half, halves
 from sparkctl.fabric.version import NEWEST, Version
 from sparkctl.facts.unread import Missing, Unread, known
-from sparkctl.serving.environment import Setting, merge, render
+from sparkctl.plan.fabric import fabric_choices
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

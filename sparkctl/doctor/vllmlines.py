@@ -6,13 +6,13 @@ import re
 from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
+from sparkctl.engines.vllm.diagnosis import explain_server, explain_vllm, explain_wait
+from sparkctl.engines.vllm.errorlevel import Level
+from sparkctl.engines.vllm.failures import WEDGED, Explanation
+from sparkctl.engines.vllm.rootcause import MANY_STALLS, Root, Tracer
 from sparkctl.fabric.nccllog.lines import GLOO_NEEDLE, NEEDLE, TEXT_LIMIT, shown
 from sparkctl.fabric.nccllog.model import Evidence, Finding, Fix
 from sparkctl.node.errorlines import ERRORS, PROGRESS, START, STEP, TOKENS
-from sparkctl.serving.diagnosis import explain_server, explain_vllm, explain_wait
-from sparkctl.serving.errorlevel import Level
-from sparkctl.serving.failures import WEDGED, Explanation
-from sparkctl.serving.rootcause import MANY_STALLS, Root, Tracer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

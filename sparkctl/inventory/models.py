@@ -1,6 +1,6 @@
 """The inventory as typed, frozen values; loader.py reads it and reports its problems.
 
-Defaults are for GB10 (vLLM's own arguments are in serving/recipe.py).
+Defaults are for GB10 (vLLM's own arguments are in engines/vllm/recipe.py).
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ class Ray(Model):
 class Vllm(Model):
     """What is served. `arguments` changes the recipe's flags; null drops one.
 
-    `recipe` is auto (by the model's architecture), none, or a name of serving/recipe.py.
+    `recipe` is auto (by the model's architecture), none, or a name of engines/vllm/recipe.py.
     """
 
     model: Text

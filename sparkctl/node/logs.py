@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 RUNS = 10  # whose logs are kept
 BYTES = 32 * 2**20  # of a log until it is rotated; its first and its last part are kept
-RECORD, RECORD_SCHEMA = "applied.json", 1  # what was started last, see cluster/record.py
+RECORD, RECORD_SCHEMA = "applied.json", 1  # what was started last, see plan/record.py
 HEADER = "== sparkctl "  # begins the line before each start in a log
 RUN = re.compile(r"[\w-]+")
 # Runs as long as the process whose log it is. Writers have a log open for appending, so they go on

@@ -10,13 +10,13 @@ from sparkctl.output import failure
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sparkctl.cluster.status import Status
     from sparkctl.doctor.finding import Finding
     from sparkctl.doctor.log_causes import Decision
     from sparkctl.errors import SparkctlError
     from sparkctl.fabric.diagram import Diagram
     from sparkctl.fabric.nccllog.model import LogVerdict
     from sparkctl.inventory.models import Inventory
+    from sparkctl.operations.status import Status
     from sparkctl.output.stdio import Fields
 
 

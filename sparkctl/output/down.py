@@ -8,7 +8,7 @@ from sparkctl.output.failure import show_log
 from sparkctl.output.stdio import print_err, print_json, print_out
 
 if TYPE_CHECKING:
-    from sparkctl.cluster.down import DownReport
+    from sparkctl.operations.down import DownReport
     from sparkctl.output.stdio import Fields
 
 

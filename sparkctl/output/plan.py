@@ -11,11 +11,11 @@ from sparkctl.text import SEPARATE
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
-    from sparkctl.cluster.difference import Difference
-    from sparkctl.cluster.wish import NodeWish, Wish
     from sparkctl.doctor.finding import Finding
     from sparkctl.doubts import Doubt
     from sparkctl.output.stdio import Fields
+    from sparkctl.plan.desired import NodeWish, Wish
+    from sparkctl.plan.diff import Difference
 
 
 def print_plan(

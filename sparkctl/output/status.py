@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from sparkctl.cluster.lease import described
 from sparkctl.node.vitals import describe
+from sparkctl.operations.lease import described
 from sparkctl.output.console import print_prose, wide_console
 from sparkctl.output.spans import age
 from sparkctl.output.table import Column, filled, print_table
@@ -16,7 +16,7 @@ from sparkctl.output.table import Column, filled, print_table
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from sparkctl.cluster.status import NodeStatus, Status
+    from sparkctl.operations.status import NodeStatus, Status
 
 
 def print_status(status: Status) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sparkctl.output.stdio import print_json, print_out
 
 if TYPE_CHECKING:
-    from sparkctl.cluster.up import Outlook, UpReport
+    from sparkctl.operations.up import Outlook, UpReport
 
 
 def print_report(report: UpReport, *, as_json: bool) -> None:

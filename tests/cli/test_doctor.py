@@ -12,9 +12,9 @@ from click.testing import CliRunner, Result
 
 from sparkctl.cli.doctor import doctor
 from sparkctl.cli.up import up
-from sparkctl.cluster.up import UpReport
 from sparkctl.doctor.table import CHECKS
 from sparkctl.errors import ConnectError, UsageError
+from sparkctl.operations.up import UpReport
 from tests.cli.test_cli import ROOT, sparkctl
 from tests.unit.answers import process
 from tests.unit.doctorview import healthy
@@ -183,7 +183,7 @@ def brought_up(monkeypatch: pytest.MonkeyPatch, *options: str) -> Result:
         preflight(session)
         return UpReport("lab", "http://here/v1", "m2", ("started",))
 
-    monkeypatch.setattr("sparkctl.cluster.up.up", start)
+    monkeypatch.setattr("sparkctl.operations.up.up", start)
     return CliRunner().invoke(up, options)
 
 

@@ -15,11 +15,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from sparkctl.cli.doctor import doctor
-from sparkctl.cluster.places import APPLIED
 from sparkctl.doctor.fix import carry_out, plan
 from sparkctl.doctor.runner import choose_checks, evaluate
 from sparkctl.errors import ConnectError, RemoteError, SparkctlError
 from sparkctl.facts.calls import CHANGE, Call
+from sparkctl.plan.paths import APPLIED
 from sparkctl.remote.fanout import GroupResult
 from tests.unit.answers import decoded, process
 from tests.unit.doctorview import INVENTORY, Answers, healthy

@@ -17,13 +17,13 @@ import pytest
 import yaml
 
 from sparkctl import kept
+from sparkctl.engines.inventory import load
 from sparkctl.errors import CommandError
 from sparkctl.output import failure, runlog
 from sparkctl.output.safe import trace
 from sparkctl.remote import connection, ssh_io
 from sparkctl.remote.command import Command
 from sparkctl.secret.value import protected, revealed
-from sparkctl.serving.inventory import load
 from tests.cli.test_cli import sparkctl
 from tests.unit.test_inventory import GOOD
 

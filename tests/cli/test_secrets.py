@@ -12,8 +12,8 @@ from click.testing import CliRunner
 from sparkctl.cli import context
 from sparkctl.cli.env import env
 from sparkctl.cli.plan import plan
-from sparkctl.cluster.session import Session
-from sparkctl.serving.inventory import load
+from sparkctl.engines.inventory import load
+from sparkctl.operations.session import Session
 from tests.cli.test_cli import sparkctl
 from tests.unit.doctorview import INVENTORY, healthy
 from tests.unit.test_doctor_collect import Pool

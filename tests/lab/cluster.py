@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from sparkctl.cluster.lease import SECONDS
+from sparkctl.operations.lease import SECONDS
 
 if TYPE_CHECKING:
     from sparkctl.lab.lab import Lab

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from sparkctl.engines.inventory import load
 from sparkctl.remote.hostkeys import recorded
 from sparkctl.remote.pool import Pool
-from sparkctl.serving.inventory import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable

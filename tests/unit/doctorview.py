@@ -15,8 +15,8 @@ from sparkctl.doctor.looks import Api, EngineLog, Generation, Looks
 from sparkctl.doctor.runner import evaluate
 from sparkctl.doctor.snapshot import Snapshot
 from sparkctl.doctor.table import CHECKS
+from sparkctl.engines.inventory import parse
 from sparkctl.facts.calls import COMPLETION, COUNTERS, IMPORTS, PEERS, RAY_TABLE
-from sparkctl.serving.inventory import parse
 from tests.unit.answers import all_facts, decoded
 
 if TYPE_CHECKING:

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sparkctl.cluster import status
-from sparkctl.cluster.difference import compare
-from sparkctl.cluster.record import make, text
-from sparkctl.cluster.session import Session
-from sparkctl.cluster.up import doubtful, report
-from sparkctl.cluster.wish import Wish, make_wish
+from sparkctl.engines.inventory import parse
 from sparkctl.errors import PreflightError
 from sparkctl.facts.unread import Missing
+from sparkctl.operations import status
+from sparkctl.operations.session import Session
+from sparkctl.operations.up import doubtful, report
+from sparkctl.plan.desired import Wish, make_wish
+from sparkctl.plan.diff import compare
+from sparkctl.plan.record import make, text
 from sparkctl.remote.pool import Pool
-from sparkctl.serving.inventory import parse
 from tests.unit.answers import all_facts, device, interface, process
 from tests.unit.test_inventory import GOOD
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sparkctl.cluster import logs
+from sparkctl.operations import logs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,7 @@ def test_some_lines_or_all_of_a_log(
     def stream(_command: Any) -> Iterator[list[str | None]]:
         yield [json.dumps({"text": "one\n"}), None, json.dumps({}), json.dumps({"text": "two\n"})]
 
-    monkeypatch.setattr("sparkctl.cluster.logs.node_rpc.call", call)
+    monkeypatch.setattr("sparkctl.operations.logs.node_rpc.call", call)
     session: Any = SimpleNamespace(
         inventory=SimpleNamespace(cluster="c"),
         pool=SimpleNamespace(connections={"a": SimpleNamespace(stream=stream)}),

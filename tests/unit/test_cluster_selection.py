@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparkctl.cluster.fabric import fabric_choices
-from sparkctl.cluster.wish import make_wish
 from sparkctl.doctor.snapshot import Snapshot
 from sparkctl.errors import PreflightError, RemoteError, SparkctlError
 from sparkctl.fabric.selection import FabricChoice, check_pairing
 from sparkctl.inventory.models import Inventory
+from sparkctl.plan.desired import make_wish
+from sparkctl.plan.fabric import fabric_choices
 from tests.unit.answers import all_facts, device, interface
 from tests.unit.doctorview import healthy
 

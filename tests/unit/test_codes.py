@@ -26,7 +26,7 @@ KEBAB = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 CODED = {
     ("devices", "<error.code>"),  # fabric/port_errors.py
     ("pairs", "<mismatch.code>"),  # fabric/selection.py
-    ("settings", "<doubt.code>"),  # serving/rules.py
+    ("settings", "<doubt.code>"),  # engines/vllm/rules.py
 }
 Function = tuple[str, str]  # the module's name and the function's
 

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sparkctl.remote.command import Command
-from sparkctl.serving.commandline import (
+from sparkctl.engines.inventory import parse
+from sparkctl.engines.vllm.commandline import (
     memory_share,
     ray_head_argv,
     ray_worker_argv,
     vllm_argv,
 )
-from sparkctl.serving.inventory import parse
-from sparkctl.serving.recipe import choose_recipe
+from sparkctl.engines.vllm.recipe import choose_recipe
+from sparkctl.remote.command import Command
 from tests.unit.answers import config_json
 from tests.unit.test_inventory import GOOD
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pytest
 
 from sparkctl.cli.up import _ask
-from sparkctl.cluster import up as cluster
-from sparkctl.cluster.apiview import recorded_base
-from sparkctl.cluster.session import Session
-from sparkctl.cluster.wish import make_wish
+from sparkctl.engines.inventory import parse
 from sparkctl.errors import ServingError, UsageError
 from sparkctl.facts.calls import COMPLETION, RAY_TABLE
-from sparkctl.serving.inventory import parse
+from sparkctl.operations import up as cluster
+from sparkctl.operations.api import recorded_base
+from sparkctl.operations.session import Session
+from sparkctl.plan.desired import make_wish
 from tests.unit.answers import all_facts, decoded, process
 from tests.unit.test_cluster import CLUSTER, facts, running
 from tests.unit.test_inventory import GOOD

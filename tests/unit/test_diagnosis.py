@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from sparkctl.engines.vllm.diagnosis import explain_ray, explain_start
+from sparkctl.engines.vllm.failures import CRASH, NCCL, RAY, REMEDIES, VLLM, WAITING, Explanation
+from sparkctl.engines.vllm.progress import Progress
 from sparkctl.fabric.nccllog.advice import ADVICE
-from sparkctl.serving.diagnosis import explain_ray, explain_start
-from sparkctl.serving.failures import CRASH, NCCL, RAY, REMEDIES, VLLM, WAITING, Explanation
-from sparkctl.serving.progress import Progress
 from tests.unit.nccllogs import (
     CASES,
     CONNECTED,

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
-from sparkctl.cluster.session import Session
 from sparkctl.doctor.check import Source
 from sparkctl.doctor.collect import collect
 from sparkctl.errors import RemoteTimeout
 from sparkctl.facts.calls import IMPORTS, PEERS
 from sparkctl.facts.unread import Unread
+from sparkctl.operations.session import Session
 from tests.unit.answers import all_facts
 from tests.unit.doctorview import healthy
 

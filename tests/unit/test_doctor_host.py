@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sparkctl.cluster.record import make, text
 from sparkctl.doctor.finding import Severity
+from sparkctl.plan.record import make, text
 from tests.unit.answers import listener, process
 from tests.unit.doctorview import INVENTORY, examined, healthy, wrong
 from tests.unit.peeranswers import tried

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
-from sparkctl.cluster.session import Session
 from sparkctl.doctor.check import Check, Source
 from sparkctl.doctor.finding import Finding, Severity, ok
 from sparkctl.doctor.fix import Planned, apply, plan
@@ -17,6 +16,7 @@ from sparkctl.doctor.remedy import Action, Removal
 from sparkctl.doctor.runner import choose_checks, counts, evaluate, failed, sources
 from sparkctl.errors import PreflightError, SparkctlError, UsageError
 from sparkctl.facts.calls import CHANGE, PROBE, REMOVE, STOP
+from sparkctl.operations.session import Session
 from sparkctl.output.doctor import print_findings, summary
 from sparkctl.output.html import hosts, page, people
 from sparkctl.secret.text import command_line, secretless

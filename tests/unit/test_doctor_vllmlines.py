@@ -9,8 +9,8 @@ import pytest
 
 from sparkctl.doctor.logs import read_logs
 from sparkctl.doctor.vllmlines import BATCH, VllmLines
+from sparkctl.engines.vllm.rootcause import MOST_RECENT
 from sparkctl.fabric.nccllog.model import LogVerdict
-from sparkctl.serving.rootcause import MOST_RECENT
 from tests.unit.nccllogs import HEALTHY, NO_DEVICE, ON_SOCKET, VIA_SOCKET, process
 
 FREE = (

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sparkctl.doctor.logs import read_logs
+from sparkctl.engines.vllm.rootcause import trace
 from sparkctl.node import nccllines
-from sparkctl.serving.rootcause import trace
 from tests.unit.test_rootcause import API, CORE, ERROR, HEADER, RANK1, READY, STARTING, raised, said
 
 if TYPE_CHECKING:

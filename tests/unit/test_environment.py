@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sparkctl.engines.inventory import parse
+from sparkctl.engines.vllm.environment import Setting, render
 from sparkctl.errors import InventoryError
 from sparkctl.fabric.selection import FabricChoice
 from sparkctl.inventory.layers import parse_layer
 from sparkctl.secret.value import masked
-from sparkctl.serving.environment import Setting, render
-from sparkctl.serving.inventory import parse
 from tests.unit import answers as make
 from tests.unit.test_inventory import GOOD
 

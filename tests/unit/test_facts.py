@@ -12,7 +12,7 @@ import mypy.api
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from sparkctl.cluster.session import Session
+from sparkctl.engines.inventory import parse
 from sparkctl.errors import AuthError, CommandError, RemoteError
 from sparkctl.facts.calls import CALLS, COUNTERS, PEERS, PROBE, STALE_LEASE
 from sparkctl.facts.decode import DEPTH, decode
@@ -33,10 +33,10 @@ from sparkctl.node import (
 from sparkctl.node import follow as following
 from sparkctl.node import probe as probing
 from sparkctl.node.calls import CALLS as BOUNDS
+from sparkctl.operations.session import Session
 from sparkctl.remote import node_rpc
 from sparkctl.remote.command import Command, Result
 from sparkctl.remote.pool import Pool
-from sparkctl.serving.inventory import parse
 from tests.unit.doctorview import CAPTURED, INVENTORY
 
 if TYPE_CHECKING:

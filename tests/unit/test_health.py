@@ -7,13 +7,13 @@ from typing import Any, TypeVar
 
 import pytest
 
-from sparkctl.cluster import health
+from sparkctl.engines.inventory import parse
 from sparkctl.errors import CommandError, ServingError
 from sparkctl.facts.answers import Completion, Health, Started
 from sparkctl.facts.calls import Call
 from sparkctl.node.vitals import Look, Watch, describe
 from sparkctl.node.vitals import parse as samples
-from sparkctl.serving.inventory import parse
+from sparkctl.operations import health
 from tests.unit.answers import decoded
 from tests.unit.openai import metrics
 from tests.unit.test_inventory import GOOD

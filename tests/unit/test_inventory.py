@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sparkctl.engines.inventory import load, parse
 from sparkctl.errors import FileProblem, InventoryError
 from sparkctl.inventory.layers import load_layers
 from sparkctl.inventory.models import Inventory
-from sparkctl.serving.inventory import load, parse
 
 ROOT = Path(__file__).parents[2]
 GOOD = """\

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sparkctl.serving.inventory import parse
+from sparkctl.engines.inventory import parse
 from tests.unit.test_inventory import GOOD, codes, details, problems
 
 MANY = """\

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sparkctl.engines.inventory import load, parse
 from sparkctl.errors import FileProblem, InventoryError
 from sparkctl.inventory import yamlread
 from sparkctl.inventory.models import Inventory
-from sparkctl.serving.inventory import load, parse
 from tests.unit.test_inventory import GOOD, codes, details, problems
 
 

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from sparkctl.engines.inventory import parse
+from sparkctl.engines.vllm.commandline import vllm_argv
+from sparkctl.engines.vllm.recipe import choose_recipe
 from sparkctl.lab import inventory
 from sparkctl.lab.existing import State, specs
 from sparkctl.lab.hardware import CONNECTX_7, SOFT_ROCE
 from sparkctl.lab.network import choose_subnet
 from sparkctl.lab.runtime.make_model import config
 from sparkctl.lab.spec import MAX_NODES, NodeSpec, prefix
-from sparkctl.serving.commandline import vllm_argv
-from sparkctl.serving.inventory import parse
-from sparkctl.serving.recipe import choose_recipe
 from tests.refused import refused
 from tests.unit.answers import config_json
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sparkctl.engines.inventory import load, parse
+from sparkctl.engines.vllm.environment import BUILT_IN, merge
 from sparkctl.errors import FileProblem, InventoryError
 from sparkctl.inventory.layers import load_layers, parse_layer
-from sparkctl.serving.environment import BUILT_IN, merge
-from sparkctl.serving.inventory import load, parse
 from tests.unit.test_inventory import GOOD
 
 if TYPE_CHECKING:

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
-from sparkctl.cluster import lease as held
-from sparkctl.cluster.session import Session
+from sparkctl.engines.inventory import parse
 from sparkctl.errors import LeaseLostError, LockedError, RemoteError, SparkctlError, combined
 from sparkctl.facts.calls import RENEW_LEASE, TAKE_LEASE, WRITE_FILES, Call
 from sparkctl.node import files, lease, stop
+from sparkctl.operations import lease as held
+from sparkctl.operations.session import Session
 from sparkctl.remote.command import Command, Result
-from sparkctl.serving.inventory import parse
 from tests.unit.test_inventory import GOOD
 from tests.unit.test_run import Told
 

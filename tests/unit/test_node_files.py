@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 import sparkctl.node
-from sparkctl.cluster import places, record
 from sparkctl.node import files, follow, lease, logs, sharedmemory, stop
+from sparkctl.plan import paths, record
 
 
 @pytest.fixture(autouse=True)
@@ -64,8 +64,8 @@ def test_an_environment_of_a_newer_schema_is_not_read(home: Path) -> None:
 def test_each_file_is_listed_with_its_schema() -> None:
     schemas = {
         lease.NAME: lease.SCHEMA,
-        places.APPLIED: record.SCHEMA,
-        places.ENVIRONMENT: files.SCHEMA,
+        paths.APPLIED: record.SCHEMA,
+        paths.ENVIRONMENT: files.SCHEMA,
         sharedmemory.NOTED: sharedmemory.SCHEMA,
     }
     rows = re.findall(r"^    (\S+\.json) +(\d)", sparkctl.node.__doc__ or "", re.M)
@@ -172,12 +172,12 @@ def test_a_directory_that_ray_opened_to_everybody_is_private_again(home: Path) -
 def test_rays_sockets_fit_below_a_private_directory(length: int) -> None:
     """unix(7) has room for 107 bytes; the session's name as Ray 2.60 makes it."""
     cluster = "c" * length
-    path = Path(places.ray_dir(cluster))
+    path = Path(paths.ray_dir(cluster))
     socket = path / "session_2026-11-21_12-00-00_123456_4194304/sockets/plasma_store"
     assert len(str(socket)) <= 107
-    assert path.parent == Path(places.temp_dir(cluster))
+    assert path.parent == Path(paths.temp_dir(cluster))
 
 
 def test_long_names_of_clusters_have_directories_of_their_own() -> None:
     names = ["c" * 26, "c" * 27, "c" * 25 + "d"]
-    assert len({places.temp_dir(name) for name in names}) == 3
+    assert len({paths.temp_dir(name) for name in names}) == 3

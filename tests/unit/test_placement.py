@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sparkctl.cluster.placement import misplaced, placements, planned_ranks
+from sparkctl.engines.inventory import parse
 from sparkctl.facts.answers import RayTable
 from sparkctl.facts.calls import RAY_TABLE
-from sparkctl.serving.inventory import parse
+from sparkctl.plan.placement import misplaced, placements, planned_ranks
 from tests.unit.answers import decoded
 from tests.unit.test_inventory import GOOD
 

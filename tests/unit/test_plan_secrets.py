@@ -8,12 +8,12 @@ from dataclasses import replace
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sparkctl.cluster.wish import Wish, make_wish
+from sparkctl.engines.inventory import parse
+from sparkctl.engines.vllm.environment import Setting
 from sparkctl.inventory.layers import parse_layer
 from sparkctl.output.plan import env_document, env_lines, plan_document, plan_lines
+from sparkctl.plan.desired import Wish, make_wish
 from sparkctl.secret.value import revealed
-from sparkctl.serving.environment import Setting
-from sparkctl.serving.inventory import parse
 from tests.unit.answers import all_facts
 from tests.unit.test_cluster import facts
 

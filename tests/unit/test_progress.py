@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkctl.serving.progress import Progress
-from sparkctl.serving.stages import STAGES
+from sparkctl.engines.vllm.progress import Progress
+from sparkctl.engines.vllm.stages import STAGES
 
 GOOD = """\
 (APIServer pid=1) INFO 11-21 [api_server.py:1] vLLM API server version 0.32.0

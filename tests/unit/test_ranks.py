@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sparkctl.cluster.placement import planned_ranks, rank_count
 from sparkctl.node import processes, ranks
+from sparkctl.plan.placement import planned_ranks, rank_count
 from tests.unit import answers as make
 from tests.unit.doctorview import examined, wrong
 from tests.unit.runningpair import TWO, running

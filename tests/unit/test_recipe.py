@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from sparkctl.engines.vllm.recipe import (
+    BASE,
+    MINIMAX_M2,
+    RECIPES,
+    REMOTE_CODE,
+    Choice,
+    choose_recipe,
+)
 from sparkctl.inventory.models import Vllm
-from sparkctl.serving.recipe import BASE, MINIMAX_M2, RECIPES, REMOTE_CODE, Choice, choose_recipe
 from tests.unit.answers import config_json
 from tests.unit.test_inventory import GOOD, details
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sparkctl.cluster.record import SCHEMA, digest, make, records, text
 from sparkctl.facts.unread import Missing
+from sparkctl.plan.record import SCHEMA, digest, make, records, text
 from tests.unit.answers import node_facts
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from sparkctl.cluster.status import NodeStatus, Running, Status
 from sparkctl.doctor.finding import Evidence, Finding, Severity
 from sparkctl.doctor.remedy import Remedy
 from sparkctl.errors import AuthError
+from sparkctl.operations.status import NodeStatus, Running, Status
 from sparkctl.output import status as report
 from sparkctl.output.console import broken, print_prose
 from sparkctl.output.doctor import print_findings

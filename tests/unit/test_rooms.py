@@ -23,12 +23,13 @@ USES: dict[str, set[str]] = {
     "facts": BASE | {"node"},
     "inventory": BASE | {"node"},
     "fabric": BASE | {"facts", "node"},
-    "serving": BASE | {"facts", "fabric", "inventory", "node"},
+    "engines": BASE | {"facts", "fabric", "inventory", "node"},
+    "plan": BASE | {"engines", "facts", "fabric", "inventory", "node"},
     "remote": BASE | {"facts", "inventory", "node"},
-    "cluster": BASE | {"facts", "fabric", "inventory", "node", "remote", "serving"},
-    "doctor": BASE | {"cluster", "facts", "fabric", "inventory", "node", "remote", "serving"},
-    "lab": BASE | {"facts", "remote", "serving"},
 }
+USES["operations"] = USES["plan"] | {"plan", "remote"}
+USES["doctor"] = USES["operations"] | {"operations"}
+USES["lab"] = BASE | {"engines", "facts", "remote"}
 USES["output"] = USES["doctor"] | {"doctor", "lab"}
 USES["cli"] = BASE | {*USES}
 USES |= {"secret": {"text"}, "errors": {"text"}, "events": {"errors"}, "text": set(), "kept": set()}

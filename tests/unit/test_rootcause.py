@@ -11,13 +11,13 @@ import pytest
 
 from sparkctl.doctor import logview
 from sparkctl.doctor.logs import read_logs
+from sparkctl.engines.vllm.diagnosis import explain_start, explain_vllm
+from sparkctl.engines.vllm.errorlevel import Level
+from sparkctl.engines.vllm.progress import Progress
+from sparkctl.engines.vllm.rootcause import MOST_ERRORS, trace
 from sparkctl.facts.calls import NCCL_LINES
 from sparkctl.facts.decode import decode
 from sparkctl.node import nccllines
-from sparkctl.serving.diagnosis import explain_start, explain_vllm
-from sparkctl.serving.errorlevel import Level
-from sparkctl.serving.progress import Progress
-from sparkctl.serving.rootcause import MOST_ERRORS, trace
 from tests.unit.nccllogs import CASES
 
 if TYPE_CHECKING:

@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sparkctl.cluster import steps as launching
-from sparkctl.cluster import watch
-from sparkctl.cluster.down import down
-from sparkctl.cluster.lease import hold
-from sparkctl.cluster.run import Run, Step, perform, undo
-from sparkctl.cluster.watch import watch_start
+from sparkctl.engines.inventory import parse
+from sparkctl.engines.vllm.failures import REMEDIES
 from sparkctl.errors import LeaseLostError, RemoteError, ServingError
 from sparkctl.facts.answers import Completion, Started
 from sparkctl.facts.calls import COMPLETION, NOTE_MEMORY, STOP, TAKE_LEASE
+from sparkctl.operations import startup
+from sparkctl.operations import steps as launching
+from sparkctl.operations.down import down
+from sparkctl.operations.lease import hold
+from sparkctl.operations.run import Run, Step, perform, undo
+from sparkctl.operations.startup import watch_start
 from sparkctl.output.reporter import SafeReporter
 from sparkctl.remote.fanout import GroupResult
-from sparkctl.serving.failures import REMEDIES
-from sparkctl.serving.inventory import parse
 from tests.unit.answers import decoded, node_facts, process
 from tests.unit.test_inventory import GOOD
 
@@ -368,7 +368,7 @@ def test_a_rank_on_another_node_ends_the_start_before_the_model_is_loaded() -> N
 def test_what_is_logged_for_ever_after_a_failed_completion_is_not_read_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(watch, "LAST_WORDS", 0.05)
+    monkeypatch.setattr(startup, "LAST_WORDS", 0.05)
     run, _ = watching(READY, forever=lambda n: {"text": f"line {n}\n"}, answer="HTTP 500")
     assert failure(run).message == "vLLM is ready but generates nothing: HTTP 500"
 
@@ -431,7 +431,7 @@ def test_a_part_of_the_undo_that_fails_is_marked() -> None:
 def test_a_step_of_down_that_did_not_end_a_nodes_processes_is_marked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("sparkctl.cluster.down.hold", lambda *_, **__: nullcontext({}))
+    monkeypatch.setattr("sparkctl.operations.down.hold", lambda *_, **__: nullcontext({}))
     inventory = parse(GOOD.encode(), "x.yaml")
     ended = decoded(STOP, {"stopped": [], "remaining": []})
     stuck = decoded(STOP, {"stopped": [], "remaining": [process("vllm", "vllm serve m")]})

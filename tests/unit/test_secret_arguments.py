@@ -7,14 +7,14 @@ import re
 
 import pytest
 
-from sparkctl.cluster.record import digest, make, text
-from sparkctl.cluster.wish import Wish, make_wish
+from sparkctl.engines.inventory import parse
+from sparkctl.engines.vllm.recipe import Choice
+from sparkctl.engines.vllm.rules import warnings
 from sparkctl.errors import InventoryError
 from sparkctl.inventory.layers import Layer, parse_layer
+from sparkctl.plan.desired import Wish, make_wish
+from sparkctl.plan.record import digest, make, text
 from sparkctl.secret.value import Secret, revealed
-from sparkctl.serving.inventory import parse
-from sparkctl.serving.recipe import Choice
-from sparkctl.serving.rules import warnings
 from tests.unit.answers import all_facts
 from tests.unit.test_cluster import facts
 from tests.unit.test_inventory import GOOD, details, problems

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sparkctl.cluster import steps
-from sparkctl.cluster.difference import compare
-from sparkctl.cluster.run import Run
-from sparkctl.cluster.status import status
-from sparkctl.cluster.wish import make_wish
+from sparkctl.engines.inventory import parse
 from sparkctl.node import launch
+from sparkctl.operations import steps
+from sparkctl.operations.run import Run
+from sparkctl.operations.status import status
+from sparkctl.plan.desired import make_wish
+from sparkctl.plan.diff import compare
 from sparkctl.remote.fanout import each
-from sparkctl.serving.inventory import parse
 from tests.unit.answers import all_facts, decoded, node_facts, process
 from tests.unit.doctorview import captured
 from tests.unit.test_cluster import facts

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sparkctl.serving import rules
-from sparkctl.serving.environment import BUILT_IN
-from sparkctl.serving.inventory import parse
-from sparkctl.serving.recipe import choose_recipe
+from sparkctl.engines.inventory import parse
+from sparkctl.engines.vllm import rules
+from sparkctl.engines.vllm.environment import BUILT_IN
+from sparkctl.engines.vllm.recipe import choose_recipe
 from tests.unit.answers import config_json
 from tests.unit.test_inventory import GOOD
 

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sparkctl.cluster.apiview import base_on_head, endpoint
 from sparkctl.doctor import looks
 from sparkctl.doctor.health import health
+from sparkctl.engines.inventory import parse
 from sparkctl.node import completion
-from sparkctl.serving.inventory import parse
+from sparkctl.operations.api import base_on_head, endpoint
 from tests.unit.test_inventory import GOOD, details
 
 if TYPE_CHECKING:

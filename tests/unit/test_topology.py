@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sparkctl.cluster.fabric import fabric_spec
 from sparkctl.errors import PreflightError
 from sparkctl.fabric import topology
 from sparkctl.fabric.cabling import Wiring
@@ -14,6 +13,7 @@ from sparkctl.fabric.port_errors import NO_DEVICE
 from sparkctl.fabric.port_selection import options, unused
 from sparkctl.fabric.selection import FabricChoice, check_pairing
 from sparkctl.inventory.models import Inventory
+from sparkctl.plan.fabric import fabric_spec
 from tests.unit.answers import interface, node_facts
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from sparkctl.doctor.logs import read_logs
+from sparkctl.engines.vllm.rootcause import Wedge, trace
 from sparkctl.node import nccllines
-from sparkctl.serving.rootcause import Wedge, trace
 from tests.unit.doctorview import examined
 from tests.unit.runningpair import ONE, only, running
 

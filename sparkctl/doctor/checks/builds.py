@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from sparkctl.cluster.placement import spans_nodes
 from sparkctl.doctor.checks.running import RESTART
 from sparkctl.doctor.finding import Evidence, Finding, warn
 from sparkctl.doctor.remedy import Remedy, command
 from sparkctl.facts.unread import Unread
+from sparkctl.plan.placement import spans_nodes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

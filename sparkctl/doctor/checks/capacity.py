@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from sparkctl.doctor.check import Check
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Action, Remedy, command
+from sparkctl.engines.vllm.commandline import memory_share
 from sparkctl.facts.unread import known, required
-from sparkctl.serving.commandline import memory_share
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparkctl.cluster.session import HUB_VARIABLES
 from sparkctl.doctor.check import Check, per_node
 from sparkctl.doctor.finding import Evidence, Finding, counted, fail, info, ok, warn
 from sparkctl.doctor.modelcopy import copy
 from sparkctl.doctor.remedy import Remedy, command
 from sparkctl.facts.hostgroups import Checkpoint, HubModel
 from sparkctl.facts.unread import Missing, known
+from sparkctl.operations.session import HUB_VARIABLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

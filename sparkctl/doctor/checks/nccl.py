@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparkctl.cluster.health import generates
 from sparkctl.doctor.check import Check, Source, per_node
 from sparkctl.doctor.checks.libnccl import without_nccl
 from sparkctl.doctor.checks.ranks import every_gpu
@@ -12,6 +11,7 @@ from sparkctl.doctor.checks.running import RESTART
 from sparkctl.doctor.finding import Evidence, Finding, Severity, fail, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
 from sparkctl.node.portcounters import NETDEV, TRAFFIC, Traffic
+from sparkctl.operations.health import generates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

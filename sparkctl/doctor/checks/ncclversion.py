@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparkctl.cluster.placement import spans_nodes
-from sparkctl.cluster.wish import head_recipe
 from sparkctl.doctor.check import Check
 from sparkctl.doctor.checks.builds import CURED, WHEEL, Library, builds, install
 from sparkctl.doctor.checks.libnccl import loaded
 from sparkctl.doctor.finding import Evidence, Finding, info, ok, warn
 from sparkctl.doctor.remedy import Remedy
+from sparkctl.engines.vllm.arguments import cuda_graphs
 from sparkctl.facts.unread import known
-from sparkctl.serving.arguments import cuda_graphs
+from sparkctl.plan.desired import head_recipe
+from sparkctl.plan.placement import spans_nodes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparkctl.cluster.lease import described
-from sparkctl.cluster.places import APPLIED, temp_dir
-from sparkctl.cluster.record import records
 from sparkctl.doctor.check import Check
 from sparkctl.doctor.finding import Evidence, Finding, counted, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy, Removal
 from sparkctl.facts.calls import REMOVE, STOP
 from sparkctl.facts.unread import known
+from sparkctl.operations.lease import described
+from sparkctl.plan.paths import APPLIED, temp_dir
+from sparkctl.plan.record import records
 from sparkctl.secret.text import command_line
 
 if TYPE_CHECKING:

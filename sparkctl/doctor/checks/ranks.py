@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparkctl.cluster.placement import rank_count
-from sparkctl.cluster.record import records
 from sparkctl.doctor.check import Check, Source
 from sparkctl.doctor.checks.memlock import CAP_IPC_LOCK, ENOUGH
 from sparkctl.doctor.checks.running import RESTART, idle
@@ -13,15 +11,17 @@ from sparkctl.doctor.finding import Evidence, Finding, counted, fail, info, ok, 
 from sparkctl.doctor.limits import UNLIMITED
 from sparkctl.doctor.remedy import Remedy
 from sparkctl.facts.unread import Missing, known
+from sparkctl.plan.placement import rank_count
+from sparkctl.plan.record import records
 from sparkctl.secret.text import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from sparkctl.doctor.snapshot import Snapshot
+    from sparkctl.engines.vllm.failures import Explanation
     from sparkctl.facts.groups import Uverbs
     from sparkctl.facts.processes import OurProcess
-    from sparkctl.serving.failures import Explanation
 
 STARTING = 60.0  # seconds in which the ranks of all nodes have come up
 
@@ -104,8 +104,8 @@ def _last_error(snapshot: Snapshot) -> tuple[str | None, Explanation | None]:
         found = snapshot.seen(snapshot.looks.log, snapshot.inventory.head.name)
     except Missing:
         return None, None
-    from sparkctl.serving.diagnosis import explain_vllm  # only where something died
-    from sparkctl.serving.errorlevel import Level
+    from sparkctl.engines.vllm.diagnosis import explain_vllm  # only where something died
+    from sparkctl.engines.vllm.errorlevel import Level
 
     root = found.traced.root
     if root and root.level is Level.REQUEST:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparkctl.cluster.wish import head_recipe
 from sparkctl.doctor.check import Check
 from sparkctl.doctor.finding import Evidence, Finding, fail, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy, command
+from sparkctl.engines.vllm.recipe import Choice, choose_recipe
+from sparkctl.engines.vllm.rules import warnings
 from sparkctl.fabric.ncclparam import number
 from sparkctl.facts.unread import Missing, known
+from sparkctl.plan.desired import head_recipe
 from sparkctl.secret.value import masked, protected_text
-from sparkctl.serving.recipe import Choice, choose_recipe
-from sparkctl.serving.rules import warnings
 from sparkctl.text import quoted
 
 if TYPE_CHECKING:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparkctl.cluster.health import generates
 from sparkctl.doctor.check import Check, Source
 from sparkctl.doctor.checks.running import RESTART, idle
 from sparkctl.doctor.finding import Evidence, Finding, fail, ok, warn
 from sparkctl.doctor.remedy import Remedy
+from sparkctl.engines.vllm.failures import WEDGED
+from sparkctl.engines.vllm.rootcause import MANY_STALLS
 from sparkctl.facts.unread import Missing
-from sparkctl.serving.failures import WEDGED
-from sparkctl.serving.rootcause import MANY_STALLS
+from sparkctl.operations.health import generates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from sparkctl.fabric.nccllog.rank import RankState
 
 ORDER: tuple[Severity, ...] = ("FAIL", "WARN", "UNKNOWN", "INFO")
-HANG = "engine-wedged"  # the code of a wedge (serving/failures.py)
+HANG = "engine-wedged"  # the code of a wedge (engines/vllm/failures.py)
 
 
 @dataclass(frozen=True)

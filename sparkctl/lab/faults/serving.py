@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sparkctl.engines.inventory import load
+from sparkctl.engines.vllm.commandline import ray_worker_argv
 from sparkctl.errors import SparkctlError
 from sparkctl.lab.faults.fault import HEAD, Fault
 from sparkctl.lab.faults.needs import missing, serving_hint
 from sparkctl.lab.faults.target import Target, until
 from sparkctl.lab.spec import CABLED
 from sparkctl.remote import node_rpc
-from sparkctl.serving.commandline import ray_worker_argv
-from sparkctl.serving.inventory import load
 
 if TYPE_CHECKING:
     from sparkctl.remote.command import Command

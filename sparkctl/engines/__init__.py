@@ -1,0 +1,1 @@
+"""What is served, one folder an engine; pure."""

@@ -1,0 +1,122 @@
+"""How far vLLM's log shows a start: the stage, the progress within it, and why it failed; pure."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from dataclasses import dataclass, field
+
+from sparkctl.engines.vllm.rootcause import Root, Tracer
+from sparkctl.engines.vllm.stages import STAGES
+
+TAIL_LINES = 60  # shown to the user
+FIRST_LINES, LAST_LINES = 4000, 16_000
+LINE_LIMIT = 1 << 16  # characters
+KEPT_KEYS = 4096
+ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+JOINED = [stage.id for stage in STAGES].index("ranks")
+SHARDS = re.compile(r"Loading safetensors checkpoint shards:\s+(\d+)% Completed \| (\d+)/(\d+)")
+# What varies in a line that is repeated: numbers and identifiers, but not a progress bar's
+# percentage or count.
+VARYING = re.compile(r"(\d+(?:\.\d+)?%|\b\d+/\d+\b)|\b[0-9a-f]{8,}\b|\d+")
+
+
+@dataclass
+class Progress:
+    """The state of a start, fed with the log as it grows.
+
+    `count` is of all lines, `news` of those that repeat no earlier one.
+    """
+
+    stage: int = -1
+    percent: int | None = None
+    count: int = 0
+    news: int = 0
+    _first: list[str] = field(default_factory=list)
+    _last: deque[str] = field(default_factory=lambda: deque(maxlen=LAST_LINES))
+    _tracer: Tracer = field(default_factory=Tracer)
+    _known: dict[str, None] = field(default_factory=dict)  # least recently repeated first
+    _partial: str = ""
+
+    @property
+    def stage_id(self) -> str:
+        """The stage's id, `starting` before the first one."""
+        return STAGES[self.stage].id if self.stage >= 0 else "starting"
+
+    @property
+    def title(self) -> str:
+        """The stage's title, for people."""
+        return STAGES[self.stage].title if self.stage >= 0 else "starting"
+
+    @property
+    def ready(self) -> bool:
+        """Whether the API reports that it is up; a completion may still fail."""
+        return self.stage == len(STAGES) - 1
+
+    @property
+    def joined(self) -> bool:
+        """Whether the ranks have joined, and so have their nodes."""
+        return self.stage >= JOINED
+
+    def feed(self, text: str) -> bool:
+        """Take more of the log, cut anywhere; True when the stage or percentage changed."""
+        before = (self.stage, self.percent)
+        *lines, self._partial = re.split(r"[\r\n]", self._partial + text)
+        self._partial = self._partial[:LINE_LIMIT]
+        for line in lines:
+            self._line(ANSI.sub("", line[:LINE_LIMIT]).rstrip())
+        return (self.stage, self.percent) != before
+
+    def _line(self, line: str) -> None:
+        if not line:
+            self._tracer.feed(self.count, line)
+            return
+        self.count += 1
+        (self._first if len(self._first) < FIRST_LINES else self._last).append(line)
+        self._tracer.feed(self.count, line)
+        self._repeats(line)
+        for index in range(len(STAGES) - 1, self.stage, -1):
+            if STAGES[index].begins.search(line):
+                self.stage, self.percent = index, None
+                break
+        if shards := SHARDS.search(line):
+            self.percent = int(shards[1])
+
+    def _repeats(self, line: str) -> None:
+        """Count a line unless it repeats one: while a rank hangs, the others repeat theirs."""
+        key = VARYING.sub(lambda varying: varying[1] or "", line)
+        if key in self._known:
+            del self._known[key]
+        else:
+            self.news += 1
+        self._known[key] = None
+        if len(self._known) > KEPT_KEYS:
+            del self._known[next(iter(self._known))]
+
+    @property
+    def failed(self) -> bool:
+        """Whether a line says that vLLM failed."""
+        return self._tracer.fatal is not None
+
+    @property
+    def root(self) -> Root | None:
+        """The cause of a failed start; None without any error."""
+        return self._tracer.root
+
+    @property
+    def tail(self) -> list[str]:
+        """The last lines, as many as a user reads."""
+        return [*self._first[-TAIL_LINES:], *self._last][-TAIL_LINES:]
+
+    @property
+    def lines(self) -> list[str]:
+        """The log's first and last lines, and the root cause of what lies between."""
+        missing = self.count - len(self._first) - len(self._last)
+        if not missing:
+            return [*self._first, *self._last]
+        between = [f"... {missing} lines left out ..."]
+        root = self.root
+        if root and len(self._first) < root.line <= len(self._first) + missing:
+            source = f"({root.source}) " if root.source else ""
+            between.append(f"{source}{root}")
+        return [*self._first, *between, *self._last]

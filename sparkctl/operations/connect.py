@@ -1,0 +1,74 @@
+"""Reaching the nodes of an inventory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from sparkctl.errors import combined
+from sparkctl.facts.calls import PROBE
+from sparkctl.facts.decode import load
+from sparkctl.operations.session import Session
+from sparkctl.remote import node_rpc
+from sparkctl.remote.pool import Pool
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sparkctl.errors import SparkctlError
+    from sparkctl.inventory.models import Inventory
+
+Watch = Callable[[Callable[[], list[tuple[str, str]]]], object]
+
+
+@contextmanager
+def session(
+    inventory: Inventory,
+    base: Path,
+    *,
+    read_only: bool = False,
+    partial: bool = False,
+    facts: bool = True,
+    meanwhile: Callable[[], object] | None = None,
+    watch: Watch | None = None,
+) -> Iterator[Session]:
+    """A session with every node connected, in parallel; closed at the end.
+
+    With `facts` each node's are read as soon as it is connected. `meanwhile` is called while the
+    nodes are waited for; `watch` is called before that with Pool.waiting. Raises RemoteError
+    naming every node that cannot be reached, unless `partial`.
+    """
+
+    def ready() -> None:
+        if facts:
+            node_rpc.bytecode(PROBE.target.partition(".")[0])
+        load()
+        if meanwhile:
+            meanwhile()
+
+    pool = Pool(
+        inventory,
+        read_only=read_only,
+        then=(lambda node: opened.probe([node])) if facts else None,
+        meanwhile=ready,
+    )
+    opened = Session(inventory, base, pool)
+    if watch:
+        watch(pool.waiting)
+    with pool:
+        if pool.errors and not partial:
+            raise combined(pool.errors, "cannot be reached")
+        opened.facts = {n: opened.facts[n] for n in pool.connections if n in opened.facts}
+        yield opened
+
+
+def reach(inventory: Inventory, watch: Watch) -> dict[str, SparkctlError | None]:
+    """Connect to every node once: each node's error, None where it was reached.
+
+    `watch` is called as by `session`.
+    """
+    pool = Pool(inventory, read_only=True)
+    watch(pool.waiting)
+    with pool:
+        return {n.name: pool.errors.get(n.name) for n in inventory.nodes}

@@ -1,0 +1,128 @@
+"""An engine's health and what follows from it: what is reported at once, what is restarted.
+
+The states are those of node/vitals.py. A restart costs the user up to 40 minutes of loading, so it
+needs a bound that no healthy engine reaches; what is only reported may be said sooner.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sparkctl.errors import CommandError, ServingError
+from sparkctl.operations.api import TOKENS, ask_api, recorded_base
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sparkctl.facts.answers import Completion, Health, Started
+    from sparkctl.operations.session import Session
+
+PATIENCE = 3.0  # seconds until a completion that waits among others is not waited for
+REPORT = 5.0  # seconds without an engine step that `status` and `doctor` report
+# Seconds without an engine step before `up` restarts: kernels that are compiled on the way for a
+# shape not seen before take tens of seconds; vLLM itself gives a step up after 300 (0.32, read).
+RESTART = 60.0
+PREFILL = 300.0  # tokens per second that the slowest prefill of a long prompt still reads
+# Seconds after a start for the API's first answers, and again for the first tokens, as kernels may
+# still be compiled. Less would roll back a load of up to 40 minutes.
+FIRST = 600.0
+FIRST_ANSWER = 60.0  # seconds for one of these answers, before it is asked again
+CONSENT = 10.0  # seconds for /version and /v1/models until the user is asked
+UNANSWERED = 20.0  # seconds for a completion where the metrics say nothing
+ALLOWANCE = 30.0  # seconds for the call itself: SSH, a python's start, /version and /v1/models
+
+
+def report(session: Session) -> tuple[Completion, Health]:
+    """Ask a running engine for a completion; a wedged one is known after REPORT seconds."""
+    return _ask(session, still=REPORT, timeout=UNANSWERED)
+
+
+def first(session: Session, started: Started | None = None) -> tuple[Completion, Health]:
+    """Ask for the first completion after a start, which may take FIRST seconds.
+
+    Before it the API itself may take FIRST seconds to answer, while the process lives that was
+    `started` (as by launch.start).
+    """
+    process = {"pid": started.pid, "started": started.started} if started else {}
+    return _ask(
+        session, still=FIRST, timeout=FIRST, answer=FIRST_ANSWER, first=True, process=process
+    )
+
+
+def _ask(
+    session: Session,
+    *,
+    still: float,
+    timeout: float,
+    answer: float = 5.0,
+    first: bool = False,
+    base: str | None = None,
+    process: Mapping[str, int] | None = None,
+) -> tuple[Completion, Health]:
+    bound = (2 if first else 1) * timeout + 2 * answer + ALLOWANCE
+    limits = {"still": still, "patience": PATIENCE, "answer": answer, "first": first}
+    limits |= process or {}
+    found = ask_api(session, tokens=TOKENS, timeout=timeout, bound=bound, base=base, **limits)
+    if found.health is None:
+        head = session.inventory.head.name
+        raise CommandError("the answer has no engine health", node=head)
+    return found, found.health
+
+
+def still_bound(argv: Sequence[str]) -> float:
+    """Seconds without an engine step that no healthy vLLM with this command line reaches.
+
+    One step reads at most max-num-batched-tokens of a prompt, and ends only then.
+    """
+    flag = "--max-num-batched-tokens"
+    after = argv[argv.index(flag) + 1 :] if flag in argv else ()
+    tokens = int(after[0]) if after and after[0].isdigit() else 0
+    return max(RESTART, tokens / PREFILL)
+
+
+def unsound(session: Session, argv: Sequence[str]) -> tuple[str | None, str | None]:
+    """Why a vLLM that has served must be restarted, if so, and a note on its health if not.
+
+    Raises ServingError where it does not serve and a restart may not help.
+    """
+    still = still_bound(argv)
+    # A completion that the metrics say nothing of may wait among others: no reason to restart.
+    found, health = _ask(session, still=still, timeout=still + UNANSWERED, answer=still)
+    error, state = str(found.error), health.state
+    if state == "generating":
+        return None, None
+    if state == "busy":
+        return None, str(health)
+    if _ended(found, health) or state == "silent" or found.dropped:
+        return f"no completion: {error}", None
+    raise ServingError(
+        f"vLLM runs but does not complete a request: {error}",
+        node=session.inventory.head.name,
+        hint="not restarted, because /metrics does not show whether the engine is busy or wedged;"
+        " remove disable-log-stats from vllm.arguments, or run `sparkctl down`, then `sparkctl up`"
+        if state == "unclear"
+        else "not restarted, because that may not help; read `sparkctl logs vllm`",
+    )
+
+
+def serves(session: Session, argv: Sequence[str]) -> bool:
+    """Whether the vLLM that was started with this command line may be serving.
+
+    It is asked at the address it was started with, which the inventory may no longer have. The
+    answer is no only where its port refuses, as before it is ready, or its engine is dead or
+    wedged: one that times out may be serving.
+    """
+    still = still_bound(argv)
+    base = recorded_base(argv)
+    asked = _ask(session, still=still, timeout=still + UNANSWERED, answer=CONSENT, base=base)
+    return not _ended(*asked)
+
+
+def _ended(found: Completion, health: Health) -> bool:
+    """Whether certainly nobody is served: no API server, or an engine that is dead or wedged."""
+    return health.state == "wedged" or bool(found.refused) or found.status == 500
+
+
+def generates(answer: Completion) -> bool:
+    """Whether tokens were generated meanwhile, for this request or for others."""
+    return bool(answer.tokens or (answer.health and answer.health.tokens_per_second))

@@ -1,0 +1,227 @@
+"""The lease on a cluster: one command at a time changes it, and none after it has lost the lease.
+
+It lies on every node that the command may change, so that each node can refuse a command that was
+suspended while another took over (node/lease.py).
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import secrets
+import socket
+import threading
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from sparkctl.errors import LeaseLostError, LockedError, RemoteError, SparkctlError, combined
+from sparkctl.facts.calls import RELEASE_LEASE, RENEW_LEASE, TAKE_LEASE
+from sparkctl.remote.fanout import each
+from sparkctl.remote.interruptible import aside
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from sparkctl.facts.groups import Holder
+    from sparkctl.inventory.models import Node
+    from sparkctl.operations.session import Session
+
+SECONDS = 30.0  # that a lease holds without being renewed: a laptop's hiccup, not its sleep
+INTERVAL = SECONDS / 3
+SETTLE = 20.0  # seconds for calls that were interrupted to end; starts answer within one
+
+
+class Lease:
+    """A lease that is held; renewed until `close`, on each node separately: a slow or lost node
+    must not let it expire on the others.
+    """
+
+    def __init__(self, session: Session, nodes: Sequence[Node], token: str) -> None:
+        self.token = token
+        self.taken: set[str] = set()
+        self.untaken: set[str] = set()  # failed nodes: nothing to release
+        self.unwritten: set[str] = set()  # nodes that have no room for it, see `hold`
+        self._session = session
+        self._nodes = nodes
+        self._lost: LeaseLostError | None = None
+        self._over = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Renew it from now on, where it was taken."""
+        for node in self._held():
+            thread = threading.Thread(
+                target=self._keep, args=(node,), name=f"lease on {node.name}", daemon=True
+            )
+            self._threads.append(thread)
+            thread.start()
+
+    def guard(self, node: Node) -> dict[str, str]:
+        """The token that a call which changes this node carries, so that the node can refuse it."""
+        token = "" if node.name in self.unwritten else self.token
+        return {"cluster": self._session.inventory.cluster, "token": token}
+
+    def check(self) -> None:
+        """Raise LeaseLostError once a node has reported another holder."""
+        if self._lost is not None:
+            raise self._lost
+
+    def refused(self, node: str, holder: Holder | None) -> LeaseLostError:
+        """The error to raise when a node reports another holder; `check` raises it from now on."""
+        self._lost = self._lost or LeaseLostError(
+            f"lost the lease on cluster {self._session.inventory.cluster}"
+            + (f" to {described(holder)}" if holder else " to another run"),
+            node=node,
+            hint="nothing was changed since; `sparkctl status` shows what runs",
+        )
+        return self._lost
+
+    def confirm(self) -> None:
+        """Ask the nodes now. Raises LeaseLostError when one reports another holder."""
+        each(self._held(), self._renew, key=lambda node: node.name)
+        self.check()
+
+    def _held(self) -> list[Node]:
+        return [n for n in self._nodes if n.name in self.taken - self.unwritten]
+
+    def _keep(self, node: Node) -> None:
+        while self._lost is None and not self._over.wait(INTERVAL):
+            with suppress(SparkctlError):  # a node that is unreachable for a moment is asked again
+                self._renew(node)
+
+    def _renew(self, node: Node) -> None:
+        request = {"token": self.token, "seconds": SECONDS}
+        answer = self._session.ask(
+            node, RENEW_LEASE, request, leased=False, title="renew the lease"
+        )
+        if not answer.held:
+            self.refused(node.name, answer.holder)
+
+    def close(self) -> dict[str, SparkctlError]:
+        """Release it. Returns the errors of nodes that keep it until it expires, and raises none of
+        them, so that it hides no other error.
+        """
+        self._over.set()
+        settle(self._session.pool.changing())
+        answers = self._session.ask_all(
+            [n for n in self._nodes if n.name not in self.untaken],
+            RELEASE_LEASE,
+            lambda _: {"token": self.token},
+            leased=False,
+            title="release the lease",
+        )
+        return {name: error for name, error in answers.failed.items() if name in self.taken}
+
+
+@contextmanager
+def hold(
+    session: Session,
+    note: Callable[[str], object],
+    why: str,
+    nodes: Sequence[Node],
+    *,
+    force: bool = False,
+    partial: bool = False,
+) -> Iterator[dict[str, SparkctlError]]:
+    """Hold the lease on these nodes, all or none; the first by name decides between two commands.
+
+    Yields the nodes where it could not be taken for another reason than another holder; only with
+    `partial`, else the first such error is raised. With `partial` a node whose disk is full is
+    changed without it, as long as nobody else holds it. `force` takes it from its holder; `note`
+    gets each warning. Raises LockedError naming the holder.
+    """
+    ordered = sorted(nodes, key=lambda n: n.name)
+    lease = Lease(session, ordered, secrets.token_hex(16))
+    failed: dict[str, SparkctlError] = {}
+    try:
+        for wave in (ordered[:1], ordered[1:]):
+            failed |= _take(session, lease, wave, why, force=force, partial=partial)
+        session.lease = lease
+        lease.start()
+        yield failed
+    finally:
+        session.lease = None
+        for name, error in lease.close().items():
+            note(
+                f"{name}: the lease was not released and expires in {SECONDS:g} s: {error.message}"
+            )
+
+
+def _take(
+    session: Session, lease: Lease, nodes: Sequence[Node], why: str, *, force: bool, partial: bool
+) -> dict[str, SparkctlError]:
+    owner = {
+        "who": f"{_account()}@{socket.gethostname()} (pid {os.getpid()})",
+        "when": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+        "why": why,
+    }
+    request = {"owner": owner, "token": lease.token, "seconds": SECONDS, "force": force}
+    answers = session.ask_all(
+        nodes,
+        TAKE_LEASE,
+        lambda _: request,
+        leased=False,
+        title="take the lease",
+    )
+    lease.untaken |= set(answers.failed)
+    failed = dict(answers.failed)
+    for name, answer in answers.ok.items():
+        if answer.holder is not None:
+            raise locked(session.inventory.cluster, name, answer.holder)
+        if answer.unwritten:
+            error = RemoteError(
+                f"cannot write the lease: {answer.unwritten}", node=name, code="lease-unwritten"
+            )
+            if not partial:
+                raise error
+            lease.unwritten.add(name)
+        if answer.shared:
+            lease.untaken.add(name)  # a renewal from here would void that of the node that has it
+            failed[name] = RemoteError(
+                "its home directory is shared with another node of the cluster",
+                node=name,
+                code="shared-home",
+                hint="make ~/.sparkctl on each node a local directory, or a link to one",
+            )
+            continue
+        lease.taken.add(name)
+    if failed and not partial:
+        raise combined(failed)
+    return failed
+
+
+def _account() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's uid that no account has
+        return f"uid {os.getuid()}"
+
+
+def locked(cluster: str, node: str, holder: Holder) -> LockedError:
+    """The error that names who holds the lease, and what to do."""
+    left = holder.expires_in
+    until = (
+        "the lease does not expire; if that run is dead, take it over with --break-lock"
+        if left is None
+        else f"wait for it; if that run is dead, its lease expires in {left:.0f} s"
+        " (--break-lock takes it over now)"
+    )
+    return LockedError(
+        f"cluster {cluster} is locked by {described(holder)}",
+        node=node,
+        hint=until,
+        data={"who": holder.who, "when": holder.when, "why": holder.why, "expires_in": left},
+    )
+
+
+def described(holder: Holder) -> str:
+    """Who holds a lease, since when, and for which command."""
+    return f"{holder.who} since {holder.when} ({holder.why})"
+
+
+def settle(calls: Sequence[threading.Event]) -> bool:
+    """Wait for calls that an interruption left under way; False when there is none."""
+    deadline = time.monotonic() + SETTLE
+    aside(lambda: [call.wait(max(0.0, deadline - time.monotonic())) for call in calls])
+    return bool(calls)

@@ -1,0 +1,44 @@
+"""Ray's own table of nodes and bundles, asked on the head with the runtime's python."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sparkctl.facts.calls import RAY_TABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sparkctl.facts.answers import Failed, RayTable
+    from sparkctl.operations.session import Session
+    from sparkctl.plan.desired import Wish
+
+IMPORT_ALLOWANCE = 60.0  # seconds for importing ray on a busy node, beside the wait itself
+
+
+def ray_table(session: Session, wish: Wish, *, timeout: float = 0.0) -> Failed | RayTable:
+    """Ray's nodes, bundles and what of the wish is missing, see node/raytable.py.
+
+    Waits `timeout` seconds at most for every wished address with its GPUs; 0 looks once.
+    """
+    address, python = wish.ray_address, wish.runtime_python
+    return ask_ray(session, address, python, wanted=wish.ray_nodes, timeout=timeout)
+
+
+def ask_ray(
+    session: Session,
+    address: str,
+    python: str,
+    *,
+    wanted: Mapping[str, float] | None = None,
+    timeout: float = 0.0,
+) -> Failed | RayTable:
+    """The same of the Ray at `address`, read by `python`, the head's runtime."""
+    return session.ask(
+        session.inventory.head,
+        RAY_TABLE,
+        {"address": address, "wanted": dict(wanted or {}), "timeout": timeout},
+        timeout=timeout + IMPORT_ALLOWANCE,
+        title="read Ray's node table",
+        python=python,
+    )

@@ -1,0 +1,134 @@
+"""A run of titled steps, rolled back in reverse when one fails."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sparkctl.errors import LeaseLostError, SparkctlError
+from sparkctl.events import Reporter, outcome_of
+from sparkctl.operations.lease import settle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sparkctl.operations.session import Session
+    from sparkctl.plan.desired import Wish
+    from sparkctl.plan.diff import Difference
+    from sparkctl.plan.record import Record
+
+
+@dataclass
+class Run:
+    """One `up`: the desired state, the reporter, and how to roll back."""
+
+    session: Session
+    wish: Wish
+    difference: Difference
+    reporter: Reporter
+    id: str = field(default_factory=lambda: time.strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(2))
+    token: str = ""
+    seconds: dict[str, float] = field(default_factory=dict)
+    records: dict[str, dict[str, Record]] = field(default_factory=dict)  # by node and unit
+    stops: str = ""  # the model whose vLLM it stops, if one runs
+    ended: str = ""  # the same once it was stopped
+    undo: list[tuple[str, Callable[[], object]]] = field(default_factory=list)
+
+    @property
+    def cluster(self) -> str:
+        """The cluster's name."""
+        return self.session.inventory.cluster
+
+    def check(self) -> None:
+        """Raise LeaseLostError once another run holds the lease."""
+        if self.session.lease is not None:
+            self.session.lease.check()
+
+    def confirm(self) -> None:
+        """The same, after asking the nodes."""
+        if self.session.lease is not None:
+            self.session.lease.confirm()
+
+    def mark(self, role: str) -> dict[str, str]:
+        """The environment that marks the cluster's processes."""
+        return {"SPARKCTL_CLUSTER": f"{self.cluster}/{self.id}", "SPARKCTL_ROLE": role}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One titled step; `needed` says whether this run has it."""
+
+    title: str
+    apply: Callable[[Run], None]
+    needed: Callable[[Run], bool] = lambda _run: True
+
+
+def perform(run: Run, steps: tuple[Step, ...], *, keep: bool) -> None:
+    """Apply the needed steps in order; on a failure or Ctrl-C roll back, unless `keep` or the lease
+    is lost.
+
+    The failure is raised again after the rollback.
+    """
+    try:
+        for step in steps:
+            if step.needed(run):
+                run.check()
+                run.reporter.step(step.title)
+                start = time.monotonic()
+                step.apply(run)
+                run.seconds[step.title] = round(time.monotonic() - start, 2)
+    except LeaseLostError:
+        raise
+    except BaseException as error:
+        run.reporter.end(outcome_of(error))
+        try:
+            if keep:
+                run.reporter.note("Not rolled back (--keep).")
+            else:
+                undo(run)
+        except LeaseLostError:
+            run.ended = ""  # what runs now belongs to another run
+            raise
+        finally:
+            if run.ended:
+                run.reporter.note(
+                    f"{run.ended} is down: it was stopped for the restart. Run `sparkctl up` to"
+                    " start it."
+                )
+        raise
+
+
+def undo(run: Run) -> None:
+    """Roll back what this run did, the last first; a failing part does not stop the others.
+
+    Raises KeyboardInterrupt when it is interrupted itself, LeaseLostError when another run has
+    taken over: what runs then belongs to that run.
+    """
+    if not run.undo:
+        return
+    late = run.session.pool.changing()
+    try:
+        run.confirm()
+        _take_back(run, run.reporter.step)
+        # A start that Ctrl-C interrupted on its way to a node may arrive after the rollback.
+        if settle(late):
+            _take_back(run, lambda _: None)
+    except KeyboardInterrupt:
+        run.reporter.end("interrupted")
+        run.reporter.note("Rollback interrupted. Run `sparkctl down` to clean up.")
+        raise
+    run.reporter.end()
+    run.reporter.note("Rolled back.")
+    run.undo.clear()
+
+
+def _take_back(run: Run, report: Callable[[str], None]) -> None:
+    for title, action in reversed(run.undo):
+        report(f"roll back: {title}")
+        try:
+            action()
+        except SparkctlError as error:
+            run.reporter.end("failed")
+            run.reporter.note(f"rollback failed: {title}: {error}")

@@ -1,0 +1,185 @@
+"""One run's view of a cluster: the inventory, the connections and each node's facts."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sparkctl.engines.vllm.environment import merge
+from sparkctl.errors import ConnectError, InventoryError, SparkctlError
+from sparkctl.facts.calls import PROBE, STALE_LEASE
+from sparkctl.facts.decode import decode
+from sparkctl.inventory.layers import Layer, load_layers
+from sparkctl.inventory.validate import worker_range
+from sparkctl.node.calls import CALLS
+from sparkctl.plan.paths import APPLIED, temp_dir
+from sparkctl.remote import node_rpc
+from sparkctl.remote.command import LIMIT
+from sparkctl.remote.fanout import GroupResult, each
+from sparkctl.secret.value import public
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from sparkctl.facts.calls import Call
+    from sparkctl.facts.node import NodeFacts
+    from sparkctl.inventory.models import Inventory, Node
+    from sparkctl.operations.lease import Lease
+    from sparkctl.remote.connection import Connection
+    from sparkctl.remote.pool import Pool
+
+T = TypeVar("T")
+# Where huggingface_hub looks for its cache (2.4.0, constants.py).
+HUB_VARIABLES = ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME")
+
+
+@dataclass
+class Session:
+    """Connections to the nodes; `base` is the folder that holds the inventory."""
+
+    inventory: Inventory
+    base: Path
+    pool: Pool
+    facts: dict[str, NodeFacts] = field(default_factory=dict)
+    unread: dict[str, SparkctlError] = field(default_factory=dict)  # instead of facts
+    # The controller's clock just before and after each node was asked for its facts.
+    asked: dict[str, tuple[float, float]] = field(default_factory=dict)
+    lease: Lease | None = None  # while it is held, see operations/lease.py
+
+    def node(self, name: str) -> Node:
+        """The inventory's node of that name."""
+        return self.inventory.node(name)
+
+    def ask(
+        self,
+        node: Node,
+        call: Call[T],
+        request: dict[str, Any],
+        *,
+        timeout: float | None = None,
+        title: str = "",
+        python: str = node_rpc.SYSTEM,
+        leased: bool = True,
+        limit: int = LIMIT,
+    ) -> T:
+        """Call a function of sparkctl/node on a node. Returns its answer.
+
+        One that changes the node goes with the lease, which the node checks first (not `leased`:
+        the lease's own calls). Raises RemoteError when the node cannot be reached, the call fails
+        or the answer has another shape than facts/ declares, LeaseLostError when the lease is no
+        longer in force there.
+        """
+        mutates = CALLS[call.target].mutates
+        lease = self._guard() if mutates and leased else None
+        command = node_rpc.call(
+            call.target,
+            {"cluster": self.inventory.cluster, **request},
+            timeout=timeout,
+            title=title,
+            python=python,
+            lease=lease.guard(node) if lease else None,
+            limit=limit,
+        )
+        result = self._connection(node).run(command)
+        if lease is not None and result.status == node_rpc.STALE:
+            stale = decode(STALE_LEASE, result.stdout, node.name, command.title)
+            raise lease.refused(node.name, stale.holder)
+        return decode(call, result.check().stdout, node.name, command.title)
+
+    def _connection(self, node: Node) -> Connection:
+        """Raises why there is none."""
+        if node.name not in self.pool.connections:
+            lost = ConnectError(
+                "not connected", node=node.name, hint="run the command again", code="not-connected"
+            )
+            raise self.pool.errors.get(node.name, lost)
+        return self.pool.connections[node.name]
+
+    def _guard(self) -> Lease:
+        if self.lease is None:
+            raise SparkctlError(
+                "a command changes a node without holding the lease",
+                hint="this is a bug in sparkctl; please report it",
+                code="bug",
+            )
+        self.lease.check()
+        return self.lease
+
+    def ask_all(
+        self,
+        nodes: Iterable[Node],
+        call: Call[T],
+        request: Callable[[Node], dict[str, Any]],
+        *,
+        timeout: float | None = None,
+        title: str = "",
+        leased: bool = True,
+    ) -> GroupResult[T]:
+        """The same call on several nodes at once; every node's answer or error is kept."""
+        return each(
+            list(nodes),
+            lambda node: self.ask(
+                node, call, request(node), timeout=timeout, title=title, leased=leased
+            ),
+            key=lambda node: node.name,
+        )
+
+    def probe(self, nodes: Iterable[Node]) -> GroupResult[NodeFacts]:
+        """All facts of these nodes; those not known yet are read, one round trip each.
+
+        They are kept in `facts`, or the error in `unread`.
+        """
+        wanted = list(nodes)
+        new = [n for n in wanted if n.name not in self.facts and n.name not in self.unread]
+        found = each(new, self._read, key=lambda node: node.name)
+        self.facts.update(found.ok)
+        self.unread.update(found.failed)
+        return GroupResult(
+            {n.name: self.facts[n.name] for n in wanted if n.name in self.facts},
+            {n.name: self.unread[n.name] for n in wanted if n.name in self.unread},
+        )
+
+    @cached_property
+    def _layers(self) -> list[Layer]:
+        try:
+            return load_layers(self.inventory, self.base)
+        except InventoryError:  # commands that need the layers report it; `down` needs none
+            return []
+
+    def _read(self, node: Node) -> NodeFacts:
+        ray, vllm = self.inventory.ray, self.inventory.vllm
+        ports = (
+            ray.port,
+            ray.dashboard_port,
+            ray.node_manager_port,
+            ray.object_manager_port,
+            vllm.port,
+        )
+        planned = merge(self.inventory, node, self._layers)
+        conf_file = planned.get("NCCL_CONF_FILE")
+        revision = vllm.arguments.get("revision")
+        request = {
+            "venv": self.inventory.runtime.venv,
+            "model": vllm.model,
+            "revision": None if revision is None else str(revision),
+            "hub": {
+                name: planned[name].value.replace("${NODE}", node.name)
+                for name in HUB_VARIABLES
+                if name in planned
+            },
+            "ports": [p for p in ports if p is not None],
+            "worker_ports": worker_range(self.inventory),
+            "temp_dir": temp_dir(self.inventory.cluster),
+            "names": [APPLIED],
+            "lease": self.lease.token if self.lease else None,
+            "watch": list(public({name: s.value for name, s in planned.items()})),
+            "conf_file": conf_file.value if conf_file else "",
+        }
+        before = time.time()
+        title = "read the node's facts"
+        facts = self.ask(node, PROBE, request, title=title).of(node.name)
+        self.asked[node.name] = (before, time.time())
+        return facts

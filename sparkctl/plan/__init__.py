@@ -1,0 +1,1 @@
+"""What should run, and how that differs from what runs; pure."""
