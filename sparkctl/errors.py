@@ -12,6 +12,7 @@
     |   `-- CommandError                 a command failed on the node
     |-- LockedError              exit 1  another command holds the cluster's lease
     |-- LeaseLostError           exit 1  another command took the lease over
+    |-- ForeignClusterError      exit 1  a node has another cluster of this name
     |-- ServingError             exit 1  Ray or vLLM did not come up, or died
     `-- Interrupted              exit 130  Ctrl-C
 
@@ -183,6 +184,12 @@ class LeaseLostError(SparkctlError):
     """The lease is no longer this command's, which must not change anything more."""
 
     code = "lease-lost"
+
+
+class ForeignClusterError(SparkctlError):
+    """A node has another cluster of this name, or another account's."""
+
+    code = "foreign-cluster"
 
 
 class ServingError(SparkctlError):

@@ -23,10 +23,10 @@ def env(inventory: Path, as_json: bool, node: str | None) -> None:
     """
     from sparkctl.cli.context import named, open_session
     from sparkctl.engines.inventory import load
-    from sparkctl.operations.up import desire
+    from sparkctl.operations.outlook import read
     from sparkctl.output.plan import print_env
 
     chosen = {n.name for n in named(load(inventory), node)}
     with open_session(inventory, read_only=True) as session:
-        wish = desire(session)
-    print_env(wish, chosen, as_json=as_json)
+        desired, _ = read(session)
+    print_env(desired, chosen, as_json=as_json)

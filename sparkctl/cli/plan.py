@@ -22,12 +22,12 @@ def plan(inventory: Path, as_json: bool) -> None:
     """
     from sparkctl.cli.context import open_session
     from sparkctl.doctor.preflight import preflight
-    from sparkctl.operations.up import desire, doubtful
+    from sparkctl.operations.outlook import doubtful, read
+    from sparkctl.operations.outlook import plan as planned
     from sparkctl.output.plan import print_plan
-    from sparkctl.plan.diff import compare
 
     with open_session(inventory, read_only=True) as session:
-        wish = desire(session)
-        difference = compare(wish, session.facts)
+        desired, seen = read(session)
+        changes = planned(desired, seen)
         failures = preflight(session, passive=True)
-    print_plan(wish, difference, failures, doubtful(wish), as_json=as_json)
+    print_plan(desired, changes, failures, doubtful(desired), as_json=as_json)

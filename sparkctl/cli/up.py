@@ -12,8 +12,8 @@ from sparkctl.cli.terminal import confirm, interactive
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sparkctl.operations.outlook import Outlook
     from sparkctl.operations.session import Session
-    from sparkctl.operations.up import Outlook
 
 
 @click.command()
@@ -47,6 +47,7 @@ def up(
     from sparkctl.doctor.preflight import preflight, refuse
     from sparkctl.doctor.runner import choose_checks
     from sparkctl.operations import up as cluster
+    from sparkctl.operations.outlook import outlook
     from sparkctl.output.reporter import reporting
     from sparkctl.output.up import print_outlook, print_report
 
@@ -62,13 +63,13 @@ def up(
         )
         with opened as session:
             if dry_run:
-                found = cluster.outlook(session, progress)
+                found = outlook(session, progress)
             else:
                 report = cluster.up(
                     session,
                     progress,
                     preflight=check,
-                    consent=lambda outlook: None if yes else _ask(outlook),
+                    consent=lambda found: None if yes else _ask(found),
                     keep=keep,
                     break_lock=break_lock,
                 )
@@ -85,14 +86,15 @@ def _ask(outlook: Outlook) -> None:
     """
     from sparkctl.errors import Interrupted, UsageError
 
-    what = f"{outlook.ends} is served and would be restarted"
+    models = ", ".join(outlook.ends)
+    what = f"{models} is served and would be restarted"
     if not interactive():
-        why = "; ".join(str(change) for change in outlook.difference.changes)
+        why = "; ".join(str(change) for change in outlook.plan.changes)
         raise UsageError(
             f"{what}: {why}",
             hint="--yes restarts it without asking; --dry-run shows what would change",
             code="consent-required",
-            data={"model": outlook.ends},
+            data={"model": models},
         )
     if not confirm(f"{what}. Restart it now?"):
         raise Interrupted("nothing was changed")

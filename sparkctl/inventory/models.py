@@ -91,8 +91,11 @@ class Fabric(Model):
 
 
 class Runtime(Model):
-    """The virtual environment of ray and vllm on a node (absolute, or under ~/)."""
+    """Where ray and vllm run on a node: `kind` is a name of runtimes/table.py, `venv` the virtual
+    environment (absolute, or under ~/).
+    """
 
+    kind: Text = "venv"
     venv: Annotated[str, Field(pattern=r"^(/|~/).+")] = "~/vllm"
 
 
@@ -146,6 +149,18 @@ class Inventory(Model):
     ray: Ray = Ray()
     vllm: Vllm
     imitated: list[str] = []
+
+    @property
+    def service(self) -> str:
+        return "vllm"
+
+    @property
+    def engine(self) -> str:
+        return "vllm"
+
+    @property
+    def views(self) -> list[Inventory]:
+        return [self]
 
     @property
     def head(self) -> Node:

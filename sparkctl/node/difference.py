@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from sparkctl.node.units import FAILED, RANK, STARTING, Absent, Running, Unread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from sparkctl.node.units import Member, Observed, Process, Unit
 
@@ -133,10 +133,11 @@ def _reasons(
     changed: Mapping[str, str],
 ) -> dict[str, str]:
     """Why each unit cannot be kept as it is: by itself, with its group, or after what it needs."""
+    blind = {o.node for o in observed.values() if isinstance(o, Unread)}
     found = {
         u: why
         for u, unit in desired.items()
-        if (why := _problem(unit, observed.get(u), changed.get(u)) or unsound.get(u))
+        if (why := _problem(unit, observed.get(u), changed.get(u), blind) or unsound.get(u))
         and not isinstance(observed.get(u), Unread)
     }
     while True:
@@ -159,7 +160,10 @@ def _drags(unit: Unit, desired: Mapping[str, Unit], found: Mapping[str, str]) ->
     return next((u for u in (*followed, *group) if u in found and u in desired), None)
 
 
-def _problem(unit: Unit, seen: Observed | None, changed: str | None) -> str | None:
+def _problem(
+    unit: Unit, seen: Observed | None, changed: str | None, blind: Collection[str]
+) -> str | None:
+    """Why a unit cannot be kept; nothing is concluded of its members on `blind` nodes."""
     if seen is None or isinstance(seen, Absent):
         return "not running"
     if isinstance(seen, Unread):
@@ -167,7 +171,10 @@ def _problem(unit: Unit, seen: Observed | None, changed: str | None) -> str | No
     if seen.phase == FAILED:
         return "its start failed"
     for member in unit.members:
-        if seen.phase == STARTING and (unit.program.ends or member.what == RANK):
+        early = seen.phase == STARTING and (unit.program.ends or member.what == RANK)
+        # Where no rank is recognized at all, its title is unknown, which proves nothing.
+        hidden = member.what == RANK and not any(p.rank for p in seen.processes)
+        if early or hidden or member.node in blind:
             continue
         alive = sum(map(_matches(member), seen.processes))
         if alive < member.count:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import TypeAlias
 
-    Ready: TypeAlias = "Listens | RayNodes | LogStages | Generates"
+    Ready: TypeAlias = "Listens | RayNodes | RayRanks | LogStages | Generates"
     Observed: TypeAlias = "Running | Absent | Unread"
 
 # How far a unit must be before another starts.
@@ -49,13 +49,13 @@ class Member:
 
 @dataclass(frozen=True)
 class Program:
-    """What to run: `shown` is argv with secrets masked; `environment` is over the node's own.
+    """What to run; `environment` is over the node's own, and no part of the digest: it names what
+    the unit needs, and a restart of that is a restart of this one.
 
     `ends`: it exits with status 0 within so many seconds and leaves daemons; 0: it stays.
     """
 
     argv: tuple[str, ...]
-    shown: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     ends: float = 0.0
 
@@ -79,6 +79,15 @@ class RayNodes:
     python: str
     nodes: Mapping[str, float]
     seconds: float
+
+
+@dataclass(frozen=True)
+class RayRanks:
+    """Ray has put no more ranks on an address than `most` allows."""
+
+    address: str
+    python: str
+    most: Mapping[str, int]
 
 
 @dataclass(frozen=True)

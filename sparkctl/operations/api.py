@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from sparkctl.engines.vllm.tls import address, api_base
+from sparkctl.engines.vllm.tls import api_base
 from sparkctl.facts.calls import COMPLETION
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from sparkctl.facts.answers import Completion
     from sparkctl.inventory.models import Inventory, Vllm
     from sparkctl.operations.session import Session
 
 TOKENS = 4  # enough to prove that it generates
-OWN_PORT = "8000"  # vLLM's default
 
 
 def ask_api(
@@ -46,20 +42,6 @@ def ask_api(
 def base_on_head(vllm: Vllm) -> str:
     """The API's address for a client on the head itself."""
     return api_base(vllm, _reachable(vllm.host))
-
-
-def recorded_base(argv: Sequence[str]) -> str:
-    """The same for the command line that a vLLM was started with."""
-    given = dict(pairwise(argv))
-    secure = "--ssl-certfile" in given or "--ssl-keyfile" in given
-    host = _reachable(given.get("--host", ""))
-    return address(host, given.get("--port", OWN_PORT), secure=secure)
-
-
-def recorded_model(argv: Sequence[str]) -> str:
-    """The name that the API gives the model of this command line; empty where it has none."""
-    named = dict(pairwise(argv)).get("--served-model-name", "")
-    return named or next((part for before, part in pairwise(argv) if before == "serve"), "")
 
 
 def _reachable(host: str) -> str:

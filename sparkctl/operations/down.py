@@ -1,15 +1,16 @@
-"""`down`: stop vLLM, the workers and the head, then remove the files: only what is sparkctl's."""
+"""`down`: stop the engines, what carries them, then remove the files: only what is sparkctl's."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from sparkctl.engines.table import ENGINES
 from sparkctl.errors import RemoteError
 from sparkctl.facts.answers import Cleared
 from sparkctl.facts.calls import CLEAR, STOP
+from sparkctl.operations.ending import STOP_GRACE, remaining
 from sparkctl.operations.lease import hold
-from sparkctl.operations.steps import STOP_GRACE, remaining
 from sparkctl.plan.paths import temp_dir
 from sparkctl.secret.text import command_line
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from sparkctl.events import Reporter
     from sparkctl.facts.answers import Stopped
     from sparkctl.facts.calls import Call
-    from sparkctl.inventory.models import Node
+    from sparkctl.inventory.models import Inventory, Node
     from sparkctl.operations.session import Session
 
 
@@ -39,31 +40,53 @@ class DownReport:
         return not (self.stopped or self.removed or self.failed)
 
 
-def down(session: Session, reporter: Reporter, *, break_lock: bool = False) -> DownReport:
-    """Stop the cluster and check that it is gone; unreachable nodes are in `failed`.
+def down(
+    session: Session,
+    reporter: Reporter,
+    *,
+    services: Sequence[str] = (),
+    break_lock: bool = False,
+) -> DownReport:
+    """Stop the cluster, or these services of it, and check that it is gone; unreachable nodes are
+    in `failed`.
 
-    Each node itself finds what sparkctl started there, so neither a record nor facts are needed. A
-    node with a process left, or that fails, keeps its files. Raises LockedError when another
-    command holds the lease (unless `break_lock`), LeaseLostError when one takes it over.
+    Each node itself finds what sparkctl started there, so no facts are needed. A node with a
+    process left, or that fails, keeps its files. Raises LockedError when another command holds the
+    lease (unless `break_lock`), LeaseLostError when one takes it over.
     """
     inventory = session.inventory
     report = DownReport(inventory.cluster)
-    report.failed.update(session.pool.errors)
-    reached = [n for n in inventory.nodes if n.name in session.pool.connections]
+    chosen = [*_nodes(inventory, services)]
+    report.failed.update({n: e for n, e in session.pool.errors.items() if n in _names(chosen)})
+    reached = [n for n in chosen if n.name in session.pool.connections]
+    heads = {view.head.name for view in inventory.views}
     where = {"temp_dir": temp_dir(inventory.cluster), "grace": STOP_GRACE}
+    kinds = sorted({engine.kind for engine in ENGINES.values()})
+    serving = {"roles": kinds, "grace": STOP_GRACE}
     with hold(session, reporter.note, "down", reached, force=break_lock, partial=True) as failed:
         report.failed.update(failed)
-        for title, role, call, request in (
-            ("stop vLLM", None, STOP, {"roles": ["vllm"], "grace": STOP_GRACE}),
-            ("stop the Ray workers", "worker", CLEAR, where),
-            ("stop the Ray head", "head", CLEAR, where),
+        for title, nodes, call, request in (
+            ("stop the engines", reached, STOP, serving),
+            ("stop the workers", [n for n in reached if n.name not in heads], CLEAR, where),
+            ("stop the heads", [n for n in reached if n.name in heads], CLEAR, where),
         ):
-            nodes = [n for n in reached if role in (None, n.role) and n.name not in report.failed]
+            nodes = [n for n in nodes if n.name not in report.failed]
             if nodes:
                 reporter.step(title)
                 if not _end(session, nodes, call, request, report):
                     reporter.end("failed")
     return report
+
+
+def _nodes(inventory: Inventory, services: Sequence[str]) -> Sequence[Node]:
+    """The nodes of these services; all without one."""
+    if not services:
+        return inventory.nodes
+    return [n for view in inventory.views if view.service in services for n in view.nodes]
+
+
+def _names(nodes: Sequence[Node]) -> set[str]:
+    return {node.name for node in nodes}
 
 
 def _end(

@@ -9,13 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sparkctl.errors import CommandError, ServingError
-from sparkctl.operations.api import TOKENS, ask_api, recorded_base
+from sparkctl.operations.api import TOKENS, ask_api
+from sparkctl.plan import older
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sparkctl.facts.answers import Completion, Health, Started
+    from sparkctl.facts.answers import Completion, Health
     from sparkctl.operations.session import Session
+    from sparkctl.operations.startup import Watched
 
 PATIENCE = 3.0  # seconds until a completion that waits among others is not waited for
 REPORT = 5.0  # seconds without an engine step that `status` and `doctor` report
@@ -37,11 +39,11 @@ def report(session: Session) -> tuple[Completion, Health]:
     return _ask(session, still=REPORT, timeout=UNANSWERED)
 
 
-def first(session: Session, started: Started | None = None) -> tuple[Completion, Health]:
+def first(session: Session, started: Watched | None = None) -> tuple[Completion, Health]:
     """Ask for the first completion after a start, which may take FIRST seconds.
 
     Before it the API itself may take FIRST seconds to answer, while the process lives that was
-    `started` (as by launch.start).
+    `started`.
     """
     process = {"pid": started.pid, "started": started.started} if started else {}
     return _ask(
@@ -113,7 +115,7 @@ def serves(session: Session, argv: Sequence[str]) -> bool:
     wedged: one that times out may be serving.
     """
     still = still_bound(argv)
-    base = recorded_base(argv)
+    base = older.base(argv)
     asked = _ask(session, still=still, timeout=still + UNANSWERED, answer=CONSENT, base=base)
     return not _ended(*asked)
 

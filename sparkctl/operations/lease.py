@@ -39,6 +39,8 @@ class Lease:
 
     def __init__(self, session: Session, nodes: Sequence[Node], token: str) -> None:
         self.token = token
+        self.who = f"{_account()}@{socket.gethostname()} (pid {os.getpid()})"
+        self.when = time.strftime("%Y-%m-%d %H:%M:%S %z")
         self.taken: set[str] = set()
         self.untaken: set[str] = set()  # failed nodes: nothing to release
         self.unwritten: set[str] = set()  # nodes that have no room for it, see `hold`
@@ -151,11 +153,7 @@ def hold(
 def _take(
     session: Session, lease: Lease, nodes: Sequence[Node], why: str, *, force: bool, partial: bool
 ) -> dict[str, SparkctlError]:
-    owner = {
-        "who": f"{_account()}@{socket.gethostname()} (pid {os.getpid()})",
-        "when": time.strftime("%Y-%m-%d %H:%M:%S %z"),
-        "why": why,
-    }
+    owner = {"who": lease.who, "when": lease.when, "why": why}
     request = {"owner": owner, "token": lease.token, "seconds": SECONDS, "force": force}
     answers = session.ask_all(
         nodes,

@@ -11,18 +11,8 @@ if TYPE_CHECKING:
 
     from sparkctl.facts.answers import Failed, RayTable
     from sparkctl.operations.session import Session
-    from sparkctl.plan.desired import Wish
 
 IMPORT_ALLOWANCE = 60.0  # seconds for importing ray on a busy node, beside the wait itself
-
-
-def ray_table(session: Session, wish: Wish, *, timeout: float = 0.0) -> Failed | RayTable:
-    """Ray's nodes, bundles and what of the wish is missing, see node/raytable.py.
-
-    Waits `timeout` seconds at most for every wished address with its GPUs; 0 looks once.
-    """
-    address, python = wish.ray_address, wish.runtime_python
-    return ask_ray(session, address, python, wanted=wish.ray_nodes, timeout=timeout)
 
 
 def ask_ray(
@@ -33,7 +23,11 @@ def ask_ray(
     wanted: Mapping[str, float] | None = None,
     timeout: float = 0.0,
 ) -> Failed | RayTable:
-    """The same of the Ray at `address`, read by `python`, the head's runtime."""
+    """Ray's nodes, bundles and what is missing of `wanted`, see node/raytable.py.
+
+    It is asked at `address`, on the head, by `python`, the interpreter of its runtime. Waits
+    `timeout` seconds at most for every wanted address with its GPUs; 0 looks once.
+    """
     return session.ask(
         session.inventory.head,
         RAY_TABLE,

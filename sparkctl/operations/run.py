@@ -12,28 +12,27 @@ from sparkctl.events import Reporter, outcome_of
 from sparkctl.operations.lease import settle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
+    from sparkctl.facts.answers import Started
+    from sparkctl.node.units import Unit
+    from sparkctl.operations.outlook import Outlook
     from sparkctl.operations.session import Session
-    from sparkctl.plan.desired import Wish
-    from sparkctl.plan.diff import Difference
-    from sparkctl.plan.record import Record
 
 
 @dataclass
 class Run:
-    """One `up`: the desired state, the reporter, and how to roll back."""
+    """One `up`: what should run, the reporter, and how to roll back."""
 
     session: Session
-    wish: Wish
-    difference: Difference
+    outlook: Outlook
     reporter: Reporter
+    cluster_id: str = ""
     id: str = field(default_factory=lambda: time.strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(2))
-    token: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
-    records: dict[str, dict[str, Record]] = field(default_factory=dict)  # by node and unit
-    stops: str = ""  # the model whose vLLM it stops, if one runs
-    ended: str = ""  # the same once it was stopped
+    started: dict[str, Started] = field(default_factory=dict)  # by unit, what this run started
+    ready: set[str] = field(default_factory=set)  # units that were waited for
+    ended: tuple[str, ...] = ()  # the models that it stopped
     undo: list[tuple[str, Callable[[], object]]] = field(default_factory=list)
 
     @property
@@ -51,34 +50,36 @@ class Run:
         if self.session.lease is not None:
             self.session.lease.confirm()
 
-    def mark(self, role: str) -> dict[str, str]:
-        """The environment that marks the cluster's processes."""
-        return {"SPARKCTL_CLUSTER": f"{self.cluster}/{self.id}", "SPARKCTL_ROLE": role}
+    def mark(self, unit: Unit) -> dict[str, str]:
+        """The environment that marks a unit's processes."""
+        return {
+            "SPARKCTL_CLUSTER": f"{self.cluster}/{self.id}",
+            "SPARKCTL_ROLE": unit.kind,
+            "SPARKCTL_UNIT": unit.id,
+        }
 
 
 @dataclass(frozen=True)
 class Step:
-    """One titled step; `needed` says whether this run has it."""
+    """One titled step."""
 
     title: str
     apply: Callable[[Run], None]
-    needed: Callable[[Run], bool] = lambda _run: True
 
 
-def perform(run: Run, steps: tuple[Step, ...], *, keep: bool) -> None:
-    """Apply the needed steps in order; on a failure or Ctrl-C roll back, unless `keep` or the lease
+def perform(run: Run, steps: Iterable[Step], *, keep: bool) -> None:
+    """Apply the steps in order; on a failure or Ctrl-C roll back, unless `keep` or the lease
     is lost.
 
     The failure is raised again after the rollback.
     """
     try:
         for step in steps:
-            if step.needed(run):
-                run.check()
-                run.reporter.step(step.title)
-                start = time.monotonic()
-                step.apply(run)
-                run.seconds[step.title] = round(time.monotonic() - start, 2)
+            run.check()
+            run.reporter.step(step.title)
+            start = time.monotonic()
+            step.apply(run)
+            run.seconds[step.title] = round(time.monotonic() - start, 2)
     except LeaseLostError:
         raise
     except BaseException as error:
@@ -89,12 +90,12 @@ def perform(run: Run, steps: tuple[Step, ...], *, keep: bool) -> None:
             else:
                 undo(run)
         except LeaseLostError:
-            run.ended = ""  # what runs now belongs to another run
+            run.ended = ()  # what runs now belongs to another run
             raise
         finally:
-            if run.ended:
+            for model in run.ended:
                 run.reporter.note(
-                    f"{run.ended} is down: it was stopped for the restart. Run `sparkctl up` to"
+                    f"{model} is down: it was stopped for the restart. Run `sparkctl up` to"
                     " start it."
                 )
         raise

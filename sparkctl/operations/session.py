@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -52,6 +52,10 @@ class Session:
     def node(self, name: str) -> Node:
         """The inventory's node of that name."""
         return self.inventory.node(name)
+
+    def of(self, view: Inventory) -> Session:
+        """The same connections and facts, with a service's view of the inventory."""
+        return replace(self, inventory=view)
 
     def ask(
         self,

@@ -2,74 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sparkctl.engines.vllm.rules import warnings
-from sparkctl.errors import PreflightError
-from sparkctl.facts.answers import Failed
-from sparkctl.facts.unread import known
-from sparkctl.inventory.layers import load_layers
-from sparkctl.node import modelpath
-from sparkctl.operations import health, steps
-from sparkctl.operations.api import endpoint, recorded_model
+from sparkctl.errors import RemoteError
+from sparkctl.operations import apply
+from sparkctl.operations.identity import identity
 from sparkctl.operations.lease import hold
-from sparkctl.operations.raytable import ray_table
-from sparkctl.operations.run import Run, Step, perform
-from sparkctl.plan.desired import Wish, make_wish
-from sparkctl.plan.diff import Difference, compare, processes
-from sparkctl.plan.placement import misplaced
-from sparkctl.plan.record import records
+from sparkctl.operations.outlook import Outlook, outlook
+from sparkctl.operations.run import Run, perform
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from sparkctl.doubts import Doubt
     from sparkctl.events import Reporter
     from sparkctl.operations.session import Session
 
-STEPS = (
-    Step("stop vLLM", steps.stop_vllm, steps.has_vllm_to_stop),
-    Step("stop the rest of Ray", steps.stop_ray, steps.has_ray_to_stop),
-    Step("write the environment", steps.write_files, lambda r: bool(r.difference.ray_nodes)),
-    Step("start the Ray head", steps.start_head, steps.starts_head),
-    Step("start the Ray workers", steps.start_workers, steps.starts_workers),
-    Step("wait for Ray's node table", steps.wait_for_ray),
-    Step("start vLLM", steps.start_vllm, lambda r: r.difference.vllm),
-)
-
 
 @dataclass(frozen=True)
-class Outlook:
-    """What `up` would do: the desired state, the changes that lead to it, and what they stop."""
+class Endpoint:
+    """Where a service is reached, and the name of its model there."""
 
-    wish: Wish
-    difference: Difference
-    doubts: tuple[Doubt, ...]
-    stops: str | None = None  # the model of a vLLM that runs, served or not, and would be stopped
-    ends: str | None = None  # the same where it may be served now
+    url: str
+    model: str
 
 
 @dataclass(frozen=True)
 class UpReport:
-    """What `up` did: the changes, none where nothing differed, and each step's seconds."""
+    """What `up` did: the changes, none where nothing differed, and each step's seconds.
+
+    `starting`: units that were started and not waited for.
+    """
 
     cluster: str
-    endpoint: str
-    model: str
+    services: Mapping[str, Endpoint]
     changes: tuple[str, ...]
-    seconds: dict[str, float] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
     doubts: tuple[Doubt, ...] = ()
-
-
-def desire(session: Session) -> Wish:
-    """The desired state of the nodes, which are probed unless their facts are known.
-
-    Raises the first node's error, or PreflightError when the fabric cannot be derived.
-    """
-    nodes = session.inventory.nodes
-    steps.check_all(session.probe(nodes))
-    return make_wish(session.inventory, load_layers(session.inventory, session.base), session.facts)
+    starting: tuple[str, ...] = ()
 
 
 def up(
@@ -80,146 +51,63 @@ def up(
     consent: Callable[[Outlook], None] = lambda _: None,
     keep: bool = False,
     break_lock: bool = False,
+    detach: bool = False,
+    restart: Sequence[str] = (),
 ) -> UpReport:
-    """Bring the cluster up.
+    """Bring the cluster up; with `restart`, replace these services whatever they are like.
 
     Everything is read under the lease, so that nobody changes it meanwhile. `consent` is called
-    before a model that is served is stopped, `preflight` before anything is started. Raises what
-    they raise, LockedError when another command holds the lease, ServingError or RemoteError after
-    the rollback (none with `keep`).
+    before a model that is served is stopped, `preflight` before anything is started. With `detach`
+    it returns when everything is started. Raises what they raise, LockedError when another command
+    holds the lease, ServingError or RemoteError after the rollback (none with `keep`).
     """
     with hold(session, reporter.note, "up", session.inventory.nodes, force=break_lock):
-        found = outlook(session, reporter, preflight=preflight)
-        if found.ends is not None:
+        found = outlook(session, reporter, preflight=preflight, restart=restart)
+        refuse_blocked(found)
+        if found.ends:
             reporter.end()
             consent(found)
-        run = Run(session, found.wish, found.difference, reporter, stops=found.stops or "")
-        if found.difference:
+        run = Run(session, found, reporter, cluster_id=identity(found.seen))
+        if found.plan:
             reporter.step("check the nodes")
             preflight(session)
-            perform(run, STEPS, keep=keep)
-    return replace(report(session, found.difference, run.seconds), doubts=found.doubts)
+        if found.plan or found.waits:
+            perform(run, apply.steps(run, detach=detach), keep=keep)
+    return report(run, detach=detach)
 
 
-def outlook(
-    session: Session,
-    reporter: Reporter,
-    *,
-    preflight: Callable[[Session], None] = lambda _: None,
-) -> Outlook:
-    """What `up` would do now, and why; only reads. Changes and doubts are reported as notes.
-
-    Raises as `desire` does; where the fabric cannot be derived, first what `preflight` raises,
-    which names every failure.
-    """
-    reporter.step("read the nodes' facts")
-    try:
-        wish = desire(session)
-    except PreflightError:
-        preflight(session)
-        raise
-    if wish.recipe.unknown:
-        reporter.note(str(wish.recipe))
-    for doubt in (doubts := doubtful(wish)):
-        reporter.note(f"warning: {doubt}")
-    difference = compare(wish, session.facts)
-    serves: bool | None = None
-    if not difference:
-        reporter.step("check that the model is served")
-        unsound, vllm, serves = _unsound(session, wish, reporter)
-        difference = compare(wish, session.facts, unsound=unsound, vllm=vllm)
-    stops, ends = _stopped(session, difference), None
-    if stops:
-        ends = stops if serves or (serves is None and _serves(session)) else None
-    for change in difference.changes:
-        reporter.note(str(change))
-    return Outlook(wish, difference, tuple(doubts), stops, ends)
-
-
-def doubtful(wish: Wish) -> list[Doubt]:
-    """The doubtful settings of all nodes, each once."""
-    found = [
-        doubt
-        for part in wish.nodes.values()
-        for doubt in warnings(wish.inventory, part.values, wish.recipe)
-    ]
-    return list(dict.fromkeys(found))
-
-
-def report(session: Session, difference: Difference, seconds: dict[str, float]) -> UpReport:
-    """The endpoint as this machine reaches it, and the changes."""
-    inventory = session.inventory
-    return UpReport(
-        cluster=inventory.cluster,
-        endpoint=endpoint(inventory),
-        model=_model(session),
-        changes=tuple(str(c) for c in difference.changes),
-        seconds=seconds,
+def refuse_blocked(found: Outlook) -> None:
+    """Raise RemoteError for changes that wait for a unit that could not be read."""
+    if not found.plan.blocked:
+        return
+    first = found.plan.blocked[0]
+    lines = "; ".join(str(blocked.change) for blocked in found.plan.blocked)
+    raise RemoteError(
+        f"{first.by} could not be read: {first.reason}; it blocks: {lines}",
+        node=first.by.rpartition("/")[2],
+        hint="`sparkctl doctor` shows why; a unit is never started or replaced unseen",
+        code="unit-unread",
+        data={"unit": first.by, "blocked": [b.change.unit for b in found.plan.blocked]},
     )
 
 
-def _model(session: Session) -> str:
-    """The model's name in the API: served_model_name, else what `vllm serve` was given."""
-    inventory = session.inventory
-    if inventory.vllm.served_model_name:
-        return inventory.vllm.served_model_name
-    return modelpath.expanded(inventory.vllm.model, session.facts[inventory.head.name].home)
-
-
-def _stopped(session: Session, difference: Difference) -> str | None:
-    """The model that these changes would stop, by the name it was started with; None without one.
-
-    It runs where a process of vLLM is stopped: on the head, or on a node whose Ray is stopped, as
-    with an inventory that has another head.
-    """
-    head = session.inventory.head.name
-    for name in dict.fromkeys([head, *difference.ray_nodes]):
-        facts = session.facts[name]
-        ended = processes(facts, "vllm")
-        if name in difference.ray_nodes:
-            ended = ended or [p for p in known(facts.ours) if p.rank]
-        elif not difference.vllm:
-            ended = []
-        if ended:
-            return recorded_model(_recorded(session)) or _model(session)
-    return None
-
-
-def _recorded(session: Session) -> tuple[str, ...]:
-    """The command line that the head's vLLM was started with; empty without a record."""
-    record = records(session.facts[session.inventory.head.name]).get("vllm")
-    return record.argv if record else ()
-
-
-def _serves(session: Session) -> bool:
-    """Whether the vLLM that runs may be serving; yes where it was started elsewhere, or without a
-    record.
-    """
-    here = processes(session.facts[session.inventory.head.name], "vllm")
-    argv = _recorded(session)
-    return not here or not argv or health.serves(session, argv)
-
-
-def _unsound(
-    session: Session, wish: Wish, reporter: Reporter
-) -> tuple[dict[str, str], str | None, bool]:
-    """What only the running cluster shows: why each node's Ray and why vLLM must be restarted, and
-    whether vLLM serves meanwhile.
-
-    Raises ServingError where a restart may not help: the ranks are on other nodes than planned, or
-    nothing is generated.
-    """
-    table = ray_table(session, wish)
-    names = wish.ray_names
-    if isinstance(table, Failed):
-        why = f"Ray does not answer: {table.error}"
-        return {session.inventory.head.name: why}, None, _serves(session)
-    found = {names[a]: f"Ray does not list {a} as alive with its GPU" for a in table.missing}
-    if found:
-        return found, None, _serves(session)
-    if error := misplaced(session.inventory, names, table):
-        raise error
-    unserved, said = health.unsound(session, wish.head.vllm_argv)
-    if said:
-        reporter.note(said)
-    return {}, unserved, unserved is None
+def report(run: Run, *, detach: bool) -> UpReport:
+    """The endpoints as this machine reaches them, and the changes."""
+    found = run.outlook
+    endpoints = {
+        d.inventory.service: Endpoint(
+            f"{d.engine.base(d.inventory, d.inventory.head.host)}/v1",
+            d.engine.model(d.inventory, d.head.home),
+        )
+        for d in found.desired
+    }
+    return UpReport(
+        cluster=run.cluster,
+        services=endpoints,
+        changes=tuple(str(change) for change in found.plan.changes),
+        seconds=run.seconds,
+        doubts=found.doubts,
+        starting=tuple(u for u in (*run.started, *found.waits) if u not in run.ready)
+        if detach
+        else (),
+    )

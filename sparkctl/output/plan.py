@@ -1,4 +1,4 @@
-"""`plan` and `env` as lines and as JSON; secrets in the wish show a mask by themselves."""
+"""`plan` and `env` as lines and as JSON; secrets in what is desired show a mask by themselves."""
 
 from __future__ import annotations
 
@@ -13,27 +13,33 @@ if TYPE_CHECKING:
 
     from sparkctl.doctor.finding import Finding
     from sparkctl.doubts import Doubt
+    from sparkctl.engines.engine import Part
+    from sparkctl.node.difference import Plan
     from sparkctl.output.stdio import Fields
-    from sparkctl.plan.desired import NodeWish, Wish
-    from sparkctl.plan.diff import Difference
+    from sparkctl.plan.desired import Desired
 
 
 def print_plan(
-    wish: Wish,
-    difference: Difference,
+    desired: Sequence[Desired],
+    plan: Plan,
     failures: Sequence[Finding],
     doubts: Sequence[Doubt],
     *,
     as_json: bool,
 ) -> None:
     """Print each node's environment and commands, what would change, and what would stop `up`."""
-    changes = [str(change) for change in difference.changes]
+    changes = [str(change) for change in plan.changes]
+    blocked = [f"blocked by {b.by}, which could not be read: {b.change}" for b in plan.blocked]
+    recipes = {d.inventory.service: {"name": d.recipe.name, "why": d.recipe.why} for d in desired}
     if as_json:
         document = {
-            "cluster": wish.inventory.cluster,
-            "nodes": plan_document(wish),
+            "cluster": desired[0].inventory.cluster,
+            "nodes": plan_document(desired),
+            "units": [_unit(d, name) for d in desired for name in d.units],
             "changes": changes,
-            "recipe": {"name": wish.recipe.name, "why": wish.recipe.why},
+            "blocked": blocked,
+            "recipe": next(iter(recipes.values())),
+            "recipes": recipes,
             "problems": [_problem(failure) for failure in failures],
             "warnings": [str(doubt) for doubt in doubts],
             "doubts": [doubt.document() for doubt in doubts],
@@ -42,13 +48,27 @@ def print_plan(
         return
     from sparkctl.output.console import print_prose, wide_console
 
-    for line in plan_lines(wish):
+    for line in plan_lines(desired):
         print_out(line)
     warnings = [f"warning: {doubt}" for doubt in doubts]
-    for text in (str(wish.recipe), *warnings, *(changes or ["no changes"])):
+    found = [str(d.recipe) for d in desired]
+    for text in (*found, *warnings, *(changes or ["no changes"]), *blocked):
         print_prose(wide_console(), text, hang=4, margin="# ")
     for failure in failures:
         print_err(f"# would stop up: {failure}")
+
+
+def _unit(desired: Desired, name: str) -> Fields:
+    unit = desired.units[name]
+    return {
+        "id": name,
+        "node": unit.node,
+        "kind": unit.kind,
+        "service": desired.inventory.service,
+        "needs": [need.unit for need in unit.needs],
+        "argv": unit.program.argv,
+        "environment": dict(unit.program.environment),
+    }
 
 
 def _problem(failure: Finding) -> Fields:
@@ -57,51 +77,55 @@ def _problem(failure: Finding) -> Fields:
     return {name: document[name] for name in fields}
 
 
-def print_env(wish: Wish, nodes: Collection[str], *, as_json: bool) -> None:
+def print_env(desired: Sequence[Desired], nodes: Collection[str], *, as_json: bool) -> None:
     """Print each variable of these nodes with its layer."""
     if as_json:
-        print_json(env_document(wish, nodes))
+        print_json(env_document(desired, nodes))
         return
-    for line in env_lines(wish, nodes):
+    for line in env_lines(desired, nodes):
         print_out(line)
 
 
-def plan_document(wish: Wish) -> dict[str, Fields]:
+def plan_document(desired: Sequence[Desired]) -> dict[str, Fields]:
     """Each node's environment and command lines, by node."""
     return {
         name: {
             "environment": {k: s.value for k, s in part.environment.items()},
-            "ray": part.ray_argv,
-            "vllm": part.vllm_argv,
+            "ray": one.argv(name, "ray"),
+            "vllm": one.argv(name, "vllm"),
         }
-        for name, part in wish.nodes.items()
+        for one in desired
+        for name, part in one.parts.items()
     }
 
 
-def plan_lines(wish: Wish) -> Iterator[str]:
+def plan_lines(desired: Sequence[Desired]) -> Iterator[str]:
     """The same as a shell reads it."""
-    for name, part in wish.nodes.items():
-        yield f"# {name} ({part.node.role})"
-        for key, setting in part.environment.items():
-            yield f"export {key}={shlex.quote(setting.value)}"
-        yield shlex.join(part.ray_argv)
-        if part.vllm_argv:
-            yield f"export RAY_ADDRESS={wish.ray_address}"
-            yield shlex.join(part.vllm_argv)
-        yield ""
+    for one in desired:
+        for name, part in one.parts.items():
+            role = "head" if part is one.head else "worker"
+            yield f"# {name} ({role})"
+            for key, setting in part.environment.items():
+                yield f"export {key}={shlex.quote(setting.value)}"
+            for unit in one.units.values():
+                if unit.node == name:
+                    for key, value in unit.program.environment.items():
+                        yield f"export {key}={shlex.quote(value)}"
+                    yield shlex.join(unit.program.argv)
+            yield ""
 
 
-def env_document(wish: Wish, nodes: Collection[str]) -> dict[str, Fields]:
+def env_document(desired: Sequence[Desired], nodes: Collection[str]) -> dict[str, Fields]:
     """Each variable's value and layer, by node and name."""
     return {
         name: {k: {"value": s.value, "layer": s.layer} for k, s in part.environment.items()}
-        for name, part in _parts(wish, nodes)
+        for name, part in _parts(desired, nodes)
     }
 
 
-def env_lines(wish: Wish, nodes: Collection[str]) -> Iterator[str]:
+def env_lines(desired: Sequence[Desired], nodes: Collection[str]) -> Iterator[str]:
     """The same as aligned lines."""
-    for name, part in _parts(wish, nodes):
+    for name, part in _parts(desired, nodes):
         yield f"# {name}"
         lines = {f"{k}={_visible(s.value)}": s.layer for k, s in part.environment.items()}
         width = max(map(len, lines))
@@ -114,5 +138,5 @@ def _visible(value: str) -> str:
     return value if SEPARATE.fullmatch(value) else shlex.quote(value)
 
 
-def _parts(wish: Wish, nodes: Collection[str]) -> list[tuple[str, NodeWish]]:
-    return [(name, part) for name, part in wish.nodes.items() if name in nodes]
+def _parts(desired: Sequence[Desired], nodes: Collection[str]) -> list[tuple[str, Part]]:
+    return [(name, part) for d in desired for name, part in d.parts.items() if name in nodes]

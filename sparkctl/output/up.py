@@ -8,35 +8,67 @@ from typing import TYPE_CHECKING
 from sparkctl.output.stdio import print_json, print_out
 
 if TYPE_CHECKING:
-    from sparkctl.operations.up import Outlook, UpReport
+    from sparkctl.node.difference import Change
+    from sparkctl.operations.outlook import Outlook
+    from sparkctl.operations.up import UpReport
+    from sparkctl.output.stdio import Fields
 
 
 def print_report(report: UpReport, *, as_json: bool) -> None:
-    """Print where the model is served, and whether anything was changed."""
+    """Print where each model is served, and whether anything was changed."""
     if as_json:
-        texts = [str(doubt) for doubt in report.doubts]
-        print_json({"changed": bool(report.changes), **asdict(report), "warnings": texts})
+        first = next(iter(report.services.values()))
+        document = {
+            "changed": bool(report.changes),
+            **asdict(report),
+            "doubts": [doubt.document() for doubt in report.doubts],
+            "endpoint": first.url,
+            "model": first.model,
+            "warnings": [str(doubt) for doubt in report.doubts],
+        }
+        print_json(document)
         return
     unchanged = "" if report.changes else "no changes: "
-    print_out(f"{unchanged}{report.model} is served at {report.endpoint}")
+    for name, service in report.services.items():
+        starts = any(unit.startswith(f"{name}/") for unit in report.starting)
+        verb = "is starting; it will be served" if starts else "is served"
+        print_out(f"{unchanged}{service.model} {verb} at {service.url}")
 
 
 def print_outlook(outlook: Outlook, *, as_json: bool) -> None:
-    """Print what would change, and which model would be stopped."""
-    changes = outlook.difference.changes
+    """Print what would change, and which models would be stopped."""
+    plan = outlook.plan
     if as_json:
         document = {
-            "cluster": outlook.wish.inventory.cluster,
-            "changes": [asdict(change) for change in changes],
-            "ends": outlook.ends,
+            "cluster": outlook.desired[0].inventory.cluster,
+            "changes": [_change(change) for change in plan.changes],
+            "blocked": [
+                {**_change(b.change), "by": b.by, "reason": b.reason} for b in plan.blocked
+            ],
+            "ends": next(iter(outlook.ends), None),
+            "stops": list(outlook.stops),
             "warnings": [str(doubt) for doubt in outlook.doubts],
             "doubts": [doubt.document() for doubt in outlook.doubts],
         }
         print_json(document)
         return
-    for change in changes:
+    for change in plan.changes:
         print_out(f"would {change}")
-    if outlook.ends:
-        print_out(f"would stop and restart {outlook.ends}, which is served")
-    if not changes:
+    for blocked in plan.blocked:
+        print_out(f"cannot {blocked.change}: {blocked.by} could not be read: {blocked.reason}")
+    for model in outlook.ends:
+        print_out(f"would stop and restart {model}, which is served")
+    if not plan:
         print_out("no changes")
+
+
+def _change(change: Change) -> Fields:
+    """A change; `what` and `unit` are as before there were ids, which `id` has."""
+    return {
+        "id": change.unit,
+        "node": change.node,
+        "what": change.title,
+        "action": change.action,
+        "why": change.why,
+        "unit": change.kind,
+    }

@@ -7,7 +7,6 @@ import hashlib
 from sparkctl.node import logs
 
 ENVIRONMENT = "environment.json"  # rendered for the node; holds secrets
-TOKEN = "ray-token"
 APPLIED = logs.RECORD  # what `up` last started here, and how (plan/record.py)
 
 

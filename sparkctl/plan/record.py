@@ -1,6 +1,6 @@
 """What was started on a node, as written there: the next `up` says what changed since; pure.
 
-Secrets are in it as salted hashes.
+node/state.py writes it; secrets are in it as salted hashes.
 """
 
 from __future__ import annotations
@@ -8,10 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from sparkctl.facts.unread import Missing, known
+from sparkctl.node.unitjson import unit_of
+from sparkctl.node.units import READY, STARTING
+from sparkctl.plan import older
 from sparkctl.plan.paths import APPLIED
 from sparkctl.secret.value import HASHED, hashed, replaced, revealed
 
@@ -19,95 +22,177 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from sparkctl.facts.node import NodeFacts
+    from sparkctl.node.units import Unit
 
-SCHEMA = 1
-UNITS = ("ray", "vllm")
+SCHEMA = 2
+OLDER = ("ray", "vllm")  # the units of schema 1, one of each on a node
 SHOWN = 60  # characters of a value
 
 
 @dataclass(frozen=True)
 class Record:
-    """What one unit was started with, by which run."""
+    """What one unit was started with: by which run, who and when (seconds since the epoch).
+
+    `unit` is None where an older sparkctl started it; `pid` is 0 before its program runs.
+    """
 
     run: str
     argv: tuple[str, ...] = ()
-    environment: Mapping[str, str] | None = None  # null: an older sparkctl wrote a digest alone
+    environment: Mapping[str, str] | None = None  # None: an older sparkctl wrote a digest alone
     salt: str = ""
-    digest: str = ""
+    older: str = ""  # that digest
+    unit: Unit | None = None
+    phase: str = READY
+    who: str = ""
+    since: float = 0.0
+    log: str = ""
+    pid: int = 0
+    started: int = 0
 
     def document(self) -> dict[str, Any]:
-        """The record as JSON."""
+        """What a start sends to be recorded."""
         return {
-            "run": self.run,
             "argv": list(self.argv),
             "salt": self.salt,
             "environment": dict(self.environment or {}),
+            "digest": self.digest,
+            "who": self.who,
         }
 
-    def changes(self, argv: Sequence[str], environment: Mapping[str, str]) -> list[str]:
-        """What would be different with this argv and environment, one line each."""
+    @property
+    def digest(self) -> str:
+        """Of all that would make it start differently."""
+        value = [self.older, [*self.argv], dict(self.environment or {})]
+        return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+    def again(self, argv: Sequence[str], environment: Mapping[str, str]) -> Record:
+        """The record of a start with this argv and environment that compares with this one: equal
+        digests for an equal start.
+        """
         if self.environment is None:
-            same = self.digest == digest(argv, environment)
-            return [] if same else ["its settings changed"]
-        now = make(self.run, argv, environment, salt=self.salt)
+            same = self.older == _older_digest(argv, environment)
+            return self if same else make(self.run, argv, environment)
+        return make(self.run, argv, environment, salt=self.salt)
+
+    def changes(self, now: Record) -> list[str]:
+        """What is different in `now`, one line each."""
+        if self.digest == now.digest:
+            return []
+        if self.environment is None:
+            return ["its settings changed"]
         old, new = _flags(self.argv), _flags(now.argv)
         found = [*_differences(old, new), *_differences(self.environment, now.environment or {})]
-        return found or ([] if now.argv == self.argv else ["its arguments are in another order"])
+        return found or ["its arguments are in another order"]
 
 
 def make(
-    run: str, argv: Sequence[str], environment: Mapping[str, str], *, salt: str = ""
+    run: str, argv: Sequence[str], environment: Mapping[str, str], *, salt: str = "", who: str = ""
 ) -> Record:
     """The record of a start, with a new salt unless one is given."""
     salt = salt or secrets.token_hex(8)
     hidden = {name: hashed(name, value, salt) for name, value in environment.items()}
-    return Record(run, replaced(argv, lambda secret: hashed("", secret, salt)), hidden, salt)
+    argv = replaced(argv, lambda secret: hashed("", secret, salt))
+    return Record(run, argv, hidden, salt, who=who)
 
 
-def digest(argv: Sequence[str], environment: Mapping[str, str]) -> str:
-    """What an older sparkctl wrote in place of a record."""
+def _older_digest(argv: Sequence[str], environment: Mapping[str, str]) -> str:
     value = json.dumps(revealed([dict(environment), list(argv)]), sort_keys=True)
     return hashlib.sha256(value.encode()).hexdigest()
 
 
-def text(records: Mapping[str, Record]) -> str:
-    """The file with these units' records."""
-    units = {unit: record.document() for unit, record in records.items()}
-    return json.dumps({"schema": SCHEMA, "units": units}, indent=1)
+@dataclass(frozen=True)
+class State:
+    """What a node has of a cluster: `id` is the same on all its nodes, empty for an older
+    sparkctl's; `nodes` are all its nodes with their host and SSH settings.
+    """
+
+    id: str = ""
+    by: Mapping[str, str] = field(default_factory=dict)
+    nodes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    units: Mapping[str, Record] = field(default_factory=dict)
 
 
-def records(facts: NodeFacts) -> dict[str, Record]:
-    """What was written on this node, by unit; what cannot be understood is left out.
+def state(facts: NodeFacts, service: str, node: str) -> State:
+    """What was written on this node; what cannot be understood is left out.
 
-    Raises Missing where the node's files could not be read, or a newer sparkctl wrote them.
+    `service` names the units of an older sparkctl. Raises Missing where the node's files could not
+    be read, or a newer sparkctl wrote them.
     """
     files = known(facts.state).files
     if APPLIED not in files:
-        raise Missing(f"{APPLIED} could not be read", what=APPLIED, kind="missing")
+        raise Missing(f"{APPLIED} could not be read", what=APPLIED, kind="missing", node=node)
     try:
         value = json.loads(files[APPLIED] or "{}")
         if "units" not in value:
-            return _older(value)
-        if (schema := value.get("schema", SCHEMA)) != SCHEMA:
-            reason = f"{APPLIED} has unknown schema {schema!r} (this sparkctl reads {SCHEMA})"
-            raise Missing(reason, what=APPLIED, kind="malformed")
-        return {unit: _record(value["units"][unit]) for unit in UNITS if unit in value["units"]}
+            return State(units=_oldest(value, service, node))
+        if (schema := value.get("schema", 1)) not in (1, SCHEMA):
+            raise newer(node, schema)
+        if schema == 1:
+            return State(units=_older(value["units"], service, node))
+        units = _older(value["older"], service, node)
+        units |= {str(name): _record(unit) for name, unit in value["units"].items()}
+        nodes = {str(name): dict(node) for name, node in value["nodes"].items()}
+        by = {str(k): str(v) for k, v in value["by"].items()}
+        return State(str(value["id"]), by, nodes, units)
     except (ValueError, TypeError, KeyError, AttributeError):
-        return {}
+        return State()
+
+
+def newer(node: str, schema: object) -> Missing:
+    """The error for a record that a newer sparkctl wrote."""
+    error = Missing(
+        f"{APPLIED} has unknown schema {schema!r} (this sparkctl reads up to {SCHEMA})",
+        what=APPLIED,
+        kind="malformed",
+        node=node,
+    )
+    error.hint = "a newer sparkctl started this cluster; use it, or upgrade this one"
+    return error
+
+
+def records(facts: NodeFacts, node: str = "") -> dict[str, Record]:
+    """The records of a node by the kind of unit (ray, vllm); raises as `state` does."""
+    found = state(facts, "vllm", node).units
+    return {name.split("/")[2]: record for name, record in found.items() if name.count("/") == 3}
 
 
 def _record(value: Mapping[str, Any]) -> Record:
-    environment = {str(k): str(v) for k, v in value["environment"].items()}
-    argv = tuple(str(part) for part in value["argv"])
-    return Record(str(value["run"]), argv, environment, str(value["salt"]))
+    document = value.get("unit")
+    return Record(
+        run=str(value["run"]),
+        argv=tuple(str(part) for part in value["argv"]),
+        environment={str(k): str(v) for k, v in value["environment"].items()},
+        salt=str(value["salt"]),
+        unit=None if document is None else unit_of(document),
+        phase=str(value.get("phase", READY if document is None else STARTING)),
+        who=str(value.get("who", "")),
+        since=float(value.get("since", 0)),
+        log=str(value.get("log", "")),
+        pid=int(value.get("pid") or 0),
+        started=int(value.get("started") or 0),
+    )
 
 
-def _older(value: Mapping[str, Any]) -> dict[str, Record]:
+def _older(units: Mapping[str, Any], service: str, node: str) -> dict[str, Record]:
+    """The units of schema 1, which had one of each kind on a node."""
+    found = {k: units[k] for k in OLDER if k in units}
+    if any("environment" not in unit for unit in found.values()):
+        return {
+            f"{service}/0/{k}/{node}": Record(str(unit["run"]), older=str(unit["digest"]))
+            for k, unit in found.items()
+        }
+    records = {f"{service}/0/{k}/{node}": _record(unit) for k, unit in found.items()}
+    return {name: replace(r, unit=older.unit(name, r.argv)) for name, r in records.items()}
+
+
+def _oldest(value: Mapping[str, Any], service: str, node: str) -> dict[str, Record]:
     """As sparkctl wrote it before there was a schema: digests, and the runs as "ray_run", …"""
     return {
-        unit: Record(str(value[f"{unit}_run"]), digest=str(value.get(unit, "")))
-        for unit in UNITS
-        if f"{unit}_run" in value
+        f"{service}/0/{kind}/{node}": Record(
+            str(value[f"{kind}_run"]), older=str(value.get(kind, ""))
+        )
+        for kind in OLDER
+        if f"{kind}_run" in value
     }
 
 

@@ -7,7 +7,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from sparkctl.errors import SparkctlError
+from sparkctl.errors import SparkctlError, combined
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,6 +22,13 @@ class GroupResult(Generic[T]):
 
     ok: dict[str, T] = field(default_factory=dict)
     failed: dict[str, SparkctlError] = field(default_factory=dict)
+
+
+def check_all(result: GroupResult[T]) -> dict[str, T]:
+    """Every result. Raises one error that has every failed item's."""
+    if result.failed:
+        raise combined(result.failed)
+    return result.ok
 
 
 def each(

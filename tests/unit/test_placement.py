@@ -9,7 +9,7 @@ import pytest
 from sparkctl.engines.inventory import parse
 from sparkctl.facts.answers import RayTable
 from sparkctl.facts.calls import RAY_TABLE
-from sparkctl.plan.placement import misplaced, placements, planned_ranks
+from sparkctl.engines.vllm.placement import misplaced, placements, planned_ranks
 from tests.unit.answers import decoded
 from tests.unit.test_inventory import GOOD
 

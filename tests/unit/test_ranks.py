@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sparkctl.node import processes, ranks
-from sparkctl.plan.placement import planned_ranks, rank_count
+from sparkctl.engines.vllm.placement import planned_ranks, rank_count
 from tests.unit import answers as make
 from tests.unit.doctorview import examined, wrong
 from tests.unit.runningpair import TWO, running

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from sparkctl.doctor.checks.running import RESTART
 from sparkctl.doctor.finding import Evidence, Finding, warn
 from sparkctl.doctor.remedy import Remedy, command
+from sparkctl.engines.vllm.placement import spans_nodes
 from sparkctl.facts.unread import Unread
-from sparkctl.plan.placement import spans_nodes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -10,9 +10,9 @@ from sparkctl.doctor.checks.libnccl import loaded
 from sparkctl.doctor.finding import Evidence, Finding, info, ok, warn
 from sparkctl.doctor.remedy import Remedy
 from sparkctl.engines.vllm.arguments import cuda_graphs
+from sparkctl.engines.vllm.engine import head_recipe
+from sparkctl.engines.vllm.placement import spans_nodes
 from sparkctl.facts.unread import known
-from sparkctl.plan.desired import head_recipe
-from sparkctl.plan.placement import spans_nodes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -10,8 +10,8 @@ from sparkctl.doctor.checks.running import RESTART, idle
 from sparkctl.doctor.finding import Evidence, Finding, counted, fail, info, ok, unknown, warn
 from sparkctl.doctor.limits import UNLIMITED
 from sparkctl.doctor.remedy import Remedy
+from sparkctl.engines.vllm.placement import rank_count
 from sparkctl.facts.unread import Missing, known
-from sparkctl.plan.placement import rank_count
 from sparkctl.plan.record import records
 from sparkctl.secret.text import command_line
 

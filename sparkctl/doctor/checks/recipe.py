@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from sparkctl.doctor.check import Check, per_node
 from sparkctl.doctor.finding import Evidence, Finding, info, ok, warn
 from sparkctl.doctor.remedy import Remedy
+from sparkctl.engines.vllm.engine import head_recipe
 from sparkctl.engines.vllm.recipe import printable
 from sparkctl.facts.unread import known
 from sparkctl.node import modelpath
-from sparkctl.plan.desired import head_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from sparkctl.doctor.check import Check
 from sparkctl.doctor.finding import Evidence, Finding, fail, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy, command
+from sparkctl.engines.vllm.engine import head_recipe
 from sparkctl.engines.vllm.recipe import Choice, choose_recipe
 from sparkctl.engines.vllm.rules import warnings
 from sparkctl.fabric.ncclparam import number
 from sparkctl.facts.unread import Missing, known
-from sparkctl.plan.desired import head_recipe
 from sparkctl.secret.value import masked, protected_text
 from sparkctl.text import quoted
 

@@ -104,6 +104,16 @@ class Progress:
         return self._tracer.root
 
     @property
+    def described(self) -> str:
+        """That cause, in one line; empty without one."""
+        return self.root.described if self.root else ""
+
+    @property
+    def source(self) -> str:
+        """The process that logged it; empty where that is unknown."""
+        return (self.root.source or "") if self.root else ""
+
+    @property
     def tail(self) -> list[str]:
         """The last lines, as many as a user reads."""
         return [*self._first[-TAIL_LINES:], *self._last][-TAIL_LINES:]

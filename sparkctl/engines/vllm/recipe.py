@@ -104,6 +104,9 @@ class Choice:
         return f"no recipe: {self.why}" + f"; set vllm.recipe ({names})" * self.unknown
 
 
+NO_RECIPE = Choice(None, "the engine has none")
+
+
 def choose_recipe(vllm: Vllm, found: ModelConfig | None) -> Choice:
     """The recipe for a model.
 

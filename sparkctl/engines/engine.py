@@ -1,0 +1,135 @@
+"""What an engine is: the units that serve a model, and what is known of their start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from sparkctl.engines.vllm.recipe import NO_RECIPE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sparkctl.doubts import Doubt
+    from sparkctl.engines.vllm.environment import Setting
+    from sparkctl.engines.vllm.failures import Explanation
+    from sparkctl.engines.vllm.recipe import Choice
+    from sparkctl.fabric.selection import FabricChoice
+    from sparkctl.facts.node import NodeFacts
+    from sparkctl.inventory.layers import Layer
+    from sparkctl.inventory.models import Inventory, Node
+    from sparkctl.node.units import Unit
+    from sparkctl.runtimes.runtime import Runtime
+
+
+@dataclass(frozen=True)
+class Part:
+    """A node of a replica: its fabric, its environment without what the engine adds, its home."""
+
+    node: Node
+    choice: FabricChoice
+    environment: Mapping[str, Setting]
+    home: str
+
+
+@dataclass(frozen=True)
+class Replica:
+    """What units are made from: a service's view of the inventory, and its nodes, the head first.
+
+    `temp_dir` is a directory of the units on each node, `state_dir` sparkctl's own below `home`.
+    """
+
+    inventory: Inventory
+    parts: Mapping[str, Part]
+    recipe: Choice
+    runtime: Runtime
+    temp_dir: str
+    index: int = 0
+
+    @property
+    def name(self) -> str:
+        """service/replica, with which the ids of its units begin."""
+        return f"{self.inventory.service}/{self.index}"
+
+    @property
+    def head(self) -> Part:
+        """The head's part."""
+        return self.parts[self.inventory.head.name]
+
+    def unit(self, kind: str, node: str) -> str:
+        """The id of a unit."""
+        return f"{self.name}/{kind}/{node}"
+
+
+class Progress(Protocol):
+    """How far an engine's log shows its start; fed with the log as it grows."""
+
+    percent: int | None
+    news: int
+
+    @property
+    def stage_id(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def ready(self) -> bool: ...
+    @property
+    def joined(self) -> bool: ...
+    @property
+    def failed(self) -> bool: ...
+    @property
+    def described(self) -> str: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def tail(self) -> list[str]: ...
+    @property
+    def lines(self) -> list[str]: ...
+    def feed(self, text: str) -> bool: ...
+
+
+def _no_explanation(_progress: Progress, *, waited: bool) -> Explanation | None:
+    del waited
+    return None
+
+
+class Ended(NamedTuple):
+    """Why a unit's program failed: a code, the text, and the known failure that it is."""
+
+    code: str
+    text: str
+    known: Explanation | None = None
+
+
+def _ended(unit: Unit, status: int | None, tail: Sequence[str]) -> Ended:
+    if status is None:
+        return Ended("start-timeout", f"{unit.title} did not start within {unit.program.ends:g} s")
+    last = next((line.strip() for line in reversed(tail) if line.strip()), "it printed nothing")
+    return Ended("start-failed", f"{unit.title} exited with status {status}: {last}")
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A row of the table of engines.
+
+    `units` gives a replica's units, each after what it needs, without a digest. `environment` is
+    each node's, `own` what the mechanism needs over every layer. `base` is the API's URL at a
+    host, `model` its name there; `kind` is the kind of the units that serve it. `secrets` are files on each node with one random token for all.
+    """
+
+    title: str
+    kind: str
+    units: Callable[[Replica], list[Unit]]
+    environment: Callable[
+        [Inventory, Node, FabricChoice | None, list[Layer], NodeFacts | None], dict[str, Setting]
+    ]
+    base: Callable[[Inventory, str], str]
+    model: Callable[[Inventory, str], str]
+    own: Callable[[Inventory, str, str], dict[str, str]] = lambda _inventory, _home, _temp: {}
+    recipe: Callable[[Inventory, NodeFacts], Choice] = lambda _inventory, _facts: NO_RECIPE
+    doubts: Callable[[Inventory, Mapping[str, str], Choice], list[Doubt]] = lambda *_: []
+    secrets: tuple[str, ...] = ()
+    progress: Callable[[], Progress] | None = None
+    explain: Callable[..., Explanation | None] = _no_explanation
+    ended: Callable[[Unit, int | None, Sequence[str]], Ended] = _ended

@@ -1,0 +1,178 @@
+"""The steps that carry out a plan: units are stopped, then started in waves, then waited for."""
+
+from __future__ import annotations
+
+import secrets
+import shlex
+from functools import partial
+from itertools import chain, zip_longest
+from typing import TYPE_CHECKING
+
+from sparkctl.facts.calls import JOIN, READ_FILES, REMOVE, START, WRITE_FILES
+from sparkctl.facts.unread import Missing, known
+from sparkctl.node.difference import DRAIN
+from sparkctl.node.difference import START as STARTS
+from sparkctl.node.files import environment_text
+from sparkctl.node.unitjson import document
+from sparkctl.operations import ending, ready
+from sparkctl.operations.run import Step
+from sparkctl.plan.paths import ENVIRONMENT, temp_dir
+from sparkctl.remote.fanout import check_all, each
+from sparkctl.secret.value import revealed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from sparkctl.facts.answers import Started
+    from sparkctl.node.difference import Part
+    from sparkctl.node.difference import Step as Planned
+    from sparkctl.node.units import Unit
+    from sparkctl.operations.run import Run
+
+
+def steps(run: Run, *, detach: bool = False) -> Iterator[Step]:
+    """The steps of a run, whose parts go together or one after the other, by the plan's strategy.
+
+    With `detach` the last units are started and not waited for.
+    """
+    plan = run.outlook.plan
+    batches = [[part] for part in plan.parts] if plan.strategy == "rolling" else [plan.parts]
+    for batch in batches:
+        yield from _batch(run, batch)
+        if not detach:
+            yield from ready.steps(run)
+
+
+def _batch(run: Run, parts: Sequence[Part]) -> Iterator[Step]:
+    ends = [[s for s in part.steps if s.action != STARTS] for part in parts]
+    starts = [[s for s in part.steps if s.action == STARTS] for part in parts]
+    for wave in zip_longest(*ends):
+        for action, units, seconds in _together(wave):
+            if action == DRAIN:
+                title = f"wait for the requests of {named(run, units)}"
+                yield Step(title, partial(ending.drain, units=units, seconds=seconds))
+            else:
+                yield Step(f"stop {named(run, units)}", partial(ending.stop, units=units))
+    if any(starts):
+        yield Step("write the environment", write_files)
+    for wave in zip_longest(*starts):
+        for _, units, _ in _together(wave):
+            yield Step(f"start {named(run, units)}", partial(start, units=units))
+
+
+def _together(wave: Iterable[Planned | None]) -> Iterator[tuple[str, list[str], float]]:
+    """The steps of several parts as one of each action."""
+    found: dict[str, list[Planned]] = {}
+    for step in wave:
+        if step is not None:
+            found.setdefault(step.action, []).append(step)
+    for action, same in found.items():
+        units = [*chain.from_iterable(step.units for step in same)]
+        yield action, units, max(step.seconds for step in same)
+
+
+def named(run: Run, units: Sequence[str]) -> str:
+    """What people call these units, such as `Ray workers, vLLM`."""
+    every = {**run.outlook.seen.recorded, **run.outlook.units}
+    titles = [every[u].title if u in every else u.split("/")[2] for u in units]
+    counts = {title: titles.count(title) for title in titles}
+    return ", ".join(title + "s" * (count > 1) for title, count in counts.items())
+
+
+def write_files(run: Run) -> None:
+    """Write what the units of each node share, 0600: the environment, and the secrets of a service
+    that all its nodes have.
+    """
+    session, cluster = run.session, run.cluster
+    starting = {run.outlook.units[u].node for u in run.outlook.plan.units(STARTS)}
+    nodes = [n for n in session.inventory.nodes if n.name in starting]
+    for node in nodes:
+        if not known(session.facts[node.name].state).exists:
+            remove = partial(
+                session.ask, node, REMOVE, {"temp_dir": temp_dir(cluster)}, title="remove the files"
+            )
+            run.undo.append((f"remove the files on {node.name}", remove))
+    files = {}
+    for desired in run.outlook.desired:
+        own = [name for name in desired.parts if name in starting]
+        shared = _secrets(run, [*desired.parts], own, desired.engine.secrets) if own else {}
+        for name in own:
+            values = environment_text(revealed(desired.values(name)))
+            files[name] = {ENVIRONMENT: values, **shared}
+    check_all(
+        session.ask_all(
+            nodes,
+            WRITE_FILES,
+            lambda node: {"temp_dir": temp_dir(cluster), "files": files[node.name]},
+            title="write the environment",
+        )
+    )
+    _join(run)
+
+
+def _secrets(
+    run: Run, nodes: Sequence[str], starting: Sequence[str], names: Sequence[str]
+) -> dict[str, str]:
+    """The random tokens of a service: those of a node that keeps its units, else new ones."""
+    kept = next((n for n in nodes if n not in starting or _keeps(run, n)), None)
+    if not names or kept is None:
+        return {name: secrets.token_hex(32) for name in names}
+    answer = run.session.ask(run.session.node(kept), READ_FILES, {"names": list(names)})
+    for name in names:
+        if name not in answer:
+            raise Missing(f"{kept}: {name} could not be read", what=name, kind="missing")
+    return {name: answer[name] or secrets.token_hex(32) for name in names}
+
+
+def _keeps(run: Run, node: str) -> bool:
+    """Whether a unit of this node goes on running."""
+    changed = {c.unit for c in run.outlook.plan.changes}
+    return any(u.node == node and name not in changed for name, u in run.outlook.units.items())
+
+
+def _join(run: Run) -> None:
+    """Tell each node of the inventory which cluster it is part of."""
+    nodes = run.session.inventory.nodes
+    described = {
+        n.name: {
+            "host": n.host,
+            "ssh": n.ssh.model_dump(mode="json", exclude_unset=True) if n.ssh else {},
+        }
+        for n in nodes
+    }
+    lease = run.session.lease
+    by = {"who": lease.who, "when": lease.when} if lease else {}
+    request = {"id": run.cluster_id, "by": by, "nodes": described}
+    check_all(run.session.ask_all(nodes, JOIN, lambda _: request, title="note the cluster"))
+
+
+def start(run: Run, units: Sequence[str]) -> None:
+    """Start these units, on all their nodes at once, when what they need has come far enough."""
+    for name in units:
+        for need in run.outlook.units[name].needs:
+            ready.reach(run, need)
+    chosen = [run.outlook.units[name] for name in units]
+    for unit in chosen:
+        undo = partial(ending.stop, run, [unit.id], only=run.id)
+        run.undo.append((f"stop {unit.title} on {unit.node}", undo))
+    answers = check_all(each(chosen, partial(_start, run), key=lambda unit: unit.id))
+    run.started.update(answers)
+
+
+def _start(run: Run, unit: Unit) -> Started:
+    desired = run.outlook.of(unit.id)
+    record = desired.records[unit.id].document()
+    lease = run.session.lease
+    return run.session.ask(
+        run.session.node(unit.node),
+        START,
+        {
+            "unit": unit.id,
+            "record": {**record, "who": lease.who if lease else "", "unit": document(unit)},
+            "argv": revealed(unit.program.argv),
+            "shown": shlex.join(unit.program.argv),
+            "env": {**run.mark(unit), **revealed(dict(unit.program.environment))},
+            "run": run.id,
+        },
+        title=f"start {unit.title}",
+    )

@@ -1,0 +1,67 @@
+"""Stopping units, each in its own way, and waiting for requests before that."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sparkctl.errors import ServingError
+from sparkctl.facts.calls import STOP
+from sparkctl.node import units as unit_values
+from sparkctl.operations import health
+from sparkctl.remote.fanout import check_all, each
+from sparkctl.secret.text import command_line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sparkctl.facts.answers import Stopped
+    from sparkctl.node.units import Unit
+    from sparkctl.operations.run import Run
+
+STOP_GRACE = 10.0  # seconds that a program gets to end on TERM
+
+
+def stop(run: Run, units: Sequence[str], only: str | None = None) -> None:
+    """Stop these units on all their nodes at once; `only` limits it to one run's processes.
+
+    They are stopped as they were started. Raises ServingError when a process is left.
+    """
+    every = {**run.outlook.units, **run.outlook.seen.recorded}
+    if only:
+        every.update(run.outlook.units)
+    else:
+        run.ended = run.outlook.stops
+    answers = check_all(each(list(units), lambda u: _stop(run, u, every.get(u), only), key=str))
+    for name, answer in answers.items():
+        if left := remaining(answer):
+            raise ServingError(
+                left,
+                node=name.rpartition("/")[2],
+                hint="they hang in the kernel: read `dmesg`, then reboot the node",
+                code="processes-left",
+            )
+
+
+def _stop(run: Run, name: str, unit: Unit | None, only: str | None) -> Stopped:
+    how = unit.stop if unit else unit_values.Stop()
+    request = {"units": [name], "run": only, "grace": how.grace, "last": list(how.last)}
+    request |= {"leader": how.leader, "argv": list(how.argv)}
+    node = run.session.node(name.rpartition("/")[2])
+    title = f"stop {unit.title if unit else name}"
+    return run.session.ask(node, STOP, request, title=title)
+
+
+def remaining(answer: Stopped) -> str:
+    """The processes that a node could not stop, as text; empty when none is left."""
+    left = [f"{p.pid} ({command_line(p.command, 60)})" for p in answer.remaining]
+    return f"processes still running after SIGKILL: {', '.join(left)}" if left else ""
+
+
+def drain(run: Run, units: Sequence[str], seconds: float) -> None:
+    """Wait until no request runs in these units, for so many seconds at most."""
+    for name in units:
+        unit = run.outlook.seen.recorded.get(name)
+        for ready in unit.ready if unit else ():
+            if isinstance(ready, unit_values.Generates):
+                session = run.session.of(run.outlook.of(name).inventory)
+                health.idle(session, ready.base, seconds)

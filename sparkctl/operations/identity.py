@@ -1,0 +1,74 @@
+"""Whose cluster it is: two clusters of one name, or of two accounts, are told apart and refused."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+from sparkctl.errors import ForeignClusterError
+from sparkctl.facts.unread import Unread
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sparkctl.facts.node import NodeFacts
+    from sparkctl.operations.session import Session
+    from sparkctl.plan.observed import Seen
+    from sparkctl.plan.record import State
+
+
+def require(session: Session, seen: Seen) -> None:
+    """Raise ForeignClusterError when a node has another cluster of this name."""
+    same_name(session.inventory.cluster, seen.states)
+    for name, facts in session.facts.items():
+        same_account(session.inventory.cluster, name, facts)
+
+
+def identity(seen: Seen) -> str:
+    """The cluster's id: what its nodes have, else a new one."""
+    known = (state.id for state in seen.states.values() if state.id)
+    return next(known, "") or secrets.token_hex(8)
+
+
+def same_name(cluster: str, states: Mapping[str, State]) -> None:
+    """Raise ForeignClusterError when the nodes have clusters with different ids."""
+    nodes: dict[str, list[str]] = {}
+    for node, state in states.items():
+        if state.id:
+            nodes.setdefault(state.id, []).append(node)
+    if len(nodes) < 2:
+        return
+    described = "; ".join(
+        f"{', '.join(names)} ({_made(states[names[0]])})" for names in nodes.values()
+    )
+    raise ForeignClusterError(
+        f"the nodes have {len(nodes)} clusters with the name {cluster}: {described}",
+        hint="give one of them another name in its inventory, or end it with its own inventory;"
+        " `sparkctl status --host NODE` shows what runs on a node",
+        code="cluster-name-taken",
+        data={"ids": list(nodes), "nodes": [" ".join(names) for names in nodes.values()]},
+    )
+
+
+def _made(state: State) -> str:
+    by = state.by
+    nodes = ", ".join(state.nodes)
+    return f"started by {by.get('who', 'unknown')} at {by.get('when', 'unknown')} on {nodes}"
+
+
+def same_account(cluster: str, node: str, facts: NodeFacts) -> None:
+    """Raise ForeignClusterError when another account of the node runs a cluster of this name."""
+    if isinstance(facts.state, Unread):
+        return
+    owner = facts.state.temp_dir_owner
+    others = [o.user or f"uid {o.uid}" for o in facts.state.others]
+    if owner is not None and owner.uid != facts.uid:
+        others.insert(0, owner.user or f"uid {owner.uid}")
+    if others:
+        raise ForeignClusterError(
+            f"account {others[0]} runs a cluster with the name {cluster} there",
+            node=node,
+            hint="give yours another name in the inventory, or log in as that account",
+            code="cluster-of-other-account",
+            data={"account": others[0], "cluster": cluster},
+        )

@@ -1,0 +1,166 @@
+"""What `up` would do now: what should run, what runs, and the plan from one to the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sparkctl.errors import PreflightError, combined
+from sparkctl.inventory.layers import load_layers
+from sparkctl.node.difference import Plan, difference
+from sparkctl.node.units import STARTING, Running
+from sparkctl.operations import identity, serving
+from sparkctl.plan.desired import Desired, desire
+from sparkctl.plan.observed import Seen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from sparkctl.doubts import Doubt
+    from sparkctl.events import Reporter
+    from sparkctl.node.units import Observed, Unit
+    from sparkctl.operations.session import Session
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What `up` would do. `stops` are the models whose units run and would be stopped, `ends` those
+    of them that may be served now; `waits` are the units that another run has started and that are
+    not ready yet.
+    """
+
+    desired: tuple[Desired, ...]
+    seen: Seen
+    plan: Plan
+    doubts: tuple[Doubt, ...] = ()
+    stops: tuple[str, ...] = ()
+    ends: tuple[str, ...] = ()
+    waits: tuple[str, ...] = ()
+    observed: Mapping[str, Observed] = field(default_factory=dict)
+
+    @property
+    def units(self) -> dict[str, Unit]:
+        """All desired units."""
+        return {name: unit for found in self.desired for name, unit in found.units.items()}
+
+    def of(self, unit: str) -> Desired:
+        """What the service of this unit should run."""
+        return next(found for found in self.desired if unit in found.units)
+
+
+def read(session: Session) -> tuple[list[Desired], Seen]:
+    """What should run and what runs; the nodes are probed unless their facts are known.
+
+    Raises the nodes' errors, or PreflightError when the fabric cannot be derived.
+    """
+    failed = session.probe(session.inventory.nodes).failed
+    if failed:
+        raise combined(failed)
+    layers = load_layers(session.inventory, session.base)
+    seen = Seen(session.inventory, session.facts)
+    views = session.inventory.views
+    return [desire(view, layers, session.facts, seen.records) for view in views], seen
+
+
+def plan(desired: Sequence[Desired], seen: Seen, **more: Mapping[str, str]) -> Plan:
+    """The plan of all services; `more` as by node/difference.py."""
+    units = {name: unit for found in desired for name, unit in found.units.items()}
+    observed = seen.observed(units)
+    return difference(
+        units, observed, recorded=seen.recorded, changed=changed(desired, seen), **more
+    )
+
+
+def changed(desired: Sequence[Desired], seen: Seen) -> dict[str, str]:
+    """What differs between each unit's record and what it should be started with, in words."""
+    found = {}
+    for service in desired:
+        for name, now in service.records.items():
+            before = seen.records.get(name)
+            lines = before.changes(now) if before else ["the record of its start is missing"]
+            if lines:
+                more = f" and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
+                found[name] = ", ".join(lines[:SHOWN]) + more
+    return found
+
+
+SHOWN = 5  # changed settings in one line
+
+
+def outlook(
+    session: Session,
+    reporter: Reporter,
+    *,
+    preflight: Callable[[Session], None] = lambda _: None,
+    restart: Sequence[str] = (),
+) -> Outlook:
+    """What `up` would do now, and why; only reads. Changes and doubts are reported as notes.
+
+    The services of `restart` are replaced whatever they are like. Raises as `read` does; where the
+    fabric cannot be derived, first what `preflight` raises, which names every failure. Raises
+    SparkctlError for a cluster of another account or another of this name.
+    """
+    reporter.step("read the nodes' facts")
+    try:
+        desired, seen = read(session)
+    except PreflightError:
+        preflight(session)
+        raise
+    identity.require(session, seen)
+    for found in desired:
+        if found.recipe.unknown:
+            reporter.note(str(found.recipe))
+    for doubt in (doubts := doubtful(desired)):
+        reporter.note(f"warning: {doubt}")
+    unsound = {
+        u: "restart requested" for d in desired if d.inventory.service in restart for u in d.units
+    }
+    found_plan = plan(desired, seen, unsound=unsound)
+    units = {name: unit for d in desired for name, unit in d.units.items()}
+    observed = seen.observed(units)
+    kept = [d for d in desired if not {c.unit for c in found_plan.changes} & d.units.keys()]
+    waits = tuple(u for d in kept for u in d.units if _starts(observed.get(u)))
+    served: dict[str, bool] = {}
+    if sound := [d for d in kept if not {*waits} & d.units.keys()]:
+        reporter.step("check that the model is served")
+        for one in sound:
+            more, serves = serving.unsound(session, one, reporter)
+            unsound |= more
+            served[one.inventory.service] = serves
+        if unsound:
+            found_plan = plan(desired, seen, unsound=unsound)
+    stops = serving.stopped(desired, seen, found_plan)
+    ends = [m for s, m in stops.items() if _may_serve(session, desired, seen, s, served.get(s))]
+    for change in found_plan.changes:
+        reporter.note(str(change))
+    return Outlook(
+        tuple(desired),
+        seen,
+        found_plan,
+        tuple(doubts),
+        tuple(stops.values()),
+        tuple(ends),
+        waits,
+        observed,
+    )
+
+
+def _may_serve(
+    session: Session, desired: Sequence[Desired], seen: Seen, service: str, known: bool | None
+) -> bool:
+    return serving.may_serve(session, desired, seen, service) if known is None else known
+
+
+def _starts(seen: Observed | None) -> bool:
+    return isinstance(seen, Running) and seen.phase == STARTING
+
+
+def doubtful(desired: Sequence[Desired]) -> list[Doubt]:
+    """The doubtful settings of all nodes, each once."""
+    found = [
+        doubt
+        for one in desired
+        for node in one.parts
+        for doubt in one.engine.doubts(one.inventory, one.values(node), one.recipe)
+    ]
+    return list(dict.fromkeys(found))

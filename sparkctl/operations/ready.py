@@ -1,0 +1,191 @@
+"""Waiting for units: until others may use them, until they have started, until they are ready."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from sparkctl.engines.vllm.placement import misplaced, placements
+from sparkctl.errors import RemoteError, ServingError
+from sparkctl.facts.answers import Failed
+from sparkctl.facts.calls import NOTE_MEMORY, PHASE, UNTIL
+from sparkctl.node.units import (
+    READY,
+    STARTED,
+    STARTING,
+    Generates,
+    Listens,
+    LogStages,
+    RayNodes,
+    RayRanks,
+    Running,
+)
+from sparkctl.operations import startup
+from sparkctl.operations.raytable import ask_ray
+from sparkctl.operations.run import Step
+from sparkctl.remote.fanout import check_all, each
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sparkctl.facts.answers import Waited
+    from sparkctl.node.units import Need, Unit
+    from sparkctl.operations.run import Run
+
+LONG = 86_400.0  # seconds for a program without a time of its own
+
+
+def steps(run: Run) -> Iterator[Step]:
+    """Wait for all that this run started, and for what another left starting.
+
+    First for programs that end once their daemons run, so that the first failure is the cause.
+    """
+    names = [u for u in (*run.started, *run.outlook.waits) if u not in run.ready]
+    units = [run.outlook.units[u] for u in names]
+    if ending := [unit for unit in units if unit.program.ends]:
+        titles = ", ".join(dict.fromkeys(unit.title for unit in ending))
+        yield Step(f"wait for {titles}", partial(_ended, units=ending))
+    for unit in units:
+        yield from _conditions(unit)
+    if units:
+        yield Step("note what runs", partial(_note, units=units))
+
+
+def _conditions(unit: Unit) -> Iterator[Step]:
+    """What makes a unit ready, one step each."""
+    for ready in unit.ready:
+        if isinstance(ready, RayNodes):
+            yield Step("wait for Ray's node table", partial(_ray, unit=unit, ready=ready))
+        elif isinstance(ready, Listens):
+            wait = partial(_listens, unit=unit, ready=ready)
+            yield Step(f"wait for {unit.title} on {unit.node}", wait)
+    if any(isinstance(ready, (LogStages, Generates)) for ready in unit.ready):
+        yield Step(f"wait for {unit.title}", partial(_serves, unit=unit))
+
+
+def reach(run: Run, need: Need) -> None:
+    """Wait until a needed unit is as far as `need` says. Raises ServingError when it fails."""
+    unit = run.outlook.units[need.unit]
+    seen = run.outlook.observed.get(need.unit)
+    starts = isinstance(seen, Running) and seen.phase == STARTING
+    if need.until == STARTED or not (need.unit in run.started or starts):
+        return
+    if unit.reachable:
+        _listens(run, unit, unit.reachable)
+    if need.until == READY:
+        for step in _conditions(unit):
+            step.apply(run)
+
+
+def _until(run: Run, unit: Unit, listens: Listens | None, seconds: float) -> Waited:
+    where = {"address": listens.address, "port": listens.port} if listens else None
+    return run.session.ask(
+        run.session.node(unit.node),
+        UNTIL,
+        {
+            "unit": unit.id,
+            "run": _run_of(run, unit),
+            "listens": where,
+            "ends": listens is None,
+            "timeout": seconds,
+        },
+        timeout=seconds + 15,
+        title=f"wait for {unit.title}",
+    )
+
+
+def _run_of(run: Run, unit: Unit) -> str:
+    record = run.outlook.seen.records.get(unit.id)
+    return run.id if unit.id in run.started or record is None else record.run
+
+
+def _listens(run: Run, unit: Unit, ready: Listens) -> None:
+    answer = _until(run, unit, ready, unit.program.ends or LONG)
+    if not answer.listens:
+        raise _failure(run, unit, answer)
+
+
+def _ended(run: Run, units: list[Unit]) -> None:
+    def wait(unit: Unit) -> Waited:
+        return _until(run, unit, None, unit.program.ends)
+
+    answers = check_all(each(units, wait, key=lambda unit: unit.id))
+    for unit in units:
+        if not answers[unit.id].ended or answers[unit.id].status != 0:
+            raise _failure(run, unit, answers[unit.id])
+
+
+def _failure(run: Run, unit: Unit, answer: Waited) -> ServingError:
+    """Why a program did not start."""
+    status = answer.status if answer.ended else None
+    code, text, cause = run.outlook.of(unit.id).engine.ended(unit, status, answer.tail)
+    return ServingError(
+        text,
+        node=unit.node,
+        code=code,
+        data={"cause": cause.code if cause else None, "status": status, "unit": unit.id},
+        hint=cause.text if cause else None,
+        log_tail=[*answer.tail],
+    )
+
+
+def _ray(run: Run, unit: Unit, ready: RayNodes) -> None:
+    """Wait until Ray lists every node as alive, by its fabric address and with its GPU."""
+    session = run.session.of(run.outlook.of(unit.id).inventory)
+    table = ask_ray(session, ready.address, ready.python, wanted=ready.nodes, timeout=ready.seconds)
+    if isinstance(table, Failed):
+        raise ServingError(f"Ray does not answer: {table.error}", node=unit.node, code="ray-silent")
+    if table.missing:
+        there = ", ".join(f"{n.address} ({n.gpus:g} GPU)" for n in table.nodes if n.alive)
+        names = run.outlook.of(unit.id).addresses
+        lacking = ", ".join(f"{names[a]} at {a}" for a in table.missing)
+        raise ServingError(
+            f"Ray did not list {lacking} as alive with its GPU within {ready.seconds:g} s, only"
+            f" {there}",
+            node=unit.node,
+            code="ray-incomplete",
+            data={"missing": [names[a] for a in table.missing]},
+            hint="read `sparkctl logs ray NODE`; a node with another address joined over another"
+            " network; for a missing GPU run `nvidia-smi` on the node",
+        )
+
+
+def _serves(run: Run, unit: Unit) -> None:
+    """Follow the unit's log until it is ready, then ask for a completion."""
+    ranks = next((r for r in unit.ready if isinstance(r, RayRanks)), None)
+    placed = partial(_placed, run, unit, ranks) if ranks else lambda: True
+    startup.watch(run, unit, placed=placed)
+
+
+def _placed(run: Run, unit: Unit, ready: RayRanks) -> bool:
+    """Compare Ray's placement with the plan; False when Ray does not show one (yet).
+
+    Raises ServingError when a rank is on another node.
+    """
+    desired = run.outlook.of(unit.id)
+    session = run.session.of(desired.inventory)
+    try:
+        table = ask_ray(session, ready.address, ready.python)
+    except RemoteError:
+        return False
+    if isinstance(table, Failed):
+        return False
+    if error := misplaced(desired.inventory, desired.addresses, table):
+        raise error
+    return bool(placements(table))
+
+
+def _note(run: Run, units: list[Unit]) -> None:
+    """Record on the nodes that the units are ready, and the shared memory that they use."""
+
+    def phase(unit: Unit) -> object:
+        request = {"unit": unit.id, "run": _run_of(run, unit), "phase": READY}
+        return run.session.ask(run.session.node(unit.node), PHASE, request, title="note the start")
+
+    check_all(each(units, phase, key=lambda unit: unit.id))
+    run.ready.update(unit.id for unit in units)
+    nodes = [n for n in run.session.inventory.nodes if n.name in {u.node for u in units}]
+    noted = run.session.ask_all(nodes, NOTE_MEMORY, lambda _: {})
+    # The model is served; only a `down` after a SIGKILL would leave shared memory.
+    for name, error in noted.failed.items():
+        run.reporter.note(f"warning: {name}: shared memory is not recorded: {error.message}")

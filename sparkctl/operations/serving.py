@@ -1,0 +1,104 @@
+"""Whether what runs is sound and serves, as only a look inside shows; and which models end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sparkctl.engines.vllm.placement import misplaced
+from sparkctl.facts.answers import Failed
+from sparkctl.node.difference import STOP
+from sparkctl.node.units import Generates, RayNodes, Running
+from sparkctl.operations import health
+from sparkctl.operations.raytable import ask_ray
+from sparkctl.plan import older
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sparkctl.events import Reporter
+    from sparkctl.node.difference import Plan
+    from sparkctl.node.units import Unit
+    from sparkctl.operations.session import Session
+    from sparkctl.plan.desired import Desired
+    from sparkctl.plan.observed import Seen
+    from sparkctl.plan.record import Record
+
+
+def unsound(session: Session, desired: Desired, reporter: Reporter) -> tuple[dict[str, str], bool]:
+    """Why units that run must be restarted, and whether the service serves meanwhile.
+
+    Raises ServingError where a restart may not help: ranks are on other nodes than planned, or
+    nothing is generated.
+    """
+    session = session.of(desired.inventory)
+    for unit in desired.units.values():
+        for ready in unit.ready:
+            if isinstance(ready, RayNodes) and (found := _ray(session, desired, unit, ready)):
+                return found, _serves(session, desired)
+    for unit in desired.units.values():
+        for ready in unit.ready:
+            if isinstance(ready, Generates):
+                unserved, said = health.unsound(session, unit.program.argv)
+                if said:
+                    reporter.note(said)
+                if unserved:
+                    return {unit.id: unserved}, False
+    return {}, True
+
+
+def _ray(session: Session, desired: Desired, head: Unit, ready: RayNodes) -> dict[str, str]:
+    """The units whose Ray is not in its table; raises ServingError for ranks on other nodes."""
+    table = ask_ray(session, ready.address, ready.python, wanted=ready.nodes)
+    if isinstance(table, Failed):
+        return {head.id: f"Ray does not answer: {table.error}"}
+    names = desired.addresses
+    if error := None if table.missing else misplaced(desired.inventory, names, table):
+        raise error
+    on = {u.node: u.id for u in desired.units.values() if u.kind == head.kind}
+    return {on[names[a]]: f"Ray does not list {a} as alive with its GPU" for a in table.missing}
+
+
+def _serves(session: Session, desired: Desired) -> bool:
+    return any(
+        health.serves(session, unit.program.argv)
+        for unit in desired.units.values()
+        if unit.kind == desired.engine.kind and any(isinstance(r, Generates) for r in unit.ready)
+    )
+
+
+def stopped(desired: Sequence[Desired], seen: Seen, plan: Plan) -> dict[str, str]:
+    """The models that this plan would stop, by service: by the name they were started with."""
+    found: dict[str, str] = {}
+    observed = seen.observed({})
+    for name in plan.units(STOP):
+        service, _, kind, _ = name.split("/", 3)
+        record = seen.records.get(name)
+        if not isinstance(observed.get(name), Running) or not _is_engine(kind, record):
+            continue
+        one = next((d for d in desired if d.inventory.service == service), None)
+        model = older.model(record.argv) if record else ""
+        if not model and one is not None:
+            model = one.engine.model(one.inventory, one.head.home)
+        found[service] = model or name
+    return found
+
+
+def _is_engine(kind: str, record: Record | None) -> bool:
+    """Whether a unit of this kind serves a model, rather than carries one that does."""
+    from sparkctl.engines.table import ENGINES
+
+    if record and record.unit:
+        return any(isinstance(ready, Generates) for ready in record.unit.ready)
+    return kind in {engine.kind for engine in ENGINES.values()}
+
+
+def may_serve(session: Session, desired: Sequence[Desired], seen: Seen, service: str) -> bool:
+    """Whether the service that runs may be serving; yes where that cannot be asked."""
+    one = next((d for d in desired if d.inventory.service == service), None)
+    if one is None:
+        return True
+    head = one.inventory.head.name
+    record = seen.records.get(f"{service}/0/{one.engine.kind}/{head}")
+    if record is None or not record.argv:
+        return True
+    return health.serves(session.of(one.inventory), record.argv)

@@ -1,0 +1,111 @@
+"""Which units run, by the processes and records of all nodes; pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sparkctl.facts import unread as facts_unread
+from sparkctl.facts.unread import Missing
+from sparkctl.node.units import READY, Absent, Process, Running, Unread
+from sparkctl.plan.record import State, state
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from sparkctl.errors import SparkctlError
+    from sparkctl.facts.node import NodeFacts
+    from sparkctl.facts.processes import OurProcess
+    from sparkctl.inventory.models import Inventory
+    from sparkctl.node.units import Member, Observed, Unit
+    from sparkctl.plan.record import Record
+
+KEEPER = "log"  # the role of what watches a unit's program (node/launch.py)
+
+
+class Seen:
+    """What the nodes have of a cluster: `states` by node, each unit as observed, and `gaps`: the
+    nodes of which that is not known, with the reason.
+    """
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        facts: Mapping[str, NodeFacts],
+        errors: Mapping[str, SparkctlError] | None = None,
+    ) -> None:
+        self.states: dict[str, State] = {}
+        self.gaps: dict[str, str] = {n: e.message for n, e in (errors or {}).items()}
+        self.processes: dict[str, list[tuple[str, OurProcess]]] = {}  # by node, with their unit
+        services = {n.name: view.service for view in inventory.views for n in view.nodes}
+        default = inventory.views[0].service
+        for node in inventory.nodes:
+            if node.name not in facts:
+                self.gaps.setdefault(node.name, "no facts were read")
+                continue
+            service = services.get(node.name, default)
+            try:
+                self._read(node.name, service, facts[node.name])
+            except Missing as error:
+                if error.kind == "malformed":  # a newer sparkctl's: nothing may be concluded
+                    raise
+                self.gaps[node.name] = error.message
+
+    def _read(self, node: str, service: str, facts: NodeFacts) -> None:
+        processes = facts_unread.known(facts.ours)
+        self.states[node] = state(facts, service, node)
+        self.processes[node] = [
+            (p.unit or f"{service}/0/{p.role}/{node}", p) for p in processes if p.role != KEEPER
+        ]
+
+    @property
+    def records(self) -> dict[str, Record]:
+        """The record of each unit, wherever it lies."""
+        return {u: r for found in self.states.values() for u, r in found.units.items()}
+
+    @property
+    def recorded(self) -> dict[str, Unit]:
+        """The units as they were started."""
+        return {u: r.unit for u, r in self.records.items() if r.unit}
+
+    def observed(self, desired: Mapping[str, Unit]) -> dict[str, Observed]:
+        """Each desired unit, and each other that runs; `desired` have the members to look for."""
+        ids = dict.fromkeys(
+            [*desired, *(u for found in self.processes.values() for u, _ in found), *self._hidden()]
+        )
+        every = {**self.recorded, **desired}
+        return {u: self._unit(u, every.get(u)) for u in ids}
+
+    def _hidden(self) -> Iterator[str]:
+        """The units that other nodes' states place on a node that could not be read."""
+        for node in self.gaps:
+            yield from (u for u in self.records if u.rpartition("/")[2] == node)
+
+    def _unit(self, name: str, unit: Unit | None) -> Observed:
+        node = unit.node if unit else name.rpartition("/")[2]
+        if node not in self.processes:
+            return Unread(node, self.gaps.get(node, "the node is not in the inventory"))
+        own = [p for of, p in self.processes[node] if of == name]
+        if not own:
+            return Absent(node)
+        record = self.records.get(name)
+        elsewhere = self._members(name, unit.members if unit else ())
+        return Running(
+            node=node,
+            run=record.run if record else own[0].run,
+            digest=record.digest if record else "",
+            phase=record.phase if record else READY,
+            since=min(p.since for p in own),
+            processes=(*(_process(node, p) for p in own), *elsewhere),
+        )
+
+    def _members(self, name: str, members: Collection[Member]) -> Iterator[Process]:
+        """The ranks of a unit that live in other units of its replica."""
+        replica = name.rsplit("/", 2)[0]
+        for node in dict.fromkeys(m.node for m in members):
+            for of, process in self.processes.get(node, ()):
+                if process.rank and of != name and of.rsplit("/", 2)[0] == replica:
+                    yield _process(node, process)
+
+
+def _process(node: str, found: OurProcess) -> Process:
+    return Process(node, found.pid, found.command, found.rank)

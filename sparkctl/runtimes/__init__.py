@@ -1,0 +1,1 @@
+"""Where an engine runs on a node: a virtual environment; pure."""

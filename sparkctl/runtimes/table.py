@@ -1,0 +1,8 @@
+"""All runtimes, by the name that `runtime.kind` has in the inventory."""
+
+from __future__ import annotations
+
+from sparkctl.runtimes.runtime import Runtime
+
+VENV = Runtime(path=lambda inventory, program: f"{inventory.runtime.venv}/bin/{program}")
+RUNTIMES: dict[str, Runtime] = {"venv": VENV}
