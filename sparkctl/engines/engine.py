@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from sparkctl.engines.vllm.recipe import NO_RECIPE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from sparkctl.doubts import Doubt
     from sparkctl.engines.vllm.environment import Setting
@@ -69,24 +68,43 @@ class Progress(Protocol):
     news: int
 
     @property
-    def stage_id(self) -> str: ...
+    def stage_id(self) -> str:
+        """The stage's stable id, `starting` before the first one."""
+
     @property
-    def title(self) -> str: ...
+    def title(self) -> str:
+        """The stage's title, for people."""
+
     @property
-    def ready(self) -> bool: ...
+    def ready(self) -> bool:
+        """Whether the log says that it is up; a request may still fail."""
+
     @property
-    def joined(self) -> bool: ...
+    def joined(self) -> bool:
+        """Whether the ranks have joined, and so have their nodes."""
+
     @property
-    def failed(self) -> bool: ...
+    def failed(self) -> bool:
+        """Whether a line says that it failed."""
+
     @property
-    def described(self) -> str: ...
+    def described(self) -> str:
+        """The cause of a failure, in one line; empty without one."""
+
     @property
-    def source(self) -> str: ...
+    def source(self) -> str:
+        """The process that logged it; empty where that is unknown."""
+
     @property
-    def tail(self) -> list[str]: ...
+    def tail(self) -> list[str]:
+        """The last lines, as many as a user reads."""
+
     @property
-    def lines(self) -> list[str]: ...
-    def feed(self, text: str) -> bool: ...
+    def lines(self) -> list[str]:
+        """The log's first and last lines."""
+
+    def feed(self, text: str) -> bool:
+        """Take more of the log, cut anywhere; True when the stage or percentage changed."""
 
 
 def _no_explanation(_progress: Progress, *, waited: bool) -> Explanation | None:
@@ -115,7 +133,8 @@ class Engine:
 
     `units` gives a replica's units, each after what it needs, without a digest. `environment` is
     each node's, `own` what the mechanism needs over every layer. `base` is the API's URL at a
-    host, `model` its name there; `kind` is the kind of the units that serve it. `secrets` are files on each node with one random token for all.
+    host, `model` its name there; `kind` is the kind of the units that serve it. `secrets` are files
+    on each node with one random token for all.
     """
 
     title: str
