@@ -191,7 +191,7 @@ class LeaseRenewed(Shape):
 
 
 class Stale(Shape):
-    """What a call answers whose lease is no longer in force."""
+    """Who holds the lease: another, where a call's is no longer in force; None for nobody."""
 
     holder: Holder | None
 

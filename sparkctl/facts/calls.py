@@ -35,6 +35,7 @@ FOLLOW: Call[answers.Followed] = Call("follow.follow", answers.Followed)
 IMPORTS: Call[Mapping[str, answers.Import]] = Call("imports.imports", Mapping[Name, answers.Import])
 RUN: Call[answers.Ran] = Call("launch.run", answers.Ran)
 START: Call[answers.Started] = Call("launch.start", answers.Started)
+FREE_LEASE: Call[answers.Stale] = Call("lease.free", answers.Stale)
 RELEASE_LEASE: Call[answers.Nothing] = Call("lease.release", answers.Nothing)
 RENEW_LEASE: Call[answers.LeaseRenewed] = Call("lease.renew", answers.LeaseRenewed)
 STALE_LEASE: Call[answers.Stale] = Call("lease.stale", answers.Stale)
@@ -60,6 +61,7 @@ CALLS = (
     IMPORTS,
     RUN,
     START,
+    FREE_LEASE,
     RELEASE_LEASE,
     RENEW_LEASE,
     STALE_LEASE,

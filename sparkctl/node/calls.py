@@ -27,6 +27,7 @@ CALLS = {
     "imports.imports": Bounds(mutates=False, timeout=120.0, maximum=120.0),
     "launch.run": Bounds(mutates=True, timeout=60.0, maximum=2 * DAY),
     "launch.start": CHANGES,
+    "lease.free": Bounds(mutates=False, timeout=60.0, maximum=DAY),
     "lease.release": Bounds(mutates=True, timeout=10.0, maximum=10.0),
     "lease.renew": Bounds(mutates=True, timeout=10.0, maximum=10.0),
     "lease.take": Bounds(mutates=True, timeout=10.0, maximum=10.0),
