@@ -196,6 +196,12 @@ class Stale(Shape):
     holder: Holder | None
 
 
+class Idle(Shape):
+    """The requests that an engine has; None if its metrics do not show them."""
+
+    requests: Count | None
+
+
 class Nothing(Shape):
     """An answer without content."""
 

@@ -32,6 +32,7 @@ STOP: Call[answers.Stopped] = Call("stop.stop", answers.Stopped)
 READ_FILES: Call[Mapping[str, str | None]] = Call("files.read", Mapping[Name, str | None])
 WRITE_FILES: Call[answers.Changed] = Call("files.write", answers.Changed)
 FOLLOW: Call[answers.Followed] = Call("follow.follow", answers.Followed)
+IDLE: Call[answers.Idle] = Call("idle.idle", answers.Idle)
 IMPORTS: Call[Mapping[str, answers.Import]] = Call("imports.imports", Mapping[Name, answers.Import])
 RUN: Call[answers.Ran] = Call("launch.run", answers.Ran)
 START: Call[answers.Started] = Call("launch.start", answers.Started)
@@ -63,6 +64,7 @@ CALLS = (
     READ_FILES,
     WRITE_FILES,
     FOLLOW,
+    IDLE,
     IMPORTS,
     RUN,
     START,

@@ -24,6 +24,7 @@ CALLS = {
     "files.read": READS,
     "files.write": CHANGES,
     "follow.follow": Bounds(mutates=False, timeout=DAY, maximum=DAY),
+    "idle.idle": Bounds(mutates=False, timeout=60.0, maximum=DAY),
     "imports.imports": Bounds(mutates=False, timeout=120.0, maximum=120.0),
     "launch.run": Bounds(mutates=True, timeout=60.0, maximum=2 * DAY),
     "launch.start": CHANGES,
