@@ -208,6 +208,15 @@ class Inventory(Model):
         """The view of the service that has a node; None for a node without a service."""
         return next((v for v in self.views if any(n.name == node.name for n in v.nodes)), None)
 
+    def view_for(self, node: Node) -> View:
+        """The same; the first view for a node without a service, which is read as the others."""
+        return self.view_of(node) or self.views[0]
+
+    @property
+    def key(self) -> str:
+        """Where the file has the settings that are `vllm` here."""
+        return SHORT
+
     def _view(self, name: str, settings: Vllm, nodes: list[Node]) -> View:
         own = {**dict(settings), "nodes": [n.name for n in nodes]}
         service = Service.model_construct(settings.model_fields_set, **own)
@@ -235,6 +244,11 @@ class View(Inventory):
     def views(self) -> list[View]:
         """This one alone."""
         return [self]
+
+    @property
+    def key(self) -> str:
+        """Where the file has the settings that are `vllm` here."""
+        return SHORT if self.service == SHORT else f"services.{self.service}"
 
 
 def first_head(nodes: Iterable[Node]) -> Node | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -52,6 +53,15 @@ class Session:
     def node(self, name: str) -> Node:
         """The inventory's node of that name."""
         return self.inventory.node(name)
+
+    def within(self, view: Inventory) -> Session:
+        """This session as one service sees it.
+
+        Connections and facts are shared, and the lease that is held now.
+        """
+        seen = copy(self)
+        seen.inventory = view
+        return seen
 
     def ask(
         self,
@@ -150,7 +160,8 @@ class Session:
             return []
 
     def _read(self, node: Node) -> NodeFacts:
-        ray, vllm = self.inventory.ray, self.inventory.vllm
+        view = self.inventory.view_for(node)
+        ray, vllm = view.ray, view.vllm
         ports = (
             ray.port,
             ray.dashboard_port,
@@ -158,7 +169,7 @@ class Session:
             ray.object_manager_port,
             vllm.port,
         )
-        planned = merge(self.inventory, node, self._layers)
+        planned = merge(view, node, self._layers)
         conf_file = planned.get("NCCL_CONF_FILE")
         revision = vllm.arguments.get("revision")
         request = {
