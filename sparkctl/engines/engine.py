@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sparkctl.fabric.selection import FabricChoice
     from sparkctl.facts.node import NodeFacts
     from sparkctl.inventory.layers import Layer
-    from sparkctl.inventory.models import Inventory, Node
+    from sparkctl.inventory.models import Inventory, Node, View
     from sparkctl.node.units import Unit
     from sparkctl.runtimes.runtime import Runtime
 
@@ -39,7 +39,7 @@ class Replica:
     `temp_dir` is a directory of the units on each node, `state_dir` sparkctl's own below `home`.
     """
 
-    inventory: Inventory
+    inventory: View
     parts: Mapping[str, Part]
     recipe: Choice
     runtime: Runtime
@@ -131,14 +131,17 @@ def _ended(unit: Unit, status: int | None, tail: Sequence[str]) -> Ended:
 class Engine:
     """A row of the table of engines.
 
+    `kind` is the kind of the units that serve, `executors` the names that `executor` may have.
     `units` gives a replica's units, each after what it needs, without a digest. `environment` is
-    each node's, `own` what the mechanism needs over every layer. `base` is the API's URL at a
-    host, `model` its name there; `kind` is the kind of the units that serve it. `secrets` are files
-    on each node with one random token for all.
+    each node's, `own` what the mechanism needs over every layer. `base` is the API's URL at a host,
+    `model` its name there. `secrets` are files on each node with one random token for all. `ended`
+    explains a program that ended with this status (None: it did not end in time) and these last
+    lines.
     """
 
     title: str
     kind: str
+    executors: tuple[str, ...]
     units: Callable[[Replica], list[Unit]]
     environment: Callable[
         [Inventory, Node, FabricChoice | None, list[Layer], NodeFacts | None], dict[str, Setting]

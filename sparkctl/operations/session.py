@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field, replace
+from copy import copy
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -53,9 +54,14 @@ class Session:
         """The inventory's node of that name."""
         return self.inventory.node(name)
 
-    def of(self, view: Inventory) -> Session:
-        """The same connections and facts, with a service's view of the inventory."""
-        return replace(self, inventory=view)
+    def within(self, view: Inventory) -> Session:
+        """This session as one service sees it.
+
+        Connections and facts are shared, and the lease that is held now.
+        """
+        seen = copy(self)
+        seen.inventory = view
+        return seen
 
     def ask(
         self,
@@ -154,7 +160,8 @@ class Session:
             return []
 
     def _read(self, node: Node) -> NodeFacts:
-        ray, vllm = self.inventory.ray, self.inventory.vllm
+        view = self.inventory.view_for(node)
+        ray, vllm = view.ray, view.vllm
         ports = (
             ray.port,
             ray.dashboard_port,
@@ -162,7 +169,7 @@ class Session:
             ray.object_manager_port,
             vllm.port,
         )
-        planned = merge(self.inventory, node, self._layers)
+        planned = merge(view, node, self._layers)
         conf_file = planned.get("NCCL_CONF_FILE")
         revision = vllm.arguments.get("revision")
         request = {
