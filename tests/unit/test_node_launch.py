@@ -6,11 +6,13 @@ import os
 import signal
 import socket
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sparkctl.node import launch, logs, processes, state, waits
+from sparkctl.node import shim as keeper
 from tests.unit.nodeunits import (
     CLUSTER,
     ENGINE,
@@ -88,8 +90,7 @@ def test_how_a_program_ends_is_written_and_its_shim_goes(
 
 def test_a_shim_takes_no_notice_of_term_and_its_program_does() -> None:
     pid = start(["sh", "-c", "trap 'exit 7' TERM; while :; do sleep 0.05; done"])["pid"]
-    keeper = shim()
-    os.kill(keeper.pid, signal.SIGTERM)
+    os.kill(shim().pid, signal.SIGTERM)
     os.kill(pid, signal.SIGTERM)
     assert start([], wait=30)["status"] == 7
 
@@ -117,6 +118,20 @@ def test_a_call_that_is_repeated_starts_nothing() -> None:
     assert start(["sh", "-c", "exit 3"], unit=RAY) == ended
     other = start(SLEEP, run="r2")
     assert other["pid"] != first["pid"]
+
+
+def test_calls_at_the_same_time_start_one_program() -> None:
+    with ThreadPoolExecutor(4) as pool:
+        pids = {answer["pid"] for answer in pool.map(start, [SLEEP] * 4)}
+    assert {p.pid for p in of(ENGINE)} == pids
+    assert len(pids) == 1
+
+
+def test_a_shim_that_cannot_adopt_still_writes_how_its_program_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(keeper, "SHIM", keeper.SHIM.replace("import ctypes", "import no_such"))
+    assert start(["sh", "-c", "exit 3"], wait=30)["status"] == 3
 
 
 def test_a_program_that_is_not_there_is_named_and_its_start_failed(home: Path) -> None:

@@ -81,6 +81,7 @@ def test_a_daemon_that_left_its_parent_is_found(start: Start) -> None:
     parent.wait(5)
     (found,) = processes.ours(CLUSTER)
     assert found.pid != parent.pid
+    assert found.unit == "", "as an older sparkctl starts it"
     assert stop.stop({"cluster": CLUSTER, "grace": 5})["remaining"] == []
 
 

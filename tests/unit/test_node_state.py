@@ -106,11 +106,19 @@ def test_a_file_of_a_newer_schema_is_kept(schema: object) -> None:
 
 
 def test_only_programs_of_this_boot_count() -> None:
-    here: dict[str, Any] = {"pid": 7, "started": 9, "boot_id": state.boot_id()}
+    here: dict[str, Any] = {
+        "pid": 7,
+        "started": 9,
+        "boot_id": state.boot_id(),
+        "log": "/l",
+        "offset": 0,
+    }
     put(**here)
     put("m/0/ray/a", **{**here, "boot_id": "another"})
     put("m/0/router/a", **{**here, "pid": "7"})
-    put("m/0/x/a", **{**here, "pid": 1})
+    wrongs: list[dict[str, Any]] = [{"pid": 1}, {"started": None}, {"log": 1}, {"offset": -1}]
+    for number, wrong in enumerate(wrongs):
+        put(f"m/{number}/x/a", **{**here, **wrong})
     assert state.programs("c") == [marks.Program("c", "r1", UNIT, 7, 9)]
 
 
