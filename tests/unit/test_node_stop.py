@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sparkctl.node import processes, running, signals, state, stop, users
+from sparkctl.facts.groups import Owner, State
+from sparkctl.node import probe, processes, running, signals, state, stop
 from tests.unit.nodeunits import CLUSTER, ENGINE, RAY, SLEEP, home, of, python, start, until
 
 if TYPE_CHECKING:
@@ -129,18 +130,17 @@ def test_another_accounts_cluster_of_the_same_name_is_not_ours(tmp_path: Path) -
     theirs = subprocess.Popen(argv, env=env)
     try:
         until(lambda: (processes.PROC / str(theirs.pid)).stat().st_uid == OTHER)
-        found = processes.table(CLUSTER)
-        assert running.others(CLUSTER, found) == [
-            {"uid": OTHER, "user": "", "pid": theirs.pid, "cluster": CLUSTER, "run": "theirs"}
-        ]
+        os.chown(tmp_path, OTHER, 0)
+        request: Any = {"cluster": CLUSTER, "temp_dir": str(tmp_path), "names": []}
+        facts = State.model_validate(probe._state(request, processes.table(CLUSTER)))
+        claim = {"uid": OTHER, "user": "", "pid": theirs.pid, "cluster": CLUSTER, "run": "theirs"}
+        assert [other.model_dump() for other in facts.others] == [claim]
+        assert facts.temp_dir_owner == Owner(uid=OTHER, user="")
         assert [p["pid"] for p in ended()["stopped"]] == [own]
         assert theirs.poll() is None
     finally:
         theirs.kill()
         theirs.wait()
-    os.chown(tmp_path, OTHER, 0)
-    assert users.owner(tmp_path) == {"uid": OTHER, "user": ""}
-    assert users.owner(tmp_path / "none") is None
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can be another account")
