@@ -137,8 +137,9 @@ def _end_shims(request: Stop, look: Callable[[], None]) -> None:
     signals.end([], 0, SHIM, look, also=shims())
     signals.end(shims(), signal.SIGKILL, KILLED, look)
     for unit, entry in state.read(request["cluster"])["units"].items():
-        if chosen(unit) and request.get("run") in (None, entry.get("run")) and "log" in entry:
-            logs.exit_path(Path(entry["log"])).unlink(missing_ok=True)
+        begun = state.begun(entry)
+        if begun and chosen(unit) and request.get("run") in (None, entry.get("run")):
+            logs.exit_path(begun.log).unlink(missing_ok=True)
 
 
 def _leaves_ranks(request: Stop) -> bool:
