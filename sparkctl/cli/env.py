@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sparkctl.cli.options import inventory_option, json_option
+from sparkctl.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,14 +20,24 @@ if TYPE_CHECKING:
 def env(inventory: Path, as_json: bool, node: str | None) -> None:
     """Print the effective environment of NODE (default: every node), with each value's layer.
 
-    Secrets are masked.
+    Secrets are masked. A node without a service has none.
     """
     from sparkctl.cli.context import named, open_session
     from sparkctl.engines.inventory import load
     from sparkctl.operations.up import desire
     from sparkctl.output.plan import print_env
 
-    chosen = {n.name for n in named(load(inventory), node)}
+    loaded = load(inventory)
+    chosen = named(loaded, node)
+    if not any(map(loaded.view_of, chosen)):
+        raise UsageError(
+            f"{node} has no service, so nothing is started there",
+            hint="add it to the nodes of a service in the inventory",
+            code="node-without-service",
+            data={"node": node},
+        )
+    names = {n.name for n in chosen}
     with open_session(inventory, read_only=True) as session:
-        wish = desire(session)
-    print_env(wish, chosen, as_json=as_json)
+        views = [v for v in session.inventory.views if names & {n.name for n in v.nodes}]
+        wishes = [desire(session.within(view)) for view in views]
+    print_env(wishes, names, as_json=as_json)

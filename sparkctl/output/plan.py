@@ -57,13 +57,14 @@ def _problem(failure: Finding) -> Fields:
     return {name: document[name] for name in fields}
 
 
-def print_env(wish: Wish, nodes: Collection[str], *, as_json: bool) -> None:
-    """Print each variable of these nodes with its layer."""
+def print_env(wishes: Sequence[Wish], nodes: Collection[str], *, as_json: bool) -> None:
+    """Print each variable of these nodes with its layer, by service."""
     if as_json:
-        print_json(env_document(wish, nodes))
+        print_json({k: v for wish in wishes for k, v in env_document(wish, nodes).items()})
         return
-    for line in env_lines(wish, nodes):
-        print_out(line)
+    for wish in wishes:
+        for line in env_lines(wish, nodes):
+            print_out(line)
 
 
 def plan_document(wish: Wish) -> dict[str, Fields]:
