@@ -142,9 +142,7 @@ def test_an_older_sparkctls_processes_are_those_of_the_same_units(
 
 
 @pytest.mark.parametrize("group", ["ours", "state"])
-def test_a_node_of_which_something_was_not_read_is_unread(
-    group: str, live: dict[str, Any]
-) -> None:
+def test_a_node_of_which_something_was_not_read_is_unread(group: str, live: dict[str, Any]) -> None:
     del live["spark-2"][group]
     live["spark-2"]["unread"] = {group: "TimeoutError: no answer within 6 s"}
     found = observed(live)
