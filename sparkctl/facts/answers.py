@@ -282,8 +282,17 @@ class Changed(Shape):
     changed: Rows[Name]
 
 
+class Position(Shape):
+    """How far a log was read, for node/follow.py to go on from."""
+
+    path: Name
+    offset: Count
+    begins: Annotated[str, Field(pattern=r"^[0-9]{1,3}:[0-9a-f]{1,8}$")]
+
+
 class Followed(Shape):
-    """An event of a log that is followed."""
+    """An event of a log that is followed; `at` is the position after its text."""
 
     text: str | None = Field(default=None)
+    at: Position | None = None
     exited: Pid | None = None

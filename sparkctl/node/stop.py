@@ -193,7 +193,7 @@ def remove(request: Remove) -> Answer:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, onerror=_failed)
         else:
-            path.unlink()
+            path.unlink(missing_ok=True)
     files.remove_empty(base)
     held = any(path.name != state.GUARD for path in entries)
     return {"removed": [*removed, str(base)] if held else removed}

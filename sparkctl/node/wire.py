@@ -39,9 +39,18 @@ class Log(TypedDict):
     unit: NotRequired[str]
 
 
+class Position(TypedDict):
+    """How far a log was read; `begins` is of its first bytes, see node/follow.py."""
+
+    path: str
+    offset: int
+    begins: str
+
+
 class Follow(Log):
     """Where to begin reading, and the process to watch."""
 
+    at: NotRequired[Position]
     offset: NotRequired[int]
     lines: NotRequired[int]
     all: NotRequired[bool]

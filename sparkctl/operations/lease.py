@@ -19,6 +19,7 @@ from sparkctl.errors import LeaseLostError, LockedError, RemoteError, SparkctlEr
 from sparkctl.facts.calls import RELEASE_LEASE, RENEW_LEASE, TAKE_LEASE
 from sparkctl.remote.fanout import each
 from sparkctl.remote.interruptible import aside
+from sparkctl.remote.reconnect import Patience
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -126,7 +127,11 @@ def hold(
     force: bool = False,
     partial: bool = False,
 ) -> Iterator[dict[str, SparkctlError]]:
-    """Hold the lease on these nodes, all or none; the first by name decides between two commands.
+    """Hold the lease on these nodes, all or none, taken in the order of their names.
+
+    So of two commands with some nodes in common one gets all of its own. While it is held, lost
+    connections are waited for (remote/reconnect.py): a lease that expires meanwhile goes on unless
+    another command has taken it.
 
     Yields the nodes where it could not be taken for another reason than another holder; only with
     `partial`, else the first such error is raised. With `partial` a node whose disk is full is
@@ -135,15 +140,17 @@ def hold(
     """
     ordered = sorted(nodes, key=lambda n: n.name)
     lease = Lease(session, ordered, secrets.token_hex(16))
+    patience = Patience(note, lease.check)
     failed: dict[str, SparkctlError] = {}
     try:
-        for wave in (ordered[:1], ordered[1:]):
-            failed |= _take(session, lease, wave, why, force=force, partial=partial)
-        session.lease = lease
+        for node in ordered:
+            failed |= _take(session, lease, [node], why, force=force, partial=partial)
+        session.lease, session.patience = lease, patience
         lease.start()
         yield failed
     finally:
-        session.lease = None
+        session.lease = session.patience = None
+        patience.over.set()
         for name, error in lease.close().items():
             note(
                 f"{name}: the lease was not released and expires in {SECONDS:g} s: {error.message}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,10 +20,11 @@ from sparkctl.plan.paths import APPLIED, temp_dir
 from sparkctl.remote import node_rpc
 from sparkctl.remote.command import LIMIT
 from sparkctl.remote.fanout import GroupResult, each
+from sparkctl.remote.reconnect import lasting
 from sparkctl.secret.value import public
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from sparkctl.facts.calls import Call
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from sparkctl.operations.lease import Lease
     from sparkctl.remote.connection import Connection
     from sparkctl.remote.pool import Pool
+    from sparkctl.remote.reconnect import Patience
 
 T = TypeVar("T")
 # Where huggingface_hub looks for its cache (2.4.0, constants.py).
@@ -49,6 +52,7 @@ class Session:
     # The controller's clock just before and after each node was asked for its facts.
     asked: dict[str, tuple[float, float]] = field(default_factory=dict)
     lease: Lease | None = None  # while it is held, see operations/lease.py
+    patience: Patience | None = None  # with lost connections, while the lease is held
 
     def node(self, name: str) -> Node:
         """The inventory's node of that name."""
@@ -81,9 +85,12 @@ class Session:
         the lease's own calls). Raises RemoteError when the node cannot be reached, the call fails
         or the answer has another shape than facts/ declares, LeaseLostError when the lease is no
         longer in force there.
+
+        With `patience` a lost connection is made again and the call repeated, unless it may have
+        changed the node and cannot be repeated (node/calls.py).
         """
-        mutates = CALLS[call.target].mutates
-        lease = self._guard() if mutates and leased else None
+        bounds = CALLS[call.target]
+        lease = self._guard() if bounds.mutates and leased else None
         command = node_rpc.call(
             call.target,
             {"cluster": self.inventory.cluster, **request},
@@ -93,14 +100,36 @@ class Session:
             lease=lease.guard(node) if lease else None,
             limit=limit,
         )
-        result = self._connection(node).run(command)
+        self.connection(node)
+        with self._hurried_by_ctrl_c():
+            result = lasting(
+                self.pool,
+                node.name,
+                self.patience,
+                lambda connection: connection.run(command),
+                repeatable=bounds.repeatable,
+            )
         if lease is not None and result.status == node_rpc.STALE:
             stale = decode(STALE_LEASE, result.stdout, node.name, command.title)
             raise lease.refused(node.name, stale.holder)
         return decode(call, result.check().stdout, node.name, command.title)
 
-    def _connection(self, node: Node) -> Connection:
-        """Raises why there is none."""
+    def hurry(self) -> None:
+        """Wait for no lost connection from now on: calls on it fail at once."""
+        if self.patience is not None:
+            self.patience.over.set()
+
+    @contextmanager
+    def _hurried_by_ctrl_c(self) -> Iterator[None]:
+        """A rollback after Ctrl-C does not wait for a node that is gone."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            self.hurry()
+            raise
+
+    def connection(self, node: Node) -> Connection:
+        """The connection to a node. Raises why there is none."""
         if node.name not in self.pool.connections:
             lost = ConnectError(
                 "not connected", node=node.name, hint="run the command again", code="not-connected"
@@ -129,13 +158,14 @@ class Session:
         leased: bool = True,
     ) -> GroupResult[T]:
         """The same call on several nodes at once; every node's answer or error is kept."""
-        return each(
-            list(nodes),
-            lambda node: self.ask(
-                node, call, request(node), timeout=timeout, title=title, leased=leased
-            ),
-            key=lambda node: node.name,
-        )
+        with self._hurried_by_ctrl_c():
+            return each(
+                list(nodes),
+                lambda node: self.ask(
+                    node, call, request(node), timeout=timeout, title=title, leased=leased
+                ),
+                key=lambda node: node.name,
+            )
 
     def probe(self, nodes: Iterable[Node]) -> GroupResult[NodeFacts]:
         """All facts of these nodes; those not known yet are read, one round trip each.
