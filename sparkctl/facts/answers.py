@@ -25,9 +25,10 @@ from sparkctl.node.vitals import describe, figures
 
 
 class Failed(Shape):
-    """Why a question has no answer."""
+    """Why a question has no answer; `foreign`: something answers that is not understood."""
 
     error: Text
+    foreign: bool = False
 
 
 class RayNode(Shape):

@@ -45,6 +45,9 @@ PROBE: Call[NodeFacts] = Call("probe.probe", NodeFacts)
 RAY_TABLE: Call[answers.Failed | answers.RayTable] = Call(
     "raytable.table", answers.Failed | answers.RayTable
 )
+RAY_IMPORTED: Call[answers.Failed | answers.RayTable] = Call(
+    "raytable.imported", answers.Failed | answers.RayTable
+)
 NOTE_MEMORY: Call[answers.Changed] = Call("sharedmemory.note", answers.Changed)
 COUNTERS: Call[groups.Counters] = Call("verbs.counters", groups.Counters)
 
@@ -68,6 +71,7 @@ CALLS = (
     PEERS,
     PROBE,
     RAY_TABLE,
+    RAY_IMPORTED,
     NOTE_MEMORY,
     COUNTERS,
 )

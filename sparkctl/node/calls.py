@@ -33,6 +33,7 @@ CALLS = {
     "nccllines.lines": READS,
     "peers.peers": Bounds(mutates=False, timeout=30.0, maximum=30.0),
     "probe.probe": READS,
+    "raytable.imported": Bounds(mutates=False, timeout=60.0, maximum=2 * DAY),
     "raytable.table": Bounds(mutates=False, timeout=60.0, maximum=2 * DAY),
     "sharedmemory.note": CHANGES,
     "stop.clear": CHANGES,

@@ -1,18 +1,20 @@
-"""Ray's own table of nodes and bundles, asked on the head with the runtime's python."""
+"""Ray's own table of nodes and bundles, asked on the head."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparkctl.facts.calls import RAY_TABLE
+from sparkctl.facts.answers import Failed
+from sparkctl.facts.calls import RAY_IMPORTED, RAY_TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sparkctl.facts.answers import Failed, RayTable
+    from sparkctl.facts.answers import RayTable
     from sparkctl.operations.session import Session
     from sparkctl.plan.desired import Wish
 
+ALLOWANCE = 45.0  # seconds for the answers themselves, see node/gcs.py
 IMPORT_ALLOWANCE = 60.0  # seconds for importing ray on a busy node, beside the wait itself
 
 
@@ -33,12 +35,15 @@ def ask_ray(
     wanted: Mapping[str, float] | None = None,
     timeout: float = 0.0,
 ) -> Failed | RayTable:
-    """The same of the Ray at `address`, read by `python`, the head's runtime."""
-    return session.ask(
-        session.inventory.head,
-        RAY_TABLE,
-        {"address": address, "wanted": dict(wanted or {}), "timeout": timeout},
-        timeout=timeout + IMPORT_ALLOWANCE,
-        title="read Ray's node table",
-        python=python,
-    )
+    """The same of the Ray at `address`.
+
+    Where its GCS answers in a way that is not understood, as with TLS, ray itself is asked, by
+    `python`, the head's runtime.
+    """
+    head, title = session.inventory.head, "read Ray's node table"
+    request = {"address": address, "wanted": dict(wanted or {}), "timeout": timeout}
+    found = session.ask(head, RAY_TABLE, request, timeout=timeout + ALLOWANCE, title=title)
+    if isinstance(found, Failed) and found.foreign:
+        bound = timeout + IMPORT_ALLOWANCE
+        return session.ask(head, RAY_IMPORTED, request, timeout=bound, title=title, python=python)
+    return found
