@@ -2,13 +2,12 @@
 
 Importing ray takes one to two seconds, and its dashboard serves HTTP only where ray[default] is
 installed. Field numbers are those of gcs.proto and gcs_service.proto (Ray 2.52 to 2.60, read and
-run with 2.60); protobuf never gives a number another meaning. What does not look like that is
-grpc.Foreign, and the caller then asks through ray itself.
+run with 2.60); protobuf never gives a number another meaning. The caller asks through ray
+itself where the answer is another.
 """
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,24 +36,21 @@ class Gcs:
 
     def _ask(self, method: str, message: bytes = b"") -> protobuf.Fields:
         answer = grpc.call(self._address, method, message, token=self._token, timeout=ANSWER)
-        try:
-            return protobuf.decode(answer)
-        except ValueError as error:
-            raise grpc.Foreign(f"{method}: {error}") from error
+        return protobuf.decode(answer)
 
     def nodes(self) -> list[Answer]:
         """Each node that joined: id, address, hostname, alive, gpus (0 for a dead one).
 
-        Raises as grpc.call.
+        Raises OSError when nothing answers in time, ValueError or LookupError for another answer.
         """
-        return [_node(protobuf.decode(protobuf.data(n))) for n in self._ask(NODES).get(2, [])]
+        return [_node(fields) for fields in protobuf.messages(self._ask(NODES), 2)]
 
     def groups(self) -> list[Answer]:
-        """Each placement group: state, bundle to node id, bundle to GPUs. Raises as grpc.call."""
-        return [_group(protobuf.decode(protobuf.data(g))) for g in self._ask(GROUPS).get(2, [])]
+        """Each placement group: state, bundle to node id, bundle to GPUs. Raises as `nodes`."""
+        return [_group(fields) for fields in protobuf.messages(self._ask(GROUPS), 2)]
 
     def version(self) -> str:
-        """The version of the Ray that runs. Raises as grpc.call."""
+        """The version of the Ray that runs. Raises as `nodes`."""
         found = self._ask(VALUE, protobuf.encode(METADATA)).get(2, [b"null"])
         return jsontext.text(jsontext.table(jsontext.load(protobuf.data(found[0])))["ray_version"])
 
@@ -67,7 +63,7 @@ def token(environment: Mapping[str, str]) -> str:
         return given
     path = environment.get("RAY_AUTH_TOKEN_PATH") or "~/.ray/auth_token"
     try:
-        return Path(path).readprotobuf.text().strip()
+        return Path(path).expanduser().read_text().strip()
     except FileNotFoundError:
         return ""
 
@@ -79,27 +75,25 @@ def _node(fields: protobuf.Fields) -> Answer:
         "address": protobuf.text(fields[2][0]),
         "hostname": protobuf.text(fields.get(8, fields[2])[0]),
         "alive": alive,
-        "gpus": _gpus(fields.get(11, [])) if alive else 0.0,
+        "gpus": _gpus(protobuf.messages(fields, 11)) if alive else 0.0,
     }
 
 
 def _group(fields: protobuf.Fields) -> Answer:
     bundles: dict[str, Json] = {}
     gpus: dict[str, Json] = {}
-    for entry in fields.get(3, []):
-        bundle = protobuf.decode(protobuf.data(entry))
-        index = str(protobuf.decode(protobuf.data(bundle[1][0])).get(2, [0])[0])
+    for bundle in protobuf.messages(fields, 3):
+        (name,) = protobuf.messages(bundle, 1)
+        index = str(name.get(2, [0])[0])
         bundles[index] = protobuf.data(bundle.get(3, [b""])[0]).hex()
-        gpus[index] = _gpus(bundle.get(2, []))
-    state = fields.get(5, [0])[0]
-    return {"state": STATES[protobuf.number(state)], "bundles": bundles, "gpus": gpus}
+        gpus[index] = _gpus(protobuf.messages(bundle, 2))
+    state = protobuf.number(fields.get(5, [0])[0])
+    return {"state": STATES[state], "bundles": bundles, "gpus": gpus}
 
 
-def _gpus(resources: list[protobuf.Value]) -> float:
+def _gpus(resources: list[protobuf.Fields]) -> float:
     """The GPUs in a map from a resource's name to its amount."""
-    for entry in resources:
-        pair = protobuf.decode(protobuf.data(entry))
+    for pair in resources:
         if pair.get(1) == [b"GPU"]:
-            amount: float = struct.unpack("<d", protobuf.data(pair.get(2, [bytes(8)])[0]))[0]
-            return amount
+            return protobuf.double(pair[2][0])
     return 0.0

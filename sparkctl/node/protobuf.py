@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -60,6 +61,11 @@ def encode(fields: Mapping[int, bytes]) -> bytes:
     return b"".join(bytes([n << 3 | BYTES, len(value)]) + value for n, value in fields.items())
 
 
+def messages(fields: Fields, number: int) -> list[Fields]:
+    """The messages in a field, none if it is absent; the entries of a map are messages too."""
+    return [decode(data(value)) for value in fields.get(number, [])]
+
+
 def number(value: Value) -> int:
     """The value, which must be a number."""
     if not isinstance(value, int):
@@ -77,3 +83,11 @@ def data(value: Value) -> bytes:
 def text(value: Value) -> str:
     """The value, which must be text."""
     return data(value).decode()
+
+
+def double(value: Value) -> float:
+    """The value, which must be a number of double precision."""
+    if len(data(value)) != 8:
+        raise ValueError("expected a double")
+    found: float = struct.unpack("<d", data(value))[0]
+    return found

@@ -8,7 +8,6 @@ bundles (Ray 2.60, read and run).
 from __future__ import annotations
 
 import os
-import struct
 import time
 from typing import TYPE_CHECKING
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from sparkctl.node.wire import Answer, Json, RayTable
 
 AGAIN = 0.2  # seconds between looks
-ODD = (ValueError, LookupError, struct.error)  # an answer that is not the GCS's
+ODD = (ValueError, LookupError)  # an answer that is not the GCS's
 
 
 def table(request: RayTable) -> Answer:
