@@ -105,6 +105,13 @@ class Completion(Shape):
         return self
 
 
+class Looked(Shape):
+    """A completion, and Ray's table if it was asked for (node/look.py)."""
+
+    completion: Completion
+    table: RayTable | Failed | None = None
+
+
 class Ping(Shape):
     """Pings from an interface: `error` is why all were lost, `problem` why none was sent.
 

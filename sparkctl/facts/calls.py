@@ -39,6 +39,7 @@ RELEASE_LEASE: Call[answers.Nothing] = Call("lease.release", answers.Nothing)
 RENEW_LEASE: Call[answers.LeaseRenewed] = Call("lease.renew", answers.LeaseRenewed)
 STALE_LEASE: Call[answers.Stale] = Call("lease.stale", answers.Stale)
 TAKE_LEASE: Call[answers.LeaseTaken] = Call("lease.take", answers.LeaseTaken)
+LOOK: Call[answers.Looked] = Call("look.look", answers.Looked)
 NCCL_LINES: Call[answers.Lines] = Call("nccllines.lines", answers.Lines)
 PEERS: Call[answers.Peers] = Call("peers.peers", answers.Peers)
 PROBE: Call[NodeFacts] = Call("probe.probe", NodeFacts)
@@ -67,6 +68,7 @@ CALLS = (
     RENEW_LEASE,
     STALE_LEASE,
     TAKE_LEASE,
+    LOOK,
     NCCL_LINES,
     PEERS,
     PROBE,

@@ -30,6 +30,7 @@ CALLS = {
     "lease.release": Bounds(mutates=True, timeout=10.0, maximum=10.0),
     "lease.renew": Bounds(mutates=True, timeout=10.0, maximum=10.0),
     "lease.take": Bounds(mutates=True, timeout=10.0, maximum=10.0),
+    "look.look": Bounds(mutates=False, timeout=120.0, maximum=2 * DAY),
     "nccllines.lines": READS,
     "peers.peers": Bounds(mutates=False, timeout=30.0, maximum=30.0),
     "probe.probe": READS,

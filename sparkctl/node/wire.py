@@ -217,6 +217,13 @@ class RayTable(Cluster):
     timeout: NotRequired[float]
 
 
+class Look(Cluster):
+    """What to ask the API, and Ray."""
+
+    completion: Ask
+    table: NotRequired[RayTable | None]
+
+
 class Imports(TypedDict):
     """Names of modules."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sparkctl.facts.answers import Failed
 from sparkctl.facts.calls import RAY_IMPORTED, RAY_TABLE
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sparkctl.operations.session import Session
     from sparkctl.plan.desired import Wish
 
+TITLE = "read Ray's node table"
 ALLOWANCE = 45.0  # seconds for the answers themselves, see node/gcs.py
 IMPORT_ALLOWANCE = 60.0  # seconds for importing ray on a busy node, beside the wait itself
 
@@ -40,10 +41,29 @@ def ask_ray(
     Where its GCS answers in a way that is not understood, as with TLS, ray itself is asked, by
     `python`, the head's runtime.
     """
-    head, title = session.inventory.head, "read Ray's node table"
-    request = {"address": address, "wanted": dict(wanted or {}), "timeout": timeout}
-    found = session.ask(head, RAY_TABLE, request, timeout=timeout + ALLOWANCE, title=title)
-    if isinstance(found, Failed) and found.foreign:
-        bound = timeout + IMPORT_ALLOWANCE
-        return session.ask(head, RAY_IMPORTED, request, timeout=bound, title=title, python=python)
-    return found
+    request = question(address, wanted, timeout)
+    found = session.ask(
+        session.inventory.head, RAY_TABLE, request, timeout=timeout + ALLOWANCE, title=TITLE
+    )
+    return understood(session, request, found, python)
+
+
+def question(address: str, wanted: Mapping[str, float] | None, timeout: float) -> dict[str, Any]:
+    """The request for `ask_ray`."""
+    return {"address": address, "wanted": dict(wanted or {}), "timeout": timeout}
+
+
+def understood(
+    session: Session, request: dict[str, Any], found: Failed | RayTable, python: str
+) -> Failed | RayTable:
+    """The answer, or ray's own where it was not understood."""
+    if not isinstance(found, Failed) or not found.foreign:
+        return found
+    return session.ask(
+        session.inventory.head,
+        RAY_IMPORTED,
+        request,
+        timeout=request["timeout"] + IMPORT_ALLOWANCE,
+        title=TITLE,
+        python=python,
+    )

@@ -14,7 +14,7 @@ from sparkctl.node import modelpath
 from sparkctl.operations import health, steps
 from sparkctl.operations.api import endpoint, recorded_model
 from sparkctl.operations.lease import hold
-from sparkctl.operations.raytable import ray_table
+from sparkctl.operations.look import Ray, look
 from sparkctl.operations.run import Run, Step, perform
 from sparkctl.plan.desired import Wish, make_wish
 from sparkctl.plan.diff import Difference, compare, processes
@@ -209,17 +209,18 @@ def _unsound(
     Raises ServingError where a restart may not help: the ranks are on other nodes than planned, or
     nothing is generated.
     """
-    table = ray_table(session, wish)
-    names = wish.ray_names
+    ray = Ray(wish.ray_address, wish.runtime_python, wish.ray_nodes)
+    seen = look(session, wish.head.vllm_argv, ray)
+    names, table, head = wish.ray_names, seen.table, session.inventory.head.name
     if isinstance(table, Failed):
-        why = f"Ray does not answer: {table.error}"
-        return {session.inventory.head.name: why}, None, _serves(session)
-    found = {names[a]: f"Ray does not list {a} as alive with its GPU" for a in table.missing}
-    if found:
-        return found, None, _serves(session)
-    if error := misplaced(session.inventory, names, table):
-        raise error
-    unserved, said = health.unsound(session, wish.head.vllm_argv)
+        return {head: f"Ray does not answer: {table.error}"}, None, seen.serves
+    if table is not None:
+        found = {names[a]: f"Ray does not list {a} as alive with its GPU" for a in table.missing}
+        if found:
+            return found, None, seen.serves
+        if error := misplaced(session.inventory, names, table):
+            raise error
+    unserved, said = health.judged(head, seen.completion, seen.health)
     if said:
         reporter.note(said)
     return {}, unserved, unserved is None
