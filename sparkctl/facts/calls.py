@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from sparkctl.facts import answers, groups
-from sparkctl.facts.node import NodeFacts
+from sparkctl.facts.node import Claimed, NodeFacts
 from sparkctl.facts.shape import Name
 
 T_co = TypeVar("T_co", covariant=True)
@@ -24,6 +24,7 @@ class Call(Generic[T_co]):
     answer: Any = field(hash=False, compare=False)
 
 
+CLAIM: Call[Claimed] = Call("claim.claim", Claimed)
 CHANGE: Call[answers.Nothing] = Call("change.run", answers.Nothing)
 COMPLETION: Call[answers.Completion] = Call("completion.ask", answers.Completion)
 CLEAR: Call[answers.Cleared] = Call("stop.clear", answers.Cleared)
@@ -53,6 +54,7 @@ NOTE_MEMORY: Call[answers.Changed] = Call("sharedmemory.note", answers.Changed)
 COUNTERS: Call[groups.Counters] = Call("verbs.counters", groups.Counters)
 
 CALLS = (
+    CLAIM,
     CHANGE,
     COMPLETION,
     CLEAR,

@@ -20,6 +20,7 @@ CHANGES = Bounds(mutates=True, timeout=60.0, maximum=60.0)
 # By module.function. What is not here cannot be called.
 CALLS = {
     "change.run": CHANGES,
+    "claim.claim": CHANGES,
     "completion.ask": Bounds(mutates=False, timeout=60.0, maximum=2 * DAY),
     "files.read": READS,
     "files.write": CHANGES,

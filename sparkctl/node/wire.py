@@ -224,6 +224,13 @@ class Look(Cluster):
     table: NotRequired[RayTable | None]
 
 
+class Claim(TypedDict):
+    """The lease to take, and the facts to read."""
+
+    take: Take
+    probe: Probe
+
+
 class Imports(TypedDict):
     """Names of modules."""
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sparkctl.facts.calls import LOOK
+from sparkctl.facts.calls import CLAIM, LOOK, PROBE
+from sparkctl.facts.decode import load
 from sparkctl.operations import api, health, raytable
+from sparkctl.remote import node_rpc
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,6 +38,13 @@ class Look:
     def serves(self) -> bool:
         """Whether vLLM may be serving, see health.serves."""
         return not health.ended(self.completion, self.health)
+
+
+def prepare() -> None:
+    """Make ready what an `up` asks next: for while a node is waited for."""
+    for call in (CLAIM, PROBE, LOOK):
+        node_rpc.bytecode(call.target.partition(".")[0])
+    load()
 
 
 def look(session: Session, argv: Sequence[str], ray: Ray | None) -> Look:

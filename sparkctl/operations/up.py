@@ -14,7 +14,7 @@ from sparkctl.node import modelpath
 from sparkctl.operations import health, steps
 from sparkctl.operations.api import endpoint, recorded_model
 from sparkctl.operations.lease import hold
-from sparkctl.operations.look import Ray, look
+from sparkctl.operations.look import Ray, look, prepare
 from sparkctl.operations.run import Run, Step, perform
 from sparkctl.plan.desired import Wish, make_wish
 from sparkctl.plan.diff import Difference, compare, processes
@@ -88,7 +88,8 @@ def up(
     they raise, LockedError when another command holds the lease, ServingError or RemoteError after
     the rollback (none with `keep`).
     """
-    with hold(session, reporter.note, "up", session.inventory.nodes, force=break_lock):
+    nodes = session.inventory.nodes
+    with hold(session, reporter.note, "up", nodes, force=break_lock, read=True, meanwhile=prepare):
         found = outlook(session, reporter, preflight=preflight)
         if found.ends is not None:
             reporter.end()

@@ -17,7 +17,7 @@ until on "$head" 'cd ~/bench && . ./env.sh && bash status.sh' 2>&1 | grep -q '/2
     sleep 0.2
 done
 stage "start vLLM"
-on "$head" 'cd ~/bench && . ./env.sh && setsid bash vllm.sh >vllm.log 2>&1 &'
+on "$head" 'cd ~/bench; . ./env.sh; setsid bash vllm.sh >vllm.log 2>&1 &'
 until curl --noproxy '*' -sf "$url" -H 'Content-Type: application/json' -d "$request" >/dev/null; do
     sleep 0.2
 done

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SCRIPT = Path(__file__).parent / "bare_ssh.sh"
 # What sparkctl is compared with: a change of the script is a change of the bench.
-SHA256 = "62371b4a46c05c4424522a864ecbac8a2518ba91d30fd37d5aeaec3510df1492"
+SHA256 = "a3bc720fbc1a10f55bbd4f848b99e8920f947d5192bb686bd37525936db71729"
 TOKEN = "RAY_AUTH_TOKEN_PATH"
 PROMPT = "Hello"
 
