@@ -44,16 +44,20 @@ def up(
     is served because a setting changed; without a terminal --yes is required.
     """
     from sparkctl.cli.context import open_session
-    from sparkctl.doctor.preflight import preflight, refuse
-    from sparkctl.doctor.runner import choose_checks
     from sparkctl.operations import up as cluster
     from sparkctl.operations.outlook import outlook
     from sparkctl.output.reporter import reporting
     from sparkctl.output.up import print_outlook, print_report
 
-    choose_checks(skip=ignore)  # a typo fails before any node is reached
+    if ignore:
+        from sparkctl.doctor.runner import choose_checks
+
+        choose_checks(skip=ignore)  # a typo fails before any node is reached
 
     def check(session: Session) -> None:
+        # Imports all checks, which an `up` with nothing to do does not need.
+        from sparkctl.doctor.preflight import preflight, refuse
+
         refuse(preflight(session, ignore=ignore))
 
     with reporting() as progress:

@@ -25,9 +25,10 @@ from sparkctl.node.vitals import describe, figures
 
 
 class Failed(Shape):
-    """Why a question has no answer."""
+    """Why a question has no answer; `foreign`: something answers that is not understood."""
 
     error: Text
+    foreign: bool = False
 
 
 class RayNode(Shape):
@@ -102,6 +103,13 @@ class Completion(Shape):
         if (self.tokens is None) != (self.seconds is None) and self.error is None:
             raise ValueError("tokens without seconds, or seconds without tokens")
         return self
+
+
+class Looked(Shape):
+    """A completion, and Ray's table if it was asked for (node/look.py)."""
+
+    completion: Completion
+    table: RayTable | Failed | None = None
 
 
 class Ping(Shape):

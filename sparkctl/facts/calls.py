@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from sparkctl.facts import answers, groups
-from sparkctl.facts.node import NodeFacts
+from sparkctl.facts.node import Claimed, NodeFacts
 from sparkctl.facts.shape import Name
 
 T_co = TypeVar("T_co", covariant=True)
@@ -24,6 +24,7 @@ class Call(Generic[T_co]):
     answer: Any = field(hash=False, compare=False)
 
 
+CLAIM: Call[Claimed] = Call("claim.claim", Claimed)
 CHANGE: Call[answers.Nothing] = Call("change.run", answers.Nothing)
 COMPLETION: Call[answers.Completion] = Call("completion.ask", answers.Completion)
 CLEAR: Call[answers.Cleared] = Call("stop.clear", answers.Cleared)
@@ -41,6 +42,7 @@ RELEASE_LEASE: Call[answers.Nothing] = Call("lease.release", answers.Nothing)
 RENEW_LEASE: Call[answers.LeaseRenewed] = Call("lease.renew", answers.LeaseRenewed)
 STALE_LEASE: Call[answers.Stale] = Call("lease.stale", answers.Stale)
 TAKE_LEASE: Call[answers.LeaseTaken] = Call("lease.take", answers.LeaseTaken)
+LOOK: Call[answers.Looked] = Call("look.look", answers.Looked)
 NCCL_LINES: Call[answers.Lines] = Call("nccllines.lines", answers.Lines)
 PEERS: Call[answers.Peers] = Call("peers.peers", answers.Peers)
 PROBE: Call[NodeFacts] = Call("probe.probe", NodeFacts)
@@ -52,10 +54,14 @@ FORGET: Call[answers.Forgotten] = Call("state.forget", answers.Forgotten)
 JOIN: Call[answers.Joined] = Call("state.join", answers.Joined)
 PHASE: Call[answers.Phased] = Call("state.phase", answers.Phased)
 UNTIL: Call[answers.Waited] = Call("waits.until", answers.Waited)
+RAY_IMPORTED: Call[answers.Failed | answers.RayTable] = Call(
+    "raytable.imported", answers.Failed | answers.RayTable
+)
 NOTE_MEMORY: Call[answers.Changed] = Call("sharedmemory.note", answers.Changed)
 COUNTERS: Call[groups.Counters] = Call("verbs.counters", groups.Counters)
 
 CALLS = (
+    CLAIM,
     CHANGE,
     COMPLETION,
     CLEAR,
@@ -73,6 +79,7 @@ CALLS = (
     RENEW_LEASE,
     STALE_LEASE,
     TAKE_LEASE,
+    LOOK,
     NCCL_LINES,
     PEERS,
     PROBE,
@@ -82,6 +89,7 @@ CALLS = (
     JOIN,
     PHASE,
     UNTIL,
+    RAY_IMPORTED,
     NOTE_MEMORY,
     COUNTERS,
 )

@@ -32,6 +32,7 @@ LEASE = Bounds(mutates=True, timeout=10.0, maximum=10.0, repeats=True)  # by its
 # By module.function. What is not here cannot be called.
 CALLS = {
     "change.run": CHANGES,
+    "claim.claim": REPEATS,
     "completion.ask": Bounds(mutates=False, timeout=60.0, maximum=2 * DAY),
     "files.read": READS,
     "files.write": REPEATS,
@@ -44,9 +45,11 @@ CALLS = {
     "lease.release": LEASE,
     "lease.renew": LEASE,
     "lease.take": LEASE,
+    "look.look": Bounds(mutates=False, timeout=120.0, maximum=2 * DAY),
     "nccllines.lines": READS,
     "peers.peers": Bounds(mutates=False, timeout=30.0, maximum=30.0),
     "probe.probe": READS,
+    "raytable.imported": Bounds(mutates=False, timeout=60.0, maximum=2 * DAY),
     "raytable.table": Bounds(mutates=False, timeout=60.0, maximum=2 * DAY),
     "sharedmemory.note": REPEATS,
     "state.check": READS,

@@ -290,6 +290,20 @@ class RayTable(Cluster):
     timeout: NotRequired[float]
 
 
+class Look(Cluster):
+    """What to ask the API, and Ray."""
+
+    completion: Ask
+    table: NotRequired[RayTable | None]
+
+
+class Claim(TypedDict):
+    """The lease to take, and the facts to read."""
+
+    take: Take
+    probe: Probe
+
+
 class Imports(TypedDict):
     """Names of modules."""
 

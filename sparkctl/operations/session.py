@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sparkctl.engines.vllm.environment import merge
 from sparkctl.errors import ConnectError, InventoryError, SparkctlError
-from sparkctl.facts.calls import PROBE, STALE_LEASE
+from sparkctl.facts.calls import CLAIM, PROBE, STALE_LEASE
 from sparkctl.facts.decode import decode
 from sparkctl.inventory.layers import Layer, load_layers
 from sparkctl.inventory.validate import worker_range
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
+    from sparkctl.facts.answers import LeaseTaken
     from sparkctl.facts.calls import Call
     from sparkctl.facts.node import NodeFacts
     from sparkctl.inventory.models import Inventory, Node
@@ -156,8 +157,12 @@ class Session:
         timeout: float | None = None,
         title: str = "",
         leased: bool = True,
+        meanwhile: Callable[[], object] | None = None,
     ) -> GroupResult[T]:
-        """The same call on several nodes at once; every node's answer or error is kept."""
+        """The same call on several nodes at once; every node's answer or error is kept.
+
+        `meanwhile` is called once while they are waited for.
+        """
         with self._hurried_by_ctrl_c():
             return each(
                 list(nodes),
@@ -165,6 +170,7 @@ class Session:
                     node, call, request(node), timeout=timeout, title=title, leased=leased
                 ),
                 key=lambda node: node.name,
+                meanwhile=meanwhile,
             )
 
     def probe(self, nodes: Iterable[Node]) -> GroupResult[NodeFacts]:
@@ -189,7 +195,28 @@ class Session:
         except InventoryError:  # commands that need the layers report it; `down` needs none
             return []
 
+    def claim(self, node: Node, take: dict[str, Any]) -> LeaseTaken:
+        """Take the lease on a node, and keep its facts where it is taken; see node/claim.py."""
+        cluster = {"cluster": self.inventory.cluster}
+        probe = self._probe_request(node)
+        request = {"take": take | cluster, "probe": probe | cluster}
+        before = time.time()
+        found = self.ask(node, CLAIM, request, leased=False, title="take the lease")
+        if found.facts is not None:
+            self._keep(node, found.facts, before)
+        return found.taken
+
     def _read(self, node: Node) -> NodeFacts:
+        before, request = time.time(), self._probe_request(node)
+        facts = self.ask(node, PROBE, request, title="read the node's facts")
+        return self._keep(node, facts, before)
+
+    def _keep(self, node: Node, facts: NodeFacts, before: float) -> NodeFacts:
+        self.asked[node.name] = (before, time.time())
+        self.facts[node.name] = facts.of(node.name)
+        return self.facts[node.name]
+
+    def _probe_request(self, node: Node) -> dict[str, Any]:
         view = self.inventory.view_for(node)
         ray, vllm = view.ray, view.vllm
         ports = (
@@ -202,7 +229,7 @@ class Session:
         planned = merge(view, node, self._layers)
         conf_file = planned.get("NCCL_CONF_FILE")
         revision = vllm.arguments.get("revision")
-        request = {
+        return {
             "venv": self.inventory.runtime.venv,
             "model": vllm.model,
             "revision": None if revision is None else str(revision),
@@ -219,8 +246,3 @@ class Session:
             "watch": list(public({name: s.value for name, s in planned.items()})),
             "conf_file": conf_file.value if conf_file else "",
         }
-        before = time.time()
-        title = "read the node's facts"
-        facts = self.ask(node, PROBE, request, title=title).of(node.name)
-        self.asked[node.name] = (before, time.time())
-        return facts
