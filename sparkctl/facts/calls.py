@@ -24,7 +24,7 @@ class Call(Generic[T_co]):
     answer: Any = field(hash=False, compare=False)
 
 
-CHANGE: Call[answers.Nothing] = Call("change.run", answers.Nothing)
+CHANGE: Call[answers.Nothing] = Call("journal.change", answers.Nothing)
 COMPLETION: Call[answers.Completion] = Call("completion.ask", answers.Completion)
 CLEAR: Call[answers.Cleared] = Call("stop.clear", answers.Cleared)
 REMOVE: Call[answers.Removed] = Call("stop.remove", answers.Removed)
@@ -32,6 +32,8 @@ STOP: Call[answers.Stopped] = Call("stop.stop", answers.Stopped)
 READ_FILES: Call[Mapping[str, str | None]] = Call("files.read", Mapping[Name, str | None])
 WRITE_FILES: Call[answers.Changed] = Call("files.write", answers.Changed)
 FOLLOW: Call[answers.Followed] = Call("follow.follow", answers.Followed)
+READ_JOURNAL: Call[answers.Journal] = Call("journal.read", answers.Journal)
+TAKE_BACK: Call[answers.TakenBack] = Call("journal.take_back", answers.TakenBack)
 IMPORTS: Call[Mapping[str, answers.Import]] = Call("imports.imports", Mapping[Name, answers.Import])
 RUN: Call[answers.Ran] = Call("launch.run", answers.Ran)
 START: Call[answers.Started] = Call("launch.start", answers.Started)
@@ -57,6 +59,8 @@ CALLS = (
     READ_FILES,
     WRITE_FILES,
     FOLLOW,
+    READ_JOURNAL,
+    TAKE_BACK,
     IMPORTS,
     RUN,
     START,

@@ -19,12 +19,14 @@ READS = Bounds(mutates=False, timeout=60.0, maximum=60.0)
 CHANGES = Bounds(mutates=True, timeout=60.0, maximum=60.0)
 # By module.function. What is not here cannot be called.
 CALLS = {
-    "change.run": CHANGES,
     "completion.ask": Bounds(mutates=False, timeout=60.0, maximum=2 * DAY),
     "files.read": READS,
     "files.write": CHANGES,
     "follow.follow": Bounds(mutates=False, timeout=DAY, maximum=DAY),
     "imports.imports": Bounds(mutates=False, timeout=120.0, maximum=120.0),
+    "journal.change": CHANGES,
+    "journal.read": READS,
+    "journal.take_back": Bounds(mutates=True, timeout=120.0, maximum=600.0),
     "launch.run": Bounds(mutates=True, timeout=60.0, maximum=2 * DAY),
     "launch.start": CHANGES,
     "lease.release": Bounds(mutates=True, timeout=10.0, maximum=10.0),

@@ -63,14 +63,15 @@ class Session:
         title: str = "",
         python: str = node_rpc.SYSTEM,
         leased: bool = True,
+        root: bool = False,
         limit: int = LIMIT,
     ) -> T:
         """Call a function of sparkctl/node on a node. Returns its answer.
 
         One that changes the node goes with the lease, which the node checks first (not `leased`:
-        the lease's own calls). Raises RemoteError when the node cannot be reached, the call fails
-        or the answer has another shape than facts/ declares, LeaseLostError when the lease is no
-        longer in force there.
+        the lease's own calls). It runs as the login, or as `root`. Raises RemoteError when the node
+        cannot be reached, the call fails or the answer has another shape than facts/ declares,
+        LeaseLostError when the lease is no longer in force there.
         """
         mutates = CALLS[call.target].mutates
         lease = self._guard() if mutates and leased else None
@@ -81,6 +82,7 @@ class Session:
             title=title,
             python=python,
             lease=lease.guard(node) if lease else None,
+            root=root,
             limit=limit,
         )
         result = self._connection(node).run(command)
