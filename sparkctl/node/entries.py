@@ -107,7 +107,7 @@ class Journal(NamedTuple):
         except (FileNotFoundError, NotADirectoryError):
             return []
         with os.fdopen(fd, "rb") as stream:
-            _require_own(os.fstat(fd), self.uid, path, stat.S_ISREG)
+            require_own(os.fstat(fd), self.uid, path, stat.S_ISREG)
             text = stream.read(LIMIT + 1)
         if len(text) > LIMIT:
             raise ValueError("too long")
@@ -138,7 +138,7 @@ class Journal(NamedTuple):
             raise PermissionError(f"cannot lock {self.folder / GUARD}") from None
 
     def _require_folder(self) -> None:
-        _require_own(self.folder.lstat(), self.uid, self.folder, stat.S_ISDIR)
+        require_own(self.folder.lstat(), self.uid, self.folder, stat.S_ISDIR)
 
     def enter(self, entry: Entry) -> None:
         """Add an entry; it is on the disk on return."""
@@ -164,7 +164,7 @@ def made(cluster: str, *, root: bool) -> Journal:
     journal = of(cluster, root=root)
     if root:
         ROOT.mkdir(mode=0o755, parents=True, exist_ok=True)
-        _require_own(ROOT.lstat(), 0, ROOT, stat.S_ISDIR)
+        require_own(ROOT.lstat(), 0, ROOT, stat.S_ISDIR)
         journal.folder.mkdir(mode=0o700, exist_ok=True)
     else:
         files.state_dir(cluster)
@@ -185,9 +185,10 @@ def recorded(
     journal.finish(entry.id, keep=keep)
 
 
-def _require_own(
+def require_own(
     status: os.stat_result, uid: int, path: Path, is_kind: Callable[[int], bool]
 ) -> None:
+    """Raise PermissionError for another kind, another user's, or what others may write."""
     if not is_kind(status.st_mode) or status.st_uid != uid or status.st_mode & 0o022:
         raise PermissionError(
             f"refused to use {path}: it is a link, belongs to another user, or others may write it"

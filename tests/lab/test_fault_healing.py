@@ -88,9 +88,10 @@ def test_an_incomplete_fault_is_undone(
         target.cover("/etc/nccl.conf", "x")
         target.hide("/dev/infiniband")
         target.start("sleep", "infinity")
-        target.change(f"ip link set {SECOND} mtu 1500", f"ip link set {SECOND} mtu 9000")
+        target.change(f"ip link set {SECOND} mtu 1500", "link-mtu", interface=SECOND, mtu=9000)
         assert difference(lab, healthy)
-        target.on_heal("false")  # of a change that is never made
+        target.active.record(target.active.entry("unmount", path="/never"))
+        target.write()
         raise failure
 
     monkeypatch.setitem(FAULTS, "half", Fault("half", "half of it", apply, ("any",)))
@@ -104,19 +105,20 @@ def test_what_cannot_be_undone_is_reported_and_stays(
     lab: Lab, healthy: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def apply(target: Target) -> None:
-        target.change("touch /run/fixed", "rm /run/fixed")
+        target.change("touch /run/fixed.hidden", "unhide", path="/run/fixed")
 
     stubborn = Fault("stubborn", "it stays", apply, ("any",))
     monkeypatch.setitem(FAULTS, "stubborn", stubborn)
     engine.inject(BASE, "stubborn")
     engine.inject(BASE, "nccl-conf")
-    on(lab, WORKER, "rm", "/run/fixed")
+    on(lab, WORKER, "rm", "/run/fixed.hidden")
     with refused("fault-not-healed") as caught:
         engine.heal(BASE)
     assert caught.value.data == {"faults": ["stubborn on spark-2"]}
     assert [a.fault for a in journal.read(BASE)] == ["stubborn"]
-    on(lab, WORKER, "touch", "/run/fixed")
+    on(lab, WORKER, "touch", "/run/fixed.hidden")
     engine.heal(BASE)
+    on(lab, WORKER, "rm", "/run/fixed")
     assert difference(lab, healthy) == {}
 
 
