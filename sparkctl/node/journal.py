@@ -96,7 +96,7 @@ def _undone(cluster: str, entry: Entry, *, root: bool) -> str:
             return f"{entry.undo} cannot be undone from this journal"
         row.undo(cluster, entry.data)
     except (OSError, ValueError) as error:
-        return str(error)
+        return str(error) or repr(error)
     except SystemExit as error:  # as the functions of a call end it
         return str(error.code)
     return ""

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sparkctl.lab.faults import undos
 from sparkctl.lab.faults.scripts import COVER, sh
 from sparkctl.lab.faults.waiting import until
 from sparkctl.lab.node import FAULT_FILES
@@ -67,7 +68,11 @@ class Target:
 
     @contextmanager
     def changing(self, undo: str, **data: Json) -> Iterator[None]:
-        """The block makes a change, after its undo is in the journal."""
+        """The block makes a change, after its undo is in the journal.
+
+        Raises ValueError for an undo that healing would refuse.
+        """
+        undos.known(undo, data)
         entry = self.active.entry(undo, **data)
         self._record(entry)
         yield

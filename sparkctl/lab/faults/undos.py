@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface
 from typing import TYPE_CHECKING
 
 from sparkctl.lab.faults import rayjoin, scripts
@@ -84,11 +84,16 @@ def _rejoin(lab: Lab, node: RunningNode | None, data: Data) -> None:
         rayjoin.rejoin(lab, node, str(data["mark"]))
 
 
-def _is_ipv4(value: Json) -> bool:
-    try:
-        return isinstance(value, str) and str(IPv4Interface(value)) == value
-    except ValueError:
-        return False
+def _ipv4(kind: type[IPv4Address]) -> Check:
+    """A check for an address, or with IPv4Interface for one with its prefix."""
+
+    def check(value: Json) -> bool:
+        try:
+            return isinstance(value, str) and str(kind(value)) == value
+        except ValueError:
+            return False
+
+    return check
 
 
 def _list_of(check: Check) -> Check:
@@ -109,6 +114,7 @@ FOLDER = _text(rf"{STEP}(/{STEP})*")
 SYS = _text(rf"/sys(/{STEP})+")
 DEVICE = _text(r"[A-Za-z0-9_]{1,40}")
 LINK = is_text(INTERFACE)
+CIDR = _ipv4(IPv4Interface)
 OWN = _text(rf"{FAULT_FILES}/[a-z0-9-]+|{FOREIGN_FOLDER}|{re.escape(USER_CONF)}")
 PID = is_number(range(1, 2**22 + 1))  # proc(5), pid_max
 SLOT = is_number(range(256))
@@ -126,11 +132,9 @@ UNDOS: Mapping[str, Row] = {
     ),
     "link-mtu": _same("link-mtu"),
     "link-state": _same("link-state"),
-    "address": Row(
-        {"address": _is_ipv4, "interface": LINK, "present": is_flag}, _on_node(_address)
-    ),
+    "address": Row({"address": CIDR, "interface": LINK, "present": is_flag}, _on_node(_address)),
     "route": Row(
-        {"subnet": _is_ipv4, "interface": LINK, "source": _is_ipv4},
+        {"subnet": CIDR, "interface": LINK, "source": _ipv4(IPv4Address)},
         _program(
             *("ip", "route", "replace", "{subnet}", "dev", "{interface}"),
             *("proto", "kernel", "scope", "link", "src", "{source}"),
@@ -158,12 +162,17 @@ UNDOS: Mapping[str, Row] = {
 }
 
 
+def known(name: str, data: Data) -> Row:
+    """The row of this name. Raises ValueError for an unknown name, or other data than it has."""
+    if name not in UNDOS:
+        raise ValueError(f"unknown undo {name}")
+    undo.require(name, UNDOS[name].fields, data)
+    return UNDOS[name]
+
+
 def run(lab: Lab, node: RunningNode | None, name: str, data: Data) -> None:
     """Undo a change on a node, None if it has ended.
 
     Raises SparkctlError when that fails, ValueError for what the table does not have.
     """
-    if name not in UNDOS:
-        raise ValueError(f"unknown undo {name}")
-    undo.require(name, UNDOS[name].fields, data)
-    UNDOS[name].run(lab, node, data)
+    known(name, data).run(lab, node, data)
