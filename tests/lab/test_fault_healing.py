@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -98,6 +101,46 @@ def test_an_incomplete_fault_is_undone(
     with pytest.raises(type(failure)):
         engine.inject(BASE, "half")
     assert journal.read(BASE) == []
+    assert difference(lab, healthy) == {}
+
+
+# Dies at the N-th command of a fault: after its undo is in the journal, before the change.
+DIES = """\
+import os, pathlib, sys
+from sparkctl.lab.faults import engine, target
+left, run = int(sys.argv[3]), target.Target.run
+def dies(self, *argv, **options):
+    global left
+    left -= not self.active.undo[-1].done if self.active.undo else 0
+    if left == 0:
+        os.kill(os.getpid(), 9)
+    return run(self, *argv, **options)
+target.Target.run = dies
+engine.inject(pathlib.Path(sys.argv[1]), sys.argv[2])
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("memlock-64k", 5),
+        ("halves-renamed", 2),
+        ("gid-index-hole", 2),
+        ("gid-index-hole", 3),
+        ("hca-renamed", 2),
+        ("no-nvidia-smi", 2),
+        ("disk-full", 2),
+        ("one-subnet", 3),
+    ],
+)
+def test_a_fault_whose_command_was_killed_is_healed(
+    lab: Lab, healthy: dict[str, Any], name: str, change: int
+) -> None:
+    argv = [sys.executable, "-c", DIES, str(BASE), name, str(change)]
+    assert subprocess.run(argv, check=False).returncode == -signal.SIGKILL
+    assert [a.fault for a in journal.read(BASE)] == [name]
+    assert journal.read(BASE)[0].undo[-1].done is False
+    engine.heal(BASE)
     assert difference(lab, healthy) == {}
 
 

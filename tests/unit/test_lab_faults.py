@@ -135,7 +135,7 @@ PLANTED = [
     ("link-mtu", {"interface": "x", "mtu": 9000, "argv": "x"}),
     ("delete-rules", {"table": "filter"}),
     ("continue", {"pids": [-1]}),
-    ("exchange-links", {"names": ["a"]}),
+    ("exchange-links", {"names": ["a"], "index": 1}),
     ("rejoin-ray", {"mark": "x"}),
     ("restore-inventory", {"path": "/etc/passwd"}),
 ]

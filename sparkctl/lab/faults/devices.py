@@ -96,8 +96,9 @@ def _shift_gids(target: Target) -> None:
     set_everywhere(target, GID_INDEX, str(index))
     for slot in range(index, index - types, -1):
         port, slots = device(SECOND, PORT), [slot, slot + SHIFT]
-        exchange = sh(EXCHANGE_GIDS, port, *map(str, slots))
-        target.change(exchange, "exchange-gids", port=port, slots=slots)
+        exchange = sh(EXCHANGE_GIDS, port, *map(str, slots), "")
+        gid = target.read(f"{port}/gids/{slot}").strip()
+        target.change(exchange, "exchange-gids", port=port, slots=slots, gid=gid)
 
 
 FAULTS = (

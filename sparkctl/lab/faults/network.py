@@ -63,7 +63,9 @@ def _renamed(target: Target) -> None:
 
 
 def _exchange(target: Target, *names: str) -> None:
-    target.change(sh(EXCHANGE_LINKS, *names), "exchange-links", names=[*names])
+    index = int(target.run("ip", "-oneline", "link", "show", "dev", names[0]).partition(":")[0])
+    do = sh(EXCHANGE_LINKS, *names, "none")
+    target.change(do, "exchange-links", names=[*names], index=index)
 
 
 def _other_cage(target: Target) -> None:

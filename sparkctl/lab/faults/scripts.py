@@ -9,8 +9,10 @@ if [ -e "$2" ]; then exec mount --bind "$1" "$2"; fi
 if [ -L "$2" ]; then mv -T "$2" "$1.link"; fi
 cp --preserve=mode "$1" "$2"
 """
+# $3: whether a bind mount hid the path; else it is the copy.
 UNCOVER = """\
 if mountpoint --quiet "$2"; then exec umount "$2"; fi
+if [ "$3" = True ]; then exit 0; fi
 rm --force "$2"
 if [ -L "$1.link" ]; then mv -T "$1.link" "$2"; fi
 """
@@ -23,8 +25,9 @@ ln -s "../../$1/$4" "/sys/class/infiniband/$4"
 echo "$4" >"/sys/$2/ibdev"
 """
 
-# Exchanges the slots $2 and $3 of the GID table in $1.
+# Exchanges the slots $2 and $3 of the GID table in $1, unless $2 has the GID $4.
 EXCHANGE_GIDS = """\
+if [ "$(cat "$1/gids/$2")" = "$4" ]; then exit 0; fi
 for table in gids gid_attrs/types gid_attrs/ndevs; do
     mv -T "$1/$table/$2" "$1/swap"
     mv -T "$1/$table/$3" "$1/$table/$2"
@@ -32,9 +35,10 @@ for table in gids gid_attrs/types gid_attrs/ndevs; do
 done
 """
 
-# Exchanges the names of two links. Until Linux 6.2 only a link that is down can be renamed; it
-# keeps its addresses. Each is up afterwards if it was.
+# Exchanges the names of two links, unless $1 has the index $3. Until Linux 6.2 only a link that is
+# down can be renamed; it keeps its addresses. Each is up afterwards if it was.
 EXCHANGE_LINKS = """\
+if ip -oneline link show dev "$1" | grep -q "^$3:"; then exit 0; fi
 up() { ip link show dev "$1" up | grep -q .; }
 first=; second=
 if up "$1"; then first=up; fi

@@ -103,7 +103,9 @@ class Target:
 
     def cover_by(self, path: str | Path, other: str) -> None:
         """Make a path of the node show another file or folder of it, until healing."""
-        self.change(sh(COVER, other, str(path)), "uncover", by=other, path=str(path))
+        bound = bool(self.run("sh", "-c", 'if [ -e "$1" ]; then echo yes; fi', "sh", str(path)))
+        do = sh(COVER, other, str(path))
+        self.change(do, "uncover", by=other, path=str(path), bound=bound)
 
     def hide(self, path: str | Path) -> None:
         """Make a folder of the node appear empty, until healing."""

@@ -122,7 +122,10 @@ KIB = is_number(range(1, 2**40))
 
 UNDOS: Mapping[str, Row] = {
     "remove": Row({"path": OWN}, _program("rm", "-rf", "{path}")),
-    "uncover": Row({"by": PATH, "path": PATH}, _script(scripts.UNCOVER, "by", "path")),
+    "uncover": Row(
+        {"by": PATH, "path": PATH, "bound": is_flag},
+        _script(scripts.UNCOVER, "by", "path", "bound"),
+    ),
     "unmount": Row({"path": PATH}, _program("umount", "{path}")),
     "unhide": Row({"path": PATH}, _program("mv", "{path}.hidden", "{path}")),
     "write": Row({"path": SYS, "text": _text(r"[ -~\n]*")}, _script(scripts.WRITE, "path", "text")),
@@ -140,7 +143,10 @@ UNDOS: Mapping[str, Row] = {
             *("proto", "kernel", "scope", "link", "src", "{source}"),
         ),
     ),
-    "exchange-links": Row({"names": _pair_of(LINK)}, _script(scripts.EXCHANGE_LINKS, "names")),
+    "exchange-links": Row(
+        {"names": _pair_of(LINK), "index": is_number(range(1, 2**31))},
+        _script(scripts.EXCHANGE_LINKS, "names", "index"),
+    ),
     "delete-rules": Row(
         {"table": _text("sparkctl-lab-[a-z]+")}, _program("nft", "delete table inet {table}")
     ),
@@ -149,7 +155,8 @@ UNDOS: Mapping[str, Row] = {
         _script(scripts.RENAME_DEVICE, "folder", "verbs", "name", "to"),
     ),
     "exchange-gids": Row(
-        {"port": SYS, "slots": _pair_of(SLOT)}, _script(scripts.EXCHANGE_GIDS, "port", "slots")
+        {"port": SYS, "slots": _pair_of(SLOT), "gid": _text("[0-9a-f:]{39}")},
+        _script(scripts.EXCHANGE_GIDS, "port", "slots", "gid"),
     ),
     "continue": Row({"pids": _list_of(PID)}, _script(scripts.CONTINUE, "pids")),
     "reload-sshd": Row({}, _on_node(lambda _: RELOAD)),
