@@ -298,6 +298,37 @@ class Position(Shape):
     begins: Annotated[str, Field(pattern=r"^[0-9]{1,3}:[0-9a-f]{1,8}$")]
 
 
+class JournalEntry(Shape):
+    """A change of a node, see node/entries.py; `done` if it is complete."""
+
+    id: Name
+    owner: Name
+    undo: Name
+    title: Name
+    when: Name
+    done: bool
+
+
+class Journal(Shape):
+    """The changes in a journal; `root`: whether root has a journal too."""
+
+    entries: Rows[JournalEntry]
+    root: bool
+
+
+class Untaken(JournalEntry):
+    """A change that could not be taken back."""
+
+    error: Text
+
+
+class TakenBack(Shape):
+    """The changes that were taken back, and those that could not be."""
+
+    taken: Rows[JournalEntry]
+    failed: Rows[Untaken]
+
+
 class Followed(Shape):
     """An event of a log that is followed; `at` is the position after its text."""
 

@@ -25,7 +25,7 @@ class Call(Generic[T_co]):
 
 
 CLAIM: Call[Claimed] = Call("claim.claim", Claimed)
-CHANGE: Call[answers.Nothing] = Call("change.run", answers.Nothing)
+CHANGE: Call[answers.Nothing] = Call("journal.change", answers.Nothing)
 COMPLETION: Call[answers.Completion] = Call("completion.ask", answers.Completion)
 CLEAR: Call[answers.Cleared] = Call("stop.clear", answers.Cleared)
 REMOVE: Call[answers.Removed] = Call("stop.remove", answers.Removed)
@@ -34,6 +34,8 @@ READ_FILES: Call[Mapping[str, str | None]] = Call("files.read", Mapping[Name, st
 WRITE_FILES: Call[answers.Changed] = Call("files.write", answers.Changed)
 FOLLOW: Call[answers.Followed] = Call("follow.follow", answers.Followed)
 IDLE: Call[answers.Idle] = Call("idle.idle", answers.Idle)
+READ_JOURNAL: Call[answers.Journal] = Call("journal.read", answers.Journal)
+TAKE_BACK: Call[answers.TakenBack] = Call("journal.take_back", answers.TakenBack)
 IMPORTS: Call[Mapping[str, answers.Import]] = Call("imports.imports", Mapping[Name, answers.Import])
 RUN: Call[answers.Ran] = Call("launch.run", answers.Ran)
 START: Call[answers.Started] = Call("launch.start", answers.Started)
@@ -71,6 +73,8 @@ CALLS = (
     WRITE_FILES,
     FOLLOW,
     IDLE,
+    READ_JOURNAL,
+    TAKE_BACK,
     IMPORTS,
     RUN,
     START,

@@ -31,7 +31,6 @@ REPEATS = CHANGES._replace(repeats=True)
 LEASE = Bounds(mutates=True, timeout=10.0, maximum=10.0, repeats=True)  # by its token
 # By module.function. What is not here cannot be called.
 CALLS = {
-    "change.run": CHANGES,
     "claim.claim": REPEATS,
     "completion.ask": Bounds(mutates=False, timeout=60.0, maximum=2 * DAY),
     "files.read": READS,
@@ -39,6 +38,9 @@ CALLS = {
     "follow.follow": Bounds(mutates=False, timeout=DAY, maximum=DAY),
     "idle.idle": Bounds(mutates=False, timeout=60.0, maximum=DAY),
     "imports.imports": Bounds(mutates=False, timeout=120.0, maximum=120.0),
+    "journal.change": CHANGES,
+    "journal.read": READS,
+    "journal.take_back": Bounds(mutates=True, timeout=120.0, maximum=600.0),
     "launch.run": Bounds(mutates=True, timeout=60.0, maximum=2 * DAY),
     "launch.start": REPEATS,  # by run and unit
     "lease.free": Bounds(mutates=False, timeout=60.0, maximum=DAY),

@@ -165,16 +165,26 @@ def clear(request: Clear) -> Answer:
 def remove(request: Remove) -> Answer:
     """Remove what is in the state directory, and Ray's `temp_dir`; `removed`: those that existed.
 
-    The lease stays until it is released. A `temp_dir` that is a link or another user's stays. The
-    noted shared memory goes too: processes that were KILLed by hand leave theirs.
+    The lease stays until it is released, the journal until all is taken back. A `temp_dir` that is
+    a link or another user's stays. The noted shared memory goes too: processes that were KILLed by
+    hand leave theirs.
     """
     state.check(request)
     sharedmemory.release(sharedmemory.noted(request["cluster"]))
-    base, temporary = files.home(request["cluster"]), Path(request["temp_dir"])
-    removed: list[str] = []
-    if _is_ours(temporary):
-        shutil.rmtree(temporary, onerror=_failed)
-        removed.append(str(temporary))
+    return {"removed": [*remove_folder(Path(request["temp_dir"])), *empty(request["cluster"])]}
+
+
+def remove_folder(path: Path) -> list[str]:
+    """Remove a directory of this user with its content; its path, or nothing for another's."""
+    if not _is_ours(path):
+        return []
+    shutil.rmtree(path, onerror=_failed)
+    return [str(path)]
+
+
+def empty(cluster: str) -> list[str]:
+    """Remove what is in the state directory, but for lease and journal; its path, or nothing."""
+    base = files.home(cluster)
     entries = [p for p in base.iterdir() if p.name not in lease.OWN] if _is_ours(base) else []
     for path in entries:
         if path.is_dir() and not path.is_symlink():
@@ -183,7 +193,7 @@ def remove(request: Remove) -> Answer:
             path.unlink(missing_ok=True)
     files.remove_empty(base)
     held = any(path.name != state.GUARD for path in entries)
-    return {"removed": [*removed, str(base)] if held else removed}
+    return [str(base)] if held else []
 
 
 def _is_ours(path: Path) -> bool:

@@ -90,10 +90,33 @@ class Run(Start):
     timeout: float
 
 
-class Change(TypedDict):
-    """A program that changes the node."""
+class Named(TypedDict):
+    """A change by its name in undo.py's table, and its data."""
 
-    argv: Sequence[str]
+    name: str
+    data: Mapping[str, Json]
+
+
+class JournalChange(Cluster):
+    """A change, the owner of its entry, and what it is in words."""
+
+    owner: str
+    do: Named
+    title: str
+    keep: NotRequired[bool]
+
+
+class JournalOf(Cluster):
+    """The login's journal, or root's."""
+
+    root: NotRequired[bool]
+
+
+class TakeBack(JournalOf):
+    """Whose changes are taken back, and whether only those that are not complete."""
+
+    owner: str
+    unfinished: bool
 
 
 class Address(TypedDict):

@@ -78,14 +78,15 @@ class Session:
         title: str = "",
         python: str = node_rpc.SYSTEM,
         leased: bool = True,
+        root: bool = False,
         limit: int = LIMIT,
     ) -> T:
         """Call a function of sparkctl/node on a node. Returns its answer.
 
         One that changes the node goes with the lease, which the node checks first (not `leased`:
-        the lease's own calls). Raises RemoteError when the node cannot be reached, the call fails
-        or the answer has another shape than facts/ declares, LeaseLostError when the lease is no
-        longer in force there.
+        the lease's own calls). It runs as the login, or as `root`. Raises RemoteError when the node
+        cannot be reached, the call fails or the answer has another shape than facts/ declares,
+        LeaseLostError when the lease is no longer in force there.
 
         With `patience` a lost connection is made again and the call repeated, unless it may have
         changed the node and cannot be repeated (node/calls.py).
@@ -99,6 +100,7 @@ class Session:
             title=title,
             python=python,
             lease=lease.guard(node) if lease else None,
+            root=root,
             limit=limit,
         )
         self.connection(node)
