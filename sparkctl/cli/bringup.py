@@ -112,8 +112,8 @@ def leave(progress: Reporter) -> bool:
     """Ask after Ctrl-C whether the start goes on; without a terminal it does not."""
     if not interactive():
         return False
-    progress.note("The nodes go on starting without this command.")
+    progress.note("What was started goes on without this command, or is stopped and rolled back.")
     try:
-        return confirm("Leave the start running? (no: stop it and roll back)")
+        return confirm("Leave it running?")
     except (click.Abort, KeyboardInterrupt):  # a second Ctrl-C
         return False

@@ -131,7 +131,7 @@ def _remove(cluster: str, data: Data) -> None:
 def _end(cluster: str, data: Data) -> None:
     roles = [str(data["role"])] if data["role"] else []
     answer = stop.stop({"cluster": cluster, "roles": roles, "run": str(data["run"])})
-    if left := [str(p["pid"]) for p in answer["remaining"]]:
+    if left := [str(p["pid"]) for p in map(jsontext.table, jsontext.rows(answer["remaining"]))]:
         raise NotUndone(f"processes still running after SIGKILL: {', '.join(left)}")
 
 
