@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
-import tarfile
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -24,14 +23,16 @@ def old_package(folder: Path) -> Path:
     Raises AssertionError in a clone without that commit.
     """
     archive = subprocess.run(
-        ["git", "-C", str(REPOSITORY), "archive", COMMIT], capture_output=True, check=False
+        ["git", "-C", str(REPOSITORY), "archive", "--format=zip", COMMIT],
+        capture_output=True,
+        check=False,
     )
     assert archive.returncode == 0, (
         f"commit {COMMIT} is not in this clone: {archive.stderr.decode().strip()};"
         " `git fetch --unshallow` gets it"
     )
-    with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as tar:
-        tar.extractall(folder / "source", filter="data")
+    with zipfile.ZipFile(io.BytesIO(archive.stdout)) as source:
+        source.extractall(folder / "source")
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
     subprocess.run([*build, "-w", str(folder), str(folder / "source")], check=True)
     (wheel,) = folder.glob("*.whl")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from tests.lab.cluster import Cluster
 
-UID = 5555
+UID = pwd.getpwnam("nobody").pw_uid  # ssh(1) needs an account
 # The tests' code may lie where only root can read it.
 READS_ALL = "+dac_read_search"
 

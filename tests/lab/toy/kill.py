@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,14 +16,14 @@ if TYPE_CHECKING:
     from sparkctl.facts.calls import Call
     from sparkctl.inventory.models import Node
 
-KILL_AT = "SPARKCTL_TEST_KILL_AT"  # the number of the point, from 1
+KILL_AT = "SPARKCTL_TEST_KILL_AT"  # the number of a point, from 1, or a pattern of its line
 POINTS = "SPARKCTL_TEST_POINTS"  # a file to which each point is appended
 RENEWAL = "lease.renew"  # by time, so that it would change the numbers
 
 
 def arm() -> None:
     """Count the points before and after each call that changes a node, and die at KILL_AT."""
-    at, listed = int(os.environ.get(KILL_AT, "0")), os.environ.get(POINTS)
+    at, listed = os.environ.get(KILL_AT), os.environ.get(POINTS)
     ask, lock, passed = Session.ask, threading.Lock(), [0]
 
     def point(what: str) -> None:
@@ -31,7 +32,7 @@ def arm() -> None:
             if listed:
                 with Path(listed).open("a", encoding="utf-8") as file:
                     file.write(f"{what}\n")
-            if passed[0] == at:
+            if at and (at == str(passed[0]) or fnmatch(what, at)):
                 os.kill(os.getpid(), signal.SIGKILL)
 
     def counted(self: Session, node: Node, call: Call[Any], *args: Any, **options: Any) -> Any:
