@@ -13,7 +13,6 @@ import pytest
 
 from tests.lab.cluster import unlocked
 from tests.lab.crashes import crash, left, points
-from tests.lab.pending import needs_units
 from tests.lab.toycluster import completed, install, ranks, remove, toy_cluster
 from tests.lab.users import other_user
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from sparkctl.lab.lab import Lab
     from tests.lab.cluster import Cluster
 
-pytestmark = [pytest.mark.lab, needs_units]
+pytestmark = [pytest.mark.lab]
 AT_ONCE = 3  # clusters on the lab's nodes: most of the time a command waits
 BREAK = "--break-lock"  # the dead one's lease holds for 30 s
 

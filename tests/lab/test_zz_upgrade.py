@@ -14,7 +14,6 @@ import pytest
 from tests.lab.cluster import Cluster, until
 from tests.lab.crashes import crash
 from tests.lab.oldtool import old_package, old_tool
-from tests.lab.pending import needs_units
 from tests.lab.toycluster import with_rows
 from tests.lab.users import other_user
 
@@ -102,7 +101,6 @@ def test_down_ends_it(cluster: Cluster, old: Cluster) -> None:
     assert cluster.traces() == {}
 
 
-@needs_units
 def test_the_old_one_refuses_the_schema_of_this_one(
     cluster: Cluster, old: Cluster, mine: Cluster
 ) -> None:
