@@ -55,7 +55,8 @@ def toy_cluster(
     del value["vllm"]
     nodes = [node.name for node in lab.nodes]
     service = {"engine": "toy", "model": gang.MODEL, "port": port(number), "nodes": nodes}
-    service["executor"] = "gang"
+    # The checks before a start are vLLM's, which would claim the nodes' memory.
+    service |= {"executor": "gang", "arguments": {"gpu-memory-utilization": 0.01}}
     value |= {"cluster": f"toy{number}", "services": {"toy": service}}
     value["runtime"]["kind"] = runtime
     path = folder / f"toy{number}.yaml"
