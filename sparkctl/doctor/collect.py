@@ -83,14 +83,19 @@ def collect(
 
 
 def _looks(session: Session, snapshot: Snapshot, sources: Collection[Source]) -> Looks:
-    """Peers are tried from all nodes, imports on those asked about, the rest is the head's."""
+    """Of each service: peers are tried from all its nodes, imports on those asked about, the rest
+    is its head's.
+    """
     peers: dict[str, Peers | Unread] = {}
     imports: dict[str, Mapping[str, Import] | Unread] = {}
     ray: dict[str, Failed | RayTable | Unread] = {}
     log: dict[str, EngineLog | Unread] = {}
     generation: dict[str, Generation | Unread] = {}
     api: dict[str, Api | Unread] = {}
-    head = [snapshot.inventory.head.name]
+    parts = {n.name: part for part in snapshot.parts for n in part.inventory.nodes}
+    reached = [n for n in parts if n in snapshot.all_facts]
+    asked = [n for n in snapshot.known if n in parts]
+    heads = list(dict.fromkeys(part.inventory.head.name for part in parts.values()))
 
     def take(
         source: Source,
@@ -98,20 +103,22 @@ def _looks(session: Session, snapshot: Snapshot, sources: Collection[Source]) ->
         names: Collection[str],
         into: dict[str, T | Unread],
     ) -> None:
-        nodes = [
-            n for n in snapshot.inventory.nodes if n.name in names and n.name in snapshot.all_facts
-        ]
-        taken = each(nodes, lambda node: look(session, snapshot, node), key=lambda n: n.name)
+        nodes = [n for n in snapshot.inventory.nodes if n.name in names and n.name in reached]
+        taken = each(
+            nodes,
+            lambda n: look(session.of(parts[n.name].inventory), parts[n.name], n),
+            key=lambda n: n.name,
+        )
         into.update(taken.ok)
         into.update({name: _unread(source, error) for name, error in taken.failed.items()})
 
     takes = {
-        Source.PEERS: lambda: take(Source.PEERS, _peers, snapshot.reached, peers),
-        Source.IMPORTS: lambda: take(Source.IMPORTS, _imports, snapshot.known, imports),
-        Source.RAY: lambda: take(Source.RAY, _ray, head, ray),
-        Source.LOG: lambda: take(Source.LOG, _log, head, log),
-        Source.API: lambda: take(Source.API, _api, head, api),
-        Source.GENERATION: lambda: take(Source.GENERATION, _generation, head, generation),
+        Source.PEERS: lambda: take(Source.PEERS, _peers, reached, peers),
+        Source.IMPORTS: lambda: take(Source.IMPORTS, _imports, asked, imports),
+        Source.RAY: lambda: take(Source.RAY, _ray, heads, ray),
+        Source.LOG: lambda: take(Source.LOG, _log, heads, log),
+        Source.API: lambda: take(Source.API, _api, heads, api),
+        Source.GENERATION: lambda: take(Source.GENERATION, _generation, heads, generation),
     }
     each([s for s in takes if s in sources], lambda s: takes[s](), key=lambda s: s.value)
     return Looks(peers, imports, ray, log, generation, api)

@@ -81,6 +81,11 @@ class Finding:
         node = self.node or (about[-1] if about else None)
         return replace(self, check=check, scope=scope, about=about, node=node)
 
+    def of_service(self, service: str) -> Finding:
+        """The finding with the service it is about; its summary names it where no node does."""
+        summary = self.summary if self.node else f"service {service}: {self.summary}"
+        return replace(self, summary=summary, data={**self.data, "service": service})
+
     def document(self) -> dict[str, Any]:
         """The finding as JSON; part of the contract that scripts rely on."""
         return {

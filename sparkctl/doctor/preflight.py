@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 def preflight(
     session: Session, *, ignore: Collection[str] = (), passive: bool = False
 ) -> list[Finding]:
-    """All failures on all nodes that would make a start fail; also fills `session.facts`.
+    """All failures on nodes with a service that would make a start fail; fills `session.facts`.
 
     Raises UsageError for an unknown id.
     """
     chosen = {check.id for check in choose_checks(skip=ignore)}
     checks = [check for check in CHECKS if check.preflight and check.id in chosen]
-    snapshot = collect(session, session.inventory.nodes, sources(checks), passive=passive)
+    nodes = [n for n in session.inventory.nodes if session.inventory.view_of(n)]
+    snapshot = collect(session, nodes, sources(checks), passive=passive)
     return failed(evaluate(snapshot, checks))
 
 

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
 
+# The families of checks that concern a node without a service too.
+BARE = ("reach", "fabric", "host")
+SERVED_MEMORY = "host.memory"  # judges whether the model fits
+
+
 def choose_checks(only: Collection[str] = (), skip: Collection[str] = ()) -> list[Check]:
     """The checks with these ids (all if none is given) without the skipped, in declared order.
 
@@ -44,14 +49,40 @@ def sources(checks: Iterable[Check]) -> set[Source]:
 def evaluate(
     snapshot: Snapshot, checks: Sequence[Check], before: Sequence[Check] = ()
 ) -> list[Finding]:
-    """The findings of every check, in declared order, by subject.
+    """The findings of every check, in declared order, by service and subject.
 
     A remedy is withheld while a finding that it depends on FAILs: of these checks, or of those
-    `before` them, which are not reported.
+    `before` them, which are not reported. A node without a service is checked as a host and as a
+    part of the fabric.
     """
+    found = [f for part in snapshot.parts for f in _evaluated(part, checks, before)]
+    if rest := snapshot.rest:
+        found += _evaluated(rest, *([c for c in some if _bare(c)] for some in (checks, before)))
+    order = {check.id: index for index, check in enumerate(checks)}
+    return sorted(found, key=lambda f: order[f.check])
+
+
+def _bare(check: Check) -> bool:
+    """Whether a check is about the node itself, whatever it serves."""
+    family = check.id.partition(".")[0]
+    own = family in BARE and check.id != SERVED_MEMORY
+    return check.scope == "node" and not check.needs and own
+
+
+def _evaluated(
+    snapshot: Snapshot, checks: Sequence[Check], before: Sequence[Check]
+) -> list[Finding]:
     found = _found(snapshot, checks)
     failures = failed([*found, *_found(snapshot, before)])
-    return withhold(found, failures, snapshot.inventory.head.name)
+    own = withhold(found, failures, snapshot.inventory.head.name)
+    return [f.of_service(service) for f in own] if (service := _service(snapshot)) else own
+
+
+def _service(snapshot: Snapshot) -> str:
+    """The service that a part of a snapshot is about, if there are several."""
+    if snapshot.whole is None or len(snapshot.whole.views) == 1:
+        return ""
+    return next((v.service for v in snapshot.inventory.views), "")
 
 
 def _found(snapshot: Snapshot, checks: Sequence[Check]) -> list[Finding]:
@@ -119,11 +150,16 @@ def undecided(
     found = {}
     for name in snapshot.names:
         own = [f for f in relevant if name in (f.node, *f.about)]
-        # A cluster check's findings on the head, or on no node, may hold for all.
-        own = own or [f for f in relevant if f.scope == "cluster"]
+        # A cluster check's findings on the head, or on no node, may hold for all of a service.
+        own = own or [f for f in relevant if f.scope == "cluster" and _is_of(f, snapshot, name)]
         if own and all(f.severity in UNDECIDED for f in own):
             found[name] = _most_frequent(own).summary
     return found
+
+
+def _is_of(finding: Finding, snapshot: Snapshot, name: str) -> bool:
+    view = snapshot.inventory.view_of(snapshot.node(name))
+    return view is not None and finding.data.get("service") in (None, view.service)
 
 
 def _relevant(checks: Sequence[Check], findings: Iterable[Finding]) -> list[Finding]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from sparkctl.doctor.environment import Environment
@@ -56,12 +56,31 @@ class Snapshot:
     asked: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     looks: Looks = field(default_factory=Looks)
     passive: bool = False
+    whole: Inventory | None = None  # the inventory that a part's is a view of
     # Many checks need the same; facts do not change.
     _halves: dict[str, tuple[Half, ...]] = field(default_factory=dict, init=False)
     _planned: dict[str, tuple[dict[str, Setting], dict[str, str]]] = field(
         default_factory=dict, init=False
     )
     _choices: dict[str, FabricChoice | SparkctlError] = field(default_factory=dict, init=False)
+
+    @property
+    def parts(self) -> list[Snapshot]:
+        """One for each service with a node asked about: the same, as that service sees it."""
+        if not self.inventory.services:
+            return [self]
+        asked = {*self.names}
+        narrow = [(v, [n for n in v.nodes if n.name in asked]) for v in self.inventory.views]
+        return [
+            replace(self, inventory=v, nodes=tuple(n), whole=self.inventory) for v, n in narrow if n
+        ]
+
+    @property
+    def rest(self) -> Snapshot | None:
+        """The same as the nodes asked about see it that have no service, by another's settings."""
+        nodes = tuple(n for n in self.nodes if self.inventory.view_of(n) is None)
+        own = self.inventory.views[0].model_copy(update={"nodes": [*nodes], "service": ""})
+        return replace(self, inventory=own, nodes=nodes, whole=self.inventory) if nodes else None
 
     def node(self, name: str) -> Node:
         """The inventory's node of that name."""
@@ -124,7 +143,7 @@ class Snapshot:
     def _choose(self, name: str) -> FabricChoice | SparkctlError:
         self.halves(name)
         if not self._choices:
-            self._choices.update(fabric_choices(self.inventory, self.all_facts))
+            self._choices.update(fabric_choices(self.whole or self.inventory, self.all_facts))
         return self._choices[name]
 
     def choice_error(self, name: str) -> SparkctlError | None:
@@ -186,8 +205,9 @@ class Snapshot:
                 choice = self.choice(name)
             except Missing as error:
                 reason = error.message
-            settings = render(self.inventory, node, choice, self.layers, facts)
-            names = merge(self.inventory, node, self.layers) if choice is None else {}
+            inventory = self.inventory.view_for(node)
+            settings = render(inventory, node, choice, self.layers, facts)
+            names = merge(inventory, node, self.layers) if choice is None else {}
             why = {n: reason for n in names if n not in settings}
             self._planned[name] = settings, why
         return self._planned[name]

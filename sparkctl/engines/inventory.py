@@ -10,15 +10,20 @@ from sparkctl.engines.vllm.arguments import FIELDS, problem
 from sparkctl.engines.vllm.recipe import AUTO, NONE, RECIPES
 from sparkctl.engines.vllm.secretarguments import API_KEY, NO_HEADER, fits_a_header
 from sparkctl.inventory import loader
+from sparkctl.inventory.models import Service
 from sparkctl.inventory.paths import Path as Place
-from sparkctl.inventory.paths import Problem, quoted, short
+from sparkctl.inventory.paths import Problem, dotted, quoted, short
+from sparkctl.inventory.services import parts
 from sparkctl.secret.value import revealed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from sparkctl.inventory.models import Inventory
+    from sparkctl.inventory.models import Inventory, Vllm
+
+# The engines, and the executors of each.
+ENGINES = {"vllm": ("ray",)}
 
 
 def load(path: Path) -> Inventory:
@@ -31,21 +36,45 @@ def parse(data: bytes, name: str) -> Inventory:
     return loader.parse(data, name, RULES)
 
 
-def _recipe(inventory: Inventory) -> Iterator[Problem]:
-    recipe = inventory.vllm.recipe
+def _settings(inventory: Inventory) -> Iterator[Problem]:
+    """The problems of each service's own settings, at their place in the file."""
+    for path, settings, _ in parts(inventory):
+        for found in (*_engine(settings), *_recipe(settings), *_arguments(path, settings)):
+            yield found._replace(path=(*path, *found.path))
+
+
+def _engine(settings: Vllm) -> Iterator[Problem]:
+    if not isinstance(settings, Service) or settings.engine is None:
+        return
+    executors = ENGINES.get(settings.engine)
+    if executors is None:
+        yield _unknown("engine", settings.engine, "an engine", ENGINES)
+    elif settings.executor and settings.executor not in executors:
+        what = f"an executor of {settings.engine}"
+        yield _unknown("executor", settings.executor, what, executors)
+
+
+def _recipe(settings: Vllm) -> Iterator[Problem]:
+    recipe = settings.recipe
     if recipe and recipe not in (AUTO, NONE, *RECIPES):
-        expected = f"auto, none or a recipe ({', '.join(RECIPES)})"
-        near = difflib.get_close_matches(short(recipe), (AUTO, NONE, *RECIPES), 1, 0.6)
-        hint = f'; did you mean "{near[0]}"?' if near else ""
-        text = f"expected {expected}, got {quoted(recipe)}{hint}"
-        yield Problem(("vllm", "recipe"), text, code="unknown-recipe")
+        yield _unknown("recipe", recipe, "a recipe", RECIPES, also=(AUTO, NONE))
 
 
-def _arguments(inventory: Inventory) -> Iterator[Problem]:
-    arguments = inventory.vllm.arguments or {}
+def _unknown(
+    key: str, value: str, what: str, names: Iterable[str], *, also: tuple[str, ...] = ()
+) -> Problem:
+    """The problem of a value that is none of `names`, nor of what `also` has a meaning."""
+    expected = f"{' or '.join([', '.join(also)] * bool(also) + [what])} ({', '.join(names)})"
+    near = difflib.get_close_matches(short(value), (*also, *names), 1, 0.6)
+    hint = f'; did you mean "{near[0]}"?' if near else ""
+    return Problem((key,), f"expected {expected}, got {quoted(value)}{hint}", code=f"unknown-{key}")
+
+
+def _arguments(path: Place, settings: Vllm) -> Iterator[Problem]:
+    arguments = settings.arguments or {}
     for name, value in arguments.items():
         if name in FIELDS:
-            text = f"set {FIELDS[name]} instead of this flag"
+            text = f"set {dotted((*path, FIELDS[name]))} instead of this flag"
             yield problem("own-key", name, text, at_key=True)
         if value == []:
             yield problem("empty-list", name, "empty list; write null to drop the flag")
@@ -65,4 +94,4 @@ def _api_key(place: Place, values: Mapping[str, str] | None) -> Iterator[Problem
         yield Problem((*place, API_KEY), NO_HEADER, code="unsendable-key")
 
 
-RULES = (_recipe, _arguments, _api_keys)
+RULES = (_settings, _api_keys)

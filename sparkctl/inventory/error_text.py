@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -28,13 +28,17 @@ PLACES = (
     (r"fabric\.subnets\[\]", "an IPv4 subnet such as 192.168.100.0/24, without host bits"),
     (r"nodes\[\]\.fabric\.addresses\[\]", "an IPv4 address such as 192.168.100.11"),
     (r"ray\.num_gpus", "auto or a whole number from 1 to 16"),
-    (r"vllm\.arguments\..*", "text, a number, true, false, null, a list of these, or a mapping"),
+    (r"services", "a mapping with a name for each service"),
+    (
+        r"(vllm|services\.[^.]+)\.arguments\..*",
+        "text, a number, true, false, null, a list of these, or a mapping",
+    ),
     (r".*(_timeout)", "a number of seconds, more than 0 and at most 86400"),
 )
 # The same where the text does not match a pattern, with the problem's code.
 PATTERNS = (
     (
-        r"cluster|nodes\[\]\.name",
+        r"cluster|nodes\[\]\.name|services\..*",
         "bad-name",
         "at most 32 lower-case letters, digits and inner dashes",
     ),
@@ -82,7 +86,7 @@ def problem(error: ErrorDetails, path: Path) -> Problem:
     if kind == "missing":
         return Problem(path, f'missing required key "{path[-1]}"', code="missing-key")
     at_key = error["loc"][-1] == "[key]"
-    if at_key and path[:2] == ("vllm", "arguments"):
+    if at_key and "arguments" in path[1:-1]:
         return _bad_flag(path)
     expected, code = _expected(error, path)
     return Problem(path, f"expected {expected}, got {_got(error, path)}", at_key, code)
@@ -142,9 +146,12 @@ def _bad_flag(path: Path) -> Problem:
 
 def _fields(model: type[BaseModel], path: Path) -> list[str]:
     """The known keys at a path."""
-    for part in path:
-        if not isinstance(part, int):
-            model = _models(model.model_fields[part].annotation)[0]
+    parts = iter(p for p in path if not isinstance(p, int))
+    for part in parts:
+        annotation = model.model_fields[part].annotation
+        model = _models(annotation)[0]
+        if get_origin(annotation) is dict:
+            next(parts, None)  # the name of one
     return list(model.model_fields)
 
 

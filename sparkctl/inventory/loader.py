@@ -64,7 +64,16 @@ def parse(data: bytes, name: str, rules: Sequence[Rule] = ()) -> Inventory:
                 problems.add(problem.in_file(name, *place))
     if problems or inventory is None:
         raise InventoryError(sorted(problems, key=_order), hint=HINT)
-    return inventory
+    return _with_roles(inventory)
+
+
+def _with_roles(inventory: Inventory) -> Inventory:
+    """The inventory with the role of each node that has a service."""
+    roles: dict[str, str] = {}
+    for view in inventory.views:
+        roles |= {n.name: "worker" for n in view.nodes} | {view.head.name: "head"}
+    nodes = [n.model_copy(update={"role": roles.get(n.name)}) for n in inventory.nodes]
+    return inventory.model_copy(update={"nodes": nodes})
 
 
 def _order(problem: FileProblem) -> tuple[int, int, str, str]:
@@ -73,7 +82,7 @@ def _order(problem: FileProblem) -> tuple[int, int, str, str]:
 
 def _validate(value: Value, rules: Sequence[Rule]) -> tuple[Inventory | None, list[Problem]]:
     if not isinstance(value, dict):
-        text = f"expected a mapping with cluster, nodes and vllm, got {shown(value)}"
+        text = f"expected a mapping with cluster, nodes, and vllm or services, got {shown(value)}"
         return None, [Problem((), text, code="wrong-type")]
     try:
         inventory = Inventory.model_validate(value)

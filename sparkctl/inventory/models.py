@@ -6,12 +6,15 @@ Defaults are for GB10 (vLLM's own arguments are in engines/vllm/recipe.py).
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv4Network
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from sparkctl.secret.value import Json, protected
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 def _no_number(value: object) -> object:
@@ -30,6 +33,8 @@ WorkerPort = Annotated[int, Field(ge=1024, le=65535, strict=True)]
 Seconds = Annotated[float, Field(gt=0, le=86_400, strict=True)]
 # Used in file names and in SPARKCTL_CLUSTER, so it needs no quoting anywhere.
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$")]
+LEFT_OUT: Any = None  # see Inventory.vllm
+SHORT = "vllm"  # the name of the service that `vllm:` is short for
 EnvName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
@@ -72,11 +77,14 @@ class NodeFabric(Model):
 
 
 class Node(Model):
-    """A Spark; `host` is a name or address as for ssh(1)."""
+    """A Spark; `host` is a name or address as for ssh(1).
+
+    A `role` left out follows from the order (`first_head`); loader.py fills it in.
+    """
 
     name: Name
     host: Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9_.:%-]+$")]
-    role: Literal["head", "worker"]
+    role: Literal["head", "worker"] | None = None
     ssh: Ssh | None = None
     fabric: NodeFabric = NodeFabric()
     env: Variables = {}
@@ -137,8 +145,23 @@ class Vllm(Model):
     stall_timeout: Seconds = 1800.0
 
 
+class Service(Vllm):
+    """One of several services, with an engine on nodes of its own ([]: on all nodes).
+
+    engines/inventory.py knows the engines and the executors of each.
+    """
+
+    engine: Text = "vllm"
+    executor: Text = "ray"
+    nodes: Annotated[list[Name], Field(min_length=1)] = []
+
+
 class Inventory(Model):
-    """A cluster: one head, any number of workers."""
+    """A cluster with either `vllm`, the short form of one service on all nodes, or `services`.
+
+    What concerns one service reads its View, which is an inventory too. `vllm` is None where
+    `services` has the settings.
+    """
 
     cluster: Name
     ssh: Ssh = Ssh()
@@ -147,34 +170,61 @@ class Inventory(Model):
     runtime: Runtime = Runtime()
     env: Env = Env()
     ray: Ray = Ray()
-    vllm: Vllm
+    vllm: Vllm = LEFT_OUT
+    services: Annotated[dict[Name, Service], Field(min_length=1)] = {}
     imitated: list[str] = []
 
     @property
-    def service(self) -> str:
-        return "vllm"
-
-    @property
-    def engine(self) -> str:
-        return "vllm"
-
-    @property
-    def views(self) -> list[Inventory]:
-        return [self]
-
-    @property
     def head(self) -> Node:
-        """The one node whose role is head."""
-        return next(n for n in self.nodes if n.role == "head")
+        """The head of the (first) service. Raises StopIteration where no node may be it."""
+        head = first_head(self.nodes)
+        if head is None:
+            raise StopIteration
+        return head
 
     @property
     def workers(self) -> list[Node]:
         """The other nodes, in the inventory's order."""
-        return [n for n in self.nodes if n.role == "worker"]
+        head = self.head
+        return [n for n in self.nodes if n is not head]
 
     def node(self, name: str) -> Node:
         """The node of this name. Raises StopIteration where there is none."""
         return next(n for n in self.nodes if n.name == name)
+
+    @property
+    def views(self) -> list[View]:
+        """One for each service, in the inventory's order."""
+        if not self.services:
+            return [self._view(SHORT, self.vllm, self.nodes)]
+        by_name = {n.name: n for n in self.nodes}
+        return [
+            self._view(name, service, [by_name[n] for n in service.nodes or by_name])
+            for name, service in self.services.items()
+        ]
+
+    def view(self, service: str) -> View:
+        """The view of the service of this name. Raises StopIteration where there is none."""
+        return next(v for v in self.views if v.service == service)
+
+    def view_of(self, node: Node) -> View | None:
+        """The view of the service that has a node; None for a node without a service."""
+        return next((v for v in self.views if any(n.name == node.name for n in v.nodes)), None)
+
+    def view_for(self, node: Node) -> View:
+        """The same; the first view for a node without a service, which is read as the others."""
+        return self.view_of(node) or self.views[0]
+
+    @property
+    def key(self) -> str:
+        """Where the file has the settings that are `vllm` here."""
+        return SHORT
+
+    def _view(self, name: str, settings: Vllm, nodes: list[Node]) -> View:
+        own = {**dict(settings), "nodes": [n.name for n in nodes]}
+        service = Service.model_construct(settings.model_fields_set, **own)
+        seen = {"nodes": nodes, "vllm": service, "services": {}, "service": name}
+        return View.model_construct(self.model_fields_set, **{**dict(self), **seen})
 
     def gpus_of(self, _node: Node) -> int:
         """The number of GPUs of a node: 1, unless ray.num_gpus sets another."""
@@ -185,3 +235,31 @@ class Inventory(Model):
         if node.ssh is None:
             return self.ssh
         return self.ssh.model_copy(update=node.ssh.model_dump(exclude_unset=True))
+
+
+class View(Inventory):
+    """An inventory as one service sees it: its nodes in its order, its settings as `vllm`."""
+
+    vllm: Service
+    service: Name
+
+    @property
+    def engine(self) -> str:
+        """The name of its engine (engines/table.py)."""
+        return self.vllm.engine
+
+    @property
+    def views(self) -> list[View]:
+        """This one alone."""
+        return [self]
+
+    @property
+    def key(self) -> str:
+        """Where the file has the settings that are `vllm` here."""
+        return SHORT if self.service == SHORT else f"services.{self.service}"
+
+
+def first_head(nodes: Iterable[Node]) -> Node | None:
+    """The node with role head, else the first that is not a worker."""
+    free = [n for n in nodes if n.role != "worker"]
+    return next((n for n in free if n.role == "head"), free[0] if free else None)

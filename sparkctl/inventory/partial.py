@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from types import NoneType
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar, get_args, get_origin
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    TypeAlias,
+    TypeGuard,
+    TypeVar,
+    get_args,
+    get_origin,
+)
 
 from pydantic import BaseModel, TypeAdapter
 
@@ -16,7 +25,7 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=BaseModel)
 Form: TypeAlias = object  # a class, a union or a generic: anything that get_args takes
-Part: TypeAlias = "BaseModel | IPv4Address | IPv4Network | Value | list[Part]"
+Part: TypeAlias = "BaseModel | IPv4Address | IPv4Network | Value | list[Part] | dict[str, Part]"
 
 
 def prefixes(paths: Set[Path]) -> set[Path]:
@@ -46,14 +55,20 @@ def valid_part(model: type[M], value: Value, bad: Set[Path], path: Path = ()) ->
 def _inside(annotation: Form, value: Value, bad: Set[Path], path: Path) -> Part:
     """The valid parts of a value that has an error."""
     for choice in _choices(annotation):
-        if isinstance(choice, type) and issubclass(choice, BaseModel):
+        if _is_model(choice):
             return valid_part(choice, value, bad, path)
         if get_origin(choice) is list and isinstance(value, list):
             inner: Form = get_args(choice)[0]
             return [_item(inner, item, bad, (*path, i)) for i, item in enumerate(value)]
         if get_origin(choice) is dict and isinstance(value, dict):
+            if _is_model(item := get_args(choice)[1]):
+                return {k: _item(item, v, bad, (*path, k)) for k, v in value.items()}
             return {k: v for k, v in value.items() if (*path, k) not in bad}
     return None
+
+
+def _is_model(form: Form) -> TypeGuard[type[BaseModel]]:
+    return isinstance(form, type) and issubclass(form, BaseModel)
 
 
 def _item(annotation: Form, value: Value, bad: Set[Path], path: Path) -> Part:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from sparkctl.inventory import services
 from sparkctl.inventory.layers import unknown_references
-from sparkctl.inventory.paths import Path, Problem, quoted
+from sparkctl.inventory.paths import Path, Problem, dotted, quoted
 from sparkctl.node import modelpath
 from sparkctl.secret.value import protected_text
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Address
 
     from sparkctl.inventory.models import Inventory, Node
+    from sparkctl.inventory.services import Part
 
 # Ray's own (Ray 2.60, read and run); the first is its client server's.
 RAY_CLIENT_PORT = 10001
@@ -30,25 +32,17 @@ HUB_NAME = re.compile(r"(?:[A-Za-z0-9_][\w.-]*/)?[A-Za-z0-9_][\w.-]*(?::[\w.-]+)
 
 def check(inventory: Inventory) -> Iterator[Problem]:
     """A problem for each broken rule."""
-    yield from _roles(inventory)
+    yield from services.problems(inventory)
     yield from _unique(inventory)
     yield from _subnets(inventory)
-    yield from _ports(inventory)
-    yield from _gpus(inventory)
-    yield from _model(inventory)
+    yield from _worker_range(inventory)
+    for part in services.parts(inventory):
+        yield from _ports(inventory, part)
+        yield from _gpus(inventory, part)
+        yield from _model(part)
     yield from _references(("env", "set"), inventory.env.set)
     for index, node in enumerate(inventory.nodes or []):
         yield from _references(("nodes", index, "env"), node.env)
-
-
-def _roles(inventory: Inventory) -> Iterator[Problem]:
-    roles = [n.role for n in inventory.nodes or []]
-    heads = [i for i, role in enumerate(roles) if role == "head"]
-    if roles and not heads and None not in roles:
-        yield Problem(("nodes",), 'no node has role "head"; one must have it', code="no-head")
-    for index in heads[1:]:
-        text = f"second head (first is nodes[{heads[0]}]); a cluster has one"
-        yield Problem(("nodes", index, "role"), text, code="second-head")
 
 
 def _unique(inventory: Inventory) -> Iterator[Problem]:
@@ -104,23 +98,27 @@ def worker_range(inventory: Inventory) -> tuple[int, int]:
     return ray.min_worker_port or WORKER_PORTS[0], ray.max_worker_port or WORKER_PORTS[1]
 
 
-def _ports(inventory: Inventory) -> Iterator[Problem]:
-    """All of these are bound on the head, so no two may be the same."""
-    ray, vllm = inventory.ray, inventory.vllm
+def _worker_range(inventory: Inventory) -> Iterator[Problem]:
     low, high = worker_range(inventory)
     if low > high:
-        name = "max_worker_port" if ray.max_worker_port else "min_worker_port"
+        name = "max_worker_port" if inventory.ray.max_worker_port else "min_worker_port"
         text = f"min_worker_port {low} is greater than max_worker_port {high}"
         yield Problem(("ray", name), text, code="empty-port-range")
-    ports = {
+
+
+def _ports(inventory: Inventory, part: Part) -> Iterator[Problem]:
+    """All of these are bound on the service's head, so no two may be the same."""
+    ray = inventory.ray
+    low, high = worker_range(inventory)
+    ports: dict[Path, int | None] = {
         ("ray", "port"): ray.port,
         ("ray", "dashboard_port"): ray.dashboard_port,
         ("ray", "node_manager_port"): ray.node_manager_port,
         ("ray", "object_manager_port"): ray.object_manager_port,
-        ("vllm", "port"): vllm.port,
+        (*part.path, "port"): part.settings.port,
     }
-    in_file = {("ray", name) for name in ray.model_fields_set}
-    in_file |= {("vllm", name) for name in vllm.model_fields_set}
+    in_file: set[Path] = {("ray", name) for name in ray.model_fields_set}
+    in_file |= {(*part.path, name) for name in part.settings.model_fields_set}
     first = {RAY_CLIENT_PORT: "Ray's client server"}
     # Of two that are the same, the one in the file is reported, not a default.
     for path in sorted(ports, key=lambda path: path in in_file):
@@ -132,25 +130,26 @@ def _ports(inventory: Inventory) -> Iterator[Problem]:
         if low <= port <= high:
             text = f"port {port} is one of Ray's worker ports ({low} to {high})"
             yield Problem(path, text, code="worker-port")
-        first.setdefault(port, ".".join(path))
+        first.setdefault(port, dotted(path))
 
 
-def _gpus(inventory: Inventory) -> Iterator[Problem]:
-    ranks = inventory.vllm.tensor_parallel_size
-    if ranks is None or inventory.ray.num_gpus is None or not inventory.nodes:
+def _gpus(inventory: Inventory, part: Part) -> Iterator[Problem]:
+    ranks = part.settings.tensor_parallel_size
+    if ranks is None or inventory.ray.num_gpus is None or not part.nodes:
         return
-    gpus = sum(inventory.gpus_of(n) for n in inventory.nodes)
+    gpus = sum(inventory.gpus_of(n) for n in part.nodes)
     if ranks > gpus:
-        text = f"expected at most {gpus}, the number of GPUs in the cluster, got {ranks}"
-        yield Problem(("vllm", "tensor_parallel_size"), text, code="too-few-gpus")
+        whose = "in the cluster" if part.nodes is inventory.nodes else "of its nodes"
+        text = f"expected at most {gpus}, the number of GPUs {whose}, got {ranks}"
+        yield Problem((*part.path, "tensor_parallel_size"), text, code="too-few-gpus")
 
 
-def _model(inventory: Inventory) -> Iterator[Problem]:
-    model = inventory.vllm.model
+def _model(part: Part) -> Iterator[Problem]:
+    model = part.settings.model
     # A relative path would start at another directory for each program that reads it.
     if model and not (modelpath.is_path(model) or "://" in model or HUB_NAME.fullmatch(model)):
         text = f"expected an absolute path, ~/… or a name on the hub, got {quoted(model)}"
-        yield Problem(("vllm", "model"), text, code="bad-model")
+        yield Problem((*part.path, "model"), text, code="bad-model")
 
 
 def _references(path: Path, values: Mapping[str, str] | None) -> Iterator[Problem]:

@@ -89,7 +89,9 @@ def _compose(data: bytes) -> yaml.Node:
         place = _place(error.problem_mark or error.context_mark)
         raise _Refused("yaml-syntax", f"YAML syntax error: {reason}{tab}", place) from None
     if root is None:
-        raise _Refused("empty-file", "the file is empty; required keys: cluster, nodes, vllm")
+        raise _Refused(
+            "empty-file", "the file is empty; required keys: cluster, nodes, and vllm or services"
+        )
     return root
 
 

@@ -154,7 +154,8 @@ class Session:
             return []
 
     def _read(self, node: Node) -> NodeFacts:
-        ray, vllm = self.inventory.ray, self.inventory.vllm
+        view = self.inventory.view_for(node)
+        ray, vllm = view.ray, view.vllm
         ports = (
             ray.port,
             ray.dashboard_port,
@@ -162,7 +163,7 @@ class Session:
             ray.object_manager_port,
             vllm.port,
         )
-        planned = merge(self.inventory, node, self._layers)
+        planned = merge(view, node, self._layers)
         conf_file = planned.get("NCCL_CONF_FILE")
         revision = vllm.arguments.get("revision")
         request = {

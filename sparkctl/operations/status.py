@@ -114,7 +114,7 @@ def status(session: Session, *, deep: bool = False) -> Status:
 
 def _node(of: Node, error: SparkctlError | None, session: Session) -> NodeStatus:
     reached = of.name not in session.pool.errors
-    node = NodeStatus(of.name, of.role, of.host, error, reached)
+    node = NodeStatus(of.name, of.role or "", of.host, error, reached)
     facts = session.facts.get(of.name)
     if facts is None:
         return node

@@ -99,8 +99,8 @@ def test_the_line_that_people_read(text: str, line: str) -> None:
 
 def test_a_missing_key_is_named_after_the_mapping_that_lacks_it() -> None:
     """The text is the subject; a script reads the path."""
-    (found,) = details(GOOD.replace(", role: worker", ""))
-    assert (found.path, found.text) == ("nodes[1].role", 'nodes[1]: missing required key "role"')
+    (found,) = details(GOOD.replace(", host: b", ""))
+    assert (found.path, found.text) == ("nodes[1].host", 'nodes[1]: missing required key "host"')
     assert (
         details(GOOD.replace("cluster: sparks\n", ""))[0].text == 'missing required key "cluster"'
     )

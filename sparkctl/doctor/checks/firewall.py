@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sparkctl.doctor import routes
 from sparkctl.doctor.check import Check, Source
-from sparkctl.doctor.checks.ports import required_ports
+from sparkctl.doctor.checks.ports import api_port, required_ports
 from sparkctl.doctor.connects import WORKERS, Way, tries
 from sparkctl.doctor.finding import Evidence, Finding, fail, ok, unknown
 from sparkctl.doctor.firewall_remedy import remedy
@@ -22,14 +22,13 @@ if TYPE_CHECKING:
     from sparkctl.doctor.snapshot import Snapshot
     from sparkctl.facts.answers import Connect
 
-# The dashboard is on its node's loopback; the API is asked at the node's host, see running.api.
-NOT_OVER_FABRIC = ("ray.dashboard_port", "vllm.port")
-
 
 def open_ports(snapshot: Snapshot, name: str) -> dict[int, str]:
     """The ports of a node that others connect to over the fabric, with the inventory's keys."""
     ports = required_ports(snapshot, name).items()
-    found = {port: key for port, key in ports if key not in NOT_OVER_FABRIC}
+    # The dashboard is on its node's loopback; the API is asked at the node's host, see running.api.
+    local = ("ray.dashboard_port", api_port(snapshot))
+    found = {port: key for port, key in ports if key not in local}
     return {**found, _worker_port(snapshot, name): WORKERS}
 
 

@@ -77,6 +77,11 @@ def _owner(owner: Listener) -> str:
     return f"pid {owner.pid} of {user}: {command_line(owner.command, 120)}"
 
 
+def api_port(snapshot: Snapshot) -> str:
+    """The inventory's key for the API's port."""
+    return f"{snapshot.inventory.key}.port"
+
+
 def required_ports(snapshot: Snapshot, name: str) -> dict[int, str]:
     """The ports that a node listens on, with the inventory's keys for them."""
     ray = snapshot.inventory.ray
@@ -87,7 +92,7 @@ def required_ports(snapshot: Snapshot, name: str) -> dict[int, str]:
     if snapshot.node(name).role == "head":
         keys["ray.port"] = ray.port
         keys["ray.dashboard_port"] = ray.dashboard_port
-        keys["vllm.port"] = snapshot.inventory.vllm.port
+        keys[api_port(snapshot)] = snapshot.inventory.vllm.port
     return {port: key for key, port in keys.items() if port is not None}
 
 

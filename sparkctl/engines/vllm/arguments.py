@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 
     from sparkctl.inventory.models import Argument
 
-# Flags that have a key of their own in the inventory; vllm.arguments may not repeat them.
+# Flags that have a key of their own in the inventory; `arguments` may not repeat them.
 FIELDS: dict[str, str] = {
-    "model": "vllm.model",
-    "host": "vllm.host",
-    "port": "vllm.port",
-    "served-model-name": "vllm.served_model_name",
-    "tensor-parallel-size": "vllm.tensor_parallel_size",
+    "model": "model",
+    "host": "host",
+    "port": "port",
+    "served-model-name": "served_model_name",
+    "tensor-parallel-size": "tensor_parallel_size",
 }
 
 
 def problem(code: str, name: str, text: str, *, at_key: bool = False) -> Problem:
-    """A problem of one argument, or of its name with `at_key`."""
-    return Problem(("vllm", "arguments", name), text, at_key=at_key, code=code)
+    """A problem of one argument, or of its name with `at_key`; its path begins at the service."""
+    return Problem(("arguments", name), text, at_key=at_key, code=code)
 
 
 def cuda_graphs(arguments: Mapping[str, Argument]) -> bool:

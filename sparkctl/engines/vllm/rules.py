@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sparkctl.inventory.models import Argument, Inventory
 
     Verdict = tuple[str, str] | None  # a doubt's code and its text without the setting
+    Argued = Iterator[tuple[str, str, str]]  # the same with the argument's name, second
 
 # Variables that no program reads any more (vLLM 0.14 to 0.33, compared), and what replaces them.
 UNREAD = {
@@ -44,20 +45,17 @@ def warnings(inventory: Inventory, environment: Mapping[str, str], recipe: Choic
     Rules about the model's architecture are skipped where `recipe` does not know it.
     """
     arguments = {**recipe.defaults, **inventory.vllm.arguments}
-    return [
-        *_variables(environment),
+    found = (
         *_arguments(arguments, len(inventory.nodes)),
         *_compilation(arguments, recipe),
         *_secrets(inventory.vllm.arguments),
-    ]
+    )
+    place = f"{inventory.key}.arguments"
+    return [*_variables(environment), *(_doubt(c, f"{place}.{n}", text) for c, n, text in found)]
 
 
 def _doubt(code: str, setting: str, text: str) -> Doubt:
     return Doubt(code, f"{setting}: {text}", {"setting": setting})
-
-
-def _argument(code: str, name: str, text: str) -> Doubt:
-    return _doubt(code, f"vllm.arguments.{name}", text)
 
 
 def _variables(environment: Mapping[str, str]) -> Iterator[Doubt]:
@@ -117,31 +115,31 @@ VARIABLES: dict[str, Callable[[str], Verdict]] = {
 }
 
 
-def _arguments(arguments: Mapping[str, Argument], nodes: int) -> Iterator[Doubt]:
+def _arguments(arguments: Mapping[str, Argument], nodes: int) -> Argued:
     name = "distributed-executor-backend"
     backend = arguments.get(name)
     if backend != "ray" and nodes > 1:
         text = f"expected ray, got {backend or 'null'}; vLLM would use the head alone"
-        yield _argument("executor-without-ray", name, text)
+        yield ("executor-without-ray", name, text)
     name = "enable-expert-parallel"
     if arguments.get(name):
-        yield _argument("expert-parallel", name, "known to break on GB10; remove it")
+        yield ("expert-parallel", name, "known to break on GB10; remove it")
 
 
-def _compilation(arguments: Mapping[str, Argument], recipe: Choice) -> Iterator[Doubt]:
+def _compilation(arguments: Mapping[str, Argument], recipe: Choice) -> Argued:
     name = "compilation-config"
     if "level" in (mapping(arguments.get(name)) or ()):
         # vLLM 0.14 to 0.33, compared.
-        yield _argument("compilation-level", name, "vLLM refuses the key level; rename it to mode")
+        yield ("compilation-level", name, "vLLM refuses the key level; rename it to mode")
     if recipe.fits(MINIMAX_M2) and cuda_graphs(arguments):
         # Run on vLLM 0.32.
         text = "MiniMax MoE deadlocks on GB10 with CUDA graphs; set cudagraph_mode to none"
-        yield _argument("cuda-graphs-deadlock", name, text)
+        yield ("cuda-graphs-deadlock", name, text)
 
 
-def _secrets(arguments: Mapping[str, Argument]) -> Iterator[Doubt]:
+def _secrets(arguments: Mapping[str, Argument]) -> Argued:
     for name in readable(arguments):
-        yield _argument(
+        yield (
             "readable-secret",
             name,
             "every user of the head can read this secret in vLLM's command line; use a file or an"
