@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -208,19 +208,56 @@ class Ran(Shape):
 
 
 class Started(Shape):
-    """A process that was started, and where its log begins."""
+    """A process that was started, where its log begins, and its exit status once it has ended."""
 
     pid: Pid
     started: Count
     log: Name
     offset: Count
+    status: Whole | None = None
+
+
+class Waited(Shape):
+    """What came of waiting for a program (node/waits.py); `tail` is the end of its log."""
+
+    listens: bool
+    ended: bool
+    status: Whole | None
+    tail: Rows[str]
+
+
+class Cluster(Shape):
+    """A cluster by its id: who started it, and the nodes that it has."""
+
+    id: Name
+    by: Mapping[Name, Text]
+    nodes: Mapping[Name, Mapping[Name, Any]]
+
+
+class Joined(Shape):
+    """The other cluster of that name that the node is of, if it is."""
+
+    other: Cluster | None
+
+
+class Phased(Shape):
+    """Whether the node has the start that a phase is of."""
+
+    changed: bool
+
+
+class Forgotten(Shape):
+    """The units whose records were removed."""
+
+    forgotten: Rows[Name]
 
 
 class Stopped(Shape):
-    """What was ended, and what is still running."""
+    """What was ended, what is still running, and why the command that ends it failed."""
 
     stopped: Rows[Process]
     remaining: Rows[Process]
+    error: Text | None = None
 
 
 class Removed(Shape):

@@ -45,6 +45,11 @@ PROBE: Call[NodeFacts] = Call("probe.probe", NodeFacts)
 RAY_TABLE: Call[answers.Failed | answers.RayTable] = Call(
     "raytable.table", answers.Failed | answers.RayTable
 )
+CHECK_STATE: Call[answers.Nothing] = Call("state.check", answers.Nothing)
+FORGET: Call[answers.Forgotten] = Call("state.forget", answers.Forgotten)
+JOIN: Call[answers.Joined] = Call("state.join", answers.Joined)
+PHASE: Call[answers.Phased] = Call("state.phase", answers.Phased)
+UNTIL: Call[answers.Waited] = Call("waits.until", answers.Waited)
 NOTE_MEMORY: Call[answers.Changed] = Call("sharedmemory.note", answers.Changed)
 COUNTERS: Call[groups.Counters] = Call("verbs.counters", groups.Counters)
 
@@ -68,6 +73,11 @@ CALLS = (
     PEERS,
     PROBE,
     RAY_TABLE,
+    CHECK_STATE,
+    FORGET,
+    JOIN,
+    PHASE,
+    UNTIL,
     NOTE_MEMORY,
     COUNTERS,
 )

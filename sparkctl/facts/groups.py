@@ -227,11 +227,31 @@ class Holder(Shape):
     expires_in: Seconds | None
 
 
+class Owner(Shape):
+    """An account; `user` is empty where there is none of that uid."""
+
+    uid: Uid
+    user: Text
+
+
+class Claim(Owner):
+    """A process of another account whose mark has this cluster's name."""
+
+    pid: Pid
+    cluster: Text
+    run: Text
+
+
 class State(Shape):
-    """What a cluster has left on the node."""
+    """What a cluster has left on the node; `temp_dir_owner` is None if there is no such directory.
+
+    `others`: processes of another account's cluster of the same name, 20 at most.
+    """
 
     exists: bool
     path: Name
     temp_dir: bool
     lease: Holder | None
     files: Mapping[Name, str | None]
+    temp_dir_owner: Owner | None = None
+    others: Rows[Claim] = ()

@@ -26,7 +26,10 @@ from sparkctl.node import ranks
 
 
 class Process(Shape):
-    """A process; `started` is in clock ticks since boot, `rank` as in node/ranks.py."""
+    """A process; `started` is in clock ticks since boot, `rank` as in node/ranks.py.
+
+    `unit` is its id (node/units.py), empty if an older sparkctl started it.
+    """
 
     pid: Pid
     ppid: Count
@@ -38,6 +41,7 @@ class Process(Shape):
     role: Text
     uid: Uid
     rank: Flag
+    unit: Text = ""
 
     @model_validator(mode="before")
     @classmethod

@@ -6,12 +6,14 @@ bundles them on the controller, and the node's `python3` runs them. Nothing is i
 Files that sparkctl writes on a node, below ~/.sparkctl/CLUSTER/ (files.py), with their schema:
 
     lease.json          1     who may change the cluster here (lease.py)
-    applied.json        1     what `up` last started here, and how (plan/record.py)
+    applied.json        2     whose cluster this is, what was last started, and how (state.py)
     environment.json    1     the environment of what it starts; holds secrets (files.py)
     shared-memory.json  1     /dev/shm files to remove after a SIGKILL (sharedmemory.py)
     ray-token           none  plain text for Ray: RAY_AUTH_TOKEN_PATH
     lease.lock          none  empty: only its flock counts (guard.py)
-    logs/RUN/UNIT.log   none  output of programs, each start after a line logs.HEADER (logs.py)
+    applied.lock        none  the same, of applied.json
+    logs/RUN/KIND.log   none  output of programs, each start after a line logs.HEADER (logs.py)
+    logs/RUN/KIND.exit  none  {"status", "signal"} of the program once it has ended (shim.py)
     lock/owner.json     none  read only: the lock of a sparkctl before there were leases
 
 In /tmp/sparkctl-CLUSTER/ (plan/paths.py) Ray and vLLM write; sparkctl makes the directories.

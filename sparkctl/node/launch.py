@@ -3,16 +3,48 @@
 from __future__ import annotations
 
 import os
-import subprocess
+import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sparkctl.node import files, logs, processes
+from sparkctl.node import files, logs, marks, processes, shim, state
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sparkctl.node.wire import Answer, Run, Start
+
+LOOK = 0.02  # seconds between looks whether a program has ended
+
+
+class Spawned(NamedTuple):
+    """A program, its log, and the offset in it where its output begins."""
+
+    pid: int
+    started: int
+    log: Path
+    offset: int
+
+    @property
+    def status(self) -> int | None:
+        """Its exit status, -N for signal N; None while it runs, and if its end was not seen."""
+        return shim.status(logs.exit_path(self.log))
+
+    def ended(self, seconds: float) -> bool:
+        """Whether its exit status is known, waiting for that at most so many seconds."""
+        deadline = time.monotonic() + seconds
+        while self.status is None:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(LOOK)
+        return True
+
+    def answer(self) -> Answer:
+        """What `start` answers."""
+        return {**self._asdict(), "log": str(self.log), "status": self.status}
 
 
 def run(request: Run) -> Answer:
@@ -21,57 +53,95 @@ def run(request: Run) -> Answer:
     Returns `status` (null after a time-out, when the whole process group was killed) and the
     output's last lines. Daemons that it leaves behind carry the mark.
     """
-    process, log, start = _spawn(request)
-    try:
-        status: int | None = process.wait(timeout=request["timeout"])
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, 9)
-        process.wait()
-        status = None
-    with log.open("rb") as stream:
-        stream.seek(start)
-        tail = stream.read().decode(errors="replace").splitlines()[-60:]
-    return {"status": status, "tail": tail}
+    state.check(request)
+    program = _spawn(request)
+    status = program.status if program.ended(request["timeout"]) else None
+    if status is None and processes.alive(program.pid, program.started):
+        with suppress(ProcessLookupError):
+            os.killpg(program.pid, signal.SIGKILL)
+    return {"status": status, "tail": logs.tail(program.log, program.offset)}
 
 
 def start(request: Start) -> Answer:
-    """Start `argv` and leave it running; returns its pid, start ticks, log and the log's offset."""
-    process, log, offset = _spawn(request)
-    stat = processes.identity(process.pid)
-    logs.keep_small(process.pid, log, _environment(request))
-    return {"pid": process.pid, "started": stat, "log": str(log), "offset": offset}
+    """Start `argv` and leave it running, once in a `run`: a repeated call gets the same answer.
+
+    Returns its pid, start ticks, log, the log's offset, and its exit status, null while it runs;
+    `wait`: seconds to wait for that. With `record`, the state has the start (state.py).
+    """
+    program = _recorded(request) if "record" in request else _spawn(request)
+    program.ended(request.get("wait", 0.0))
+    return program.answer()
 
 
-def _spawn(request: Start) -> tuple[subprocess.Popen[bytes], Path, int]:
-    """The process in a new session, its log, and the offset where its output begins.
+def _recorded(request: Start) -> Spawned:
+    unit = request["unit"]
+    with state.changing(request["cluster"]) as document:
+        known = document["units"].get(unit, {})
+        if known.get("run") == request["run"] and (same := _living(known)):
+            return same
+        entry: dict[str, Any] = {
+            **request["record"],
+            "run": request["run"],
+            "since": time.time(),
+            "phase": "starting",
+        }
+        # Written before the start, so that nothing runs without a record.
+        state.record(document, unit, entry)
+        state.write(request["cluster"], document)
+        try:
+            program = _spawn(request)
+        except BaseException:
+            entry["phase"] = "failed"
+            raise
+        entry.update({**program.answer(), "boot_id": state.boot_id()})
+        del entry["status"]
+    return program
+
+
+def _living(entry: Mapping[str, Any]) -> Spawned | None:
+    """The recorded program if it runs, or has ended by itself, which leaves its status."""
+    if "pid" not in entry or entry.get("boot_id") != state.boot_id():
+        return None
+    found = Spawned(entry["pid"], entry["started"], Path(entry["log"]), entry["offset"])
+    runs = processes.alive(found.pid, found.started)
+    return found if runs or found.status is not None else None
+
+
+def _spawn(request: Start) -> Spawned:
+    """Start the program by a shim.
 
     The log's header has `shown`, which has secrets masked, or without it the program alone.
     """
-    base = files.state_dir(request["cluster"])
-    living = {p.run for p in processes.ours(request["cluster"])}
-    log = logs.new(request["cluster"], request["run"], request["unit"], living)
+    cluster, unit = request["cluster"], request["unit"]
+    base = files.state_dir(cluster)
+    living = {p.run for p in processes.ours(cluster)}
+    log = logs.new(cluster, request["run"], unit, living)
     argv = [str(Path(request["argv"][0]).expanduser()), *request["argv"][1:]]
+    mark = {
+        processes.MARK: f"{cluster}/{request['run']}",
+        processes.ROLE: marks.kind_of(unit),
+        processes.UNIT: unit,
+    }
+    # The login's environment, overridden by the cluster's and then by the request's `env`.
+    environment = {**files.over_login(cluster), **request["env"], **mark}
+    logs.exit_path(log).unlink(missing_ok=True)
     fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     with os.fdopen(fd, "ab") as stream:
         stamp = time.strftime("%Y-%m-%d %H:%M:%S")
         stream.write(f"{logs.HEADER}{stamp}: {request.get('shown', argv[0])}\n".encode())
         stream.flush()
         offset = stream.tell()
+        job = shim.Job(
+            argv,
+            environment,
+            str(base),
+            str(log),
+            str(logs.exit_path(log)),
+            shim.BYTES,
+            shim.EVERY,
+        )
         try:
-            process = subprocess.Popen(
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-                env=_environment(request),
-                cwd=str(base),
-                start_new_session=True,
-            )
-        except OSError as error:
-            sys.exit(f"cannot start {argv[0]}: {error.strerror}")
-    return process, log, offset
-
-
-def _environment(request: Start) -> dict[str, str]:
-    """The login's environment, overridden by the cluster's and then by the request's `env`."""
-    return {**files.over_login(request["cluster"]), **request["env"]}
+            begun = shim.begin(job, stream, {**os.environ, **mark, processes.ROLE: marks.LOG})
+        except ChildProcessError as error:
+            sys.exit(f"cannot start {argv[0]}: {error}")
+    return Spawned(*begun, log, offset)

@@ -4,50 +4,33 @@ and size.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
-import subprocess
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sparkctl.node import files, jsontext
+from sparkctl.node import files, state
+from sparkctl.node.marks import kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection
 
     from sparkctl.node.wire import Log
 
 RUNS = 10  # whose logs are kept
-BYTES = 32 * 2**20  # of a log until it is rotated; its first and its last part are kept
-RECORD, RECORD_SCHEMA = "applied.json", 1  # what was started last, see plan/record.py
+TAIL = 2**18  # bytes at the end of a log in which its last lines are looked for
+RECORD = state.NAME  # what was started last
 HEADER = "== sparkctl "  # begins the line before each start in a log
 RUN = re.compile(r"[\w-]+")
-# Runs as long as the process whose log it is. Writers have a log open for appending, so they go on
-# at the beginning of the emptied file; what they write between copy and truncate is lost, as with
-# logrotate(8)'s copytruncate.
-KEEPER = """\
-import os, select, shutil, sys
-pid, path, limit = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-stem = path[: -len(".log")]
-try:
-    ended = os.pidfd_open(pid)
-except OSError:
-    sys.exit()
-while not select.select([ended], [], [], 10)[0]:
-    try:
-        if os.stat(path).st_size > limit:
-            begun = stem + ".begin.log"
-            shutil.copy(path, stem + ".before.log" if os.path.exists(begun) else begun)
-            os.truncate(path, 0)
-    except OSError:
-        pass
-"""
 
 
 def new(cluster: str, run: str, unit: str, living: Collection[str]) -> Path:
-    """The path of a new log of a run; older runs' logs go, except the last ones and `living`."""
+    """The path of a new log of a run; older runs' logs go, except the last ones and `living`.
+
+    `unit` is an id or a kind: a node has one unit of a kind.
+    """
     base = files.state_dir(cluster) / "logs"
     folder = base / run
     for path in (base, folder):  # parents that mkdir makes get the umask's mode
@@ -56,31 +39,36 @@ def new(cluster: str, run: str, unit: str, living: Collection[str]) -> Path:
     for old in known[:-RUNS]:
         if old.name not in living and old.name != run:
             shutil.rmtree(old, ignore_errors=True)
-    return folder / f"{unit}.log"
+    return folder / f"{kind_of(unit)}.log"
 
 
-def keep_small(pid: int, path: Path, environment: Mapping[str, str]) -> None:
-    """Start a process with the same mark that bounds a log as long as the process `pid` lives."""
-    subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", KEEPER, str(pid), str(path), str(BYTES)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env={**environment, "SPARKCTL_ROLE": "log"},
-        cwd="/",
-        start_new_session=True,
-    )
+def exit_path(log: Path) -> Path:
+    """Where a shim writes how the program of this log ended (shim.py)."""
+    return log.with_suffix(".exit")
+
+
+def tail(path: Path, offset: int, lines: int = 60) -> list[str]:
+    """The last lines after an offset, or of all that is left once the log was rotated."""
+    try:
+        with path.open("rb") as stream:
+            size = stream.seek(0, os.SEEK_END)
+            stream.seek(max(offset if offset <= size else 0, size - TAIL))
+            return stream.read().decode(errors="replace").splitlines()[-lines:]
+    except FileNotFoundError:
+        return []
 
 
 def current(cluster: str, unit: str) -> Path:
-    """The log of the unit's last start; where it would be if there is none."""
-    base = files.home(cluster)
-    recorded = base / "logs" / _recorded(base, unit) / f"{unit}.log"
+    """The log of the last start of a unit, by its id or its kind; where it would be if there is
+    none.
+    """
+    base, name = files.home(cluster), f"{kind_of(unit)}.log"
+    recorded = base / "logs" / _recorded(cluster, unit) / name
     if recorded.is_file():
         return recorded
-    found = [p for p in base.glob(f"logs/*/{unit}.log") if p.is_file()]
+    found = [p for p in base.glob(f"logs/*/{name}") if p.is_file()]
     # An older release had one log for all runs.
-    return max(found, key=lambda p: p.stat().st_mtime, default=base / f"{unit}.log")
+    return max(found, key=lambda p: p.stat().st_mtime, default=base / name)
 
 
 def named(request: Log) -> Path:
@@ -96,12 +84,14 @@ def parts(path: Path) -> list[Path]:
     return [*(p for p in before if p.is_file()), path]
 
 
-def _recorded(base: Path, unit: str) -> str:
+def _recorded(cluster: str, unit: str) -> str:
     """The run that started this unit last, by the record; "-" if that does not say, or is newer."""
-    with suppress(OSError, ValueError, KeyError):
-        found = jsontext.table(files.document(base / RECORD, RECORD_SCHEMA))
-        started = jsontext.table(jsontext.table(found["units"])[unit])
-        run = jsontext.text(started["run"])
-        if RUN.fullmatch(run):
+    with suppress(OSError, ValueError):
+        found = state.read(cluster)
+        entries = [e for u, e in found["units"].items() if unit in (u, kind_of(u))]
+        entries.sort(key=lambda e: e["since"] if isinstance(e.get("since"), (int, float)) else 0)
+        older = found["older"].get(kind_of(unit))
+        run = (entries or [older or {}])[-1].get("run")
+        if isinstance(run, str) and RUN.fullmatch(run):
             return run
     return "-"

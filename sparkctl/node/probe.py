@@ -26,6 +26,7 @@ from sparkctl.node import (
     processes,
     running,
     settings,
+    state,
     system,
     users,
     verbs,
@@ -61,7 +62,7 @@ def probe(request: Probe) -> Answer:
     """
     begun = time.time()
     gpus, links = gpu.begin(), start(["ip", "-json", "address", "show"])
-    table = cache(processes.table)
+    table = cache(lambda: processes.table(request["cluster"]))
     facts: dict[str, Json] = {
         "hostname": os.uname().nodename,
         "user": pwd.getpwuid(os.getuid()).pw_name,
@@ -92,7 +93,7 @@ def probe(request: Probe) -> Answer:
         "ports": lambda: listeners.listeners(_ports(request), table()),
         "ours": lambda: _ours(request, table()),
         "foreign_rays": lambda: running.foreign_rays(request["cluster"], table()),
-        "state": lambda: _state(request),
+        "state": lambda: _state(request, table()),
         "gpu": lambda: gpu.gpu(gpus),
     }
     unread: dict[str, dict[str, str]] = {}
@@ -141,13 +142,15 @@ def _ports(request: Probe) -> set[int]:
     return {*request["ports"], *range(first, last + 1)}
 
 
-def _state(request: Probe) -> Answer:
-    base = files.home(request["cluster"])
+def _state(request: Probe, table: list[processes.Process]) -> Answer:
+    base, temporary = files.home(request["cluster"]), Path(request["temp_dir"])
     return {
-        "exists": base.is_dir() and not set(os.listdir(base)) <= lease.OWN,
+        "exists": base.is_dir() and not {*os.listdir(base)} <= {*lease.OWN, state.GUARD},
         "path": str(base),
         "lease": lease.held(request["cluster"], but=request.get("lease")),
-        "temp_dir": Path(request["temp_dir"]).is_dir(),
+        "temp_dir": temporary.is_dir(),
+        "temp_dir_owner": users.owner(temporary),
+        "others": running.others(request["cluster"], table),
         "files": files.read(request),
     }
 

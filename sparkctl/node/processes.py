@@ -1,7 +1,8 @@
 """The processes that sparkctl started, found by the mark in their environment.
 
-SPARKCTL_CLUSTER=<cluster>/<run id> and SPARKCTL_ROLE are inherited even by daemons. Mark and start
-time identify a process; pid files and names do not count.
+SPARKCTL_CLUSTER=<cluster>/<run id>, SPARKCTL_ROLE and SPARKCTL_UNIT are inherited even by daemons.
+Mark and start time identify a process; names do not count. Whose a process without one is:
+marks.py.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from sparkctl.node import marks, state
 from sparkctl.node.ranks import ranks
 
 if TYPE_CHECKING:
@@ -17,13 +19,16 @@ if TYPE_CHECKING:
 
 MARK = "SPARKCTL_CLUSTER"
 ROLE = "SPARKCTL_ROLE"
+UNIT = "SPARKCTL_UNIT"
 PROC = Path("/proc")
 
 
 class Process(NamedTuple):
     """One process; `started` is in clock ticks since boot and makes (pid, started) unique.
 
-    `rank`: whether it is one (ranks.py); only `table` sets it.
+    `rank`: whether it is one (ranks.py); only `table` sets it. `unit` is its id (units.py), empty
+    if an older sparkctl started it. `claims`: the cluster and run in its mark, if that does not
+    count (marks.py). `session`: setsid(2).
     """
 
     pid: int
@@ -36,10 +41,13 @@ class Process(NamedTuple):
     role: str
     uid: int
     rank: bool = False
+    unit: str = ""
+    session: int = 0
+    claims: str = ""
 
     def document(self) -> dict[str, int | str]:
         """The process as JSON."""
-        return self._asdict()
+        return {k: v for k, v in self._asdict().items() if k not in ("session", "claims")}
 
 
 def boot_time() -> float:
@@ -50,15 +58,15 @@ def boot_time() -> float:
     return 0.0
 
 
-def _stat(pid: int) -> tuple[int, int, str, str] | None:
-    """(ppid, start ticks, state, comm); None if the process is gone (proc(5))."""
+def _stat(pid: int) -> tuple[int, int, str, str, int] | None:
+    """(ppid, start ticks, state, comm, session); None if the process is gone (proc(5))."""
     try:
         text = (PROC / str(pid) / "stat").read_text(errors="replace")
     except OSError:
         return None
     comm = text[text.index("(") + 1 : text.rindex(")")]
     rest = text[text.rindex(")") + 2 :].split()
-    return int(rest[1]), int(rest[19]), rest[0], comm
+    return int(rest[1]), int(rest[19]), rest[0], comm, int(rest[3])
 
 
 def environment(pid: int) -> dict[str, str]:
@@ -81,20 +89,15 @@ def capabilities(pid: int) -> int | None:
     return next((int(fields[1], 16) for fields in lines), None)
 
 
-def table() -> list[Process]:
-    """Every process of this pid namespace, with the mark it carries (empty strings if none).
+def table(cluster: str | None = None) -> list[Process]:
+    """Every process of this pid namespace, with the mark that counts (empty strings if none).
 
-    A process that lost its environment (setproctitle overwrites it) gets the mark of its nearest
-    marked ancestor.
+    With `cluster`, what was recorded of its starts counts too.
     """
     pids = (int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit())
-    found = {pid: process for pid in pids if (process := _process(pid))}
-    for pid in sorted(found, key=lambda p: found[p].started):
-        process, parent = found[pid], found.get(found[pid].ppid)
-        if not process.cluster and parent and parent.cluster and process.pid != os.getpid():
-            found[pid] = process._replace(
-                cluster=parent.cluster, run=parent.run, role=process.role or parent.role
-            )
+    carried = {pid: process for pid in pids if (process := _process(pid))}
+    programs = state.programs(cluster) if cluster else ()
+    found = marks.assigned(carried, os.getuid(), programs, os.getpid())
     for pid in ranks(found, arguments):
         found[pid] = found[pid]._replace(rank=True)
     return list(found.values())
@@ -114,7 +117,7 @@ def _process(pid: int) -> Process | None:
     stat = _stat(pid)
     if stat is None:
         return None
-    ppid, started, state, comm = stat
+    ppid, started, status, comm, session = stat
     folder = PROC / str(pid)
     try:
         argv = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
@@ -124,21 +127,31 @@ def _process(pid: int) -> Process | None:
     command = argv.strip()[:400] or comm
     env = environment(pid)
     cluster, _, run = env.get(MARK, "").partition("/")
-    return Process(pid, ppid, started, state, command, cluster, run, env.get(ROLE, ""), uid)
+    role, unit = env.get(ROLE, ""), env.get(UNIT, "")
+    return Process(
+        pid, ppid, started, status, command, cluster, run, role, uid, unit=unit, session=session
+    )
 
 
 def ours(
-    cluster: str, roles: Collection[str] | None = None, run: str | None = None
+    cluster: str,
+    roles: Collection[str] | None = None,
+    run: str | None = None,
+    units: Collection[str] | None = None,
 ) -> list[Process]:
-    """The living processes with this cluster's mark, without zombies and this process itself."""
+    """The living processes of this cluster, without zombies and this process itself.
+
+    `units` limits them to those units' own, without what keeps their logs.
+    """
     return [
         p
-        for p in table()
+        for p in table(cluster)
         if p.cluster == cluster
         and p.pid != os.getpid()
         and p.state not in "ZX"
         and (not roles or p.role in roles)
         and (not run or p.run == run)
+        and (units is None or (p.unit in units and p.role != marks.LOG))
     ]
 
 

@@ -6,7 +6,7 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from sparkctl.node import hardware, libnccl, processes, settings
+from sparkctl.node import hardware, libnccl, processes, settings, users
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # proc(5): the path is the last field, and marks a file that was removed or replaced since.
 # libnccl-net.so and libnccl-tuner.so are plugins and do not match.
 LIBRARIES = re.compile(r"(/[^\n]*/libnccl\.so[.\d]*)( \(deleted\))?$", re.M)
+MOST = 20  # processes of other accounts in an answer
 LOCKED = re.compile(r"^Max locked memory +(\S+)", re.M)
 
 
@@ -73,11 +74,35 @@ def _libraries(folder: Path) -> Answer:
 
 
 def foreign_rays(cluster: str, table: list[processes.Process]) -> list[Answer]:
-    """Raylets and GCS servers of other clusters: pid, uid, command, cluster."""
+    """Raylets and GCS servers of other clusters: pid, uid, command, cluster, also of another
+    account's cluster of the same name.
+    """
     return [
-        {"pid": p.pid, "uid": p.uid, "command": p.command, "cluster": p.cluster}
+        {"pid": p.pid, "uid": p.uid, "command": p.command, "cluster": _named(p)}
         for p in table
         if p.cluster != cluster
         and p.state not in "ZX"
         and p.command.split(" ")[0].endswith(("/raylet", "/gcs_server"))
     ]
+
+
+def others(cluster: str, table: list[processes.Process]) -> list[Answer]:
+    """Processes of other accounts whose mark has this cluster's name, MOST of them: uid, user, pid,
+    cluster, run. Marks that this account may not read are not among them.
+    """
+    found: list[Answer] = [
+        {
+            "uid": p.uid,
+            "user": users.name(p.uid),
+            "pid": p.pid,
+            "cluster": cluster,
+            "run": p.claims.partition("/")[2],
+        }
+        for p in table
+        if p.claims.partition("/")[0] == cluster and p.state not in "ZX"
+    ]
+    return found[:MOST]
+
+
+def _named(process: processes.Process) -> str:
+    return process.cluster or process.claims.partition("/")[0]

@@ -1,42 +1,45 @@
-"""Stopping a cluster on a node: its processes, then its files, and nothing else.
+"""Stopping a cluster or its units on a node: their processes, then the cluster's files.
 
-No process is chosen by its name, and each is signalled by pidfd: another may have taken its pid.
+No process is chosen by its name alone, and each is signalled by pidfd (signals.py).
 """
 
 from __future__ import annotations
 
 import os
-import select
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sparkctl.node import files, lease, sharedmemory
-from sparkctl.node.processes import Process, alive, ours
+from sparkctl.node import files, lease, logs, marks, sharedmemory, signals, state
+from sparkctl.node.processes import Process, ours
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from sparkctl.node.wire import Answer, Clear, Remove, Stop
 
-GCS = "gcs_server"
 GRACE = 10.0  # seconds to end on TERM
-LOOK = 0.05  # seconds between looks at what is mapped
+KILLED = 5.0  # seconds to end on KILL
+SHIM = 1.0  # seconds for a shim to end after its last child
 RANKS = 5.0  # seconds for Ray to end the ranks after vLLM; it takes one (2.60, run)
+COMMAND = 10.0  # seconds that `argv` may take besides the grace that it was given itself
 
 
-def stop(request: Stop) -> dict[str, list[dict[str, int | str]]]:
-    """End the marked processes of `cluster` with these `roles` (all when empty).
+def stop(request: Stop) -> Answer:
+    """End the processes of `units` (ids), or of `roles` (all when empty), and only of `run`.
 
-    TERM first, Ray's GCS last; KILL after `grace` seconds, twice, as a supervisor may have started
-    another process meanwhile. With `run`, only that run's. Shared memory that they alone used is
-    removed. Returns the processes `stopped` and `remaining`.
+    SIGTERM to all of them, to the programs named in `last` (Ray's GCS) when the others have ended,
+    and SIGKILL after `grace` seconds, twice, as a supervisor may have started another process
+    meanwhile. `leader`: SIGTERM to the recorded programs alone, while they live. `argv` is run
+    instead of SIGTERM. Shared memory that they alone used is removed. Returns the processes
+    `stopped` and `remaining`, and as `error` why `argv` failed.
     """
-    cluster, roles, run = request["cluster"], request.get("roles"), request.get("run")
-    grace = request.get("grace", GRACE)
+    state.check(request)
+    cluster, grace = request["cluster"], request.get("grace", GRACE)
     memory: set[str] = set()
     stopped: dict[tuple[int, int], Process] = {}
 
@@ -44,23 +47,110 @@ def stop(request: Stop) -> dict[str, list[dict[str, int | str]]]:
         # Of all the cluster's processes: Ray ends the ranks with vLLM, and they share memory too.
         memory.update(sharedmemory.mapped(ours(cluster)))
 
-    # A raylet signs off at the GCS, and waits ten seconds for one that is already gone.
-    for number, bound, last in (
-        (signal.SIGTERM, grace, False),
-        (signal.SIGTERM, grace, True),
-        (signal.SIGKILL, 5.0, True),
-        (signal.SIGKILL, 5.0, True),
-    ):
-        found = [p for p in ours(cluster, roles, run) if last or _program(p) != GCS]
-        stopped.update({(p.pid, p.started): p for p in found})
-        _end(found, number, bound, look)
-    if roles == ["vllm"]:
+    def end(
+        found: list[Process], number: int, seconds: float, also: Sequence[Process] = ()
+    ) -> None:
+        stopped.update({(p.pid, p.started): p for p in (*found, *also)})
+        signals.end(found, number, seconds, look, also=also)
+
+    look()
+    error = _ask(request, grace, end)
+    for _ in range(2):
+        end(_found(request), signal.SIGKILL, KILLED)
+    if _leaves_ranks(request):
         _ranks_end(cluster, look)
+    remaining = _found(request)
+    if not remaining:
+        _end_shims(request, look)
     sharedmemory.release_or_note(cluster, memory)
-    return {
+    answer: Answer = {
         "stopped": [p.document() for p in stopped.values()],
-        "remaining": [p.document() for p in ours(cluster, roles, run)],
+        "remaining": [p.document() for p in remaining],
+        "error": error,
     }
+    return answer
+
+
+def _ask(request: Stop, grace: float, end: Callable[..., None]) -> str | None:
+    """Ask the processes to end; returns why `argv` failed, if it did."""
+    found = _found(request)
+    if request.get("argv"):
+        error = _command(request, grace + COMMAND)
+        end([], signal.SIGTERM, grace if error is None else 0.0, found)
+        return error
+    programs = {(p.pid, p.started) for p in state.programs(request["cluster"])}
+    leaders = [p for p in found if request.get("leader") and (p.pid, p.started) in programs]
+    if leaders:
+        end(leaders, signal.SIGTERM, grace, found)
+        return None
+    # A raylet signs off at the GCS, and waits ten seconds for one that is already gone.
+    last = request.get("last", [signals.GCS])
+    end([p for p in found if signals.program(p) not in last], signal.SIGTERM, grace)
+    end([p for p in _found(request) if signals.program(p) in last], signal.SIGTERM, grace)
+    return None
+
+
+def _command(request: Stop, seconds: float) -> str | None:
+    """Run `argv` in the cluster's environment; returns why it failed, None if it did not."""
+    argv, null = [*request["argv"]], subprocess.DEVNULL
+    try:
+        done = subprocess.run(
+            argv,
+            env=files.over_login(request["cluster"]),
+            stdin=null,
+            stdout=null,
+            stderr=subprocess.PIPE,
+            timeout=seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"{argv[0]} timed out after {seconds:g} s"
+    except OSError as error:
+        return f"{argv[0]}: {error.strerror}"
+    if done.returncode == 0:
+        return None
+    printed = done.stderr.decode(errors="replace").strip().splitlines() or ["no output"]
+    return f"{argv[0]} exited with status {done.returncode}: {printed[-1]}"
+
+
+def _found(request: Stop) -> list[Process]:
+    """The processes to stop that live, without shims: those end by themselves."""
+    found = ours(request["cluster"], request.get("roles"), request.get("run"), request.get("units"))
+    return [p for p in found if p.role != marks.LOG]
+
+
+def _end_shims(request: Stop, look: Callable[[], None]) -> None:
+    """Wait until the shims of what has ended are gone, and remove the exit statuses: a start that
+    is repeated now is another one.
+    """
+    units, roles = request.get("units"), request.get("roles")
+
+    def chosen(unit: str) -> bool:
+        if units is not None:
+            return unit in units
+        return not roles or marks.kind_of(unit) in roles
+
+    def shims() -> list[Process]:
+        found = ours(request["cluster"], [marks.LOG], request.get("run"))
+        return [p for p in found if chosen(p.unit)]
+
+    signals.end([], 0, SHIM, look, also=shims())
+    signals.end(shims(), signal.SIGKILL, KILLED, look)
+    for unit, entry in state.read(request["cluster"])["units"].items():
+        if chosen(unit) and request.get("run") in (None, entry.get("run")) and "log" in entry:
+            logs.exit_path(Path(entry["log"])).unlink(missing_ok=True)
+
+
+def _leaves_ranks(request: Stop) -> bool:
+    """Whether ranks that are none of the processes to stop end with them, as Ray's do."""
+    units = request.get("units")
+    if units is None:
+        return request.get("roles") == ["vllm"]
+    replicas = {unit.rsplit("/", 2)[0] for unit in units}
+    return any(
+        p.rank and p.unit not in units and p.unit.rsplit("/", 2)[0] in replicas
+        for p in ours(request["cluster"])
+    )
 
 
 def _ranks_end(cluster: str, look: Callable[[], None]) -> None:
@@ -71,7 +161,7 @@ def _ranks_end(cluster: str, look: Callable[[], None]) -> None:
     deadline = time.monotonic() + RANKS
     while any(p.rank for p in ours(cluster)) and time.monotonic() < deadline:
         look()
-        time.sleep(LOOK)
+        time.sleep(signals.LOOK)
 
 
 def clear(request: Clear) -> Answer:
@@ -90,6 +180,7 @@ def remove(request: Remove) -> Answer:
     The lease stays until it is released. A `temp_dir` that is a link or another user's stays. The
     noted shared memory goes too: processes that were KILLed by hand leave theirs.
     """
+    state.check(request)
     sharedmemory.release(sharedmemory.noted(request["cluster"]))
     base, temporary = files.home(request["cluster"]), Path(request["temp_dir"])
     removed: list[str] = []
@@ -103,7 +194,8 @@ def remove(request: Remove) -> Answer:
         else:
             path.unlink()
     files.remove_empty(base)
-    return {"removed": [*removed, str(base)] if entries else removed}
+    held = any(path.name != state.GUARD for path in entries)
+    return {"removed": [*removed, str(base)] if held else removed}
 
 
 def _is_ours(path: Path) -> bool:
@@ -116,51 +208,3 @@ def _failed(_function: object, path: str, raised: tuple[object, BaseException, o
     reason = error.strerror if isinstance(error, OSError) else None
     if not isinstance(error, FileNotFoundError):
         sys.exit(f"cannot remove {path}: {reason or error}")
-
-
-def _signal(process: Process, number: int) -> int | None:
-    """Signal this process; returns a pidfd to wait on, None if it is gone."""
-    try:
-        fd = os.pidfd_open(process.pid)
-    except ProcessLookupError:
-        return None
-    # Another process may have taken the pid before the fd was opened.
-    if not alive(process.pid, process.started):
-        os.close(fd)
-        return None
-    try:
-        signal.pidfd_send_signal(fd, number)
-    except ProcessLookupError:
-        os.close(fd)
-        return None
-    return fd
-
-
-def _end(processes: list[Process], number: int, grace: float, look: Callable[[], None]) -> None:
-    """Signal these processes and wait until they are gone, at most `grace` seconds; after TERM not
-    for Ray's helpers. `look` is called before and while they end.
-    """
-    look()
-    signalled = {p: fd for p in processes if (fd := _signal(p, number)) is not None}
-    waiting = {fd for p, fd in signalled.items() if number == signal.SIGKILL or not _helper(p)}
-    deadline = time.monotonic() + grace
-    try:
-        while waiting and (left := deadline - time.monotonic()) > 0:
-            ready, _, _ = select.select(list(waiting), [], [], min(left, LOOK))
-            waiting.difference_update(ready)
-            look()
-    finally:
-        for fd in signalled.values():
-            os.close(fd)
-
-
-def _program(process: Process) -> str:
-    return process.command.split(" ")[0].rpartition("/")[2]
-
-
-def _helper(process: Process) -> bool:
-    """Whether it is a process of Ray that needs no time to end after raylet and GCS.
-
-    The dashboard and the agents ignore TERM [run, Ray 2.60].
-    """
-    return process.role == "ray" and _program(process) not in ("raylet", GCS)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from sparkctl.node.wire import Answer
+
 PASSWD = Path("/etc/passwd")
 PEOPLE = range(1000, 65534)  # login.defs(5), UID_MIN; below is the system, above is nobody
 
@@ -19,6 +21,15 @@ def name(uid: int) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return ""
+
+
+def owner(path: Path) -> Answer | None:
+    """`uid` and `user` of what is at a path, and not of what a link leads to; None if nothing."""
+    try:
+        uid = path.lstat().st_uid
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return {"uid": uid, "user": name(uid)}
 
 
 def people(running: Iterable[int]) -> list[str]:

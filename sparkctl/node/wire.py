@@ -50,14 +50,29 @@ class Follow(Log):
     started: NotRequired[int]
 
 
+class Record(TypedDict):
+    """What state.py keeps of a start; secrets are masked in `unit` and hashed in the others."""
+
+    unit: Mapping[str, Json]
+    salt: str
+    argv: Sequence[str]
+    environment: Mapping[str, str]
+    digest: str
+    who: str
+
+
 class Start(Cluster):
-    """A program to start; `shown` is its command line with masked secrets, for the log."""
+    """A program to start, of a unit (its id, or a kind alone); `shown` is its command line with
+    masked secrets, for the log; `wait`: seconds to wait for its end.
+    """
 
     argv: Sequence[str]
     env: Mapping[str, str]
     run: str
     unit: str
     shown: NotRequired[str]
+    record: NotRequired[Record]
+    wait: NotRequired[float]
 
 
 class Run(Start):
@@ -72,12 +87,55 @@ class Change(TypedDict):
     argv: Sequence[str]
 
 
-class Stop(Cluster):
-    """Which processes to stop; seconds of `grace`."""
+class Address(TypedDict):
+    """A TCP address."""
 
+    address: str
+    port: int
+
+
+class Until(Cluster):
+    """What to wait for, see node/waits.py, in seconds."""
+
+    unit: str
+    run: str
+    listens: Address | None
+    ends: bool
+    timeout: float
+
+
+class Join(Cluster):
+    """`by` has who and when; `nodes` has of each node its host and how SSH reaches it."""
+
+    id: str
+    by: Mapping[str, str]
+    nodes: Mapping[str, Mapping[str, Json]]
+
+
+class Phase(Cluster):
+    """How far a unit has come that `run` started."""
+
+    unit: str
+    run: str
+    phase: str
+
+
+class Forget(Cluster):
+    """Units by id, or by kind for those of an older release."""
+
+    units: Sequence[str]
+
+
+class Stop(Cluster):
+    """Which processes to stop, and how, see node/stop.py; seconds of `grace`."""
+
+    units: NotRequired[Sequence[str]]
     roles: NotRequired[Sequence[str]]
     run: NotRequired[str | None]
     grace: NotRequired[float]
+    last: NotRequired[Sequence[str]]
+    leader: NotRequired[bool]
+    argv: NotRequired[Sequence[str]]
 
 
 class Remove(Cluster):

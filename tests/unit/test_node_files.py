@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import sparkctl.node
-from sparkctl.node import files, follow, lease, logs, sharedmemory, stop
+from sparkctl.node import files, follow, lease, sharedmemory, state, stop
 from sparkctl.plan import paths, record
 
 
@@ -64,13 +64,12 @@ def test_an_environment_of_a_newer_schema_is_not_read(home: Path) -> None:
 def test_each_file_is_listed_with_its_schema() -> None:
     schemas = {
         lease.NAME: lease.SCHEMA,
-        paths.APPLIED: record.SCHEMA,
+        paths.APPLIED: state.SCHEMA,
         paths.ENVIRONMENT: files.SCHEMA,
         sharedmemory.NOTED: sharedmemory.SCHEMA,
     }
     rows = re.findall(r"^    (\S+\.json) +(\d)", sparkctl.node.__doc__ or "", re.M)
     assert {name: int(schema) for name, schema in rows} == schemas
-    assert record.SCHEMA == logs.RECORD_SCHEMA, "its reader on nodes"
     assert json.loads(record.text({}))["schema"] == record.SCHEMA
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from sparkctl.node import files, processes, stop
+from sparkctl.node import files, processes, signals, stop
 
 CLUSTER = f"test-{os.getpid()}"
 SLEEP = [sys.executable, "-c", "import time; print(flush=True); time.sleep(300)"]
@@ -92,7 +92,7 @@ def test_where_a_process_remains_its_files_do_too(
     process = start(SLEEP)
     request: Any = {"cluster": CLUSTER, "temp_dir": str(temp), "grace": 5}
     with monkeypatch.context() as patched:
-        patched.setattr(stop, "_end", lambda *_: None)  # as a process in an unbroken sleep
+        patched.setattr(signals, "end", lambda *_, **__: None)  # as a process in an unbroken sleep
         answer: Any = stop.clear(request)
     assert [p["pid"] for p in answer["remaining"]] == [process.pid]
     assert answer["removed"] == []
@@ -103,7 +103,8 @@ def test_where_a_process_remains_its_files_do_too(
 
 
 def test_nothing_to_stop_is_no_error() -> None:
-    assert stop.stop({"cluster": CLUSTER + "none"}) == {"stopped": [], "remaining": []}
+    answer = stop.stop({"cluster": CLUSTER + "none"})
+    assert answer == {"stopped": [], "remaining": [], "error": None}
 
 
 def test_a_later_process_with_the_same_pid_is_not_ours(start: Start) -> None:
@@ -133,7 +134,7 @@ def test_the_gcs_goes_last_and_helpers_hold_nothing_up(
         (tmp_path / name).chmod(0o755)
         # As Ray's own programs: the first word of the command line is the program.
         running.append(start([str(tmp_path / name)]))
-    monkeypatch.setattr(stop, "_program", lambda p: p.command.split("/")[-1])
+    monkeypatch.setattr(signals, "program", lambda p: p.command.split("/")[-1])
     begun = time.monotonic()
     answer = stop.stop({"cluster": CLUSTER, "grace": 30})
     assert answer["remaining"] == []

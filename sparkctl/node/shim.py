@@ -1,0 +1,143 @@
+"""The process between a node and a unit's program: it stays when the login that started it goes.
+
+As containerd's shims do, it adopts the program's daemons, so that all that the program starts
+descends from a marked process; it bounds the log's size, and writes how the program ended.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+BYTES = 32 * 2**20  # of a log until it is rotated; its first and its last part are kept
+EVERY = 10.0  # seconds between looks at its size
+# Gets a Job as a line on stdin and prints {"pid", "started"} or {"error"}; ends with its last
+# child. Programs have a log open for appending, so they go on at the beginning of the emptied file;
+# what they write between copy and truncate is lost, as with logrotate(8)'s copytruncate.
+SHIM = """\
+import json, os, shutil, signal, subprocess, sys
+
+job = json.loads(sys.stdin.readline())
+stem = job["log"][: -len(".log")]
+
+
+def bound_log():
+    try:
+        if os.stat(job["log"]).st_size > job["bytes"]:
+            begun = stem + ".begin.log"
+            shutil.copy(job["log"], stem + ".before.log" if os.path.exists(begun) else begun)
+            os.truncate(job["log"], 0)
+    except OSError:
+        pass
+
+
+def note_end(status):
+    number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
+    ended = {"status": None if number else os.WEXITSTATUS(status), "signal": number}
+    try:
+        fd = os.open(job["exit"] + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with open(fd, "w") as stream:
+            json.dump(ended, stream)
+        os.replace(job["exit"] + ".new", job["exit"])
+    except OSError:  # a full disk, or `down` has removed the folder
+        pass
+
+
+try:  # adopt the program's orphans: PR_SET_CHILD_SUBREAPER of prctl(2)
+    import ctypes
+
+    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
+except (ImportError, OSError, AttributeError):
+    pass
+try:
+    program = subprocess.Popen(
+        job["argv"], stdin=subprocess.DEVNULL, stdout=2, stderr=2, env=job["env"],
+        cwd=job["cwd"], start_new_session=True,
+    )
+except OSError as error:
+    print(json.dumps({"error": error.strerror}), flush=True)
+    sys.exit(1)
+# Blocked only now, as the program would inherit it; a child that has ended already is still there.
+awaited = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+signal.pthread_sigmask(signal.SIG_BLOCK, awaited)
+with open("/proc/%d/stat" % program.pid) as stream:
+    started = int(stream.read().rpartition(")")[2].split()[19])
+print(json.dumps({"pid": program.pid, "started": started}), flush=True)
+null = os.open(os.devnull, os.O_RDWR)
+os.dup2(null, 0)
+os.dup2(null, 1)
+while True:
+    try:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:
+        break
+    if pid == program.pid:
+        note_end(status)
+    elif pid == 0:
+        bound_log()
+        signal.sigtimedwait(awaited, job["every"])
+"""
+
+
+class Job(NamedTuple):
+    """What a shim runs: `log` is where the output goes, `exit` the file that gets the status."""
+
+    argv: Sequence[str]
+    env: Mapping[str, str]
+    cwd: str
+    log: str
+    exit: str
+    bytes: int
+    every: float
+
+
+class Begun(NamedTuple):
+    """The program's pid and start ticks."""
+
+    pid: int
+    started: int
+
+
+def begin(job: Job, output: IO[bytes], environment: Mapping[str, str]) -> Begun:
+    """Start a shim with this environment, and by it the program, whose output goes to `output`.
+
+    Raises ChildProcessError with the reason if the program cannot be started.
+    """
+    shim = subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", SHIM],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=output,
+        env=environment,
+        cwd="/",
+        start_new_session=True,
+    )
+    assert shim.stdin is not None
+    assert shim.stdout is not None
+    with shim.stdin, shim.stdout:
+        shim.stdin.write(json.dumps(job._asdict()).encode() + b"\n")
+        shim.stdin.flush()
+        line = shim.stdout.readline()
+    if not line:
+        raise ChildProcessError("the process that keeps its log ended")
+    answer = json.loads(line)
+    if "error" in answer:
+        shim.wait()
+        raise ChildProcessError(answer["error"])
+    return Begun(answer["pid"], answer["started"])
+
+
+def status(path: Path) -> int | None:
+    """The exit status in a file that a shim wrote, -N for signal N; None while there is none."""
+    try:
+        ended: Any = json.loads(path.read_text())
+        number = ended["signal"]
+        return int(ended["status"]) if number is None else -int(number)
+    except (OSError, ValueError, TypeError, KeyError):
+        return None

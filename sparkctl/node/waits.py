@@ -1,0 +1,77 @@
+"""Waiting on a node for what a started program does: that it listens, or that it ends."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sparkctl.node import files, logs, processes, shim, state
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from sparkctl.node.wire import Address, Answer, Until
+
+INTERVAL = 0.1  # seconds between looks
+CONNECT = 1.0  # seconds for a connection to the node's own address
+SEEN = 2.0  # seconds for the shim to write how a program ended
+
+
+def until(request: Until) -> Answer:
+    """Wait until the program of `unit` in `run` is there, it has failed, or `timeout` seconds.
+
+    It is there when `listens` (address, port) accepts TCP, if given, and with `ends` it has ended
+    with status 0. It has failed when it has ended otherwise. Returns `listens`, `ended`, `status`
+    (null while it runs, and if its end was not seen; -N for signal N) and the last lines of its
+    log as `tail`.
+    """
+    entry = _entry(request)
+    log, deadline = Path(entry["log"]), time.monotonic() + request["timeout"]
+    gone_since: float | None = None
+    while True:
+        now = time.monotonic()
+        # First whether it lives: its status is there a moment after its end.
+        if not _lives(entry):
+            gone_since = gone_since or now
+        status = shim.status(logs.exit_path(log))
+        ended = status is not None or (gone_since is not None and now > gone_since + SEEN)
+        done = request["ends"] and status == 0
+        listens = _listens(request["listens"])
+        reached = listens or request["listens"] is None
+        there = reached and (done if request["ends"] else listens)
+        if there or (ended and not done) or now >= deadline:
+            break
+        time.sleep(min(INTERVAL, max(0.0, deadline - now)))
+    tail = logs.tail(log, entry["offset"])
+    return {"listens": listens, "ended": ended, "status": status, "tail": tail}
+
+
+def _entry(request: Until) -> Mapping[str, Any]:
+    unit, run = request["unit"], request["run"]
+    try:
+        entry = state.read(request["cluster"])["units"].get(unit, {})
+    except files.Newer as error:
+        sys.exit(str(error))
+    if entry.get("run") != run or "pid" not in entry:
+        sys.exit(f"no start of {unit} by the run {run} is recorded")
+    found: Mapping[str, Any] = entry
+    return found
+
+
+def _lives(entry: Mapping[str, Any]) -> bool:
+    same_boot = entry["boot_id"] == state.boot_id()
+    return same_boot and processes.alive(entry["pid"], entry["started"])
+
+
+def _listens(at: Address | None) -> bool:
+    if at is None:
+        return False
+    try:
+        socket.create_connection((at["address"], at["port"]), CONNECT).close()
+    except OSError:
+        return False
+    return True
