@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sparkctl.facts.answers import Failed, RayTable
+    from sparkctl.inventory.models import Node
     from sparkctl.operations.session import Session
 
 IMPORT_ALLOWANCE = 60.0  # seconds for importing ray on a busy node, beside the wait itself
@@ -22,14 +23,15 @@ def ask_ray(
     *,
     wanted: Mapping[str, float] | None = None,
     timeout: float = 0.0,
+    node: Node | None = None,
 ) -> Failed | RayTable:
     """Ray's nodes, bundles and what is missing of `wanted`, see node/raytable.py.
 
-    It is asked at `address`, on the head, by `python`, the interpreter of its runtime. Waits
-    `timeout` seconds at most for every wanted address with its GPUs; 0 looks once.
+    It is asked at `address`, on the head or on `node`, by `python`, the interpreter of its runtime.
+    Waits `timeout` seconds at most for every wanted address with its GPUs; 0 looks once.
     """
     return session.ask(
-        session.inventory.head,
+        node or session.inventory.head,
         RAY_TABLE,
         {"address": address, "wanted": dict(wanted or {}), "timeout": timeout},
         timeout=timeout + IMPORT_ALLOWANCE,
