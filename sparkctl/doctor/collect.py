@@ -106,7 +106,7 @@ def _looks(session: Session, snapshot: Snapshot, sources: Collection[Source]) ->
         nodes = [n for n in snapshot.inventory.nodes if n.name in names and n.name in reached]
         taken = each(
             nodes,
-            lambda n: look(session.of(parts[n.name].inventory), parts[n.name], n),
+            lambda n: look(session.within(parts[n.name].inventory), parts[n.name], n),
             key=lambda n: n.name,
         )
         into.update(taken.ok)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from sparkctl.engines.vllm.recipe import NO_RECIPE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from sparkctl.doubts import Doubt
     from sparkctl.engines.vllm.environment import Setting
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from sparkctl.fabric.selection import FabricChoice
     from sparkctl.facts.node import NodeFacts
     from sparkctl.inventory.layers import Layer
-    from sparkctl.inventory.models import Inventory, Node
+    from sparkctl.inventory.models import Inventory, Node, View
     from sparkctl.node.units import Unit
     from sparkctl.runtimes.runtime import Runtime
 
@@ -40,7 +39,7 @@ class Replica:
     `temp_dir` is a directory of the units on each node, `state_dir` sparkctl's own below `home`.
     """
 
-    inventory: Inventory
+    inventory: View
     parts: Mapping[str, Part]
     recipe: Choice
     runtime: Runtime
@@ -69,24 +68,43 @@ class Progress(Protocol):
     news: int
 
     @property
-    def stage_id(self) -> str: ...
+    def stage_id(self) -> str:
+        """The stage's stable id, `starting` before the first one."""
+
     @property
-    def title(self) -> str: ...
+    def title(self) -> str:
+        """The stage's title, for people."""
+
     @property
-    def ready(self) -> bool: ...
+    def ready(self) -> bool:
+        """Whether the log says that it is up; a request may still fail."""
+
     @property
-    def joined(self) -> bool: ...
+    def joined(self) -> bool:
+        """Whether the ranks have joined, and so have their nodes."""
+
     @property
-    def failed(self) -> bool: ...
+    def failed(self) -> bool:
+        """Whether a line says that it failed."""
+
     @property
-    def described(self) -> str: ...
+    def described(self) -> str:
+        """The cause of a failure, in one line; empty without one."""
+
     @property
-    def source(self) -> str: ...
+    def source(self) -> str:
+        """The process that logged it; empty where that is unknown."""
+
     @property
-    def tail(self) -> list[str]: ...
+    def tail(self) -> list[str]:
+        """The last lines, as many as a user reads."""
+
     @property
-    def lines(self) -> list[str]: ...
-    def feed(self, text: str) -> bool: ...
+    def lines(self) -> list[str]:
+        """The log's first and last lines."""
+
+    def feed(self, text: str) -> bool:
+        """Take more of the log, cut anywhere; True when the stage or percentage changed."""
 
 
 def _no_explanation(_progress: Progress, *, waited: bool) -> Explanation | None:
@@ -113,13 +131,17 @@ def _ended(unit: Unit, status: int | None, tail: Sequence[str]) -> Ended:
 class Engine:
     """A row of the table of engines.
 
+    `kind` is the kind of the units that serve, `executors` the names that `executor` may have.
     `units` gives a replica's units, each after what it needs, without a digest. `environment` is
-    each node's, `own` what the mechanism needs over every layer. `base` is the API's URL at a
-    host, `model` its name there; `kind` is the kind of the units that serve it. `secrets` are files on each node with one random token for all.
+    each node's, `own` what the mechanism needs over every layer. `base` is the API's URL at a host,
+    `model` its name there. `secrets` are files on each node with one random token for all. `ended`
+    explains a program that ended with this status (None: it did not end in time) and these last
+    lines.
     """
 
     title: str
     kind: str
+    executors: tuple[str, ...]
     units: Callable[[Replica], list[Unit]]
     environment: Callable[
         [Inventory, Node, FabricChoice | None, list[Layer], NodeFacts | None], dict[str, Setting]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING
 
+from sparkctl.engines.table import ENGINES
 from sparkctl.engines.vllm import secretarguments, tls
 from sparkctl.engines.vllm.arguments import FIELDS, problem
 from sparkctl.engines.vllm.recipe import AUTO, NONE, RECIPES
@@ -14,6 +15,7 @@ from sparkctl.inventory.models import Service
 from sparkctl.inventory.paths import Path as Place
 from sparkctl.inventory.paths import Problem, dotted, quoted, short
 from sparkctl.inventory.services import parts
+from sparkctl.runtimes.table import RUNTIMES
 from sparkctl.secret.value import revealed
 
 if TYPE_CHECKING:
@@ -21,9 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sparkctl.inventory.models import Inventory, Vllm
-
-# The engines, and the executors of each.
-ENGINES = {"vllm": ("ray",)}
 
 
 def load(path: Path) -> Inventory:
@@ -46,12 +45,19 @@ def _settings(inventory: Inventory) -> Iterator[Problem]:
 def _engine(settings: Vllm) -> Iterator[Problem]:
     if not isinstance(settings, Service) or settings.engine is None:
         return
-    executors = ENGINES.get(settings.engine)
-    if executors is None:
+    engine = ENGINES.get(settings.engine)
+    if engine is None:
         yield _unknown("engine", settings.engine, "an engine", ENGINES)
-    elif settings.executor and settings.executor not in executors:
+    elif settings.executor and settings.executor not in engine.executors:
         what = f"an executor of {settings.engine}"
-        yield _unknown("executor", settings.executor, what, executors)
+        yield _unknown("executor", settings.executor, what, engine.executors)
+
+
+def _runtime(inventory: Inventory) -> Iterator[Problem]:
+    kind = inventory.runtime.kind
+    if kind and kind not in RUNTIMES:
+        found = _unknown("kind", kind, "a runtime", RUNTIMES)
+        yield found._replace(path=("runtime", "kind"), code="unknown-runtime")
 
 
 def _recipe(settings: Vllm) -> Iterator[Problem]:
@@ -94,4 +100,4 @@ def _api_key(place: Place, values: Mapping[str, str] | None) -> Iterator[Problem
         yield Problem((*place, API_KEY), NO_HEADER, code="unsendable-key")
 
 
-RULES = (_settings, _api_keys)
+RULES = (_settings, _runtime, _api_keys)

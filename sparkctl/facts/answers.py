@@ -191,9 +191,15 @@ class LeaseRenewed(Shape):
 
 
 class Stale(Shape):
-    """What a call answers whose lease is no longer in force."""
+    """Who holds the lease: another, where a call's is no longer in force; None for nobody."""
 
     holder: Holder | None
+
+
+class Idle(Shape):
+    """The requests that an engine has; None if its metrics do not show them."""
+
+    requests: Count | None
 
 
 class Nothing(Shape):

@@ -32,9 +32,11 @@ STOP: Call[answers.Stopped] = Call("stop.stop", answers.Stopped)
 READ_FILES: Call[Mapping[str, str | None]] = Call("files.read", Mapping[Name, str | None])
 WRITE_FILES: Call[answers.Changed] = Call("files.write", answers.Changed)
 FOLLOW: Call[answers.Followed] = Call("follow.follow", answers.Followed)
+IDLE: Call[answers.Idle] = Call("idle.idle", answers.Idle)
 IMPORTS: Call[Mapping[str, answers.Import]] = Call("imports.imports", Mapping[Name, answers.Import])
 RUN: Call[answers.Ran] = Call("launch.run", answers.Ran)
 START: Call[answers.Started] = Call("launch.start", answers.Started)
+FREE_LEASE: Call[answers.Stale] = Call("lease.free", answers.Stale)
 RELEASE_LEASE: Call[answers.Nothing] = Call("lease.release", answers.Nothing)
 RENEW_LEASE: Call[answers.LeaseRenewed] = Call("lease.renew", answers.LeaseRenewed)
 STALE_LEASE: Call[answers.Stale] = Call("lease.stale", answers.Stale)
@@ -62,9 +64,11 @@ CALLS = (
     READ_FILES,
     WRITE_FILES,
     FOLLOW,
+    IDLE,
     IMPORTS,
     RUN,
     START,
+    FREE_LEASE,
     RELEASE_LEASE,
     RENEW_LEASE,
     STALE_LEASE,

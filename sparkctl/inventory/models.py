@@ -244,11 +244,6 @@ class View(Inventory):
     service: Name
 
     @property
-    def engine(self) -> str:
-        """The name of its engine (engines/table.py)."""
-        return self.vllm.engine
-
-    @property
     def views(self) -> list[View]:
         """This one alone."""
         return [self]

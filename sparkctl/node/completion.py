@@ -91,7 +91,7 @@ def _generate(request: Ask, model: str) -> Answer:
         patience=request.get("patience", timeout),
         first=request.get("first", False),
     )
-    watch.look(start, _metrics(request))
+    watch.look(start, metrics(request))
     back: queue.SimpleQueue[Answer] = queue.SimpleQueue()
 
     def complete() -> None:
@@ -101,11 +101,11 @@ def _generate(request: Ask, model: str) -> Answer:
     while True:
         with suppress(queue.Empty):
             reply = back.get(timeout=LOOK)
-            watch.look(time.monotonic(), _metrics(request))
+            watch.look(time.monotonic(), metrics(request))
             state = "failing" if "error" in reply else "generating"
             return {**reply, "health": watch.health(state)}
         now = time.monotonic()
-        watch.look(now, _metrics(request))
+        watch.look(now, metrics(request))
         decided = watch.state() or ("unclear" if now - start > timeout else None)
         if decided:
             return _undone(watch.health(decided), timeout)
@@ -165,7 +165,7 @@ def _reason(error: BaseException) -> BaseException | str:
     return error.reason if isinstance(error, urllib.error.URLError) else error
 
 
-def _metrics(request: Ask) -> vitals.Look | None:
+def metrics(request: Ask) -> vitals.Look | None:
     """A look at /metrics; None if it is absent, unreadable or larger than LIMIT."""
     try:
         text = _read(request, request["base"] + "/metrics", None, READ)

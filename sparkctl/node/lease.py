@@ -21,13 +21,14 @@ from sparkctl.node.guard import Damaged
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sparkctl.node.wire import Answer, Json, Renewal, Take, Token
+    from sparkctl.node.wire import Answer, Json, Patience, Renewal, Take, Token
 
 SCHEMA = 1
 NAME, GUARD = "lease.json", "lease.lock"  # the lease; the flock of who reads or writes it
 OLD = "lock"  # the directory that sparkctl made before there were leases; it never expires
 OWN = {NAME, GUARD, OLD}
 BROKEN = (OSError, ValueError, KeyError, OverflowError)
+LOOK = 0.5  # seconds between looks at another's lease
 LONGEST = 3600.0  # seconds; no lease is taken for that long
 UNKNOWN = "unknown"
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -140,6 +141,14 @@ def held(cluster: str, *, but: str | None = None) -> Answer | None:
     """
     found = _holder(files.home(cluster))
     return found.shown() if found and found.token != (but or None) else None
+
+
+def free(request: Patience) -> Answer:
+    """Wait until nobody holds the lease, `timeout` seconds at most; `holder` as of `take`."""
+    deadline = time.monotonic() + request["timeout"]
+    while (holder := held(request["cluster"])) and time.monotonic() < deadline:
+        time.sleep(LOOK)
+    return {"holder": holder}
 
 
 def _is_of(token: str, found: Lease | None) -> bool:

@@ -6,7 +6,7 @@ Reading is strict: an unknown field or kind of Ready is of a release that this o
 from __future__ import annotations
 
 import math
-from dataclasses import MISSING, fields, is_dataclass, replace
+from dataclasses import MISSING, fields, is_dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,22 +21,16 @@ if TYPE_CHECKING:
 KINDS: Mapping[str, type] = {
     "listens": units.Listens,
     "ray-nodes": units.RayNodes,
+    "ray-ranks": units.RayRanks,
     "log-stages": units.LogStages,
     "generates": units.Generates,
 }
 
 
 def document(unit: units.Unit) -> dict[str, Json]:
-    """The unit as JSON, all of it; for what is kept on a node: `document(public(unit))`."""
+    """The unit as JSON; a secret in it that is a str with a mask is shown as that."""
     found: dict[str, Json] = _encoded(unit)
     return found
-
-
-def public(unit: units.Unit) -> units.Unit:
-    """The unit without secrets: its argv as shown, and no environment."""
-    program = unit.program
-    shown = program.shown or program.argv[:1]
-    return replace(unit, program=replace(program, argv=shown, environment={}))
 
 
 def unit_of(value: Json) -> units.Unit:
@@ -130,7 +124,6 @@ FIELDS: Mapping[type, Mapping[str, Callable[[Json], Any]]] = {
     units.Member: {"node": _text, "what": _text, "count": _whole},
     units.Program: {
         "argv": _tuple(_text),
-        "shown": _tuple(_text),
         "environment": _table(_text),
         "ends": _number,
     },
@@ -141,6 +134,7 @@ FIELDS: Mapping[type, Mapping[str, Callable[[Json], Any]]] = {
         "nodes": _table(_number),
         "seconds": _number,
     },
+    units.RayRanks: {"address": _text, "python": _text, "most": _table(_whole)},
     units.LogStages: {"engine": _text, "stall": _number},
     units.Generates: {"base": _text, "model": _text},
     units.Stop: {

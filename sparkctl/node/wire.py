@@ -164,6 +164,12 @@ class Take(Renewal):
     force: NotRequired[bool]
 
 
+class Patience(Cluster):
+    """Seconds to wait at most."""
+
+    timeout: float
+
+
 class Token(Cluster):
     """The holder's token."""
 

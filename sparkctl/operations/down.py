@@ -65,12 +65,12 @@ def down(
     serving = {"roles": kinds, "grace": STOP_GRACE}
     with hold(session, reporter.note, "down", reached, force=break_lock, partial=True) as failed:
         report.failed.update(failed)
-        for title, nodes, call, request in (
+        for title, planned, call, request in (
             ("stop the engines", reached, STOP, serving),
             ("stop the workers", [n for n in reached if n.name not in heads], CLEAR, where),
             ("stop the heads", [n for n in reached if n.name in heads], CLEAR, where),
         ):
-            nodes = [n for n in nodes if n.name not in report.failed]
+            nodes = [n for n in planned if n.name not in report.failed]
             if nodes:
                 reporter.step(title)
                 if not _end(session, nodes, call, request, report):

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sparkctl.errors import ServingError
-from sparkctl.facts.calls import STOP
-from sparkctl.node import units as unit_values
-from sparkctl.operations import health
+from sparkctl.facts.calls import IDLE, STOP
+from sparkctl.node.units import Generates, Stop
 from sparkctl.remote.fanout import check_all, each
 from sparkctl.secret.text import command_line
 
@@ -15,9 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sparkctl.facts.answers import Stopped
-    from sparkctl.node.units import Unit
+    from sparkctl.node.units import Ready, Unit
     from sparkctl.operations.run import Run
 
+ALLOWANCE = 30.0  # seconds for a call itself
 STOP_GRACE = 10.0  # seconds that a program gets to end on TERM
 
 
@@ -43,7 +43,7 @@ def stop(run: Run, units: Sequence[str], only: str | None = None) -> None:
 
 
 def _stop(run: Run, name: str, unit: Unit | None, only: str | None) -> Stopped:
-    how = unit.stop if unit else unit_values.Stop()
+    how = unit.stop if unit else Stop()
     request = {"units": [name], "run": only, "grace": how.grace, "last": list(how.last)}
     request |= {"leader": how.leader, "argv": list(how.argv)}
     node = run.session.node(name.rpartition("/")[2])
@@ -59,9 +59,16 @@ def remaining(answer: Stopped) -> str:
 
 def drain(run: Run, units: Sequence[str], seconds: float) -> None:
     """Wait until no request runs in these units, for so many seconds at most."""
-    for name in units:
-        unit = run.outlook.seen.recorded.get(name)
-        for ready in unit.ready if unit else ():
-            if isinstance(ready, unit_values.Generates):
-                session = run.session.of(run.outlook.of(name).inventory)
-                health.idle(session, ready.base, seconds)
+    every = run.outlook.seen.recorded
+    bases = {u: r.base for u in units for r in _ready(every.get(u)) if isinstance(r, Generates)}
+
+    def wait(name: str) -> object:
+        request = {"base": bases[name], "timeout": seconds}
+        node = run.session.node(every[name].node)
+        return run.session.ask(node, IDLE, request, timeout=seconds + ALLOWANCE)
+
+    check_all(each([*bases], wait, key=str))
+
+
+def _ready(unit: Unit | None) -> Sequence[Ready]:
+    return unit.ready if unit else ()

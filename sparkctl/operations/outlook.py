@@ -62,12 +62,15 @@ def read(session: Session) -> tuple[list[Desired], Seen]:
     return [desire(view, layers, session.facts, seen.records) for view in views], seen
 
 
-def plan(desired: Sequence[Desired], seen: Seen, **more: Mapping[str, str]) -> Plan:
-    """The plan of all services; `more` as by node/difference.py."""
+def plan(desired: Sequence[Desired], seen: Seen, unsound: Mapping[str, str] | None = None) -> Plan:
+    """The plan of all services; `unsound`: why units that run must be replaced."""
     units = {name: unit for found in desired for name, unit in found.units.items()}
-    observed = seen.observed(units)
     return difference(
-        units, observed, recorded=seen.recorded, changed=changed(desired, seen), **more
+        units,
+        seen.observed(units),
+        recorded=seen.recorded,
+        unsound=unsound,
+        changed=changed(desired, seen),
     )
 
 

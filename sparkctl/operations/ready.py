@@ -131,7 +131,7 @@ def _failure(run: Run, unit: Unit, answer: Waited) -> ServingError:
 
 def _ray(run: Run, unit: Unit, ready: RayNodes) -> None:
     """Wait until Ray lists every node as alive, by its fabric address and with its GPU."""
-    session = run.session.of(run.outlook.of(unit.id).inventory)
+    session = run.session.within(run.outlook.of(unit.id).inventory)
     table = ask_ray(session, ready.address, ready.python, wanted=ready.nodes, timeout=ready.seconds)
     if isinstance(table, Failed):
         raise ServingError(f"Ray does not answer: {table.error}", node=unit.node, code="ray-silent")
@@ -163,7 +163,7 @@ def _placed(run: Run, unit: Unit, ready: RayRanks) -> bool:
     Raises ServingError when a rank is on another node.
     """
     desired = run.outlook.of(unit.id)
-    session = run.session.of(desired.inventory)
+    session = run.session.within(desired.inventory)
     try:
         table = ask_ray(session, ready.address, ready.python)
     except RemoteError:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from sparkctl.operations.outlook import Outlook
     from sparkctl.operations.session import Session
 
+LEFT = "Left running. Run `sparkctl up` to watch the start, `sparkctl down` to end it."
+
 
 @dataclass
 class Run:
@@ -67,11 +69,14 @@ class Step:
     apply: Callable[[Run], None]
 
 
-def perform(run: Run, steps: Iterable[Step], *, keep: bool) -> None:
-    """Apply the steps in order; on a failure or Ctrl-C roll back, unless `keep` or the lease
-    is lost.
+def perform(
+    run: Run, steps: Iterable[Step], *, keep: bool, leave: Callable[[], bool] = lambda: False
+) -> None:
+    """Apply the steps in order; on a failure or Ctrl-C roll back, unless `keep` or the lease is
+    lost.
 
-    The failure is raised again after the rollback.
+    After Ctrl-C `leave` is asked whether what was started goes on. The failure is raised again
+    after the rollback.
     """
     try:
         for step in steps:
@@ -85,7 +90,10 @@ def perform(run: Run, steps: Iterable[Step], *, keep: bool) -> None:
     except BaseException as error:
         run.reporter.end(outcome_of(error))
         try:
-            if keep:
+            if isinstance(error, KeyboardInterrupt) and leave():
+                run.ended = ()
+                run.reporter.note(LEFT)
+            elif keep:
                 run.reporter.note("Not rolled back (--keep).")
             else:
                 undo(run)

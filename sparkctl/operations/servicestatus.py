@@ -83,12 +83,12 @@ def service_status(
 
     `errors` are of nodes without facts. With `deep` a real generation is asked for.
     """
-    session = session.of(view)
+    session = session.within(view)
     recorded_units = {u: unit for u, unit in units.items() if u.split("/")[0] == view.service}
     own = [u for u in found if u.service == view.service]
     at = recorded.api(view, recorded_units)
     node = session.node(at.node)
-    kind = ENGINES[view.engine].kind
+    kind = ENGINES[view.vllm.engine].kind
     serving = [u for u in own if u.kind == kind]
     status = ServiceStatus(
         name=view.service,

@@ -30,7 +30,7 @@ def unsound(session: Session, desired: Desired, reporter: Reporter) -> tuple[dic
     Raises ServingError where a restart may not help: ranks are on other nodes than planned, or
     nothing is generated.
     """
-    session = session.of(desired.inventory)
+    session = session.within(desired.inventory)
     for unit in desired.units.values():
         for ready in unit.ready:
             if isinstance(ready, RayNodes) and (found := _ray(session, desired, unit, ready)):
@@ -101,4 +101,4 @@ def may_serve(session: Session, desired: Sequence[Desired], seen: Seen, service:
     record = seen.records.get(f"{service}/0/{one.engine.kind}/{head}")
     if record is None or not record.argv:
         return True
-    return health.serves(session.of(one.inventory), record.argv)
+    return health.serves(session.within(one.inventory), record.argv)

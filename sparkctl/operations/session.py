@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field, replace
+from copy import copy
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -53,9 +54,14 @@ class Session:
         """The inventory's node of that name."""
         return self.inventory.node(name)
 
-    def of(self, view: Inventory) -> Session:
-        """The same connections and facts, with a service's view of the inventory."""
-        return replace(self, inventory=view)
+    def within(self, view: Inventory) -> Session:
+        """This session as one service sees it.
+
+        Connections and facts are shared, and the lease that is held now.
+        """
+        seen = copy(self)
+        seen.inventory = view
+        return seen
 
     def ask(
         self,

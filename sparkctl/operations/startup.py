@@ -68,7 +68,7 @@ class Start:
         if desired.engine.progress is None:
             raise TypeError(f"{desired.engine.title} has no stages to wait for")
         self.run, self.unit, self.engine = run, unit, desired.engine
-        self.session = run.session.of(desired.inventory)
+        self.session = run.session.within(desired.inventory)
         self.progress = desired.engine.progress()
         self.watched = _watched(run, unit)
 

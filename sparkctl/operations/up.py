@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sparkctl.errors import RemoteError
-from sparkctl.operations import apply
+from sparkctl.operations import apply, attach
+from sparkctl.operations.attach import WHY
 from sparkctl.operations.identity import identity
 from sparkctl.operations.lease import hold
 from sparkctl.operations.outlook import Outlook, outlook
@@ -52,16 +54,19 @@ def up(
     keep: bool = False,
     break_lock: bool = False,
     detach: bool = False,
+    leave: Callable[[], bool] = lambda: False,
     restart: Sequence[str] = (),
 ) -> UpReport:
     """Bring the cluster up; with `restart`, replace these services whatever they are like.
 
-    Everything is read under the lease, so that nobody changes it meanwhile. `consent` is called
-    before a model that is served is stopped, `preflight` before anything is started. With `detach`
-    it returns when everything is started. Raises what they raise, LockedError when another command
+    Everything is read under the lease, so that nobody changes it meanwhile; another `up` that holds
+    it is watched first. `consent` is called before a model that is served is stopped, `preflight`
+    before anything is started, `leave` after Ctrl-C: whether the start goes on. With `detach` it
+    returns when everything is started. Raises what they raise, LockedError when another command
     holds the lease, ServingError or RemoteError after the rollback (none with `keep`).
     """
-    with hold(session, reporter.note, "up", session.inventory.nodes, force=break_lock):
+    holding = partial(hold, session, reporter.note, WHY, session.inventory.nodes, force=break_lock)
+    with attach.after_others(session, reporter, holding):
         found = outlook(session, reporter, preflight=preflight, restart=restart)
         refuse_blocked(found)
         if found.ends:
@@ -72,7 +77,7 @@ def up(
             reporter.step("check the nodes")
             preflight(session)
         if found.plan or found.waits:
-            perform(run, apply.steps(run, detach=detach), keep=keep)
+            perform(run, apply.steps(run, detach=detach), keep=keep, leave=leave)
     return report(run, detach=detach)
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sparkctl.fabric.selection import FabricChoice
     from sparkctl.facts.node import NodeFacts
     from sparkctl.inventory.layers import Layer
-    from sparkctl.inventory.models import Inventory
+    from sparkctl.inventory.models import View
     from sparkctl.node.units import Unit
     from sparkctl.plan.record import Record
 
@@ -37,7 +37,7 @@ class Desired:
     Secrets in it show a mask: what goes to a node is `revealed`.
     """
 
-    inventory: Inventory
+    inventory: View
     engine: Engine
     parts: dict[str, Part]
     units: dict[str, Unit]
@@ -65,7 +65,7 @@ class Desired:
 
 
 def desire(
-    view: Inventory,
+    view: View,
     layers: list[Layer],
     facts: Mapping[str, NodeFacts],
     started: Mapping[str, Record] | None = None,
@@ -76,7 +76,7 @@ def desire(
     node's fabric cannot be derived or does not fit the inventory, or what is needed of the model
     could not be read.
     """
-    engine = ENGINES[view.engine]
+    engine = ENGINES[view.vllm.engine]
     recipe = engine.recipe(view, facts[view.head.name])
     choices = _choices(view, facts)
     temporary = temp_dir(view.cluster)
@@ -106,7 +106,7 @@ def _sealed(desired: Desired, started: Mapping[str, Record]) -> Desired:
     return replace(desired, units=units, records=records)
 
 
-def _choices(view: Inventory, facts: Mapping[str, NodeFacts]) -> dict[str, FabricChoice]:
+def _choices(view: View, facts: Mapping[str, NodeFacts]) -> dict[str, FabricChoice]:
     """Each node's fabric. Raises the first node's error."""
     found = fabric_choices(view, facts)
     choices = {}

@@ -121,8 +121,13 @@ def state(facts: NodeFacts, service: str, node: str) -> State:
     files = known(facts.state).files
     if APPLIED not in files:
         raise Missing(f"{APPLIED} could not be read", what=APPLIED, kind="missing", node=node)
+    return parsed(files[APPLIED], service, node)
+
+
+def parsed(text: str | None, service: str, node: str) -> State:
+    """The same of the file's text, None where there is no file."""
     try:
-        value = json.loads(files[APPLIED] or "{}")
+        value = json.loads(text or "{}")
         if "units" not in value:
             return State(units=_oldest(value, service, node))
         if (schema := value.get("schema", 1)) not in (1, SCHEMA):

@@ -23,8 +23,9 @@ USES: dict[str, set[str]] = {
     "facts": BASE | {"node"},
     "inventory": BASE | {"node"},
     "fabric": BASE | {"facts", "node"},
-    "engines": BASE | {"facts", "fabric", "inventory", "node"},
-    "plan": BASE | {"engines", "facts", "fabric", "inventory", "node"},
+    "runtimes": {"inventory", "node"},
+    "engines": BASE | {"facts", "fabric", "inventory", "node", "runtimes"},
+    "plan": BASE | {"engines", "facts", "fabric", "inventory", "node", "runtimes"},
     "remote": BASE | {"facts", "inventory", "node"},
 }
 USES["operations"] = USES["plan"] | {"plan", "remote"}

@@ -215,6 +215,7 @@ def _ended(unit: Unit, status: int | None, tail: Sequence[str]) -> Ended:
 VLLM = Engine(
     title="vLLM",
     kind=SERVE,
+    executors=("ray",),
     units=units,
     environment=render,
     base=lambda inventory, host: api_base(inventory.vllm, host),
