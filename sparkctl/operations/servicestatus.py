@@ -93,7 +93,7 @@ def service_status(
     status = ServiceStatus(
         name=view.service,
         model=at.ready.model,
-        endpoint=recorded.endpoint(at.ready.base, node.host),
+        endpoint=f"{recorded.outside(at.ready.base, node.host)}/v1",
         state=_worst(own),
         start=next((u for u in (*serving, *own) if u.state == "starting"), None),
         uses_ray=_has(recorded_units, RayNodes) or not recorded_units,

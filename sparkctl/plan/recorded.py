@@ -61,11 +61,11 @@ def api(view: View, units: Mapping[str, Unit]) -> Asked[Generates]:
     return Asked(view.head.name, Generates(api_base(vllm, host), model))
 
 
-def endpoint(base: str, host: str) -> str:
-    """The OpenAI API at `base`, as another machine reaches it at this host."""
+def outside(base: str, host: str) -> str:
+    """The URL of the API at `base`, as another machine reaches it at this host."""
     try:
         found = urlsplit(base)
-        return f"{address(host, found.port or 80, secure=found.scheme == 'https')}/v1"
+        return address(host, found.port or 80, secure=found.scheme == "https")
     except ValueError:
         return base
 
