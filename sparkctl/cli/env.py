@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sparkctl.cli.options import inventory_option, json_option
+from sparkctl.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,14 +20,23 @@ if TYPE_CHECKING:
 def env(inventory: Path, as_json: bool, node: str | None) -> None:
     """Print the effective environment of NODE (default: every node), with each value's layer.
 
-    Secrets are masked.
+    Secrets are masked. A node without a service has none.
     """
     from sparkctl.cli.context import named, open_session
     from sparkctl.engines.inventory import load
     from sparkctl.operations.outlook import read
     from sparkctl.output.plan import print_env
 
-    chosen = {n.name for n in named(load(inventory), node)}
+    loaded = load(inventory)
+    chosen = named(loaded, node)
+    if not any(map(loaded.view_of, chosen)):
+        raise UsageError(
+            f"{node} has no service, so nothing is started there",
+            hint="add it to the nodes of a service in the inventory",
+            code="node-without-service",
+            data={"node": node},
+        )
+    names = {n.name for n in chosen}
     with open_session(inventory, read_only=True) as session:
         desired, _ = read(session)
-    print_env(desired, chosen, as_json=as_json)
+    print_env(desired, names, as_json=as_json)

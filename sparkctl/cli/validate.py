@@ -46,14 +46,15 @@ def validate(inventory: Path, as_json: bool, connect: bool) -> None:
 
 
 def _doubts(inventory: Inventory, layers: list[Layer]) -> list[Doubt]:
-    """The doubtful settings of every node, each once."""
+    """The doubtful settings of every service's nodes, each once."""
     from sparkctl.engines.vllm.environment import merge
     from sparkctl.engines.vllm.recipe import choose_recipe
     from sparkctl.engines.vllm.rules import warnings
 
-    recipe = choose_recipe(inventory.vllm, None)
     found: dict[Doubt, None] = {}
-    for node in inventory.nodes:
-        values = {k: s.value for k, s in merge(inventory, node, layers).items()}
-        found |= dict.fromkeys(warnings(inventory, values, recipe))
+    for view in inventory.views:
+        recipe = choose_recipe(view.vllm, None)
+        for node in view.nodes:
+            values = {k: s.value for k, s in merge(view, node, layers).items()}
+            found |= dict.fromkeys(warnings(view, values, recipe))
     return list(found)

@@ -32,8 +32,8 @@ class Check:
     """One check.
 
     A `node` check is called with the name of each node, a `pair` check with the names of each two,
-    a `cluster` check with none. `preflight`: `up` runs it before a start. `contact`: it decides
-    whether a node answers, and nothing about the node itself.
+    a `cluster` check with none, each for one service at a time. `preflight`: `up` runs it before a
+    start. `contact`: it decides whether a node answers, and nothing about the node itself.
     """
 
     id: str

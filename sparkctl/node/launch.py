@@ -100,9 +100,10 @@ def _recorded(request: Start) -> Spawned:
 
 def _living(entry: Mapping[str, Any]) -> Spawned | None:
     """The recorded program if it runs, or has ended by itself, which leaves its status."""
-    if "pid" not in entry or entry.get("boot_id") != state.boot_id():
+    begun = state.begun(entry)
+    if begun is None or begun.boot_id != state.boot_id():
         return None
-    found = Spawned(entry["pid"], entry["started"], Path(entry["log"]), entry["offset"])
+    found = Spawned(begun.pid, begun.started, begun.log, begun.offset)
     runs = processes.alive(found.pid, found.started)
     return found if runs or found.status is not None else None
 

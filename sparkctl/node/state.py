@@ -12,20 +12,32 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sparkctl.node import files, guard, jsontext, lease
 from sparkctl.node.marks import Program, kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Iterator, Mapping
 
     from sparkctl.node.wire import Answer, Cluster, Forget, Join, Phase
 
 SCHEMA = 2
 NAME, GUARD = "applied.json", "applied.lock"  # the file; the flock of who changes it
 OLDER = ("ray", "vllm")  # the units of an older record
+
+
+class Begun(NamedTuple):
+    """A program that was started: (pid, started) is unique since the boot `boot_id`; its output
+    begins at `offset` of `log`.
+    """
+
+    pid: int
+    started: int
+    boot_id: str
+    log: Path
+    offset: int
 
 
 def join(request: Join) -> Answer:
@@ -118,11 +130,20 @@ def programs(cluster: str) -> list[Program]:
     except files.Newer:  # its marks still say what runs
         return []
     for unit, entry in units.items():
-        pid, started, run = entry.get("pid"), entry.get("started"), entry.get("run")
-        known = isinstance(pid, int) and isinstance(started, int) and isinstance(run, str)
-        if known and entry.get("boot_id") == boot and pid > 1:
-            found.append(Program(cluster, run, unit, pid, started))
+        program, run = begun(entry), entry.get("run")
+        if program and program.boot_id == boot and isinstance(run, str):
+            found.append(Program(cluster, run, unit, program.pid, program.started))
     return found
+
+
+def begun(entry: Mapping[str, Any]) -> Begun | None:
+    """The program of an entry; None if none was started, or the entry has another shape."""
+    numbers = [entry.get(name) for name in ("pid", "started", "offset")]
+    pid, started, offset = (n if isinstance(n, int) else -1 for n in numbers)
+    boot, log = entry.get("boot_id"), entry.get("log")
+    if pid < 2 or min(started, offset) < 0 or not (isinstance(boot, str) and isinstance(log, str)):
+        return None
+    return Begun(pid, started, boot, Path(log), offset)
 
 
 def boot_id() -> str:

@@ -5,15 +5,11 @@ from __future__ import annotations
 import socket
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sparkctl.node import files, logs, processes, shim, state
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Any
-
     from sparkctl.node.wire import Address, Answer, Until
 
 INTERVAL = 0.1  # seconds between looks
@@ -29,15 +25,15 @@ def until(request: Until) -> Answer:
     (null while it runs, and if its end was not seen; -N for signal N) and the last lines of its
     log as `tail`.
     """
-    entry = _entry(request)
-    log, deadline = Path(entry["log"]), time.monotonic() + request["timeout"]
+    program, deadline = _program(request), time.monotonic() + request["timeout"]
+    same_boot = program.boot_id == state.boot_id()
     gone_since: float | None = None
     while True:
         now = time.monotonic()
         # First whether it lives: its status is there a moment after its end.
-        if not _lives(entry):
+        if not (same_boot and processes.alive(program.pid, program.started)):
             gone_since = gone_since or now
-        status = shim.status(logs.exit_path(log))
+        status = shim.status(logs.exit_path(program.log))
         ended = status is not None or (gone_since is not None and now > gone_since + SEEN)
         done = request["ends"] and status == 0
         listens = _listens(request["listens"])
@@ -46,25 +42,20 @@ def until(request: Until) -> Answer:
         if there or (ended and not done) or now >= deadline:
             break
         time.sleep(min(INTERVAL, max(0.0, deadline - now)))
-    tail = logs.tail(log, entry["offset"])
+    tail = logs.tail(program.log, program.offset)
     return {"listens": listens, "ended": ended, "status": status, "tail": tail}
 
 
-def _entry(request: Until) -> Mapping[str, Any]:
+def _program(request: Until) -> state.Begun:
     unit, run = request["unit"], request["run"]
     try:
         entry = state.read(request["cluster"])["units"].get(unit, {})
     except files.Newer as error:
         sys.exit(str(error))
-    if entry.get("run") != run or "pid" not in entry:
+    begun = state.begun(entry)
+    if begun is None or entry.get("run") != run:
         sys.exit(f"no start of {unit} by the run {run} is recorded")
-    found: Mapping[str, Any] = entry
-    return found
-
-
-def _lives(entry: Mapping[str, Any]) -> bool:
-    same_boot = entry["boot_id"] == state.boot_id()
-    return same_boot and processes.alive(entry["pid"], entry["started"])
+    return begun
 
 
 def _listens(at: Address | None) -> bool:

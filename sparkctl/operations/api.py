@@ -30,14 +30,21 @@ def ask_api(
     The completion has `timeout` seconds, the whole call `bound`; `limits` end the wait earlier. The
     API is where the inventory has it, or at `base` on `node`.
     """
-    base = base or base_on_head(session.inventory.vllm)
     return session.ask(
         node or session.inventory.head,
         COMPLETION,
-        {"base": base, "tokens": tokens, "timeout": timeout, **limits},
+        question(session.inventory, tokens=tokens, timeout=timeout, base=base, **limits),
         timeout=bound,
         title="ask for a completion" if tokens else "ask vLLM",
     )
+
+
+def question(
+    inventory: Inventory, *, tokens: int, timeout: float, base: str | None = None, **limits: float
+) -> dict[str, float | str]:
+    """The request for `ask_api`."""
+    base = base or base_on_head(inventory.vllm)
+    return {"base": base, "tokens": tokens, "timeout": timeout, **limits}
 
 
 def base_on_head(vllm: Vllm) -> str:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from sparkctl.doubts import Doubt
     from sparkctl.errors import SparkctlError
-    from sparkctl.inventory.models import Inventory
+    from sparkctl.inventory.models import Inventory, View
     from sparkctl.output.stdio import Fields
 
     Reached = Mapping[str, SparkctlError | None]  # each node's error; none where it was not tried
@@ -25,12 +25,20 @@ def print_valid(
     if as_json:
         print_json(_document(inventory, doubts, reached))
         return
-    vllm = inventory.vllm
     print_out(f"{path} is valid")
     print_out(f"  cluster  {inventory.cluster}")
-    print_out("  nodes    " + ", ".join(f"{n.name} ({n.role})" for n in inventory.nodes))
+    print_out(
+        "  nodes    " + ", ".join(f"{n.name} ({n.role or 'no service'})" for n in inventory.nodes)
+    )
     print_out(f"  env      {', '.join(inventory.env.layers) or 'no layers'}")
-    print_out(f"  model    {vllm.model} on port {vllm.port}, TP {vllm.tensor_parallel_size}")
+    for view in inventory.views:
+        vllm = view.vllm
+        served = f"{vllm.model} on port {vllm.port}, TP {vllm.tensor_parallel_size}"
+        if inventory.services:
+            names = ", ".join(n.name for n in view.nodes)
+            print_out(f"  service  {view.service}: {served}, on {names}")
+        else:
+            print_out(f"  model    {served}")
     for name, error in reached.items():
         print_out(f"{name}: unreachable: {_reason(error)}" if error else f"{name}: reached")
     for doubt in doubts:
@@ -43,10 +51,24 @@ def _document(inventory: Inventory, doubts: Sequence[Doubt], reached: Reached) -
         "cluster": inventory.cluster,
         "valid": True,
         "nodes": [n.name for n in inventory.nodes],
+        "services": {view.service: _service(view) for view in inventory.views},
         "warnings": [str(doubt) for doubt in doubts],
         "doubts": [doubt.document() for doubt in doubts],
         "reached": texts or None,
         "codes": {name: error.code for name, error in reached.items() if error},
+    }
+
+
+def _service(view: View) -> Fields:
+    vllm = view.vllm
+    return {
+        "engine": vllm.engine,
+        "executor": vllm.executor,
+        "model": vllm.model,
+        "port": vllm.port,
+        "tensor_parallel_size": vllm.tensor_parallel_size,
+        "nodes": [n.name for n in view.nodes],
+        "head": view.head.name,
     }
 
 

@@ -36,6 +36,57 @@ def test_a_summary_and_warnings(folder: Path) -> None:
     assert doubt["data"] == {"setting": "SAFETENSORS_FAST_GPU"}
 
 
+def test_one_service_in_short_has_the_line_that_it_had_and_is_a_service_as_json(
+    folder: Path,
+) -> None:
+    done = sparkctl("validate", cwd=folder)
+    assert "  model    /models/m on port 30000, TP 2\n" in done.stdout
+    assert json.loads(sparkctl("validate", "--json", cwd=folder).stdout)["services"] == {
+        "vllm": {
+            "engine": "vllm",
+            "executor": "ray",
+            "model": "/models/m",
+            "port": 30000,
+            "tensor_parallel_size": 2,
+            "nodes": ["spark-1", "spark-2"],
+            "head": "spark-1",
+        }
+    }
+
+
+SERVICES = """\
+cluster: rack
+nodes: [{name: a, host: a}, {name: b, host: b}, {name: c, host: c}]
+services:
+  one: {model: /m, nodes: [b], tensor_parallel_size: 1}
+  two:
+    {model: org/n, nodes: [a], tensor_parallel_size: 1, arguments: {enable-expert-parallel: true}}
+"""
+
+
+def test_each_service_has_a_line_and_its_own_doubts(folder: Path) -> None:
+    (folder / "inventory.yaml").write_text(SERVICES)
+    done = sparkctl("validate", cwd=folder)
+    assert done.stdout.splitlines()[2:] == [
+        "  nodes    a (head), b (head), c (no service)",
+        "  env      no layers",
+        "  service  one: /m on port 30000, TP 1, on b",
+        "  service  two: org/n on port 30000, TP 1, on a",
+    ]
+    document = json.loads(sparkctl("validate", "--json", cwd=folder).stdout)
+    assert {n: s["nodes"] for n, s in document["services"].items()} == {"one": ["b"], "two": ["a"]}
+    settings = [doubt["data"]["setting"] for doubt in document["doubts"]]
+    assert settings == ["services.two.arguments.enable-expert-parallel"]
+
+
+def test_a_node_without_a_service_has_no_environment(folder: Path) -> None:
+    (folder / "inventory.yaml").write_text(SERVICES)
+    done = sparkctl("env", "c", "--json", cwd=folder)
+    assert done.returncode == 2
+    error = json.loads(done.stdout)["error"]
+    assert (error["code"], error["data"]) == ("node-without-service", {"node": "c"})
+
+
 def test_every_problem_on_stderr_and_exit_2(folder: Path) -> None:
     (folder / "inventory.yaml").write_text("clustr: a\nnodes: 3\n")
     done = sparkctl("validate", cwd=folder)
@@ -43,7 +94,7 @@ def test_every_problem_on_stderr_and_exit_2(folder: Path) -> None:
     assert [x for x in done.stderr.splitlines() if x.startswith("inventory.yaml:")] == [
         'inventory.yaml:1:1: missing required key "cluster"',
         'inventory.yaml:1:1: unknown key "clustr"; did you mean "cluster"?',
-        'inventory.yaml:1:1: missing required key "vllm"',
+        'inventory.yaml:1:1: missing required key "vllm" or "services"',
         "inventory.yaml:2:8: nodes: expected a list, got 3",
     ]
 

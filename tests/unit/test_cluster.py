@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sparkctl.plan.diff import compare
 
 from sparkctl.engines.inventory import parse
 from sparkctl.errors import PreflightError
@@ -14,7 +15,6 @@ from sparkctl.operations import status
 from sparkctl.operations.session import Session
 from sparkctl.operations.up import doubtful, report
 from sparkctl.plan.desired import Wish, make_wish
-from sparkctl.plan.diff import compare
 from sparkctl.plan.record import make, text
 from sparkctl.remote.pool import Pool
 from tests.unit.answers import all_facts, device, interface, process

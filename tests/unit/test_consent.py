@@ -12,7 +12,7 @@ import pytest
 from sparkctl.cli.up import _ask
 from sparkctl.engines.inventory import parse
 from sparkctl.errors import ServingError, UsageError
-from sparkctl.facts.calls import COMPLETION, RAY_TABLE
+from sparkctl.facts.calls import COMPLETION, LOOK
 from sparkctl.operations import up as cluster
 from sparkctl.operations.api import recorded_base
 from sparkctl.operations.session import Session
@@ -114,15 +114,15 @@ def test_ranks_on_other_nodes_than_planned_are_an_error_and_end_nothing(
             self, _: Any, call: Call[T], *__: Any, **___: Any
         ) -> T:
             asked.append(call.target)
-            assert call.target == RAY_TABLE.target
-            return decoded(call, table)
+            assert call.target == LOOK.target
+            return decoded(call, {"completion": SERVES, "table": table})
 
     session = Misplaced(CLUSTER, Path(), None)  # type: ignore[arg-type]  # see above
     session.facts = all_facts(known)
     with pytest.raises(ServingError, match="the ranks are on other nodes than planned") as caught:
         cluster.outlook(session, Told())
     assert caught.value.node == "spark-1"
-    assert asked == ["raytable.table"]
+    assert asked == ["look.look"]
 
 
 def test_a_vllm_that_is_gone_ends_nothing(known: dict[str, Any]) -> None:

@@ -27,8 +27,10 @@ from sparkctl.node import (
     nccllines,
     peers,
     sharedmemory,
+    state,
     stop,
     verbs,
+    waits,
 )
 from sparkctl.node import follow as following
 from sparkctl.node import probe as probing
@@ -108,6 +110,10 @@ def test_what_other_functions_give_has_the_declared_shape(
     name: Any = {"cluster": "no-such"}
     run: Any = {**name, "env": {}, "unit": "a", "run": "1", "timeout": 9}
     run["argv"] = ["/bin/sh", "-c", "echo a"]
+    record = {"unit": {}, "salt": "s", "argv": [], "environment": {}, "digest": "", "who": "a"}
+    unit: Any = {**name, "unit": "s/0/a/n", "run": "1"}
+    listens: Any = {"listens": None, "ends": True, "timeout": 9}
+    joined: Any = {**name, "id": "1", "by": {"who": "a"}, "nodes": {"n": {"host": "h", "ssh": {}}}}
     owner = {"who": "a", "when": "b", "why": "c"}
     owned: Any = {**name, "token": "t", "seconds": 9, "owner": owner}
     other: Any = {**owned, "token": "u"}
@@ -117,6 +123,12 @@ def test_what_other_functions_give_has_the_declared_shape(
         "files.read": files.read(name | {"names": ["a", "none"]}),
         "launch.run": launch.run(run),
         "launch.start": launch.start(run),
+        "state.join": state.join(joined) and state.join(joined | {"id": "2"}),
+        "launch.start ": launch.start(run | unit | {"record": record, "wait": 9}),
+        "waits.until": waits.until(unit | listens),
+        "state.phase": state.phase(unit | {"phase": "ready"}),
+        "state.check": state.check(name),
+        "state.forget": state.forget(name | {"units": ["s/0/a/n"]}),
         "lease.take": lease.take(owned),
         "lease.renew": lease.renew(other),
         "lease.stale": lease.stale(other),
@@ -136,7 +148,9 @@ def test_what_other_functions_give_has_the_declared_shape(
         ),
     }
     for target, answer in answers.items():
-        assert as_sent(answered(BY_TARGET[target], answer)) == json.loads(json.dumps(answer))
+        assert as_sent(answered(BY_TARGET[target.strip()], answer)) == json.loads(
+            json.dumps(answer)
+        )
     assert checkpoint.checkpoint("a/hub-name") == {"is_path": False}
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparkctl.engines.inventory import load, parse
+from sparkctl.errors import InventoryError
+from sparkctl.inventory.models import Service
 from tests.unit.test_inventory import ROOT, codes, details, problems
 
 if TYPE_CHECKING:
@@ -108,12 +112,13 @@ SETTINGS = st.fixed_dictionaries(
 ROLES = st.sampled_from(["", ", role: head", ", role: worker"])
 
 
+@settings(deadline=None)
 @given(SETTINGS, ROLES)
 def test_the_short_form_is_a_service_called_vllm_on_all_nodes(
-    settings: dict[str, object], role: str
+    keys: dict[str, object], role: str
 ) -> None:
     nodes = f"cluster: x\nnodes:\n  - {{name: a, host: a{role}}}\n  - {{name: b, host: b}}\n"
-    lines = "".join(f"\n    {key}: {value}" for key, value in settings.items())
+    lines = "".join(f"\n    {key}: {value}" for key, value in keys.items())
     short = read(f"{nodes}vllm:{lines}\n")
     service = read(f"{nodes}services:\n  vllm:{lines}\n")
     named = read(f"{nodes}services:\n  vllm:{lines}\n    nodes: [a, b]\n")
@@ -266,3 +271,22 @@ def test_rules_are_checked_although_types_are_wrong() -> None:
     ]
     nameless = PAIRS.replace("name: d,", "name: D,")
     assert codes(nameless) == ["6:12 nodes[3].name bad-name"], "code's d may be that node"
+
+
+NAMES = st.sampled_from(["a", "b", "spare", "x", "A", "", 5, None, ["a"]])
+ANY = st.one_of(st.none(), st.booleans(), st.integers(), NAMES, st.lists(NAMES, max_size=3))
+ODD_SERVICE = st.one_of(
+    ANY,
+    st.dictionaries(
+        st.sampled_from([*Service.model_fields, "arguments", "modle"]),
+        st.one_of(ANY, st.dictionaries(st.sampled_from(["model", "port", "x_y"]), ANY)),
+    ),
+)
+
+
+@settings(deadline=None)
+@given(st.one_of(ANY, st.dictionaries(st.sampled_from(["a", "A", "nodes", "b.c"]), ODD_SERVICE)))
+def test_whatever_stands_under_services_is_read_or_reported_in_its_file(value: object) -> None:
+    text = f"{NODES}services: {json.dumps(value)}\n"
+    with contextlib.suppress(InventoryError):
+        assert [v.head for v in read(text).views]

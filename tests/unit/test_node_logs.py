@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sparkctl.node import files, launch, logs, nccllines
+from sparkctl.node import files, launch, logs, nccllines, shim
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,39 +46,44 @@ def test_the_current_log_is_that_of_the_recorded_run_else_the_newest(home: Path)
     assert logs.current("c", "vllm") == older
     files.write({"cluster": "c", "files": {logs.RECORD: '{"units": {"vllm": {"run": "../x"}}}'}})
     assert logs.current("c", "vllm") == newer
-    newer_record = '{"schema": 2, "units": {"vllm": {"run": "r1"}}}'
+    newer_record = '{"schema": 3, "units": {"vllm": {"run": "r1"}}}'
     files.write({"cluster": "c", "files": {logs.RECORD: newer_record}})
     assert logs.current("c", "vllm") == newer, "what r1 means there is unknown"
     assert logs.current("c", "ray") == home / ".sparkctl/c/ray.log"
 
 
-def test_a_log_that_grows_is_set_aside_while_its_process_lives(
+def test_the_current_log_of_a_unit_is_that_of_its_last_start(home: Path) -> None:
+    older, newer = made("r1", 1000.0), made("r2", 2000.0)
+    units = {"a/0/vllm/n": {"run": "r2", "since": 1}, "b/0/vllm/n": {"run": "r1", "since": 2}}
+    record = json.dumps({"schema": 2, "units": units})
+    files.write({"cluster": "c", "files": {logs.RECORD: record}})
+    found = {unit: logs.current("c", unit) for unit in ("vllm", *units)}
+    assert found == {"vllm": older, "a/0/vllm/n": newer, "b/0/vllm/n": older}
+
+
+def test_a_log_that_grows_is_set_aside_while_its_program_lives(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The beginning stays, with what NCCL says there; what comes after goes on in the file."""
-    monkeypatch.setattr(logs, "BYTES", 1000)
-    monkeypatch.setattr(logs, "KEEPER", logs.KEEPER.replace("[], [], 10)", "[], [], 0.02)"))
-    path = logs.new("c", "r1", "vllm", ())
-    writer = "import sys, os\nfor line in sys.stdin:\n    os.write(1, line.encode())\n"
-    with path.open("ab") as stream:
-        process = subprocess.Popen(
-            [sys.executable, "-c", writer], stdin=subprocess.PIPE, stdout=stream, text=True
-        )
-    assert process.stdin is not None
-    logs.keep_small(process.pid, path, {})
-    begun = path.with_suffix(".begin.log")
-    for number in range(10_000):
-        process.stdin.write(f"NCCL INFO line {number} {'x' * 80}\n")
-        process.stdin.flush()
-        if path.with_suffix(".before.log").exists():
-            break
-    process.stdin.close()
-    assert process.wait() == 0
-    assert begun.read_text().startswith("NCCL INFO line 0 ")
+    monkeypatch.setattr(shim, "BYTES", 1000)
+    monkeypatch.setattr(shim, "EVERY", 0.02)
+    log = home / ".sparkctl/c/logs/r1/vllm.log"
+    writer = (
+        "import os, sys, time\n"
+        "for number in range(100_000):\n"
+        "    os.write(1, f'NCCL INFO line {number} {80 * \"x\"}\\n'.encode())\n"
+        "    time.sleep(0.001)\n"
+        "    if os.path.exists(sys.argv[1]): break\n"
+    )
+    argv = [sys.executable, "-c", writer, str(log.with_suffix(".before.log"))]
+    request: Any = {"cluster": "c", "run": "r1", "unit": "vllm", "env": {}, "argv": argv}
+    answer = launch.start(request | {"wait": 60})
+    assert answer["status"] == 0
+    assert "NCCL INFO line 0 " in log.with_suffix(".begin.log").read_text().splitlines()[1]
     found: Any = nccllines.lines({"cluster": "c", "unit": "vllm"})
     numbers = [number for number, _ in found["lines"]]
     assert numbers == sorted(set(numbers)), "the parts' lines are numbered on"
-    assert found["path"] == str(path)
+    assert found["path"] == str(log)
 
 
 def test_a_start_writes_its_runs_log_and_no_secret_into_it(home: Path) -> None:

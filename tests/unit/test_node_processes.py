@@ -51,7 +51,7 @@ def start() -> Iterator[Start]:
 
 def test_only_the_marked_cluster_is_ended(start: Start) -> None:
     mine, other = start(SLEEP), start(SLEEP, cluster=CLUSTER + "x")
-    answer = stop.stop({"cluster": CLUSTER, "grace": 5})
+    answer: Any = stop.stop({"cluster": CLUSTER, "grace": 5})
     assert [p["pid"] for p in answer["stopped"]] == [mine.pid]
     assert answer["remaining"] == []
     assert mine.wait(5) == -15
@@ -60,7 +60,8 @@ def test_only_the_marked_cluster_is_ended(start: Start) -> None:
 
 def test_roles_and_runs_limit_what_is_ended(start: Start) -> None:
     ray, vllm, older = start(SLEEP), start(SLEEP, role="vllm"), start(SLEEP, "vllm", "r0")
-    answer = stop.stop({"cluster": CLUSTER, "roles": ["vllm"], "run": "r1", "grace": 5})
+    request: Any = {"cluster": CLUSTER, "roles": ["vllm"], "run": "r1", "grace": 5}
+    answer: Any = stop.stop(request)
     assert [p["pid"] for p in answer["stopped"]] == [vllm.pid]
     assert ray.poll() is None
     assert older.poll() is None
@@ -80,6 +81,7 @@ def test_a_daemon_that_left_its_parent_is_found(start: Start) -> None:
     parent.wait(5)
     (found,) = processes.ours(CLUSTER)
     assert found.pid != parent.pid
+    assert found.unit == "", "as an older sparkctl starts it"
     assert stop.stop({"cluster": CLUSTER, "grace": 5})["remaining"] == []
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sparkctl.engines.inventory import parse
+from sparkctl.engines.vllm.placement import misplaced, placements, planned_ranks
 from sparkctl.facts.answers import RayTable
 from sparkctl.facts.calls import RAY_TABLE
-from sparkctl.engines.vllm.placement import misplaced, placements, planned_ranks
 from tests.unit.answers import decoded
 from tests.unit.test_inventory import GOOD
 

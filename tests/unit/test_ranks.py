@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sparkctl.node import processes, ranks
 from sparkctl.engines.vllm.placement import planned_ranks, rank_count
+from sparkctl.node import processes, ranks
 from tests.unit import answers as make
 from tests.unit.doctorview import examined, wrong
 from tests.unit.runningpair import TWO, running

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sparkctl.plan.diff import compare
 
 from sparkctl.engines.inventory import parse
 from sparkctl.node import launch
@@ -14,7 +15,6 @@ from sparkctl.operations import steps
 from sparkctl.operations.run import Run
 from sparkctl.operations.status import status
 from sparkctl.plan.desired import make_wish
-from sparkctl.plan.diff import compare
 from sparkctl.remote.fanout import each
 from tests.unit.answers import all_facts, decoded, node_facts, process
 from tests.unit.doctorview import captured
