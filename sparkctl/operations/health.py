@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sparkctl.facts.answers import Completion, Health
+    from sparkctl.inventory.models import Node
     from sparkctl.operations.session import Session
     from sparkctl.operations.startup import Watched
 
@@ -34,9 +35,11 @@ UNANSWERED = 20.0  # seconds for a completion where the metrics say nothing
 ALLOWANCE = 30.0  # seconds for the call itself: SSH, a python's start, /version and /v1/models
 
 
-def report(session: Session) -> tuple[Completion, Health]:
+def report(
+    session: Session, *, base: str | None = None, node: Node | None = None
+) -> tuple[Completion, Health]:
     """Ask a running engine for a completion; a wedged one is known after REPORT seconds."""
-    return _ask(session, still=REPORT, timeout=UNANSWERED)
+    return _ask(session, still=REPORT, timeout=UNANSWERED, base=base, node=node)
 
 
 def first(session: Session, started: Watched | None = None) -> tuple[Completion, Health]:
@@ -59,13 +62,16 @@ def _ask(
     answer: float = 5.0,
     first: bool = False,
     base: str | None = None,
+    node: Node | None = None,
     process: Mapping[str, int] | None = None,
 ) -> tuple[Completion, Health]:
     bound = (2 if first else 1) * timeout + 2 * answer + ALLOWANCE
     limits = {"still": still, "patience": PATIENCE, "answer": answer, "first": first}
     limits |= process or {}
-    found = ask_api(session, tokens=TOKENS, timeout=timeout, bound=bound, base=base, **limits)
-    return found, of(found, session.inventory.head.name)
+    found = ask_api(
+        session, tokens=TOKENS, timeout=timeout, bound=bound, base=base, node=node, **limits
+    )
+    return found, of(found, (node or session.inventory.head).name)
 
 
 def of(found: Completion, node: str) -> Health:

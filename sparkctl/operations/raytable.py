@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sparkctl.facts.answers import RayTable
+    from sparkctl.inventory.models import Node
     from sparkctl.operations.session import Session
 
 TITLE = "read Ray's node table"
@@ -25,17 +26,17 @@ def ask_ray(
     *,
     wanted: Mapping[str, float] | None = None,
     timeout: float = 0.0,
+    node: Node | None = None,
 ) -> Failed | RayTable:
-    """The same of the Ray at `address`.
+    """The same of the Ray at `address`, asked on the head or on `node`.
 
     Where its GCS answers in a way that is not understood, as with TLS, ray itself is asked, by
-    `python`, the head's runtime.
+    `python`, its runtime.
     """
     request = question(address, wanted, timeout)
-    found = session.ask(
-        session.inventory.head, RAY_TABLE, request, timeout=timeout + ALLOWANCE, title=TITLE
-    )
-    return understood(session, request, found, python)
+    asked = node or session.inventory.head
+    found = session.ask(asked, RAY_TABLE, request, timeout=timeout + ALLOWANCE, title=TITLE)
+    return understood(session, request, found, python, asked)
 
 
 def question(address: str, wanted: Mapping[str, float] | None, timeout: float) -> dict[str, Any]:
@@ -44,13 +45,17 @@ def question(address: str, wanted: Mapping[str, float] | None, timeout: float) -
 
 
 def understood(
-    session: Session, request: dict[str, Any], found: Failed | RayTable, python: str
+    session: Session,
+    request: dict[str, Any],
+    found: Failed | RayTable,
+    python: str,
+    node: Node | None = None,
 ) -> Failed | RayTable:
     """The answer, or ray's own where it was not understood."""
     if not isinstance(found, Failed) or not found.foreign:
         return found
     return session.ask(
-        session.inventory.head,
+        node or session.inventory.head,
         RAY_IMPORTED,
         request,
         timeout=request["timeout"] + IMPORT_ALLOWANCE,
