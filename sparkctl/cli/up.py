@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING
 
 import click
@@ -44,9 +45,7 @@ def up(
     is served because a setting changed; without a terminal --yes is required.
     """
     from sparkctl.cli.context import open_session
-    from sparkctl.operations import up as cluster
     from sparkctl.output.reporter import reporting
-    from sparkctl.output.up import print_outlook, print_report
 
     if ignore:
         from sparkctl.doctor.runner import choose_checks
@@ -62,9 +61,16 @@ def up(
     with reporting() as progress:
         progress.step("connect to the nodes")
         opened = open_session(
-            inventory, accept_new=accept_new, facts=False, read_only=dry_run, waits="hidden"
+            inventory,
+            accept_new=accept_new,
+            facts=False,
+            read_only=dry_run,
+            meanwhile=_load,
+            waits="hidden",
         )
         with opened as session:
+            from sparkctl.operations import up as cluster
+
             if dry_run:
                 found = cluster.outlook(session, progress)
             else:
@@ -76,10 +82,17 @@ def up(
                     keep=keep,
                     break_lock=break_lock,
                 )
+    from sparkctl.output.up import print_outlook, print_report
+
     if dry_run:
         print_outlook(found, as_json=as_json)
     else:
         print_report(report, as_json=as_json)
+
+
+def _load() -> None:
+    """Import what `up` needs next, which takes longer than a login."""
+    importlib.import_module("sparkctl.operations.up")
 
 
 def _ask(outlook: Outlook) -> None:
