@@ -120,14 +120,18 @@ def _examine(
         from sparkctl.output.pagefile import check_target
 
         check_target(report)
-    snapshot, findings = examination.run()
     error = None
     if fix:
         from sparkctl.cli.doctorfix import offer
+        from sparkctl.doctor.unfinished import Unfinished
 
-        changed, error = offer(examination, findings, yes=yes)
+        unfinished = Unfinished()
+        snapshot, findings = examination.run(unfinished.read)
+        changed, error = offer(examination, findings, unfinished, yes=yes)
         if changed:
             snapshot, findings = examination.run()
+    else:
+        snapshot, findings = examination.run()
     from sparkctl.doctor.runner import failed, undecided
     from sparkctl.doctor.unreached import gathered
 

@@ -7,11 +7,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from sparkctl.doctor.check import Check
     from sparkctl.doctor.finding import Finding
     from sparkctl.doctor.snapshot import Snapshot
+    from sparkctl.inventory.models import Node
+    from sparkctl.operations.session import Session
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,12 @@ class Examination:
 
         return {check.id for check in choose_checks(self.skip)} if self.skip else set()
 
-    def run(self) -> tuple[Snapshot, list[Finding]]:
-        """Connect to the nodes: what was collected, and what the checks found."""
+    def run(
+        self, also: Callable[[Session, Sequence[Node]], None] | None = None
+    ) -> tuple[Snapshot, list[Finding]]:
+        """Connect to the nodes: what was collected, and what the checks found. `also` reads
+        more.
+        """
         from sparkctl.cli.context import chosen, open_session
 
         if self.only or self.skip:  # a typo fails before any node is reached
@@ -60,6 +67,8 @@ class Examination:
             before = prerequisites(checks, self.skipped())
             nodes = chosen(session.inventory, self.names)
             snapshot = collect(session, nodes, sources(checks), passive=self.passive)
+            if also:
+                also(session, nodes)
             option = "" if self.default else str(self.inventory)
             return snapshot, pasteable(snapshot, evaluate(snapshot, checks, before), option)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @inventory_option
-@click.argument("what", type=click.Choice(["ray", "vllm"]), default="vllm")
+@click.argument("unit", required=False)
 @click.argument("node", required=False)
 @click.option("-f", "--follow", is_flag=True, help="Follow the log as it grows, until Ctrl-C.")
 @click.option(
@@ -32,13 +32,15 @@ def logs(
     context: click.Context,
     *,
     inventory: Path,
-    what: str,
+    unit: str | None,
     node: str | None,
     follow: bool,
     lines: int,
     whole: bool,
 ) -> None:
-    """Show Ray's or vLLM's log on NODE, default: the head.
+    """Show the log of a UNIT: its id, `ray` or `vllm` on NODE, or a service's engine.
+
+    Default: the engine's log on the head. `sparkctl status --json` lists the ids of units.
 
     `sparkctl logs vllm --all > vllm.log` gives a file for `sparkctl doctor --log`.
     Leaves out colours and other escape sequences on a terminal; a file or pipe gets them.
@@ -46,7 +48,7 @@ def logs(
     from sparkctl.cli.context import named, open_session
     from sparkctl.engines.inventory import load
     from sparkctl.errors import SparkctlError, UsageError
-    from sparkctl.operations.logs import read_log
+    from sparkctl.operations.logs import chosen, read_log
     from sparkctl.output.logstream import print_log
 
     if whole and context.get_parameter_source("lines") is not ParameterSource.DEFAULT:
@@ -57,21 +59,22 @@ def logs(
             data={"options": ["--lines"]},
         )
     loaded = load(inventory)
-    chosen = named(loaded, node)[0] if node else loaded.head
+    log = chosen(loaded, unit, named(loaded, node)[0].name if node else None)
+    name = log.node.name
     opened = open_session(
         inventory, read_only=True, partial=True, facts=False, waits="until opened"
     )
     with opened as session:
-        if chosen.name in session.pool.errors:
-            raise session.pool.errors[chosen.name]
+        if name in session.pool.errors:
+            raise session.pool.errors[name]
         printed = print_log(
-            read_log(session, chosen, what, lines=None if whole else lines, follow=follow)
+            read_log(session, log.node, log.unit, lines=None if whole else lines, follow=follow)
         )
     if not printed and not follow:
         raise SparkctlError(
-            f"no {what} log of cluster {loaded.cluster}",
-            node=chosen.name,
+            f"no {log.kind} log of cluster {loaded.cluster}",
+            node=name,
             hint="`sparkctl status` shows what runs; vLLM's log is on the head",
             code="log-missing",
-            data={"log": what},
+            data={"log": log.kind, "unit": log.unit},
         )

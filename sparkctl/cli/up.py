@@ -2,99 +2,57 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from sparkctl.cli.options import break_lock_option, inventory_option, json_option
-from sparkctl.cli.terminal import confirm, interactive
+from sparkctl.cli.bringup import start_options
+from sparkctl.cli.options import inventory_option, json_option
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from sparkctl.operations.outlook import Outlook
-    from sparkctl.operations.session import Session
 
 
 @click.command()
 @inventory_option
 @json_option
-@click.option("--yes", is_flag=True, help="Restart a model that is served without asking.")
 @click.option("--dry-run", is_flag=True, help="Show what would start or restart, and why.")
-@break_lock_option
-@click.option("--keep", is_flag=True, help="Do not roll back when a step fails.")
-@click.option("--accept-new", is_flag=True, help="Record the keys of unknown hosts.")
-@click.option(
-    "--ignore-check", "ignore", multiple=True, metavar="ID", help="Go on although this check fails."
-)
-def up(
-    *,
-    inventory: Path,
-    as_json: bool,
-    yes: bool,
-    dry_run: bool,
-    break_lock: bool,
-    keep: bool,
-    accept_new: bool,
-    ignore: tuple[str, ...],
-) -> None:
-    """Start Ray and vLLM, and wait for a real completion.
+@start_options
+def up(inventory: Path, *, as_json: bool, dry_run: bool, **options: Any) -> None:
+    """Start what is missing, and wait for a real completion.
 
-    Starts only what is missing; a second run changes nothing. Asks before it restarts a model that
-    is served because a setting changed; without a terminal --yes is required.
+    Starts only what is missing; a second run changes nothing. A start that is under way is watched.
+    Asks before it restarts a model that is served because a setting changed; without a terminal
+    --yes is required. Ctrl-C asks whether the start is to be stopped or goes on; without a terminal
+    it is stopped.
     """
+    from sparkctl.cli.bringup import bring_up
+    from sparkctl.output.up import print_report
+
+    if dry_run:
+        _show(inventory, as_json=as_json, options=options)
+        return
+    print_report(bring_up(inventory, **options), as_json=as_json)
+
+
+def _show(inventory: Path, *, as_json: bool, options: dict[str, Any]) -> None:
+    """Print what `up` would do."""
     from sparkctl.cli.context import open_session
-    from sparkctl.doctor.preflight import preflight, refuse
     from sparkctl.doctor.runner import choose_checks
-    from sparkctl.operations import up as cluster
     from sparkctl.operations.outlook import outlook
     from sparkctl.output.reporter import reporting
-    from sparkctl.output.up import print_outlook, print_report
+    from sparkctl.output.up import print_outlook
 
-    choose_checks(skip=ignore)  # a typo fails before any node is reached
-
-    def check(session: Session) -> None:
-        refuse(preflight(session, ignore=ignore))
-
+    choose_checks(skip=options["ignore"])  # a typo fails before any node is reached
     with reporting() as progress:
         progress.step("connect to the nodes")
         opened = open_session(
-            inventory, accept_new=accept_new, facts=False, read_only=dry_run, waits="hidden"
+            inventory,
+            accept_new=options["accept_new"],
+            facts=False,
+            read_only=True,
+            waits="hidden",
         )
         with opened as session:
-            if dry_run:
-                found = outlook(session, progress)
-            else:
-                report = cluster.up(
-                    session,
-                    progress,
-                    preflight=check,
-                    consent=lambda found: None if yes else _ask(found),
-                    keep=keep,
-                    break_lock=break_lock,
-                )
-    if dry_run:
-        print_outlook(found, as_json=as_json)
-    else:
-        print_report(report, as_json=as_json)
-
-
-def _ask(outlook: Outlook) -> None:
-    """Ask whether the model that is served may be stopped.
-
-    Raises UsageError without a terminal, Interrupted when the answer is no.
-    """
-    from sparkctl.errors import Interrupted, UsageError
-
-    models = ", ".join(outlook.ends)
-    what = f"{models} is served and would be restarted"
-    if not interactive():
-        why = "; ".join(str(change) for change in outlook.plan.changes)
-        raise UsageError(
-            f"{what}: {why}",
-            hint="--yes restarts it without asking; --dry-run shows what would change",
-            code="consent-required",
-            data={"model": models},
-        )
-    if not confirm(f"{what}. Restart it now?"):
-        raise Interrupted("nothing was changed")
+            found = outlook(session, progress)
+    print_outlook(found, as_json=as_json)

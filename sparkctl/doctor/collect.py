@@ -15,7 +15,7 @@ from sparkctl.doctor.checks.ranks import died
 from sparkctl.doctor.checks.runtime import MODULES
 from sparkctl.doctor.looks import Api, EngineLog, Generation, Looks
 from sparkctl.doctor.snapshot import Snapshot
-from sparkctl.engines.vllm.tls import api_base
+from sparkctl.doctor.starting import recorded_start, under_way
 from sparkctl.errors import RemoteTimeout, SparkctlError
 from sparkctl.fabric.cabling import parsed, reachable
 from sparkctl.facts.answers import Import
@@ -24,6 +24,8 @@ from sparkctl.facts.unread import Missing, Unread, known
 from sparkctl.inventory.layers import load_layers
 from sparkctl.operations import health as engine
 from sparkctl.operations.raytable import ask_ray
+from sparkctl.operations.starting import startup
+from sparkctl.plan import recorded
 from sparkctl.remote.fanout import each
 
 if TYPE_CHECKING:
@@ -32,9 +34,13 @@ if TYPE_CHECKING:
     from sparkctl.facts.answers import Failed, Peers, RayTable
     from sparkctl.facts.groups import Counters, Runtime
     from sparkctl.inventory.models import Node
+    from sparkctl.node.units import Generates
     from sparkctl.operations.session import Session
+    from sparkctl.operations.starting import Startup
+    from sparkctl.plan.recorded import Asked
 
 T = TypeVar("T")
+RUNNING = {Source.RAY, Source.LOG, Source.GENERATION, Source.API}  # depend on a start's end
 USUAL_MTU = 1500  # for an interface whose MTU could not be read
 
 
@@ -78,6 +84,8 @@ def collect(
         passive=passive,
     )
     if not passive:
+        if RUNNING & {*sources}:
+            snapshot.looks = Looks(start=_starts(session, snapshot))
         snapshot.looks = _looks(session, snapshot, sources)
     return snapshot
 
@@ -121,7 +129,26 @@ def _looks(session: Session, snapshot: Snapshot, sources: Collection[Source]) ->
         Source.GENERATION: lambda: take(Source.GENERATION, _generation, heads, generation),
     }
     each([s for s in takes if s in sources], lambda s: takes[s](), key=lambda s: s.value)
-    return Looks(peers, imports, ray, log, generation, api)
+    return Looks(peers, imports, ray, log, generation, api, snapshot.looks.start)
+
+
+def _starts(session: Session, snapshot: Snapshot) -> dict[str, Startup | Unread]:
+    """How far the starts are that a head's record has as not ended."""
+    heads = {part.inventory.head.name: part for part in snapshot.parts}
+    nodes = [snapshot.node(name) for name in heads if name in snapshot.all_facts]
+    taken = each(nodes, lambda n: _start(session, heads[n.name], n), key=lambda n: n.name)
+    unread = {name: Unread("start", str(error)) for name, error in taken.failed.items()}
+    return {name: s for name, s in taken.ok.items() if s} | unread
+
+
+def _start(session: Session, snapshot: Snapshot, node: Node) -> Startup | None:
+    found = recorded_start(snapshot, node.name)
+    if found is None or node.name not in session.pool.connections:
+        return None
+    unit, record = found
+    lives = any(of == unit.id for of, _ in snapshot.observed.processes.get(node.name, ()))
+    connection = session.pool.connections[node.name]
+    return startup(connection, session.inventory.cluster, record, lives=lives)
 
 
 def _unread(source: Source, error: SparkctlError) -> Unread:
@@ -215,9 +242,9 @@ def _python(runtime: Runtime) -> str:
 def _ray(session: Session, snapshot: Snapshot, node: Node) -> Failed | RayTable:
     if not snapshot.running(node.name, "ray"):
         raise Missing("Ray is not running", what="ray", kind="absent")
-    python = _python(known(snapshot.facts(node.name).runtime))
-    address = f"{snapshot.choice(node.name).address}:{session.inventory.ray.port}"
-    return ask_ray(session, address, python)
+    view, units = session.inventory.views[0], snapshot.observed.recorded
+    at = recorded.ray(view, units, snapshot.all_facts)
+    return ask_ray(session, at.ready.address, at.ready.python, node=session.node(at.node))
 
 
 def _require_vllm(snapshot: Snapshot, node: Node, *, or_died: bool = False) -> None:
@@ -235,10 +262,10 @@ def _log(session: Session, snapshot: Snapshot, node: Node) -> EngineLog:
 
 def _generation(session: Session, snapshot: Snapshot, node: Node) -> Generation:
     """A real completion, with every node's counters before and after."""
-    _require_vllm(snapshot, node)
+    at = _served(session, snapshot, node)
     nodes = [snapshot.node(name) for name in snapshot.reached]
     before = _counters(session, nodes)
-    answer, health = engine.report(session)
+    answer, health = engine.report(session, base=at.ready.base, node=session.node(at.node))
     return Generation(answer, health, before, _counters(session, nodes))
 
 
@@ -247,7 +274,15 @@ def _counters(session: Session, nodes: list[Node]) -> dict[str, Counters]:
 
 
 def _api(session: Session, snapshot: Snapshot, node: Node) -> Api:
-    _require_vllm(snapshot, node)
+    at = _served(session, snapshot, node)
     from sparkctl.doctor import health  # imports urllib, http and ssl, which few runs need
 
-    return health.health(api_base(session.inventory.vllm, node.host))
+    return health.health(recorded.outside(at.ready.base, session.node(at.node).host))
+
+
+def _served(session: Session, snapshot: Snapshot, node: Node) -> Asked[Generates]:
+    """Where the API is asked. Raises Missing if vLLM is not running or not ready yet."""
+    _require_vllm(snapshot, node)
+    if under_way(snapshot):
+        raise Missing("vLLM is starting", what="vllm", kind="absent")
+    return recorded.api(session.inventory.views[0], snapshot.observed.recorded)

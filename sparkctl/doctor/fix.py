@@ -12,12 +12,15 @@ from sparkctl.doctor.remedy import Action, Removal
 from sparkctl.doctor.runner import choose_checks, evaluate, sources
 from sparkctl.errors import RemoteError, SparkctlError
 from sparkctl.facts.calls import CHANGE
+from sparkctl.node.undo import TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from sparkctl.inventory.models import Node
     from sparkctl.operations.session import Session
+
+OWNER = "fix"  # of its entries in the nodes' journals
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,7 @@ def _not_due(session: Session, change: Planned, findings: Iterable[Finding]) -> 
 def apply(session: Session, planned: Sequence[Planned]) -> list[tuple[Planned, str | None]]:
     """Apply the changes one after another; each is returned with its error, None if it is done.
 
-    `session.facts` has the nodes' facts: a user who is not root goes through sudo.
+    `session.facts` has the nodes' facts.
     """
     return [(change, _apply(session, change)) for change in planned]
 
@@ -128,10 +131,10 @@ def _apply(session: Session, change: Planned) -> str | None:
         if isinstance(action, Removal):
             session.ask(session.node(name), action.call, action.request, title=action.title)
         else:
-            root = session.facts[name].uid == 0
-            argv = action.argv if root else ("sudo", "--non-interactive", *action.argv)
-            request = {"argv": list(argv)}
-            session.ask(session.node(name), CHANGE, request, title=action.title)
+            do = {"name": action.change, "data": dict(action.data)}
+            request = {"owner": OWNER, "do": do, "title": action.title}
+            root = TABLE[action.change].root
+            session.ask(session.node(name), CHANGE, request, title=action.title, root=root)
     except SparkctlError as error:
         return str(error)
     return None

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sparkctl.facts.answers import Completion, Failed, Health, Import, Peers, RayTable
     from sparkctl.facts.groups import Counters
     from sparkctl.facts.unread import Unread
+    from sparkctl.operations.starting import Startup
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Api:
 
 @dataclass(frozen=True)
 class Looks:
-    """One field for each Source (doctor/check.py)."""
+    """One field for each Source (doctor/check.py), and `start`."""
 
     peers: Mapping[str, Peers | Unread] = field(default_factory=dict)
     imports: Mapping[str, Mapping[str, Import] | Unread] = field(default_factory=dict)
@@ -65,3 +66,5 @@ class Looks:
     log: Mapping[str, EngineLog | Unread] = field(default_factory=dict)
     generation: Mapping[str, Generation | Unread] = field(default_factory=dict)
     api: Mapping[str, Api | Unread] = field(default_factory=dict)
+    # How far a start is that nobody has noted as ready; it is read first.
+    start: Mapping[str, Startup | Unread] = field(default_factory=dict)

@@ -7,7 +7,11 @@ import shlex
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from sparkctl.node.undo import TABLE
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sparkctl.facts.answers import Removed, Stopped
     from sparkctl.facts.calls import Call
 
@@ -24,15 +28,18 @@ def command(*argv: str) -> str:
 
 @dataclass(frozen=True)
 class Action:
-    """A safe and reversible change on a node: root runs `argv`, through sudo if necessary."""
+    """A safe and reversible change on a node: a name of node/undo.py's table, and its data."""
 
     title: str = field(compare=False)
-    argv: tuple[str, ...]
+    change: str
+    data: Mapping[str, str | int | bool] = field(hash=False, default_factory=dict)
 
     @property
     def command(self) -> str:
         """The change as a command to paste."""
-        return command("sudo", *self.argv)
+        argv = TABLE[self.change].argv
+        assert argv is not None, f"{self.change} is for people too"
+        return command("sudo", *argv(self.data))
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from sparkctl.fabric.topology import Half, halves
 from sparkctl.fabric.version import NEWEST, Version
 from sparkctl.facts.unread import Missing, Unread, known
 from sparkctl.plan.fabric import fabric_choices
+from sparkctl.plan.observed import Seen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,6 +64,7 @@ class Snapshot:
         default_factory=dict, init=False
     )
     _choices: dict[str, FabricChoice | SparkctlError] = field(default_factory=dict, init=False)
+    _observed: Seen | None = field(default=None, init=False)
 
     @property
     def parts(self) -> list[Snapshot]:
@@ -81,6 +83,14 @@ class Snapshot:
         nodes = tuple(n for n in self.nodes if self.inventory.view_of(n) is None)
         own = self.inventory.views[0].model_copy(update={"nodes": [*nodes], "service": ""})
         return replace(self, inventory=own, nodes=nodes, whole=self.inventory) if nodes else None
+
+    @property
+    def observed(self) -> Seen:
+        """The cluster's records, and the processes by unit. Raises Missing for a newer record."""
+        if self._observed is None:
+            errors = {**self.unreadable, **self.errors}
+            self._observed = Seen(self.inventory, self.all_facts, errors)
+        return self._observed
 
     def node(self, name: str) -> Node:
         """The inventory's node of that name."""

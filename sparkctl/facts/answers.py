@@ -25,9 +25,10 @@ from sparkctl.node.vitals import describe, figures
 
 
 class Failed(Shape):
-    """Why a question has no answer."""
+    """Why a question has no answer; `foreign`: something answers that is not understood."""
 
     error: Text
+    foreign: bool = False
 
 
 class RayNode(Shape):
@@ -102,6 +103,13 @@ class Completion(Shape):
         if (self.tokens is None) != (self.seconds is None) and self.error is None:
             raise ValueError("tokens without seconds, or seconds without tokens")
         return self
+
+
+class Looked(Shape):
+    """A completion, and Ray's table if it was asked for (node/look.py)."""
+
+    completion: Completion
+    table: RayTable | Failed | None = None
 
 
 class Ping(Shape):
@@ -282,8 +290,48 @@ class Changed(Shape):
     changed: Rows[Name]
 
 
+class Position(Shape):
+    """How far a log was read, for node/follow.py to go on from."""
+
+    path: Name
+    offset: Count
+    begins: Annotated[str, Field(pattern=r"^[0-9]{1,3}:[0-9a-f]{1,8}$")]
+
+
+class JournalEntry(Shape):
+    """A change of a node, see node/entries.py; `done` if it is complete."""
+
+    id: Name
+    owner: Name
+    undo: Name
+    title: Name
+    when: Name
+    done: bool
+
+
+class Journal(Shape):
+    """The changes in a journal; `root`: whether root has a journal too."""
+
+    entries: Rows[JournalEntry]
+    root: bool
+
+
+class Untaken(JournalEntry):
+    """A change that could not be taken back."""
+
+    error: Text
+
+
+class TakenBack(Shape):
+    """The changes that were taken back, and those that could not be."""
+
+    taken: Rows[JournalEntry]
+    failed: Rows[Untaken]
+
+
 class Followed(Shape):
-    """An event of a log that is followed."""
+    """An event of a log that is followed; `at` is the position after its text."""
 
     text: str | None = Field(default=None)
+    at: Position | None = None
     exited: Pid | None = None

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from sparkctl.facts import answers, groups
-from sparkctl.facts.node import NodeFacts
+from sparkctl.facts.node import Claimed, NodeFacts
 from sparkctl.facts.shape import Name
 
 T_co = TypeVar("T_co", covariant=True)
@@ -24,7 +24,8 @@ class Call(Generic[T_co]):
     answer: Any = field(hash=False, compare=False)
 
 
-CHANGE: Call[answers.Nothing] = Call("change.run", answers.Nothing)
+CLAIM: Call[Claimed] = Call("claim.claim", Claimed)
+CHANGE: Call[answers.Nothing] = Call("journal.change", answers.Nothing)
 COMPLETION: Call[answers.Completion] = Call("completion.ask", answers.Completion)
 CLEAR: Call[answers.Cleared] = Call("stop.clear", answers.Cleared)
 REMOVE: Call[answers.Removed] = Call("stop.remove", answers.Removed)
@@ -33,6 +34,8 @@ READ_FILES: Call[Mapping[str, str | None]] = Call("files.read", Mapping[Name, st
 WRITE_FILES: Call[answers.Changed] = Call("files.write", answers.Changed)
 FOLLOW: Call[answers.Followed] = Call("follow.follow", answers.Followed)
 IDLE: Call[answers.Idle] = Call("idle.idle", answers.Idle)
+READ_JOURNAL: Call[answers.Journal] = Call("journal.read", answers.Journal)
+TAKE_BACK: Call[answers.TakenBack] = Call("journal.take_back", answers.TakenBack)
 IMPORTS: Call[Mapping[str, answers.Import]] = Call("imports.imports", Mapping[Name, answers.Import])
 RUN: Call[answers.Ran] = Call("launch.run", answers.Ran)
 START: Call[answers.Started] = Call("launch.start", answers.Started)
@@ -41,6 +44,7 @@ RELEASE_LEASE: Call[answers.Nothing] = Call("lease.release", answers.Nothing)
 RENEW_LEASE: Call[answers.LeaseRenewed] = Call("lease.renew", answers.LeaseRenewed)
 STALE_LEASE: Call[answers.Stale] = Call("lease.stale", answers.Stale)
 TAKE_LEASE: Call[answers.LeaseTaken] = Call("lease.take", answers.LeaseTaken)
+LOOK: Call[answers.Looked] = Call("look.look", answers.Looked)
 NCCL_LINES: Call[answers.Lines] = Call("nccllines.lines", answers.Lines)
 PEERS: Call[answers.Peers] = Call("peers.peers", answers.Peers)
 PROBE: Call[NodeFacts] = Call("probe.probe", NodeFacts)
@@ -52,10 +56,14 @@ FORGET: Call[answers.Forgotten] = Call("state.forget", answers.Forgotten)
 JOIN: Call[answers.Joined] = Call("state.join", answers.Joined)
 PHASE: Call[answers.Phased] = Call("state.phase", answers.Phased)
 UNTIL: Call[answers.Waited] = Call("waits.until", answers.Waited)
+RAY_IMPORTED: Call[answers.Failed | answers.RayTable] = Call(
+    "raytable.imported", answers.Failed | answers.RayTable
+)
 NOTE_MEMORY: Call[answers.Changed] = Call("sharedmemory.note", answers.Changed)
 COUNTERS: Call[groups.Counters] = Call("verbs.counters", groups.Counters)
 
 CALLS = (
+    CLAIM,
     CHANGE,
     COMPLETION,
     CLEAR,
@@ -65,6 +73,8 @@ CALLS = (
     WRITE_FILES,
     FOLLOW,
     IDLE,
+    READ_JOURNAL,
+    TAKE_BACK,
     IMPORTS,
     RUN,
     START,
@@ -73,6 +83,7 @@ CALLS = (
     RENEW_LEASE,
     STALE_LEASE,
     TAKE_LEASE,
+    LOOK,
     NCCL_LINES,
     PEERS,
     PROBE,
@@ -82,6 +93,7 @@ CALLS = (
     JOIN,
     PHASE,
     UNTIL,
+    RAY_IMPORTED,
     NOTE_MEMORY,
     COUNTERS,
 )

@@ -26,9 +26,9 @@ HINT = "python3 there may be a wrapper: try `ssh NODE python3 -V`"
 
 def load() -> None:
     """Make the shapes ready, which takes as long as a login: for while a node is waited for."""
-    from sparkctl.facts.calls import PROBE
+    from sparkctl.facts.node import NodeFacts
 
-    _adapter(PROBE)
+    NodeFacts.model_rebuild()  # an adapter alone builds nothing before its first use
 
 
 def decode(call: Call[T], stdout: bytes, node: str, title: str) -> T:

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, WrapValidator, mode
 from pydantic_core import ValidationError
 
 from sparkctl.facts import groups, hostgroups, processes
+from sparkctl.facts.answers import LeaseTaken
 from sparkctl.facts.shape import Count, Flag, Name, Rows, Shape, Text, Time, Uid
 from sparkctl.facts.unread import Unread
 from sparkctl.facts.wrong import first
@@ -118,6 +119,13 @@ def _left_out(group: str, why: Any) -> Unread:
     except ValidationError:  # the field `unread` itself says what is wrong
         return Unread(group, LEFT_OUT, "missing")
     return Unread(group, found.reason, found.kind)
+
+
+class Claimed(Shape):
+    """Whether the lease was taken, and the facts if it was (node/claim.py)."""
+
+    taken: LeaseTaken
+    facts: NodeFacts | None
 
 
 SCALARS = ("hostname", "user", "uid", "home", "time", "time_end", "machine", "os", "python")

@@ -59,6 +59,7 @@ def build(folder: Path, files: Path, shares: dict[Path, Path]) -> Path:
     root = folder / "root"
     _overlay(folder, "root", "/", root)
     _hide_home(root / "root")
+    shutil.rmtree(root / "var/lib/sparkctl", ignore_errors=True)  # this machine's own journals
     _unlock_root(root / "etc/shadow")
     mount("-t", "proc", "proc", str(root / "proc"))
     mount("-t", "sysfs", "sysfs", str(folder / "sysfs"))

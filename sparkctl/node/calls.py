@@ -8,42 +8,59 @@ DAY = 86_400.0
 
 
 class Bounds(NamedTuple):
-    """Seconds: `timeout` holds unless the caller names another, of `maximum` at most."""
+    """Seconds: `timeout` holds unless the caller names another, of `maximum` at most.
+
+    `repeats`: a call that changes the node and was lost with its connection may be made once more,
+    even while the first still runs: both together do what one does.
+    """
 
     mutates: bool
     timeout: float
     maximum: float
+    repeats: bool = False
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether a lost call may be made once more; one that only reads may."""
+        return self.repeats or not self.mutates
 
 
 READS = Bounds(mutates=False, timeout=60.0, maximum=60.0)
 CHANGES = Bounds(mutates=True, timeout=60.0, maximum=60.0)
+REPEATS = CHANGES._replace(repeats=True)
+LEASE = Bounds(mutates=True, timeout=10.0, maximum=10.0, repeats=True)  # by its token
 # By module.function. What is not here cannot be called.
 CALLS = {
-    "change.run": CHANGES,
+    "claim.claim": REPEATS,
     "completion.ask": Bounds(mutates=False, timeout=60.0, maximum=2 * DAY),
     "files.read": READS,
-    "files.write": CHANGES,
+    "files.write": REPEATS,
     "follow.follow": Bounds(mutates=False, timeout=DAY, maximum=DAY),
     "idle.idle": Bounds(mutates=False, timeout=60.0, maximum=DAY),
     "imports.imports": Bounds(mutates=False, timeout=120.0, maximum=120.0),
+    "journal.change": CHANGES,
+    "journal.read": READS,
+    "journal.take_back": Bounds(mutates=True, timeout=120.0, maximum=600.0),
     "launch.run": Bounds(mutates=True, timeout=60.0, maximum=2 * DAY),
-    "launch.start": CHANGES,
+    "launch.start": REPEATS,  # by run and unit
     "lease.free": Bounds(mutates=False, timeout=60.0, maximum=DAY),
-    "lease.release": Bounds(mutates=True, timeout=10.0, maximum=10.0),
-    "lease.renew": Bounds(mutates=True, timeout=10.0, maximum=10.0),
-    "lease.take": Bounds(mutates=True, timeout=10.0, maximum=10.0),
+    "lease.release": LEASE,
+    "lease.renew": LEASE,
+    "lease.take": LEASE,
+    "look.look": Bounds(mutates=False, timeout=120.0, maximum=2 * DAY),
     "nccllines.lines": READS,
     "peers.peers": Bounds(mutates=False, timeout=30.0, maximum=30.0),
     "probe.probe": READS,
+    "raytable.imported": Bounds(mutates=False, timeout=60.0, maximum=2 * DAY),
     "raytable.table": Bounds(mutates=False, timeout=60.0, maximum=2 * DAY),
-    "sharedmemory.note": CHANGES,
+    "sharedmemory.note": REPEATS,
     "state.check": READS,
-    "state.forget": CHANGES,
-    "state.join": CHANGES,
-    "state.phase": CHANGES,
-    "stop.clear": CHANGES,
-    "stop.remove": CHANGES,
-    "stop.stop": Bounds(mutates=True, timeout=60.0, maximum=3600.0),
+    "state.forget": REPEATS,
+    "state.join": REPEATS,
+    "state.phase": REPEATS,
+    "stop.clear": REPEATS,
+    "stop.remove": REPEATS,
+    "stop.stop": Bounds(mutates=True, timeout=60.0, maximum=3600.0, repeats=True),
     "verbs.counters": READS,
     "waits.until": Bounds(mutates=False, timeout=60.0, maximum=2 * DAY),
 }

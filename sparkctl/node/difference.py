@@ -126,6 +126,13 @@ def difference(
     return Plan(tuple(parts), tuple(blocked), strategy)
 
 
+def unsound(units: Mapping[str, Unit], observed: Mapping[str, Observed]) -> dict[str, str]:
+    """Why units cannot be kept as they run, each by itself."""
+    blind = {o.node for o in observed.values() if isinstance(o, Unread)}
+    found = {u: _problem(unit, observed.get(u), None, blind) for u, unit in units.items()}
+    return {u: why for u, why in found.items() if why}
+
+
 def _reasons(
     desired: Mapping[str, Unit],
     observed: Mapping[str, Observed],

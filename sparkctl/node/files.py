@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sparkctl.node.wire import Answer, Json, Read, Write
 
 SCHEMA = 1  # of environment.json
+JOURNAL = ("journal.json", "journal.lock")  # of changes that may have to be taken back (entries.py)
 
 
 class Newer(ValueError):

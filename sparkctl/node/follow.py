@@ -7,6 +7,7 @@ import json
 import os
 import select
 import sys
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,67 +16,122 @@ from sparkctl.node import logs, processes
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sparkctl.node.wire import Answer, Follow
+    from sparkctl.node.wire import Answer, Follow, Position
 
 INTERVAL = 0.2  # seconds between looks at the file
+CHUNK = 65536  # bytes of an event's text
+BEGIN = 256  # bytes by which a log is recognized: one that is emptied keeps its inode
 
 
 def follow(request: Follow) -> Answer:
-    """Print one JSON line for each event until stdin ends: {"text": …} and {"exited": pid}.
+    """Print one JSON line for each event until stdin ends: {"text": …, "at": …}, {"exited": pid}.
 
     The log at `path`, or else the last of `unit`, is read from `offset`, or from its last `lines`
     lines, or, with `all`, from its beginning and that of its parts that were set aside; a file that
-    appears later or replaces the log is read too. With `pid` and `started` the
-    process is watched, and its end is printed after the end of the log.
+    appears later or replaces the log is read too. A request with the `at` of an event goes on after
+    its text, also in the parts that the log had become meanwhile, or in the unit's next log. With
+    `pid` and `started` the process is watched, and its end is printed after the end of the log.
     """
     pid, started = request.get("pid"), request.get("started", 0)
+    log = _Log()
     path = logs.named(request)
-    if request.get("all"):
-        for part in filter(Path.is_file, logs.parts(path)[:-1]):
-            _print(_Log(0).read(part))
-    log = _Log(_begin(request, path))
+    if "at" in request:
+        log.go_on(request["at"])
+    elif "offset" in request:
+        log.begin(path, request["offset"])
+    elif request.get("all"):
+        log.begin_with_parts(path)
+    else:
+        log.begin(path, _tail(path, request["lines"]))
     while True:
         gone = pid is not None and not processes.alive(pid, started)
-        _print(log.read(logs.named(request)))
+        for text, at in log.read(logs.named(request)):
+            print(json.dumps({"text": text, "at": at}), flush=True)
         if gone:
             return {"exited": pid}
         if not request.get("follow", True) or _hung_up():
             return {}
 
 
-def _begin(request: Follow, path: Path) -> int:
-    """The offset at which the log itself is read first."""
-    if "offset" in request:
-        return request["offset"]
-    return 0 if request.get("all") else _tail(path, request["lines"])
-
-
-def _print(texts: Iterator[str]) -> None:
-    for text in texts:
-        print(json.dumps({"text": text}), flush=True)
-
-
 class _Log:
-    """A log that is read on from an offset, from the beginning once it was replaced."""
+    """A position in a log, which stands for the same text when the log is emptied or replaced."""
 
-    def __init__(self, offset: int) -> None:
-        self._offset = offset
-        self._inode: int | None = None
-        self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+    def __init__(self) -> None:
+        self._path = Path()
+        self._offset = 0
+        self._begins = (0, 0)  # so many bytes at its begin, and their CRC
+        self._parts: list[Path] = []  # to read before the log itself
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
-    def read(self, path: Path) -> Iterator[str]:
-        """What was written since; nothing if there is no such file."""
+    def begin(self, path: Path, offset: int) -> None:
+        """Read from this offset."""
+        self._path, self._offset, self._begins = path, offset, (0, 0)
+
+    def begin_with_parts(self, path: Path) -> None:
+        """Read from the begin of the first part that was set aside."""
+        self.begin(path, 0)
+        self._parts = logs.parts(path)[:-1]
+
+    def go_on(self, at: Position) -> None:
+        """Read from a position that `read` gave."""
+        length, _, checksum = at["begins"].partition(":")
+        self._path, self._offset = Path(at["path"]), at["offset"]
+        self._begins = (int(length), int(checksum, 16))
+
+    def read(self, path: Path) -> Iterator[tuple[str, Position]]:
+        """What was written since, and the position after each piece.
+
+        `path` is where the log is now: another than before is read from its begin.
+        """
+        if path != self._path:
+            yield from self._rest()
+            self.begin(path, 0)
+        yield from self._rest()
+
+    def _rest(self) -> Iterator[tuple[str, Position]]:
+        if not self._parts and not self._is_in(self._path):
+            before = logs.parts(self._path)[:-1]
+            same = [n for n, part in enumerate(before) if self._is_in(part)]
+            self._parts = before[same[-1] :] if same else []
+            if not same and self._path.is_file():
+                self._offset, self._begins = 0, (0, 0)
+        while self._parts:
+            yield from self._new(self._parts.pop(0))
+            self._offset, self._begins = 0, (0, 0)
+        yield from self._new(self._path)
+
+    def _is_in(self, path: Path) -> bool:
+        """Whether this file has the text up to the position."""
+        try:
+            with path.open("rb") as stream:
+                size = os.fstat(stream.fileno()).st_size
+                begins = stream.read(self._begins[0])
+        except OSError:
+            return False
+        return size >= self._offset and (len(begins), zlib.crc32(begins)) == self._begins
+
+    def _new(self, path: Path) -> Iterator[tuple[str, Position]]:
+        """What this file has after the offset."""
         if not path.is_file():
             return
-        stat = path.stat()
-        if self._inode not in (None, stat.st_ino) or stat.st_size < self._offset:
-            self._offset = 0
-        self._inode = stat.st_ino
         with path.open("rb") as stream:
             stream.seek(self._offset)
-            while chunk := stream.read(65536):
+            while chunk := stream.read(CHUNK):
                 self._offset += len(chunk)
-                yield self._decode(chunk)
+                if self._begins[0] < min(BEGIN, self._offset):
+                    begins = os.pread(stream.fileno(), min(BEGIN, self._offset), 0)
+                    self._begins = (len(begins), zlib.crc32(begins))
+                if text := self._decoder.decode(chunk):
+                    yield text, self._at()
+
+    def _at(self) -> Position:
+        length, checksum = self._begins
+        cut = len(self._decoder.getstate()[0])  # bytes of a character whose end is still to come
+        return {
+            "path": str(self._path),
+            "offset": max(0, self._offset - cut),
+            "begins": f"{length}:{checksum:x}",
+        }
 
 
 def _hung_up() -> bool:

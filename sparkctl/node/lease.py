@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SCHEMA = 1
 NAME, GUARD = "lease.json", "lease.lock"  # the lease; the flock of who reads or writes it
 OLD = "lock"  # the directory that sparkctl made before there were leases; it never expires
-OWN = {NAME, GUARD, OLD}
+OWN = {NAME, GUARD, OLD, *files.JOURNAL}  # what stays while a cluster's files are removed
 BROKEN = (OSError, ValueError, KeyError, OverflowError)
 LOOK = 0.5  # seconds between looks at another's lease
 LONGEST = 3600.0  # seconds; no lease is taken for that long

@@ -1,7 +1,8 @@
-"""Ray's own view of the cluster, read with the node's own ray; the only helper that imports it.
+"""Ray's own view of the cluster: its nodes and where its placement groups lie.
 
-Runs with the runtime's python on the head, because `ray status` shows neither the nodes' addresses
-nor the nodes of bundles (Ray 2.60, read and run).
+`table` asks the GCS itself. `imported` asks through the runtime's own ray: for a GCS that answers
+in another way, as with TLS. `ray status` shows neither the nodes' addresses nor the nodes of
+bundles (Ray 2.60, read and run).
 """
 
 from __future__ import annotations
@@ -11,11 +12,15 @@ import time
 from typing import TYPE_CHECKING
 
 from sparkctl.node import files, jsontext
+from sparkctl.node.gcs import Gcs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from sparkctl.node.wire import Answer, Json, RayTable
+
+AGAIN = 0.2  # seconds between looks
+ODD = (ValueError, LookupError)  # an answer that is not the GCS's
 
 
 def table(request: RayTable) -> Answer:
@@ -23,8 +28,21 @@ def table(request: RayTable) -> Answer:
 
     `wanted` maps an address to the GPUs it should have; empty: look once. Returns `nodes` (id,
     address, hostname, alive, gpus), `groups` (state, bundle to node id, bundle to GPUs), `missing`
-    (addresses of `wanted`) and `ray` (its version), or `error`.
+    (addresses of `wanted`) and `ray` (its version), or `error`, with `foreign`: whether something
+    answers that is not understood.
     """
+    gcs = Gcs(request["address"], files.over_login(request["cluster"]))
+    try:
+        nodes, missing = _awaited(request, gcs.nodes)
+        return {"nodes": nodes, "groups": gcs.groups(), "missing": missing, "ray": gcs.version()}
+    except (OSError, *ODD) as error:
+        why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        foreign = isinstance(error, ODD)
+        return {"error": f"{request['address']}: {why}", "foreign": foreign}
+
+
+def imported(request: RayTable) -> Answer:
+    """The same through ray, which must be importable; only this function does that."""
     environment = files.over_login(request["cluster"])
     os.environ.clear()
     os.environ.update(environment)
@@ -36,16 +54,21 @@ def table(request: RayTable) -> Answer:
         ray.init(address=request["address"], **quiet)
     except (ConnectionError, RuntimeError, ValueError) as error:
         return {"error": (str(error).strip() or repr(error)).splitlines()[-1]}
-    deadline = time.monotonic() + request.get("timeout", 0)
-    while True:
-        nodes = [_node(entry) for entry in ray.nodes()]
-        missing = _missing(request.get("wanted", {}), nodes)
-        if not missing or time.monotonic() > deadline:
-            break
-        time.sleep(0.2)
+    nodes, missing = _awaited(request, lambda: [_node(entry) for entry in ray.nodes()])
     groups = [_group(group) for group in placement_group_table().values()]
     ray.shutdown()
     return {"nodes": nodes, "groups": groups, "missing": missing, "ray": str(ray.__version__)}
+
+
+def _awaited(request: RayTable, look: Callable[[], list[Answer]]) -> tuple[list[Answer], list[str]]:
+    """The nodes, and the missing addresses, when none is missing or the time is over."""
+    deadline = time.monotonic() + request.get("timeout", 0)
+    while True:
+        nodes = look()
+        missing = _missing(request.get("wanted", {}), nodes)
+        if not missing or time.monotonic() > deadline:
+            return nodes, missing
+        time.sleep(AGAIN)
 
 
 def _node(entry: Answer) -> Answer:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from sparkctl.node import files, lease, logs, marks, sharedmemory, signals, state
 from sparkctl.node.processes import Process, ours
+from sparkctl.node.subprocesses import start
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ GRACE = 10.0  # seconds to end on TERM
 KILLED = 5.0  # seconds to end on KILL
 SHIM = 1.0  # seconds for a shim to end after its last child
 RANKS = 5.0  # seconds for Ray to end the ranks after vLLM; it takes one (2.60, run)
-COMMAND = 10.0  # seconds that `argv` may take besides the grace that it was given itself
+COMMAND = 10.0  # seconds that `argv` may take over the grace
 
 
 def stop(request: Stop) -> Answer:
@@ -78,39 +78,26 @@ def _ask(request: Stop, grace: float, end: Callable[..., None]) -> str | None:
         error = _command(request, grace + COMMAND)
         end([], signal.SIGTERM, grace if error is None else 0.0, found)
         return error
+    # By unit, the recorded program that alone gets SIGTERM.
     programs = {(p.pid, p.started) for p in state.programs(request["cluster"])}
     leaders = [p for p in found if request.get("leader") and (p.pid, p.started) in programs]
-    if leaders:
-        end(leaders, signal.SIGTERM, grace, found)
-        return None
+    led = {p.unit for p in leaders}
     # A raylet signs off at the GCS, and waits ten seconds for one that is already gone.
     last = request.get("last", [signals.GCS])
-    end([p for p in found if signals.program(p) not in last], signal.SIGTERM, grace)
-    end([p for p in _found(request) if signals.program(p) in last], signal.SIGTERM, grace)
+    asked = [p for p in found if p.unit not in led and signals.program(p) not in last]
+    end([*leaders, *asked], signal.SIGTERM, grace, [p for p in found if p.unit in led])
+    late = [p for p in _found(request) if p.unit not in led and signals.program(p) in last]
+    end(late, signal.SIGTERM, grace)
     return None
 
 
 def _command(request: Stop, seconds: float) -> str | None:
     """Run `argv` in the cluster's environment; returns why it failed, None if it did not."""
-    argv, null = [*request["argv"]], subprocess.DEVNULL
     try:
-        done = subprocess.run(
-            argv,
-            env=files.over_login(request["cluster"]),
-            stdin=null,
-            stdout=null,
-            stderr=subprocess.PIPE,
-            timeout=seconds,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return f"{argv[0]} timed out after {seconds:g} s"
+        start(request["argv"], **files.over_login(request["cluster"])).finish(seconds)
     except OSError as error:
-        return f"{argv[0]}: {error.strerror}"
-    if done.returncode == 0:
-        return None
-    printed = done.stderr.decode(errors="replace").strip().splitlines() or ["no output"]
-    return f"{argv[0]} exited with status {done.returncode}: {printed[-1]}"
+        return str(error)
+    return None
 
 
 def _found(request: Stop) -> list[Process]:
@@ -178,25 +165,35 @@ def clear(request: Clear) -> Answer:
 def remove(request: Remove) -> Answer:
     """Remove what is in the state directory, and Ray's `temp_dir`; `removed`: those that existed.
 
-    The lease stays until it is released. A `temp_dir` that is a link or another user's stays. The
-    noted shared memory goes too: processes that were KILLed by hand leave theirs.
+    The lease stays until it is released, the journal until all is taken back. A `temp_dir` that is
+    a link or another user's stays. The noted shared memory goes too: processes that were KILLed by
+    hand leave theirs.
     """
     state.check(request)
     sharedmemory.release(sharedmemory.noted(request["cluster"]))
-    base, temporary = files.home(request["cluster"]), Path(request["temp_dir"])
-    removed: list[str] = []
-    if _is_ours(temporary):
-        shutil.rmtree(temporary, onerror=_failed)
-        removed.append(str(temporary))
+    return {"removed": [*remove_folder(Path(request["temp_dir"])), *empty(request["cluster"])]}
+
+
+def remove_folder(path: Path) -> list[str]:
+    """Remove a directory of this user with its content; its path, or nothing for another's."""
+    if not _is_ours(path):
+        return []
+    shutil.rmtree(path, onerror=_failed)
+    return [str(path)]
+
+
+def empty(cluster: str) -> list[str]:
+    """Remove what is in the state directory, but for lease and journal; its path, or nothing."""
+    base = files.home(cluster)
     entries = [p for p in base.iterdir() if p.name not in lease.OWN] if _is_ours(base) else []
     for path in entries:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, onerror=_failed)
         else:
-            path.unlink()
+            path.unlink(missing_ok=True)
     files.remove_empty(base)
     held = any(path.name != state.GUARD for path in entries)
-    return {"removed": [*removed, str(base)] if held else removed}
+    return [str(base)] if held else []
 
 
 def _is_ours(path: Path) -> bool:

@@ -11,10 +11,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def bounded(read: Callable[[], T], seconds: float) -> T:
-    """What `read` returns or raises; TimeoutError when it takes longer than `seconds`.
+def begin(read: Callable[[], T]) -> Callable[[float], T]:
+    """Begin to read; the function returned waits for it, up to that many seconds.
 
-    It then stays in a daemon thread: nothing can end a read that hangs in the kernel.
+    It gives what `read` returns or raises, TimeoutError when it takes longer; `read` then stays in
+    a daemon thread: nothing can end a read that hangs in the kernel.
     """
     returned: list[T] = []
     raised: list[Exception] = []
@@ -27,9 +28,18 @@ def bounded(read: Callable[[], T], seconds: float) -> T:
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    thread.join(seconds)
-    if raised:
-        raise raised[0]
-    if not returned:
-        raise TimeoutError(f"no answer within {seconds:g} s")
-    return returned[0]
+
+    def wait(seconds: float) -> T:
+        thread.join(seconds)
+        if raised:
+            raise raised[0]
+        if not returned:
+            raise TimeoutError(f"no answer within {seconds:g} s")
+        return returned[0]
+
+    return wait
+
+
+def bounded(read: Callable[[], T], seconds: float) -> T:
+    """What `read` returns or raises; TimeoutError when it takes longer than `seconds`."""
+    return begin(read)(seconds)

@@ -39,9 +39,18 @@ class Log(TypedDict):
     unit: NotRequired[str]
 
 
+class Position(TypedDict):
+    """How far a log was read; `begins` is of its first bytes, see node/follow.py."""
+
+    path: str
+    offset: int
+    begins: str
+
+
 class Follow(Log):
     """Where to begin reading, and the process to watch."""
 
+    at: NotRequired[Position]
     offset: NotRequired[int]
     lines: NotRequired[int]
     all: NotRequired[bool]
@@ -81,10 +90,33 @@ class Run(Start):
     timeout: float
 
 
-class Change(TypedDict):
-    """A program that changes the node."""
+class Named(TypedDict):
+    """A change by its name in undo.py's table, and its data."""
 
-    argv: Sequence[str]
+    name: str
+    data: Mapping[str, Json]
+
+
+class JournalChange(Cluster):
+    """A change, the owner of its entry, and what it is in words."""
+
+    owner: str
+    do: Named
+    title: str
+    keep: NotRequired[bool]
+
+
+class JournalOf(Cluster):
+    """The login's journal, or root's."""
+
+    root: NotRequired[bool]
+
+
+class TakeBack(JournalOf):
+    """Whose changes are taken back, and whether only those that are not complete."""
+
+    owner: str
+    unfinished: bool
 
 
 class Address(TypedDict):
@@ -279,6 +311,20 @@ class RayTable(Cluster):
     address: str
     wanted: NotRequired[Mapping[str, float]]
     timeout: NotRequired[float]
+
+
+class Look(Cluster):
+    """What to ask the API, and Ray."""
+
+    completion: Ask
+    table: NotRequired[RayTable | None]
+
+
+class Claim(TypedDict):
+    """The lease to take, and the facts to read."""
+
+    take: Take
+    probe: Probe
 
 
 class Imports(TypedDict):

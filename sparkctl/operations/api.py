@@ -9,7 +9,7 @@ from sparkctl.facts.calls import COMPLETION
 
 if TYPE_CHECKING:
     from sparkctl.facts.answers import Completion
-    from sparkctl.inventory.models import Inventory, Vllm
+    from sparkctl.inventory.models import Inventory, Node, Vllm
     from sparkctl.operations.session import Session
 
 TOKENS = 4  # enough to prove that it generates
@@ -22,21 +22,29 @@ def ask_api(
     timeout: float,
     bound: float,
     base: str | None = None,
+    node: Node | None = None,
     **limits: float,
 ) -> Completion:
     """Version, models and, with `tokens`, a real completion; see node/completion.py.
 
     The completion has `timeout` seconds, the whole call `bound`; `limits` end the wait earlier. The
-    API is where the inventory has it, or at `base`.
+    API is where the inventory has it, or at `base` on `node`.
     """
-    base = base or base_on_head(session.inventory.vllm)
     return session.ask(
-        session.inventory.head,
+        node or session.inventory.head,
         COMPLETION,
-        {"base": base, "tokens": tokens, "timeout": timeout, **limits},
+        question(session.inventory, tokens=tokens, timeout=timeout, base=base, **limits),
         timeout=bound,
         title="ask for a completion" if tokens else "ask vLLM",
     )
+
+
+def question(
+    inventory: Inventory, *, tokens: int, timeout: float, base: str | None = None, **limits: float
+) -> dict[str, float | str]:
+    """The request for `ask_api`."""
+    base = base or base_on_head(inventory.vllm)
+    return {"base": base, "tokens": tokens, "timeout": timeout, **limits}
 
 
 def base_on_head(vllm: Vllm) -> str:

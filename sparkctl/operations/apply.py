@@ -15,7 +15,7 @@ from sparkctl.node.difference import DRAIN
 from sparkctl.node.difference import START as STARTS
 from sparkctl.node.files import environment_text
 from sparkctl.node.unitjson import document
-from sparkctl.operations import ending, ready
+from sparkctl.operations import ending, identity, ready
 from sparkctl.operations.run import Step
 from sparkctl.plan.paths import ENVIRONMENT, temp_dir
 from sparkctl.remote.fanout import check_all, each
@@ -144,7 +144,10 @@ def _join(run: Run) -> None:
     lease = run.session.lease
     by = {"who": lease.who, "when": lease.when} if lease else {}
     request = {"id": run.cluster_id, "by": by, "nodes": described}
-    check_all(run.session.ask_all(nodes, JOIN, lambda _: request, title="note the cluster"))
+    answers = run.session.ask_all(nodes, JOIN, lambda _: request, title="note the cluster")
+    for name, answer in check_all(answers).items():
+        if answer.other is not None:
+            raise identity.foreign(run.cluster, name, answer.other)
 
 
 def start(run: Run, units: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sparkctl.errors import combined
-from sparkctl.facts.calls import PROBE
+from sparkctl.facts.calls import PROBE, TAKE_LEASE
 from sparkctl.facts.decode import load
 from sparkctl.operations.session import Session
 from sparkctl.remote import node_rpc
@@ -41,9 +41,10 @@ def session(
     """
 
     def ready() -> None:
+        # Without facts a command begins with the lease.
+        node_rpc.bytecode((PROBE if facts else TAKE_LEASE).target.partition(".")[0])
         if facts:
-            node_rpc.bytecode(PROBE.target.partition(".")[0])
-        load()
+            load()
         if meanwhile:
             meanwhile()
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sparkctl.facts.answers import Completion, Health
+    from sparkctl.inventory.models import Node
     from sparkctl.operations.session import Session
     from sparkctl.operations.startup import Watched
 
@@ -34,9 +35,11 @@ UNANSWERED = 20.0  # seconds for a completion where the metrics say nothing
 ALLOWANCE = 30.0  # seconds for the call itself: SSH, a python's start, /version and /v1/models
 
 
-def report(session: Session) -> tuple[Completion, Health]:
+def report(
+    session: Session, *, base: str | None = None, node: Node | None = None
+) -> tuple[Completion, Health]:
     """Ask a running engine for a completion; a wedged one is known after REPORT seconds."""
-    return _ask(session, still=REPORT, timeout=UNANSWERED)
+    return _ask(session, still=REPORT, timeout=UNANSWERED, base=base, node=node)
 
 
 def first(session: Session, started: Watched | None = None) -> tuple[Completion, Health]:
@@ -59,16 +62,23 @@ def _ask(
     answer: float = 5.0,
     first: bool = False,
     base: str | None = None,
+    node: Node | None = None,
     process: Mapping[str, int] | None = None,
 ) -> tuple[Completion, Health]:
     bound = (2 if first else 1) * timeout + 2 * answer + ALLOWANCE
     limits = {"still": still, "patience": PATIENCE, "answer": answer, "first": first}
     limits |= process or {}
-    found = ask_api(session, tokens=TOKENS, timeout=timeout, bound=bound, base=base, **limits)
+    found = ask_api(
+        session, tokens=TOKENS, timeout=timeout, bound=bound, base=base, node=node, **limits
+    )
+    return found, of(found, (node or session.inventory.head).name)
+
+
+def of(found: Completion, node: str) -> Health:
+    """The engine's health in a node's answer. Raises CommandError where it has none."""
     if found.health is None:
-        head = session.inventory.head.name
-        raise CommandError("the answer has no engine health", node=head)
-    return found, found.health
+        raise CommandError("the answer has no engine health", node=node)
+    return found.health
 
 
 def still_bound(argv: Sequence[str]) -> float:
@@ -83,23 +93,28 @@ def still_bound(argv: Sequence[str]) -> float:
 
 
 def unsound(session: Session, argv: Sequence[str]) -> tuple[str | None, str | None]:
+    """Ask a vLLM that has served for a completion, and judge the answer; see `judged`."""
+    still = still_bound(argv)
+    # A completion that the metrics say nothing of may wait among others: no reason to restart.
+    found, health = _ask(session, still=still, timeout=still + UNANSWERED, answer=still)
+    return judged(session.inventory.head.name, found, health)
+
+
+def judged(node: str, found: Completion, health: Health) -> tuple[str | None, str | None]:
     """Why a vLLM that has served must be restarted, if so, and a note on its health if not.
 
     Raises ServingError where it does not serve and a restart may not help.
     """
-    still = still_bound(argv)
-    # A completion that the metrics say nothing of may wait among others: no reason to restart.
-    found, health = _ask(session, still=still, timeout=still + UNANSWERED, answer=still)
     error, state = str(found.error), health.state
     if state == "generating":
         return None, None
     if state == "busy":
         return None, str(health)
-    if _ended(found, health) or state == "silent" or found.dropped:
+    if ended(found, health) or state == "silent" or found.dropped:
         return f"no completion: {error}", None
     raise ServingError(
         f"vLLM runs but does not complete a request: {error}",
-        node=session.inventory.head.name,
+        node=node,
         hint="not restarted, because /metrics does not show whether the engine is busy or wedged;"
         " remove disable-log-stats from vllm.arguments, or run `sparkctl down`, then `sparkctl up`"
         if state == "unclear"
@@ -117,10 +132,10 @@ def serves(session: Session, argv: Sequence[str]) -> bool:
     still = still_bound(argv)
     base = older.base(argv)
     asked = _ask(session, still=still, timeout=still + UNANSWERED, answer=CONSENT, base=base)
-    return not _ended(*asked)
+    return not ended(*asked)
 
 
-def _ended(found: Completion, health: Health) -> bool:
+def ended(found: Completion, health: Health) -> bool:
     """Whether certainly nobody is served: no API server, or an engine that is dead or wedged."""
     return health.state == "wedged" or bool(found.refused) or found.status == 500
 

@@ -13,12 +13,21 @@ import socket
 import threading
 import time
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sparkctl.errors import LeaseLostError, LockedError, RemoteError, SparkctlError, combined
+from sparkctl.errors import (
+    ConnectError,
+    LeaseLostError,
+    LockedError,
+    RemoteError,
+    SparkctlError,
+    combined,
+)
+from sparkctl.facts.answers import LeaseTaken
 from sparkctl.facts.calls import RELEASE_LEASE, RENEW_LEASE, TAKE_LEASE
-from sparkctl.remote.fanout import each
+from sparkctl.remote.fanout import GroupResult, each
 from sparkctl.remote.interruptible import aside
+from sparkctl.remote.reconnect import Patience
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +38,7 @@ if TYPE_CHECKING:
 
 SECONDS = 30.0  # that a lease holds without being renewed: a laptop's hiccup, not its sleep
 INTERVAL = SECONDS / 3
+TITLE = "take the lease"
 SETTLE = 20.0  # seconds for calls that were interrupted to end; starts answer within one
 
 
@@ -125,45 +135,87 @@ def hold(
     *,
     force: bool = False,
     partial: bool = False,
+    read: bool = False,
+    meanwhile: Callable[[], object] | None = None,
 ) -> Iterator[dict[str, SparkctlError]]:
-    """Hold the lease on these nodes, all or none; the first by name decides between two commands.
+    """Hold the lease on these nodes, all or none, taken in the order of their names.
+
+    So of two commands with some nodes in common one gets all of its own. While it is held, lost
+    connections are waited for (remote/reconnect.py): a lease that expires meanwhile goes on unless
+    another command has taken it.
 
     Yields the nodes where it could not be taken for another reason than another holder; only with
     `partial`, else the first such error is raised. With `partial` a node whose disk is full is
-    changed without it, as long as nobody else holds it. `force` takes it from its holder; `note`
-    gets each warning. Raises LockedError naming the holder.
+    changed without it, as long as nobody else holds it. With `read` the nodes' facts are read in
+    the same round trips (Session.facts). `meanwhile` is called while the first is waited for.
+    `force` takes it from its holder; `note` gets each warning. Raises LockedError with the holder.
     """
     ordered = sorted(nodes, key=lambda n: n.name)
     lease = Lease(session, ordered, secrets.token_hex(16))
+    patience = Patience(note, lease.check)
     failed: dict[str, SparkctlError] = {}
     try:
-        for wave in (ordered[:1], ordered[1:]):
-            failed |= _take(session, lease, wave, why, force=force, partial=partial)
-        session.lease = lease
+        request = _request(lease, why, force=force)
+        before, last = ordered[:-1], ordered[-1:]
+        for node in before:
+            answers = _take(session, [node], request, meanwhile)
+            failed |= _judge(session, lease, answers, partial=partial)
+            meanwhile = None
+        session.lease, session.patience = lease, patience
+        answers = _claim(session, ordered, request) if read else _take(session, last, request)
+        failed |= _judge(session, lease, answers, partial=partial, claimed=read)
         lease.start()
         yield failed
     finally:
-        session.lease = None
+        session.lease = session.patience = None
+        patience.over.set()
         for name, error in lease.close().items():
             note(
                 f"{name}: the lease was not released and expires in {SECONDS:g} s: {error.message}"
             )
 
 
-def _take(
-    session: Session, lease: Lease, nodes: Sequence[Node], why: str, *, force: bool, partial: bool
-) -> dict[str, SparkctlError]:
+def _request(lease: Lease, why: str, *, force: bool) -> dict[str, Any]:
     owner = {"who": lease.who, "when": lease.when, "why": why}
-    request = {"owner": owner, "token": lease.token, "seconds": SECONDS, "force": force}
-    answers = session.ask_all(
-        nodes,
-        TAKE_LEASE,
-        lambda _: request,
-        leased=False,
-        title="take the lease",
+    return {"owner": owner, "token": lease.token, "seconds": SECONDS, "force": force}
+
+
+def _take(
+    session: Session,
+    nodes: Sequence[Node],
+    request: dict[str, Any],
+    meanwhile: Callable[[], object] | None = None,
+) -> GroupResult[LeaseTaken]:
+    return session.ask_all(
+        nodes, TAKE_LEASE, lambda _: request, leased=False, title=TITLE, meanwhile=meanwhile
     )
-    lease.untaken |= set(answers.failed)
+
+
+def _claim(
+    session: Session, nodes: Sequence[Node], request: dict[str, Any]
+) -> GroupResult[LeaseTaken]:
+    """Take it on the last node, as the others have it, and read the facts of all."""
+    answers = each(
+        nodes,
+        lambda node: session.claim(node, request) if node is nodes[-1] else session.probe([node]),
+        key=lambda node: node.name,
+    )
+    taken = {name: a for name, a in answers.ok.items() if isinstance(a, LeaseTaken)}
+    return GroupResult(taken, answers.failed)
+
+
+def _judge(
+    session: Session,
+    lease: Lease,
+    answers: GroupResult[LeaseTaken],
+    *,
+    partial: bool,
+    claimed: bool = False,
+) -> dict[str, SparkctlError]:
+    """Note where the lease was taken. Raises as `hold` does."""
     failed = dict(answers.failed)
+    # A claim may have failed after it took the lease.
+    lease.untaken |= {n for n, e in failed.items() if not claimed or isinstance(e, ConnectError)}
     for name, answer in answers.ok.items():
         if answer.holder is not None:
             raise locked(session.inventory.cluster, name, answer.holder)

@@ -1,17 +1,21 @@
-"""Ray's own table of nodes and bundles, asked on the head with the runtime's python."""
+"""Ray's own table of nodes and bundles, asked on the head."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sparkctl.facts.calls import RAY_TABLE
+from sparkctl.facts.answers import Failed
+from sparkctl.facts.calls import RAY_IMPORTED, RAY_TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sparkctl.facts.answers import Failed, RayTable
+    from sparkctl.facts.answers import RayTable
+    from sparkctl.inventory.models import Node
     from sparkctl.operations.session import Session
 
+TITLE = "read Ray's node table"
+ALLOWANCE = 45.0  # seconds for the answers themselves, see node/gcs.py
 IMPORT_ALLOWANCE = 60.0  # seconds for importing ray on a busy node, beside the wait itself
 
 
@@ -22,17 +26,39 @@ def ask_ray(
     *,
     wanted: Mapping[str, float] | None = None,
     timeout: float = 0.0,
+    node: Node | None = None,
 ) -> Failed | RayTable:
-    """Ray's nodes, bundles and what is missing of `wanted`, see node/raytable.py.
+    """The same of the Ray at `address`, asked on the head or on `node`.
 
-    It is asked at `address`, on the head, by `python`, the interpreter of its runtime. Waits
-    `timeout` seconds at most for every wanted address with its GPUs; 0 looks once.
+    Where its GCS answers in a way that is not understood, as with TLS, ray itself is asked, by
+    `python`, its runtime.
     """
+    request = question(address, wanted, timeout)
+    asked = node or session.inventory.head
+    found = session.ask(asked, RAY_TABLE, request, timeout=timeout + ALLOWANCE, title=TITLE)
+    return understood(session, request, found, python, asked)
+
+
+def question(address: str, wanted: Mapping[str, float] | None, timeout: float) -> dict[str, Any]:
+    """The request for `ask_ray`."""
+    return {"address": address, "wanted": dict(wanted or {}), "timeout": timeout}
+
+
+def understood(
+    session: Session,
+    request: dict[str, Any],
+    found: Failed | RayTable,
+    python: str,
+    node: Node | None = None,
+) -> Failed | RayTable:
+    """The answer, or ray's own where it was not understood."""
+    if not isinstance(found, Failed) or not found.foreign:
+        return found
     return session.ask(
-        session.inventory.head,
-        RAY_TABLE,
-        {"address": address, "wanted": dict(wanted or {}), "timeout": timeout},
-        timeout=timeout + IMPORT_ALLOWANCE,
-        title="read Ray's node table",
+        node or session.inventory.head,
+        RAY_IMPORTED,
+        request,
+        timeout=request["timeout"] + IMPORT_ALLOWANCE,
+        title=TITLE,
         python=python,
     )

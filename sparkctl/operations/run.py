@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sparkctl.operations.outlook import Outlook
     from sparkctl.operations.session import Session
 
-LEFT = "Left running. Run `sparkctl up` to watch the start, `sparkctl down` to end it."
+LEFT = "Left running. `sparkctl up` starts what is missing and watches it, `sparkctl down` ends it."
 
 
 @dataclass

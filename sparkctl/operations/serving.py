@@ -9,13 +9,14 @@ from sparkctl.facts.answers import Failed
 from sparkctl.node.difference import STOP
 from sparkctl.node.units import Generates, RayNodes, Running
 from sparkctl.operations import health
-from sparkctl.operations.raytable import ask_ray
+from sparkctl.operations.look import Ray, look
 from sparkctl.plan import older
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sparkctl.events import Reporter
+    from sparkctl.facts.answers import RayTable
     from sparkctl.node.difference import Plan
     from sparkctl.node.units import Unit
     from sparkctl.operations.session import Session
@@ -30,25 +31,24 @@ def unsound(session: Session, desired: Desired, reporter: Reporter) -> tuple[dic
     Raises ServingError where a restart may not help: ranks are on other nodes than planned, or
     nothing is generated.
     """
+    every = [(unit, ready) for unit in desired.units.values() for ready in unit.ready]
+    serving = next((unit for unit, ready in every if isinstance(ready, Generates)), None)
+    if serving is None:
+        return {}, True
+    table = next(((u, r) for u, r in every if isinstance(r, RayNodes)), None)
     session = session.within(desired.inventory)
-    for unit in desired.units.values():
-        for ready in unit.ready:
-            if isinstance(ready, RayNodes) and (found := _ray(session, desired, unit, ready)):
-                return found, _serves(session, desired)
-    for unit in desired.units.values():
-        for ready in unit.ready:
-            if isinstance(ready, Generates):
-                unserved, said = health.unsound(session, unit.program.argv)
-                if said:
-                    reporter.note(said)
-                if unserved:
-                    return {unit.id: unserved}, False
-    return {}, True
+    ray = Ray(table[1].address, table[1].python, table[1].nodes) if table else None
+    seen = look(session, serving.program.argv, ray)
+    if table and seen.table is not None and (found := _ray(desired, table[0], seen.table)):
+        return found, seen.serves
+    unserved, said = health.judged(serving.node, seen.completion, seen.health)
+    if said:
+        reporter.note(said)
+    return ({serving.id: unserved} if unserved else {}), unserved is None
 
 
-def _ray(session: Session, desired: Desired, head: Unit, ready: RayNodes) -> dict[str, str]:
+def _ray(desired: Desired, head: Unit, table: Failed | RayTable) -> dict[str, str]:
     """The units whose Ray is not in its table; raises ServingError for ranks on other nodes."""
-    table = ask_ray(session, ready.address, ready.python, wanted=ready.nodes)
     if isinstance(table, Failed):
         return {head.id: f"Ray does not answer: {table.error}"}
     names = desired.addresses
@@ -56,14 +56,6 @@ def _ray(session: Session, desired: Desired, head: Unit, ready: RayNodes) -> dic
         raise error
     on = {u.node: u.id for u in desired.units.values() if u.kind == head.kind}
     return {on[names[a]]: f"Ray does not list {a} as alive with its GPU" for a in table.missing}
-
-
-def _serves(session: Session, desired: Desired) -> bool:
-    return any(
-        health.serves(session, unit.program.argv)
-        for unit in desired.units.values()
-        if unit.kind == desired.engine.kind and any(isinstance(r, Generates) for r in unit.ready)
-    )
 
 
 def stopped(desired: Sequence[Desired], seen: Seen, plan: Plan) -> dict[str, str]:

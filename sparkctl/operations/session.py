@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sparkctl.engines.vllm.environment import merge
 from sparkctl.errors import ConnectError, InventoryError, SparkctlError
-from sparkctl.facts.calls import PROBE, STALE_LEASE
+from sparkctl.facts.calls import CLAIM, PROBE, STALE_LEASE
 from sparkctl.facts.decode import decode
 from sparkctl.inventory.layers import Layer, load_layers
 from sparkctl.inventory.validate import worker_range
@@ -19,18 +20,21 @@ from sparkctl.plan.paths import APPLIED, temp_dir
 from sparkctl.remote import node_rpc
 from sparkctl.remote.command import LIMIT
 from sparkctl.remote.fanout import GroupResult, each
+from sparkctl.remote.reconnect import lasting
 from sparkctl.secret.value import public
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
+    from sparkctl.facts.answers import LeaseTaken
     from sparkctl.facts.calls import Call
     from sparkctl.facts.node import NodeFacts
     from sparkctl.inventory.models import Inventory, Node
     from sparkctl.operations.lease import Lease
     from sparkctl.remote.connection import Connection
     from sparkctl.remote.pool import Pool
+    from sparkctl.remote.reconnect import Patience
 
 T = TypeVar("T")
 # Where huggingface_hub looks for its cache (2.4.0, constants.py).
@@ -49,6 +53,7 @@ class Session:
     # The controller's clock just before and after each node was asked for its facts.
     asked: dict[str, tuple[float, float]] = field(default_factory=dict)
     lease: Lease | None = None  # while it is held, see operations/lease.py
+    patience: Patience | None = None  # with lost connections, while the lease is held
 
     def node(self, name: str) -> Node:
         """The inventory's node of that name."""
@@ -73,17 +78,21 @@ class Session:
         title: str = "",
         python: str = node_rpc.SYSTEM,
         leased: bool = True,
+        root: bool = False,
         limit: int = LIMIT,
     ) -> T:
         """Call a function of sparkctl/node on a node. Returns its answer.
 
         One that changes the node goes with the lease, which the node checks first (not `leased`:
-        the lease's own calls). Raises RemoteError when the node cannot be reached, the call fails
-        or the answer has another shape than facts/ declares, LeaseLostError when the lease is no
-        longer in force there.
+        the lease's own calls). It runs as the login, or as `root`. Raises RemoteError when the node
+        cannot be reached, the call fails or the answer has another shape than facts/ declares,
+        LeaseLostError when the lease is no longer in force there.
+
+        With `patience` a lost connection is made again and the call repeated, unless it may have
+        changed the node and cannot be repeated (node/calls.py).
         """
-        mutates = CALLS[call.target].mutates
-        lease = self._guard() if mutates and leased else None
+        bounds = CALLS[call.target]
+        lease = self._guard() if bounds.mutates and leased else None
         command = node_rpc.call(
             call.target,
             {"cluster": self.inventory.cluster, **request},
@@ -91,16 +100,39 @@ class Session:
             title=title,
             python=python,
             lease=lease.guard(node) if lease else None,
+            root=root,
             limit=limit,
         )
-        result = self._connection(node).run(command)
+        self.connection(node)
+        with self._hurried_by_ctrl_c():
+            result = lasting(
+                self.pool,
+                node.name,
+                self.patience,
+                lambda connection: connection.run(command),
+                repeatable=bounds.repeatable,
+            )
         if lease is not None and result.status == node_rpc.STALE:
             stale = decode(STALE_LEASE, result.stdout, node.name, command.title)
             raise lease.refused(node.name, stale.holder)
         return decode(call, result.check().stdout, node.name, command.title)
 
-    def _connection(self, node: Node) -> Connection:
-        """Raises why there is none."""
+    def hurry(self) -> None:
+        """Wait for no lost connection from now on: calls on it fail at once."""
+        if self.patience is not None:
+            self.patience.over.set()
+
+    @contextmanager
+    def _hurried_by_ctrl_c(self) -> Iterator[None]:
+        """A rollback after Ctrl-C does not wait for a node that is gone."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            self.hurry()
+            raise
+
+    def connection(self, node: Node) -> Connection:
+        """The connection to a node. Raises why there is none."""
         if node.name not in self.pool.connections:
             lost = ConnectError(
                 "not connected", node=node.name, hint="run the command again", code="not-connected"
@@ -127,15 +159,21 @@ class Session:
         timeout: float | None = None,
         title: str = "",
         leased: bool = True,
+        meanwhile: Callable[[], object] | None = None,
     ) -> GroupResult[T]:
-        """The same call on several nodes at once; every node's answer or error is kept."""
-        return each(
-            list(nodes),
-            lambda node: self.ask(
-                node, call, request(node), timeout=timeout, title=title, leased=leased
-            ),
-            key=lambda node: node.name,
-        )
+        """The same call on several nodes at once; every node's answer or error is kept.
+
+        `meanwhile` is called once while they are waited for.
+        """
+        with self._hurried_by_ctrl_c():
+            return each(
+                list(nodes),
+                lambda node: self.ask(
+                    node, call, request(node), timeout=timeout, title=title, leased=leased
+                ),
+                key=lambda node: node.name,
+                meanwhile=meanwhile,
+            )
 
     def probe(self, nodes: Iterable[Node]) -> GroupResult[NodeFacts]:
         """All facts of these nodes; those not known yet are read, one round trip each.
@@ -159,7 +197,28 @@ class Session:
         except InventoryError:  # commands that need the layers report it; `down` needs none
             return []
 
+    def claim(self, node: Node, take: dict[str, Any]) -> LeaseTaken:
+        """Take the lease on a node, and keep its facts where it is taken; see node/claim.py."""
+        cluster = {"cluster": self.inventory.cluster}
+        probe = self._probe_request(node)
+        request = {"take": take | cluster, "probe": probe | cluster}
+        before = time.time()
+        found = self.ask(node, CLAIM, request, leased=False, title="take the lease")
+        if found.facts is not None:
+            self._keep(node, found.facts, before)
+        return found.taken
+
     def _read(self, node: Node) -> NodeFacts:
+        before, request = time.time(), self._probe_request(node)
+        facts = self.ask(node, PROBE, request, title="read the node's facts")
+        return self._keep(node, facts, before)
+
+    def _keep(self, node: Node, facts: NodeFacts, before: float) -> NodeFacts:
+        self.asked[node.name] = (before, time.time())
+        self.facts[node.name] = facts.of(node.name)
+        return self.facts[node.name]
+
+    def _probe_request(self, node: Node) -> dict[str, Any]:
         view = self.inventory.view_for(node)
         ray, vllm = view.ray, view.vllm
         ports = (
@@ -172,7 +231,7 @@ class Session:
         planned = merge(view, node, self._layers)
         conf_file = planned.get("NCCL_CONF_FILE")
         revision = vllm.arguments.get("revision")
-        request = {
+        return {
             "venv": self.inventory.runtime.venv,
             "model": vllm.model,
             "revision": None if revision is None else str(revision),
@@ -189,8 +248,3 @@ class Session:
             "watch": list(public({name: s.value for name, s in planned.items()})),
             "conf_file": conf_file.value if conf_file else "",
         }
-        before = time.time()
-        title = "read the node's facts"
-        facts = self.ask(node, PROBE, request, title=title).of(node.name)
-        self.asked[node.name] = (before, time.time())
-        return facts

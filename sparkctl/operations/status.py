@@ -1,36 +1,33 @@
-"""`status`: what runs where since when, Ray's view of it, and whether vLLM answers."""
+"""`status`: what runs where since when, as units and as each service answers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from sparkctl.engines.vllm.recipe import NONE
-from sparkctl.errors import SparkctlError
-from sparkctl.fabric.cabling import without_prefix
-from sparkctl.facts.answers import Failed
+from sparkctl.errors import ConnectError, SparkctlError
 from sparkctl.facts.unread import Unread
-from sparkctl.inventory.layers import load_layers
-from sparkctl.operations import health
-from sparkctl.operations.api import ask_api, endpoint
-from sparkctl.operations.raytable import ray_table
-from sparkctl.plan.desired import Wish, make_wish
-from sparkctl.plan.diff import processes
+from sparkctl.operations.servicestatus import RAY, ServiceStatus, service_status
+from sparkctl.operations.starting import Startup, startup
+from sparkctl.operations.unitstatus import UnitStatus, statuses
+from sparkctl.plan.observed import Seen
+from sparkctl.plan.recorded import addresses
+from sparkctl.remote.fanout import check_all, each
 from sparkctl.secret.text import command_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Set
+    from collections.abc import Mapping
 
     from sparkctl.facts.groups import Holder
     from sparkctl.facts.node import NodeFacts
-    from sparkctl.inventory.models import Node
+    from sparkctl.inventory.models import Node, View
+    from sparkctl.node.units import Unit
     from sparkctl.operations.session import Session
+    from sparkctl.plan.record import Record
 
 # Part of the contract that scripts rely on.
 RayState = Literal["unknown", "not running", "started", "alive", "not in Ray's table"]
-ANSWER = 30.0  # seconds for /version and /v1/models
 SHOWN = ("ours", "gpu", "memory", "state")  # the groups of a node's facts that make its row
-FABRIC = {"net", "ib"}  # those that its place in Ray's table is known by
 
 
 @dataclass(frozen=True)
@@ -56,6 +53,7 @@ class NodeStatus:
     name: str
     role: str
     host: str
+    service: str = ""  # that it serves
     error: SparkctlError | None = None
     reached: bool = True
     fabric_address: str | None = None
@@ -74,53 +72,80 @@ class NodeStatus:
 
 @dataclass
 class Status:
-    """The cluster as found; `ray` and `vllm` have an `error` with its `code` where they failed."""
+    """The cluster as found; `id` is empty for an older sparkctl's, or where nothing was started."""
 
     cluster: str
     nodes: list[NodeStatus]
     imitated: list[str]
-    ray: dict[str, Any] = field(default_factory=dict)
-    vllm: dict[str, Any] = field(default_factory=dict)
+    id: str = ""
+    units: list[UnitStatus] = field(default_factory=list)
+    services: dict[str, ServiceStatus] = field(default_factory=dict)
     lease: Holder | None = None  # who changes the cluster now, see node/lease.py
 
     @property
     def healthy(self) -> bool:
-        """Every node reached and read, alive in Ray, and vLLM answering."""
-        nodes = all(n.error is None and not n.gaps and n.ray == "alive" for n in self.nodes)
-        return nodes and not self.vllm.get("error") and bool(self.vllm.get("models"))
+        """Every node reached and read, and alive in Ray where its service uses it; every service
+        ready.
+        """
+        with_ray = {s.name for s in self.services.values() if s.uses_ray}
+        nodes = all(
+            n.error is None and not n.gaps and (n.ray == "alive" or n.service not in with_ray)
+            for n in self.nodes
+        )
+        return nodes and all(s.state == "ready" for s in self.services.values())
 
 
 def status(session: Session, *, deep: bool = False) -> Status:
-    """Look at every node that can be reached; with `deep` a real generation is asked for."""
+    """Look at every node that can be reached; with `deep` a real generation is asked for.
+
+    Raises Missing where a newer sparkctl started the cluster.
+    """
     inventory = session.inventory
     reached = [n for n in inventory.nodes if n.name in session.pool.connections]
-    probed = session.probe(reached)
-    errors = {**session.pool.errors, **probed.failed}
-    nodes = [_node(n, errors.get(n.name), session) for n in inventory.nodes]
-    found = Status(inventory.cluster, nodes, list(inventory.imitated))
-    states = (f.state for f in session.facts.values())
-    found.lease = next(
-        (s.lease for s in states if not isinstance(s, Unread) and s.lease is not None), None
+    errors = {**session.pool.errors, **session.probe(reached).failed}
+    seen = Seen(inventory, session.facts, errors)
+    leases = {
+        name: facts.state.lease
+        for name, facts in session.facts.items()
+        if not isinstance(facts.state, Unread) and facts.state.lease
+    }
+    found = Status(
+        cluster=inventory.cluster,
+        id=next((s.id for s in seen.states.values() if s.id), ""),
+        nodes=[_node(n, errors.get(n.name), session) for n in inventory.nodes],
+        units=statuses(seen, lambda name, r, lives: _look(session, name, r, lives=lives), leases),
+        imitated=list(inventory.imitated),
+        lease=next(iter(leases.values()), None),
     )
-    head = session.facts.get(inventory.head.name)
-    if head is None:
-        error = errors[inventory.head.name]
-        found.vllm = {"error": f"no facts of the head: {error}", "code": error.code}
-        return found
-    _ask_ray(session, found, errors)
-    _ask_vllm(session, found, deep)
+
+    def ask(view: View) -> ServiceStatus:
+        return service_status(session, view, seen.recorded, found.units, errors, deep=deep)
+
+    found.services = check_all(each(inventory.views, ask, key=lambda view: view.service))
+    for view in inventory.views:
+        _match(view, found, seen.recorded, session.facts)
     return found
 
 
+def _look(session: Session, name: str, record: Record, *, lives: bool) -> Startup:
+    node = name.rpartition("/")[2]
+    if node not in session.pool.connections:
+        raise ConnectError("not connected", node=node, code="not-connected")
+    connection = session.pool.connections[node]
+    return startup(connection, session.inventory.cluster, record, lives=lives)
+
+
 def _node(of: Node, error: SparkctlError | None, session: Session) -> NodeStatus:
+    view = session.inventory.view_of(of)
     reached = of.name not in session.pool.errors
-    node = NodeStatus(of.name, of.role or "", of.host, error, reached)
+    service = view.service if view else ""
+    node = NodeStatus(of.name, of.role or "", of.host, service, error, reached)
     facts = session.facts.get(of.name)
     if facts is None:
         return node
     node.unread = {group: gap.reason for group, gap in facts.gaps.items()}
     if not isinstance(facts.ours, Unread):
-        node.ray = "started" if processes(facts, "ray") else "not running"
+        node.ray = "started" if any(p.role == RAY for p in facts.ours) else "not running"
         node.ranks = sum(p.rank for p in facts.ours)
         node.processes = [
             Running(p.pid, p.role, p.since, p.run, command_line(p.command, 1024))
@@ -140,66 +165,19 @@ def _gpu(node: NodeStatus, facts: NodeFacts) -> None:
         node.unread["gpu"] = facts.gpu.gpu_error or "nvidia-smi failed"
 
 
-def _ask_ray(session: Session, found: Status, errors: Mapping[str, SparkctlError]) -> None:
-    """Read Ray's node table, where Ray runs on the head."""
-    if any(n.ray == "not running" for n in found.nodes if n.role == "head"):
+def _match(
+    view: View, found: Status, units: Mapping[str, Unit], facts: Mapping[str, NodeFacts]
+) -> None:
+    """Give each node of a service its state in Ray's table, by its fabric address."""
+    table = found.services[view.service].ray.table
+    if table is None:
         return
-    hidden = {n.name for n in found.nodes if n.role != "head" and FABRIC & n.unread.keys()}
-    try:
-        wish = _wish(session, errors.keys() | hidden)
-        table = ray_table(session, wish)
-    except SparkctlError as error:
-        found.ray = {"error": str(error), "code": error.code}
-        return
-    if isinstance(table, Failed):
-        found.ray = {"error": table.error, "code": "ray-table"}
-        return
-    found.ray = table.model_dump(include={"ray", "nodes", "groups"})
-    _match(found, wish, {n.address for n in table.nodes if n.alive})
-
-
-def _match(found: Status, wish: Wish, alive: Set[str]) -> None:
-    """Give each node its state in Ray's table, by its fabric address."""
+    alive = {n.address for n in table.nodes if n.alive}
+    possible = addresses(view, units, facts)
     for node in found.nodes:
-        if part := wish.nodes.get(node.name):
-            # While another node is away, the socket may seem to be another half's.
-            own = [part.choice.address, *map(without_prefix, part.choice.addresses)]
-            node.fabric_address = next((a for a in own if a in alive), part.choice.address)
+        if own := possible.get(node.name) if node.service == view.service else None:
+            node.fabric_address = next((a for a in own if a in alive), own[0])
             if node.fabric_address in alive:
                 node.ray = "alive"
             elif node.ray == "started":
                 node.ray = "not in Ray's table"
-
-
-def _wish(session: Session, without: Set[str]) -> Wish:
-    inventory = session.inventory
-    known = inventory.model_copy(
-        update={
-            "nodes": [n for n in inventory.nodes if n.name not in without],
-            # vLLM's argv is not looked at: a model's disk that hangs must not hide Ray.
-            "vllm": inventory.vllm.model_copy(update={"recipe": NONE}),
-        }
-    )
-    return make_wish(known, load_layers(inventory, session.base), session.facts)
-
-
-def _ask_vllm(session: Session, found: Status, deep: bool) -> None:
-    inventory = session.inventory
-    head = session.facts[inventory.head.name]
-    running = None if isinstance(head.ours, Unread) else processes(head, "vllm")
-    if running == []:
-        found.vllm = {"error": "not running", "code": "not-running"}
-        return
-    try:
-        if deep:
-            asked, _ = health.report(session)
-        else:
-            asked = ask_api(session, tokens=0, timeout=0, bound=ANSWER)
-        found.vllm = asked.model_dump(exclude_unset=True)
-    except SparkctlError as error:
-        found.vllm = {"error": str(error), "code": error.code}
-    if found.vllm.get("error"):
-        found.vllm.setdefault("code", found.vllm.get("health", {}).get("state", "failing"))
-    if running:
-        found.vllm["since"] = min(p.since for p in running)
-    found.vllm["endpoint"] = endpoint(inventory)

@@ -11,6 +11,7 @@ from sparkctl.operations import apply, attach
 from sparkctl.operations.attach import WHY
 from sparkctl.operations.identity import identity
 from sparkctl.operations.lease import hold
+from sparkctl.operations.look import prepare
 from sparkctl.operations.outlook import Outlook, outlook
 from sparkctl.operations.run import Run, perform
 
@@ -65,7 +66,16 @@ def up(
     returns when everything is started. Raises what they raise, LockedError when another command
     holds the lease, ServingError or RemoteError after the rollback (none with `keep`).
     """
-    holding = partial(hold, session, reporter.note, WHY, session.inventory.nodes, force=break_lock)
+    holding = partial(
+        hold,
+        session,
+        reporter.note,
+        WHY,
+        session.inventory.nodes,
+        force=break_lock,
+        read=True,
+        meanwhile=prepare,
+    )
     with attach.after_others(session, reporter, holding):
         found = outlook(session, reporter, preflight=preflight, restart=restart)
         refuse_blocked(found)

@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from sparkctl.fabric.diagram import Diagram
     from sparkctl.fabric.nccllog.model import LogVerdict
     from sparkctl.inventory.models import Inventory
+    from sparkctl.operations.servicestatus import ApiAnswer, ServiceStatus
     from sparkctl.operations.status import Status
+    from sparkctl.operations.unitstatus import UnitStatus
     from sparkctl.output.stdio import Fields
 
 
 def of_status(status: Status) -> Fields:
-    """The document of `status`."""
+    """The document of `status`; its `ray` and `vllm` are those of the first service."""
     nodes = [
         {
             **vars(node),
@@ -31,8 +33,59 @@ def of_status(status: Status) -> Fields:
         }
         for node in status.nodes
     ]
-    lease = status.lease.model_dump() if status.lease else None
-    return {"healthy": status.healthy, **vars(status), "nodes": nodes, "lease": lease}
+    services = {name: _service(service) for name, service in status.services.items()}
+    first = next(iter(services.values()))
+    return {
+        "healthy": status.healthy,
+        "cluster": status.cluster,
+        "id": status.id,
+        "nodes": nodes,
+        "units": [of_unit(unit) for unit in status.units],
+        "services": services,
+        "ray": first["ray"],
+        "vllm": first["api"],
+        "lease": status.lease.model_dump() if status.lease else None,
+        "imitated": status.imitated,
+    }
+
+
+def of_unit(unit: UnitStatus) -> Fields:
+    """The document of a unit; `doing` is for people alone."""
+    return {k: v for k, v in asdict(unit).items() if k != "doing"}
+
+
+def _service(service: ServiceStatus) -> Fields:
+    ray, table = service.ray, service.ray.table
+    return {
+        "state": service.state,
+        "model": service.model,
+        "endpoint": service.endpoint,
+        "ray": table.model_dump(include={"ray", "nodes", "groups"})
+        if table
+        else _failed(ray.error, ray.code),
+        "api": {} if service.api is None else _api(service, service.api),
+    }
+
+
+def _failed(error: str | None, code: str | None) -> Fields:
+    return {"error": error, "code": code} if error else {}
+
+
+def _api(service: ServiceStatus, api: ApiAnswer) -> Fields:
+    document = api.answer.model_dump(exclude_unset=True) if api.answer else {}
+    document |= _failed(api.error, api.code)
+    if api.since:
+        document["since"] = api.since
+    if service.start and api.code == "starting":
+        start = service.start
+        document |= {"state": "starting", "stage": start.stage, "percent": start.percent}
+        document |= {"who": start.who}
+    elif api.code not in NOT_ASKED:
+        document["endpoint"] = service.endpoint
+    return document
+
+
+NOT_ASKED = ("not-running", "start-failed")
 
 
 def of_findings(

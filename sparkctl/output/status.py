@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from sparkctl.node.vitals import describe
 from sparkctl.operations.lease import described
 from sparkctl.output.console import print_prose, wide_console
 from sparkctl.output.spans import age
 from sparkctl.output.table import Column, filled, print_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
+    from sparkctl.facts.answers import Completion
+    from sparkctl.operations.servicestatus import ServiceStatus
     from sparkctl.operations.status import NodeStatus, Status
+    from sparkctl.operations.unitstatus import UnitStatus
 
 
 def print_status(status: Status) -> None:
@@ -36,19 +38,77 @@ def _lines(status: Status) -> Iterator[str]:
             yield f"{node.name}: {group} could not be read: {why}"
     if status.lease:
         yield f"locked by {described(status.lease)}"
-    if "error" in status.ray:
-        yield f"ray: {status.ray['error']}"
-    yield f"vllm: {_vllm(status.vllm)}"
+    for service in status.services.values():
+        prefix = f"{service.name}: " if len(status.services) > 1 else ""
+        if service.ray.error and not service.start:
+            yield f"{prefix}ray: {service.ray.error}"
+        yield f"{service.name}: {_service(service)}"
+    yield from _units(status)
     for what in status.imitated:
         yield f"imitated: {what}"
+
+
+def _units(status: Status) -> Iterator[str]:
+    """What is wrong with units, where their service's line does not say it."""
+    for unit in status.units:
+        service = status.services.get(unit.service)
+        where = f"{unit.title} on {unit.node}"
+        if service is None:
+            lost = f"service {unit.service}, which is not in the inventory"
+            yield f"{where}: {unit.state}, of {lost}"
+        elif _is_wrong(unit, service):
+            yield f"{where}: {unit.why}"
+
+
+def _is_wrong(unit: UnitStatus, service: ServiceStatus) -> bool:
+    said = service.api is not None and unit.why == service.api.error
+    absent = unit.state == "absent" and service.state != "absent"
+    return not said and (unit.state == "failed" or absent)
+
+
+def _service(service: ServiceStatus) -> str:
+    """What it serves, how far its start is, or why it does neither."""
+    if service.start and (service.api is None or service.api.code == "starting"):
+        return starting(service.start, time.time())
+    if service.api is None:
+        return service.state
+    if service.api.error or service.api.answer is None:
+        return service.api.error or service.state
+    return _serves(service, service.api.answer, service.api.since)
+
+
+def _serves(service: ServiceStatus, answer: Completion, since: float | None) -> str:
+    text = f"{answer.version} serves {', '.join(answer.models or ())} at {service.endpoint}"
+    if answer.tokens is not None:
+        text += f"; generated {answer.tokens} tokens in {answer.seconds or 0:.2f} s"
+    elif answer.health is not None:
+        text += f"; {answer.health}"
+    return text + (f", since {moment(since)}" if since else "")
+
+
+def starting(unit: UnitStatus, now: float) -> str:
+    """How far a start is, such as `starting, by u@laptop (pid 1) since 02:10`."""
+    by = f", by {unit.who}" if unit.who else ""
+    since = f" since {clock(unit.since, now)}" if unit.since else ""
+    doing = unit.doing or unit.why
+    return f"starting{by}{since}" + (f", {doing}" if doing else "")
+
+
+def clock(seconds: float, now: float) -> str:
+    """Seconds since the epoch as a time of this day, else with its date."""
+    day, today = (time.strftime("%Y-%m-%d", time.localtime(at)) for at in (seconds, now))
+    return time.strftime("%H:%M" if day == today else "%Y-%m-%d %H:%M", time.localtime(seconds))
 
 
 def _columns(nodes: Sequence[NodeStatus], now: float) -> list[Column]:
     """The table's columns; those of the lowest rank go first where not all have room."""
     since = [min((p.since for p in node.processes), default=None) for node in nodes]
     ages = Column("AGE", filled(since, lambda moment: age(now - moment)), 4)
+    services = [n.service for n in nodes]
+    several = [Column("SERVICE", filled(s or None for s in services), 5)]
     return [
         Column("NODE", [n.name for n in nodes], 8),
+        *(several if len({*services}) > 1 else ()),
         Column("ROLE", [n.role for n in nodes], 6),
         Column("HOST", [n.host for n in nodes], 1),
         Column("FABRIC", filled(n.fabric_address for n in nodes), 2),
@@ -73,14 +133,3 @@ def _memory(size: int) -> str:
 def moment(seconds: float) -> str:
     """Seconds since the epoch, in the reader's own time zone."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
-
-
-def _vllm(vllm: Mapping[str, Any]) -> str:
-    if "error" in vllm:
-        return str(vllm["error"])
-    text = f"{vllm.get('version')} serves {', '.join(vllm['models'])} at {vllm['endpoint']}"
-    if "tokens" in vllm:
-        text += f"; generated {vllm['tokens']} tokens in {vllm['seconds']:.2f} s"
-    elif "health" in vllm:
-        text += f"; {describe(vllm['health'])}"
-    return text + (f", since {moment(vllm['since'])}" if "since" in vllm else "")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sparkctl.facts import unread as facts_unread
 from sparkctl.facts.unread import Missing
 from sparkctl.node.units import READY, Absent, Process, Running, Unread
-from sparkctl.plan.record import State, state
+from sparkctl.plan.record import NEWER, State, state
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -46,7 +46,7 @@ class Seen:
             try:
                 self._read(node.name, service, facts[node.name])
             except Missing as error:
-                if error.kind == "malformed":  # a newer sparkctl's: nothing may be concluded
+                if error.code == NEWER:  # nothing may be concluded
                     raise
                 self.gaps[node.name] = error.message
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 2
 OLDER = ("ray", "vllm")  # the units of schema 1, one of each on a node
+NEWER = "record-newer"  # the code of the error for a newer sparkctl's record
 SHOWN = 60  # characters of a value
 
 
@@ -151,6 +152,7 @@ def newer(node: str, schema: object) -> Missing:
         kind="malformed",
         node=node,
     )
+    error.code = NEWER
     error.hint = "a newer sparkctl started this cluster; use it, or upgrade this one"
     return error
 

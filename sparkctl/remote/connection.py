@@ -8,7 +8,8 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
 from sparkctl.errors import RemoteTimeout, SparkctlError
-from sparkctl.remote import login, ssh_io
+from sparkctl.remote import keepalive, login, ssh_io
+from sparkctl.remote.awake import GAP, Stopwatch
 from sparkctl.remote.command import KILL_GRACE, Command, Result
 from sparkctl.remote.interruptible import aside
 from sparkctl.remote.ssh_sessions import OPEN_TIMEOUT, Sessions
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from sparkctl.inventory.models import Ssh
 
 LEAST_START = 5.0  # seconds that a login shell has at least to start a command on a busy node
+ENDING = 0.5  # seconds in which a transport ends whose channels have ended
 TIMED_OUT = (124, 137)  # exit statuses of timeout(1): after SIGTERM, after SIGKILL
 
 log = logging.getLogger(__name__)  # a command's stdin may hold secrets and is never logged
@@ -35,6 +37,7 @@ def connect(node: str, host: str, ssh: Ssh, *, read_only: bool = False) -> Conne
     """
     with _logged(node, "connecting", host):
         transports = login.open_transport(node, host, ssh)
+    keepalive.watch(node, transports)
     start_timeout = max(ssh.connect_timeout, LEAST_START)
     return Connection(node, transports, read_only=read_only, start_timeout=start_timeout)
 
@@ -80,6 +83,11 @@ class Connection:
 
         aside(close)
 
+    def alive(self) -> bool:
+        """Whether the connection still stands, as far as is known."""
+        self._transports[-1].join(ENDING)
+        return self._transports[-1].is_active()
+
     def changing(self) -> list[threading.Event]:
         """An event for each running command that mutates, set when it has ended."""
         return list(self._sessions.changing)
@@ -104,17 +112,17 @@ class Connection:
 
     def _run(self, command: Command) -> Result:
         with self._logged(command), self._sessions.session(command) as channel:
-            start = time.monotonic()
-            deadline = start + command.timeout + KILL_GRACE + OPEN_TIMEOUT
-            reader = self._sessions.reader(deadline)
+            watch = Stopwatch()
+            limit = command.timeout + KILL_GRACE + OPEN_TIMEOUT
+            reader = self._sessions.reader(limit)
             with self._sessions.limited(channel, command):
                 stdout, stderr = ssh_io.exchange(
-                    channel, command.stdin, reader, deadline, command.limit
+                    channel, command.stdin, reader, lambda: limit - watch.awake(), command.limit
                 )
-            if time.monotonic() > deadline and not channel.exit_status_ready():
+            if watch.awake() > limit and not channel.exit_status_ready():
                 self._sessions.kill(channel)
-                raise self._sessions.lost(command, f"no answer for {deadline - start:g} s")
-            return self._result(channel, command, start, stdout, stderr)
+                raise self._sessions.lost(command, f"no answer for {limit:g} s")
+            return self._result(channel, command, watch, stdout, stderr)
 
     @contextmanager
     def stream(self, command: Command, *, timeout: float = 1.0) -> Iterator[Iterator[str | None]]:
@@ -147,20 +155,24 @@ class Connection:
     def _lines(
         self, channel: paramiko.Channel, command: Command, timeout: float
     ) -> Iterator[str | None]:
-        start, errors = time.monotonic(), ssh_io.StderrEnds()
-        reader = self._sessions.reader(start + command.timeout)
+        watch, errors = Stopwatch(), ssh_io.StderrEnds()
+        reader = self._sessions.reader(command.timeout)
         batches = ssh_io.lines(channel, timeout, reader, errors)
         with self._sessions.limited(channel, command):
             while (batch := aside(lambda: next(batches, None))) is not None:
+                watch.awake()
                 yield from batch
-        aside(lambda: self._result(channel, command, start, b"", errors.value()).check())
+        aside(lambda: self._result(channel, command, watch, b"", errors.value()).check())
 
     def _result(
-        self, channel: paramiko.Channel, command: Command, start: float, out: bytes, err: bytes
+        self, channel: paramiko.Channel, command: Command, watch: Stopwatch, out: bytes, err: bytes
     ) -> Result:
         """The result of a command whose streams have ended."""
         status = self._sessions.exit_status(channel, command)
-        seconds = time.monotonic() - start
+        awake, seconds = watch.awake(), watch.whole()
+        if status in TIMED_OUT and awake < command.timeout and seconds - awake > GAP:
+            reason = "this computer was suspended"
+            raise self._sessions.lost(command, reason, suspended=True)
         if status in TIMED_OUT and seconds >= command.timeout:
             raise RemoteTimeout(
                 f"{command.name} timed out after {command.timeout:g} s",

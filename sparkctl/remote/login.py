@@ -13,6 +13,7 @@ import paramiko
 from sparkctl.errors import AuthError, ConnectError, SparkctlError
 from sparkctl.remote import hostkeys, tcp
 from sparkctl.remote.jump_hosts import route
+from sparkctl.remote.keepalive import KEEPALIVE
 from sparkctl.remote.keys import offers
 from sparkctl.remote.proxy import ProxySocket
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from sparkctl.inventory.models import Ssh
     from sparkctl.remote.sshconfig import Target
 
-KEEPALIVE = 15  # seconds
 CODES = {
     errno.ECONNREFUSED: "connect-refused",
     errno.EHOSTUNREACH: "host-unreachable",
@@ -77,7 +77,7 @@ def _login(
             transport.banner_timeout = transport.handshake_timeout = target.connect_timeout
             transport.auth_timeout = target.connect_timeout
             _handshake(transport, connection, target, where)
-            transport.set_keepalive(KEEPALIVE)
+            transport.set_keepalive(int(KEEPALIVE))
             hostkeys.check(node, target, transport.get_remote_server_key())
             _authenticate(target, transport, where)
         except BaseException:

@@ -20,6 +20,7 @@ from sparkctl.node.calls import CALLS
 from sparkctl.remote.command import LIMIT, Command
 
 SYSTEM = "python3"  # on the node's PATH, 3.9 or later
+SUDO = ("sudo", "--non-interactive")
 STALE = 75  # exit status of a call whose lease is no longer in force; EX_TEMPFAIL of sysexits.h
 # How a node module imports another: all forms in sparkctl/node, on one line or several.
 IMPORTS = re.compile(
@@ -50,6 +51,11 @@ try:
     if stale:
         print(json.dumps(stale), flush=True)
         sys.exit(75)
+    if load["root"]:
+        import os, subprocess
+        if os.geteuid():
+            again = json.dumps({**load, "lease": None, "root": None}) + "\\n"
+            sys.exit(subprocess.run(load["root"], input=again.encode()).returncode)
     answer = function(load["request"])
 except OSError as error:
     named = error.filename is not None and error.strerror
@@ -95,13 +101,15 @@ def call(
     title: str = "",
     python: str = SYSTEM,
     lease: dict[str, str] | None = None,
+    root: bool = False,
     limit: int = LIMIT,
 ) -> Command:
     """The command that runs `module.function` of sparkctl/node with this request on a node.
 
     Its stdout is the function's answer as JSON. Secrets in the request travel on stdin only. With
     a `lease` (cluster and token) the function is called only while that is in force on the node;
-    else it ends with the status STALE, and its answer is node/lease.py's `stale`. `timeout` is the
+    else it ends with the status STALE, and its answer is node/lease.py's `stale`. With `root` it
+    runs as root: a login that is not goes through sudo, after that check. `timeout` is the
     function's own (node/calls.py) unless another is given. Raises ValueError when that is more than
     its maximum.
     """
@@ -110,19 +118,21 @@ def call(
         raise ValueError(f"{target} may take {bounds.maximum:g} s at most, got {timeout:g}")
     module, _, function = target.partition(".")
     modules = (module,) if lease is None else ("lease", module)
+    # The system's own python needs no site-packages, which take a part of its start.
+    flags = ("-I", "-S") if python == SYSTEM else ("-I",)
+    argv = (python, *flags, "-c", LOADER)
     load = {
         "modules": [*_bundle(*modules).items()],
         "magic": MAGIC_NUMBER.hex(),
         "code": bytecode(*modules),
         "lease": lease,
+        "root": [*SUDO, *argv] if root else None,
         "module": module,
         "function": function,
         "request": request,
     }
-    # The system's own python needs no site-packages, which take a part of its start.
-    flags = ("-I", "-S") if python == SYSTEM else ("-I",)
     return Command(
-        argv=(python, *flags, "-c", LOADER),
+        argv=argv,
         stdin=json.dumps(load).encode() + b"\n",
         timeout=bounds.timeout if timeout is None else timeout,
         mutates=bounds.mutates,

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING
 
+from sparkctl.errors import ConnectError, SparkctlError
 from sparkctl.remote.connection import Connection, connect
 from sparkctl.remote.fanout import each
+from sparkctl.remote.reconnect import reconnect
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Callable
     from types import TracebackType
 
-    from sparkctl.errors import SparkctlError
     from sparkctl.inventory.models import Inventory, Node
+    from sparkctl.remote.reconnect import Patience
 
 
 class Pool:
@@ -40,15 +42,16 @@ class Pool:
         self.errors: dict[str, SparkctlError] = {}
         self.seconds: dict[str, float] = {}  # from the first packet to the login
         self._connecting: set[str] = set()
+        self._reconnecting = {node.name: threading.Lock() for node in inventory.nodes}
+        self._given_up: dict[str, SparkctlError] = {}
+        self._ending = threading.Lock()
+        self._ended = False
 
     def __enter__(self) -> Pool:
-        inventory = self._inventory
-
         def log_in(node: Node) -> Connection:
             start = time.monotonic()
-            ssh = inventory.ssh_of(node)
             try:
-                connection = connect(node.name, node.host, ssh, read_only=self._read_only)
+                connection = self._connect(node)
             finally:
                 self._connecting.discard(node.name)
             self.seconds[node.name] = time.monotonic() - start
@@ -57,9 +60,9 @@ class Pool:
                 self._then(node)
             return connection
 
-        self._connecting.update(node.name for node in inventory.nodes)
+        self._connecting.update(node.name for node in self._inventory.nodes)
         result = each(
-            inventory.nodes,
+            self._inventory.nodes,
             log_in,
             key=lambda node: node.name,
             abandoned=Connection.close,
@@ -74,8 +77,50 @@ class Pool:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        with self._ending:
+            self._ended = True
         for connection in self.connections.values():
             connection.close()
+
+    def _connect(self, node: Node) -> Connection:
+        ssh = self._inventory.ssh_of(node)
+        return connect(node.name, node.host, ssh, read_only=self._read_only)
+
+    def reconnected(self, name: str, lost: Connection, patience: Patience) -> Connection:
+        """The connection to a node in place of a lost one, made by one thread for all.
+
+        Returns at once when `lost` still stands, or another has taken its place. Raises as
+        `reconnect`; a node that was given up is not tried again.
+        """
+        with self._reconnecting[name]:
+            if (current := self.connections[name]) is not lost or lost.alive():
+                return current
+            if patience.over.is_set():
+                raise ConnectError("connection lost", node=name, code="connection-lost")
+            if name in self._given_up:
+                raise self._given_up[name]
+            node = self._inventory.node(name)
+            self._connecting.add(name)
+            try:
+                fresh = reconnect(name, lambda: self._connect(node), patience)
+            except SparkctlError as error:
+                if not patience.over.is_set():
+                    self._given_up[name] = error
+                raise
+            finally:
+                self._connecting.discard(name)
+            self._replace(name, fresh)
+        lost.close()
+        return fresh
+
+    def _replace(self, name: str, fresh: Connection) -> None:
+        """Raises ConnectError when the session has ended meanwhile."""
+        with self._ending:
+            if not self._ended:
+                self.connections[name] = fresh
+                return
+        fresh.close()
+        raise ConnectError("not connected", node=name, code="not-connected")
 
     def changing(self) -> list[threading.Event]:
         """An event for each running command that mutates a node, set when it has ended."""

@@ -7,6 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from sparkctl.remote.awake import Stopwatch
 from sparkctl.remote.command import STARTED
 
 if TYPE_CHECKING:
@@ -38,12 +39,13 @@ class StartTimeout(Exception):
 class StdoutReader:
     """Drops what the login shell printed on stdout before the command started.
 
-    `on_start` is called when it starts. Raises StartTimeout after `start_by` (a time.monotonic()).
+    `on_start` is called when it starts. Raises StartTimeout after `within` seconds.
     """
 
-    def __init__(self, start_by: float, on_start: Callable[[], None]) -> None:
+    def __init__(self, within: float, on_start: Callable[[], None]) -> None:
         self.started = False
-        self._start_by = start_by
+        self._within = within
+        self._watch = Stopwatch()
         self._on_start = on_start
         self._greeting = bytearray()
 
@@ -67,7 +69,7 @@ class StdoutReader:
 
     def check_start(self) -> None:
         """Raises StartTimeout; called whenever the command printed nothing."""
-        if not self.started and time.monotonic() > self._start_by:
+        if not self.started and self._watch.awake() > self._within:
             raise StartTimeout
 
     def rest(self) -> bytes:
@@ -105,12 +107,16 @@ class StderrEnds:
 
 
 def exchange(
-    channel: paramiko.Channel, stdin: bytes, reader: StdoutReader, deadline: float, limit: int
+    channel: paramiko.Channel,
+    stdin: bytes,
+    reader: StdoutReader,
+    left: Callable[[], float],
+    limit: int,
 ) -> tuple[bytes, bytes]:
     """Write stdin and its end, and return stdout and stderr, read in parallel.
 
     paramiko hangs when the window of one stream is full and nobody reads it (5.1, run). Returns
-    what was read by `deadline`, a time.monotonic(). Raises OutputTooLarge above `limit` bytes of
+    what was read while seconds are `left`. Raises OutputTooLarge above `limit` bytes of
     stdout or STDERR_LIMIT of stderr, and StartTimeout.
     """
     channel.settimeout(TICK)
@@ -119,27 +125,27 @@ def exchange(
     def write() -> None:
         sent = 0
         with contextlib.suppress(OSError):  # it ended before it read all: the status shows why
-            while sent < len(stdin) and time.monotonic() < deadline:
+            while sent < len(stdin) and left() > 0:
                 with contextlib.suppress(TimeoutError):
                     sent += channel.send(stdin[sent : sent + CHUNK])
             channel.shutdown_write()
 
     def read_errors() -> None:
         with contextlib.suppress(OSError, EOFError):  # reading stdout fails alike
-            for data in _received(channel, channel.recv_stderr, deadline):
+            for data in _received(channel, channel.recv_stderr, left):
                 errors.feed(data)
 
     threads = [threading.Thread(target=t, daemon=True) for t in (write, read_errors)]
     for thread in threads:
         thread.start()
     out = bytearray()
-    for data in _received(channel, channel.recv, deadline):
+    for data in _received(channel, channel.recv, left):
         out += reader.feed(data) if data else b""
         reader.check_start()
         errors.check_size(started=reader.started)
         if len(out) > limit:
             raise OutputTooLarge(limit, started=True)
-    while threads[1].is_alive() and time.monotonic() < deadline + TICK:
+    while threads[1].is_alive() and left() > -TICK:
         threads[1].join(TICK)
         errors.check_size(started=reader.started)
     errors.check_size(started=reader.started)
@@ -147,11 +153,12 @@ def exchange(
 
 
 def _received(
-    channel: paramiko.Channel, receive: Callable[[int], bytes], deadline: float
+    channel: paramiko.Channel, receive: Callable[[int], bytes], left: Callable[[], float]
 ) -> Iterator[bytes]:
     """The bytes received, to the end of the stream; empty ones after each silent TICK."""
     last = time.monotonic()
-    while (now := time.monotonic()) < deadline:
+    while left() > 0:
+        now = time.monotonic()
         try:
             data = receive(CHUNK)
         except TimeoutError:
@@ -204,5 +211,5 @@ def lines(
     thread.join(TICK)
     errors.check_size(started=reader.started)
     rest = rest or reader.rest()
-    if rest:
+    if rest and channel.eof_received:  # without it the connection was lost within a line
         yield [rest.decode(errors="replace")]

@@ -68,14 +68,13 @@ class Sessions:
                 self.changing.remove(ended)
                 ended.set()
 
-    def reader(self, deadline: float) -> StdoutReader:
+    def reader(self, limit: float) -> StdoutReader:
         """A reader of stdout; the first command may take `start_timeout` seconds to start.
 
-        Any later one may start until `deadline` (a time.monotonic()): the login shell works, so
-        the node is busy.
+        Any later one may take `limit` seconds: the login shell works, so the node is busy.
         """
-        by = deadline if self._answered.is_set() else time.monotonic() + self._start_timeout
-        return StdoutReader(by, self._answered.set)
+        within = limit if self._answered.is_set() else self._start_timeout
+        return StdoutReader(within, self._answered.set)
 
     def is_open(self, channel: paramiko.Channel) -> bool:
         """Whether anything can still be sent on it."""
@@ -117,7 +116,7 @@ class Sessions:
                     code="session-refused",
                 ) from error
             except (paramiko.SSHException, OSError, EOFError) as error:
-                raise self.lost(command, error) from error
+                raise self.lost(command, error, sent=False) from error
 
     def kill(self, channel: paramiko.Channel) -> None:
         """Kill the command in a channel: closing the channel leaves its process on the node.
@@ -196,12 +195,24 @@ class Sessions:
             code="killed",
         )
 
-    def lost(self, command: Command, reason: Exception | str | None) -> ConnectError:
-        """The error for a connection that ended during a command, or a node without an answer."""
+    def lost(
+        self,
+        command: Command,
+        reason: Exception | str | None,
+        *,
+        sent: bool = True,
+        suspended: bool = False,
+    ) -> ConnectError:
+        """The error for a connection that ended during a command, or a node without an answer.
+
+        `sent`: whether the command may have reached the node; `suspended`: it timed out there
+        while this computer slept, and the connection may still stand.
+        """
         why = f" ({reason})" if reason and str(reason) else ""
         return ConnectError(
             f"connection lost while {command.name}{why}",
             node=self._node,
             hint="check that the node is up with `ssh`, then run the command again",
             code="connection-lost",
+            data={"sent": sent, "suspended": suspended},
         )

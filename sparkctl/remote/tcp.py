@@ -5,9 +5,13 @@ tcp(7) describes the options; those that only Linux has are set where they exist
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import sys
 
-DEAD_AFTER = 45  # seconds without acknowledgement of sent data until the connection is lost
+DEAD_AFTER = 12  # seconds without acknowledgement of sent data until the connection is lost
+# macOS's option for it, in seconds (tcp(4) there); Python has no name for it.
+TCP_RXT_CONNDROPTIME = 0x80
 
 
 class PromptSocket(socket.socket):
@@ -54,5 +58,14 @@ def connect(address: tuple[str, int], timeout: float) -> PromptSocket:
 
 def _set_options(connection: socket.socket) -> None:
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):  # detects a node that lost power
+    # Detects a node that lost power, and a network that this computer has left.
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_AFTER * 1000)
+    elif sys.platform == "darwin":
+        with contextlib.suppress(OSError):
+            connection.setsockopt(socket.IPPROTO_TCP, TCP_RXT_CONNDROPTIME, DEAD_AFTER)
+
+
+def is_bounded(connection: object) -> bool:
+    """Whether the kernel ends this connection after DEAD_AFTER."""
+    return isinstance(connection, PromptSocket) and hasattr(socket, "TCP_USER_TIMEOUT")

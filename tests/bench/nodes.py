@@ -145,6 +145,10 @@ class Answers:
             "lease.renew": {"held": True, "holder": None},
             "follow.follow": {"text": "a line\n"},
         }
+        found["look.look"] = {
+            "completion": found["completion.ask"],
+            "table": found["raytable.table"],
+        }
         return found.get(target, {})
 
 

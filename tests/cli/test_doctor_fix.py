@@ -18,7 +18,7 @@ from sparkctl.cli.doctor import doctor
 from sparkctl.doctor.fix import carry_out, plan
 from sparkctl.doctor.runner import choose_checks, evaluate
 from sparkctl.errors import ConnectError, RemoteError, SparkctlError
-from sparkctl.facts.calls import CHANGE, Call
+from sparkctl.facts.calls import READ_JOURNAL, TAKE_BACK, Call
 from sparkctl.plan.paths import APPLIED
 from sparkctl.remote.fanout import GroupResult
 from tests.unit.answers import decoded, process
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 ONE, TWO = "spark-1", "spark-2"
-MEND = ("ip", "link", "set", "enp1s0f0np0", "mtu", "9000")
+MEND = ("link-mtu", "enp1s0f0np0", 9000)
 
 
 def small_mtu(*names: str) -> Answers:
@@ -58,13 +58,21 @@ class Node:
     """A node that keeps what is run there; `broken` fails it."""
 
     def __init__(self) -> None:
-        self.ran: list[tuple[str, ...]] = []
+        self.ran: list[tuple[str | int, ...]] = []
         self.broken = False
+        self.unfinished: list[dict[str, Any]] = []  # in root's journal
 
-    def run(self, argv: tuple[str, ...]) -> None:
-        self.ran.append(argv)
+    def ask(self, target: str, request: dict[str, Any]) -> dict[str, Any]:
+        """The answer to any call; of a change the name and the data are kept."""
+        if target == READ_JOURNAL.target:
+            assert request["root"]
+            return {"entries": self.unfinished, "root": True}
+        do = request.get("do")
+        self.ran.append((do["name"], *do["data"].values()) if do else (target,))
         if self.broken:
             raise SparkctlError("no permission")
+        own = [e for e in self.unfinished if e["owner"] == request.get("owner")]
+        return {"stopped": [], "remaining": [], "removed": [], "taken": own, "failed": []}
 
 
 @pytest.fixture
@@ -92,10 +100,13 @@ def run(monkeypatch: pytest.MonkeyPatch, nodes: dict[str, Node]) -> Run:
             return snapshot
 
         def ask(node: Any, call: Call[T], request: Any, **_: Any) -> T:
-            nodes[node.name].run(tuple(request["argv"]) if call == CHANGE else (call.target,))
-            return decoded(call, {"stopped": [], "remaining": [], "removed": []})
+            return decoded(call, nodes[node.name].ask(call.target, request))
 
         def ask_all(asked: Any, call: Call[T], *_: Any, **__: Any) -> GroupResult[T]:
+            if call == READ_JOURNAL:
+                of_root = {n.name: bool(nodes[n.name].unfinished) for n in asked}
+                journals = {n: {"entries": [], "root": has} for n, has in of_root.items()}
+                return GroupResult({n: decoded(call, value) for n, value in journals.items()})
             assert call.target.startswith("lease.")
             taken = {"holder": None, "unwritten": None, "shared": False, "held": True}
             return GroupResult({n.name: decoded(call, taken) for n in asked})
@@ -242,6 +253,30 @@ def test_a_change_that_waits_for_another_finding_is_not_made(
     assert nodes[TWO].ran == [MEND], "who skips a check does not wait for it"
 
 
+OLD = {"id": "a", "undo": "link-mtu", "title": "set it", "when": "2026-01-01", "done": False}
+
+
+def test_what_an_earlier_fix_did_not_complete_is_taken_back_first(
+    run: Run, nodes: dict[str, Node]
+) -> None:
+    nodes[TWO].unfinished = [
+        {**OLD, "owner": "lab/mtu-1500"},
+        {**OLD, "owner": "fix", "done": True},
+    ]
+    assert "nothing to fix" in run(found=[healthy()]).stderr
+    nodes[TWO].unfinished.append({**OLD, "owner": "fix"})
+    line = f"take back {TWO}: set it (begun 2026-01-01, not completed)"
+    assert f"would: {line}" in run(found=[healthy()], answer="n\n").stderr
+    assert nodes[TWO].ran == []
+    done = run(found=[small_mtu(TWO), small_mtu(TWO), healthy()])
+    assert f"done: {line}" in done.stderr
+    assert nodes[TWO].ran == [(TAKE_BACK.target,), MEND]
+    nodes[TWO].broken = True
+    done = run("--yes", found=[healthy(), healthy()])
+    assert f"FAILED: no permission: {line}" in done.stderr
+    assert done.return_value == 1
+
+
 def test_a_node_without_the_lease_is_not_changed(nodes: dict[str, Node]) -> None:
     answers = small_mtu(ONE, TWO)
     both = answers.snapshot()
@@ -250,7 +285,7 @@ def test_a_node_without_the_lease_is_not_changed(nodes: dict[str, Node]) -> None
         return both
 
     def ask(node: Any, _: Any, request: Any, **__: Any) -> None:
-        nodes[node.name].run(tuple(request["argv"]))
+        nodes[node.name].ask("", request)
 
     session: Any = SimpleNamespace(facts=both.all_facts, node=both.node, ask=ask)
     agreed = plan(evaluate(both, choose_checks(["fabric.mtu"])))

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,8 @@ import yaml
 from sparkctl.operations.lease import SECONDS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sparkctl.lab.lab import Lab
 
 # Each of pytest-xdist's workers has its own lab.
@@ -30,16 +32,23 @@ def environment(inventory: Path) -> dict[str, str]:
 
 @dataclass
 class Cluster:
-    """A lab, and an inventory for it that a test may have changed."""
+    """A lab, and an inventory for it that a test may have changed.
+
+    `program` is the sparkctl that is run, with `variables` over this environment, in `folder`.
+    """
 
     lab: Lab
     inventory: Path
+    program: tuple[str, ...] = (sys.executable, "-m", "sparkctl")
+    variables: Mapping[str, str] = field(default_factory=dict)
+    folder: Path | None = None
 
     def start(self, *args: str) -> subprocess.Popen[str]:
         """`sparkctl ARGS` in the background, its streams piped."""
         return subprocess.Popen(
-            [sys.executable, "-m", "sparkctl", *args],
-            env=environment(self.inventory),
+            [*self.program, *args],
+            env={**environment(self.inventory), **self.variables},
+            cwd=self.folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -95,12 +104,12 @@ class Cluster:
             merged = isinstance(change, dict)
             value[key] = {**value.get(key, {}), **change} if merged else change
         path.write_text(yaml.safe_dump(value))
-        return Cluster(self.lab, path)
+        return replace(self, inventory=path)
 
     def traces(self) -> dict[str, list[str]]:
         """What sparkctl left on each node: processes, files, shared memory, mounts."""
         look = (
-            "ps -eo args | grep -E 'raylet|gcs_server|vllm|ray::|VLLM' | grep -v grep;"
+            "ps -eo args | grep -E 'raylet|gcs_server|vllm|ray::|VLLM|gang.py' | grep -v grep;"
             "ls -d ~/.sparkctl /tmp/sparkctl-* /tmp/ray /dev/shm/* /tmp/* 2>/dev/null;"
             "mount | grep -E 'sparkctl-lab /|/tmp/' ; true"
         )

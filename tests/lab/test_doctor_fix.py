@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import subprocess
@@ -83,3 +84,41 @@ def test_what_is_repaired_while_it_asks_is_no_longer_needed(cluster: Cluster) ->
     assert f"no longer needed: {TWO}: set the MTU" in err
     assert "done: " not in err
     assert code == 0
+
+
+# Kills the call that runs it, as a node's crash would, after a link was set.
+KILLER = """\
+cat >/usr/local/sbin/ip <<'END'
+#!/bin/sh
+$(PATH=/usr/sbin:/usr/bin:/sbin:/bin which ip) "$@"
+status=$?
+[ "$1 $2" = "link set" ] && kill -9 $PPID
+exit $status
+END
+chmod 755 /usr/local/sbin/ip
+"""
+MTU = "ip link show enP2p1s0f0np0 | grep -o 'mtu [0-9]*'"
+JOURNAL = "/var/lib/sparkctl/lab/journal.json"
+
+
+def test_what_was_not_completed_is_taken_back_by_the_next_one_alone(cluster: Cluster) -> None:
+    engine.inject(cluster.lab.base, "mtu-1500")
+    fix = ("doctor", "--fix", "--yes", "--check", "fabric.mtu")
+    cluster.on(TWO, KILLER)
+    try:
+        assert "FAILED" in cluster.run(*fix, code=1).stderr  # the MTU is right afterwards
+    finally:
+        cluster.on(TWO, "rm /usr/local/sbin/ip")
+    assert cluster.on(TWO, MTU) == "mtu 9000\n"
+    (entry,) = json.loads(cluster.on(TWO, f"cat {JOURNAL}"))["entries"]
+    assert (entry["owner"], entry["done"]) == ("fix", False)
+    for other in ("down", "doctor"):
+        cluster.run(other)
+    assert cluster.on(TWO, MTU) == "mtu 9000\n", "somebody else's change"
+    done = cluster.run(*fix, code=3)
+    assert f"would: take back {TWO}: set the MTU of enP2p1s0f0np0 from 1500 to 9000" in done.stderr
+    assert f"done: take back {TWO}: " in done.stderr
+    assert cluster.on(TWO, MTU) == "mtu 1500\n"
+    assert "done: " in cluster.run(*fix).stderr
+    assert cluster.on(TWO, MTU) == "mtu 9000\n"
+    assert cluster.on(TWO, "ls -d /var/lib/sparkctl 2>/dev/null; true") == "", "nothing is left"

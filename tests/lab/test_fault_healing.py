@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -88,9 +91,10 @@ def test_an_incomplete_fault_is_undone(
         target.cover("/etc/nccl.conf", "x")
         target.hide("/dev/infiniband")
         target.start("sleep", "infinity")
-        target.change(f"ip link set {SECOND} mtu 1500", f"ip link set {SECOND} mtu 9000")
+        target.change(f"ip link set {SECOND} mtu 1500", "link-mtu", interface=SECOND, mtu=9000)
         assert difference(lab, healthy)
-        target.on_heal("false")  # of a change that is never made
+        target.active.record(target.active.entry("unmount", path="/never"))
+        target.write()
         raise failure
 
     monkeypatch.setitem(FAULTS, "half", Fault("half", "half of it", apply, ("any",)))
@@ -100,23 +104,64 @@ def test_an_incomplete_fault_is_undone(
     assert difference(lab, healthy) == {}
 
 
+# Dies at the N-th command of a fault: after its undo is in the journal, before the change.
+DIES = """\
+import os, pathlib, sys
+from sparkctl.lab.faults import engine, target
+left, run = int(sys.argv[3]), target.Target.run
+def dies(self, *argv, **options):
+    global left
+    left -= not self.active.undo[-1].done if self.active.undo else 0
+    if left == 0:
+        os.kill(os.getpid(), 9)
+    return run(self, *argv, **options)
+target.Target.run = dies
+engine.inject(pathlib.Path(sys.argv[1]), sys.argv[2])
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("memlock-64k", 5),
+        ("halves-renamed", 2),
+        ("gid-index-hole", 2),
+        ("gid-index-hole", 3),
+        ("hca-renamed", 2),
+        ("no-nvidia-smi", 2),
+        ("disk-full", 2),
+        ("one-subnet", 3),
+    ],
+)
+def test_a_fault_whose_command_was_killed_is_healed(
+    lab: Lab, healthy: dict[str, Any], name: str, change: int
+) -> None:
+    argv = [sys.executable, "-c", DIES, str(BASE), name, str(change)]
+    assert subprocess.run(argv, check=False).returncode == -signal.SIGKILL
+    assert [a.fault for a in journal.read(BASE)] == [name]
+    assert journal.read(BASE)[0].undo[-1].done is False
+    engine.heal(BASE)
+    assert difference(lab, healthy) == {}
+
+
 def test_what_cannot_be_undone_is_reported_and_stays(
     lab: Lab, healthy: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def apply(target: Target) -> None:
-        target.change("touch /run/fixed", "rm /run/fixed")
+        target.change("touch /run/fixed.hidden", "unhide", path="/run/fixed")
 
     stubborn = Fault("stubborn", "it stays", apply, ("any",))
     monkeypatch.setitem(FAULTS, "stubborn", stubborn)
     engine.inject(BASE, "stubborn")
     engine.inject(BASE, "nccl-conf")
-    on(lab, WORKER, "rm", "/run/fixed")
+    on(lab, WORKER, "rm", "/run/fixed.hidden")
     with refused("fault-not-healed") as caught:
         engine.heal(BASE)
     assert caught.value.data == {"faults": ["stubborn on spark-2"]}
     assert [a.fault for a in journal.read(BASE)] == ["stubborn"]
-    on(lab, WORKER, "touch", "/run/fixed")
+    on(lab, WORKER, "touch", "/run/fixed.hidden")
     engine.heal(BASE)
+    on(lab, WORKER, "rm", "/run/fixed")
     assert difference(lab, healthy) == {}
 
 

@@ -143,9 +143,6 @@ def test_files_of_the_release_before_have_no_schema_number(base: Path) -> None:
     assert state.pop("schema") == 1
     (base / "lab.json").write_text(json.dumps(state))
     engine.inject(base, "nccl-conf")
-    journal = json.loads((base / "faults.json").read_text())
-    assert journal["schema"] == 1
-    (base / "faults.json").write_text(json.dumps(journal["active"]))
     found = labs.status(base)
     assert found is not None
     assert found["faults"] == [{"name": "nccl-conf", "node": "spark-2"}]
@@ -153,7 +150,18 @@ def test_files_of_the_release_before_have_no_schema_number(base: Path) -> None:
     assert up(base).existing
 
 
-@pytest.mark.parametrize("name", ["lab.json", "faults.json"])
+def test_faults_of_the_release_before_are_removed_with_the_lab(base: Path) -> None:
+    up(base)
+    (base / "faults.json").write_text('{"schema": 1, "active": []}')
+    for command in (labs.status, engine.heal):
+        with refused("lab-journal-old") as caught:
+            command(base)
+        assert "sparkctl lab down" in (caught.value.hint or "")
+    labs.down(base)
+    assert remains(base) == []
+
+
+@pytest.mark.parametrize("name", ["lab.json", "journal.json"])
 def test_an_unknown_schema_is_refused_and_kept(base: Path, name: str) -> None:
     base.mkdir()
     (base / "lab.json").write_text('{"nodes": 2, "subnet": "10.77.0"}')

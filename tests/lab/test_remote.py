@@ -122,10 +122,10 @@ def test_read_only_refuses_what_mutates(sshd: Sshd) -> None:
 def test_more_commands_than_sessions_are_refused(
     sshd: Sshd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ssh_sessions, "OPEN_TIMEOUT", 0.1)
     with contextlib.ExitStack() as streams, connect("n", HOST, sshd.ssh()) as node:
         for _ in range(10):
             streams.enter_context(node.stream(Command(("cat",))))
+        monkeypatch.setattr(ssh_sessions, "OPEN_TIMEOUT", 0.1)
         with pytest.raises(RemoteError) as caught:
             node.run(Command(("true",), timeout=0.1))
         assert (caught.value.code, caught.value.data) == ("session-limit", {"limit": 10})
@@ -174,7 +174,7 @@ def test_a_connection_that_ends_while_a_stream_is_read(
 
         monkeypatch.setattr(paramiko.Channel, stream, fail)
         with pytest.raises(ConnectError) as caught:
-            node.run(Command(("sh", "-c", "echo out; echo err >&2; cat"), stdin=b"a"))
+            node.run(Command(("sh", "-c", "echo out; echo err >&2; sleep 5")))
         assert caught.value.code == "connection-lost"
 
 

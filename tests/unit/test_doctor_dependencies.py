@@ -33,7 +33,7 @@ SCOPES = {check.id: check.scope for check in CHECKS}
 def a_failure(name: str, *about: str, severity: Severity = Severity.FAIL) -> Finding:
     """A finding `check/code` about these nodes, with a command and a change."""
     check, _, code = name.partition("/")
-    action = Action("mend", ("ip", "link"))
+    action = Action("mend", "drop-caches")
     remedy = Remedy("mend it", ("mend",), (action,))
     found = fail(f"{name} is wrong", Evidence("a", "b", "c"), remedy, code=code or "wrong")
     return replace(found, severity=severity).of(check, SCOPES[check], *about)

@@ -110,30 +110,37 @@ def test_ending_a_leftover_names_its_run_and_never_all() -> None:
     assert calls == [REMOVE]
 
 
+def up(title: str, interface: str) -> Action:
+    return Action(title, "link-state", {"interface": interface, "up": True})
+
+
 def test_a_change_is_the_same_whatever_its_title_is() -> None:
-    one, other = (Planned("spark-2", Action(title, ("ip", "link"))) for title in ("a", "b"))
+    one, other = (Planned("spark-2", up(title, "x")) for title in ("a", "b"))
     assert one == other
-    assert one != Planned("spark-2", Action("a", ("ip", "address")))
+    assert one != Planned("spark-2", up("a", "y"))
 
 
 def test_each_change_is_tried_and_its_error_kept() -> None:
-    ran: list[list[str]] = []
+    ran: list[dict[str, Any]] = []
 
     # It takes the real one's options and needs none; there is no connection.
     class Changing(Session):
-        def ask(self, node: Node, call: Call[T], request: dict[str, Any], **_: Any) -> T:
-            assert call == CHANGE
-            ran.append(request["argv"])
-            if ran[-1][0] == "sudo":
+        def ask(  # type: ignore[override]  # as above
+            self, node: Node, call: Call[T], request: dict[str, Any], *, root: bool, **_: Any
+        ) -> T:
+            assert (call, root) == (CHANGE, True)
+            ran.append(request)
+            if node.name == "spark-2":
                 raise SparkctlError("a password is required")
             return decoded(call, {})
 
     session = Changing(healthy().inventory, None, None)  # type: ignore[arg-type]  # as above
     session.facts = all_facts({"spark-1": {"uid": 0}, "spark-2": {"uid": 1000}})
-    action = Action("bring x up", ("ip", "link", "set", "x", "up"))
+    action = up("bring x up", "x")
     done = apply(session, [Planned("spark-2", action), Planned("spark-1", action)])
     assert [error for _, error in done] == ["a password is required", None]
-    assert ran == [["sudo", "--non-interactive", *action.argv], [*action.argv]]
+    do = {"name": "link-state", "data": {"interface": "x", "up": True}}
+    assert ran == [{"owner": "fix", "do": do, "title": "bring x up"}] * 2
 
 
 def test_the_facts_are_asked_for_with_what_the_plan_sets(tmp_path: Path) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+import os
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sparkctl.lab.faults import journal
+from sparkctl.lab.faults import journal, undos
 from sparkctl.lab.faults.fault import INVENTORY, Fault
-from sparkctl.lab.faults.journal import LAB, Active, Undo
+from sparkctl.lab.faults.journal import Active
 from sparkctl.lab.faults.settled import unsettled
 from sparkctl.lab.faults.table import FAULTS
 from sparkctl.lab.spec import HALVES
+from sparkctl.node.entries import new
 from tests.refused import refused
 
 if TYPE_CHECKING:
@@ -87,28 +89,74 @@ def test_faults_of_the_same_thing_are_not_active_together(one: str, other: str) 
 
 def test_the_journal_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert journal.read(tmp_path) == []
-    active = [
-        Active("a", "spark-2", [Undo("spark-2", ("ip", "link"), "text"), Undo(LAB, ("mv",))]),
-        Active("b", "spark-1"),
-    ]
+    active = [Active("a", "spark-2"), Active("a", "spark-1"), Active("b", "spark-2")]
+    for number, each in enumerate((*active, *active)):
+        each.record(each.entry("link-mtu", interface="x", mtu=number))
+    last = active[2].undo[1]
+    active[2].record(last._replace(done=True))
     journal.write(tmp_path, active)
     assert journal.read(tmp_path) == active
+    assert [e.done for e in journal.read(tmp_path)[2].undo] == [False, True]
     journal.write(tmp_path, [])
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_journal_of_the_release_before_has_no_schema_number(tmp_path: Path) -> None:
+def test_the_commands_of_an_older_release_are_not_executed(tmp_path: Path) -> None:
     undo = {"on": "spark-2", "argv": ["ip", "link"], "text": ""}
     entries = [{"fault": "a", "node": "spark-2", "undo": [undo]}]
-    (tmp_path / journal.FILE).write_text(json.dumps(entries))
-    assert journal.read(tmp_path) == [Active("a", "spark-2", [Undo("spark-2", ("ip", "link"))])]
+    (tmp_path / journal.OLDER).write_text(json.dumps({"schema": 1, "active": entries}))
+    with refused("lab-journal-old") as caught:
+        journal.read(tmp_path)
+    assert "sparkctl lab down" in (caught.value.hint or "")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file away")
+def test_a_journal_that_others_can_write_is_refused(tmp_path: Path) -> None:
+    active = Active("a", "spark-2")
+    active.record(active.entry("unmount", path="/etc"))
+    journal.write(tmp_path, [active])
+    for owner, mode in ((0, 0o666), (65534, 0o600)):
+        os.chown(tmp_path / journal.FILE, owner, 0)
+        (tmp_path / journal.FILE).chmod(mode)
+        with refused("lab-journal-refused"):
+            journal.read(tmp_path)
+
+
+PLANTED = [
+    ("sh", {"argv": ["touch", "/tmp/x"]}),
+    ("remove", {"path": "/"}),
+    ("remove", {"path": "/run/sparkctl-lab/faults/.."}),
+    ("unmount", {"path": "/tmp/../etc"}),
+    ("unmount", {"path": "--all"}),
+    ("write", {"path": "/etc/passwd", "text": "x"}),
+    ("write", {"path": "/sys/../etc/passwd", "text": "x"}),
+    ("resize", {"path": "/tmp", "kib": "1,exec"}),
+    ("address", {"address": "1.2.3.4/24 dev lo", "interface": "x", "present": True}),
+    ("link-mtu", {"interface": "x", "mtu": 9000, "argv": "x"}),
+    ("delete-rules", {"table": "filter"}),
+    ("continue", {"pids": [-1]}),
+    ("exchange-links", {"names": ["a"], "index": 1}),
+    ("rejoin-ray", {"mark": "x"}),
+    ("restore-inventory", {"path": "/etc/passwd"}),
+]
+
+
+@pytest.mark.parametrize(("name", "data"), PLANTED)
+def test_what_the_table_does_not_have_is_never_executed(name: str, data: Any) -> None:
+    class Never:
+        def __getattr__(self, attribute: str) -> Any:
+            pytest.fail(f"{name} uses .{attribute}")
+
+    never: Any = Never()
+    with pytest.raises(ValueError, match=r"unknown undo|malformed data"):
+        undos.run(never, never, name, data)
 
 
 @pytest.mark.parametrize("schema", [2, 0, "1", None])
 def test_a_journal_of_an_unknown_schema_is_refused_and_kept(
     tmp_path: Path, schema: int | str | None
 ) -> None:
-    text = json.dumps({"schema": schema, "active": []})
+    text = json.dumps({"schema": schema, "entries": []})
     (tmp_path / journal.FILE).write_text(text)
     with refused("lab-schema-unknown") as caught:
         journal.read(tmp_path)
@@ -117,7 +165,14 @@ def test_a_journal_of_an_unknown_schema_is_refused_and_kept(
     assert (tmp_path / journal.FILE).read_text() == text
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"schema": 1}', '[{"fault": "a"}]', '"text"', "5"])
+OTHERS = json.dumps(
+    {"schema": 1, "entries": [new("fix", "unmount", {"path": "/etc"}, "a fix")._asdict()]}
+)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", '{"schema": 1}', '[{"fault": "a"}]', OTHERS, '"text"', "5"]
+)
 def test_a_damaged_journal_is_refused_and_kept(tmp_path: Path, text: str) -> None:
     (tmp_path / journal.FILE).write_text(text)
     with refused("lab-file-damaged"):

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import sparkctl.node
-from sparkctl.node import files, follow, lease, sharedmemory, state, stop
+from sparkctl.node import entries, files, follow, lease, sharedmemory, state, stop
 from sparkctl.plan import paths, record
 
 
@@ -63,6 +63,7 @@ def test_an_environment_of_a_newer_schema_is_not_read(home: Path) -> None:
 
 def test_each_file_is_listed_with_its_schema() -> None:
     schemas = {
+        entries.NAME: entries.SCHEMA,
         lease.NAME: lease.SCHEMA,
         paths.APPLIED: state.SCHEMA,
         paths.ENVIRONMENT: files.SCHEMA,

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sparkctl.remote.node_rpc import LOADER, call, sources
+from sparkctl.remote.node_rpc import LOADER, STALE, call, sources
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
 REQUEST = {"cluster": "no-such-cluster", "names": ["a"]}
 
@@ -52,3 +55,56 @@ def test_a_file_that_fails_is_named_without_a_traceback(tmp_path: Path) -> None:
     argv, home = [sys.executable, *command.argv[1:]], {"HOME": str(tmp_path)}
     done = subprocess.run(argv, input=command.stdin, capture_output=True, check=False, env=home)
     assert (done.returncode, done.stderr.decode()) == (1, f"{tmp_path}/.sparkctl: File exists\n")
+
+
+SUDO = """\
+#!/bin/sh
+[ "$1" = --non-interactive ] && shift || exit 9
+echo sudo >>"$HOME/called"
+exec "$@"
+"""
+NOBODY = 65534
+
+
+@pytest.fixture
+def login() -> Iterator[Path]:
+    """The home of nobody, whose `sudo` gives no other rights."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder)
+        (path / "sudo").write_text(SUDO)
+        for each, mode in ((path, 0o755), (path / "sudo", 0o755)):
+            each.chmod(mode)
+            os.chown(each, NOBODY, NOBODY)
+        yield path
+
+
+def by(uid: int, home: Path, **options: Any) -> subprocess.CompletedProcess[bytes]:
+    """How a call of journal.read ends for this user."""
+    command = call("journal.read", {"cluster": "no-such-cluster"}, **options)
+    environment = {"HOME": str(home), "PATH": f"{home}:/usr/local/bin:/usr/bin:/bin"}
+    return subprocess.run(
+        command.argv,
+        input=command.stdin,
+        capture_output=True,
+        check=False,
+        env=environment,
+        user=uid,
+    )
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may become another user")
+def test_what_only_root_can_do_goes_through_sudo_where_the_login_is_not_root(login: Path) -> None:
+    for uid, root, called in ((NOBODY, False, False), (0, True, False), (NOBODY, True, True)):
+        done = by(uid, login, root=root)
+        assert json.loads(done.stdout) == {"entries": [], "root": False}, done.stderr
+        assert (login / "called").exists() == called
+    (login / "sudo").write_text("#!/bin/sh\necho 'sudo: a password is required' >&2; exit 1\n")
+    done = by(NOBODY, login, root=True)
+    assert (done.returncode, done.stderr) == (1, b"sudo: a password is required\n")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may become another user")
+def test_the_lease_is_checked_before_sudo(login: Path) -> None:
+    lease = {"cluster": "no-such-cluster", "token": "lost"}
+    assert by(NOBODY, login, root=True, lease=lease).returncode == STALE
+    assert not (login / "called").exists()

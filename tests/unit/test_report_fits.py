@@ -13,6 +13,7 @@ from rich.text import Text
 from sparkctl.doctor.finding import Evidence, Finding, Severity
 from sparkctl.doctor.remedy import Remedy
 from sparkctl.errors import AuthError
+from sparkctl.operations.servicestatus import ApiAnswer, ServiceStatus
 from sparkctl.operations.status import NodeStatus, Running, Status
 from sparkctl.output import status as report
 from sparkctl.output.console import broken, print_prose
@@ -103,7 +104,10 @@ def test_the_whole_status_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     found = Status("[red]lab[/]", nodes("spark-1", LONG), ["the GPU, by a nvidia-smi of the lab"])
     failed = "SSH authentication failed; tried " + "the key " * 12
     found.nodes[1].error = AuthError(failed, node=LONG)
-    found.vllm["error"] = "the head cannot be asked: " + "for it is busy " * 8
+    error = "the head cannot be asked: " + "for it is busy " * 8
+    found.services["vllm"] = ServiceStatus(
+        "vllm", "m", "http://h:1/v1", "failed", api=ApiAnswer(error=error)
+    )
     for width in (40, 60, 80, 100, 120):
         text = StringIO()
         console = Console(file=text, width=width, force_terminal=True, color_system=None)

@@ -30,7 +30,7 @@ USES: dict[str, set[str]] = {
 }
 USES["operations"] = USES["plan"] | {"plan", "remote"}
 USES["doctor"] = USES["operations"] | {"operations"}
-USES["lab"] = BASE | {"engines", "facts", "remote"}
+USES["lab"] = BASE | {"engines", "facts", "node", "remote"}
 USES["output"] = USES["doctor"] | {"doctor", "lab"}
 USES["cli"] = BASE | {*USES}
 USES |= {"secret": {"text"}, "errors": {"text"}, "events": {"errors"}, "text": set(), "kept": set()}

@@ -49,7 +49,7 @@ def memory(snapshot: Snapshot, name: str) -> Iterator[Finding]:
             "drop the page cache, end what else uses memory, or lower gpu-memory-utilization in"
             " vllm.arguments; reboot if nothing runs and memory is still missing",
             ("ps -eo pid,rss,args --sort=-rss | head",),
-            (Action("drop the page cache", ("sysctl", "-w", "vm.drop_caches=3")),),
+            (Action("drop the page cache", "drop-caches"),),
         ),
         code="low-memory",
         data={"expected": expected, "got": free},

@@ -170,7 +170,7 @@ def _down(half: Half, evidence: Evidence) -> Finding:
     return fail(
         f"{half.hca} is not ACTIVE: its interface {half.interface} is administratively down",
         evidence,
-        Remedy(up, actions=(Action(up, ("ip", "link", "set", half.interface, "up")),)),
+        Remedy(up, actions=(Action(up, "link-state", {"interface": half.interface, "up": True}),)),
         code="interface-down",
         data={"hca": half.hca, "interface": half.interface},
     )

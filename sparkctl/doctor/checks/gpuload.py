@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sparkctl.doctor.finding import Evidence, Finding, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
+from sparkctl.doctor.starting import under_way
 from sparkctl.facts.unread import known
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ def _starting(snapshot: Snapshot, name: str) -> bool:
     """Whether a rank may wait for one that still loads: nothing listens until vLLM is ready."""
     if not snapshot.serves(name):
         return False
+    if under_way(snapshot):
+        return True
     inventory = snapshot.inventory
     listeners = known(snapshot.facts(inventory.head.name).ports)
     own = (o.port for o in listeners if o.cluster == inventory.cluster)

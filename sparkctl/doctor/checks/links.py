@@ -44,10 +44,9 @@ def _unexpected_mtu(half: Half, got: int, expected: int, peers: set[int]) -> Fin
     summary = f"{half.interface}: expected MTU {expected}, got {got}"
     evidence = Evidence(str(expected), str(got), f"/sys/class/net/{half.interface}/mtu")
     change = f"set the MTU of {half.interface} from {got} to {expected}"
-    argv = ("ip", "link", "set", half.interface, "mtu", str(expected))
     remedy = Remedy(
         f"set it to {expected} on every node, in netplan as well, or set fabric.mtu",
-        actions=(Action(change, argv),),
+        actions=(Action(change, "link-mtu", {"interface": half.interface, "mtu": expected}),),
     )
     ends = [str(mtu) for mtu in sorted(peers)]
     data: Data = {"interface": half.interface, "expected": expected, "got": got, "peers": ends}

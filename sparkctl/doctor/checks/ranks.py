@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from sparkctl.doctor.check import Check, Source
 from sparkctl.doctor.checks.memlock import CAP_IPC_LOCK, ENOUGH
-from sparkctl.doctor.checks.running import RESTART, idle
+from sparkctl.doctor.checks.running import RESTART, idle, starting
 from sparkctl.doctor.finding import Evidence, Finding, counted, fail, info, ok, unknown, warn
 from sparkctl.doctor.limits import UNLIMITED
 from sparkctl.doctor.remedy import Remedy
+from sparkctl.doctor.starting import failed
 from sparkctl.engines.vllm.placement import rank_count
 from sparkctl.facts.unread import Missing, known
 from sparkctl.plan.record import records
@@ -35,7 +36,7 @@ def every_gpu(snapshot: Snapshot) -> bool:
 def ranks(snapshot: Snapshot) -> Iterator[Finding]:
     """Every node runs its ranks: the others wait for one that died, or end with it."""
     if nothing := idle(snapshot, "vllm"):
-        yield _died(snapshot) or nothing
+        yield _died(snapshot) or _failed(snapshot) or nothing
         return
     found = {n: [p for p in snapshot.running(n) if p.rank] for n in snapshot.known}
     running, first = counted(sum(map(len, found.values())), "rank"), snapshot.known[0]
@@ -46,7 +47,7 @@ def ranks(snapshot: Snapshot) -> Iterator[Finding]:
         return
     oldest = max((snapshot.facts(n).time - p.since for n in found for p in found[n]), default=0)
     if oldest < STARTING:
-        yield info(f"{running} running; vLLM is starting", node=first, code="starting")
+        yield starting(f"{running} running; vLLM is starting", first, {})
         return
     for name, processes in found.items():
         yield _complete(name, processes, snapshot.inventory.gpus_of(snapshot.node(name)))
@@ -79,6 +80,22 @@ def died(snapshot: Snapshot) -> str | None:
     if snapshot.running(head, "vllm") or known(snapshot.facts(head).state).lease:
         return None
     return started.run if started and snapshot.running(head, "ray") else None
+
+
+def _failed(snapshot: Snapshot) -> Finding | None:
+    """A vLLM whose log has a fatal line of its start, and that has not ended."""
+    start = failed(snapshot)
+    if start is None:
+        return None
+    found = start.seen
+    return fail(
+        command_line(found.why, limit=300),
+        Evidence("a start that goes on", found.title, start.record.log),
+        Remedy(found.hint or "see its log for the cause", ("sparkctl logs vllm", "sparkctl up")),
+        node=start.unit.node,
+        code="start-failed",
+        data={"run": start.record.run, "stage": found.stage, "cause": found.cause},
+    )
 
 
 def _died(snapshot: Snapshot) -> Finding | None:

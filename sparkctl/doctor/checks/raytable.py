@@ -10,6 +10,7 @@ from sparkctl.doctor.finding import Evidence, Finding, fail, ok, warn
 from sparkctl.doctor.remedy import Remedy
 from sparkctl.facts.answers import Failed, RayTable
 from sparkctl.facts.unread import known
+from sparkctl.plan.recorded import addresses
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -44,7 +45,7 @@ def ray(snapshot: Snapshot) -> Iterator[Finding]:
 
 
 def _ray_node(snapshot: Snapshot, name: str, alive: Mapping[str, RayNode]) -> Finding:
-    address, gpus = snapshot.choice(name).address, snapshot.inventory.gpus_of(snapshot.node(name))
+    address, gpus = _address(snapshot, name), snapshot.inventory.gpus_of(snapshot.node(name))
     interfaces = {
         own.partition("/")[0]: interface
         for interface, net in known(snapshot.facts(name).net).items()
@@ -79,6 +80,13 @@ def _ray_node(snapshot: Snapshot, name: str, alive: Mapping[str, RayNode]) -> Fi
             data={"expected": address, "got": listed},
         )
     return _gpus(name, alive[address], gpus)
+
+
+def _address(snapshot: Snapshot, name: str) -> str:
+    """The fabric address of a node that Ray was started with; without a record, that of now."""
+    view, units = snapshot.inventory.views[0], snapshot.observed.recorded
+    own = addresses(view, units, snapshot.all_facts) if units else {}
+    return next(iter(own.get(name, ())), "") or snapshot.choice(name).address
 
 
 def _gpus(name: str, found: RayNode, expected: int) -> Finding:

@@ -8,6 +8,7 @@ from sparkctl.doctor.check import Check, Source
 from sparkctl.doctor.checks.processes import strays
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
+from sparkctl.doctor.starting import failed, under_way, whole
 from sparkctl.facts.unread import Missing
 
 if TYPE_CHECKING:
@@ -15,19 +16,48 @@ if TYPE_CHECKING:
 
     from sparkctl.doctor.looks import Generation
     from sparkctl.doctor.snapshot import Snapshot
+    from sparkctl.errors import Data
     from sparkctl.facts.processes import OurProcess
 
 RESTART = ("sparkctl down", "sparkctl up")
 
 
 def idle(snapshot: Snapshot, role: str) -> Finding | None:
-    """INFO if the head runs no process of this role; what an older run left does not count."""
+    """INFO if the head runs no process of this role, or its start is under way or has failed.
+
+    What an older run left does not count.
+    """
     head = snapshot.inventory.head.name
+    program = "Ray" if role == "ray" else "vLLM"
     older = _older(snapshot)
     if any(p not in older for p in snapshot.running(head, role)):
-        return None
-    program = "Ray" if role == "ray" else "vLLM"
+        return _begun(snapshot, role, program)
     return info(f"{program} is not running", node=head, code="not-running", data={"role": role})
+
+
+def _begun(snapshot: Snapshot, role: str, program: str) -> Finding | None:
+    if role == "ray" and not whole(snapshot, role):  # a raylet that died is no start
+        return None
+    if start := under_way(snapshot):
+        by = f", by {start.record.who}" if start.record.who else ""
+        stage = f": {start.seen}" if start.seen.title else ""
+        data: Data = {
+            "role": role,
+            "who": start.record.who,
+            "since": start.record.since,
+            "stage": start.seen.stage or None,
+            "percent": start.seen.percent,
+        }
+        return starting(f"{program} is starting{by}{stage}", start.unit.node, data)
+    if role != "ray" and (broken := failed(snapshot)):
+        text = f"{program} failed to start, see running.ranks"
+        return info(text, node=broken.unit.node, code="not-started", data={"role": role})
+    return None
+
+
+def starting(text: str, node: str, data: Data) -> Finding:
+    """INFO on a start that is under way, which no check judges."""
+    return info(text, node=node, code="starting", data=data)
 
 
 def _older(snapshot: Snapshot) -> list[OurProcess]:

@@ -6,9 +6,6 @@ import re
 from typing import TYPE_CHECKING
 
 from sparkctl.engines.vllm.failures import CRASH, NCCL, RAY, VLLM, WAITING, Explanation, explain
-from sparkctl.fabric.nccllog.advice import ADVICE
-from sparkctl.fabric.nccllog.errors import fault
-from sparkctl.fabric.nccllog.reader import Reader
 
 if TYPE_CHECKING:
     from sparkctl.engines.vllm.progress import Progress
@@ -58,6 +55,8 @@ def explain_server(root: Root) -> Explanation | None:
 
 def explain_start(progress: Progress, *, waited: bool) -> Explanation | None:
     """Why a start failed, by its log; with `waited` also by what it repeats while it waits."""
+    from sparkctl.fabric.nccllog.reader import Reader  # takes long, and only a failure needs it
+
     lines = progress.lines
     reader = Reader()
     reader.feed("vllm.log", (line.encode() for line in lines))
@@ -76,6 +75,9 @@ def _network(verdict: LogVerdict, text: str) -> Explanation | None:
     It is read from NCCL's own lines of all ranks, else from what torch quotes of one
     (`Last error:`), which has no mark of NCCL.
     """
+    from sparkctl.fabric.nccllog.advice import ADVICE
+    from sparkctl.fabric.nccllog.errors import fault
+
     broken = {rank.cause for rank in verdict.ranks if rank.transport == "failed"} - {"unknown"}
     for finding in verdict.findings:
         if finding.cause in broken:

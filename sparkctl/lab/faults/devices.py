@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sparkctl.lab.faults.fault import INVENTORY, Fault
 from sparkctl.lab.faults.inventory import DEVICES, HCA, set_everywhere
+from sparkctl.lab.faults.scripts import EXCHANGE_GIDS, RENAME_DEVICE, WRITE, sh
 from sparkctl.lab.hardware import SOFT_ROCE
 from sparkctl.lab.spec import CABLED, HALVES, HalfSpec
 
@@ -20,8 +21,7 @@ SHIFT = 2  # how many slots a GID moves
 
 
 def _rewrite(target: Target, path: str, text: str) -> None:
-    write = ["sh", "-c", 'printf %s "$2" >"$1"', "sh", path]
-    target.change([*write, text], [*write, target.read(path)])
+    target.change(sh(WRITE, path, text), "write", path=path, text=target.read(path))
 
 
 def device(half: HalfSpec, path: str) -> str:
@@ -34,21 +34,14 @@ def rewrite_rate(target: Target, half: HalfSpec, text: str) -> None:
     _rewrite(target, device(half, RATE), text)
 
 
-# Renames the RDMA device in the folder $1 with the uverbs device $2 from $3 to $4.
-RENAME = """\
-mv "/sys/$1/$3" "/sys/$1/$4"
-rm "/sys/class/infiniband/$3"
-ln -s "../../$1/$4" "/sys/class/infiniband/$4"
-echo "$4" >"/sys/$2/ibdev"
-"""
-
-
 def _rename(target: Target) -> None:
     set_everywhere(target, HCA, ",".join(DEVICES))
     hardware = target.node.hardware
     folder = hardware.device_folder(FIRST).rpartition("/")[0]
-    rename = ["sh", "-ec", RENAME, "sh", folder, hardware.verbs_folder(FIRST)]
-    target.change([*rename, FIRST.hca, OTHER_NAME], [*rename, OTHER_NAME, FIRST.hca])
+    verbs = hardware.verbs_folder(FIRST)
+    rename = sh(RENAME_DEVICE, folder, verbs, FIRST.hca, OTHER_NAME)
+    undo = {"folder": folder, "verbs": verbs, "name": OTHER_NAME, "to": FIRST.hca}
+    target.change(rename, "rename-device", **undo)
 
 
 def _narrow(target: Target) -> None:
@@ -93,16 +86,6 @@ def _hide_devices(target: Target) -> None:
         target.hide(folder)
 
 
-# Exchanges the slots $2 and $3 of the GID table in $1.
-EXCHANGE = """\
-for table in gids gid_attrs/types gid_attrs/ndevs; do
-    mv -T "$1/$table/$2" "$1/swap"
-    mv -T "$1/$table/$3" "$1/$table/$2"
-    mv -T "$1/swap" "$1/$table/$3"
-done
-"""
-
-
 def _shift_gids(target: Target) -> None:
     """A link flap moves the IPv4 GIDs to higher slots.
 
@@ -112,9 +95,10 @@ def _shift_gids(target: Target) -> None:
     index = 2 * types - 1
     set_everywhere(target, GID_INDEX, str(index))
     for slot in range(index, index - types, -1):
-        exchange = ["sh", "-ec", EXCHANGE, "sh", device(SECOND, PORT)]
-        exchange += [str(slot), str(slot + SHIFT)]
-        target.change(exchange, exchange)
+        port, slots = device(SECOND, PORT), [slot, slot + SHIFT]
+        exchange = sh(EXCHANGE_GIDS, port, *map(str, slots), "")
+        gid = target.read(f"{port}/gids/{slot}").strip()
+        target.change(exchange, "exchange-gids", port=port, slots=slots, gid=gid)
 
 
 FAULTS = (

@@ -10,7 +10,7 @@ from sparkctl.errors import SparkctlError, UsageError
 from sparkctl.lab.errors import nodes_lost
 from sparkctl.lab.existing import Lab, find
 from sparkctl.lab.faults import journal, settled
-from sparkctl.lab.faults.journal import Active, Undo
+from sparkctl.lab.faults.journal import Active
 from sparkctl.lab.faults.needs import require
 from sparkctl.lab.faults.table import FAULTS
 from sparkctl.lab.faults.target import Target
@@ -63,18 +63,14 @@ def inject(base: Path, name: str, node: str | None = None) -> Active:
         entry = Active(name, where)
         active.append(entry)
 
-        def record(change: Undo) -> None:
-            entry.undo.append(change)
-            journal.write(lab.base, active)
-
-        target = Target(lab, nodes[where], name, record)
+        target = Target(lab, nodes[where], entry, lambda: journal.write(lab.base, active))
         require(fault.needs, target)
         try:
-            target.change(f"mkdir {target.folder}", f"rm -rf {target.folder}")
+            target.change(f"mkdir {target.folder}", "remove", path=str(target.folder))
             fault.apply(target)
             settled.wait(list(nodes.values()))
         except BaseException:
-            undo(lab, nodes, active, [entry], incomplete=True)
+            undo(lab, nodes, active, [entry])
             raise
     return entry
 

@@ -56,7 +56,7 @@ def _mismatch(target: Target) -> None:
 
 
 def _remove(target: Target) -> None:
-    target.change(["mv", SMI, f"{SMI}.hidden"], ["mv", f"{SMI}.hidden", SMI])
+    target.hide_file(SMI)
 
 
 def _no_memory(target: Target) -> None:

@@ -23,8 +23,8 @@ def _disk(target: Target) -> None:
     """The file system shrinks to its content, which does not change."""
     size, total, free = map(int, target.run("stat", "-f", "-c", "%S %b %f", "/tmp").split())
     used, whole = (total - free) * size // 1024, total * size // 1024
-    resize = "mount -t tmpfs -o remount,size={}k tmpfs /tmp"
-    target.change(resize.format(used + LEFT), resize.format(whole))
+    resize = f"mount -t tmpfs -o remount,size={used + LEFT}k tmpfs /tmp"
+    target.change(resize, "resize", path="/tmp", kib=whole)
 
 
 def _meminfo(target: Target, **values: int) -> None:

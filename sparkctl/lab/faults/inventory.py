@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING, TypedDict
 
 import yaml
@@ -55,8 +56,9 @@ def edit(target: Target, change: Callable[[Inventory], None]) -> None:
     fresh, healthy = path.with_suffix(".new"), path.with_suffix(".healthy")
     header = f"# Changed by `sparkctl lab fault {target.fault}`; `sparkctl lab heal` restores it.\n"
     fresh.write_text(header + yaml.safe_dump(value, sort_keys=False))
-    target.change_lab(["cp", str(path), str(healthy)], ["mv", str(healthy), str(path)])
-    fresh.replace(path)
+    shutil.copy(path, healthy)
+    with target.changing("restore-inventory"):
+        fresh.replace(path)
 
 
 def set_cage(target: Target, cage: int) -> None:

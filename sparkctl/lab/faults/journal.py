@@ -1,26 +1,29 @@
-"""Which faults are active in a lab and how each is undone: faults.json in the lab's folder."""
+"""Which faults are active in a lab and what undoes each: journal.json in the lab's folder.
+
+It has the format of the nodes' journals (node/entries.py); an entry's owner is lab/FAULT/NODE.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, TypedDict
+import os
+import stat
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+from sparkctl.errors import SparkctlError
 from sparkctl.lab import statefile
+from sparkctl.lab.errors import rebuild_hint
+from sparkctl.node import entries
+from sparkctl.node.entries import Entry, Journal
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-FILE = "faults.json"
-LAB = ""  # where an Undo runs that concerns the lab's own files
+    from sparkctl.node.wire import Json
 
-
-@dataclass(frozen=True)
-class Undo:
-    """A command that undoes one change, on a node or (LAB) on this machine."""
-
-    on: str
-    argv: tuple[str, ...]
-    text: str = ""  # its stdin
+FILE = entries.NAME
+OLDER = "faults.json"  # of releases whose undos were command lines
 
 
 @dataclass
@@ -29,46 +32,52 @@ class Active:
 
     fault: str
     node: str
-    undo: list[Undo] = field(default_factory=list)
+    undo: list[Entry] = field(default_factory=list)
 
+    def entry(self, undo: str, **data: Json) -> Entry:
+        """An entry of a change of the fault that begins now."""
+        return entries.new(f"lab/{self.fault}/{self.node}", undo, data, f"fault {self.fault}")
 
-class _Undo(TypedDict):
-    on: str
-    argv: list[str]
-    text: str
-
-
-class _Active(TypedDict):
-    fault: str
-    node: str
-    undo: list[_Undo]
-
-
-class _Journal(TypedDict):
-    active: list[_Active]
+    def record(self, entry: Entry) -> None:
+        """Add an entry, or replace it by what it is now."""
+        self.undo = [e for e in self.undo if e.id != entry.id] + [entry]
 
 
 def read(base: Path) -> list[Active]:
     """The active faults of the lab in `base`, the oldest first.
 
-    Raises SparkctlError when the journal is damaged or of an unknown schema.
+    Raises SparkctlError when the journal is damaged, another user's, of an unknown schema, or has
+    commands, which are not executed: an older release wrote it.
     """
-    return statefile.read(base / FILE, _build) or []
+    if (base / OLDER).exists():
+        raise SparkctlError(
+            f"cannot heal the lab's faults: an older sparkctl wrote {base / OLDER}",
+            hint=rebuild_hint(base),
+            code="lab-journal-old",
+            data={"path": str(base / OLDER)},
+        )
+    try:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            status = (base / FILE).lstat()
+            entries.require_own(status, os.getuid(), base / FILE, stat.S_ISREG)
+    except PermissionError as error:
+        raise SparkctlError(
+            str(error), hint=rebuild_hint(base), code="lab-journal-refused"
+        ) from None
+    active: dict[str, Active] = {}
+    for entry in statefile.read(base / FILE, _build) or []:
+        _, fault, node = entry.owner.split("/")
+        active.setdefault(entry.owner, Active(fault, node)).undo.append(entry)
+    return [*active.values()]
 
 
-def _build(journal: _Journal | list[_Active]) -> list[Active]:
-    # Before the journal had a schema number, it was the list alone.
-    entries = journal if isinstance(journal, list) else journal["active"]
-    return [Active(e["fault"], e["node"], [_undo(u) for u in e["undo"]]) for e in entries]
-
-
-def _undo(value: _Undo) -> Undo:
-    return Undo(value["on"], tuple(value["argv"]), value["text"])
+def _build(document: Json) -> list[Entry]:
+    found = entries.parse(document)
+    if not all(entry.is_of("lab") and entry.owner.count("/") == 2 for entry in found):
+        raise ValueError("an entry of another owner")
+    return found
 
 
 def write(base: Path, active: list[Active]) -> None:
     """Replace the journal; without an active fault there is no file."""
-    if active:
-        statefile.write(base / FILE, {"active": [asdict(a) for a in active]})
-    else:
-        (base / FILE).unlink(missing_ok=True)
+    Journal(base, os.getuid()).write([entry for each in active for entry in each.undo])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sparkctl.lab.faults.fault import Fault
-from sparkctl.lab.faults.ssh import CONFIG, RELOAD
+from sparkctl.lab.faults.sshd import CONFIG, RELOAD
 
 if TYPE_CHECKING:
     from sparkctl.lab.faults.target import Target
@@ -34,7 +34,7 @@ def _limit(target: Target, **files: str) -> None:
     root = next(line for line in lines if line.startswith("root:"))
     limited = f"{root.rpartition(':')[0]}:{shell}\n"
     config = target.read(CONFIG).replace("UsePAM no", "UsePAM yes")
-    target.on_heal(*RELOAD)
+    target.on_heal("reload-sshd")
     for name, text in {**files, "files": FILES}.items():
         target.cover(f"{FOLDER}/{name}.conf", text)
     target.cover("/etc/pam.d/sshd", PAM)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from sparkctl.lab.faults.devices import RATE, device, rewrite_rate
 from sparkctl.lab.faults.fault import HEAD, INVENTORY, Fault
 from sparkctl.lab.faults.inventory import set_cage
+from sparkctl.lab.faults.scripts import EXCHANGE_LINKS, sh
 from sparkctl.lab.node import NETPLAN
-from sparkctl.lab.spec import CABLED, HALVES, MTU, NodeSpec
+from sparkctl.lab.spec import CABLED, HALVES, MTU
 
 if TYPE_CHECKING:
     from sparkctl.lab.faults.target import Target
@@ -18,36 +19,34 @@ LINK = SECOND.interface
 RAY_PORT = 6379
 
 
-def _address(node: NodeSpec) -> str:
-    return f"{node.fabric_address(SECOND)}/24 dev {LINK}"
+def _add(target: Target, address: str) -> None:
+    do = f"ip address add {address} dev {LINK}"
+    target.change(do, "address", address=address, interface=LINK, present=False)
 
 
 def _down(target: Target) -> None:
-    target.change(f"ip link set {LINK} down", f"ip link set {LINK} up")
+    target.change(f"ip link set {LINK} down", "link-state", interface=LINK, up=True)
 
 
 def _without_address(target: Target) -> None:
-    address = _address(target.node)
-    target.change(f"ip address delete {address}", f"ip address replace {address}")
+    address = f"{target.node.fabric_address(SECOND)}/24"
+    do = f"ip address delete {address} dev {LINK}"
+    target.change(do, "address", address=address, interface=LINK, present=True)
 
 
 def _one_subnet(target: Target) -> None:
     _without_address(target)
-    address = f"{FIRST.subnet}.{110 + target.node.number}/24 dev {LINK}"
-    target.change(f"ip address add {address}", f"ip address delete {address}")
-
-
-def _other_address(target: Target, address: str) -> None:
-    _without_address(target)
-    target.change(f"ip address add {address} dev {LINK}", f"ip address delete {address} dev {LINK}")
+    _add(target, f"{FIRST.subnet}.{110 + target.node.number}/24")
 
 
 def _link_local(target: Target) -> None:
-    _other_address(target, f"169.254.7.{target.node.number}/16")
+    _without_address(target)
+    _add(target, f"169.254.7.{target.node.number}/16")
 
 
 def _wrong_address(target: Target) -> None:
-    _other_address(target, f"192.168.107.{target.node.number}/24")
+    _without_address(target)
+    _add(target, f"192.168.107.{target.node.number}/24")
 
 
 def _volatile(target: Target) -> None:
@@ -55,35 +54,18 @@ def _volatile(target: Target) -> None:
 
 
 def _mtu(target: Target) -> None:
-    target.change(f"ip link set {LINK} mtu 1500", f"ip link set {LINK} mtu {MTU}")
-
-
-# Until Linux 6.2 only a link that is down can be renamed. It keeps its addresses.
-SWAP = """\
-ip link set "$1" down
-ip link set "$1" name swap
-ip link set "$2" name "$1"
-ip link set swap name "$2"
-ip link set "$2" up
-"""
-
-
-RENAME = """\
-ip link set "$1" down
-ip link set "$2" down
-ip link set "$1" name swap
-ip link set "$2" name "$1"
-ip link set swap name "$2"
-ip link set "$1" up
-ip link set "$2" up
-"""
+    target.change(f"ip link set {LINK} mtu 1500", "link-mtu", interface=LINK, mtu=MTU)
 
 
 def _renamed(target: Target) -> None:
     """The halves exchange their names, with what they are connected to and their addresses."""
-    names = [half.interface for half in CABLED]
-    change = ["sh", "-ec", RENAME, "sh", *names]
-    target.change(change, change)
+    _exchange(target, *(half.interface for half in CABLED))
+
+
+def _exchange(target: Target, *names: str) -> None:
+    index = int(target.run("ip", "-oneline", "link", "show", "dev", names[0]).partition(":")[0])
+    do = sh(EXCHANGE_LINKS, *names, "none")
+    target.change(do, "exchange-links", names=[*names], index=index)
 
 
 def _other_cage(target: Target) -> None:
@@ -92,15 +74,14 @@ def _other_cage(target: Target) -> None:
     for here in CABLED:
         there = next(h for h in HALVES if h.pci[:4] == here.pci[:4] and h != here)
         plugged, unplugged = (target.read(device(h, RATE)) for h in (here, there))
-        swap, names = ["sh", "-ec", SWAP, "sh"], [here.interface, there.interface]
-        target.change([*swap, *names], [*swap, *reversed(names)])
+        _exchange(target, here.interface, there.interface)
         rewrite_rate(target, here, unplugged)
         rewrite_rate(target, there, plugged)
 
 
-TABLE = "table inet sparkctl-lab-firewall"
+FIREWALL = "sparkctl-lab-firewall"
 DROP = f"""\
-{TABLE} {{
+table inet {FIREWALL} {{
     chain input {{
         type filter hook input priority 0
         iifname != "lo" tcp dport {RAY_PORT} drop
@@ -111,10 +92,11 @@ DROP = f"""\
 
 def _firewall(target: Target) -> None:
     rules = target.file("rules", DROP)
-    target.change(f"nft --file {rules}", f"nft delete {TABLE}")
+    target.change(f"nft --file {rules}", "delete-rules", table=FIREWALL)
 
 
-LOSS = "table inet sparkctl-lab-loss"
+LOSSY = "sparkctl-lab-loss"
+LOSS = f"table inet {LOSSY}"
 LOST_PERCENT = 30
 
 
@@ -138,13 +120,15 @@ def loss_rules(percent: int) -> str:
 
 def _packet_loss(target: Target) -> None:
     rules = target.file("rules", loss_rules(LOST_PERCENT))
-    target.change(f"nft --file {rules}", f"nft delete {LOSS}")
+    target.change(f"nft --file {rules}", "delete-rules", table=LOSSY)
 
 
 def _no_route(target: Target) -> None:
     source = target.node.fabric_address(SECOND)
-    route = f"{SECOND.subnet}.0/24 dev {LINK} proto kernel scope link src {source}"
-    target.change(f"ip route delete {route}", f"ip route replace {route}")
+    subnet = f"{SECOND.subnet}.0/24"
+    route = f"{subnet} dev {LINK} proto kernel scope link src {source}"
+    data = {"subnet": subnet, "interface": LINK, "source": source}
+    target.change(f"ip route delete {route}", "route", **data)
 
 
 FAULTS = (

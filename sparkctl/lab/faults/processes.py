@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 from sparkctl.lab.faults.fault import HEAD, Fault
 from sparkctl.lab.faults.needs import runtime
 from sparkctl.lab.faults.network import RAY_PORT
+from sparkctl.lab.faults.scripts import sh
+from sparkctl.lab.faults.undos import FOREIGN_FOLDER
 
 if TYPE_CHECKING:
     from sparkctl.lab.faults.target import Target
 
-FOREIGN_PORT, FOREIGN_FOLDER = 6399, "/tmp/foreign-ray"
+FOREIGN_PORT = 6399
 DEAD, LAST = "20260101-000000-dead", "20260102-000000-beef"  # old runs
-STATE = "/root/.sparkctl/lab"
+STATE = ".sparkctl/lab"  # of root's home
 
 LOGGED = 'log="$1"; shift; exec "$@" >"$log" 2>&1'
 LISTEN = """\
@@ -29,7 +31,7 @@ def _port(target: Target) -> None:
 
 
 def _foreign_ray(target: Target) -> None:
-    target.on_heal("rm", "-rf", FOREIGN_FOLDER)
+    target.on_heal("remove", path=FOREIGN_FOLDER)
     options = f"--head --port={FOREIGN_PORT} --temp-dir={FOREIGN_FOLDER} --num-cpus=1"
     options += " --object-store-memory=100000000 --include-dashboard=false --disable-usage-stats"
     ray = [f"{runtime(target)}/bin/ray", "start", *options.split()]
@@ -38,23 +40,13 @@ def _foreign_ray(target: Target) -> None:
     target.run("sh", "-c", LOGGED, "sh", f"{target.folder}/log", *ray, environment=environment)
 
 
-# `sparkctl down` and `doctor --fix` may have removed the record before healing, and a cluster
-# started since may have written its own.
-REMOVE = f"""\
-cd {STATE} 2>/dev/null || exit 0
-if grep --quiet {LAST} applied.json; then
-    rm applied.json
-    cd /root
-    rmdir --ignore-fail-on-non-empty --parents .sparkctl/lab
-fi
-"""
+KEEP = 'test -e "$1" || { mkdir -p -m 700 "$1" && cp "$2" "$1/applied.json"; }'
 
 
 def _leftover(target: Target) -> None:
     record = f'{{"ray": "", "ray_run": "{LAST}", "when": "2026-01-02T00:00:00+0000"}}'
     applied = target.file("applied.json", record, "0600")
-    keep = f"test -e {STATE} || {{ mkdir -p -m 700 {STATE} && cp {applied} {STATE}/applied.json; }}"
-    target.change(["sh", "-ec", keep], ["sh", "-c", REMOVE])
+    target.change(sh(KEEP, f"/root/{STATE}", applied), "remove-record", state=STATE, run=LAST)
     mark = {"SPARKCTL_CLUSTER": f"lab/{DEAD}", "SPARKCTL_ROLE": "vllm"}
     target.start("bash", "-c", "exec -a VLLM::Worker_TP1 sleep infinity", environment=mark)
     # The brackets keep the shell that runs pgrep from matching itself.

@@ -26,7 +26,7 @@ def packages(target: Target) -> tuple[str, str]:
     upper, work = target.folder / "upper", target.folder / "work"
     target.run("mkdir", str(upper), str(work))
     options = f"lowerdir={site},upperdir={upper},workdir={work}"
-    target.change(f"mount -t overlay -o {options} overlay {site}", f"umount {site}")
+    target.change(f"mount -t overlay -o {options} overlay {site}", "unmount", path=site)
     return site, name.removeprefix("ray-").removesuffix(".dist-info")
 
 

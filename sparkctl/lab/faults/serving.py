@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparkctl.engines.inventory import load
-from sparkctl.engines.vllm.commandline import ray_worker_argv
 from sparkctl.errors import SparkctlError
 from sparkctl.lab.faults.fault import HEAD, Fault
 from sparkctl.lab.faults.needs import missing, serving_hint
-from sparkctl.lab.faults.target import Target, until
-from sparkctl.lab.spec import CABLED
-from sparkctl.remote import node_rpc
+from sparkctl.lab.faults.rayjoin import CLUSTER, join
 
 if TYPE_CHECKING:
-    from sparkctl.remote.command import Command
-
-RAY_TIMEOUT = 60.0  # seconds for `ray start`, which takes ten on a busy machine
-GRACE = 10.0  # seconds for raylet to end after SIGTERM
-CLUSTER = "SPARKCTL_CLUSTER"
+    from sparkctl.lab.faults.target import Target
 
 
 def _mark(target: Target) -> str:
@@ -33,38 +25,9 @@ def _mark(target: Target) -> str:
 
 def _ray_on_management(target: Target) -> None:
     """`ray start` does this without an address; healing makes it join over the fabric again."""
-    inventory, node, head = load(target.lab.inventory), target.node, target.lab.nodes[0]
-    mark, fabric = _mark(target), CABLED[0]
-
-    def start(address: str) -> Command:
-        request = {
-            "cluster": inventory.cluster,
-            "argv": ray_worker_argv(inventory, address, head.fabric_address(fabric)),
-            "env": {CLUSTER: mark, "SPARKCTL_ROLE": "ray"},
-            "unit": "ray",
-            "run": mark.partition("/")[2],
-            "timeout": RAY_TIMEOUT,
-        }
-        return node_rpc.call("launch.run", request)
-
-    def joined(address: str) -> str:
-        # The brackets keep the shell that runs pgrep from matching itself.
-        return f"pgrep -f '[r]aylet.*--node_ip_address={address}' >/dev/null"
-
-    stop = node_rpc.call(
-        "stop.stop", {"cluster": inventory.cluster, "roles": ["ray"], "grace": GRACE}
-    )
-    own = node.fabric_address(fabric)
-    target.on_heal(*until(joined(own)))
-    target.on_heal(*start(own).argv, text=_text(start(own)))
-    target.on_heal(*stop.argv, text=_text(stop))
-    for command in (stop, start(node.address)):
-        target.run(*command.argv, text=_text(command))
-    target.until(joined(node.address))
-
-
-def _text(command: Command) -> str:
-    return command.stdin.decode()
+    mark = _mark(target)
+    target.on_heal("rejoin-ray", mark=mark)
+    join(target.lab, target.running, mark, target.node.address)
 
 
 def _stop_engine(target: Target) -> None:
@@ -73,7 +36,7 @@ def _stop_engine(target: Target) -> None:
         pids = target.run("pgrep", "-f", "^VLLM::EngineCore").split()
     except SparkctlError:
         raise missing(target, "no vLLM engine is running", serving_hint(target)) from None
-    target.change(["kill", "-STOP", *pids], ["kill", "-CONT", *pids])
+    target.change(["kill", "-STOP", *pids], "continue", pids=[int(pid) for pid in pids])
     for pid in pids:
         target.until(f"grep -q '^State:.T' /proc/{pid}/status")
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sparkctl.lab.faults.fault import Fault
+from sparkctl.lab.faults.undos import USER_CONF
 
 if TYPE_CHECKING:
     from sparkctl.lab.faults.target import Target
-
-USER_CONF = "/root/.nccl.conf"
 
 
 def _nccl_conf(target: Target) -> None:
@@ -21,7 +20,7 @@ def _profile(target: Target) -> None:
 
 
 def _hang(target: Target) -> None:
-    target.change(f"mkfifo {USER_CONF}", f"rm --force {USER_CONF}")
+    target.change(f"mkfifo {USER_CONF}", "remove", path=USER_CONF)
 
 
 FAULTS = (

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from sparkctl.lab.faults.fault import Fault
-from sparkctl.lab.faults.target import Target, until
-from sparkctl.lab.node import NODE_FILES, SSHD_PID
+from sparkctl.lab.faults.sshd import CONFIG, HOST_KEY, RELOAD
+from sparkctl.lab.node import SSHD_PID
 
-CONFIG, HOST_KEY = NODE_FILES / "sshd_config", NODE_FILES / "host_key"
+if TYPE_CHECKING:
+    from sparkctl.lab.faults.target import Target
+
 SLOW = 4  # seconds; sshd rounds the time of a failed "none" login up, to at most 8
 NAME_SERVER = "127.0.0.53"
-
-# On SIGHUP sshd restarts itself with new files, and writes its pid when it listens.
-RESTART = f'pid=$(cat {SSHD_PID}); rm {SSHD_PID}; kill -HUP "$pid"; exec "$@"'
-RELOAD = ["sh", "-ec", RESTART, "sh", *until(f"[ -s {SSHD_PID} ]")]
 
 
 def _stop(target: Target) -> None:
     """SIGSTOP: the kernel still accepts connections, and no banner is sent."""
-    signal = f"kill -{{}} $(cat {SSHD_PID})"
-    target.change(["sh", "-c", signal.format("STOP")], ["sh", "-c", signal.format("CONT")])
-    target.until(f"grep -q '^State:.T' /proc/$(cat {SSHD_PID})/status")
+    pid = int(target.read(SSHD_PID))
+    target.change(f"kill -STOP {pid}", "continue", pids=[pid])
+    target.until(f"grep -q '^State:.T' /proc/{pid}/status")
 
 
 SILENT = """\
@@ -35,7 +34,7 @@ signal.pause()
 def _slow(target: Target) -> None:
     """The usual reason: sshd looks up the client's name, and the name server does not answer."""
     config = target.read(CONFIG)
-    target.on_heal(*RELOAD)
+    target.on_heal("reload-sshd")
     target.start("python3", "-c", SILENT, NAME_SERVER)
     target.until(f"ss -Hlun 'src {NAME_SERVER}:53' | grep -q .")
     target.cover("/etc/nsswitch.conf", "hosts: files dns\n")
@@ -48,7 +47,7 @@ def _slow(target: Target) -> None:
 def _other_key(target: Target) -> None:
     key = f"{target.folder}/host_key"
     target.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key)
-    target.on_heal(*RELOAD)
+    target.on_heal("reload-sshd")
     for suffix in ("", ".pub"):
         target.cover_by(f"{HOST_KEY}{suffix}", f"{key}{suffix}")
     target.run(*RELOAD)

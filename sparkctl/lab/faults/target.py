@@ -3,36 +3,28 @@
 from __future__ import annotations
 
 import shlex
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sparkctl.lab.faults.journal import LAB, Undo
+from sparkctl.lab.faults import undos
+from sparkctl.lab.faults.scripts import COVER, sh
+from sparkctl.lab.faults.waiting import until
 from sparkctl.lab.node import FAULT_FILES
-from sparkctl.lab.running import RunningNode, run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from sparkctl.lab.existing import Lab
+    from sparkctl.lab.faults.journal import Active
+    from sparkctl.lab.running import RunningNode
     from sparkctl.lab.spec import NodeSpec
+    from sparkctl.node.entries import Entry
+    from sparkctl.node.wire import Json
 
 MARK = "SPARKCTL_LAB_FAULT"  # in the environment of what a fault starts
-WAIT = 15  # seconds for a change to take effect; a serving node is the slowest
-
 WRITE = 'cat >"$1" && chmod "$2" "$1"'
-# A bind mount hides a file without changing it. Where there is no file, or a dangling link, a copy
-# takes its place.
-COVER = """\
-if [ -e "$2" ]; then exec mount --bind "$1" "$2"; fi
-if [ -L "$2" ]; then mv -T "$2" "$1.link"; fi
-cp --preserve=mode "$1" "$2"
-"""
-UNCOVER = """\
-if mountpoint --quiet "$2"; then exec umount "$2"; fi
-rm --force "$2"
-if [ -L "$1.link" ]; then mv -T "$1.link" "$2"; fi
-"""
 DAEMON = 'log="$1"; shift; exec setsid --fork "$@" >"$log" 2>&1 </dev/null'
 
 
@@ -42,8 +34,13 @@ class Target:
 
     lab: Lab
     running: RunningNode
-    fault: str
-    record: Callable[[Undo], None]
+    active: Active
+    write: Callable[[], None]  # the journal
+
+    @property
+    def fault(self) -> str:
+        """The fault's name."""
+        return self.active.fault
 
     @property
     def node(self) -> NodeSpec:
@@ -64,19 +61,31 @@ class Target:
         """Run a program that changes nothing outside the fault's folder; gives its stdout."""
         return self.running.run(*argv, text=text, environment=environment)
 
-    def change(self, do: str | list[str], undo: str | list[str]) -> None:
-        """Run `do` on the node; healing runs `undo`."""
-        self.on_heal(*_argv(undo))
-        self.run(*_argv(do))
+    def change(self, do: str | list[str], undo: str, **data: Json) -> None:
+        """Run `do` on the node; healing has `undo` of undos.py undo it."""
+        with self.changing(undo, **data):
+            self.run(*(shlex.split(do) if isinstance(do, str) else do))
 
-    def on_heal(self, *undo: str, text: str = "") -> None:
-        """Have healing run a command on the node, after it has undone later changes."""
-        self.record(Undo(self.node.name, undo, text))
+    @contextmanager
+    def changing(self, undo: str, **data: Json) -> Iterator[None]:
+        """The block makes a change, after its undo is in the journal.
 
-    def change_lab(self, do: list[str], undo: list[str]) -> None:
-        """Run `do` on this machine, for the lab's own files; healing runs `undo`."""
-        self.record(Undo(LAB, tuple(undo)))
-        run(do)
+        Raises ValueError for an undo that healing would refuse.
+        """
+        undos.known(undo, data)
+        entry = self.active.entry(undo, **data)
+        self._record(entry)
+        yield
+        self._record(entry._replace(done=True))
+
+    def on_heal(self, undo: str, **data: Json) -> None:
+        """Have healing do this, after it has undone later changes."""
+        with self.changing(undo, **data):
+            pass
+
+    def _record(self, entry: Entry) -> None:
+        self.active.record(entry)
+        self.write()
 
     def read(self, path: str | Path) -> str:
         """The content of a file of the node."""
@@ -94,14 +103,17 @@ class Target:
 
     def cover_by(self, path: str | Path, other: str) -> None:
         """Make a path of the node show another file or folder of it, until healing."""
-        self.change(
-            ["sh", "-ec", COVER, "sh", other, str(path)],
-            ["sh", "-ec", UNCOVER, "sh", other, str(path)],
-        )
+        bound = bool(self.run("sh", "-c", 'if [ -e "$1" ]; then echo yes; fi', "sh", str(path)))
+        do = sh(COVER, other, str(path))
+        self.change(do, "uncover", by=other, path=str(path), bound=bound)
 
     def hide(self, path: str | Path) -> None:
         """Make a folder of the node appear empty, until healing."""
-        self.change(f"mount -t tmpfs -o mode=755 tmpfs {path}", f"umount {path}")
+        self.change(f"mount -t tmpfs -o mode=755 tmpfs {path}", "unmount", path=str(path))
+
+    def hide_file(self, path: str) -> None:
+        """Remove a file or a link of the node, until healing."""
+        self.change(["mv", path, f"{path}.hidden"], "unhide", path=path)
 
     def start(self, *argv: str, environment: Mapping[str, str] | None = None) -> None:
         """Start a program in the background; healing kills it."""
@@ -110,14 +122,5 @@ class Target:
         self.run("sh", "-c", DAEMON, "sh", log, *argv, environment=marked)
 
     def until(self, condition: str) -> None:
-        """Wait until a shell command succeeds on the node, for at most WAIT seconds."""
+        """Wait until a shell command succeeds on the node, for a bounded time."""
         self.run(*until(condition))
-
-
-def _argv(command: str | list[str]) -> list[str]:
-    return shlex.split(command) if isinstance(command, str) else command
-
-
-def until(condition: str) -> list[str]:
-    """The argv that waits until a shell command succeeds, for at most WAIT seconds."""
-    return ["timeout", f"{WAIT}", "sh", "-c", f"until {condition}; do sleep 0.02; done"]

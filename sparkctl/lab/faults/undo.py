@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import psutil
 
 from sparkctl.errors import SparkctlError
 from sparkctl.lab.errors import rebuild_hint
-from sparkctl.lab.faults import journal
-from sparkctl.lab.faults.journal import LAB, Active, Undo
+from sparkctl.lab.faults import journal, undos
 from sparkctl.lab.faults.target import MARK
 from sparkctl.lab.processes import kill_all, processes
-from sparkctl.lab.running import RunningNode, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from sparkctl.lab.existing import Lab
+    from sparkctl.lab.faults.journal import Active
+    from sparkctl.lab.running import RunningNode
+    from sparkctl.node.entries import Entry
 
 
 def undo(
@@ -26,23 +26,18 @@ def undo(
     nodes: Mapping[str, RunningNode],
     active: list[Active],
     chosen: Sequence[Active],
-    *,
-    incomplete: bool = False,
 ) -> None:
     """Undo the `chosen` of the `active` faults, the last change first, and update the journal.
 
-    `incomplete` is for a fault that failed: its last change may not have been made. Raises
-    SparkctlError with all that could not be undone, which stays in the journal.
+    A change that is not done may not have been made, so its undo may fail. Raises SparkctlError
+    with all that could not be undone, which stays in the journal.
     """
     failed: dict[str, SparkctlError] = {}
-    tolerated: tuple[type[Exception], ...] = (SparkctlError,) if incomplete else ()
     for entry in chosen:
         try:
             kill_all(_started_by(lab, entry))
             while entry.undo:
-                with suppress(*tolerated):
-                    _run(nodes, entry.undo[-1])
-                tolerated = ()
+                _undo(lab, nodes.get(entry.node), entry.undo[-1])
                 entry.undo.pop()
                 journal.write(lab.base, active)
         except SparkctlError as error:
@@ -59,11 +54,16 @@ def undo(
         )
 
 
-def _run(nodes: Mapping[str, RunningNode], change: Undo) -> None:
-    if change.on == LAB:
-        run(change.argv, text=change.text)
-    elif change.on in nodes:  # else the node has ended, and its changes with it
-        nodes[change.on].run(*change.argv, text=change.text)
+def _undo(lab: Lab, node: RunningNode | None, change: Entry) -> None:
+    try:
+        undos.run(lab, node, change.undo, change.data)
+    except (ValueError, OSError) as error:
+        raise SparkctlError(
+            str(error), hint=rebuild_hint(lab.base), code="lab-undo-failed"
+        ) from None
+    except SparkctlError:
+        if change.done:
+            raise
 
 
 def _started_by(lab: Lab, entry: Active) -> Callable[[], list[psutil.Process]]:

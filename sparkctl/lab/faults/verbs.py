@@ -19,8 +19,9 @@ def _hide_devices(target: Target) -> None:
 def _deny(target: Target) -> None:
     """On a mount with `nodev` even root cannot open a device: EACCES (open(2))."""
     copy = target.folder / "infiniband"
-    target.change(f"mkdir {copy}", f"rmdir {copy}")
-    target.change(f"mount -t tmpfs -o nodev,mode=755 tmpfs {copy}", f"umount {copy}")
+    target.run("mkdir", str(copy))
+    mount = f"mount -t tmpfs -o nodev,mode=755 tmpfs {copy}"
+    target.change(mount, "unmount", path=str(copy))
     target.run("cp", "--archive", f"{UVERBS}/.", str(copy))
     target.cover_by(UVERBS, str(copy))
 
@@ -32,7 +33,7 @@ PROVIDERS = f"{FIND} -name libibverbs -type d"
 
 def _hide_libraries(target: Target) -> None:
     for path in target.run("sh", "-c", f"{LIBRARIES} 2>/dev/null || true").splitlines():
-        target.change(["mv", path, f"{path}.hidden"], ["mv", f"{path}.hidden", path])
+        target.hide_file(path)
     for path in target.run("sh", "-c", f"{PROVIDERS} 2>/dev/null || true").splitlines():
         target.hide(path)
 

@@ -1,0 +1,133 @@
+"""What `up` and `restart` share: their options, what they ask, and the run itself."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from sparkctl.cli.options import break_lock_option
+from sparkctl.cli.terminal import confirm, interactive
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from sparkctl.events import Reporter
+    from sparkctl.operations.outlook import Outlook
+    from sparkctl.operations.session import Session
+    from sparkctl.operations.up import UpReport
+
+F = TypeVar("F", bound="Callable[..., object]")
+OPTIONS = (
+    click.option("--yes", is_flag=True, help="Restart a model that is served without asking."),
+    click.option(
+        "--detach", is_flag=True, help="Return when all is started, without waiting for the model."
+    ),
+    break_lock_option,
+    click.option("--keep", is_flag=True, help="Do not roll back when a step fails."),
+    click.option("--accept-new", is_flag=True, help="Record the keys of unknown hosts."),
+    click.option(
+        "--ignore-check",
+        "ignore",
+        multiple=True,
+        metavar="ID",
+        help="Go on although this check fails.",
+    ),
+)
+
+
+def start_options(command: F) -> F:
+    """The options of a command that starts units."""
+    for option in reversed(OPTIONS):
+        command = option(command)
+    return command
+
+
+def bring_up(
+    inventory: Path,
+    *,
+    yes: bool,
+    detach: bool,
+    break_lock: bool,
+    keep: bool,
+    accept_new: bool,
+    ignore: tuple[str, ...],
+    restart: Sequence[str] = (),
+) -> UpReport:
+    """Connect, and bring the cluster up; `restart` are services to replace.
+
+    Raises what operations.up raises, UsageError for an unknown check, Interrupted for a no.
+    """
+    from sparkctl.cli.context import open_session
+    from sparkctl.output.reporter import reporting
+
+    if ignore:
+        from sparkctl.doctor.runner import choose_checks
+
+        choose_checks(skip=ignore)  # a typo fails before any node is reached
+
+    def check(session: Session) -> None:
+        # Imports all checks, which an `up` with nothing to do does not need.
+        from sparkctl.doctor.preflight import preflight, refuse
+
+        refuse(preflight(session, ignore=ignore))
+
+    with reporting() as progress:
+        progress.step("connect to the nodes")
+        opened = open_session(
+            inventory, accept_new=accept_new, facts=False, meanwhile=_load, waits="hidden"
+        )
+        with opened as session:
+            from sparkctl.operations.up import up
+
+            return up(
+                session,
+                progress,
+                preflight=check,
+                consent=lambda outlook: None if yes else ask(outlook),
+                keep=keep,
+                break_lock=break_lock,
+                detach=detach,
+                leave=lambda: leave(progress),
+                restart=restart,
+            )
+
+
+def _load() -> None:
+    """Import what comes next, which takes longer than a login."""
+    import_module("sparkctl.operations.up")
+
+
+def ask(outlook: Outlook) -> None:
+    """Ask whether the models that are served may be stopped.
+
+    Raises UsageError without a terminal, Interrupted when the answer is no.
+    """
+    from sparkctl.errors import Interrupted, UsageError
+
+    models = ", ".join(outlook.ends)
+    ends = all(change.action == "stop" for change in outlook.plan.changes)
+    what = f"{models} is served and would be {'stopped' if ends else 'restarted'}"
+    if not interactive():
+        why = "; ".join(str(change) for change in outlook.plan.changes)
+        raise UsageError(
+            f"{what}: {why}",
+            hint="--yes restarts it without asking; --dry-run shows what would change",
+            code="consent-required",
+            data={"model": models},
+        )
+    if not confirm(f"{what}. Restart it now?"):
+        raise Interrupted("nothing was changed")
+
+
+def leave(progress: Reporter) -> bool:
+    """Ask after Ctrl-C whether the start goes on; without a terminal it does not."""
+    if not interactive():
+        return False
+    progress.note("What was started goes on without this command, or is stopped and rolled back.")
+    try:
+        return confirm("Leave it running?")
+    except (click.Abort, KeyboardInterrupt):  # a second Ctrl-C
+        return False

@@ -1,0 +1,50 @@
+"""Making a node's Ray join its cluster over another network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sparkctl.engines.inventory import load
+from sparkctl.engines.vllm.commandline import ray_worker_argv
+from sparkctl.lab.faults.waiting import until
+from sparkctl.lab.spec import CABLED
+from sparkctl.remote import node_rpc
+
+if TYPE_CHECKING:
+    from sparkctl.lab.existing import Lab
+    from sparkctl.lab.running import RunningNode
+    from sparkctl.remote.command import Command
+
+RAY_TIMEOUT = 60.0  # seconds for `ray start`, which takes ten on a busy machine
+GRACE = 10.0  # seconds for raylet to end after SIGTERM
+CLUSTER = "SPARKCTL_CLUSTER"
+
+
+def join(lab: Lab, node: RunningNode, mark: str, address: str) -> None:
+    """End the node's Ray, start it with this address, and wait until it has that.
+
+    `mark` is the value of CLUSTER in the environment of what was started with it.
+    """
+    inventory, head = load(lab.inventory), lab.nodes[0]
+    stop = {"cluster": inventory.cluster, "roles": ["ray"], "grace": GRACE}
+    start = {
+        "cluster": inventory.cluster,
+        "argv": ray_worker_argv(inventory, address, head.fabric_address(CABLED[0])),
+        "env": {CLUSTER: mark, "SPARKCTL_ROLE": "ray"},
+        "unit": "ray",
+        "run": mark.partition("/")[2],
+        "timeout": RAY_TIMEOUT,
+    }
+    _call(node, node_rpc.call("stop.stop", stop))
+    _call(node, node_rpc.call("launch.run", start))
+    # The brackets keep the shell that runs pgrep from matching itself.
+    node.run(*until(f"pgrep -f '[r]aylet.*--node_ip_address={address}' >/dev/null"))
+
+
+def rejoin(lab: Lab, node: RunningNode, mark: str) -> None:
+    """Have the node's Ray join over the fabric, as `sparkctl up` started it."""
+    join(lab, node, mark, node.node.fabric_address(CABLED[0]))
+
+
+def _call(node: RunningNode, command: Command) -> None:
+    node.run(*command.argv, text=command.stdin.decode())

@@ -1,0 +1,124 @@
+"""Changing a node so that it can be taken back: by whom it was begun, even if nobody waits for it.
+
+An owner takes back only what it has changed. What is in the journal and not understood is neither
+executed nor removed.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from sparkctl.node import entries, files, guard, undo
+
+if TYPE_CHECKING:
+    from sparkctl.node.entries import Entry, Journal
+    from sparkctl.node.wire import Answer, JournalChange, JournalOf, TakeBack
+
+
+def change(request: JournalChange) -> Answer:
+    """Make the change `do` (name and data) for `owner`; what undoes it is recorded before.
+
+    With `keep` its entry stays for a later taking back, else only while it is unfinished. A change
+    that fails is taken back at once; if that fails too, its entry stays.
+    """
+    cluster, do = request["cluster"], request["do"]
+    name, data = do["name"], do["data"]
+    try:
+        row = undo.known(name, data)
+        if row.do is None:
+            raise ValueError(f"{name} can only be taken back")
+        before = row.before(cluster, data) if row.before else None
+        if before is None:
+            row.do(cluster, data)
+            return {}
+        journal = entries.made(cluster, root=row.root)
+        undone_by = undo.UNDONE_BY.get(name, name)
+        entry = entries.new(request["owner"], undone_by, before, request["title"])
+        _enter(journal, entry)
+    except ValueError as error:
+        sys.exit(f"cannot change the node: {error}")
+    try:
+        row.do(cluster, data)
+    except OSError:
+        if not _undone(cluster, entry, root=row.root):
+            journal.finish(entry.id, keep=False)
+        raise
+    journal.finish(entry.id, keep=request.get("keep", False))
+    return {}
+
+
+def _enter(journal: Journal, entry: Entry) -> None:
+    try:
+        journal.enter(entry)
+    except ValueError as error:
+        raise ValueError(_damaged(journal, error)) from None
+
+
+def take_back(request: TakeBack) -> Answer:
+    """Take back what `owner` has changed, the last change first; with `unfinished` only what is not
+    complete. `root`: what lies in root's journal, else in the login's.
+
+    Returns the entries `taken`, and those that `failed`, each with its `error`: these stay.
+    """
+    cluster = request["cluster"]
+    journal, root = _journal(request), request.get("root", False)
+    if not any(_chosen(entry, request) for entry in _entries(journal)):
+        return {"taken": [], "failed": []}
+    taken, failed = [], []
+    for entry in reversed(_entries(journal)):
+        if not _chosen(entry, request):
+            continue
+        if error := _undone(cluster, entry, root=root):
+            failed.append({**entry.shown(), "error": error})
+        else:
+            entries.made(cluster, root=root)  # an undo may have removed the folder
+            journal.finish(entry.id, keep=False)
+            taken.append(entry.shown())
+    return {"taken": taken, "failed": failed}
+
+
+def read(request: JournalOf) -> Answer:
+    """The `entries` of the login's journal, with `root` of root's; `root`: whether root has one."""
+    of_root = guard.is_there(entries.of(request["cluster"], root=True).folder)
+    return {"entries": [e.shown() for e in _entries(_journal(request))], "root": of_root}
+
+
+def _chosen(entry: Entry, request: TakeBack) -> bool:
+    return entry.is_of(request["owner"]) and not (request["unfinished"] and entry.done)
+
+
+def _undone(cluster: str, entry: Entry, *, root: bool) -> str:
+    """Undo one change; gives why that failed, "" if it is undone."""
+    try:
+        row = undo.known(entry.undo, entry.data)
+        if row.undo is None or row.root != root:
+            return f"{entry.undo} cannot be undone from this journal"
+        row.undo(cluster, entry.data)
+    except (OSError, ValueError) as error:
+        return str(error) or repr(error)
+    except SystemExit as error:  # as the functions of a call end it
+        return str(error.code)
+    return ""
+
+
+def _journal(request: JournalOf) -> Journal:
+    try:
+        return entries.of(request["cluster"], root=request.get("root", False))
+    except ValueError as error:
+        sys.exit(str(error))
+
+
+def _entries(journal: Journal) -> list[Entry]:
+    """Ends the call with a message where the journal cannot be understood."""
+    try:
+        return journal.read()
+    except ValueError as error:
+        sys.exit(_damaged(journal, error))
+
+
+def _damaged(journal: Journal, error: ValueError) -> str:
+    path = journal.folder / entries.NAME
+    if isinstance(error, files.Newer):
+        return f"{path}: {error}"
+    return f"{path} is damaged ({error}); nothing was taken back. Remove it to continue without it"

@@ -1,0 +1,109 @@
+"""A start that is under way, or ended while nobody watched: how far its log shows it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from sparkctl.engines.table import ENGINES
+from sparkctl.errors import RemoteTimeout, SparkctlError
+from sparkctl.facts.calls import FOLLOW
+from sparkctl.facts.decode import decode
+from sparkctl.node.units import LogStages
+from sparkctl.remote import node_rpc
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sparkctl.engines.engine import Engine, Progress
+    from sparkctl.facts.answers import Followed
+    from sparkctl.node.units import Unit
+    from sparkctl.plan.record import Record
+    from sparkctl.remote.connection import Connection
+
+PATIENCE = 20.0  # seconds for reading a log
+
+
+@dataclass(frozen=True)
+class Startup:
+    """How far a start has come: at a stage of the engine, with percent of it where the log has
+    that; `ready` where nobody has noted it yet.
+
+    `why`, `cause` (a code) and `hint` are of a failed start. `unread`: why the stage is unknown.
+    """
+
+    state: Literal["starting", "ready", "failed"] = "starting"
+    stage: str = ""
+    title: str = ""
+    percent: int | None = None
+    why: str = ""
+    cause: str | None = None
+    hint: str | None = None
+    unread: str = ""
+
+    def __str__(self) -> str:
+        """The stage for people, such as `loading the model 42 %`."""
+        return self.title if self.percent is None else f"{self.title} {self.percent} %"
+
+
+def stages_of(unit: Unit | None) -> LogStages | None:
+    """What its log shows when it starts, if it has stages."""
+    found = (ready for ready in unit.ready if isinstance(ready, LogStages)) if unit else ()
+    return next(iter(found), None)
+
+
+def startup(connection: Connection, cluster: str, record: Record, *, lives: bool) -> Startup:
+    """How far a unit has come that was recorded as starting, by its log on this connection's node.
+
+    `lives`: whether it has processes. A log that cannot be read is `unread`, no failure.
+    """
+    stages = stages_of(record.unit)
+    engine = ENGINES.get(stages.engine) if stages else None
+    if record.unit is None or engine is None or engine.progress is None:
+        return Startup()
+    progress = engine.progress()
+    try:
+        for event in _events(connection, cluster, record):
+            lives = lives and event.exited is None
+            progress.feed(event.text or "")
+    except SparkctlError as error:
+        if lives:
+            return Startup(unread=f"its log could not be read: {error.message}")
+        return Startup("failed", why=f"{record.unit.title} exited during startup")
+    progress.feed("\n")
+    return _judged(engine, progress, record.unit.title, lives=lives)
+
+
+def _judged(engine: Engine, progress: Progress, title: str, *, lives: bool) -> Startup:
+    if lives and (progress.ready or not progress.failed):
+        state: Literal["starting", "ready"] = "ready" if progress.ready else "starting"
+        return Startup(state, progress.stage_id, progress.title, progress.percent)
+    what = f"{title} failed to start" if lives else f"{title} exited during startup"
+    if lives is False and progress.ready:
+        what = f"{title} exited"
+    known = engine.explain(progress, waited=False)
+    return Startup(
+        "failed",
+        progress.stage_id,
+        progress.title,
+        why=f"{what}: {progress.described}" if progress.described else what,
+        cause=known.code if known else None,
+        hint=known.text if known else None,
+    )
+
+
+def _events(connection: Connection, cluster: str, record: Record) -> Iterator[Followed]:
+    """The whole log, and the end of its program. Raises RemoteError, also after PATIENCE."""
+    unit = record.unit
+    where = {"path": record.log} if record.log else {"unit": unit.id if unit else ""}
+    process = {"pid": record.pid, "started": record.started} if record.pid else {}
+    request = {"cluster": cluster, **where, **process, "all": True, "follow": False}
+    command = node_rpc.call(FOLLOW.target, request, timeout=PATIENCE, title="read the log")
+    deadline = time.monotonic() + PATIENCE
+    with connection.stream(command) as lines:
+        for line in lines:
+            if time.monotonic() > deadline:
+                raise RemoteTimeout(f"no end after {PATIENCE:g} s", node=connection.node)
+            if line:
+                yield decode(FOLLOW, line.encode(), connection.node, command.title)

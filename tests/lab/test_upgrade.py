@@ -1,0 +1,100 @@
+"""A cluster of the sparkctl before units, in the hands of this one; and the other way round."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.lab.cluster import Cluster, until
+from tests.lab.oldtool import old_package, old_tool
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.lab
+STATE = "~/.sparkctl/lab/applied.json"
+NEWER = json.dumps({"schema": 99, "units": {"vllm/0/ray/spark-2": {}}})
+FILES = "find ~/.sparkctl -printf '%p %m\\n' -type f -printf '%T@ ' -exec md5sum {} ';' 2>&1; true"
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return old_package(tmp_path_factory.mktemp("old"))
+
+
+@pytest.fixture
+def old(cluster: Cluster, packages: Path) -> Cluster:
+    return old_tool(cluster, packages)
+
+
+@pytest.fixture(autouse=True)
+def clean(cluster: Cluster) -> Iterator[None]:
+    assert cluster.traces() == {}
+    yield
+    cluster.run("down", "--break-lock")
+    assert cluster.traces() == {}
+
+
+def document(cluster: Cluster, *command: str, code: int = 0) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(cluster.run(*command, "--json", code=code).stdout)
+    return found
+
+
+def files(cluster: Cluster) -> dict[str, str]:
+    """Each node's files of sparkctl: names, modes, times and contents."""
+    return {node.name: cluster.on(node.name, FILES) for node in cluster.lab.nodes}
+
+
+def test_the_old_sparkctl_is_another_one(old: Cluster, packages: Path) -> None:
+    argv = [*old.program[:2], "-c", "import sparkctl; print(sparkctl.__file__)"]
+    variables = dict(old.variables)
+    seen = subprocess.run(argv, env=variables, capture_output=True, text=True, check=True)
+    assert seen.stdout.strip() == str(packages / "sparkctl/__init__.py")
+
+
+def test_a_lease_of_the_old_one_is_honoured(cluster: Cluster, old: Cluster) -> None:
+    first, _ = until(old, "read the nodes' facts", "up", "--json")
+    try:
+        first.send_signal(signal.SIGSTOP)
+        # With a start to watch, `up` may attach to it; here nothing has been started yet.
+        for command in ("up", "down"):
+            refused = cluster.error(command)
+            assert refused["code"] == "locked"
+            assert f"(pid {first.pid})" in refused["data"]["who"]
+        found = document(cluster, "status", code=1)
+        assert f"(pid {first.pid})" in found["lease"]["who"]
+    finally:
+        first.kill()
+        first.communicate()
+
+
+def test_the_old_one_honours_a_lease_of_this_one(cluster: Cluster, old: Cluster) -> None:
+    first, _ = until(cluster, "read the nodes' facts", "up", "--json")
+    try:
+        first.send_signal(signal.SIGSTOP)
+        for command in ("up", "down"):
+            refused = old.error(command)
+            assert refused["code"] == "locked"
+            assert f"(pid {first.pid})" in refused["data"]["who"]
+    finally:
+        first.kill()
+        first.communicate()
+
+
+@pytest.mark.parametrize("command", ["up", "down", "status"])
+def test_a_state_of_a_newer_schema_is_named_and_left(cluster: Cluster, command: str) -> None:
+    cluster.on("spark-2", f"mkdir -p -m 700 ~/.sparkctl/lab; echo '{NEWER}' > {STATE}")
+    try:
+        before = files(cluster)
+        failed = cluster.run(command, "--json", code=1)
+        assert "applied.json" in failed.stdout + failed.stderr
+        assert "schema 99" in failed.stdout + failed.stderr
+        assert files(cluster) == before
+        assert "schema 99" in cluster.run(command, code=1).stdout + failed.stderr
+    finally:
+        cluster.on("spark-2", "rm -r ~/.sparkctl")

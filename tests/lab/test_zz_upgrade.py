@@ -1,0 +1,152 @@
+"""What the sparkctl before units serves, in the hands of this one; and a start with real Ray and
+vLLM whose controller is killed.
+
+The tests of the first depend on their order.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.lab.cluster import Cluster, until
+from tests.lab.crashes import crash
+from tests.lab.oldtool import old_package, old_tool
+from tests.lab.toycluster import with_rows
+from tests.lab.users import other_user
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = [pytest.mark.lab, pytest.mark.serving]
+BREAK = "--break-lock"
+HEAD, WORKER = "spark-1", "spark-2"
+RANK = "[r]ay::RayWorkerProc"
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return old_package(tmp_path_factory.mktemp("old"))
+
+
+@pytest.fixture
+def old(cluster: Cluster, packages: Path) -> Cluster:
+    return old_tool(cluster, packages)
+
+
+@pytest.fixture
+def mine(cluster: Cluster) -> Cluster:
+    """A tool that can be killed at a call."""
+    return with_rows(cluster)
+
+
+@pytest.fixture
+def other(cluster: Cluster, tmp_path: Path) -> Cluster:
+    """Another user's tool."""
+    for parent in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+        parent.chmod(0o755)
+    return other_user(cluster, tmp_path / "ben")
+
+
+def status(cluster: Cluster) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(cluster.run("status", "--deep", "--json").stdout)
+    return found
+
+
+def pids(cluster: Cluster) -> dict[str, list[str]]:
+    """The processes of Ray and vLLM on each node, as the nodes have them."""
+    look = "pgrep -f '[r]aylet/raylet|[g]cs_server|[v]llm serve|[r]ay::RayWorkerProc'; true"
+    return {node: cluster.on(node, look).split() for node in (HEAD, WORKER)}
+
+
+def count(cluster: Cluster, node: str, pattern: str) -> int:
+    return int(cluster.on(node, f"pgrep -fc '{pattern}'; true"))
+
+
+def assert_one_gang(cluster: Cluster) -> None:
+    """Each part runs once, and generates."""
+    assert status(cluster)["vllm"]["tokens"] >= 1
+    for node in (HEAD, WORKER):
+        assert count(cluster, node, "[r]aylet/raylet") == 1
+        assert count(cluster, node, RANK) == 1
+    assert count(cluster, HEAD, "[b]in/vllm serve") == 1
+    assert count(cluster, HEAD, "[g]cs/gcs_server") == 1
+    assert count(cluster, WORKER, "[g]cs/gcs_server") == 0
+
+
+def test_what_the_old_one_started_is_shown(cluster: Cluster, old: Cluster) -> None:
+    assert cluster.traces() == {}
+    old.up()
+    found = status(cluster)
+    assert found["healthy"] is True
+    assert [node["ranks"] for node in found["nodes"]] == [1, 1]
+    assert all(node["processes"] for node in found["nodes"])
+    assert found["vllm"]["since"] > 0
+
+
+def test_an_unchanged_up_keeps_it(cluster: Cluster, old: Cluster) -> None:
+    old.up()
+    before = pids(cluster)
+    again = cluster.up()
+    assert again.stdout.startswith("no changes")
+    assert pids(cluster) == before
+    assert_one_gang(cluster)
+
+
+def test_down_ends_it(cluster: Cluster, old: Cluster) -> None:
+    old.up()
+    cluster.run("down")
+    assert cluster.traces() == {}
+
+
+def test_the_old_one_refuses_the_schema_of_this_one(
+    cluster: Cluster, old: Cluster, mine: Cluster
+) -> None:
+    assert cluster.traces() == {}
+    crash(mine, f"after launch.* on {HEAD}", "up")
+    before = pids(cluster)
+    refused = old.run("up", BREAK, "--json", code=1)
+    assert "has unknown schema 2 (this sparkctl reads 1)" in refused.stderr + refused.stdout
+    assert pids(cluster) == before
+    cluster.run("down", BREAK)
+    assert cluster.traces() == {}
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        f"after lease.take on {HEAD}",
+        f"before launch.* on {HEAD}",
+        f"after launch.* on {HEAD}",
+        f"after launch.* on {WORKER}",
+    ],
+)
+def test_down_after_up_was_killed_leaves_nothing(
+    cluster: Cluster, mine: Cluster, other: Cluster, point: str
+) -> None:
+    assert cluster.traces() == {}
+    crash(mine, point, "up")
+    other.run("down", BREAK)
+    assert cluster.traces() == {}
+
+
+def test_up_after_up_was_killed_serves(cluster: Cluster, mine: Cluster, other: Cluster) -> None:
+    assert cluster.traces() == {}
+    crash(mine, f"after launch.* on {WORKER}", "up")
+    other.up(BREAK)
+    assert_one_gang(cluster)
+    cluster.run("down")
+    assert cluster.traces() == {}
+
+
+def test_up_after_a_start_of_vllm_was_killed_serves(cluster: Cluster, other: Cluster) -> None:
+    assert cluster.traces() == {}
+    first, _ = until(cluster, "loading the model", "up")
+    first.kill()
+    first.communicate()
+    other.up(BREAK)
+    assert_one_gang(cluster)
+    cluster.run("down")
+    assert cluster.traces() == {}

@@ -1,0 +1,1 @@
+"""A toy engine and a toy runtime, and `python -m tests.lab.toy`: sparkctl with both registered."""

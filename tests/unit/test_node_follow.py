@@ -1,0 +1,122 @@
+"""A log that is followed from a position goes on there, whatever became of it meanwhile."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sparkctl.facts.calls import FOLLOW
+from sparkctl.facts.decode import decode
+from sparkctl.node import files, follow, logs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+Read = Callable[..., tuple[str, Any]]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def read(capsys: pytest.CaptureFixture[str]) -> Read:
+    """What a request gives: the whole text, and the position after its last piece."""
+
+    def read(**request: Any) -> tuple[str, Any]:
+        asked: Any = {"follow": False, **request}
+        follow.follow(asked)
+        found = [
+            decode(FOLLOW, line.encode(), "n", "log")
+            for line in capsys.readouterr().out.split("\n")
+            if line
+        ]
+        at = found[-1].at if found else None
+        return "".join(event.text or "" for event in found), at and at.model_dump()
+
+    return read
+
+
+def test_a_log_that_grew_goes_on(home: Path, read: Read) -> None:
+    log = home / "x.log"
+    log.write_text("one\n")
+    text, at = read(path=str(log), offset=0)
+    assert (text, at["path"], at["offset"]) == ("one\n", str(log), 4)
+    assert read(path=str(log), at=at) == ("", None)
+    log.write_text("one\ntwo\n")
+    assert read(path=str(log), at=at)[0] == "two\n"
+
+
+def test_a_character_that_is_cut_comes_whole(home: Path, read: Read) -> None:
+    log = home / "x.log"
+    whole = "a \N{GREEK SMALL LETTER MU}".encode()
+    log.write_bytes(whole[:-1])
+    text, at = read(path=str(log), offset=0)
+    assert (text, at["offset"]) == ("a ", 2)
+    log.write_bytes(whole)
+    assert read(path=str(log), at=at)[0] == "\N{GREEK SMALL LETTER MU}"
+
+
+@pytest.mark.parametrize("after", ["", "three\n", "three, which is longer than all before\n"])
+def test_a_log_that_was_emptied_goes_on_in_the_part_that_was_set_aside(
+    home: Path, read: Read, after: str
+) -> None:
+    """Emptying keeps the inode, and the log may have outgrown the position again."""
+    log = home / "x.log"
+    log.write_text("one\n")
+    _, at = read(path=str(log), offset=0)
+    log.with_suffix(".begin.log").write_text("one\ntwo\n")
+    log.write_text(after)
+    assert read(path=str(log), at=at)[0] == f"two\n{after}"
+    log.with_suffix(".before.log").write_text(f"{after}four\n")
+    log.write_text("five\n")
+    assert read(path=str(log), at=at)[0] == f"two\n{after}four\nfive\n"
+
+
+def test_a_position_within_a_part_goes_on_there(home: Path, read: Read) -> None:
+    """As of a follow of `all` that was lost while it read the parts."""
+    log = home / "x.log"
+    log.with_suffix(".begin.log").write_text("one\n")
+    log.write_text("")
+    text, at = read(path=str(log), all=True)
+    assert text == "one\n"
+    log.with_suffix(".begin.log").write_text("one\ntwo\n")
+    log.write_text("three\n")
+    assert read(path=str(log), at=at)[0] == "two\nthree\n"
+
+
+def test_a_log_that_was_replaced_is_read_from_its_begin(home: Path, read: Read) -> None:
+    log = home / "x.log"
+    log.write_text("one\n")
+    _, at = read(path=str(log), offset=0)
+    log.write_text("another one\n")
+    assert read(path=str(log), at=at)[0] == "another one\n"
+    log.unlink()
+    assert read(path=str(log), at=at)[0] == ""
+
+
+def test_the_end_of_a_units_log_comes_before_its_next_one(home: Path, read: Read) -> None:
+    first = logs.new("c", "r1", "vllm", ())
+    first.write_text("one\n")
+    _, at = read(cluster="c", unit="vllm", lines=10)
+    first.write_text("one\ntwo\n")
+    logs.new("c", "r2", "vllm", ()).write_text("three\n")
+    files.write({"cluster": "c", "files": {logs.RECORD: '{"units": {"vllm": {"run": "r2"}}}'}})
+    text, at = read(cluster="c", unit="vllm", at=at)
+    assert text == "two\nthree\n"
+    assert at["path"] == str(home / ".sparkctl/c/logs/r2/vllm.log")
+
+
+def test_a_position_is_data_of_a_stranger() -> None:
+    position = {"path": "/x", "offset": 1, "begins": "1:ff"}
+    answer = json.dumps({"text": "a", "at": position}).encode()
+    assert decode(FOLLOW, answer, "n", "log").at is not None
+    for wrong in ({"path": "/a\n"}, {"offset": -1}, {"begins": "x"}, {"begins": "1:" + "f" * 9}):
+        with pytest.raises(Exception, match="malformed"):
+            decode(FOLLOW, json.dumps({"at": position | wrong}).encode(), "n", "log")
