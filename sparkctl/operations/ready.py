@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sparkctl.engines.vllm.placement import misplaced, placements
-from sparkctl.errors import RemoteError, ServingError
+from sparkctl.errors import LeaseLostError, RemoteError, ServingError
 from sparkctl.facts.answers import Failed
 from sparkctl.facts.calls import NOTE_MEMORY, PHASE, UNTIL
 from sparkctl.node.units import (
@@ -182,10 +182,16 @@ def _note(run: Run, units: list[Unit]) -> None:
         request = {"unit": unit.id, "run": _run_of(run, unit), "phase": READY}
         return run.session.ask(run.session.node(unit.node), PHASE, request, title="note the start")
 
-    check_all(each(units, phase, key=lambda unit: unit.id))
+    phases = each(units, phase, key=lambda unit: unit.id)
+    if lost := [e for e in phases.failed.values() if isinstance(e, LeaseLostError)]:
+        raise lost[0]
     run.ready.update(unit.id for unit in units)
     nodes = [n for n in run.session.inventory.nodes if n.name in {u.node for u in units}]
     noted = run.session.ask_all(nodes, NOTE_MEMORY, lambda _: {})
-    # The model is served; only a `down` after a SIGKILL would leave shared memory.
+    # The model is served: the next `up` would wait for it once more, and only a `down` after a
+    # SIGKILL would leave shared memory.
+    for unit, error in phases.failed.items():
+        node = unit.rpartition("/")[2]
+        run.reporter.note(f"warning: {node}: {unit} is not recorded as ready: {error.message}")
     for name, error in noted.failed.items():
         run.reporter.note(f"warning: {name}: shared memory is not recorded: {error.message}")

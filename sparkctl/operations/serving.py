@@ -79,7 +79,7 @@ def stopped(desired: Sequence[Desired], seen: Seen, plan: Plan) -> dict[str, str
 
 def _model(desired: Sequence[Desired], unit: str) -> str:
     """The model of the unit's service; the unit itself if the inventory has no such service."""
-    one = next((d for d in desired if d.inventory.service == unit.split("/")[0]), None)
+    one = next((d for d in desired if d.inventory.service == unit.split("/", maxsplit=1)[0]), None)
     return one.engine.model(one.inventory, one.head.home) if one else unit
 
 
