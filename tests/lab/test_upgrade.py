@@ -95,6 +95,7 @@ def test_a_state_of_a_newer_schema_is_named_and_left(cluster: Cluster, command: 
         assert "applied.json" in failed.stdout + failed.stderr
         assert "schema 99" in failed.stdout + failed.stderr
         assert files(cluster) == before
-        assert "schema 99" in cluster.run(command, code=1).stdout + failed.stderr
+        printed = cluster.run(command, code=1)
+        assert "schema 99" in printed.stdout + printed.stderr
     finally:
         cluster.on("spark-2", "rm -r ~/.sparkctl")
