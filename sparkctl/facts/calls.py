@@ -26,6 +26,7 @@ class Call(Generic[T_co]):
 
 CLAIM: Call[Claimed] = Call("claim.claim", Claimed)
 CHANGE: Call[answers.Nothing] = Call("journal.change", answers.Nothing)
+CLUSTERS: Call[answers.Clusters] = Call("clusters.clusters", answers.Clusters)
 COMPLETION: Call[answers.Completion] = Call("completion.ask", answers.Completion)
 CLEAR: Call[answers.Cleared] = Call("stop.clear", answers.Cleared)
 REMOVE: Call[answers.Removed] = Call("stop.remove", answers.Removed)
@@ -68,6 +69,7 @@ COUNTERS: Call[groups.Counters] = Call("verbs.counters", groups.Counters)
 CALLS = (
     CLAIM,
     CHANGE,
+    CLUSTERS,
     COMPLETION,
     CLEAR,
     REMOVE,

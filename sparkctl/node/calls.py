@@ -32,6 +32,7 @@ LEASE = Bounds(mutates=True, timeout=10.0, maximum=10.0, repeats=True)  # by its
 # By module.function. What is not here cannot be called.
 CALLS = {
     "claim.claim": REPEATS,
+    "clusters.clusters": READS,
     "completion.ask": Bounds(mutates=False, timeout=60.0, maximum=2 * DAY),
     "files.read": READS,
     "files.write": REPEATS,

@@ -10,7 +10,7 @@ from sparkctl.node.units import READY, Absent, Process, Running, Unread
 from sparkctl.plan.record import NEWER, State, state
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from sparkctl.errors import SparkctlError
     from sparkctl.facts.node import NodeFacts
@@ -50,12 +50,19 @@ class Seen:
                     raise
                 self.gaps[node.name] = error.message
 
+    @classmethod
+    def on(cls, node: str, service: str, state: State, processes: Iterable[OurProcess]) -> Seen:
+        """What one node has, where no inventory names the others: of these nothing is known."""
+        seen = cls.__new__(cls)
+        seen.states = {node: state}
+        seen.gaps = {other: "not asked" for other in state.nodes if other != node}
+        seen.processes = {node: _by_unit(node, service, processes)}
+        return seen
+
     def _read(self, node: str, service: str, facts: NodeFacts) -> None:
         processes = facts_unread.known(facts.ours)
         self.states[node] = state(facts, service, node)
-        self.processes[node] = [
-            (p.unit or f"{service}/0/{p.role}/{node}", p) for p in processes if p.role != KEEPER
-        ]
+        self.processes[node] = _by_unit(node, service, processes)
 
     @property
     def records(self) -> dict[str, Record]:
@@ -105,6 +112,12 @@ class Seen:
             for of, process in self.processes.get(node, ()):
                 if process.rank and of != name and of.rsplit("/", 2)[0] == replica:
                     yield _process(node, process)
+
+
+def _by_unit(
+    node: str, service: str, processes: Iterable[OurProcess]
+) -> list[tuple[str, OurProcess]]:
+    return [(p.unit or f"{service}/0/{p.role}/{node}", p) for p in processes if p.role != KEEPER]
 
 
 def _process(node: str, found: OurProcess) -> Process:
