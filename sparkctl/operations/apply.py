@@ -112,6 +112,7 @@ def write_files(run: Run) -> None:
                 session.ask, node, REMOVE, {"temp_dir": temp_dir(cluster)}, title="remove the files"
             )
             run.undo.append((f"remove the files on {node.name}", remove))
+    _join(run)
     files = {}
     for desired in run.outlook.desired:
         own = [name for name in desired.parts if name in starting]
@@ -131,7 +132,6 @@ def write_files(run: Run) -> None:
             title="write the environment",
         )
     )
-    _join(run)
 
 
 def _secrets(
