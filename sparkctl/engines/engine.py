@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from sparkctl.runtimes.runtime import Runtime
 
 
+TAIL = 60  # lines of a log that a user reads
+
+
 @dataclass(frozen=True)
 class Part:
     """A node of a replica: its fabric, its environment without what the engine adds, its home."""
@@ -107,6 +110,29 @@ class Progress(Protocol):
         """Take more of the log, cut anywhere; True when the stage or percentage changed."""
 
 
+class Silent:
+    """The progress of an engine whose log shows none: its lines alone."""
+
+    percent: int | None = None
+    news = 0
+    stage_id = title = "starting"
+    ready = joined = failed = False
+    described = source = ""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    @property
+    def tail(self) -> list[str]:
+        """The last lines, as many as a user reads."""
+        return self.lines[-TAIL:]
+
+    def feed(self, text: str) -> bool:
+        """Keep the lines, no more than a user reads."""
+        self.lines = [*self.lines, *text.splitlines()][-TAIL:]
+        return False
+
+
 def _no_explanation(_progress: Progress, *, waited: bool) -> Explanation | None:
     del waited
     return None
@@ -152,6 +178,6 @@ class Engine:
     recipe: Callable[[Inventory, NodeFacts], Choice] = lambda _inventory, _facts: NO_RECIPE
     doubts: Callable[[Inventory, Mapping[str, str], Choice], list[Doubt]] = lambda *_: []
     secrets: tuple[str, ...] = ()
-    progress: Callable[[], Progress] | None = None
+    progress: Callable[[], Progress] = Silent
     explain: Callable[..., Explanation | None] = _no_explanation
     ended: Callable[[Unit, int | None, Sequence[str]], Ended] = _ended

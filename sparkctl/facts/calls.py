@@ -48,6 +48,7 @@ TAKE_LEASE: Call[answers.LeaseTaken] = Call("lease.take", answers.LeaseTaken)
 LOOK: Call[answers.Looked] = Call("look.look", answers.Looked)
 NCCL_LINES: Call[answers.Lines] = Call("nccllines.lines", answers.Lines)
 PEERS: Call[answers.Peers] = Call("peers.peers", answers.Peers)
+PREPARE: Call[answers.Changed] = Call("prepare.prepare", answers.Changed)
 PROBE: Call[NodeFacts] = Call("probe.probe", NodeFacts)
 RAY_TABLE: Call[answers.Failed | answers.RayTable] = Call(
     "raytable.table", answers.Failed | answers.RayTable
@@ -60,6 +61,8 @@ UNTIL: Call[answers.Waited] = Call("waits.until", answers.Waited)
 RAY_IMPORTED: Call[answers.Failed | answers.RayTable] = Call(
     "raytable.imported", answers.Failed | answers.RayTable
 )
+RECOVER: Call[answers.TakenBack] = Call("settle.recover", answers.TakenBack)
+SETTLE: Call[answers.Changed] = Call("settle.settle", answers.Changed)
 NOTE_MEMORY: Call[answers.Changed] = Call("sharedmemory.note", answers.Changed)
 COUNTERS: Call[groups.Counters] = Call("verbs.counters", groups.Counters)
 
@@ -96,6 +99,9 @@ CALLS = (
     PHASE,
     UNTIL,
     RAY_IMPORTED,
+    PREPARE,
+    RECOVER,
+    SETTLE,
     NOTE_MEMORY,
     COUNTERS,
 )

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from sparkctl.node import files, stop, subprocesses
+from sparkctl.node import files, jsontext, stop, subprocesses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import secrets
 import shlex
+from dataclasses import replace
 from functools import partial
 from itertools import chain, zip_longest
 from typing import TYPE_CHECKING
 
-from sparkctl.facts.calls import JOIN, READ_FILES, REMOVE, START, WRITE_FILES
+from sparkctl.facts.calls import JOIN, PREPARE, READ_FILES, RECOVER, REMOVE, START
 from sparkctl.facts.unread import Missing, known
 from sparkctl.node.difference import DRAIN
 from sparkctl.node.difference import START as STARTS
 from sparkctl.node.files import environment_text
 from sparkctl.node.unitjson import document
-from sparkctl.operations import ending, ready
+from sparkctl.operations import ending, identity, ready
 from sparkctl.operations.run import Step
 from sparkctl.plan.paths import ENVIRONMENT, temp_dir
 from sparkctl.remote.fanout import check_all, each
@@ -36,6 +37,8 @@ def steps(run: Run, *, detach: bool = False) -> Iterator[Step]:
     With `detach` the last units are started and not waited for.
     """
     plan = run.outlook.plan
+    if plan:
+        yield Step("take back what earlier runs left", recover)
     batches = [[part] for part in plan.parts] if plan.strategy == "rolling" else [plan.parts]
     for batch in batches:
         yield from _batch(run, batch)
@@ -79,6 +82,23 @@ def named(run: Run, units: Sequence[str]) -> str:
     return ", ".join(title + "s" * (count > 1) for title, count in counts.items())
 
 
+def recover(run: Run) -> None:
+    """Take back what runs whose controller is gone have started, but what goes on."""
+    changed = {change.unit for change in run.outlook.plan.changes}
+    kept: dict[str, dict[str, str]] = {n.name: {} for n in run.session.inventory.nodes}
+    for name, record in run.outlook.seen.records.items():
+        node = name.rpartition("/")[2]
+        if name not in changed and node in kept:
+            kept[node][name] = record.run
+    nodes = [
+        n for n in run.session.inventory.nodes if known(run.session.facts[n.name].state).exists
+    ]
+    answers = run.session.ask_all(nodes, RECOVER, lambda n: {"keep": kept[n.name]})
+    for name, answer in check_all(answers).items():
+        for entry in answer.failed:
+            run.reporter.note(f"warning: {name}: not taken back: {entry.title}: {entry.error}")
+
+
 def write_files(run: Run) -> None:
     """Write what the units of each node share, 0600: the environment, and the secrets of a service
     that all its nodes have.
@@ -102,8 +122,12 @@ def write_files(run: Run) -> None:
     check_all(
         session.ask_all(
             nodes,
-            WRITE_FILES,
-            lambda node: {"temp_dir": temp_dir(cluster), "files": files[node.name]},
+            PREPARE,
+            lambda node: {
+                "owner": f"up/{run.id}",
+                "temp_dir": temp_dir(cluster),
+                "files": files[node.name],
+            },
             title="write the environment",
         )
     )
@@ -143,7 +167,10 @@ def _join(run: Run) -> None:
     lease = run.session.lease
     by = {"who": lease.who, "when": lease.when} if lease else {}
     request = {"id": run.cluster_id, "by": by, "nodes": described}
-    check_all(run.session.ask_all(nodes, JOIN, lambda _: request, title="note the cluster"))
+    answers = run.session.ask_all(nodes, JOIN, lambda _: request, title="note the cluster")
+    for name, answer in check_all(answers).items():
+        if answer.other is not None:
+            raise identity.foreign(run.cluster, name, answer.other)
 
 
 def start(run: Run, units: Sequence[str]) -> None:
@@ -161,14 +188,19 @@ def start(run: Run, units: Sequence[str]) -> None:
 
 def _start(run: Run, unit: Unit) -> Started:
     desired = run.outlook.of(unit.id)
-    record = desired.records[unit.id].document()
+    record = desired.record(unit.id)
+    sealed = replace(unit, digest=record.digest)
     lease = run.session.lease
     return run.session.ask(
         run.session.node(unit.node),
         START,
         {
             "unit": unit.id,
-            "record": {**record, "who": lease.who if lease else "", "unit": document(unit)},
+            "record": {
+                **record.document(),
+                "who": lease.who if lease else "",
+                "unit": document(sealed),
+            },
             "argv": revealed(unit.program.argv),
             "shown": shlex.join(unit.program.argv),
             "env": {**run.mark(unit), **revealed(dict(unit.program.environment))},

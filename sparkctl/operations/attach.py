@@ -96,7 +96,7 @@ def _follow(
     """Report the stages in a unit's log until `over`."""
     stages = next(ready for ready in unit.ready if isinstance(ready, LogStages))
     engine = ENGINES.get(stages.engine)
-    if engine is None or engine.progress is None:
+    if engine is None:
         return
     progress = engine.progress()
     title = f"{unit.title} log"

@@ -65,8 +65,6 @@ class Start:
 
     def __init__(self, run: Run, unit: Unit) -> None:
         desired = run.outlook.of(unit.id)
-        if desired.engine.progress is None:
-            raise TypeError(f"{desired.engine.title} has no stages to wait for")
         self.run, self.unit, self.engine = run, unit, desired.engine
         self.session = run.session.within(desired.inventory)
         self.progress = desired.engine.progress()

@@ -61,8 +61,13 @@ class Seen:
 
     def _read(self, node: str, service: str, facts: NodeFacts) -> None:
         processes = facts_unread.known(facts.ours)
+        named = _by_unit(node, service, processes)
         self.states[node] = state(facts, service, node)
-        self.processes[node] = _by_unit(node, service, processes)
+        # As where two hosts are swapped in the inventory: nothing could be stopped by that name.
+        if odd := [(u, p.pid) for u, p in named if u.count("/") != 3 or not u.endswith(f"/{node}")]:
+            self.gaps[node] = f"process {odd[0][1]} is of unit {odd[0][0]}, not one of this node"
+            return
+        self.processes[node] = named
 
     @property
     def records(self) -> dict[str, Record]:

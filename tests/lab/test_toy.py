@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.lab.pending import needs_units
 from tests.lab.toy import engine, runtime
 from tests.lab.toycluster import completed, install, port, ranks, remove, toy_cluster
 
@@ -131,10 +130,9 @@ def test_a_row_has_less_than_80_lines() -> None:
         assert len(lines) < 80
 
 
-@needs_units
 @pytest.mark.parametrize("where", ["venv", "toy"])
 def test_up_kill_a_rank_up_down(lab: Lab, tmp_path: Path, where: str) -> None:
-    toy = toy_cluster(lab, tmp_path, SPARKCTL_TEST_RUNTIME=where)
+    toy = toy_cluster(lab, tmp_path, runtime=where)
     try:
         toy.up()
         before = ranks(toy)

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.lab.pending import needs_units
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.lab.cluster import Cluster
 
-pytestmark = [pytest.mark.lab, needs_units]
+pytestmark = [pytest.mark.lab]
 HEAD, WORKER = "spark-1", "spark-2"
 STATE = "~/.sparkctl/lab/applied.json"
 TEMPORARY = "/tmp/sparkctl-lab"

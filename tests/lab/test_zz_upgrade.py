@@ -14,11 +14,11 @@ import pytest
 from tests.lab.cluster import Cluster, until
 from tests.lab.crashes import crash
 from tests.lab.oldtool import old_package, old_tool
-from tests.lab.pending import needs_units
 from tests.lab.toycluster import with_rows
 from tests.lab.users import other_user
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = [pytest.mark.lab, pytest.mark.serving]
@@ -44,11 +44,10 @@ def mine(cluster: Cluster) -> Cluster:
 
 
 @pytest.fixture
-def other(cluster: Cluster, tmp_path: Path) -> Cluster:
+def other(cluster: Cluster) -> Iterator[Cluster]:
     """Another user's tool."""
-    for parent in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        parent.chmod(0o755)
-    return other_user(cluster, tmp_path / "ben")
+    with other_user(cluster) as theirs:
+        yield theirs
 
 
 def status(cluster: Cluster) -> dict[str, Any]:
@@ -102,7 +101,6 @@ def test_down_ends_it(cluster: Cluster, old: Cluster) -> None:
     assert cluster.traces() == {}
 
 
-@needs_units
 def test_the_old_one_refuses_the_schema_of_this_one(
     cluster: Cluster, old: Cluster, mine: Cluster
 ) -> None:

@@ -47,13 +47,18 @@ def remove(lab: Lab) -> None:
         Cluster(lab, lab.inventory).on(node.name, f"rm -rf {FOLDER}")
 
 
-def toy_cluster(lab: Lab, folder: Path, number: int = 0, **variables: str) -> Cluster:
+def toy_cluster(
+    lab: Lab, folder: Path, number: int = 0, runtime: str = "venv", **variables: str
+) -> Cluster:
     """A cluster of the toy engine, `toyN`, whose ports no other number has."""
     value = yaml.safe_load(lab.inventory.read_text())
     del value["vllm"]
     nodes = [node.name for node in lab.nodes]
     service = {"engine": "toy", "model": gang.MODEL, "port": port(number), "nodes": nodes}
+    # The checks before a start are vLLM's, which would claim the nodes' memory.
+    service |= {"executor": "gang", "arguments": {"gpu-memory-utilization": 0.01}}
     value |= {"cluster": f"toy{number}", "services": {"toy": service}}
+    value["runtime"]["kind"] = runtime
     path = folder / f"toy{number}.yaml"
     path.write_text(yaml.safe_dump(value))
     return with_rows(Cluster(lab, path), **variables)

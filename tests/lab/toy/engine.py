@@ -2,48 +2,49 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from sparkctl.engines.engine import Engine
+from sparkctl.engines.vllm.environment import render
 from sparkctl.node.units import Generates, Member, Program, Stop, Unit
 from tests.lab.toy.gang import MODEL
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from sparkctl.engines.engine import Part, Replica
 
 PROGRAM = "/opt/toy/gang.py"  # on the nodes
 KIND = "rank"
 
 
-def units(view: Any, parts: Mapping[str, Any], runtime: Any) -> list[Unit]:
-    """A unit for each of the two nodes of `view`, a service's part of the inventory.
-
-    `parts` has each node's fabric address; `runtime` wraps the programs.
-    """
-    port = view.vllm.port
-    head = view.head.name
-    ordered = sorted(view.nodes, key=lambda node: bool(node.name != head))
-    found = []
-    for rank, node in enumerate(ordered):
-        address = parts[head].choice.address
-        argv = ("python3", PROGRAM, str(rank), address, str(port + 1), str(port))
-        base = f"http://127.0.0.1:{port}"
-        found.append(
-            Unit(
-                id=f"{view.service}/0/{KIND}/{node.name}",
-                node=node.name,
-                kind=KIND,
-                title=f"toy rank {rank}",
-                group=f"{view.service}/0",
-                program=runtime.wrap(Program(argv, shown=argv), node),
-                members=(Member(node.name, PROGRAM),),
-                ready=() if rank else (Generates(base, MODEL),),
-                stop=Stop(grace=5.0),
-            )
-        )
-    return found
+def units(replica: Replica) -> list[Unit]:
+    """A unit for each of the two nodes, the head's rank first."""
+    return [_rank(replica, rank, part) for rank, part in enumerate(replica.parts.values())]
 
 
-def row() -> Any:
+def _rank(replica: Replica, rank: int, part: Part) -> Unit:
+    port, node = replica.inventory.vllm.port, part.node.name
+    meet = (replica.head.choice.address, str(port + 1))
+    return Unit(
+        id=replica.unit(KIND, node),
+        node=node,
+        kind=KIND,
+        title=f"toy rank {rank}",
+        group=replica.name,
+        program=replica.runtime.start(Program(("python3", PROGRAM, str(rank), *meet, str(port)))),
+        members=(Member(node, PROGRAM),),
+        ready=() if rank else (Generates(f"http://127.0.0.1:{port}", MODEL),),
+        stop=Stop(grace=5.0),
+    )
+
+
+def row() -> Engine:
     """The engine as a row of the table."""
-    return import_module("sparkctl.engines.engine").Engine(units=units)
+    return Engine(
+        title="toy",
+        kind=KIND,
+        executors=("gang",),
+        units=units,
+        environment=render,
+        base=lambda inventory, host: f"http://{host}:{inventory.vllm.port}",
+        model=lambda _inventory, _home: MODEL,
+    )

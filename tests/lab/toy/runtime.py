@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from sparkctl.runtimes.runtime import Runtime
 
 if TYPE_CHECKING:
     from sparkctl.node.units import Program
@@ -13,12 +14,11 @@ UID = "4242"
 AS_OTHER = ("setpriv", "--reuid", UID, "--regid", UID, "--clear-groups")
 
 
-def wrap(program: Program, _node: Any = None) -> Program:
+def start(program: Program) -> Program:
     """The program as user UID, in the same process."""
-    shown = (*AS_OTHER, *program.shown) if program.shown else ()
-    return replace(program, argv=(*AS_OTHER, *program.argv), shown=shown)
+    return replace(program, argv=(*AS_OTHER, *program.argv))
 
 
-def row() -> Any:
+def row() -> Runtime:
     """The runtime as a row of the table."""
-    return import_module("sparkctl.runtimes.runtime").Runtime(wrap=wrap)
+    return Runtime(path=lambda _inventory, program: program, start=start)
