@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sparkctl.engines.vllm.placement import misplaced, placements
-from sparkctl.errors import RemoteError, ServingError
+from sparkctl.errors import LeaseLostError, RemoteError, ServingError
 from sparkctl.facts.answers import Failed
 from sparkctl.facts.calls import SETTLE, UNTIL
 from sparkctl.node.units import (
@@ -182,5 +182,11 @@ def _note(run: Run, units: list[Unit]) -> None:
         by_node.setdefault(unit.node, {})[unit.id] = _run_of(run, unit)
     nodes = [run.session.node(name) for name in by_node]
     title = "note what is ready"
-    check_all(run.session.ask_all(nodes, SETTLE, lambda n: {"units": by_node[n.name]}, title=title))
+    noted = run.session.ask_all(nodes, SETTLE, lambda n: {"units": by_node[n.name]}, title=title)
+    if lost := [e for e in noted.failed.values() if isinstance(e, LeaseLostError)]:
+        raise lost[0]
     run.ready.update(unit.id for unit in units)
+    # The model is served: the next `up` would wait for it once more, and only a `down` after a
+    # SIGKILL would leave shared memory.
+    for name, error in noted.failed.items():
+        run.reporter.note(f"warning: {name}: not recorded as ready: {error.message}")

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
-from sparkctl.cli.up import _ask
+from sparkctl.cli.bringup import ask
 from sparkctl.engines.inventory import parse
 from sparkctl.errors import ServingError, UsageError
 from sparkctl.facts.calls import COMPLETION, LOOK
+from sparkctl.node.difference import Change
 from sparkctl.operations import outlook as looks
 from sparkctl.operations.session import Session
 from sparkctl.plan.older import base
@@ -128,11 +129,14 @@ def test_a_vllm_that_is_gone_ends_nothing(known: dict[str, Any]) -> None:
     assert (found.ends, found.stops, asked) == ((), (), [])
 
 
+CHANGE = Change(SERVE, "spark-1", "vllm", "vLLM", "restart", "its settings changed")
+
+
 def test_nobody_is_asked_on_a_stdin_that_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", None)
-    known: Any = SimpleNamespace(ends=("m",), plan=SimpleNamespace(changes=["restart vLLM"]))
+    known: Any = SimpleNamespace(ends=("m",), plan=SimpleNamespace(changes=[CHANGE]))
     with pytest.raises(UsageError, match="m is served and would be restarted") as caught:
-        _ask(known)
+        ask(known)
     assert "--yes" in (caught.value.hint or "")
 
 

@@ -1,78 +1,23 @@
-"""What a node gets: the real text on stdin, and a log's header and a record in which it is masked."""
+"""What a node gets: the real text on stdin; a log's header and a record have it masked."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sparkctl.engines.inventory import parse
 from sparkctl.errors import ServingError
 from sparkctl.facts.unread import Missing
 from sparkctl.node import launch
 from sparkctl.operations import apply
-from sparkctl.operations.outlook import Outlook
-from sparkctl.operations.run import Run, undo
-from sparkctl.operations.session import Session
-from sparkctl.plan.observed import Seen
-from tests.unit.answers import all_facts, decoded, process
-from tests.unit.clusterpair import HEAD, SERVE, WORKER, desired, nodes, plan, running, without
-from tests.unit.runs import Told, pool
-from tests.unit.test_inventory import GOOD
+from sparkctl.operations.run import undo
+from tests.unit.answers import process
+from tests.unit.asked import CLUSTER, PW, live, run
+from tests.unit.clusterpair import HEAD, SERVE, WORKER, nodes, without
 
 if TYPE_CHECKING:
-    from sparkctl.facts.calls import Call
-    from sparkctl.inventory.models import Node
-
-PW = "Pw-Of-Theirs"
-ARGUMENTS = f"  arguments: {{api-key: {PW}1, otlp-traces-endpoint: 'http://bob:{PW}2@h'}}\n"
-CLUSTER = parse((GOOD + ARGUMENTS).encode(), "x")
-
-ANSWERS: dict[str, Any] = {
-    "launch.start": {"pid": 7, "started": 1, "log": "vllm.log", "offset": 0},
-    "waits.until": {"listens": True, "ended": False, "status": None, "tail": []},
-    "files.read": {"ray-token": "kept-token"},
-    "files.write": {"changed": []},
-    "state.join": {"other": None},
-    "stop.stop": {"stopped": [], "remaining": []},
-    "stop.remove": {"removed": []},
-}
-
-
-class Asked(Session):
-    """A session that remembers each request as it would travel."""
-
-    def __init__(self, known: dict[str, Any], answers: dict[str, Any] | None = None) -> None:
-        link: Any = pool()
-        super().__init__(CLUSTER, Path(), link, facts=all_facts(known))
-        self.answers = {**ANSWERS, **(answers or {})}
-        self.requests: dict[tuple[str, str], dict[str, Any]] = {}
-
-    # It takes the options that the real one has and needs none; no connection is looked at.
-    def ask(  # type: ignore[override]
-        self, node: Node, call: Call[Any], request: dict[str, Any], **_: Any
-    ) -> Any:
-        self.requests[node.name, call.target] = json.loads(json.dumps(request))
-        return decoded(call, self.answers[call.target], node.name)
-
-    def files(self, node: str) -> dict[str, str]:
-        found: dict[str, str] = self.requests[node, "files.write"]["files"]
-        return found
-
-
-def run(known: dict[str, Any] | None = None, **answers: Any) -> tuple[Run, Asked]:
-    known = known if known is not None else nodes(CLUSTER)
-    session = Asked(known, {name.replace("_", "."): a for name, a in answers.items()})
-    made = desired(CLUSTER, known)
-    seen = Seen(CLUSTER, session.facts)
-    found = Outlook((made,), seen, plan(CLUSTER, known), observed=seen.observed(made.units))
-    return Run(session, found, Told(), cluster_id="id-1"), session
-
-
-def live() -> dict[str, Any]:
-    return running(desired(CLUSTER), nodes(CLUSTER))
+    from pathlib import Path
 
 
 def test_the_environment_file_holds_the_real_key() -> None:
