@@ -9,7 +9,7 @@ from sparkctl.errors import PreflightError, combined
 from sparkctl.inventory.layers import load_layers
 from sparkctl.node.difference import Plan, difference
 from sparkctl.node.units import STARTING, Running
-from sparkctl.operations import identity, serving
+from sparkctl.operations import departed, identity, serving
 from sparkctl.plan.desired import Desired, desire
 from sparkctl.plan.observed import Seen
 
@@ -37,6 +37,7 @@ class Outlook:
     ends: tuple[str, ...] = ()
     waits: tuple[str, ...] = ()
     observed: Mapping[str, Observed] = field(default_factory=dict)
+    untidy: bool = False  # see operations/departed.py
 
     @property
     def units(self) -> dict[str, Unit]:
@@ -110,10 +111,12 @@ def outlook(
         preflight(session)
         raise
     identity.require(session, seen)
+    seen = departed.look(session, seen)
     for found in desired:
         if found.recipe.unknown:
             reporter.note(str(found.recipe))
-    for doubt in (doubts := doubtful(desired)):
+    doubts = [*doubtful(desired), *session.departed.doubts()]
+    for doubt in doubts:
         reporter.note(f"warning: {doubt}")
     unsound = {
         u: "restart requested" for d in desired if d.inventory.service in restart for u in d.units
@@ -145,6 +148,7 @@ def outlook(
         tuple(ends),
         waits,
         observed,
+        departed.untidy(session, seen, units),
     )
 
 

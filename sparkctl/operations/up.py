@@ -86,7 +86,7 @@ def up(
         if found.plan:
             reporter.step("check the nodes")
             preflight(session)
-        if found.plan or found.waits:
+        if found.plan or found.waits or found.untidy:
             perform(run, apply.steps(run, detach=detach), keep=keep, leave=leave)
     return report(run, detach=detach)
 
