@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from sparkctl.errors import RemoteError, SparkctlError
-from sparkctl.facts.calls import CLEAR, FORGET, JOIN
+from sparkctl.facts.calls import CLEAR, FORGET, JOIN, READ_FILES
 from sparkctl.facts.unread import Missing, known
 from sparkctl.node.units import Running
 from sparkctl.operations import identity
 from sparkctl.operations.ending import STOP_GRACE, remaining
 from sparkctl.plan.departed import Departed, departed, described, doubt
 from sparkctl.plan.observed import Seen
-from sparkctl.plan.paths import temp_dir
-from sparkctl.plan.record import State, state
+from sparkctl.plan.paths import APPLIED, temp_dir
+from sparkctl.plan.record import State, parsed, state
 from sparkctl.remote.fanout import check_all
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from sparkctl.facts.node import NodeFacts
     from sparkctl.operations.run import Run
@@ -65,22 +66,45 @@ def look(session: Session, seen: Seen) -> Seen:
     return Seen(session.inventory, session.facts, departed=found.facts) if found.facts else seen
 
 
+def states(session: Session, nodes: Iterable[Node]) -> dict[str, State]:
+    """What these nodes have recorded, without their facts; a node that fails is left out."""
+    answers = session.ask_all(
+        nodes, READ_FILES, lambda _: {"names": [APPLIED]}, title="read the records"
+    )
+    found = {}
+    for name, files in answers.ok.items():
+        with suppress(Missing):  # a newer sparkctl's, which the node itself refuses to stop
+            found[name] = parsed(files.get(APPLIED), "", name)
+    return found
+
+
+def belonging(session: Session, of: Mapping[str, State]) -> dict[str, Node]:
+    """The departed nodes that have recorded the same cluster as the nodes whose states these are;
+    one whose record cannot be read is in the errors instead.
+    """
+    gone, own_id = session.departed, identity.known_id(of)
+    there = states(session, gone.nodes.values())
+    for name in gone.nodes.keys() - there.keys():
+        gone.lost[name] = gone.nodes[name]
+        gone.errors[name] = _unrecorded(name)
+    return {n: node for n, node in gone.nodes.items() if n in there and there[n].id == own_id}
+
+
+def _unrecorded(node: str) -> RemoteError:
+    return RemoteError(
+        "the record of what runs there could not be read",
+        node=node,
+        hint="run `sparkctl status --host` with its address to see what runs there",
+        code="record-missing",
+    )
+
+
 def _is_ours(cluster: str, own_id: str, node: str, facts: NodeFacts) -> bool:
     """Whether a node still has this cluster. Raises SparkctlError where that cannot be said."""
     there = state(facts, "", node)
     identity.same_account(cluster, node, facts)
-    return belongs(there, own_id, node, runs=bool(known(facts.ours)))
-
-
-def belongs(there: State, own_id: str, node: str, *, runs: bool) -> bool:
-    """Whether a node's state is of the cluster with this id.
-
-    Raises RemoteError for processes of a cluster of this name without an id.
-    """
-    if not there.id and runs:
-        raise RemoteError(
-            "the record of what runs there is missing", node=node, code="record-missing"
-        )
+    if not there.id and known(facts.ours):
+        raise _unrecorded(node)
     return there.id == own_id
 
 

@@ -9,6 +9,7 @@ from sparkctl.engines.table import ENGINES
 from sparkctl.errors import RemoteError
 from sparkctl.facts.answers import Cleared
 from sparkctl.facts.calls import CLEAR, STOP
+from sparkctl.operations import departed
 from sparkctl.operations.ending import STOP_GRACE, remaining
 from sparkctl.operations.lease import hold
 from sparkctl.plan.paths import temp_dir
@@ -48,7 +49,7 @@ def down(
     break_lock: bool = False,
 ) -> DownReport:
     """Stop the cluster, or these services of it, and check that it is gone; unreachable nodes are
-    in `failed`.
+    in `failed`. Without a service that includes the nodes that left the inventory.
 
     Each node itself finds what sparkctl started there, so no facts are needed. A node with a
     process left, or that fails, keeps its files. Raises LockedError when another command holds the
@@ -65,6 +66,12 @@ def down(
     serving = {"roles": kinds, "grace": STOP_GRACE}
     with hold(session, reporter.note, "down", reached, force=break_lock, partial=True) as failed:
         report.failed.update(failed)
+        if not services:
+            gone, carriers = _departed(
+                session, reporter, [n for n in reached if n.name not in failed]
+            )
+            report.failed.update(session.departed.errors)
+            reached, heads = [*reached, *gone], heads | carriers
         for title, planned, call, request in (
             ("stop the engines", reached, STOP, serving),
             ("stop the workers", [n for n in reached if n.name not in heads], CLEAR, where),
@@ -83,6 +90,19 @@ def _nodes(inventory: Inventory, services: Sequence[str]) -> Sequence[Node]:
     if not services:
         return inventory.nodes
     return [n for view in inventory.views if view.service in services for n in view.nodes]
+
+
+def _departed(
+    session: Session, reporter: Reporter, nodes: Sequence[Node]
+) -> tuple[list[Node], set[str]]:
+    """The nodes that left the inventory, and the names of those that units of others need."""
+    found = departed.reach(session, states := departed.states(session, nodes))
+    found.nodes = departed.belonging(session, states)
+    for name in found.nodes:
+        reporter.note(f"{name} is no longer in the inventory; what runs there is stopped too")
+    units = [r.unit for there in states.values() for r in there.units.values() if r.unit]
+    needed = {need.unit.rpartition("/")[2] for unit in units for need in unit.needs}
+    return list(found.nodes.values()), needed & found.nodes.keys()
 
 
 def _names(nodes: Sequence[Node]) -> set[str]:
