@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, TypeVar
 
 import click
@@ -60,19 +61,27 @@ def bring_up(
     Raises what operations.up raises, UsageError for an unknown check, Interrupted for a no.
     """
     from sparkctl.cli.context import open_session
-    from sparkctl.doctor.preflight import preflight, refuse
-    from sparkctl.doctor.runner import choose_checks
-    from sparkctl.operations.up import up
     from sparkctl.output.reporter import reporting
 
-    choose_checks(skip=ignore)  # a typo fails before any node is reached
+    if ignore:
+        from sparkctl.doctor.runner import choose_checks
+
+        choose_checks(skip=ignore)  # a typo fails before any node is reached
 
     def check(session: Session) -> None:
+        # Imports all checks, which an `up` with nothing to do does not need.
+        from sparkctl.doctor.preflight import preflight, refuse
+
         refuse(preflight(session, ignore=ignore))
 
     with reporting() as progress:
         progress.step("connect to the nodes")
-        with open_session(inventory, accept_new=accept_new, facts=False, waits="hidden") as session:
+        opened = open_session(
+            inventory, accept_new=accept_new, facts=False, meanwhile=_load, waits="hidden"
+        )
+        with opened as session:
+            from sparkctl.operations.up import up
+
             return up(
                 session,
                 progress,
@@ -84,6 +93,11 @@ def bring_up(
                 leave=lambda: leave(progress),
                 restart=restart,
             )
+
+
+def _load() -> None:
+    """Import what comes next, which takes longer than a login."""
+    import_module("sparkctl.operations.up")
 
 
 def ask(outlook: Outlook) -> None:

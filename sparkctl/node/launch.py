@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sparkctl.node import files, logs, marks, processes, shim, state
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from sparkctl.node.wire import Answer, Run, Start
 
+SPAWN = 5.0  # seconds for a shim to start its program
 LOOK = 0.02  # seconds between looks whether a program has ended
 
 
@@ -54,7 +53,7 @@ def run(request: Run) -> Answer:
     output's last lines. Daemons that it leaves behind carry the mark.
     """
     state.check(request)
-    program = _spawn(request)
+    program = _spawn(request, *_log(request))
     status = program.status if program.ended(request["timeout"]) else None
     if status is None and processes.alive(program.pid, program.started):
         with suppress(ProcessLookupError):
@@ -68,7 +67,7 @@ def start(request: Start) -> Answer:
     Returns its pid, start ticks, log, the log's offset, and its exit status, null while it runs;
     `wait`: seconds to wait for that. With `record`, the state has the start (state.py).
     """
-    program = _recorded(request) if "record" in request else _spawn(request)
+    program = _recorded(request) if "record" in request else _spawn(request, *_log(request))
     program.ended(request.get("wait", 0.0))
     return program.answer()
 
@@ -77,29 +76,34 @@ def _recorded(request: Start) -> Spawned:
     unit = request["unit"]
     with state.changing(request["cluster"]) as document:
         known = document["units"].get(unit, {})
-        if known.get("run") == request["run"] and (same := _living(known)):
+        if known.get("run") == request["run"] and (same := _living(request, known)):
             return same
+        log, offset = _log(request)
         entry: dict[str, Any] = {
             **request["record"],
             "run": request["run"],
             "since": time.time(),
             "phase": "starting",
+            "boot_id": state.boot_id(),
+            "log": str(log),
+            "offset": offset,
         }
         # Written before the start, so that nothing runs without a record.
         state.record(document, unit, entry)
         state.write(request["cluster"], document)
         try:
-            program = _spawn(request)
+            program = _spawn(request, log, offset)
         except BaseException:
             entry["phase"] = "failed"
             raise
-        entry.update({**program.answer(), "boot_id": state.boot_id()})
-        del entry["status"]
+        entry.update({"pid": program.pid, "started": program.started})
     return program
 
 
-def _living(entry: Mapping[str, Any]) -> Spawned | None:
+def _living(request: Start, entry: dict[str, Any]) -> Spawned | None:
     """The recorded program if it runs, or has ended by itself, which leaves its status."""
+    if "pid" not in entry and isinstance(entry.get("log"), str):
+        entry.update(_cut_off(request, logs.exit_path(Path(entry["log"]))))
     begun = state.begun(entry)
     if begun is None or begun.boot_id != state.boot_id():
         return None
@@ -108,15 +112,38 @@ def _living(entry: Mapping[str, Any]) -> Spawned | None:
     return found if runs or found.status is not None else None
 
 
-def _spawn(request: Start) -> Spawned:
-    """Start the program by a shim.
+def _cut_off(request: Start, path: Path) -> dict[str, int]:
+    """The program of a call that ended before it could record it, if it has started one."""
+    deadline = time.monotonic() + SPAWN
+    while (begun := shim.begun(path)) is None:
+        shims = processes.ours(request["cluster"], [marks.LOG], request["run"])
+        waits = any(p.unit == request["unit"] for p in shims)
+        if not waits or time.monotonic() > deadline:
+            return {}
+        time.sleep(LOOK)
+    return begun._asdict()
 
-    The log's header has `shown`, which has secrets masked, or without it the program alone.
+
+def _log(request: Start) -> tuple[Path, int]:
+    """The log of a start, and the offset where its output will begin.
+
+    Its header has `shown`, which has secrets masked, or without it the program alone.
     """
-    cluster, unit = request["cluster"], request["unit"]
-    base = files.state_dir(cluster)
+    cluster = request["cluster"]
     living = {p.run for p in processes.ours(cluster)}
-    log = logs.new(cluster, request["run"], unit, living)
+    log = logs.new(cluster, request["run"], request["unit"], living)
+    logs.exit_path(log).unlink(missing_ok=True)
+    stamp, shown = time.strftime("%Y-%m-%d %H:%M:%S"), request.get("shown", request["argv"][0])
+    fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    with os.fdopen(fd, "ab") as stream:
+        stream.write(f"{logs.HEADER}{stamp}: {shown}\n".encode())
+        stream.flush()
+        return log, stream.tell()
+
+
+def _spawn(request: Start, log: Path, offset: int) -> Spawned:
+    """Start the program by a shim."""
+    cluster, unit = request["cluster"], request["unit"]
     argv = [str(Path(request["argv"][0]).expanduser()), *request["argv"][1:]]
     mark = {
         processes.MARK: f"{cluster}/{request['run']}",
@@ -125,24 +152,11 @@ def _spawn(request: Start) -> Spawned:
     }
     # The login's environment, overridden by the cluster's and then by the request's `env`.
     environment = {**files.over_login(cluster), **request["env"], **mark}
-    logs.exit_path(log).unlink(missing_ok=True)
-    fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    with os.fdopen(fd, "ab") as stream:
-        stamp = time.strftime("%Y-%m-%d %H:%M:%S")
-        stream.write(f"{logs.HEADER}{stamp}: {request.get('shown', argv[0])}\n".encode())
-        stream.flush()
-        offset = stream.tell()
-        job = shim.Job(
-            argv,
-            environment,
-            str(base),
-            str(log),
-            str(logs.exit_path(log)),
-            shim.BYTES,
-            shim.EVERY,
-        )
-        try:
+    folder, ends = str(files.state_dir(cluster)), str(logs.exit_path(log))
+    job = shim.Job(argv, environment, folder, str(log), ends, shim.BYTES, shim.EVERY)
+    try:
+        with log.open("ab") as stream:
             begun = shim.begin(job, stream, {**os.environ, **mark, processes.ROLE: marks.LOG})
-        except ChildProcessError as error:
-            sys.exit(f"cannot start {argv[0]}: {error}")
-    return Spawned(*begun, log, offset)
+    except ChildProcessError as error:
+        sys.exit(f"cannot start {argv[0]}: {error}")
+    return Spawned(begun.pid, begun.started, log, offset)

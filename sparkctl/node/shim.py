@@ -1,7 +1,8 @@
 """The process between a node and a unit's program: it stays when the login that started it goes.
 
 As containerd's shims do, it adopts the program's daemons, so that all that the program starts
-descends from a marked process; it bounds the log's size, and writes how the program ended.
+descends from a marked process; it bounds the log's size, and writes into a file what it started and
+how that ended: {"pid", "started", "status", "signal"}, the last two null while it runs.
 """
 
 from __future__ import annotations
@@ -37,9 +38,8 @@ def bound_log():
         pass
 
 
-def note_end(status):
-    number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
-    ended = {"status": None if number else os.WEXITSTATUS(status), "signal": number}
+def note(status, number):
+    ended = {"pid": program.pid, "started": started, "status": status, "signal": number}
     try:
         fd = os.open(job["exit"] + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with open(fd, "w") as stream:
@@ -68,7 +68,11 @@ awaited = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 signal.pthread_sigmask(signal.SIG_BLOCK, awaited)
 with open("/proc/%d/stat" % program.pid) as stream:
     started = int(stream.read().rpartition(")")[2].split()[19])
-print(json.dumps({"pid": program.pid, "started": started}), flush=True)
+note(None, None)
+try:
+    print(json.dumps({"pid": program.pid, "started": started}), flush=True)
+except OSError:  # the call that asked for it has ended
+    pass
 null = os.open(os.devnull, os.O_RDWR)
 os.dup2(null, 0)
 os.dup2(null, 1)
@@ -77,8 +81,10 @@ while True:
         pid, status = os.waitpid(-1, os.WNOHANG)
     except ChildProcessError:
         break
-    if pid == program.pid:
-        note_end(status)
+    if pid == program.pid and os.WIFSIGNALED(status):
+        note(None, os.WTERMSIG(status))
+    elif pid == program.pid:
+        note(os.WEXITSTATUS(status), None)
     elif pid == 0:
         bound_log()
         signal.sigtimedwait(awaited, job["every"])
@@ -86,7 +92,7 @@ while True:
 
 
 class Job(NamedTuple):
-    """What a shim runs: `log` is where the output goes, `exit` the file that gets the status."""
+    """What a shim runs: `log` is where the output goes, `exit` the file that says how it ended."""
 
     argv: Sequence[str]
     env: Mapping[str, str]
@@ -134,10 +140,19 @@ def begin(job: Job, output: IO[bytes], environment: Mapping[str, str]) -> Begun:
 
 
 def status(path: Path) -> int | None:
-    """The exit status in a file that a shim wrote, -N for signal N; None while there is none."""
+    """The exit status in a file that a shim wrote, -N for signal N; None while the program runs."""
     try:
         ended: Any = json.loads(path.read_text())
         number = ended["signal"]
         return int(ended["status"]) if number is None else -int(number)
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def begun(path: Path) -> Begun | None:
+    """The program that the file is of; None while there is none."""
+    try:
+        found: Any = json.loads(path.read_text())
+        return Begun(int(found["pid"]), int(found["started"]))
     except (OSError, ValueError, TypeError, KeyError):
         return None

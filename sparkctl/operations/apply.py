@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shlex
+from dataclasses import replace
 from functools import partial
 from itertools import chain, zip_longest
 from typing import TYPE_CHECKING
@@ -147,14 +148,19 @@ def start(run: Run, units: Sequence[str]) -> None:
 
 def _start(run: Run, unit: Unit) -> Started:
     desired = run.outlook.of(unit.id)
-    record = desired.records[unit.id].document()
+    record = desired.record(unit.id)
+    sealed = replace(unit, digest=record.digest)
     lease = run.session.lease
     return run.session.ask(
         run.session.node(unit.node),
         START,
         {
             "unit": unit.id,
-            "record": {**record, "who": lease.who if lease else "", "unit": document(unit)},
+            "record": {
+                **record.document(),
+                "who": lease.who if lease else "",
+                "unit": document(sealed),
+            },
             "argv": revealed(unit.program.argv),
             "shown": shlex.join(unit.program.argv),
             "env": {**run.mark(unit), **revealed(dict(unit.program.environment))},

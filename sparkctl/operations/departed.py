@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from sparkctl.facts.node import NodeFacts
+    from sparkctl.inventory.models import Node
     from sparkctl.operations.run import Run
     from sparkctl.operations.session import Session
 
@@ -46,6 +47,12 @@ def reach(session: Session, states: Mapping[str, State]) -> Departed:
         kept[node.name] = node
     session.departed = found
     return found
+
+
+def remember(session: Session, seen: Seen) -> None:
+    """Keep the departed nodes recorded, for a command that does not look at them."""
+    nodes = departed(session.inventory, seen.states.values())
+    session.departed = Departed(lost={n.name: n for n in nodes})
 
 
 def look(session: Session, seen: Seen) -> Seen:
@@ -157,7 +164,10 @@ def join(run: Run) -> None:
     by = {"who": lease.who, "when": lease.when} if lease else {}
     request = {"id": run.cluster_id, "by": by, "nodes": _expected(session)}
     nodes = session.inventory.nodes
-    check_all(session.ask_all(nodes, JOIN, lambda _: request, title="note the cluster"))
+    answers = session.ask_all(nodes, JOIN, lambda _: request, title="note the cluster")
+    for name, answer in check_all(answers).items():
+        if answer.other is not None:
+            raise identity.foreign(run.cluster, name, answer.other)
 
 
 def _forget(run: Run) -> None:

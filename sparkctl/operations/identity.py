@@ -11,10 +11,16 @@ from sparkctl.facts.unread import Unread
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sparkctl.facts.answers import Cluster
     from sparkctl.facts.node import NodeFacts
     from sparkctl.operations.session import Session
     from sparkctl.plan.observed import Seen
     from sparkctl.plan.record import State
+
+HINT = (
+    "give one of them another name in its inventory, or end it with its own inventory;"
+    " `sparkctl status --host NODE` shows what runs on a node"
+)
 
 
 def require(session: Session, seen: Seen) -> None:
@@ -47,10 +53,21 @@ def same_name(cluster: str, states: Mapping[str, State]) -> None:
     )
     raise ForeignClusterError(
         f"the nodes have {len(nodes)} clusters with the name {cluster}: {described}",
-        hint="give one of them another name in its inventory, or end it with its own inventory;"
-        " `sparkctl status --host NODE` shows what runs on a node",
+        hint=HINT,
         code="cluster-name-taken",
         data={"ids": list(nodes), "nodes": [" ".join(names) for names in nodes.values()]},
+    )
+
+
+def foreign(cluster: str, node: str, other: Cluster) -> ForeignClusterError:
+    """The error for a node that has another cluster of this name."""
+    made = f"{other.by.get('who', 'unknown')} at {other.by.get('when', 'unknown')}"
+    return ForeignClusterError(
+        f"the node has another cluster with the name {cluster}, started by {made}",
+        node=node,
+        hint=HINT,
+        code="cluster-name-taken",
+        data={"ids": [other.id], "nodes": list(other.nodes)},
     )
 
 

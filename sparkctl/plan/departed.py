@@ -24,7 +24,7 @@ PORT = 22
 @dataclass
 class Departed:
     """The departed nodes that were reached and still belong to the cluster, with their facts, and
-    the others, where nothing can be ended, with the reason.
+    the others, where nothing can be ended, with the reason why.
     """
 
     nodes: dict[str, Node] = field(default_factory=dict)
@@ -34,7 +34,7 @@ class Departed:
 
     def doubts(self) -> list[Doubt]:
         """What the user should know of the lost ones."""
-        return [doubt(node, self.errors[name]) for name, node in self.lost.items()]
+        return [doubt(self.lost[name], error) for name, error in self.errors.items()]
 
 
 def departed(inventory: Inventory, states: Iterable[State]) -> list[Node]:

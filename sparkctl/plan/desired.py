@@ -59,6 +59,14 @@ class Desired:
         found = (u for u in self.units.values() if u.node == node and u.kind == kind)
         return next((unit.program.argv for unit in found), ())
 
+    def record(self, unit: str) -> Record:
+        """What a start of this unit is recorded with, even where what ran has a digest alone."""
+        found = self.records[unit]
+        if found.environment is not None:
+            return found
+        started = self.units[unit]
+        return make("", started.program.argv, self.values(started.node))
+
     def values(self, node: str) -> dict[str, str]:
         """The environment of a node without the layers that it came from."""
         return {name: setting.value for name, setting in self.parts[node].environment.items()}

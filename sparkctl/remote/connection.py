@@ -8,11 +8,10 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
 from sparkctl.errors import RemoteTimeout, SparkctlError
-from sparkctl.remote import login, ssh_io
+from sparkctl.remote import keepalive, login, ssh_io
 from sparkctl.remote.awake import GAP, Stopwatch
 from sparkctl.remote.command import KILL_GRACE, Command, Result
 from sparkctl.remote.interruptible import aside
-from sparkctl.remote.keepalive import Keepalive
 from sparkctl.remote.ssh_sessions import OPEN_TIMEOUT, Sessions
 
 if TYPE_CHECKING:
@@ -38,6 +37,7 @@ def connect(node: str, host: str, ssh: Ssh, *, read_only: bool = False) -> Conne
     """
     with _logged(node, "connecting", host):
         transports = login.open_transport(node, host, ssh)
+    keepalive.watch(node, transports)
     start_timeout = max(ssh.connect_timeout, LEAST_START)
     return Connection(node, transports, read_only=read_only, start_timeout=start_timeout)
 
@@ -60,7 +60,6 @@ class Connection:
         self.node = node
         self._transports = transports
         self._sessions = Sessions(node, transports[-1], start_timeout)
-        self._keepalive = Keepalive(node, transports)
         self._read_only = read_only
         self._waited: list[str] = []  # the names of the commands that `run` waits for
 
@@ -79,7 +78,6 @@ class Connection:
         """Close the node's transport, then those of its jump hosts."""
 
         def close() -> None:
-            self._keepalive.close()
             for transport in reversed(self._transports):
                 transport.close()
 

@@ -13,7 +13,7 @@ from sparkctl.remote import tcp
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-KEEPALIVE = 5.0  # seconds of silence before a request
+KEEPALIVE = 5.0  # seconds between two requests
 ANSWER = 12.0  # seconds that the other end may take for its answer
 # sshd answers every global request, also one that it does not know (RFC 4254, 4).
 REQUEST = "keepalive@openssh.com"
@@ -21,35 +21,31 @@ REQUEST = "keepalive@openssh.com"
 log = logging.getLogger(__name__)
 
 
-class Keepalive:
-    """Closes the last of these transports when its other end stops answering, until `close`."""
+def watch(node: str, transports: Sequence[paramiko.Transport]) -> None:
+    """Close the last of these transports when its other end stops answering, as long as it lives.
 
-    def __init__(self, node: str, transports: Sequence[paramiko.Transport]) -> None:
-        self._node = node
-        self._transport = transports[-1]
-        self._over = threading.Event()
-        if not _ends_by_itself(transports):
-            threading.Thread(target=self._watch, name=f"keepalive {node}", daemon=True).start()
+    In a thread, and only where the kernel does not see to it.
+    """
+    if not _ends_by_itself(transports):
+        threading.Thread(target=_watch, args=(node, transports[-1]), daemon=True).start()
 
-    def close(self) -> None:
-        """End it."""
-        self._over.set()
 
-    def _watch(self) -> None:
-        while self._transport.is_active() and not self._over.wait(KEEPALIVE):
-            timer = threading.Timer(ANSWER, self._give_up)
-            timer.daemon = True
-            timer.start()
-            try:
-                self._transport.global_request(REQUEST)  # returns when the transport ends, too
-            except (paramiko.SSHException, OSError, EOFError):
-                return
-            finally:
-                timer.cancel()
+def _watch(node: str, transport: paramiko.Transport) -> None:
+    def give_up() -> None:
+        log.debug("%s: no answer to a keepalive for %g s", node, ANSWER)
+        transport.close()
 
-    def _give_up(self) -> None:
-        log.debug("%s: no answer to a keepalive for %g s", self._node, ANSWER)
-        self._transport.close()
+    while transport.is_active():
+        timer = threading.Timer(ANSWER, give_up)
+        timer.daemon = True
+        timer.start()
+        try:
+            transport.global_request(REQUEST)  # returns when the transport ends, too
+        except (paramiko.SSHException, OSError, EOFError):
+            return
+        finally:
+            timer.cancel()
+        transport.join(KEEPALIVE)
 
 
 def _ends_by_itself(transports: Sequence[paramiko.Transport]) -> bool:

@@ -2,173 +2,162 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sparkctl.plan.diff import compare
 
 from sparkctl.engines.inventory import parse
 from sparkctl.errors import PreflightError
 from sparkctl.facts.unread import Missing
-from sparkctl.operations import status
+from sparkctl.node.units import RayNodes
+from sparkctl.operations.outlook import Outlook, doubtful
+from sparkctl.operations.run import Run
 from sparkctl.operations.session import Session
-from sparkctl.operations.up import doubtful, report
-from sparkctl.plan.desired import Wish, make_wish
-from sparkctl.plan.record import make, text
+from sparkctl.operations.up import report
+from sparkctl.plan.observed import Seen
 from sparkctl.remote.pool import Pool
-from tests.unit.answers import all_facts, device, interface, process
+from tests.unit.answers import all_facts, process
+from tests.unit.clusterpair import (
+    CLUSTER,
+    SERVE,
+    WORKER,
+    desired,
+    facts,
+    nodes,
+    plan,
+    running,
+    without,
+)
 from tests.unit.test_inventory import GOOD
 
 if TYPE_CHECKING:
     from sparkctl.inventory.models import Inventory
 
-CLUSTER = parse(GOOD.encode(), "x")
-PAIRS = (
-    ("enp1s0f0np0", "rocep1s0f0", "0000:01:00.0"),
-    ("enP2p1s0f0np0", "roceP2p1s0f0", "0002:01:00.0"),
-)
-
-
-def facts(number: int, names: tuple[tuple[str, str, str], ...] = PAIRS) -> dict[str, Any]:
-    """A healthy node's facts, as the probe gives them."""
-    net = {
-        netdev: interface(f"192.168.{100 + half}.{10 + number}/24", pci=pci)
-        for half, (netdev, _, pci) in enumerate(names)
-    }
-    runtime = {
-        "exists": True,
-        "venv": "/opt/v",
-        "python": "3.12.3",
-        "programs": {"ray": True, "vllm": True},
-        "versions": {"ray": "2.60.0", "vllm": "0.33.0"},
-    }
-    config = {"path": "/models/m/config.json", "error": None, "model_type": None}
-    state = {"exists": False, "path": "/home/u/.sparkctl/lab", "temp_dir": False, "lease": None}
-    return {
-        "home": "/home/u",
-        "net": net,
-        "ib": {hca: device(netdev, pci) for netdev, hca, pci in names},
-        "runtime": runtime,
-        "ports": [],
-        "ours": [],
-        "model_config": {**config, "architectures": ["MiniMaxM2ForCausalLM"]},
-        "state": {**state, "files": {"applied.json": None}},
-        "unread": {},
-    }
-
-
-def running(wish: Wish, known: dict[str, Any]) -> dict[str, Any]:
-    """The same nodes with everything of the wish running."""
-    for name, part in wish.nodes.items():
-        programs = ["raylet"] + (["gcs_server"] if part.vllm_argv else [])
-        ours = [process("ray", f"/ray/{p} --x") for p in programs]
-        if part.vllm_argv:
-            ours.append(process("vllm", "python /v/vllm serve m", pid=2))
-        started = {"ray": part.ray_argv, "vllm": part.vllm_argv}
-        applied = {unit: make("r1", argv, part.values) for unit, argv in started.items()}
-        known[name]["ours"] = ours
-        known[name]["state"]["files"]["applied.json"] = text(applied)
-    return known
-
 
 @pytest.fixture
 def known() -> dict[str, Any]:
-    return {"spark-1": facts(1), "spark-2": facts(2)}
+    return nodes()
 
 
 @pytest.fixture
-def wish(known: dict[str, Any]) -> Wish:
-    return make_wish(CLUSTER, [], all_facts(known))
+def live() -> dict[str, Any]:
+    """The same nodes with everything running."""
+    return running(desired(), nodes())
 
 
 def changes(
-    wish: Wish, known: dict[str, Any], vllm: str | None = None, **unsound: str
+    known: dict[str, Any], inventory: Inventory = CLUSTER, **unsound: dict[str, str]
 ) -> list[str]:
-    names = {k.replace("_", "-"): v for k, v in unsound.items()}
-    found = compare(wish, all_facts(known), unsound=names, vllm=vllm)
-    return [f"{c.action} {c.what} {c.node}" for c in found.changes]
+    found = plan(inventory, known, **unsound)
+    assert not found.blocked
+    return [f"{c.action} {c.title} {c.node}" for c in found.changes]
 
 
 ALL = ["start Ray head spark-1", "start Ray worker spark-2", "start vLLM spark-1"]
+OTHER = parse((GOOD + "  arguments: {max-num-seqs: 8}\n").encode(), "x")
 
 
-def test_from_nothing_everything_starts_in_order(wish: Wish, known: dict[str, Any]) -> None:
-    assert changes(wish, known) == ALL
+def test_from_nothing_everything_starts_in_order(known: dict[str, Any]) -> None:
+    assert changes(known) == ALL
 
 
-def test_when_all_runs_nothing_changes(wish: Wish, known: dict[str, Any]) -> None:
-    assert changes(wish, running(wish, known)) == []
+def test_when_all_runs_nothing_changes(live: dict[str, Any]) -> None:
+    assert changes(live) == []
 
 
-def test_a_dead_vllm_leaves_ray_alone(wish: Wish, known: dict[str, Any]) -> None:
-    live = running(wish, known)
-    live["spark-1"]["ours"] = [p for p in live["spark-1"]["ours"] if p["role"] == "ray"]
-    assert changes(wish, live) == ["start vLLM spark-1"]
+def test_a_dead_vllm_leaves_ray_alone(live: dict[str, Any]) -> None:
+    assert changes(without(live, "spark-1", role="vllm")) == ["start vLLM spark-1"]
 
 
-def test_a_dead_worker_takes_vllm_with_it_and_not_the_head(
-    wish: Wish, known: dict[str, Any]
-) -> None:
-    live = running(wish, known)
+def test_a_dead_worker_takes_vllm_with_it_and_not_the_head(live: dict[str, Any]) -> None:
     live["spark-2"]["ours"] = []
-    assert changes(wish, live) == ["start Ray worker spark-2", "restart vLLM spark-1"]
+    assert changes(live) == ["start Ray worker spark-2", "restart vLLM spark-1"]
+    assert str(plan(CLUSTER, live).changes[1]) == (
+        "restart vLLM on spark-1: Ray worker on spark-2 is being started"
+    )
 
 
-def test_a_dead_gcs_takes_everything(wish: Wish, known: dict[str, Any]) -> None:
-    live = running(wish, known)
-    live["spark-1"]["ours"] = [p for p in live["spark-1"]["ours"] if "gcs" not in p["command"]]
-    assert changes(wish, live) == [
+@pytest.mark.parametrize("daemon", ["gcs_server", "raylet"])
+def test_a_dead_daemon_of_the_head_takes_everything(daemon: str, live: dict[str, Any]) -> None:
+    assert changes(without(live, "spark-1", word=daemon)) == [
         "restart Ray head spark-1",
         "restart Ray worker spark-2",
         "restart vLLM spark-1",
     ]
 
 
-def test_what_only_the_running_cluster_shows(wish: Wish, known: dict[str, Any]) -> None:
-    live = running(wish, known)
-    assert changes(wish, live, vllm="no completion") == ["restart vLLM spark-1"]
-    assert changes(wish, live, spark_2="dead in Ray")[0] == "restart Ray worker spark-2"
+def test_a_dead_rank_on_another_node_restarts_vllm_alone(live: dict[str, Any]) -> None:
+    ranks = {n: process("ray", "ray::RayWorkerProc", unit=f"vllm/0/ray/{n}", pid=40) for n in live}
+    for name, rank in ranks.items():
+        live[name]["ours"].append(rank)
+    assert changes(live) == []
+    live["spark-2"]["ours"].remove(ranks["spark-2"])
+    assert changes(live) == ["restart vLLM spark-1"]
+    assert plan(CLUSTER, live).changes[0].why == "its rank on spark-2 died"
 
 
-def test_changed_arguments_restart_vllm_alone(wish: Wish, known: dict[str, Any]) -> None:
-    live = running(wish, known)
-    other = parse((GOOD + "  arguments: {max-num-seqs: 8}\n").encode(), "x")
-    assert changes(make_wish(other, [], all_facts(live)), live) == ["restart vLLM spark-1"]
+def test_what_only_the_running_cluster_shows(live: dict[str, Any]) -> None:
+    assert changes(live, unsound={SERVE: "no completion"}) == ["restart vLLM spark-1"]
+    found = changes(live, unsound={WORKER: "Ray does not list it"})
+    assert found == ["restart Ray worker spark-2", "restart vLLM spark-1"]
 
 
-def test_what_changed_is_said(wish: Wish, known: dict[str, Any]) -> None:
-    live = running(wish, known)
-    other = parse((GOOD + "  arguments: {max-num-seqs: 8}\n").encode(), "x")
-    (change,) = compare(make_wish(other, [], all_facts(live)), all_facts(live)).changes
+def test_changed_arguments_restart_vllm_alone(live: dict[str, Any]) -> None:
+    assert changes(live, OTHER) == ["restart vLLM spark-1"]
+
+
+def test_what_changed_is_said(live: dict[str, Any]) -> None:
+    (change,) = plan(OTHER, live).changes
     assert change.why == "--max-num-seqs: 64 -> 8"
 
 
-def test_a_lost_record_is_said_to_be_one(wish: Wish, known: dict[str, Any]) -> None:
-    live = running(wish, known)
-    live["spark-1"]["state"]["files"]["applied.json"] = "{"
-    assert compare(wish, all_facts(live)).changes[0].why == "the record of its start is missing"
+@pytest.mark.parametrize("written", [None, "{"])
+def test_a_lost_record_is_said_to_be_one(written: str | None, live: dict[str, Any]) -> None:
+    live["spark-1"]["state"]["files"]["applied.json"] = written
+    assert plan(CLUSTER, live).changes[0].why == "the record of its start is missing"
 
 
-def test_a_worker_may_be_called_vllm(known: dict[str, Any]) -> None:
+def test_a_node_whose_processes_could_not_be_read_blocks_every_change(
+    live: dict[str, Any],
+) -> None:
+    """Its Ray may run, and so may ranks of the model."""
+    del live["spark-2"]["ours"]
+    found = plan(OTHER, without(live, "spark-1", role="vllm"))
+    assert not found.parts
+    assert {b.by for b in found.blocked} == {WORKER}
+    assert [b.change.unit for b in found.blocked] == [SERVE]
+
+
+def test_a_worker_may_be_called_vllm() -> None:
     cluster = parse(GOOD.replace("spark-2", "vllm").encode(), "x")
-    both = {"spark-1": known["spark-1"], "vllm": known["spark-2"]}
-    wish = make_wish(cluster, [], all_facts(both))
-    live = running(wish, both)
-    assert changes(wish, live, vllm="no completion") == ["restart vLLM spark-1"]
-    found = compare(wish, all_facts(live), unsound={"vllm": "dead in Ray"})
+    live = running(desired(cluster), nodes(cluster))
+    assert changes(live, cluster, unsound={SERVE: "no completion"}) == ["restart vLLM spark-1"]
+    found = plan(cluster, live, {"vllm/0/ray/vllm": "dead in Ray"})
     assert [str(c) for c in found.changes] == [
         "restart Ray worker on vllm: dead in Ray",
-        "restart vLLM on spark-1: its Ray is being restarted",
+        "restart vLLM on spark-1: Ray worker on vllm is being restarted",
     ]
+
+
+def test_a_unit_that_is_not_desired_any_more_is_stopped(
+    live: dict[str, Any],
+) -> None:
+    stray = "vllm/0/router/spark-1"
+    live["spark-1"]["ours"].append(process("router", "router", unit=stray, pid=30))
+    (change,) = plan(CLUSTER, live).changes
+    assert str(change) == "stop router on spark-1: no longer in the inventory"
 
 
 def test_names_that_differ_between_the_nodes_are_derived_by_each(known: dict[str, Any]) -> None:
     odd = (("eth5", "mlx5_0", "0000:01:00.1"), ("eth6", "mlx5_2", "0002:01:00.1"))
-    made = make_wish(CLUSTER, [], all_facts({**known, "spark-2": facts(2, odd)}))
-    assert made.nodes["spark-2"].values["NCCL_IB_HCA"] == "mlx5_0,mlx5_2"
-    assert made.nodes["spark-1"].values["NCCL_IB_HCA"] == "rocep1s0f0,roceP2p1s0f0"
-    assert made.ray_nodes == {"192.168.100.11": 1.0, "192.168.100.12": 1.0}
+    made = desired(known={**known, "spark-2": facts(2, odd)})
+    assert made.values("spark-2")["NCCL_IB_HCA"] == "mlx5_0,mlx5_2"
+    assert made.values("spark-1")["NCCL_IB_HCA"] == "rocep1s0f0,roceP2p1s0f0"
+    (ready,) = [r for u in made.units.values() for r in u.ready if isinstance(r, RayNodes)]
+    assert ready.nodes == {"192.168.100.11": 1.0, "192.168.100.12": 1.0}
 
 
 def with_node(extra: str) -> Inventory:
@@ -186,7 +175,7 @@ def with_node(extra: str) -> Inventory:
 )
 def test_explicit_fabric_values_are_checked(extra: str, code: str, known: dict[str, Any]) -> None:
     with pytest.raises(PreflightError) as caught:
-        make_wish(with_node(extra), [], all_facts(known))
+        desired(with_node(extra), known)
     assert (caught.value.code, caught.value.exit_code) == (code, 3)
     assert caught.value.hint
 
@@ -194,15 +183,15 @@ def test_explicit_fabric_values_are_checked(extra: str, code: str, known: dict[s
 def test_a_node_without_a_cable_has_no_usable_port(known: dict[str, Any]) -> None:
     known["spark-2"]["ib"] = {}
     with pytest.raises(PreflightError) as caught:
-        make_wish(CLUSTER, [], all_facts(known))
+        desired(known=known)
     assert (caught.value.code, caught.value.node) == ("no-usable-port", "spark-2")
 
 
-def test_a_doubtful_setting_of_every_node_is_reported_once(known: dict[str, Any]) -> None:
+def test_a_doubtful_setting_of_every_node_is_reported_once() -> None:
     doubted = parse((GOOD + 'env: {set: {NCCL_IB_DISABLE: "1"}}\n').encode(), "x")
-    (doubt,) = doubtful(make_wish(doubted, [], all_facts(known)))
+    (doubt,) = doubtful([desired(doubted)])
     assert (doubt.code, doubt.data) == ("rdma-disabled", {"setting": "NCCL_IB_DISABLE"})
-    assert doubtful(make_wish(CLUSTER, [], all_facts(known))) == []
+    assert doubtful([desired()]) == []
 
 
 def test_only_the_heads_architecture_decides_and_its_home_is_the_models(
@@ -211,13 +200,15 @@ def test_only_the_heads_architecture_decides_and_its_home_is_the_models(
     cluster = parse(GOOD.replace("/models/m", "~/m").encode(), "x")
     known["spark-2"] |= {"home": "/home/other"}
     known["spark-2"]["model_config"]["architectures"] = ["Qwen3ForCausalLM"]
-    made = make_wish(cluster, [], all_facts(known))
+    made = desired(cluster, known)
     assert made.recipe.name == "minimax-m2"
-    assert made.head.vllm_argv[2] == "/home/u/m"
-    assert made.nodes["spark-2"].vllm_argv == ()
+    assert made.argv("spark-1", "vllm")[2] == "/home/u/m"
+    assert made.argv("spark-2", "vllm") == ()
     # The API lists what `vllm serve` was given.
     session = Session(cluster, Path(), Pool(cluster), facts=all_facts(known))
-    assert report(session, compare(made, session.facts), {}).model == "/home/u/m"
+    found = Outlook((made,), Seen(cluster, session.facts), plan(cluster, known))
+    reporter: Any = SimpleNamespace()
+    assert report(Run(session, found, reporter), detach=False).services["vllm"].model == "/home/u/m"
 
 
 def test_an_architecture_that_could_not_be_read_is_not_taken_for_another(
@@ -226,24 +217,25 @@ def test_an_architecture_that_could_not_be_read_is_not_taken_for_another(
     """A running model would be restarted without its recipe."""
     del known["spark-1"]["model_config"]
     known["spark-1"]["unread"] = {"model_config": "TimeoutError: no answer within 6 s"}
-    unread = all_facts(known)
     with pytest.raises(Missing, match=r"config\.json could not be read: TimeoutError"):
-        make_wish(CLUSTER, [], unread)
+        desired(known=known)
     named = parse((GOOD + "  recipe: minimax-m2\n").encode(), "x")
-    assert make_wish(named, [], unread).recipe.name == "minimax-m2"
-
-
-def test_a_models_disk_that_hangs_does_not_hide_ray_from_status(known: dict[str, Any]) -> None:
-    del known["spark-1"]["model_config"]
-    session = Session(CLUSTER, Path(), Pool(CLUSTER), facts=all_facts(known))
-    assert status._wish(session, set()).ray_address == "192.168.100.11:6379"
+    assert desired(named, known).recipe.name == "minimax-m2"
 
 
 @pytest.mark.parametrize(("auth", "mode"), [("token", "token"), ("off", "disabled")])
 def test_rays_authentication_is_the_same_everywhere_whatever_a_home_holds(
     auth: str, mode: str
 ) -> None:
-    cluster = parse(f"{GOOD}ray: {{auth: '{auth}'}}\n".encode(), "x")
-    known = {n.name: facts(i) for i, n in enumerate(cluster.nodes, 1)}
-    for part in make_wish(cluster, [], all_facts(known)).nodes.values():
-        assert part.values["RAY_AUTH_MODE"] == mode
+    made = desired(parse(f"{GOOD}ray: {{auth: '{auth}'}}\n".encode(), "x"))
+    assert {made.values(name)["RAY_AUTH_MODE"] for name in made.parts} == {mode}
+
+
+def test_a_restart_does_not_change_the_record_it_is_compared_with(live: dict[str, Any]) -> None:
+    """What is written once more with the salt of before stays equal for the next `up`."""
+    again = desired(known=live)
+    for name, found in live.items():
+        units = json.loads(found["state"]["files"]["applied.json"])["units"]
+        assert {u: e["digest"] for u, e in units.items()} == {
+            u: unit.digest for u, unit in again.units.items() if unit.node == name
+        }

@@ -30,7 +30,8 @@ def read(capsys: pytest.CaptureFixture[str]) -> Read:
     """What a request gives: the whole text, and the position after its last piece."""
 
     def read(**request: Any) -> tuple[str, Any]:
-        follow.follow({"follow": False, **request})
+        asked: Any = {"follow": False, **request}
+        follow.follow(asked)
         found = [
             decode(FOLLOW, line.encode(), "n", "log")
             for line in capsys.readouterr().out.split("\n")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import stat
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -118,6 +121,29 @@ def test_a_call_that_is_repeated_starts_nothing() -> None:
     assert start(["sh", "-c", "exit 3"], unit=RAY) == ended
     other = start(SLEEP, run="r2")
     assert other["pid"] != first["pid"]
+
+
+@pytest.mark.parametrize("argv", [SLEEP, ["sh", "-c", "exit 3"]], ids=["runs", "ended"])
+def test_a_call_that_was_cut_off_before_its_record_is_repeated(argv: list[str]) -> None:
+    first = start(argv, wait=0.0 if argv is SLEEP else 30)
+    with state.changing(CLUSTER) as document:
+        for name in ("pid", "started"):
+            del document["units"][ENGINE][name]
+    assert start(argv) == first
+    assert state.read(CLUSTER)["units"][ENGINE]["pid"] == first["pid"]
+
+
+def test_a_shim_lives_on_when_the_call_that_started_it_is_killed(home: Path) -> None:
+    log, ends = home / "a.log", home / "a.exit"
+    job = keeper.Job(["sh", "-c", "exit 3"], {}, "/", str(log), str(ends), 1000, 1.0)
+    pipe = subprocess.PIPE
+    argv = [sys.executable, "-I", "-S", "-c", keeper.SHIM]
+    with subprocess.Popen(argv, stdin=pipe, stdout=pipe) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdout.close()
+        process.stdin.write(json.dumps(job._asdict()).encode() + b"\n")
+    assert (process.returncode, keeper.status(ends)) == (0, 3)
 
 
 def test_calls_at_the_same_time_start_one_program() -> None:
