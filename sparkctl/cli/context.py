@@ -76,6 +76,23 @@ def named(inventory: Inventory, name: str | None) -> list[Node]:
     return chosen
 
 
+def check_services(inventory: Inventory, names: Sequence[str]) -> None:
+    """Raise UsageError when the inventory has no service of one of these names."""
+    from difflib import get_close_matches
+
+    known = [view.service for view in inventory.views]
+    for name in names:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            services = f"the inventory's services are {', '.join(known)}"
+            raise UsageError(
+                f"unknown service {name}",
+                hint=f"did you mean {near[0]}?" if near else services,
+                code="service-unknown",
+                data={"service": name, "services": known},
+            )
+
+
 def chosen(inventory: Inventory, names: Sequence[str]) -> list[Node]:
     """The nodes of these names, or all of them when none is named, in the inventory's order.
 

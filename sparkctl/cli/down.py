@@ -16,22 +16,27 @@ if TYPE_CHECKING:
 @inventory_option
 @json_option
 @break_lock_option
-def down(inventory: Path, as_json: bool, break_lock: bool) -> None:
-    """Stop the cluster and remove its files; touch nothing else.
+@click.argument("services", nargs=-1, metavar="[SERVICE]...")
+def down(inventory: Path, as_json: bool, break_lock: bool, services: tuple[str, ...]) -> None:
+    """Stop the cluster, or each SERVICE of it, and remove its files; touch nothing else.
 
-    Exits 1 when a node could not be cleaned up.
+    Without a SERVICE it also stops what runs on nodes that are no longer in the inventory. Exits 1
+    when a node could not be cleaned up.
     """
-    from sparkctl.cli.context import open_session
+    from sparkctl.cli.context import check_services, open_session
+    from sparkctl.engines.inventory import load
     from sparkctl.operations.down import down as take_down
     from sparkctl.output.down import print_report
     from sparkctl.output.reporter import reporting
 
+    if services:
+        check_services(load(inventory), services)
     with reporting() as progress:
         progress.step("connect to the nodes")
         with open_session(inventory, partial=True, facts=False, waits="hidden") as session:
             if session.pool.errors:
                 progress.end("failed")
-            report = take_down(session, progress, break_lock=break_lock)
+            report = take_down(session, progress, services=services, break_lock=break_lock)
     print_report(report, as_json=as_json)
     if report.failed:
         raise click.exceptions.Exit(1)

@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "env": ("sparkctl.cli.env:env", "Print each node's effective environment and its origins."),
     "plan": ("sparkctl.cli.plan:plan", "Print the exact commands that up would use."),
     "up": ("sparkctl.cli.up:up", "Start Ray and vLLM, and wait for a real completion."),
+    "restart": ("sparkctl.cli.restart:restart", "Restart a service; touch no other."),
     "status": ("sparkctl.cli.status:status", "Show what runs where, and whether it serves."),
     "logs": ("sparkctl.cli.logs:logs", "Show Ray's or vLLM's log on a node."),
     "doctor": (

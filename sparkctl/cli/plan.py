@@ -22,12 +22,14 @@ def plan(inventory: Path, as_json: bool) -> None:
     """
     from sparkctl.cli.context import open_session
     from sparkctl.doctor.preflight import preflight
+    from sparkctl.operations.departed import look
     from sparkctl.operations.outlook import doubtful, read
     from sparkctl.operations.outlook import plan as planned
     from sparkctl.output.plan import print_plan
 
     with open_session(inventory, read_only=True) as session:
         desired, seen = read(session)
-        changes = planned(desired, seen)
+        changes = planned(desired, look(session, seen))
+        doubts = [*doubtful(desired), *session.departed.doubts()]
         failures = preflight(session, passive=True)
-    print_plan(desired, changes, failures, doubtful(desired), as_json=as_json)
+    print_plan(desired, changes, failures, doubts, as_json=as_json)

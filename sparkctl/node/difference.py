@@ -175,6 +175,8 @@ def _problem(
         return "not running"
     if isinstance(seen, Unread):
         return None
+    if seen.node != unit.node:
+        return f"it runs on {seen.node}"
     if seen.phase == FAILED:
         return "its start failed"
     for member in unit.members:

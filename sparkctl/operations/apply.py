@@ -9,13 +9,13 @@ from functools import partial
 from itertools import chain, zip_longest
 from typing import TYPE_CHECKING
 
-from sparkctl.facts.calls import JOIN, READ_FILES, REMOVE, START, WRITE_FILES
+from sparkctl.facts.calls import PREPARE, READ_FILES, RECOVER, REMOVE, START
 from sparkctl.facts.unread import Missing, known
 from sparkctl.node.difference import DRAIN
 from sparkctl.node.difference import START as STARTS
 from sparkctl.node.files import environment_text
 from sparkctl.node.unitjson import document
-from sparkctl.operations import ending, identity, ready
+from sparkctl.operations import departed, ending, ready
 from sparkctl.operations.run import Step
 from sparkctl.plan.paths import ENVIRONMENT, temp_dir
 from sparkctl.remote.fanout import check_all, each
@@ -37,11 +37,15 @@ def steps(run: Run, *, detach: bool = False) -> Iterator[Step]:
     With `detach` the last units are started and not waited for.
     """
     plan = run.outlook.plan
+    if plan:
+        yield Step("take back what earlier runs left", recover)
     batches = [[part] for part in plan.parts] if plan.strategy == "rolling" else [plan.parts]
     for batch in batches:
         yield from _batch(run, batch)
         if not detach:
             yield from ready.steps(run)
+    if run.outlook.untidy:
+        yield Step("clean up what left the inventory", departed.tidy)
 
 
 def _batch(run: Run, parts: Sequence[Part]) -> Iterator[Step]:
@@ -80,6 +84,23 @@ def named(run: Run, units: Sequence[str]) -> str:
     return ", ".join(title + "s" * (count > 1) for title, count in counts.items())
 
 
+def recover(run: Run) -> None:
+    """Take back what runs whose controller is gone have started, but what goes on."""
+    changed = {change.unit for change in run.outlook.plan.changes}
+    kept: dict[str, dict[str, str]] = {n.name: {} for n in run.session.inventory.nodes}
+    for name, record in run.outlook.seen.records.items():
+        node = name.rpartition("/")[2]
+        if name not in changed and node in kept:
+            kept[node][name] = record.run
+    nodes = [
+        n for n in run.session.inventory.nodes if known(run.session.facts[n.name].state).exists
+    ]
+    answers = run.session.ask_all(nodes, RECOVER, lambda n: {"keep": kept[n.name]})
+    for name, answer in check_all(answers).items():
+        for entry in answer.failed:
+            run.reporter.note(f"warning: {name}: not taken back: {entry.title}: {entry.error}")
+
+
 def write_files(run: Run) -> None:
     """Write what the units of each node share, 0600: the environment, and the secrets of a service
     that all its nodes have.
@@ -93,6 +114,7 @@ def write_files(run: Run) -> None:
                 session.ask, node, REMOVE, {"temp_dir": temp_dir(cluster)}, title="remove the files"
             )
             run.undo.append((f"remove the files on {node.name}", remove))
+    departed.join(run)
     files = {}
     for desired in run.outlook.desired:
         own = [name for name in desired.parts if name in starting]
@@ -103,12 +125,15 @@ def write_files(run: Run) -> None:
     check_all(
         session.ask_all(
             nodes,
-            WRITE_FILES,
-            lambda node: {"temp_dir": temp_dir(cluster), "files": files[node.name]},
+            PREPARE,
+            lambda node: {
+                "owner": f"up/{run.id}",
+                "temp_dir": temp_dir(cluster),
+                "files": files[node.name],
+            },
             title="write the environment",
         )
     )
-    _join(run)
 
 
 def _secrets(
@@ -129,25 +154,6 @@ def _keeps(run: Run, node: str) -> bool:
     """Whether a unit of this node goes on running."""
     changed = {c.unit for c in run.outlook.plan.changes}
     return any(u.node == node and name not in changed for name, u in run.outlook.units.items())
-
-
-def _join(run: Run) -> None:
-    """Tell each node of the inventory which cluster it is part of."""
-    nodes = run.session.inventory.nodes
-    described = {
-        n.name: {
-            "host": n.host,
-            "ssh": n.ssh.model_dump(mode="json", exclude_unset=True) if n.ssh else {},
-        }
-        for n in nodes
-    }
-    lease = run.session.lease
-    by = {"who": lease.who, "when": lease.when} if lease else {}
-    request = {"id": run.cluster_id, "by": by, "nodes": described}
-    answers = run.session.ask_all(nodes, JOIN, lambda _: request, title="note the cluster")
-    for name, answer in check_all(answers).items():
-        if answer.other is not None:
-            raise identity.foreign(run.cluster, name, answer.other)
 
 
 def start(run: Run, units: Sequence[str]) -> None:

@@ -9,13 +9,14 @@ from sparkctl.engines.table import ENGINES
 from sparkctl.errors import RemoteError
 from sparkctl.facts.answers import Cleared
 from sparkctl.facts.calls import CLEAR, STOP
+from sparkctl.operations import departed
 from sparkctl.operations.ending import STOP_GRACE, remaining
 from sparkctl.operations.lease import hold
 from sparkctl.plan.paths import temp_dir
 from sparkctl.secret.text import command_line
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sparkctl.errors import SparkctlError
     from sparkctl.events import Reporter
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from sparkctl.facts.calls import Call
     from sparkctl.inventory.models import Inventory, Node
     from sparkctl.operations.session import Session
+    from sparkctl.plan.record import State
 
 
 @dataclass
@@ -48,7 +50,7 @@ def down(
     break_lock: bool = False,
 ) -> DownReport:
     """Stop the cluster, or these services of it, and check that it is gone; unreachable nodes are
-    in `failed`.
+    in `failed`. Without a service that includes the nodes that left the inventory.
 
     Each node itself finds what sparkctl started there, so no facts are needed. A node with a
     process left, or that fails, keeps its files. Raises LockedError when another command holds the
@@ -58,22 +60,36 @@ def down(
     report = DownReport(inventory.cluster)
     chosen = [*_nodes(inventory, services)]
     report.failed.update({n: e for n, e in session.pool.errors.items() if n in _names(chosen)})
-    reached = [n for n in chosen if n.name in session.pool.connections]
+    # Units of a service may still run on a node that the inventory gives to another.
+    reached = [n for n in inventory.nodes if n.name in session.pool.connections]
     heads = {view.head.name for view in inventory.views}
     where = {"temp_dir": temp_dir(inventory.cluster), "grace": STOP_GRACE}
     kinds = sorted({engine.kind for engine in ENGINES.values()})
     serving = {"roles": kinds, "grace": STOP_GRACE}
     with hold(session, reporter.note, "down", reached, force=break_lock, partial=True) as failed:
-        report.failed.update(failed)
+        held = [n for n in reached if n.name not in failed]
+        states = departed.states(session, held)
+        if services:
+            report.failed.update({n: e for n, e in failed.items() if n in _names(chosen)})
+            shared = _shared(states, services)
+            ending = [n for n in held if n.name in _names(chosen) and n.name not in shared]
+        else:
+            report.failed.update(failed)
+            shared = {}
+            ending = [*held, *_departed(session, reporter, states)]
+            report.failed.update(session.departed.errors)
+            heads |= _needed(states) & session.departed.nodes.keys()
         for title, planned, call, request in (
-            ("stop the engines", reached, STOP, serving),
-            ("stop the workers", [n for n in reached if n.name not in heads], CLEAR, where),
-            ("stop the heads", [n for n in reached if n.name in heads], CLEAR, where),
+            ("stop the services", [n for n in held if shared.get(n.name)], STOP, shared),
+            ("stop the engines", ending, STOP, serving),
+            ("stop the workers", [n for n in ending if n.name not in heads], CLEAR, where),
+            ("stop the heads", [n for n in ending if n.name in heads], CLEAR, where),
         ):
             nodes = [n for n in planned if n.name not in report.failed]
             if nodes:
                 reporter.step(title)
-                if not _end(session, nodes, call, request, report):
+                own = shared if request is shared else dict.fromkeys(_names(nodes), request)
+                if not _end(session, nodes, call, own, report):
                     reporter.end("failed")
     return report
 
@@ -85,6 +101,33 @@ def _nodes(inventory: Inventory, services: Sequence[str]) -> Sequence[Node]:
     return [n for view in inventory.views if view.service in services for n in view.nodes]
 
 
+def _shared(states: Mapping[str, State], services: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The nodes where units of other services are recorded, with the request to stop only these
+    services' there; empty where there are none.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for node, there in states.items():
+        own = [unit for unit in there.units if unit.partition("/")[0] in services]
+        if len(own) < len(there.units):
+            found[node] = {"units": own, "grace": STOP_GRACE} if own else {}
+    return found
+
+
+def _departed(session: Session, reporter: Reporter, states: Mapping[str, State]) -> list[Node]:
+    """The nodes that left the inventory and can be stopped."""
+    found = departed.reach(session, states)
+    found.nodes = departed.belonging(session, states)
+    for name in found.nodes:
+        reporter.note(f"{name} is no longer in the inventory; what runs there is stopped too")
+    return list(found.nodes.values())
+
+
+def _needed(states: Mapping[str, State]) -> set[str]:
+    """The nodes with units that others need, which end last."""
+    units = [r.unit for there in states.values() for r in there.units.values() if r.unit]
+    return {need.unit.rpartition("/")[2] for unit in units for need in unit.needs}
+
+
 def _names(nodes: Sequence[Node]) -> set[str]:
     return {node.name for node in nodes}
 
@@ -93,11 +136,11 @@ def _end(
     session: Session,
     nodes: Sequence[Node],
     call: Call[Stopped],
-    request: dict[str, Any],
+    requests: Mapping[str, dict[str, Any]],
     report: DownReport,
 ) -> bool:
     """Whether all processes on these nodes have ended; `report` has those that did not."""
-    answers = session.ask_all(nodes, call, lambda _: request, title="stop the processes")
+    answers = session.ask_all(nodes, call, lambda n: requests[n.name], title="stop the processes")
     if session.lease is not None:
         session.lease.check()
     report.failed.update(answers.failed)

@@ -31,24 +31,27 @@ def stop(run: Run, units: Sequence[str], only: str | None = None) -> None:
         every.update(run.outlook.units)
     else:
         run.ended = run.outlook.stops
-    answers = check_all(each(list(units), lambda u: _stop(run, u, every.get(u), only), key=str))
+    places = {u: [] if only else run.outlook.seen.places(u) for u in units}
+    targets = [(u, node) for u in units for node in places[u] or [u.rpartition("/")[2]]]
+    answers = check_all(
+        each(targets, lambda at: _stop(run, *at, every.get(at[0]), only), key=" on ".join)
+    )
     for name, answer in answers.items():
         if left := remaining(answer):
             raise ServingError(
                 left,
-                node=name.rpartition("/")[2],
+                node=name.rpartition(" on ")[2],
                 hint="they hang in the kernel: read `dmesg`, then reboot the node",
                 code="processes-left",
             )
 
 
-def _stop(run: Run, name: str, unit: Unit | None, only: str | None) -> Stopped:
+def _stop(run: Run, name: str, place: str, unit: Unit | None, only: str | None) -> Stopped:
     how = unit.stop if unit else Stop()
     request = {"units": [name], "run": only, "grace": how.grace, "last": list(how.last)}
     request |= {"leader": how.leader, "argv": list(how.argv)}
-    node = run.session.node(name.rpartition("/")[2])
     title = f"stop {unit.title if unit else name}"
-    return run.session.ask(node, STOP, request, title=title)
+    return run.session.ask(run.session.node(place), STOP, request, title=title)
 
 
 def remaining(answer: Stopped) -> str:
@@ -64,7 +67,8 @@ def drain(run: Run, units: Sequence[str], seconds: float) -> None:
 
     def wait(name: str) -> object:
         request = {"base": bases[name], "timeout": seconds}
-        node = run.session.node(every[name].node)
+        place = next(iter(run.outlook.seen.places(name)), every[name].node)
+        node = run.session.node(place)
         return run.session.ask(node, IDLE, request, timeout=seconds + ALLOWANCE)
 
     check_all(each([*bases], wait, key=str))

@@ -32,8 +32,12 @@ def require(session: Session, seen: Seen) -> None:
 
 def identity(seen: Seen) -> str:
     """The cluster's id: what its nodes have, else a new one."""
-    known = (state.id for state in seen.states.values() if state.id)
-    return next(known, "") or secrets.token_hex(8)
+    return known_id(seen.states) or secrets.token_hex(8)
+
+
+def known_id(states: Mapping[str, State]) -> str:
+    """The id that these nodes have; empty for an older sparkctl's cluster, or none."""
+    return next((state.id for state in states.values() if state.id), "")
 
 
 def same_name(cluster: str, states: Mapping[str, State]) -> None:

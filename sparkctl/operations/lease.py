@@ -47,15 +47,25 @@ class Lease:
     must not let it expire on the others.
     """
 
-    def __init__(self, session: Session, nodes: Sequence[Node], token: str) -> None:
+    def __init__(
+        self,
+        session: Session,
+        nodes: Sequence[Node],
+        token: str,
+        *,
+        why: str = "",
+        force: bool = False,
+    ) -> None:
         self.token = token
+        self.why, self.force = why, force
         self.who = f"{_account()}@{socket.gethostname()} (pid {os.getpid()})"
         self.when = time.strftime("%Y-%m-%d %H:%M:%S %z")
         self.taken: set[str] = set()
         self.untaken: set[str] = set()  # failed nodes: nothing to release
         self.unwritten: set[str] = set()  # nodes that have no room for it, see `hold`
         self._session = session
-        self._nodes = nodes
+        self._nodes = list(nodes)
+        self._tokens: dict[str, str] = {}  # of `extend`
         self._lost: LeaseLostError | None = None
         self._over = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -63,15 +73,58 @@ class Lease:
     def start(self) -> None:
         """Renew it from now on, where it was taken."""
         for node in self._held():
-            thread = threading.Thread(
-                target=self._keep, args=(node,), name=f"lease on {node.name}", daemon=True
-            )
-            self._threads.append(thread)
-            thread.start()
+            self._renew_on(node)
+
+    def _renew_on(self, node: Node) -> None:
+        thread = threading.Thread(
+            target=self._keep, args=(node,), name=f"lease on {node.name}", daemon=True
+        )
+        self._threads.append(thread)
+        thread.start()
+
+    def extend(self, nodes: Sequence[Node]) -> tuple[dict[str, SparkctlError], set[str]]:
+        """Hold it on more nodes while it is held, as far as nobody else does.
+
+        Returns the errors of nodes where it could not be taken, and the nodes on which it lies
+        already: the same machines by another name. It has another token there, which shows them.
+        """
+        token = secrets.token_hex(16)
+        answers = _take(self._session, nodes, _request(self, token, force=False))
+        same = {n for n, a in answers.ok.items() if a.holder and self._is_own(a.holder)}
+        others = [n for n in nodes if n.name not in same and n.name in answers.ok]
+        held = [n for n in others if answers.ok[n.name].holder]
+        if self.force and held:
+            again = _take(self._session, held, _request(self, token, force=True))
+            answers = GroupResult({**answers.ok, **again.ok}, {**answers.failed, **again.failed})
+        failed = dict(answers.failed)
+        for node in others:
+            if node.name in failed:
+                continue
+            if error := self._refusal(node.name, answers.ok[node.name]):
+                failed[node.name] = error
+                continue
+            self._tokens[node.name] = token
+            self._nodes.append(node)
+            self.taken.add(node.name)
+            self._renew_on(node)
+        return failed, same
+
+    def _is_own(self, holder: Holder) -> bool:
+        return (holder.who, holder.when, holder.why) == (self.who, self.when, self.why)
+
+    def _refusal(self, node: str, answer: LeaseTaken) -> SparkctlError | None:
+        if answer.holder is not None:
+            return locked(self._session.inventory.cluster, node, answer.holder)
+        if answer.unwritten:
+            return _unwritten(node, answer.unwritten)
+        return _shared(node) if answer.shared else None
+
+    def _token(self, node: Node) -> str:
+        return self._tokens.get(node.name, self.token)
 
     def guard(self, node: Node) -> dict[str, str]:
         """The token that a call which changes this node carries, so that the node can refuse it."""
-        token = "" if node.name in self.unwritten else self.token
+        token = "" if node.name in self.unwritten else self._token(node)
         return {"cluster": self._session.inventory.cluster, "token": token}
 
     def check(self) -> None:
@@ -103,7 +156,7 @@ class Lease:
                 self._renew(node)
 
     def _renew(self, node: Node) -> None:
-        request = {"token": self.token, "seconds": SECONDS}
+        request = {"token": self._token(node), "seconds": SECONDS}
         answer = self._session.ask(
             node, RENEW_LEASE, request, leased=False, title="renew the lease"
         )
@@ -119,7 +172,7 @@ class Lease:
         answers = self._session.ask_all(
             [n for n in self._nodes if n.name not in self.untaken],
             RELEASE_LEASE,
-            lambda _: {"token": self.token},
+            lambda node: {"token": self._token(node)},
             leased=False,
             title="release the lease",
         )
@@ -151,11 +204,11 @@ def hold(
     `force` takes it from its holder; `note` gets each warning. Raises LockedError with the holder.
     """
     ordered = sorted(nodes, key=lambda n: n.name)
-    lease = Lease(session, ordered, secrets.token_hex(16))
+    lease = Lease(session, ordered, secrets.token_hex(16), why=why, force=force)
     patience = Patience(note, lease.check)
     failed: dict[str, SparkctlError] = {}
     try:
-        request = _request(lease, why, force=force)
+        request = _request(lease, lease.token, force=force)
         before, last = ordered[:-1], ordered[-1:]
         for node in before:
             answers = _take(session, [node], request, meanwhile)
@@ -175,9 +228,22 @@ def hold(
             )
 
 
-def _request(lease: Lease, why: str, *, force: bool) -> dict[str, Any]:
-    owner = {"who": lease.who, "when": lease.when, "why": why}
-    return {"owner": owner, "token": lease.token, "seconds": SECONDS, "force": force}
+def _request(lease: Lease, token: str, *, force: bool) -> dict[str, Any]:
+    owner = {"who": lease.who, "when": lease.when, "why": lease.why}
+    return {"owner": owner, "token": token, "seconds": SECONDS, "force": force}
+
+
+def _unwritten(node: str, reason: str) -> RemoteError:
+    return RemoteError(f"cannot write the lease: {reason}", node=node, code="lease-unwritten")
+
+
+def _shared(node: str) -> RemoteError:
+    return RemoteError(
+        "its home directory is shared with another node of the cluster",
+        node=node,
+        code="shared-home",
+        hint="make ~/.sparkctl on each node a local directory, or a link to one",
+    )
 
 
 def _take(
@@ -220,20 +286,12 @@ def _judge(
         if answer.holder is not None:
             raise locked(session.inventory.cluster, name, answer.holder)
         if answer.unwritten:
-            error = RemoteError(
-                f"cannot write the lease: {answer.unwritten}", node=name, code="lease-unwritten"
-            )
             if not partial:
-                raise error
+                raise _unwritten(name, answer.unwritten)
             lease.unwritten.add(name)
         if answer.shared:
             lease.untaken.add(name)  # a renewal from here would void that of the node that has it
-            failed[name] = RemoteError(
-                "its home directory is shared with another node of the cluster",
-                node=name,
-                code="shared-home",
-                hint="make ~/.sparkctl on each node a local directory, or a link to one",
-            )
+            failed[name] = _shared(name)
             continue
         lease.taken.add(name)
     if failed and not partial:

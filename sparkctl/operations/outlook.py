@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from sparkctl.errors import PreflightError, combined
+from sparkctl.errors import PreflightError, SparkctlError, combined
 from sparkctl.inventory.layers import load_layers
-from sparkctl.node.difference import Plan, difference
+from sparkctl.node.difference import START, Plan, difference
 from sparkctl.node.units import STARTING, Running
-from sparkctl.operations import identity, serving
+from sparkctl.operations import departed, identity, serving
 from sparkctl.plan.desired import Desired, desire
 from sparkctl.plan.observed import Seen
 
@@ -37,6 +37,7 @@ class Outlook:
     ends: tuple[str, ...] = ()
     waits: tuple[str, ...] = ()
     observed: Mapping[str, Observed] = field(default_factory=dict)
+    untidy: bool = False  # see operations/departed.py
 
     @property
     def units(self) -> dict[str, Unit]:
@@ -99,7 +100,8 @@ def outlook(
 ) -> Outlook:
     """What `up` would do now, and why; only reads. Changes and doubts are reported as notes.
 
-    The services of `restart` are replaced whatever they are like. Raises as `read` does; where the
+    The services of `restart` are replaced whatever they are like, and nothing else is looked at or
+    changed. Raises as `read` does; where the
     fabric cannot be derived, first what `preflight` raises, which names every failure. Raises
     SparkctlError for a cluster of another account or another of this name.
     """
@@ -110,18 +112,27 @@ def outlook(
         preflight(session)
         raise
     identity.require(session, seen)
+    if restart:
+        departed.remember(session, seen)
+    else:
+        seen = departed.look(session, seen)
     for found in desired:
         if found.recipe.unknown:
             reporter.note(str(found.recipe))
-    for doubt in (doubts := doubtful(desired)):
+    doubts = [*doubtful(desired), *session.departed.doubts()]
+    for doubt in doubts:
         reporter.note(f"warning: {doubt}")
-    unsound = {
-        u: "restart requested" for d in desired if d.inventory.service in restart for u in d.units
-    }
+    chosen = [d for d in desired if d.inventory.service in restart]
+    unsound = {u: "restart requested" for d in chosen for u in d.units}
     found_plan = plan(desired, seen, unsound=unsound)
+    if restart:
+        found_plan = _only(found_plan, restart)
     units = {name: unit for d in desired for name, unit in d.units.items()}
     observed = seen.observed(units)
-    kept = [d for d in desired if not {c.unit for c in found_plan.changes} & d.units.keys()]
+    if restart:
+        _require_free(found_plan, units, observed)
+    changing = {c.unit for c in found_plan.changes}
+    kept = [] if restart else [d for d in desired if not changing & d.units.keys()]
     waits = tuple(u for d in kept for u in d.units if _starts(observed.get(u)))
     served: dict[str, bool] = {}
     if sound := [d for d in kept if not {*waits} & d.units.keys()]:
@@ -145,7 +156,39 @@ def outlook(
         tuple(ends),
         waits,
         observed,
+        not restart and departed.untidy(session, seen, units),
     )
+
+
+def _only(found: Plan, services: Sequence[str]) -> Plan:
+    """The part of a plan that is about these services."""
+
+    def about(unit: str) -> bool:
+        return unit.partition("/")[0] in services
+
+    return replace(
+        found,
+        parts=tuple(part for part in found.parts if about(part.replica)),
+        blocked=tuple(b for b in found.blocked if about(b.change.unit)),
+    )
+
+
+def _require_free(found: Plan, units: Mapping[str, Unit], observed: Mapping[str, Observed]) -> None:
+    """Raise SparkctlError when another service runs where this plan starts units."""
+    starting = {units[u].node: u.partition("/")[0] for u in found.units(START)}
+    for name, seen in observed.items():
+        if not isinstance(seen, Running) or seen.node not in starting:
+            continue
+        other = name.partition("/")[0]
+        if other not in starting.values():
+            raise SparkctlError(
+                f"service {other} still runs there, and the inventory gives the node to"
+                f" {starting[seen.node]}",
+                node=seen.node,
+                hint="run `sparkctl up`, which stops the one and starts the other",
+                code="node-taken",
+                data={"unit": name, "service": other},
+            )
 
 
 def _may_serve(

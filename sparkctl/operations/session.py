@@ -16,6 +16,7 @@ from sparkctl.facts.decode import decode
 from sparkctl.inventory.layers import Layer, load_layers
 from sparkctl.inventory.validate import worker_range
 from sparkctl.node.calls import CALLS
+from sparkctl.plan.departed import Departed
 from sparkctl.plan.paths import APPLIED, temp_dir
 from sparkctl.remote import node_rpc
 from sparkctl.remote.command import LIMIT
@@ -54,10 +55,11 @@ class Session:
     asked: dict[str, tuple[float, float]] = field(default_factory=dict)
     lease: Lease | None = None  # while it is held, see operations/lease.py
     patience: Patience | None = None  # with lost connections, while the lease is held
+    departed: Departed = field(default_factory=Departed)  # as operations/departed.py found them
 
     def node(self, name: str) -> Node:
-        """The inventory's node of that name."""
-        return self.inventory.node(name)
+        """The inventory's node of that name, or a departed one."""
+        return self.departed.nodes.get(name) or self.inventory.node(name)
 
     def within(self, view: Inventory) -> Session:
         """This session as one service sees it.
@@ -207,6 +209,11 @@ class Session:
         if found.facts is not None:
             self._keep(node, found.facts, before)
         return found.taken
+
+    def read_apart(self, node: Node) -> NodeFacts:
+        """The facts of a node that the inventory does not have; they are not kept in `facts`."""
+        request = self._probe_request(node)
+        return self.ask(node, PROBE, request, title="read the node's facts").of(node.name)
 
     def _read(self, node: Node) -> NodeFacts:
         before, request = time.time(), self._probe_request(node)

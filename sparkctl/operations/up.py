@@ -66,12 +66,13 @@ def up(
     returns when everything is started. Raises what they raise, LockedError when another command
     holds the lease, ServingError or RemoteError after the rollback (none with `keep`).
     """
+    inventory = session.inventory
     holding = partial(
         hold,
         session,
         reporter.note,
         WHY,
-        session.inventory.nodes,
+        inventory.nodes,
         force=break_lock,
         read=True,
         meanwhile=prepare,
@@ -85,8 +86,9 @@ def up(
         run = Run(session, found, reporter, cluster_id=identity(found.seen))
         if found.plan:
             reporter.step("check the nodes")
-            preflight(session)
-        if found.plan or found.waits:
+            for part in [session.within(inventory.view(s)) for s in restart] or [session]:
+                preflight(part)
+        if found.plan or found.waits or found.untidy:
             perform(run, apply.steps(run, detach=detach), keep=keep, leave=leave)
     return report(run, detach=detach)
 

@@ -10,7 +10,7 @@ from sparkctl.node.units import READY, Absent, Process, Running, Unread
 from sparkctl.plan.record import NEWER, State, state
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from sparkctl.errors import SparkctlError
     from sparkctl.facts.node import NodeFacts
@@ -32,6 +32,7 @@ class Seen:
         inventory: Inventory,
         facts: Mapping[str, NodeFacts],
         errors: Mapping[str, SparkctlError] | None = None,
+        departed: Mapping[str, NodeFacts] | None = None,
     ) -> None:
         self.states: dict[str, State] = {}
         self.gaps: dict[str, str] = {n: e.message for n, e in (errors or {}).items()}
@@ -49,12 +50,21 @@ class Seen:
                 if error.code == NEWER:  # nothing may be concluded
                     raise
                 self.gaps[node.name] = error.message
+        for name, known in (departed or {}).items():
+            self._read(name, default, known)
+
+    @classmethod
+    def on(cls, node: str, service: str, state: State, processes: Iterable[OurProcess]) -> Seen:
+        """What one node has, where no inventory names the others: of these nothing is known."""
+        seen = cls.__new__(cls)
+        seen.states = {node: state}
+        seen.gaps = {other: "not asked" for other in state.nodes if other != node}
+        seen.processes = {node: _by_unit(node, service, processes)}
+        return seen
 
     def _read(self, node: str, service: str, facts: NodeFacts) -> None:
         processes = facts_unread.known(facts.ours)
-        named = [
-            (p.unit or f"{service}/0/{p.role}/{node}", p) for p in processes if p.role != KEEPER
-        ]
+        named = _by_unit(node, service, processes)
         self.states[node] = state(facts, service, node)
         # As where two hosts are swapped in the inventory: nothing could be stopped by that name.
         if odd := [(u, p.pid) for u, p in named if u.count("/") != 3 or not u.endswith(f"/{node}")]:
@@ -64,8 +74,17 @@ class Seen:
 
     @property
     def records(self) -> dict[str, Record]:
-        """The record of each unit, wherever it lies."""
-        return {u: r for found in self.states.values() for u, r in found.units.items()}
+        """The record of each unit, wherever it lies: where the unit runs, if on several nodes."""
+        found: dict[str, Record] = {}
+        for node, there in self.states.items():
+            for unit, record in there.units.items():
+                if unit not in found or node in self.places(unit):
+                    found[unit] = record
+        return found
+
+    def places(self, unit: str) -> list[str]:
+        """The nodes that have processes of a unit: one that was renamed has those of another."""
+        return [n for n, found in self.processes.items() if any(of == unit for of, _ in found)]
 
     @property
     def recorded(self) -> dict[str, Unit]:
@@ -87,20 +106,23 @@ class Seen:
 
     def _unit(self, name: str, unit: Unit | None) -> Observed:
         node = unit.node if unit else name.rpartition("/")[2]
-        if node not in self.processes:
+        places = self.places(name)
+        if node in self.gaps or not (places or node in self.processes):
             return Unread(node, self.gaps.get(node, "the node is not in the inventory"))
-        own = [p for of, p in self.processes[node] if of == name]
-        if not own:
+        if not places:
             return Absent(node)
+        # One that runs where it should not has to be stopped there.
+        place = next((other for other in places if other != node), node)
+        own = [p for of, p in self.processes[place] if of == name]
         record = self.records.get(name)
         elsewhere = self._members(name, unit.members if unit else ())
         return Running(
-            node=node,
+            node=place,
             run=record.run if record else own[0].run,
             digest=record.digest if record else "",
             phase=record.phase if record else READY,
             since=min(p.since for p in own),
-            processes=(*(_process(node, p) for p in own), *elsewhere),
+            processes=(*(_process(place, p) for p in own), *elsewhere),
         )
 
     def _members(self, name: str, members: Collection[Member]) -> Iterator[Process]:
@@ -110,6 +132,12 @@ class Seen:
             for of, process in self.processes.get(node, ()):
                 if process.rank and of != name and of.rsplit("/", 2)[0] == replica:
                     yield _process(node, process)
+
+
+def _by_unit(
+    node: str, service: str, processes: Iterable[OurProcess]
+) -> list[tuple[str, OurProcess]]:
+    return [(p.unit or f"{service}/0/{p.role}/{node}", p) for p in processes if p.role != KEEPER]
 
 
 def _process(node: str, found: OurProcess) -> Process:

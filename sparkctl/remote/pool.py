@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from sparkctl.errors import ConnectError, SparkctlError
 from sparkctl.remote.connection import Connection, connect
-from sparkctl.remote.fanout import each
+from sparkctl.remote.fanout import GroupResult, each
 from sparkctl.remote.reconnect import reconnect
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import TracebackType
 
     from sparkctl.inventory.models import Inventory, Node
@@ -35,6 +35,7 @@ class Pool:
         meanwhile: Callable[[], object] | None = None,
     ) -> None:
         self._inventory = inventory
+        self._nodes = {node.name: node for node in inventory.nodes}
         self._read_only = read_only
         self._then = then
         self._meanwhile = meanwhile
@@ -48,6 +49,22 @@ class Pool:
         self._ended = False
 
     def __enter__(self) -> Pool:
+        result = self._log_in(self._inventory.nodes, self._then, self._meanwhile)
+        self.connections, self.errors = result.ok, result.failed
+        return self
+
+    def open(self, nodes: Sequence[Node]) -> GroupResult[Connection]:
+        """Connect to more nodes, which the inventory does not have; `errors` has none of them."""
+        self._nodes.update({node.name: node for node in nodes})
+        self._reconnecting.update({node.name: threading.Lock() for node in nodes})
+        return self._log_in(nodes)
+
+    def _log_in(
+        self,
+        nodes: Sequence[Node],
+        then: Callable[[Node], object] | None = None,
+        meanwhile: Callable[[], object] | None = None,
+    ) -> GroupResult[Connection]:
         def log_in(node: Node) -> Connection:
             start = time.monotonic()
             try:
@@ -56,20 +73,18 @@ class Pool:
                 self._connecting.discard(node.name)
             self.seconds[node.name] = time.monotonic() - start
             self.connections[node.name] = connection
-            if self._then:
-                self._then(node)
+            if then:
+                then(node)
             return connection
 
-        self._connecting.update(node.name for node in self._inventory.nodes)
-        result = each(
-            self._inventory.nodes,
+        self._connecting.update(node.name for node in nodes)
+        return each(
+            nodes,
             log_in,
             key=lambda node: node.name,
             abandoned=Connection.close,
-            meanwhile=self._meanwhile,
+            meanwhile=meanwhile,
         )
-        self.connections, self.errors = result.ok, result.failed
-        return self
 
     def __exit__(
         self,
@@ -96,10 +111,10 @@ class Pool:
             if (current := self.connections[name]) is not lost or lost.alive():
                 return current
             if patience.over.is_set():
-                raise ConnectError("connection lost", node=name, code="connection-lost")
+                raise _ended(name)
             if name in self._given_up:
                 raise self._given_up[name]
-            node = self._inventory.node(name)
+            node = self._nodes[name]
             self._connecting.add(name)
             try:
                 fresh = reconnect(name, lambda: self._connect(node), patience)
@@ -120,7 +135,7 @@ class Pool:
                 self.connections[name] = fresh
                 return
         fresh.close()
-        raise ConnectError("not connected", node=name, code="not-connected")
+        raise _ended(name)
 
     def changing(self) -> list[threading.Event]:
         """An event for each running command that mutates a node, set when it has ended."""
@@ -128,9 +143,16 @@ class Pool:
 
     def waiting(self) -> list[tuple[str, str]]:
         """What is waited for now, with its node, in the inventory's order."""
-        names = [node.name for node in self._inventory.nodes]
+        names = list(self._nodes)
         found = [("connecting", name) for name in names if name in self._connecting]
         for name in names:
             if connection := self.connections.get(name):
                 found += [(what, name) for what in connection.waiting()]
         return found
+
+
+def _ended(node: str) -> ConnectError:
+    """The error for a connection that was lost and is no longer waited for."""
+    return ConnectError(
+        "connection lost", node=node, hint="run the command again", code="connection-lost"
+    )

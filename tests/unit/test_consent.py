@@ -18,7 +18,7 @@ from sparkctl.operations import outlook as looks
 from sparkctl.operations.session import Session
 from sparkctl.plan.older import base
 from tests.unit.answers import all_facts, decoded, process
-from tests.unit.clusterpair import CLUSTER, SERVE, desired, nodes, running, without
+from tests.unit.clusterpair import CLUSTER, desired, nodes, running, without
 from tests.unit.runs import Told
 from tests.unit.test_inventory import GOOD
 
