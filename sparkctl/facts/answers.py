@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from sparkctl.facts.groups import Counters, Holder
-from sparkctl.facts.processes import Process
+from sparkctl.facts.processes import OurProcess, Process
 from sparkctl.facts.shape import (
     Count,
     Digits,
@@ -19,6 +19,7 @@ from sparkctl.facts.shape import (
     Seconds,
     Shape,
     Text,
+    Uid,
     Whole,
 )
 from sparkctl.node.vitals import describe, figures
@@ -246,6 +247,36 @@ class Cluster(Shape):
     id: Name
     by: Mapping[Name, Text]
     nodes: Mapping[Name, Mapping[Name, Any]]
+
+
+class HostCluster(Shape):
+    """A cluster of the account on a node (node/clusters.py); `record` is the text of applied.json.
+
+    `unread`: why its files could not be read.
+    """
+
+    name: Name
+    record: str | None
+    lease: Holder | None
+    unread: Text | None
+    processes: Rows[OurProcess]
+
+
+class OtherCluster(Shape):
+    """A cluster of another account, with so many processes that could be seen."""
+
+    uid: Uid
+    user: Text
+    cluster: Name
+    processes: Count
+
+
+class Clusters(Shape):
+    """What runs on a node, whatever the inventory; `left_out` clusters are not in it."""
+
+    clusters: Rows[HostCluster]
+    left_out: Count
+    others: Rows[OtherCluster]
 
 
 class Joined(Shape):

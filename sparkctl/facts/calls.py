@@ -26,6 +26,7 @@ class Call(Generic[T_co]):
 
 CLAIM: Call[Claimed] = Call("claim.claim", Claimed)
 CHANGE: Call[answers.Nothing] = Call("journal.change", answers.Nothing)
+CLUSTERS: Call[answers.Clusters] = Call("clusters.clusters", answers.Clusters)
 COMPLETION: Call[answers.Completion] = Call("completion.ask", answers.Completion)
 CLEAR: Call[answers.Cleared] = Call("stop.clear", answers.Cleared)
 REMOVE: Call[answers.Removed] = Call("stop.remove", answers.Removed)
@@ -47,6 +48,7 @@ TAKE_LEASE: Call[answers.LeaseTaken] = Call("lease.take", answers.LeaseTaken)
 LOOK: Call[answers.Looked] = Call("look.look", answers.Looked)
 NCCL_LINES: Call[answers.Lines] = Call("nccllines.lines", answers.Lines)
 PEERS: Call[answers.Peers] = Call("peers.peers", answers.Peers)
+PREPARE: Call[answers.Changed] = Call("prepare.prepare", answers.Changed)
 PROBE: Call[NodeFacts] = Call("probe.probe", NodeFacts)
 RAY_TABLE: Call[answers.Failed | answers.RayTable] = Call(
     "raytable.table", answers.Failed | answers.RayTable
@@ -59,12 +61,15 @@ UNTIL: Call[answers.Waited] = Call("waits.until", answers.Waited)
 RAY_IMPORTED: Call[answers.Failed | answers.RayTable] = Call(
     "raytable.imported", answers.Failed | answers.RayTable
 )
+RECOVER: Call[answers.TakenBack] = Call("settle.recover", answers.TakenBack)
+SETTLE: Call[answers.Changed] = Call("settle.settle", answers.Changed)
 NOTE_MEMORY: Call[answers.Changed] = Call("sharedmemory.note", answers.Changed)
 COUNTERS: Call[groups.Counters] = Call("verbs.counters", groups.Counters)
 
 CALLS = (
     CLAIM,
     CHANGE,
+    CLUSTERS,
     COMPLETION,
     CLEAR,
     REMOVE,
@@ -94,6 +99,9 @@ CALLS = (
     PHASE,
     UNTIL,
     RAY_IMPORTED,
+    PREPARE,
+    RECOVER,
+    SETTLE,
     NOTE_MEMORY,
     COUNTERS,
 )

@@ -32,6 +32,7 @@ LEASE = Bounds(mutates=True, timeout=10.0, maximum=10.0, repeats=True)  # by its
 # By module.function. What is not here cannot be called.
 CALLS = {
     "claim.claim": REPEATS,
+    "clusters.clusters": READS,
     "completion.ask": Bounds(mutates=False, timeout=60.0, maximum=2 * DAY),
     "files.read": READS,
     "files.write": REPEATS,
@@ -50,9 +51,12 @@ CALLS = {
     "look.look": Bounds(mutates=False, timeout=120.0, maximum=2 * DAY),
     "nccllines.lines": READS,
     "peers.peers": Bounds(mutates=False, timeout=30.0, maximum=30.0),
+    "prepare.prepare": REPEATS,
     "probe.probe": READS,
     "raytable.imported": Bounds(mutates=False, timeout=60.0, maximum=2 * DAY),
     "raytable.table": Bounds(mutates=False, timeout=60.0, maximum=2 * DAY),
+    "settle.recover": Bounds(mutates=True, timeout=120.0, maximum=600.0, repeats=True),
+    "settle.settle": REPEATS,
     "sharedmemory.note": REPEATS,
     "state.check": READS,
     "state.forget": REPEATS,

@@ -151,6 +151,19 @@ class Journal(NamedTuple):
             found = ((e._replace(done=True) if e.id == identity else e) for e in self.read())
             self.write([e for e in found if keep or e.id != identity])
 
+    def close(self, owner: str, undo: str = "", data: Mapping[str, Json] | None = None) -> None:
+        """Remove an owner's entries: its changes are complete. With `undo` those of that name, with
+        `data` those whose data has these values.
+        """
+
+        def closed(entry: Entry) -> bool:
+            same = all(entry.data.get(k) == v for k, v in (data or {}).items())
+            return entry.is_of(owner) and undo in ("", entry.undo) and same
+
+        if any(map(closed, self.read())):
+            with self.held():
+                self.write([entry for entry in self.read() if not closed(entry)])
+
 
 def of(cluster: str, *, root: bool) -> Journal:
     """The journal of a cluster on this node: this user's, or root's. Raises ValueError."""

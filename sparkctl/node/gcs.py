@@ -1,7 +1,7 @@
 """Ray's nodes and placement groups in its GCS's own words, read without importing ray.
 
 Importing ray takes one to two seconds, and its dashboard serves HTTP only where ray[default] is
-installed. Field numbers are those of gcs.proto and gcs_service.proto (Ray 2.52 to 2.60, read and
+installed. Field numbers are those of gcs.proto and gcs_service.proto (Ray 2.60, read and
 run with 2.60); protobuf never gives a number another meaning. The caller asks through ray
 itself where the answer is another.
 """

@@ -25,8 +25,8 @@ class Damaged(Exception):
 
 @contextmanager
 def hold(base: Path, name: str) -> Iterator[None]:
-    """Hold a flock on the file `name` in this directory, which is made; both are removed in the end
-    if nothing else is there. Raises Damaged.
+    """Hold a flock on the file `name` in this directory, which is made; the file is removed in the
+    end, and the directory if nothing else is there. Raises Damaged.
     """
     fd = None
     try:
@@ -34,8 +34,7 @@ def hold(base: Path, name: str) -> Iterator[None]:
         yield
     finally:
         if fd is not None:
-            if os.listdir(base) == [name]:
-                (base / name).unlink()
+            (base / name).unlink(missing_ok=True)  # who waits for it looks again, see _locked
             os.close(fd)
         files.remove_empty(base)
 

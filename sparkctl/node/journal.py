@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from sparkctl.node import entries, files, guard, undo
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sparkctl.node.entries import Entry, Journal
     from sparkctl.node.wire import Answer, JournalChange, JournalOf, TakeBack
 
@@ -19,8 +21,9 @@ if TYPE_CHECKING:
 def change(request: JournalChange) -> Answer:
     """Make the change `do` (name and data) for `owner`; what undoes it is recorded before.
 
-    With `keep` its entry stays for a later taking back, else only while it is unfinished. A change
-    that fails is taken back at once; if that fails too, its entry stays.
+    With `keep` its entry stays for a later taking back, with `unfinished` as one of a run that goes
+    on, else only while it is unfinished. A change that fails is taken back at once; if that fails
+    too, its entry stays.
     """
     cluster, do = request["cluster"], request["do"]
     name, data = do["name"], do["data"]
@@ -44,7 +47,8 @@ def change(request: JournalChange) -> Answer:
         if not _undone(cluster, entry, root=row.root):
             journal.finish(entry.id, keep=False)
         raise
-    journal.finish(entry.id, keep=request.get("keep", False))
+    if not request.get("unfinished", False):
+        journal.finish(entry.id, keep=request.get("keep", False))
     return {}
 
 
@@ -61,19 +65,20 @@ def take_back(request: TakeBack) -> Answer:
 
     Returns the entries `taken`, and those that `failed`, each with its `error`: these stay.
     """
-    cluster = request["cluster"]
-    journal, root = _journal(request), request.get("root", False)
-    if not any(_chosen(entry, request) for entry in _entries(journal)):
-        return {"taken": [], "failed": []}
+    found = _entries(_journal(request))
+    chosen = [entry for entry in found if _chosen(entry, request)]
+    return undone(request["cluster"], chosen, root=request.get("root", False))
+
+
+def undone(cluster: str, chosen: Sequence[Entry], *, root: bool) -> Answer:
+    """Take back these entries, the last first; returns as `take_back`."""
     taken, failed = [], []
-    for entry in reversed(_entries(journal)):
-        if not _chosen(entry, request):
-            continue
+    for entry in reversed(chosen):
         if error := _undone(cluster, entry, root=root):
             failed.append({**entry.shown(), "error": error})
         else:
-            entries.made(cluster, root=root)  # an undo may have removed the folder
-            journal.finish(entry.id, keep=False)
+            # An undo may have removed the folder.
+            entries.made(cluster, root=root).finish(entry.id, keep=False)
             taken.append(entry.shown())
     return {"taken": taken, "failed": failed}
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sparkctl.node import files, logs, marks, processes, shim, state
+from sparkctl.node import entries, files, logs, marks, processes, shim, state
 
 if TYPE_CHECKING:
     from sparkctl.node.wire import Answer, Run, Start
@@ -91,10 +91,14 @@ def _recorded(request: Start) -> Spawned:
         # Written before the start, so that nothing runs without a record.
         state.record(document, unit, entry)
         state.write(request["cluster"], document)
+        journal = entries.of(request["cluster"], root=False)
+        owner, undo = f"up/{request['run']}", {"run": request["run"], "role": marks.kind_of(unit)}
+        journal.enter(entries.new(owner, "unit", undo, f"start {unit}"))
         try:
             program = _spawn(request, log, offset)
         except BaseException:
             entry["phase"] = "failed"
+            journal.close(owner, "unit", undo)
             raise
         entry.update({"pid": program.pid, "started": program.started})
     return program

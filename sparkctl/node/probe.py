@@ -21,6 +21,7 @@ from sparkctl.node import (
     libnccl,
     limits,
     listeners,
+    marks,
     modelconfig,
     persistence,
     processes,
@@ -117,6 +118,7 @@ def _unread(error: Exception) -> dict[str, str]:
 
 
 def _ours(request: Probe, table: list[processes.Process]) -> list[Answer]:
+    """The cluster's processes, without shims, which lack its environment."""
     boot, tick = processes.boot_time(), os.sysconf("SC_CLK_TCK")
     return [
         {
@@ -125,7 +127,10 @@ def _ours(request: Probe, table: list[processes.Process]) -> list[Answer]:
             **running.details(p, request["watch"]),
         }
         for p in table
-        if p.cluster == request["cluster"] and p.state not in "ZX" and p.pid != os.getpid()
+        if p.cluster == request["cluster"]
+        and p.role != marks.LOG
+        and p.state not in "ZX"
+        and p.pid != os.getpid()
     ]
 
 

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sparkctl.node import files, lease, logs, marks, sharedmemory, signals, state
+from sparkctl.node import entries, files, lease, logs, marks, sharedmemory, signals, state
 from sparkctl.node.processes import Process, ours
 from sparkctl.node.subprocesses import start
 
@@ -158,7 +158,10 @@ def clear(request: Clear) -> Answer:
     """
     grace = request.get("grace", GRACE)
     ended = stop({"cluster": request["cluster"], "grace": grace})
-    removed: Answer = {"removed": []} if ended["remaining"] else remove(request)
+    if ended["remaining"]:
+        return {**ended, "removed": []}
+    removed = remove(request)
+    entries.of(request["cluster"], root=False).close("up")
     return {**ended, **removed}
 
 

@@ -104,6 +104,27 @@ class JournalChange(Cluster):
     do: Named
     title: str
     keep: NotRequired[bool]
+    unfinished: NotRequired[bool]
+
+
+class Prepare(Cluster):
+    """Files to write for a run, and the owner of its journal entries, `up/RUN`."""
+
+    files: Mapping[str, str]
+    owner: str
+    temp_dir: str
+
+
+class Settle(Cluster):
+    """Units that are ready, each with the run that started it."""
+
+    units: Mapping[str, str]
+
+
+class Recover(Cluster):
+    """Units that go on, each with the run that started it."""
+
+    keep: Mapping[str, str]
 
 
 class JournalOf(Cluster):

@@ -9,7 +9,7 @@ from functools import partial
 from itertools import chain, zip_longest
 from typing import TYPE_CHECKING
 
-from sparkctl.facts.calls import READ_FILES, REMOVE, START, WRITE_FILES
+from sparkctl.facts.calls import PREPARE, READ_FILES, RECOVER, REMOVE, START
 from sparkctl.facts.unread import Missing, known
 from sparkctl.node.difference import DRAIN
 from sparkctl.node.difference import START as STARTS
@@ -37,6 +37,8 @@ def steps(run: Run, *, detach: bool = False) -> Iterator[Step]:
     With `detach` the last units are started and not waited for.
     """
     plan = run.outlook.plan
+    if plan:
+        yield Step("take back what earlier runs left", recover)
     batches = [[part] for part in plan.parts] if plan.strategy == "rolling" else [plan.parts]
     for batch in batches:
         yield from _batch(run, batch)
@@ -82,6 +84,23 @@ def named(run: Run, units: Sequence[str]) -> str:
     return ", ".join(title + "s" * (count > 1) for title, count in counts.items())
 
 
+def recover(run: Run) -> None:
+    """Take back what runs whose controller is gone have started, but what goes on."""
+    changed = {change.unit for change in run.outlook.plan.changes}
+    kept: dict[str, dict[str, str]] = {n.name: {} for n in run.session.inventory.nodes}
+    for name, record in run.outlook.seen.records.items():
+        node = name.rpartition("/")[2]
+        if name not in changed and node in kept:
+            kept[node][name] = record.run
+    nodes = [
+        n for n in run.session.inventory.nodes if known(run.session.facts[n.name].state).exists
+    ]
+    answers = run.session.ask_all(nodes, RECOVER, lambda n: {"keep": kept[n.name]})
+    for name, answer in check_all(answers).items():
+        for entry in answer.failed:
+            run.reporter.note(f"warning: {name}: not taken back: {entry.title}: {entry.error}")
+
+
 def write_files(run: Run) -> None:
     """Write what the units of each node share, 0600: the environment, and the secrets of a service
     that all its nodes have.
@@ -95,6 +114,7 @@ def write_files(run: Run) -> None:
                 session.ask, node, REMOVE, {"temp_dir": temp_dir(cluster)}, title="remove the files"
             )
             run.undo.append((f"remove the files on {node.name}", remove))
+    departed.join(run)
     files = {}
     for desired in run.outlook.desired:
         own = [name for name in desired.parts if name in starting]
@@ -105,12 +125,15 @@ def write_files(run: Run) -> None:
     check_all(
         session.ask_all(
             nodes,
-            WRITE_FILES,
-            lambda node: {"temp_dir": temp_dir(cluster), "files": files[node.name]},
+            PREPARE,
+            lambda node: {
+                "owner": f"up/{run.id}",
+                "temp_dir": temp_dir(cluster),
+                "files": files[node.name],
+            },
             title="write the environment",
         )
     )
-    departed.join(run)
 
 
 def _secrets(

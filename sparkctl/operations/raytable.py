@@ -28,7 +28,7 @@ def ask_ray(
     timeout: float = 0.0,
     node: Node | None = None,
 ) -> Failed | RayTable:
-    """The same of the Ray at `address`, asked on the head or on `node`.
+    """What node/raytable.py tells of the Ray at `address`, asked on the head or on `node`.
 
     Where its GCS answers in a way that is not understood, as with TLS, ray itself is asked, by
     `python`, its runtime.

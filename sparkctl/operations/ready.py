@@ -6,9 +6,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sparkctl.engines.vllm.placement import misplaced, placements
-from sparkctl.errors import RemoteError, ServingError
+from sparkctl.errors import LeaseLostError, RemoteError, ServingError
 from sparkctl.facts.answers import Failed
-from sparkctl.facts.calls import NOTE_MEMORY, PHASE, UNTIL
+from sparkctl.facts.calls import SETTLE, UNTIL
 from sparkctl.node.units import (
     READY,
     STARTED,
@@ -176,16 +176,17 @@ def _placed(run: Run, unit: Unit, ready: RayRanks) -> bool:
 
 
 def _note(run: Run, units: list[Unit]) -> None:
-    """Record on the nodes that the units are ready, and the shared memory that they use."""
-
-    def phase(unit: Unit) -> object:
-        request = {"unit": unit.id, "run": _run_of(run, unit), "phase": READY}
-        return run.session.ask(run.session.node(unit.node), PHASE, request, title="note the start")
-
-    check_all(each(units, phase, key=lambda unit: unit.id))
+    """Record on the nodes that the units are ready: what their runs did is complete."""
+    by_node: dict[str, dict[str, str]] = {}
+    for unit in units:
+        by_node.setdefault(unit.node, {})[unit.id] = _run_of(run, unit)
+    nodes = [run.session.node(name) for name in by_node]
+    title = "note what is ready"
+    noted = run.session.ask_all(nodes, SETTLE, lambda n: {"units": by_node[n.name]}, title=title)
+    if lost := [e for e in noted.failed.values() if isinstance(e, LeaseLostError)]:
+        raise lost[0]
     run.ready.update(unit.id for unit in units)
-    nodes = [n for n in run.session.inventory.nodes if n.name in {u.node for u in units}]
-    noted = run.session.ask_all(nodes, NOTE_MEMORY, lambda _: {})
-    # The model is served; only a `down` after a SIGKILL would leave shared memory.
+    # The model is served: the next `up` would wait for it once more, and only a `down` after a
+    # SIGKILL would leave shared memory.
     for name, error in noted.failed.items():
-        run.reporter.note(f"warning: {name}: shared memory is not recorded: {error.message}")
+        run.reporter.note(f"warning: {name}: not recorded as ready: {error.message}")

@@ -59,20 +59,28 @@ def _ray(desired: Desired, head: Unit, table: Failed | RayTable) -> dict[str, st
 
 
 def stopped(desired: Sequence[Desired], seen: Seen, plan: Plan) -> dict[str, str]:
-    """The models that this plan would stop, by service: by the name they were started with."""
+    """The models that this plan would stop, by service: by the name they were started with.
+
+    A unit with ranks stops one too, wherever the unit that serves it runs.
+    """
     found: dict[str, str] = {}
     observed = seen.observed({})
     for name in plan.units(STOP):
         service, _, kind, _ = name.split("/", 3)
-        record = seen.records.get(name)
-        if not isinstance(observed.get(name), Running) or not _is_engine(kind, record):
+        record, one = seen.records.get(name), observed.get(name)
+        if not isinstance(one, Running):
             continue
-        one = next((d for d in desired if d.inventory.service == service), None)
-        model = older.model(record.argv) if record else ""
-        if not model and one is not None:
-            model = one.engine.model(one.inventory, one.head.home)
-        found[service] = model or name
+        if _is_engine(kind, record):
+            found[service] = (older.model(record.argv) if record else "") or _model(desired, name)
+        elif any(process.rank for process in one.processes):
+            found.setdefault(service, _model(desired, name))
     return found
+
+
+def _model(desired: Sequence[Desired], unit: str) -> str:
+    """The model of the unit's service; the unit itself if the inventory has no such service."""
+    one = next((d for d in desired if d.inventory.service == unit.split("/", maxsplit=1)[0]), None)
+    return one.engine.model(one.inventory, one.head.home) if one else unit
 
 
 def _is_engine(kind: str, record: Record | None) -> bool:

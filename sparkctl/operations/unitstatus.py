@@ -67,7 +67,7 @@ def statuses(seen: Seen, look: Look, locked: Collection[str] = ()) -> list[UnitS
         one = observed.get(name) or _not_observed(seen, node)
         own = [p for u, p in seen.processes.get(node, ()) if u == name]
         base = _basic(name, units.get(name), known.get(name), one, own)
-        judged = _Judge(units, observed, look, locked)
+        judged = _Judge(units, observed, seen.gaps, look, locked)
         found.append(judged.of(base, one, known.get(name), own))
     return _with_groups(found, units)
 
@@ -111,6 +111,7 @@ def _basic(
 class _Judge:
     units: Mapping[str, Unit]
     observed: Mapping[str, Observed]
+    gaps: Mapping[str, str]
     look: Look
     locked: Collection[str]
 
@@ -158,6 +159,7 @@ class _Judge:
             u: replace(o, phase=READY) if isinstance(o, Running) else o
             for u, o in self.observed.items()
         }
+        observed |= {node: Unread(node, why) for node, why in self.gaps.items()}
         unit, one = self.units.get(name), observed.get(name)
         if unit is None or not isinstance(one, Running):
             return ""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sparkctl.fabric.diagram import Diagram
     from sparkctl.fabric.nccllog.model import LogVerdict
     from sparkctl.inventory.models import Inventory
+    from sparkctl.operations.host import HostStatus
     from sparkctl.operations.servicestatus import ApiAnswer, ServiceStatus
     from sparkctl.operations.status import Status
     from sparkctl.operations.unitstatus import UnitStatus
@@ -46,6 +47,23 @@ def of_status(status: Status) -> Fields:
         "vllm": first["api"],
         "lease": status.lease.model_dump() if status.lease else None,
         "imitated": status.imitated,
+    }
+
+
+def of_host(found: HostStatus) -> Fields:
+    """The document of `status --host`."""
+    return {
+        "host": found.host,
+        "clusters": [
+            {
+                **vars(cluster),
+                "units": [of_unit(unit) for unit in cluster.units],
+                "lease": cluster.lease.model_dump() if cluster.lease else None,
+            }
+            for cluster in found.clusters
+        ],
+        "others": [other.model_dump() for other in found.others],
+        "left_out": found.left_out,
     }
 
 

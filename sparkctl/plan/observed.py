@@ -10,7 +10,7 @@ from sparkctl.node.units import READY, Absent, Process, Running, Unread
 from sparkctl.plan.record import NEWER, State, state
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from sparkctl.errors import SparkctlError
     from sparkctl.facts.node import NodeFacts
@@ -53,12 +53,24 @@ class Seen:
         for name, known in (departed or {}).items():
             self._read(name, default, known)
 
+    @classmethod
+    def on(cls, node: str, service: str, state: State, processes: Iterable[OurProcess]) -> Seen:
+        """What one node has, where no inventory names the others: of these nothing is known."""
+        seen = cls.__new__(cls)
+        seen.states = {node: state}
+        seen.gaps = {other: "not asked" for other in state.nodes if other != node}
+        seen.processes = {node: _by_unit(node, service, processes)}
+        return seen
+
     def _read(self, node: str, service: str, facts: NodeFacts) -> None:
         processes = facts_unread.known(facts.ours)
+        named = _by_unit(node, service, processes)
         self.states[node] = state(facts, service, node)
-        self.processes[node] = [
-            (p.unit or f"{service}/0/{p.role}/{node}", p) for p in processes if p.role != KEEPER
-        ]
+        # As where two hosts are swapped in the inventory: nothing could be stopped by that name.
+        if odd := [(u, p.pid) for u, p in named if u.count("/") != 3 or not u.endswith(f"/{node}")]:
+            self.gaps[node] = f"process {odd[0][1]} is of unit {odd[0][0]}, not one of this node"
+            return
+        self.processes[node] = named
 
     @property
     def records(self) -> dict[str, Record]:
@@ -120,6 +132,12 @@ class Seen:
             for of, process in self.processes.get(node, ()):
                 if process.rank and of != name and of.rsplit("/", 2)[0] == replica:
                     yield _process(node, process)
+
+
+def _by_unit(
+    node: str, service: str, processes: Iterable[OurProcess]
+) -> list[tuple[str, OurProcess]]:
+    return [(p.unit or f"{service}/0/{p.role}/{node}", p) for p in processes if p.role != KEEPER]
 
 
 def _process(node: str, found: OurProcess) -> Process:

@@ -135,7 +135,7 @@ def parsed(text: str | None, service: str, node: str) -> State:
             raise newer(node, schema)
         if schema == 1:
             return State(units=_older(value["units"], service, node))
-        units = _older(value["older"], service, node)
+        units = _older(value.get("older", {}), service, node)
         units |= {str(name): _record(unit) for name, unit in value["units"].items()}
         nodes = {str(name): dict(node) for name, node in value["nodes"].items()}
         by = {str(k): str(v) for k, v in value["by"].items()}

@@ -111,7 +111,7 @@ class Pool:
             if (current := self.connections[name]) is not lost or lost.alive():
                 return current
             if patience.over.is_set():
-                raise ConnectError("connection lost", node=name, code="connection-lost")
+                raise _ended(name)
             if name in self._given_up:
                 raise self._given_up[name]
             node = self._nodes[name]
@@ -135,7 +135,7 @@ class Pool:
                 self.connections[name] = fresh
                 return
         fresh.close()
-        raise ConnectError("not connected", node=name, code="not-connected")
+        raise _ended(name)
 
     def changing(self) -> list[threading.Event]:
         """An event for each running command that mutates a node, set when it has ended."""
@@ -149,3 +149,10 @@ class Pool:
             if connection := self.connections.get(name):
                 found += [(what, name) for what in connection.waiting()]
         return found
+
+
+def _ended(node: str) -> ConnectError:
+    """The error for a connection that was lost and is no longer waited for."""
+    return ConnectError(
+        "connection lost", node=node, hint="run the command again", code="connection-lost"
+    )

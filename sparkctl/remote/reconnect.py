@@ -74,9 +74,9 @@ def may_repeat(error: ConnectError, connection: Connection, *, repeatable: bool)
     """
     if error.code != "connection-lost":
         return False
-    if not error.data["sent"]:
+    if error.data.get("sent") is False:
         return True
-    return repeatable and (error.data["suspended"] is True or not connection.alive())
+    return repeatable and (error.data.get("suspended") is True or not connection.alive())
 
 
 def reconnect(node: str, connect: Callable[[], Connection], patience: Patience) -> Connection:

@@ -14,7 +14,7 @@ from sparkctl.cli.doctor import doctor
 from sparkctl.cli.up import up
 from sparkctl.doctor.table import CHECKS
 from sparkctl.errors import ConnectError, UsageError
-from sparkctl.operations.up import UpReport
+from sparkctl.operations.up import Endpoint, UpReport
 from tests.cli.test_cli import ROOT, sparkctl
 from tests.unit.answers import process
 from tests.unit.doctorview import healthy
@@ -181,7 +181,7 @@ def brought_up(monkeypatch: pytest.MonkeyPatch, *options: str) -> Result:
 
     def start(session: Any, _: Any, *, preflight: Any, **__: Any) -> UpReport:
         preflight(session)
-        return UpReport("lab", "http://here/v1", "m2", ("started",))
+        return UpReport("lab", {"vllm": Endpoint("http://here/v1", "m2")}, ("started",))
 
     monkeypatch.setattr("sparkctl.operations.up.up", start)
     return CliRunner().invoke(up, options)

@@ -110,7 +110,8 @@ class Cluster:
         """What sparkctl left on each node: processes, files, shared memory, mounts."""
         look = (
             "ps -eo args | grep -E 'raylet|gcs_server|vllm|ray::|VLLM|gang.py' | grep -v grep;"
-            "ls -d ~/.sparkctl /tmp/sparkctl-* /tmp/ray /dev/shm/* /tmp/* 2>/dev/null;"
+            "find ~/.sparkctl 2>/dev/null;"
+            "ls -d /dev/shm/* /tmp/* 2>/dev/null;"
             "mount | grep -E 'sparkctl-lab /|/tmp/' ; true"
         )
         found = {n.name: self.on(n.name, look).splitlines() for n in self.lab.nodes}

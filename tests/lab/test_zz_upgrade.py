@@ -18,6 +18,7 @@ from tests.lab.toycluster import with_rows
 from tests.lab.users import other_user
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = [pytest.mark.lab, pytest.mark.serving]
@@ -43,11 +44,10 @@ def mine(cluster: Cluster) -> Cluster:
 
 
 @pytest.fixture
-def other(cluster: Cluster, tmp_path: Path) -> Cluster:
+def other(cluster: Cluster) -> Iterator[Cluster]:
     """Another user's tool."""
-    for parent in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        parent.chmod(0o755)
-    return other_user(cluster, tmp_path / "ben")
+    with other_user(cluster) as theirs:
+        yield theirs
 
 
 def status(cluster: Cluster) -> dict[str, Any]:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import tempfile
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from tests.lab.cluster import Cluster
 
@@ -20,11 +23,20 @@ UID = pwd.getpwnam("nobody").pw_uid  # ssh(1) needs an account
 READS_ALL = "+dac_read_search"
 
 
-def other_user(cluster: Cluster, home: Path) -> Cluster:
+@contextmanager
+def other_user(cluster: Cluster) -> Iterator[Cluster]:
     """The same cluster as another user would run it: from another folder, with a home, a state, an
     inventory and a key of their own.
     """
-    home.mkdir()
+    # Not below pytest's own folder, which it makes root's alone again and again.
+    home = Path(tempfile.mkdtemp(prefix="sparkctl-user-"))
+    try:
+        yield _in(home, cluster)
+    finally:
+        shutil.rmtree(home)
+
+
+def _in(home: Path, cluster: Cluster) -> Cluster:
     value = yaml.safe_load(cluster.inventory.read_text())
     for name in ("identity_file", "known_hosts"):
         own = home / name

@@ -17,6 +17,7 @@ from sparkctl.doctor.snapshot import Snapshot
 from sparkctl.doctor.table import CHECKS
 from sparkctl.engines.inventory import parse
 from sparkctl.facts.calls import COMPLETION, COUNTERS, IMPORTS, PEERS, RAY_TABLE
+from sparkctl.operations.starting import Startup
 from tests.unit.answers import all_facts, decoded
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class Answers:
                 log=self._each("log", lambda a: EngineLog(**{**a, "tail": tuple(a["tail"])})),
                 generation=self._each("generation", generation),
                 api=self._each("api", lambda a: Api(**a)),
+                start=self._each("start", lambda a: Startup(**a)),
             ),
             passive=self.passive,
         )

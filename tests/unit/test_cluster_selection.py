@@ -13,7 +13,7 @@ from sparkctl.doctor.snapshot import Snapshot
 from sparkctl.errors import PreflightError, RemoteError, SparkctlError
 from sparkctl.fabric.selection import FabricChoice, check_pairing
 from sparkctl.inventory.models import Inventory
-from sparkctl.plan.desired import make_wish
+from sparkctl.plan.desired import desire
 from sparkctl.plan.fabric import fabric_choices
 from tests.unit.answers import all_facts, device, interface
 from tests.unit.doctorview import healthy
@@ -201,11 +201,12 @@ def test_up_and_the_doctor_agree_whichever_nodes_are_asked_about() -> None:
     first, second = (answers.facts["spark-2"]["net"][n] for n in ("enp1s0f0np0", "enP2p1s0f0np0"))
     first["ipv4"], second["ipv4"] = second["ipv4"], first["ipv4"]
     facts = all_facts(answers.facts)
-    wish = make_wish(answers.inventory, [], facts)
+    (view,) = answers.inventory.views
+    made = desire(view, [], facts)
     for nodes in (answers.nodes, answers.nodes[:1], answers.nodes[1:]):
         snapshot = Snapshot(answers.inventory, nodes, [], all_facts=facts)
         choices = {name: snapshot.choice(name) for name in facts}
-        assert choices == {name: part.choice for name, part in wish.nodes.items()}
+        assert choices == {name: part.choice for name, part in made.parts.items()}
         assert sockets(choices) == ["192.168.100.11", "192.168.100.12"]
 
 

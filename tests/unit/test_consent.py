@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
-from sparkctl.cli.up import _ask
+from sparkctl.cli.bringup import ask
 from sparkctl.engines.inventory import parse
 from sparkctl.errors import ServingError, UsageError
 from sparkctl.facts.calls import COMPLETION, LOOK
-from sparkctl.operations import up as cluster
-from sparkctl.operations.api import recorded_base
+from sparkctl.node.difference import Change
+from sparkctl.operations import outlook as looks
 from sparkctl.operations.session import Session
-from sparkctl.plan.desired import make_wish
+from sparkctl.plan.older import base
 from tests.unit.answers import all_facts, decoded, process
-from tests.unit.test_cluster import CLUSTER, facts, running
+from tests.unit.clusterpair import CLUSTER, desired, nodes, running, without
+from tests.unit.runs import Told
 from tests.unit.test_inventory import GOOD
-from tests.unit.test_run import Told
 
 if TYPE_CHECKING:
     from sparkctl.facts.answers import Completion
@@ -35,7 +35,7 @@ SERVES = {"models": ["m"], "tokens": 4, "seconds": 0.1, "health": {"state": "gen
 
 def outlook(
     answer: dict[str, Any], known: dict[str, Any], inventory: Inventory = OTHER
-) -> tuple[cluster.Outlook, list[str]]:
+) -> tuple[looks.Outlook, list[str]]:
     """Of an inventory with another port than the cluster was started with, and what was asked."""
     asked: list[str] = []
 
@@ -51,19 +51,18 @@ def outlook(
 
     session = Asking(inventory, Path(), None)  # type: ignore[arg-type]  # as above
     session.facts = all_facts(known)
-    return cluster.outlook(session, Told()), asked
+    return looks.outlook(session, Told()), asked
 
 
 @pytest.fixture
 def known() -> dict[str, Any]:
-    both = {"spark-1": facts(1), "spark-2": facts(2)}
-    return running(make_wish(CLUSTER, [], all_facts(both)), both)
+    return running(desired(), nodes())
 
 
 def test_a_changed_port_asks_the_model_where_it_was_started(known: dict[str, Any]) -> None:
     found, asked = outlook(SERVES, known)
-    assert str(found.difference.changes[0]).endswith("vLLM on spark-1: --port: 30000 -> 31000")
-    assert found.ends == "/models/m"
+    assert str(found.plan.changes[0]).endswith("vLLM on spark-1: --port: 30000 -> 31000")
+    assert found.ends == ("/models/m",)
     assert asked == ["http://127.0.0.1:30000"]
 
 
@@ -84,7 +83,7 @@ def test_a_changed_port_asks_the_model_where_it_was_started(known: dict[str, Any
 def test_only_one_that_is_known_not_to_serve_goes_unasked(
     answer: dict[str, Any], ends: bool, known: dict[str, Any]
 ) -> None:
-    assert (outlook(answer, known)[0].ends is not None) is ends
+    assert bool(outlook(answer, known)[0].ends) is ends
 
 
 @pytest.mark.parametrize("written", [None, "{", '{"vllm": "digest", "vllm_run": "r"}'])
@@ -93,7 +92,7 @@ def test_where_nothing_says_how_it_was_started_it_may_serve(
 ) -> None:
     known["spark-1"]["state"]["files"]["applied.json"] = written
     found, asked = outlook({}, known)
-    assert found.ends is not None
+    assert found.ends
     assert asked == []
 
 
@@ -120,27 +119,29 @@ def test_ranks_on_other_nodes_than_planned_are_an_error_and_end_nothing(
     session = Misplaced(CLUSTER, Path(), None)  # type: ignore[arg-type]  # see above
     session.facts = all_facts(known)
     with pytest.raises(ServingError, match="the ranks are on other nodes than planned") as caught:
-        cluster.outlook(session, Told())
+        looks.outlook(session, Told())
     assert caught.value.node == "spark-1"
     assert asked == ["look.look"]
 
 
 def test_a_vllm_that_is_gone_ends_nothing(known: dict[str, Any]) -> None:
-    known["spark-1"]["ours"] = [p for p in known["spark-1"]["ours"] if p["role"] == "ray"]
-    found, asked = outlook({}, known)
-    assert (found.ends, asked) == (None, [])
+    found, asked = outlook({}, without(known, "spark-1", role="vllm"))
+    assert (found.ends, found.stops, asked) == ((), (), [])
+
+
+CHANGE = Change(SERVE, "spark-1", "vllm", "vLLM", "restart", "its settings changed")
 
 
 def test_nobody_is_asked_on_a_stdin_that_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", None)
-    known: Any = SimpleNamespace(ends="m", difference=SimpleNamespace(changes=["restart vLLM"]))
+    known: Any = SimpleNamespace(ends=("m",), plan=SimpleNamespace(changes=[CHANGE]))
     with pytest.raises(UsageError, match="m is served and would be restarted") as caught:
-        _ask(known)
+        ask(known)
     assert "--yes" in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize(
-    ("argv", "base"),
+    ("argv", "url"),
     [
         (("vllm", "serve", "m", "--host", "0.0.0.0", "--port", "1234"), "http://127.0.0.1:1234"),
         (("vllm", "serve", "m", "--host", "fd00::1", "--port", "1"), "http://[fd00::1]:1"),
@@ -151,8 +152,8 @@ def test_nobody_is_asked_on_a_stdin_that_is_closed(monkeypatch: pytest.MonkeyPat
         (("vllm", "serve", "m"), "http://127.0.0.1:8000"),
     ],
 )
-def test_the_address_of_a_command_line(argv: tuple[str, ...], base: str) -> None:
-    assert recorded_base(argv) == base
+def test_the_address_of_a_command_line(argv: tuple[str, ...], url: str) -> None:
+    assert base(argv) == url
 
 
 SWAPPED = GOOD.replace("role: head", "role: x").replace("role: worker", "role: head")
@@ -169,11 +170,11 @@ def test_an_inventory_with_another_head_ends_no_model_unasked(
     known["spark-2"]["ours"].append(process("ray", title, pid=7))
     text = text.replace("model: /models/m", "model: /models/m\n  tensor_parallel_size: 1")
     found, asked = outlook({}, known, parse(text.encode(), "x"))
-    assert found.ends is not None
+    assert found.ends
     assert asked == []
 
 
 def test_what_is_down_has_the_name_that_it_was_served_by(known: dict[str, Any]) -> None:
     renamed = parse((GOOD + "  served_model_name: other\n").encode(), "x")
     found, _ = outlook(SERVES, known, renamed)
-    assert found.ends == found.stops == "/models/m"
+    assert found.ends == found.stops == ("/models/m",)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sparkctl.doctor.finding import Severity
-from sparkctl.plan.record import make, text
+from sparkctl.plan.record import make
 from tests.unit.answers import listener, process
+from tests.unit.clusterpair import applied
 from tests.unit.doctorview import INVENTORY, examined, healthy, wrong
 from tests.unit.peeranswers import tried
 
@@ -120,7 +121,7 @@ def test_rays_worker_ports_as_the_inventory_has_them() -> None:
     assert wrong(tried(answers)) == set()
 
 
-RAY_ALONE = text({"ray": make("r1", (), {})})
+RAY_ALONE = applied({"vllm/0/ray/spark-1": {**make("r1", (), {}).document(), "run": "r1"}})
 
 
 def stray() -> Answers:

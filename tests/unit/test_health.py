@@ -9,11 +9,12 @@ import pytest
 
 from sparkctl.engines.inventory import parse
 from sparkctl.errors import CommandError, ServingError
-from sparkctl.facts.answers import Completion, Health, Started
+from sparkctl.facts.answers import Completion, Health
 from sparkctl.facts.calls import Call
 from sparkctl.node.vitals import Look, Watch, describe
 from sparkctl.node.vitals import parse as samples
 from sparkctl.operations import health
+from sparkctl.operations.startup import Watched
 from tests.unit.answers import decoded
 from tests.unit.openai import metrics
 from tests.unit.test_inventory import GOOD
@@ -152,7 +153,7 @@ def test_each_asks_with_its_own_bounds() -> None:
 
 def test_a_first_completion_names_the_process_that_was_started() -> None:
     known, asked = session({"health": BUSY})
-    health.first(known, Started(pid=7, started=99, log="x", offset=0))
+    health.first(known, Watched(pid=7, started=99, log="x"))
     (request,) = asked
     assert (request["pid"], request["started"]) == (7, 99)
     # The API's answers have `timeout`, and the completion has it after them.

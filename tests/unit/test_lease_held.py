@@ -19,8 +19,8 @@ from sparkctl.node import lease
 from sparkctl.operations import lease as held
 from sparkctl.operations.session import Session
 from sparkctl.remote.command import Command, Result
+from tests.unit.runs import Told
 from tests.unit.test_inventory import GOOD
-from tests.unit.test_run import Told
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -135,6 +135,8 @@ def test_another_accounts_cluster_of_the_same_name_is_not_ours(tmp_path: Path) -
         facts = State.model_validate(probe._state(request, processes.table(CLUSTER)))
         claim = {"uid": OTHER, "user": "", "pid": theirs.pid, "cluster": CLUSTER, "run": "theirs"}
         assert [other.model_dump() for other in facts.others] == [claim]
+        seen: Any = probe._ours(request | {"watch": []}, processes.table(CLUSTER))
+        assert [(p["pid"], p["unit"]) for p in seen] == [(own, ENGINE)], "nor its shim"
         assert facts.temp_dir_owner == Owner(uid=OTHER, user="")
         assert [p["pid"] for p in ended()["stopped"]] == [own]
         assert theirs.poll() is None

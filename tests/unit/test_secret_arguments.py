@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,32 +12,44 @@ from sparkctl.engines.inventory import parse
 from sparkctl.engines.vllm.recipe import Choice
 from sparkctl.engines.vllm.rules import warnings
 from sparkctl.errors import InventoryError
-from sparkctl.inventory.layers import Layer, parse_layer
-from sparkctl.plan.desired import Wish, make_wish
-from sparkctl.plan.record import digest, make, text
+from sparkctl.inventory.layers import parse_layer
+from sparkctl.plan.record import make
 from sparkctl.secret.value import Secret, revealed
-from tests.unit.answers import all_facts
-from tests.unit.test_cluster import facts
+from tests.unit import clusterpair
+from tests.unit.clusterpair import SERVE, applied, entry
 from tests.unit.test_inventory import GOOD, details, problems
+
+if TYPE_CHECKING:
+    from sparkctl.inventory.layers import Layer
+    from sparkctl.plan.desired import Desired
 
 PW = "Pw-Of-Theirs"
 NO_RECIPE = Choice(None, "none")
 
 
-def wish(extra: str, *layers: Layer) -> Wish:
-    known = {"spark-1": facts(1), "spark-2": facts(2)}
-    return make_wish(parse((GOOD + extra).encode(), "x"), list(layers), all_facts(known))
+def desired(extra: str, *layers: Layer) -> Desired:
+    return clusterpair.desired(parse((GOOD + extra).encode(), "x"), layers=layers)
+
+
+def head(made: Desired) -> dict[str, str]:
+    """The head's environment, as it may be shown."""
+    return made.values("spark-1")
+
+
+def serve(made: Desired) -> tuple[str, ...]:
+    """The command line of `vllm serve`."""
+    return made.argv("spark-1", "vllm")
 
 
 def test_the_api_key_is_in_the_heads_environment_and_in_no_argv() -> None:
-    made = wish(f"  arguments: {{api-key: {PW}, hf-token: {PW}2}}\n")
-    assert "--api-key" not in made.head.vllm_argv
-    assert "--hf-token" not in made.head.vllm_argv
-    assert revealed(made.head.values)["VLLM_API_KEY"] == PW
-    assert "VLLM_API_KEY" not in made.nodes["spark-2"].values  # only the head has a server
-    assert all(revealed(n.values)["HF_TOKEN"] == f"{PW}2" for n in made.nodes.values())
-    assert PW in json.dumps(revealed(made.head.values))
-    assert PW not in json.dumps(made.head.values)
+    made = desired(f"  arguments: {{api-key: {PW}, hf-token: {PW}2}}\n")
+    assert "--api-key" not in serve(made)
+    assert "--hf-token" not in serve(made)
+    assert revealed(head(made))["VLLM_API_KEY"] == PW
+    assert "VLLM_API_KEY" not in made.values("spark-2")  # only the head has a server
+    assert all(revealed(made.values(n))["HF_TOKEN"] == f"{PW}2" for n in made.parts)
+    assert PW in json.dumps(revealed(head(made)))
+    assert PW not in json.dumps(head(made))
     assert PW not in repr(made)
 
 
@@ -52,42 +65,45 @@ def test_the_api_key_is_in_the_heads_environment_and_in_no_argv() -> None:
     ],
 )
 def test_a_key_is_its_text(written: str, key: str) -> None:
-    made = wish(f"  arguments: {{api-key: {written}}}\n")
-    assert revealed(made.head.values)["VLLM_API_KEY"] == key
+    made = desired(f"  arguments: {{api-key: {written}}}\n")
+    assert revealed(head(made))["VLLM_API_KEY"] == key
 
 
 def test_an_argument_wins_over_its_variable_as_in_vllm() -> None:
     layer = parse_layer("x.env", "VLLM_API_KEY=of-layer\nHF_TOKEN=of-layer")
-    made = wish(f"  arguments: {{api-key: {PW}}}\nenv: {{set: {{VLLM_API_KEY: of-set}}}}\n", layer)
+    made = desired(
+        f"  arguments: {{api-key: {PW}}}\nenv: {{set: {{VLLM_API_KEY: of-set}}}}\n", layer
+    )
     assert made.head.environment["VLLM_API_KEY"].layer == "vllm.arguments"
-    assert revealed(made.head.values)["VLLM_API_KEY"] == PW
-    assert revealed(made.head.values)["HF_TOKEN"] == "of-layer"
+    assert revealed(head(made))["VLLM_API_KEY"] == PW
+    assert revealed(head(made))["HF_TOKEN"] == "of-layer"
 
 
 def test_without_the_argument_the_variable_stays_and_a_bare_flag_is_a_flag() -> None:
     layer = parse_layer("x.env", "VLLM_API_KEY=of-layer")
-    made = wish("  arguments: {api-key: null, hf-token: true}\n", layer)
-    assert revealed(made.head.values)["VLLM_API_KEY"] == "of-layer"
-    assert made.head.vllm_argv[-1] == "--hf-token"
-    assert "HF_TOKEN" not in made.head.values
+    made = desired("  arguments: {api-key: null, hf-token: true}\n", layer)
+    assert revealed(head(made))["VLLM_API_KEY"] == "of-layer"
+    assert serve(made)[-1] == "--hf-token"
+    assert "HF_TOKEN" not in head(made)
 
 
 def test_another_secret_is_another_start_and_the_record_holds_none() -> None:
     header = "  arguments: {{api-key: {0}1, otlp-traces-endpoint: 'http://bob:{0}2@h'}}\n"
-    one, two = (wish(header.format(k)).head for k in (PW, "other"))
-    record = make("r", one.vllm_argv, one.values)
-    assert record.changes(one.vllm_argv, one.values) == []
-    changed = record.changes(two.vllm_argv, two.values)
+    one, two = (desired(header.format(k)) for k in (PW, "other"))
+    record = make("r", serve(one), head(one))
+    assert record.changes(record.again(serve(one), head(one))) == []
+    changed = record.changes(record.again(serve(two), head(two)))
     assert changed == ["--otlp-traces-endpoint changed", "VLLM_API_KEY changed"]
-    assert PW not in text({"vllm": record})
-    assert digest(one.vllm_argv, one.values) != digest(two.vllm_argv, two.values)
+    assert PW not in applied({SERVE: entry(one, SERVE)})
+    salted = [make("r", serve(made), head(made), salt="s").digest for made in (one, two)]
+    assert salted[0] != salted[1]
 
 
 def test_a_reference_in_a_secret_is_resolved() -> None:
-    made = wish("env: {set: {HTTP_PROXY: 'http://bob:PW@${NODE}', MY_TOKEN: 'a-${HCAS}'}}\n")
-    assert revealed(made.head.values)["HTTP_PROXY"] == "http://bob:PW@spark-1"
-    assert made.head.values["HTTP_PROXY"].encode() == b"http://****@spark-1"
-    assert revealed(made.head.values)["MY_TOKEN"] == "a-rocep1s0f0,roceP2p1s0f0"
+    made = desired("env: {set: {HTTP_PROXY: 'http://bob:PW@${NODE}', MY_TOKEN: 'a-${HCAS}'}}\n")
+    assert revealed(head(made))["HTTP_PROXY"] == "http://bob:PW@spark-1"
+    assert head(made)["HTTP_PROXY"].encode() == b"http://****@spark-1"
+    assert revealed(head(made))["MY_TOKEN"] == "a-rocep1s0f0,roceP2p1s0f0"
 
 
 LOADER = "model-loader-extra-config"
@@ -133,7 +149,7 @@ def test_the_message_names_what_to_write_instead(argument: str, named: str) -> N
 
 @pytest.mark.parametrize("name", ["api-server-count", "allow-credentials", "hf-overrides"])
 def test_flags_with_the_same_beginning_are_no_short_forms(name: str) -> None:
-    assert f"--{name}" in wish(f"  arguments: {{{name}: true}}\n").head.vllm_argv
+    assert f"--{name}" in serve(desired(f"  arguments: {{{name}: true}}\n"))
 
 
 def test_a_key_that_no_client_can_send_is_refused_in_the_environment_too() -> None:
@@ -158,7 +174,7 @@ def test_a_secret_without_a_variable_is_doubtful(arguments: str) -> None:
     setting = f"vllm.arguments.{arguments.partition(':')[0]}"
     assert (doubt.code, doubt.data) == ("readable-secret", {"setting": setting})
     assert PW not in doubt.text
-    argv = wish(f"  arguments: {{{arguments}}}\n").head.vllm_argv
+    argv = serve(desired(f"  arguments: {{{arguments}}}\n"))
     assert any(isinstance(part, Secret) and PW in part.reveal() for part in argv)
 
 
@@ -204,6 +220,6 @@ def test_messages_of_a_layer_show_no_secret(line: str) -> None:
 
 
 def test_a_secret_number_is_text_in_argv() -> None:
-    argv = wish("  arguments: {new-flag-key: 1234}\n").head.vllm_argv
+    argv = serve(desired("  arguments: {new-flag-key: 1234}\n"))
     assert revealed(argv)[-2:] == ("--new-flag-key", "1234")
     assert str(argv[-1]) == "****"

@@ -1,92 +1,126 @@
-"""What a node gets: the real text on stdin, and a log's header in which it is masked."""
+"""What a node gets: the real text on stdin; a log's header and a record have it masked."""
 
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sparkctl.plan.diff import compare
 
-from sparkctl.engines.inventory import parse
+from sparkctl.errors import ServingError
+from sparkctl.facts.unread import Missing
 from sparkctl.node import launch
-from sparkctl.operations import steps
-from sparkctl.operations.run import Run
-from sparkctl.operations.status import status
-from sparkctl.plan.desired import make_wish
-from sparkctl.remote.fanout import each
-from tests.unit.answers import all_facts, decoded, node_facts, process
-from tests.unit.doctorview import captured
-from tests.unit.test_cluster import facts
-from tests.unit.test_doctor_collect import Asked as Reached
-from tests.unit.test_inventory import GOOD
+from sparkctl.operations import apply
+from sparkctl.operations.run import undo
+from tests.unit.answers import process
+from tests.unit.asked import CLUSTER, PW, live, run
+from tests.unit.clusterpair import HEAD, SERVE, WORKER, nodes, without
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sparkctl.facts.calls import Call
-    from sparkctl.inventory.models import Node
-
-PW = "Pw-Of-Theirs"
-ARGUMENTS = f"  arguments: {{api-key: {PW}1, otlp-traces-endpoint: 'http://bob:{PW}2@h'}}\n"
-
-
-ANSWERS = {
-    "launch.run": {"status": 0, "tail": []},
-    "launch.start": {"pid": 7, "started": 1, "log": "vllm.log", "offset": 0},
-    "files.read": {"applied.json": None, "ray-token": "t"},
-}
-
-
-class Asked:
-    """A session that remembers each request as it would travel."""
-
-    def __init__(self) -> None:
-        self.inventory = parse((GOOD + ARGUMENTS).encode(), "x")
-        known = {n.name: facts(i) for i, n in enumerate(self.inventory.nodes, 1)}
-        for found in known.values():
-            found["state"]["exists"] = True
-        self.facts = all_facts(known)
-        self.requests: dict[tuple[str, str], dict[str, Any]] = {}
-
-    def node(self, name: str) -> Node:
-        return next(n for n in self.inventory.nodes if n.name == name)
-
-    def ask(self, node: Node, call: Call[Any], request: dict[str, Any], **_: Any) -> Any:
-        self.requests[node.name, call.target] = json.loads(json.dumps(request))
-        return decoded(call, ANSWERS.get(call.target, {"changed": []}))
-
-    def ask_all(self, nodes: Any, call: Call[Any], request: Any, **_: Any) -> Any:
-        return each(list(nodes), lambda n: self.ask(n, call, request(n)), key=lambda n: n.name)
-
-
-def run() -> tuple[Run, Asked]:
-    session: Any = Asked()
-    wish = make_wish(session.inventory, [], session.facts)
-    reporter: Any = SimpleNamespace()
-    return Run(session, wish, compare(wish, session.facts), reporter), session
-
 
 def test_the_environment_file_holds_the_real_key() -> None:
     made, session = run()
-    steps.write_files(made)
-    written = session.requests["spark-1", "files.write"]["files"]["environment.json"]
+    apply.write_files(made)
+    written = session.files("spark-1")["environment.json"]
     assert json.loads(written)["variables"]["VLLM_API_KEY"] == f"{PW}1"
-    assert f"{PW}1" not in session.requests["spark-2", "files.write"]["files"]["environment.json"]
+    assert f"{PW}1" not in session.files("spark-2")["environment.json"]
 
 
-def test_vllm_gets_its_argv_and_the_header_none_of_its_secrets(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_all_nodes_of_a_service_get_the_same_random_token() -> None:
     made, session = run()
-    monkeypatch.setattr(steps, "watch_start", lambda *_, **__: None)
-    steps.start_vllm(made)
+    apply.write_files(made)
+    tokens = {session.files(name)["ray-token"] for name in ("spark-1", "spark-2")}
+    assert len(tokens) == 1
+    assert len(tokens.pop()) == 64
+
+
+def test_a_node_that_joins_gets_the_token_of_those_that_go_on_running() -> None:
+    known = live()
+    known["spark-2"]["ours"] = []
+    made, session = run(known)
+    apply.write_files(made)
+    assert session.files("spark-2")["ray-token"] == "kept-token"
+    assert session.files("spark-1")["ray-token"] == "kept-token"
+
+
+def test_a_token_that_could_not_be_read_is_not_replaced() -> None:
+    """The node's Ray would not be let in."""
+    known = live()
+    known["spark-2"]["ours"] = []
+    made, session = run(known, files_read={})
+    with pytest.raises(Missing, match="ray-token could not be read"):
+        apply.write_files(made)
+    assert ("spark-2", "files.write") not in session.requests
+
+
+def test_only_nodes_where_something_starts_are_written_to() -> None:
+    made, session = run(without(live(), "spark-1", role="vllm"))
+    apply.write_files(made)
+    assert [node for node, call in session.requests if call == "files.write"] == ["spark-1"]
+    # All of them are told which cluster they are of.
+    assert [n for n, call in session.requests if call == "state.join"] == ["spark-1", "spark-2"]
+    joined = session.requests["spark-2", "state.join"]
+    assert (joined["id"], [*joined["nodes"]]) == ("id-1", ["spark-1", "spark-2"])
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_files_that_were_not_there_before_are_removed_by_a_rollback(exists: bool) -> None:
+    known = nodes(CLUSTER)
+    for found in known.values():
+        found["state"]["exists"] = exists
+    made, session = run(known)
+    apply.write_files(made)
+    undo(made)
+    removed = [node for node, call in session.requests if call == "stop.remove"]
+    assert removed == ([] if exists else ["spark-2", "spark-1"])
+
+
+def test_vllm_gets_its_argv_and_the_header_and_record_none_of_its_secrets() -> None:
+    made, session = run()
+    apply.start(made, [SERVE])
     request = session.requests["spark-1", "launch.start"]
     assert request["argv"][-1] == f"http://bob:{PW}2@h"
     assert "http://****@h" in request["shown"]
     assert PW not in request["shown"]
+    assert PW not in json.dumps(request["record"])
     assert f"{PW}1" not in json.dumps(request)
+
+
+def test_a_start_is_marked_with_its_unit_and_run_and_recorded_with_both() -> None:
+    made, session = run()
+    apply.start(made, [HEAD])
+    request = session.requests["spark-1", "launch.start"]
+    assert request["env"]["SPARKCTL_CLUSTER"] == f"sparks/{made.id}"
+    assert (request["env"]["SPARKCTL_UNIT"], request["env"]["SPARKCTL_ROLE"]) == (HEAD, "ray")
+    assert (request["unit"], request["run"]) == (HEAD, made.id)
+    assert request["record"]["unit"]["id"] == HEAD
+    assert request["record"]["digest"] == made.outlook.units[HEAD].digest
+
+
+def test_a_rollback_ends_only_what_this_run_started() -> None:
+    made, session = run()
+    apply.start(made, [WORKER])
+    undo(made)
+    request = session.requests["spark-2", "stop.stop"]
+    assert (request["units"], request["run"]) == ([WORKER], made.id)
+
+
+def test_what_is_replaced_is_stopped_whoever_started_it() -> None:
+    made, session = run(live())
+    apply.ending.stop(made, [HEAD])
+    request = session.requests["spark-1", "stop.stop"]
+    assert (request["units"], request["run"]) == ([HEAD], None)
+    assert request["last"] == ["gcs_server"]
+
+
+def test_a_process_that_is_left_ends_the_run() -> None:
+    left = {"stopped": [], "remaining": [process("ray", "/ray/raylet")]}
+    made, _ = run(live(), stop_stop=left)
+    with pytest.raises(ServingError, match="still running after SIGKILL") as caught:
+        apply.ending.stop(made, [WORKER])
+    assert (caught.value.code, caught.value.node) == ("processes-left", "spark-2")
 
 
 @pytest.mark.parametrize("shown", ["sh -c ****", None])
@@ -101,12 +135,3 @@ def test_the_logs_header_is_what_may_be_shown(
     header = next((tmp_path / ".sparkctl/c").rglob("x.log")).read_text()
     assert header.startswith("== sparkctl ")
     assert header.endswith(f": {shown or '/bin/sh'}\n")
-
-
-def test_status_shows_a_command_line_without_its_secrets() -> None:
-    session = Reached()
-    command = f"python vllm serve m --api-key {PW} --otlp http://bob:{PW}@h --port 1"
-    answer = captured()["facts"]["spark-1"]
-    session.facts["spark-1"] = node_facts({**answer, "ours": [process("vllm", command)]})
-    (shown,) = status(session).nodes[0].processes
-    assert shown.command == ("python vllm serve m --api-key **** --otlp http://****@h --port 1")

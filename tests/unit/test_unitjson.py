@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import pytest
 
 from sparkctl.node import unitjson, units
+from sparkctl.secret.value import Secret
 
 FULL = units.Unit(
     id="m/0/vllm/a",
@@ -16,13 +17,14 @@ FULL = units.Unit(
     kind="vllm",
     title="vLLM",
     group="m/0",
-    program=units.Program(("vllm", "--key", "x"), ("vllm", "--key", "****"), {"A": "1"}, 2.5),
+    program=units.Program(("vllm", "--key", "x"), {"A": "1"}, 2.5),
     needs=(units.Need("m/0/ray/a", units.REACHABLE, follows=False),),
     members=(units.Member("a", "rank", 2),),
     reachable=units.Listens("10.0.0.1", 6379),
     ready=(
         units.Listens("10.0.0.1", 8000),
         units.RayNodes("10.0.0.1:6379", "python", {"10.0.0.1": 1.0}, 60.0),
+        units.RayRanks("10.0.0.1:6379", "python", {"10.0.0.1": 1}),
         units.LogStages("vllm", 600.0),
         units.Generates("http://10.0.0.1:8000", "m"),
     ),
@@ -45,9 +47,10 @@ def test_each_field_has_its_reader_and_each_ready_its_name() -> None:
 
 
 def test_what_is_kept_has_no_secret() -> None:
-    kept = unitjson.public(FULL).program
-    assert (kept.argv, kept.environment) == (FULL.program.shown, {})
-    assert unitjson.public(LEAST).program.argv == ("x",)
+    program = units.Program(("vllm", "--key", Secret("hunter2")), {"A": Secret("hunter3")})
+    kept = json.dumps(unitjson.document(replace(LEAST, program=program)))
+    assert "hunter" not in kept
+    assert json.loads(kept)["program"]["argv"] == ["vllm", "--key", "****"]
 
 
 def changed(path: tuple[Any, ...], value: Any) -> Any:

@@ -28,6 +28,7 @@ from sparkctl.node.units import (
     Stop,
     Unit,
 )
+from sparkctl.secret.value import protected_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -157,9 +158,12 @@ def own_host(inventory: Inventory) -> str:
 
 
 def model(inventory: Inventory, home: str) -> str:
-    """The model's name in the API: served_model_name, else what `vllm serve` is given."""
+    """The model's name in the API: served_model_name, else what `vllm serve` is given.
+
+    A password in a URL is a Secret, as the name is recorded on the nodes.
+    """
     vllm = inventory.vllm
-    return vllm.served_model_name or modelpath.expanded(vllm.model, home)
+    return protected_text(vllm.served_model_name or modelpath.expanded(vllm.model, home))
 
 
 def own_environment(inventory: Inventory, home: str, temp_dir: str) -> dict[str, str]:

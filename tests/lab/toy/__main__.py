@@ -1,4 +1,4 @@
-"""`python -m tests.lab.toy`: sparkctl with the toy engine and runtime, and death at a chosen call."""
+"""`python -m tests.lab.toy`: sparkctl with the toy's rows, and death at a chosen call (kill.py)."""
 
 from __future__ import annotations
 

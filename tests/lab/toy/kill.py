@@ -44,4 +44,4 @@ def arm() -> None:
         return answer
 
     if at or listed:
-        Session.ask = counted  # type: ignore[method-assign]  # no test code in the product
+        Session.ask = counted  # type: ignore[method-assign]  # so that the product has no test code

@@ -1,0 +1,31 @@
+"""What a start needs on a node before it: sparkctl's directories, journalled, and files in them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sparkctl.node import files, journal
+
+if TYPE_CHECKING:
+    from sparkctl.node.wire import Answer, Prepare
+
+
+def prepare(request: Prepare) -> Answer:
+    """Make the directories for `owner`, and write `files`, as files.write does.
+
+    The journal has what was made until the run is settled, so that a run whose controller died can
+    be taken back.
+    """
+    cluster, where = request["cluster"], {"temp_dir": request["temp_dir"]}
+    journal.change(
+        {
+            "cluster": cluster,
+            "owner": request["owner"],
+            "do": {"name": "make-files", "data": where},
+            "title": "make the cluster's directories",
+            "unfinished": True,
+        }
+    )
+    return files.write(
+        {"cluster": cluster, "files": request["files"], "temp_dir": where["temp_dir"]}
+    )

@@ -1,0 +1,92 @@
+"""Which unit's log `logs` shows, by what the user names."""
+
+from __future__ import annotations
+
+import pytest
+
+from sparkctl.engines.inventory import parse
+from sparkctl.errors import UsageError
+from sparkctl.operations.logs import chosen, known
+from tests.unit.doctorview import INVENTORY
+
+ONE = parse(INVENTORY.encode(), "i.yaml")
+NODES = "".join(f"  - {{name: s{n}, host: h{n}}}\n" for n in range(1, 6))
+TWO = parse(
+    f"""\
+cluster: rack
+nodes:
+{NODES}services:
+  chat: {{model: /m/a, nodes: [s1, s2]}}
+  code: {{model: /m/b, nodes: [s4, s3]}}
+""".encode(),
+    "i.yaml",
+)
+
+
+@pytest.mark.parametrize(
+    ("what", "node", "unit"),
+    [
+        (None, None, "vllm/0/vllm/spark-1"),
+        ("vllm", None, "vllm/0/vllm/spark-1"),
+        ("ray", None, "vllm/0/ray/spark-1"),
+        ("ray", "spark-2", "vllm/0/ray/spark-2"),
+        ("vllm/0/ray/spark-2", None, "vllm/0/ray/spark-2"),
+        ("vllm/0/ray/spark-2", "spark-2", "vllm/0/ray/spark-2"),
+    ],
+)
+def test_a_unit_of_the_only_service(what: str | None, node: str | None, unit: str) -> None:
+    found = chosen(ONE, what, node)
+    assert (found.unit, found.node.name) == (unit, unit.rpartition("/")[2])
+
+
+@pytest.mark.parametrize(
+    ("what", "node", "unit"),
+    [
+        ("code", None, "code/0/vllm/s4"),
+        ("ray", "s3", "code/0/ray/s3"),
+        ("vllm", "s1", "chat/0/vllm/s1"),
+        ("chat/0/ray/s2", None, "chat/0/ray/s2"),
+        ("ray", "s5", "ray"),  # of no service: by its kind alone
+    ],
+)
+def test_a_unit_of_one_of_two_services(what: str, node: str | None, unit: str) -> None:
+    assert chosen(TWO, what, node).unit == unit
+
+
+@pytest.mark.parametrize(
+    ("what", "units"),
+    [("ray", ["chat/0/ray/s1", "chat/0/ray/s2", "code/0/ray/s4", "code/0/ray/s3"]), (None, None)],
+)
+def test_which_service_has_to_be_named(what: str | None, units: list[str] | None) -> None:
+    with pytest.raises(UsageError) as caught:
+        chosen(TWO, what, None)
+    assert caught.value.code == "unit-ambiguous"
+    assert caught.value.data["units"] == (units or known(TWO))
+    assert "chat/0/ray/s1" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("what", "near"),
+    [
+        ("rya", '"ray"'),
+        ("chta", '"chat"'),
+        ("chat/0/ray/s3", '"chat/0/ray/s2"'),
+        ("code/0/rai/s3", '"code/0/ray/s3"'),
+        ("zzzzzz", None),
+        ("a/b", None),
+    ],
+)
+def test_an_unknown_unit_is_named_with_those_there_are(what: str, near: str | None) -> None:
+    with pytest.raises(UsageError) as caught:
+        chosen(TWO, what, None)
+    error = caught.value
+    assert (error.code, error.exit_code, error.data["unit"]) == ("unit-unknown", 2, what)
+    if near:
+        assert f"did you mean {near}?" in error.message
+    assert all(unit in str(error.hint) for unit in known(TWO))
+
+
+def test_a_units_id_and_another_node_contradict_each_other() -> None:
+    with pytest.raises(UsageError) as caught:
+        chosen(TWO, "chat/0/ray/s2", "s1")
+    assert caught.value.code == "unit-elsewhere"
