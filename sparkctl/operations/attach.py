@@ -36,7 +36,8 @@ def after_others(
 ) -> Iterator[None]:
     """Hold the lease by `holding`, once no other `up` holds it, whose start is watched meanwhile.
 
-    Raises LockedError when another command than `up` holds it.
+    Raises LockedError when another command than `up` holds it, or it does not expire: nobody is
+    known to be there then.
     """
     with ExitStack() as stack:
         while True:
@@ -44,7 +45,8 @@ def after_others(
                 stack.enter_context(holding())
                 break
             except LockedError as error:
-                if error.data.get("why") != WHY or error.node is None:
+                gone = error.data.get("expires_in") is None  # an older sparkctl's lock
+                if error.data.get("why") != WHY or gone or error.node is None:
                     raise
                 who = f"{error.data['who']} since {error.data['when']}"
                 _watch(session, reporter, session.node(error.node), who)
