@@ -129,6 +129,8 @@ def parsed(text: str | None, service: str, node: str) -> State:
     """The same of the file's text, None where there is no file."""
     try:
         value = json.loads(text or "{}")
+        if not isinstance(value, dict):
+            raise ValueError
         if "units" not in value:
             return State(units=_oldest(value, service, node))
         if (schema := value.get("schema", 1)) not in (1, SCHEMA):

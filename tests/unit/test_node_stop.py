@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sparkctl.facts.groups import Owner, State
-from sparkctl.node import probe, processes, running, signals, state, stop
+from sparkctl.node import belongings, probe, processes, running, signals, state, stop
 from tests.unit.nodeunits import CLUSTER, ENGINE, RAY, SLEEP, home, of, python, start, until
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def test_another_accounts_cluster_of_the_same_name_is_not_ours(tmp_path: Path) -
         until(lambda: (processes.PROC / str(theirs.pid)).stat().st_uid == OTHER)
         os.chown(tmp_path, OTHER, 0)
         request: Any = {"cluster": CLUSTER, "temp_dir": str(tmp_path), "names": []}
-        facts = State.model_validate(probe._state(request, processes.table(CLUSTER)))
+        facts = State.model_validate(belongings.of(request, processes.table(CLUSTER)))
         claim = {"uid": OTHER, "user": "", "pid": theirs.pid, "cluster": CLUSTER, "run": "theirs"}
         assert [other.model_dump() for other in facts.others] == [claim]
         seen: Any = probe._ours(request | {"watch": []}, processes.table(CLUSTER))

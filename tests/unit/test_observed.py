@@ -164,8 +164,15 @@ def test_a_node_without_facts_is_unread_with_its_error(live: dict[str, Any]) -> 
     assert isinstance(Seen(CLUSTER, facts).observed(UNITS)[WORKER], Unread)
 
 
-def test_a_damaged_record_leaves_what_runs_without_one(live: dict[str, Any]) -> None:
+def test_a_node_with_a_damaged_record_is_unread(live: dict[str, Any]) -> None:
     live["spark-1"]["state"]["files"]["applied.json"] = "{"
+    found = observed(live)
+    assert found[SERVE] == Unread("spark-1", "applied.json is damaged")
+    assert isinstance(found[WORKER], Running)
+
+
+def test_what_runs_without_a_record_has_no_digest(live: dict[str, Any]) -> None:
+    live["spark-1"]["state"]["files"]["applied.json"] = None
     found = runs(observed(live)[SERVE])
     assert (found.digest, found.run) == ("", "r1")
 
