@@ -141,8 +141,11 @@ def outlook(
             more, serves = serving.unsound(session, one, reporter)
             unsound |= more
             served[one.inventory.service] = serves
-        if unsound:
-            found_plan = plan(desired, seen, unsound=unsound)
+    for one in desired:
+        if not restart and changing & one.units.keys():
+            unsound |= serving.carriers(session, one, observed, changing)
+    if unsound and not restart:
+        found_plan = plan(desired, seen, unsound=unsound)
     stops = serving.stopped(desired, seen, found_plan)
     ends = [m for s, m in stops.items() if _may_serve(session, desired, seen, s, served.get(s))]
     for change in found_plan.changes:
