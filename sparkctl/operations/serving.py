@@ -125,10 +125,17 @@ def _is_engine(kind: str, record: Record | None) -> bool:
 def may_serve(session: Session, desired: Sequence[Desired], seen: Seen, service: str) -> bool:
     """Whether the service that runs may be serving; yes where that cannot be asked."""
     one = next((d for d in desired if d.inventory.service == service), None)
-    if one is None:
+    serving = [
+        (name, record, ready.base)
+        for name, record in seen.records.items()
+        if name.partition("/")[0] == service and seen.places(name) and record.unit
+        for ready in record.unit.ready
+        if isinstance(ready, Generates)
+    ]
+    if one is None or not serving:
         return True
-    head = one.inventory.head.name
-    record = seen.records.get(f"{service}/0/{one.engine.kind}/{head}")
-    if record is None or not record.argv:
-        return True
-    return health.serves(session.within(one.inventory), record.argv)
+    view = session.within(one.inventory)
+    return any(
+        health.serves(view, record.argv, base, session.node(seen.places(name)[0]))
+        for name, record, base in serving
+    )

@@ -50,9 +50,7 @@ class Asked(Session):
         self.order: list[tuple[str, str]] = []
 
     # It takes the options that the real one has and needs none; no connection is looked at.
-    def ask(  # type: ignore[override]
-        self, node: Node, call: Call[Any], request: dict[str, Any], **_: Any
-    ) -> Any:
+    def ask(self, node: Node, call: Call[Any], request: dict[str, Any], **_: Any) -> Any:
         sent = json.loads(json.dumps(request))
         self.requests[node.name, call.target] = sent
         self.order.append((node.name, call.target))

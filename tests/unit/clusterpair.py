@@ -86,7 +86,9 @@ def entry(made: Desired, unit: str, run: str = "r1", phase: str = "ready") -> di
     """What node/state.py keeps of a unit that was started."""
     record = {**made.record(unit).document(), "unit": document(made.units[unit])}
     begun = {"pid": 7, "started": 9, "boot_id": "b", "log": f"/s/{unit}.log", "offset": 0}
-    return json.loads(json.dumps({**record, **begun, "run": run, "since": 5.0, "phase": phase}))
+    started = {"run": run, "since": 5.0, "phase": phase}
+    found: dict[str, Any] = json.loads(json.dumps({**record, **begun, **started}))
+    return found
 
 
 def applied(

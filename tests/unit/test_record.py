@@ -138,8 +138,11 @@ def test_a_record_of_schema_1_still_compares_and_is_asked_where_it_was_started()
     assert changes(found[SERVE], argv, {**ENV, "HF_TOKEN": "other"}) == ["HF_TOKEN changed"]
     units = [found[name].unit for name in (OLD_RAY, SERVE)]
     assert [unit and unit.title for unit in units] == ["Ray head", "vLLM"]
-    assert units[1] and "http://127.0.0.1:1234" in str(units[1].ready)
-    assert units[0] and units[0].stop.last == ("gcs_server",)
+    head, serve = units
+    assert head is not None
+    assert serve is not None
+    assert head.stop.last == ("gcs_server",)
+    assert "http://127.0.0.1:1234" in str(serve.ready)
     assert {r.phase for r in found.values()} == {"ready"}
 
 

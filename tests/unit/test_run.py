@@ -1,4 +1,4 @@
-"""A run's steps and their rollback: in reverse, with --keep, after Ctrl-C, and with a lost lease."""
+"""A run's steps and their rollback: in reverse, with --keep, after Ctrl-C, with a lost lease."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sparkctl.facts.answers import Stopped
     from sparkctl.facts.calls import Call
     from sparkctl.inventory.models import Node
+    from sparkctl.operations.run import Run
 
 
 @pytest.mark.parametrize("failure", [ServingError("x"), KeyboardInterrupt()])

@@ -17,13 +17,13 @@ KIND = "rank"
 
 
 def units(replica: Replica) -> list[Unit]:
-    """A unit for each of the two nodes, the head's rank first."""
+    """A unit for each of one or two nodes, the head's rank first."""
     return [_rank(replica, rank, part) for rank, part in enumerate(replica.parts.values())]
 
 
 def _rank(replica: Replica, rank: int, part: Part) -> Unit:
     port, node = replica.inventory.vllm.port, part.node.name
-    meet = (replica.head.choice.address, str(port + 1))
+    meet = (replica.head.choice.address, str(port + 1 if len(replica.parts) > 1 else 0))
     return Unit(
         id=replica.unit(KIND, node),
         node=node,
