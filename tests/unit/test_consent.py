@@ -173,9 +173,10 @@ def test_an_inventory_with_another_head_ends_no_model_unasked(
     """Its vLLM runs on a node that is no head here, or a rank of it."""
     known["spark-2"]["ours"].append(process("ray", title, pid=7))
     text = text.replace("model: /models/m", "model: /models/m\n  tensor_parallel_size: 1")
-    found, asked = outlook({}, known, parse(text.encode(), "x"))
+    found, asked = outlook(SERVES, known, parse(text.encode(), "x"))
     assert found.ends
-    assert asked == []
+    # It is asked where it runs, if that node is still in the inventory.
+    assert asked == (["http://127.0.0.1:30000"] if "spark-1" in text else [])
 
 
 def test_what_is_down_has_the_name_that_it_was_served_by(known: dict[str, Any]) -> None:
