@@ -192,9 +192,10 @@ class Stop(Cluster):
 
 
 class Remove(Cluster):
-    """`temp_dir` is Ray's and vLLM's directory."""
+    """`temp_dir` is Ray's and vLLM's directory, `owner` whose entries leave the journal."""
 
     temp_dir: str
+    owner: NotRequired[str]
 
 
 class Clear(Remove):

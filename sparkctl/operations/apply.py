@@ -109,9 +109,8 @@ def write_files(run: Run) -> None:
     nodes = [n for n in session.inventory.nodes if n.name in starting]
     for node in nodes:
         if not known(session.facts[node.name].state).exists:
-            remove = partial(
-                session.ask, node, REMOVE, {"temp_dir": temp_dir(cluster)}, title="remove the files"
-            )
+            where = {"temp_dir": temp_dir(cluster), "owner": f"up/{run.id}"}
+            remove = partial(session.ask, node, REMOVE, where, title="remove the files")
             run.undo.append((f"remove the files on {node.name}", remove))
     departed.join(run)
     files = {}
