@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sparkctl.errors import PreflightError, SparkctlError, combined
 from sparkctl.inventory.layers import load_layers
 from sparkctl.node.difference import START, Plan, difference
-from sparkctl.node.units import STARTING, Running
+from sparkctl.node.units import STARTING, Running, Unread
 from sparkctl.operations import departed, identity, serving
 from sparkctl.operations.starting import dead
 from sparkctl.plan.desired import Desired, desire
@@ -164,7 +164,7 @@ def _needed(
     changing = {c.unit for c in found.changes}
     served: dict[str, bool] = {}
     kept = [d for d in desired if not changing & d.units.keys()]
-    if sound := [d for d in kept if not any(_starts(observed.get(u)) for u in d.units)]:
+    if sound := [d for d in kept if not any(_is_open(observed.get(u)) for u in d.units)]:
         reporter.step("check that the model is served")
         for one in sound:
             more, serves = serving.unsound(session, one, reporter)
@@ -226,6 +226,11 @@ def _may_serve(
     session: Session, desired: Sequence[Desired], seen: Seen, service: str, known: bool | None
 ) -> bool:
     return serving.may_serve(session, desired, seen, service) if known is None else known
+
+
+def _is_open(seen: Observed | None) -> bool:
+    """Whether it starts, or is not known to run: it cannot be asked whether it is sound."""
+    return _starts(seen) or isinstance(seen, Unread)
 
 
 def _starts(seen: Observed | None) -> bool:

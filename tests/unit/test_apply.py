@@ -71,9 +71,9 @@ def test_from_nothing_all_is_started_before_anything_is_waited_for(watched: list
     assert session.requests["spark-1", "settle.settle"]["units"] == {HEAD: made.id, SERVE: made.id}
 
 
-def test_detach_starts_everything_and_waits_for_none_of_it(watched: list[str]) -> None:
+def test_detach_starts_everything_and_waits_for_rays_daemons_alone(watched: list[str]) -> None:
     made, _ = run(waits_until=answered)
-    assert titles(made, detach=True) == [RECOVERS, *STARTS]
+    assert titles(made, detach=True) == [RECOVERS, *STARTS, WAITS[0]]
     assert watched == []
     assert [*made.started] == [HEAD, WORKER, SERVE]
     assert not made.ready
@@ -95,12 +95,15 @@ def test_what_depends_is_stopped_first_and_what_is_kept_is_not_touched(watched: 
     assert HEAD not in made.started
 
 
-def test_a_kept_ray_is_not_waited_for(watched: list[str]) -> None:
-    made, session = run(without(live(), "spark-1", role="vllm"))
+def test_a_kept_ray_is_asked_for_its_table_and_not_waited_for_as_a_start(
+    watched: list[str],
+) -> None:
+    made, session = run(without(live(), "spark-1", role="vllm"), raytable_table=TABLE)
     assert titles(made) == [
         RECOVERS,
         "write the environment",
         "start vLLM",
+        "wait for Ray's node table",
         "wait for vLLM",
         "note what runs",
     ]

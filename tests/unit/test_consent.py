@@ -16,6 +16,7 @@ from sparkctl.facts.calls import COMPLETION, LOOK
 from sparkctl.node.difference import Change
 from sparkctl.operations import outlook as looks
 from sparkctl.operations.session import Session
+from sparkctl.operations.up import refuse_blocked
 from sparkctl.plan.older import base
 from sparkctl.remote.fanout import GroupResult
 from tests.unit.answers import all_facts, decoded, process
@@ -45,6 +46,8 @@ def outlook(
         def ask(  # type: ignore[override]
             self, _: Any, call: Call[Completion], request: dict[str, Any], **__: Any
         ) -> Completion:
+            if call.target == RAY_TABLE.target:  # a kept Ray is whole
+                return decoded(call, {"nodes": [], "groups": [], "missing": [], "ray": "2.60.0"})
             assert call is COMPLETION
             asked.append(request["base"])
             health = {"still_for": 60.0, **answer["health"]}
@@ -90,7 +93,7 @@ def test_only_one_that_is_known_not_to_serve_goes_unasked(
     assert bool(outlook(answer, known)[0].ends) is ends
 
 
-@pytest.mark.parametrize("written", [None, "{", '{"vllm": "digest", "vllm_run": "r"}'])
+@pytest.mark.parametrize("written", [None, '{"vllm": "digest", "vllm_run": "r"}'])
 def test_where_nothing_says_how_it_was_started_it_may_serve(
     written: str | None, known: dict[str, Any]
 ) -> None:
@@ -98,6 +101,18 @@ def test_where_nothing_says_how_it_was_started_it_may_serve(
     found, asked = outlook({}, known)
     assert found.ends
     assert asked == []
+
+
+def test_a_record_that_cannot_be_read_is_refused_before_anything_is_asked(
+    known: dict[str, Any],
+) -> None:
+    """What runs may have other settings than the inventory, which cannot be seen."""
+    known["spark-1"]["state"]["files"]["applied.json"] = "{"
+    found, asked = outlook({}, known)
+    assert asked == []
+    with pytest.raises(RemoteError, match="damaged") as caught:
+        refuse_blocked(found)
+    assert (caught.value.code, caught.value.node) == ("unit-unread", "spark-1")
 
 
 def test_ranks_on_other_nodes_than_planned_are_an_error_and_end_nothing(

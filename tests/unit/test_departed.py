@@ -18,9 +18,9 @@ from sparkctl.plan.record import State
 from sparkctl.remote.fanout import GroupResult
 from tests.unit.answers import all_facts
 from tests.unit.clusterpair import CLUSTER, WORKER, desired, nodes, running
+from tests.unit.runs import Told
 from tests.unit.test_inventory import GOOD
 from tests.unit.test_lease_held import Here, made
-from tests.unit.test_run import Told
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,7 +103,7 @@ def opening(session: Session, find: Callable[[Any], Any]) -> None:
                 found.failed[node.name] = error
         return found
 
-    session.pool.open = connect  # type: ignore[method-assign]  # no SSH here
+    session.pool.open = connect  # type: ignore[method-assign, assignment]  # no SSH here
 
 
 def test_the_lease_is_taken_where_they_are_and_released(home: Path) -> None:

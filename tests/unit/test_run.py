@@ -40,7 +40,7 @@ def test_a_failure_undoes_in_reverse_and_is_raised_again(failure: BaseException)
 
 def test_what_starts_after_its_end_was_looked_for_is_taken_back_too() -> None:
     call = threading.Event()
-    run, told = make(SimpleNamespace(pool=pool(call), lease=None))
+    run, told = make(SimpleNamespace(pool=pool(call), lease=None, hurry=lambda: None))
     nodes: list[str] = []
 
     def arrive() -> None:
@@ -111,7 +111,7 @@ def test_a_lease_that_was_lost_before_the_undo_is_found_by_asking(lost: bool) ->
             raise LeaseLostError("x")
 
     lease = SimpleNamespace(check=lambda: None, confirm=confirm)
-    run, told = make(SimpleNamespace(pool=pool(), lease=lease))
+    run, told = make(SimpleNamespace(pool=pool(), lease=lease, hurry=lambda: None))
     with pytest.raises(LeaseLostError if lost else ServingError):
         perform(run, steps(done, ServingError("x")), keep=False)
     assert done == ["head", "worker", "confirm", *([] if lost else ["undo worker", "undo head"])]
