@@ -95,7 +95,7 @@ def test_what_depends_is_stopped_first_and_what_is_kept_is_not_touched(watched: 
     assert HEAD not in made.started
 
 
-def test_a_kept_ray_is_asked_for_its_table_and_not_waited_for_as_a_start(
+def test_a_kept_ray_is_asked_for_its_table_alone(
     watched: list[str],
 ) -> None:
     made, session = run(without(live(), "spark-1", role="vllm"), raytable_table=TABLE)

@@ -12,7 +12,7 @@ import pytest
 from sparkctl.cli.bringup import ask
 from sparkctl.engines.inventory import parse
 from sparkctl.errors import RemoteError, ServingError, UsageError
-from sparkctl.facts.calls import COMPLETION, LOOK
+from sparkctl.facts.calls import COMPLETION, LOOK, RAY_TABLE
 from sparkctl.node.difference import Change
 from sparkctl.operations import outlook as looks
 from sparkctl.operations.session import Session
