@@ -11,11 +11,12 @@ import pytest
 
 from sparkctl.engines.inventory import parse
 from sparkctl.errors import LeaseLostError, ServingError
-from sparkctl.facts.calls import STOP, TAKE_LEASE
+from sparkctl.facts.calls import BELONGINGS, STOP, TAKE_LEASE
 from sparkctl.operations.down import down
 from sparkctl.operations.lease import hold
 from sparkctl.operations.run import Step, perform, undo
 from sparkctl.output.reporter import SafeReporter
+from sparkctl.plan.departed import Departed
 from sparkctl.remote.fanout import GroupResult
 from tests.unit.answers import decoded, process
 from tests.unit.runs import Told, make, pool, steps
@@ -195,7 +196,9 @@ def test_a_step_of_down_that_did_not_end_a_nodes_processes_is_marked(
     ended = decoded(STOP, {"stopped": [], "remaining": []})
     stuck = decoded(STOP, {"stopped": [], "remaining": [process("vllm", "vllm serve m")]})
 
-    def ask_all(nodes: list[Node], *_: Any, **__: Any) -> GroupResult[Stopped]:
+    def ask_all(nodes: list[Node], call: Any, *_: Any, **__: Any) -> GroupResult[Stopped]:
+        if call is BELONGINGS:
+            return GroupResult({})
         return GroupResult({n.name: stuck if n.name == "spark-1" else ended for n in nodes})
 
     names = [node.name for node in inventory.nodes]
@@ -204,6 +207,7 @@ def test_a_step_of_down_that_did_not_end_a_nodes_processes_is_marked(
         lease=None,
         pool=SimpleNamespace(connections=dict.fromkeys(names), errors={}),
         ask_all=ask_all,
+        departed=Departed(),
     )
     told = Told()
     report = down(session, told)
