@@ -160,21 +160,23 @@ def clear(request: Clear) -> Answer:
     ended = stop({"cluster": request["cluster"], "grace": grace})
     if ended["remaining"]:
         return {**ended, "removed": []}
-    removed = remove(request)
-    entries.of(request["cluster"], root=False).close("up")
-    return {**ended, **removed}
+    return {**ended, **remove({**request, "owner": "up"})}
 
 
 def remove(request: Remove) -> Answer:
     """Remove what is in the state directory, and Ray's `temp_dir`; `removed`: those that existed.
 
-    The lease stays until it is released, the journal until all is taken back. A `temp_dir` that is
-    a link or another user's stays. The noted shared memory goes too: processes that were KILLed by
-    hand leave theirs.
+    The lease stays until it is released, the journal until all is taken back, but for the entries
+    of `owner`, whose processes have ended. A `temp_dir` that is a link or another user's stays. The
+    noted shared memory goes too: processes that were KILLed by hand leave theirs.
     """
     state.check(request)
-    sharedmemory.release(sharedmemory.noted(request["cluster"]))
-    return {"removed": [*remove_folder(Path(request["temp_dir"])), *empty(request["cluster"])]}
+    cluster = request["cluster"]
+    sharedmemory.release(sharedmemory.noted(cluster))
+    removed = [*remove_folder(Path(request["temp_dir"])), *empty(cluster)]
+    if "owner" in request:
+        entries.of(cluster, root=False).close(request["owner"])
+    return {"removed": removed}
 
 
 def remove_folder(path: Path) -> list[str]:

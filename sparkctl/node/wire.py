@@ -192,9 +192,10 @@ class Stop(Cluster):
 
 
 class Remove(Cluster):
-    """`temp_dir` is Ray's and vLLM's directory."""
+    """`temp_dir` is Ray's and vLLM's directory, `owner` whose entries leave the journal."""
 
     temp_dir: str
+    owner: NotRequired[str]
 
 
 class Clear(Remove):
@@ -327,6 +328,7 @@ class Ask(Cluster):
     still: NotRequired[float]
     patience: NotRequired[float]
     first: NotRequired[bool]
+    engine: NotRequired[bool]
     pid: NotRequired[int]
     started: NotRequired[int]
 
