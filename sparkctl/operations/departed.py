@@ -95,11 +95,18 @@ def belonging(session: Session, of: Mapping[str, State]) -> dict[str, Node]:
     one whose record cannot be read is in the errors instead.
     """
     gone, own_id = session.departed, identity.known_id(of)
-    there = states(session, gone.nodes.values())
-    for name in gone.nodes.keys() - there.keys():
-        gone.lost[name] = gone.nodes[name]
-        gone.errors[name] = _unrecorded(name)
-    return {n: node for n, node in gone.nodes.items() if n in there and there[n].id == own_id}
+    found = {}
+    for name, node in gone.nodes.items():
+        try:
+            there = states(session, [node])
+            if name not in there:
+                raise _unrecorded(name)
+        except SparkctlError as error:  # another account's cluster there does not end this `down`
+            gone.lost[name], gone.errors[name] = node, error
+            continue
+        if there[name].id == own_id:
+            found[name] = node
+    return found
 
 
 def _unrecorded(node: str) -> RemoteError:

@@ -103,7 +103,8 @@ def opening(session: Session, find: Callable[[Any], Any]) -> None:
                 found.failed[node.name] = error
         return found
 
-    session.pool.open = connect  # type: ignore[method-assign, assignment]  # no SSH here
+    pool: Any = session.pool
+    pool.open = connect
 
 
 def test_the_lease_is_taken_where_they_are_and_released(home: Path) -> None:
@@ -113,12 +114,10 @@ def test_the_lease_is_taken_where_they_are_and_released(home: Path) -> None:
     lease = home / "spark-3/.sparkctl/sparks/lease.json"
     with hold(session, Told().note, "up", session.inventory.nodes):
         found = left.reach(session, {"spark-1": state(spark_3="c")})
-        assert (found.nodes.keys(), found.lost) == ({"spark-3"}, {})
+        assert [*found.nodes] == ["spark-3"]
+        assert not found.lost
         assert session.node("spark-3").host == "c"
         assert lease.exists()
-        other = made(home, THREE)
-        more = left.reach(other, {})
-        assert more.nodes == {}
         assert session.lease is not None
         session.lease.confirm()
         session.lease.check()
@@ -146,7 +145,7 @@ def test_what_cannot_be_reached_or_is_held_by_another_is_a_doubt(home: Path) -> 
 
     opening(session, find)
     with (
-        hold(other, Told().note, "up", other.inventory.nodes[2:]),
+        hold(other, Told().note, "down", other.inventory.nodes[2:]),
         hold(session, Told().note, "up", session.inventory.nodes),
     ):
         states = {"spark-1": state(spark_3="c", spark_4="d")}
