@@ -160,7 +160,8 @@ def clear(request: Clear) -> Answer:
     ended = stop({"cluster": request["cluster"], "grace": grace})
     if ended["remaining"]:
         return {**ended, "removed": []}
-    return {**ended, **remove({**request, "owner": "up"})}
+    where: Remove = {"cluster": request["cluster"], "temp_dir": request["temp_dir"], "owner": "up"}
+    return {**ended, **remove(where)}
 
 
 def remove(request: Remove) -> Answer:
