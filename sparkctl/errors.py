@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     Data = Mapping[str, str | int | float | bool | Sequence[str] | None]
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, or SIGHUP of a terminal that was closed: as Ctrl-C, but nobody can be asked."""
+
+
 class SparkctlError(Exception):
     """An error with a remedy; `exit_code` and `code` are part of the documented contract.
 

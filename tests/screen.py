@@ -58,6 +58,10 @@ class Terminal:
         """The screen's lines, without the empty ones at its end."""
         return "\n".join(line.rstrip() for line in self._screen.display).rstrip().split("\n")
 
+    def type(self, keys: str) -> None:
+        """Type these keys."""
+        os.write(self._master, keys.encode())
+
     def until(self, seen: Callable[[list[str]], object]) -> list[str]:
         """The lines as soon as `seen` is true of them."""
         deadline = time.monotonic() + BOUND

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sparkctl import __version__
-from sparkctl.errors import SparkctlError, UsageError
+from sparkctl.errors import SparkctlError, Terminated, UsageError
 from sparkctl.output import runlog
 from sparkctl.output.clean import cleaned
 
@@ -161,7 +161,7 @@ def _handle_signals() -> None:
     def interrupt(number: int, _frame: object) -> None:
         if number == signal.SIGHUP:  # from now on each write to the terminal fails
             _discard(*terminals)
-        raise KeyboardInterrupt
+        raise Terminated
 
     terminals = [stream for stream in (1, 2) if os.isatty(stream)]
 

@@ -328,6 +328,7 @@ class Ask(Cluster):
     still: NotRequired[float]
     patience: NotRequired[float]
     first: NotRequired[bool]
+    engine: NotRequired[bool]
     pid: NotRequired[int]
     started: NotRequired[int]
 

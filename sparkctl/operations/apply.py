@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 def steps(run: Run, *, detach: bool = False) -> Iterator[Step]:
     """The steps of a run, whose parts go together or one after the other, by the plan's strategy.
 
-    With `detach` the last units are started and not waited for.
+    With `detach` the units are started, and nobody waits until they are ready.
     """
     plan = run.outlook.plan
     if plan:
@@ -42,8 +42,7 @@ def steps(run: Run, *, detach: bool = False) -> Iterator[Step]:
     batches = [[part] for part in plan.parts] if plan.strategy == "rolling" else [plan.parts]
     for batch in batches:
         yield from _batch(run, batch)
-        if not detach:
-            yield from ready.steps(run)
+        yield from ready.daemons(run) if detach else ready.steps(run)
     if run.outlook.untidy:
         yield Step("clean up what left the inventory", departed.tidy)
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import threading
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sparkctl.engines.table import ENGINES
-from sparkctl.errors import LockedError, SparkctlError
-from sparkctl.facts.calls import FOLLOW, FREE_LEASE, READ_FILES
-from sparkctl.facts.decode import decode
-from sparkctl.node.follow import INTERVAL
-from sparkctl.node.units import STARTING, LogStages
+from sparkctl.errors import LockedError, RemoteError, SparkctlError
+from sparkctl.facts.calls import FREE_LEASE, READ_FILES
+from sparkctl.node.units import READY, STARTING, Running, Unread
+from sparkctl.operations.follow import follow
+from sparkctl.operations.outlook import read
+from sparkctl.operations.starting import stages_of
 from sparkctl.plan import record
 from sparkctl.plan.paths import APPLIED
-from sparkctl.remote import node_rpc
+from sparkctl.remote.reconnect import Patience
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,19 +26,36 @@ if TYPE_CHECKING:
     from sparkctl.inventory.models import Node
     from sparkctl.node.units import Unit
     from sparkctl.operations.session import Session
+    from sparkctl.plan.desired import Desired
 
 WHY = "up"  # what the lease of an `up` says
-PATIENCE = 3600.0  # seconds of one call that waits for the lease
-LOOK = 2.0  # seconds between looks for a log while none is recorded
+CALL = 20.0  # seconds of one call that waits for the lease: it outlives a controller so long
+LOOK = 1.0  # seconds between looks for a log while none is recorded
+
+
+@dataclass(frozen=True)
+class Underway:
+    """A start by another `up` that was not waited for: its services, and the units that are not
+    ready yet.
+    """
+
+    desired: tuple[Desired, ...]
+    starting: tuple[str, ...]
 
 
 @contextmanager
 def after_others(
-    session: Session, reporter: Reporter, holding: Callable[[], AbstractContextManager[object]]
-) -> Iterator[None]:
+    session: Session,
+    reporter: Reporter,
+    holding: Callable[[], AbstractContextManager[object]],
+    *,
+    detach: bool = False,
+) -> Iterator[Underway | None]:
     """Hold the lease by `holding`, once no other `up` holds it, whose start is watched meanwhile.
 
-    Raises LockedError when another command than `up` holds it.
+    With `detach` another's start is not waited for: yields what is under way, without the lease.
+    Raises LockedError when another command than `up` holds it, or an `up` whose lease does not
+    expire.
     """
     with ExitStack() as stack:
         while True:
@@ -44,69 +63,115 @@ def after_others(
                 stack.enter_context(holding())
                 break
             except LockedError as error:
-                if error.data.get("why") != WHY or error.node is None:
+                if error.node is None or not _is_start(error):
                     raise
-                who = f"{error.data['who']} since {error.data['when']}"
-                _watch(session, reporter, session.node(error.node), who)
-        yield
+                at, who = session.node(error.node), f"{error.data['who']} since"
+                who += f" {error.data['when']}"
+            if detach and (found := _underway(session)):
+                reporter.note(f"{who} starts it.")
+                yield found
+                return
+            _watch(session, reporter, at, who)
+            forget(session)
+        yield None
+
+
+def _is_start(error: LockedError) -> bool:
+    return error.data.get("why") == WHY and error.data.get("expires_in") is not None
+
+
+def forget(session: Session) -> None:
+    """Forget the nodes' facts: what was read while another held the lease is not relied on."""
+    session.facts.clear()
+    session.unread.clear()
+    session.asked.clear()
+
+
+def _underway(session: Session) -> Underway | None:
+    """What another's `up` starts now; None where everything is ready."""
+    desired, seen = read(session)
+    units = {name: unit for found in desired for name, unit in found.units.items()}
+    observed = seen.observed(units)
+    states = {u: observed[u] for u in units if not isinstance(observed[u], Unread)}
+    starting = tuple(
+        u for u, o in states.items() if not (isinstance(o, Running) and o.phase == READY)
+    )
+    forget(session)
+    return Underway(tuple(desired), starting) if starting else None
 
 
 def _watch(session: Session, reporter: Reporter, at: Node, who: str) -> None:
-    """Report the stages of another's start until it has released its lease, or lost it."""
+    """Report the stages of another's start until it has released its lease, or lost it.
+
+    Lost connections are waited for meanwhile. Ctrl-C ends the watching alone.
+    """
     reporter.step(f"watch the start by {who}")
     over = threading.Event()
     failed: list[SparkctlError] = []
 
     def wait() -> None:
-        request = {"timeout": PATIENCE}
         try:
-            while session.ask(at, FREE_LEASE, request, timeout=PATIENCE + 15).holder is not None:
+            while not over.is_set() and _is_held(session, at):
                 pass
         except SparkctlError as error:
             failed.append(error)
         finally:
             over.set()
 
-    threading.Thread(target=wait, name="another's lease", daemon=True).start()
-    while not over.wait(LOOK):
-        for unit, path in _logs(session):
-            _follow(session, reporter, unit, path, over)
+    session.patience = Patience(reporter.note, over=over)
+    try:
+        threading.Thread(target=wait, name="another's lease", daemon=True).start()
+        followed: set[str] = set()
+        while not over.wait(LOOK):
+            for node, unit, path in _logs(session):
+                if path not in followed:
+                    followed.add(path)
+                    _follow(session, reporter, node, (unit, path), over)
+    except KeyboardInterrupt:
+        reporter.end("interrupted")
+        reporter.note(f"The start by {who} goes on.")
+        raise
+    finally:
+        over.set()
+        session.patience = None
     if failed:
         raise failed[0]
 
 
-def _logs(session: Session) -> Iterator[tuple[Unit, str]]:
+def _is_held(session: Session, at: Node) -> bool:
+    answer = session.ask(at, FREE_LEASE, {"timeout": CALL}, timeout=CALL + 15)
+    return answer.holder is not None
+
+
+def _logs(session: Session) -> Iterator[tuple[Node, Unit, str]]:
     """The units whose start the nodes have recorded and whose log shows stages."""
     nodes = [n for n in session.inventory.nodes if n.name in session.pool.connections]
     answers = session.ask_all(nodes, READ_FILES, lambda _: {"names": [APPLIED]})
     for name, files in answers.ok.items():
         for started in record.parsed(files.get(APPLIED), "vllm", name).units.values():
             unit = started.unit
-            if unit and started.phase == STARTING and started.log and _stages(unit):
-                yield unit, started.log
-
-
-def _stages(unit: Unit) -> bool:
-    return any(isinstance(ready, LogStages) for ready in unit.ready)
+            if unit and started.phase == STARTING and started.log and stages_of(unit):
+                yield session.node(name), unit, started.log
 
 
 def _follow(
-    session: Session, reporter: Reporter, unit: Unit, path: str, over: threading.Event
+    session: Session, reporter: Reporter, node: Node, log: tuple[Unit, str], over: threading.Event
 ) -> None:
-    """Report the stages in a unit's log until `over`."""
-    stages = next(ready for ready in unit.ready if isinstance(ready, LogStages))
-    engine = ENGINES.get(stages.engine)
+    """Report the stages in a unit's log until the last, or until `over`."""
+    unit, path = log
+    stages = stages_of(unit)
+    engine = ENGINES.get(stages.engine) if stages else None
     if engine is None:
         return
     progress = engine.progress()
-    title = f"{unit.title} log"
-    request = {"cluster": session.inventory.cluster, "path": path, "offset": 0}
-    command = node_rpc.call(FOLLOW.target, request, title=title)
-    connection = session.pool.connections[unit.node]
-    with connection.stream(command, timeout=5 * INTERVAL) as lines:
-        for line in lines:
-            if over.is_set():
-                return
-            event = decode(FOLLOW, line.encode(), unit.node, title) if line else None
+    request = {"path": path, "offset": 0}
+    # A log that cannot be read ends nothing: whether the start goes on, its lease says.
+    with (
+        suppress(RemoteError),
+        closing(follow(session, node, request, title=f"{unit.title} log")) as events,
+    ):
+        for event in events:
             if event and progress.feed(event.text or ""):
                 reporter.stage(progress.title, progress.percent)
+            if over.is_set() or progress.ready or progress.failed:
+                return

@@ -10,6 +10,7 @@ from sparkctl.inventory.layers import load_layers
 from sparkctl.node.difference import START, Plan, difference
 from sparkctl.node.units import STARTING, Running
 from sparkctl.operations import departed, identity, serving
+from sparkctl.operations.starting import dead
 from sparkctl.plan.desired import Desired, desire
 from sparkctl.plan.observed import Seen
 
@@ -101,9 +102,9 @@ def outlook(
     """What `up` would do now, and why; only reads. Changes and doubts are reported as notes.
 
     The services of `restart` are replaced whatever they are like, and nothing else is looked at or
-    changed. Raises as `read` does; where the
-    fabric cannot be derived, first what `preflight` raises, which names every failure. Raises
-    SparkctlError for a cluster of another account or another of this name.
+    changed. A start that nobody waits for and that has failed is replaced. Raises as `read` does;
+    where the fabric cannot be derived, first what `preflight` raises, which names every failure.
+    Raises SparkctlError for a cluster of another account or another of this name.
     """
     reporter.step("read the nodes' facts")
     try:
@@ -116,36 +117,23 @@ def outlook(
         departed.remember(session, seen)
     else:
         seen = departed.look(session, seen)
-    for found in desired:
-        if found.recipe.unknown:
-            reporter.note(str(found.recipe))
+    for recipe in (found.recipe for found in desired if found.recipe.unknown):
+        reporter.note(str(recipe))
     doubts = [*doubtful(desired), *session.departed.doubts()]
     for doubt in doubts:
         reporter.note(f"warning: {doubt}")
-    chosen = [d for d in desired if d.inventory.service in restart]
-    unsound = {u: "restart requested" for d in chosen for u in d.units}
-    found_plan = plan(desired, seen, unsound=unsound)
-    if restart:
-        found_plan = _only(found_plan, restart)
     units = {name: unit for d in desired for name, unit in d.units.items()}
     observed = seen.observed(units)
-    if restart:
-        _require_free(found_plan, units, observed)
-    changing = {c.unit for c in found_plan.changes}
-    kept = [] if restart else [d for d in desired if not changing & d.units.keys()]
-    waits = tuple(u for d in kept for u in d.units if _starts(observed.get(u)))
     served: dict[str, bool] = {}
-    if sound := [d for d in kept if not {*waits} & d.units.keys()]:
-        reporter.step("check that the model is served")
-        for one in sound:
-            more, serves = serving.unsound(session, one, reporter)
-            unsound |= more
-            served[one.inventory.service] = serves
-    for one in desired:
-        if not restart and changing & one.units.keys():
-            unsound |= serving.carriers(session, one, observed, changing)
-    if unsound and not restart:
-        found_plan = plan(desired, seen, unsound=unsound)
+    if restart:
+        chosen = [d for d in desired if d.inventory.service in restart]
+        unsound = {u: "restart requested" for d in chosen for u in d.units}
+        found_plan = _only(plan(desired, seen, unsound=unsound), restart)
+        _require_free(found_plan, units, observed)
+    else:
+        found_plan, served = _needed(session, reporter, desired, seen, observed)
+    changing = {c.unit for c in found_plan.changes}
+    waits = [u for u in units if _starts(observed.get(u)) and u not in changing]
     stops = serving.stopped(desired, seen, found_plan)
     ends = [m for s, m in stops.items() if _may_serve(session, desired, seen, s, served.get(s))]
     for change in found_plan.changes:
@@ -157,10 +145,50 @@ def outlook(
         tuple(doubts),
         tuple(stops.values()),
         tuple(ends),
-        waits,
+        () if restart else tuple(waits),
         observed,
         not restart and departed.untidy(session, seen, units),
     )
+
+
+def _needed(
+    session: Session,
+    reporter: Reporter,
+    desired: Sequence[Desired],
+    seen: Seen,
+    observed: Mapping[str, Observed],
+) -> tuple[Plan, dict[str, bool]]:
+    """The plan, also by what only a look at what runs shows; and which services serve now."""
+    unsound = _failed(session, reporter, desired, seen, observed)
+    found = plan(desired, seen, unsound=unsound)
+    changing = {c.unit for c in found.changes}
+    served: dict[str, bool] = {}
+    kept = [d for d in desired if not changing & d.units.keys()]
+    if sound := [d for d in kept if not any(_starts(observed.get(u)) for u in d.units)]:
+        reporter.step("check that the model is served")
+        for one in sound:
+            more, serves = serving.unsound(session, one, reporter)
+            unsound |= more
+            served[one.inventory.service] = serves
+    for one in desired:
+        if changing & one.units.keys():
+            unsound |= serving.carriers(session, one, observed, changing)
+    return plan(desired, seen, unsound=unsound) if unsound else found, served
+
+
+def _failed(
+    session: Session,
+    reporter: Reporter,
+    desired: Sequence[Desired],
+    seen: Seen,
+    observed: Mapping[str, Observed],
+) -> dict[str, str]:
+    """Why units whose last start has failed must be replaced; the causes are reported as notes."""
+    found = dead(session, desired, seen, observed)
+    for name, why in found.items():
+        _, _, kind, node = name.split("/", 3)
+        reporter.note(f"the last start of {kind} on {node} failed: {why}")
+    return dict.fromkeys(found, "its start failed")
 
 
 def _only(found: Plan, services: Sequence[str]) -> Plan:

@@ -41,17 +41,26 @@ def steps(run: Run) -> Iterator[Step]:
 
     First for programs that end once their daemons run, so that the first failure is the cause.
     """
-    names = [u for u in (*run.started, *run.outlook.waits) if u not in run.ready]
-    units = [run.outlook.units[u] for u in names]
-    if ending := [unit for unit in units if unit.program.ends]:
-        titles = ", ".join(dict.fromkeys(unit.title for unit in ending))
-        yield Step(f"wait for {titles}", partial(_ended, units=ending))
-    for unit in _carriers(run, names):
+    units = _pending(run)
+    yield from daemons(run)
+    for unit in _carriers(run, [unit.id for unit in units]):
         yield from _conditions(unit)
     for unit in units:
         yield from _conditions(unit)
     if units:
         yield Step("note what runs", partial(_note, units=units))
+
+
+def daemons(run: Run) -> Iterator[Step]:
+    """Wait for programs that end once their daemons run: only then are they started."""
+    if ending := [unit for unit in _pending(run) if unit.program.ends]:
+        titles = ", ".join(dict.fromkeys(unit.title for unit in ending))
+        yield Step(f"wait for {titles}", partial(_ended, units=ending))
+
+
+def _pending(run: Run) -> list[Unit]:
+    names = [u for u in (*run.started, *run.outlook.waits) if u not in run.ready]
+    return [run.outlook.units[u] for u in names]
 
 
 def _carriers(run: Run, names: Collection[str]) -> Iterator[Unit]:
@@ -165,7 +174,7 @@ def _ray(run: Run, unit: Unit, ready: RayNodes) -> None:
 def _serves(run: Run, unit: Unit) -> None:
     """Follow the unit's log until it is ready, then ask for a completion."""
     ranks = next((r for r in unit.ready if isinstance(r, RayRanks)), None)
-    placed = partial(_placed, run, unit, ranks) if ranks else lambda: True
+    placed = partial(_placed, run, unit, ranks) if ranks else None
     startup.watch(run, unit, placed=placed)
 
 

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sparkctl.errors import LeaseLostError, SparkctlError
+from sparkctl.errors import LeaseLostError, SparkctlError, Terminated
 from sparkctl.events import Reporter, outcome_of
 from sparkctl.operations.lease import settle
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sparkctl.operations.session import Session
 
 LEFT = "Left running. `sparkctl up` starts what is missing and watches it, `sparkctl down` ends it."
+GOES_ON = "The start goes on. `sparkctl up` watches it, `sparkctl down` ends it."
 
 
 @dataclass
@@ -75,8 +76,9 @@ def perform(
     """Apply the steps in order; on a failure or Ctrl-C roll back, unless `keep` or the lease is
     lost.
 
-    After Ctrl-C `leave` is asked whether what was started goes on. The failure is raised again
-    after the rollback.
+    After Ctrl-C `leave` is asked whether what this run started goes on. What another run started
+    and this one only waited for goes on in any case. The failure is raised again after the
+    rollback.
     """
     try:
         for step in steps:
@@ -89,8 +91,14 @@ def perform(
         raise
     except BaseException as error:
         run.reporter.end(outcome_of(error))
+        stopped = isinstance(error, KeyboardInterrupt)
+        if stopped:
+            run.session.hurry()
         try:
-            if isinstance(error, KeyboardInterrupt) and leave():
+            if stopped and not run.undo and not run.ended:
+                if run.outlook.waits:
+                    run.reporter.note(GOES_ON)
+            elif _is_left(run, error, keep=keep, leave=leave):
                 run.ended = ()
                 run.reporter.note(LEFT)
             elif keep:
@@ -107,6 +115,12 @@ def perform(
                     " start it."
                 )
         raise
+
+
+def _is_left(run: Run, error: BaseException, *, keep: bool, leave: Callable[[], bool]) -> bool:
+    """Whether the user leaves it running, who is asked after Ctrl-C alone."""
+    asks = isinstance(error, KeyboardInterrupt) and not isinstance(error, Terminated)
+    return asks and bool(run.undo) and not keep and leave()
 
 
 def undo(run: Run) -> None:

@@ -8,17 +8,21 @@ from typing import TYPE_CHECKING, Literal
 
 from sparkctl.engines.table import ENGINES
 from sparkctl.errors import RemoteTimeout, SparkctlError
-from sparkctl.facts.calls import FOLLOW
+from sparkctl.facts.calls import FOLLOW, UNTIL
 from sparkctl.facts.decode import decode
-from sparkctl.node.units import LogStages
+from sparkctl.node.units import STARTING, Absent, LogStages, Running
 from sparkctl.remote import node_rpc
+from sparkctl.remote.fanout import each
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sparkctl.engines.engine import Engine, Progress
     from sparkctl.facts.answers import Followed
-    from sparkctl.node.units import Unit
+    from sparkctl.node.units import Observed, Unit
+    from sparkctl.operations.session import Session
+    from sparkctl.plan.desired import Desired
+    from sparkctl.plan.observed import Seen
     from sparkctl.plan.record import Record
     from sparkctl.remote.connection import Connection
 
@@ -73,6 +77,45 @@ def startup(connection: Connection, cluster: str, record: Record, *, lives: bool
         return Startup("failed", why=f"{record.unit.title} exited during startup")
     progress.feed("\n")
     return _judged(engine, progress, record.unit.title, lives=lives)
+
+
+def dead(
+    session: Session,
+    desired: Sequence[Desired],
+    seen: Seen,
+    observed: Mapping[str, Observed],
+) -> dict[str, str]:
+    """Why units that are recorded as starting have failed, where that could be read; by unit.
+
+    So a start that nobody watched is replaced rather than waited for.
+    """
+    engines = {name: service.engine for service in desired for name in service.units}
+    left = {u: seen.records[u] for u in engines if u in seen.records}
+    left = {u: r for u, r in left.items() if r.unit and r.pid and r.phase == STARTING}
+
+    def died(name: str) -> str:
+        record, lives = left[name], isinstance(observed[name], Running)
+        return (
+            _died(session, engines[name], record, record.unit, lives=lives) if record.unit else ""
+        )
+
+    known = [u for u in left if isinstance(observed.get(u), (Running, Absent))]
+    answers = each(known, died, key=str)
+    return {name: why for name, why in answers.ok.items() if why}
+
+
+def _died(session: Session, engine: Engine, record: Record, unit: Unit, *, lives: bool) -> str:
+    """Why a start failed; empty while it has not."""
+    if unit.program.ends:
+        request = {"unit": unit.id, "run": record.run, "listens": None, "ends": True, "timeout": 0}
+        answer = session.ask(session.node(unit.node), UNTIL, request)
+        if answer.ended and answer.status:
+            return engine.ended(unit, answer.status, answer.tail).text
+        return ""
+    if stages_of(unit):
+        connection = session.connection(session.node(unit.node))
+        return startup(connection, session.inventory.cluster, record, lives=lives).why
+    return "" if lives else f"{unit.title} exited during startup"
 
 
 def _judged(engine: Engine, progress: Progress, title: str, *, lives: bool) -> Startup:

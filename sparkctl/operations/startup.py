@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager, suppress
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl import kept
 from sparkctl.errors import RemoteError, ServingError
-from sparkctl.facts.calls import FOLLOW
-from sparkctl.facts.decode import decode
 from sparkctl.facts.unread import known
-from sparkctl.node.follow import INTERVAL
 from sparkctl.node.units import Generates, LogStages
 from sparkctl.operations import health
-from sparkctl.remote import node_rpc
+from sparkctl.operations.follow import follow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from sparkctl.engines.engine import Progress
     from sparkctl.facts.answers import Followed
@@ -25,6 +22,7 @@ if TYPE_CHECKING:
     from sparkctl.operations.run import Run
 
 LAST_WORDS = 10.0  # seconds for what a dying program still logs
+GAP = 5.0  # seconds without a sign: nobody looked at the log, as while a connection was made again
 
 
 class Watched(NamedTuple):
@@ -36,7 +34,7 @@ class Watched(NamedTuple):
     offset: int = 0
 
 
-def watch(run: Run, unit: Unit, *, placed: Callable[[], bool] = lambda: True) -> None:
+def watch(run: Run, unit: Unit, *, placed: Callable[[], bool] | None = None) -> None:
     """Follow a unit's log until it is ready, then ask for a completion of a few tokens.
 
     `placed` is called once the ranks have their nodes, and again when the unit is ready unless it
@@ -47,7 +45,7 @@ def watch(run: Run, unit: Unit, *, placed: Callable[[], bool] = lambda: True) ->
     start = Start(run, unit)
     stages = next((r for r in unit.ready if isinstance(r, LogStages)), None)
     generates = any(isinstance(r, Generates) for r in unit.ready)
-    with start.log() as events:
+    with closing(start.log()) as events:
         if stages:
             start.until_ready(events, placed, stages.stall)
         if generates:
@@ -70,32 +68,31 @@ class Start:
         self.progress = desired.engine.progress()
         self.watched = _watched(run, unit)
 
-    @contextmanager
-    def log(self) -> Iterator[Iterator[Followed | None]]:
+    def log(self) -> Generator[Followed | None]:
         """The events of node/follow.py; None after each second without one."""
         watched = self.watched
         request = {
-            "cluster": self.run.cluster,
             "path": watched.log,
             "offset": watched.offset,
             "pid": watched.pid,
             "started": watched.started,
         }
         title = f"{self.unit.title} log"
-        command = node_rpc.call(FOLLOW.target, request, title=title)
-        name = self.unit.node
-        with self.run.session.pool.connections[name].stream(command, timeout=5 * INTERVAL) as lines:
-            yield (decode(FOLLOW, t.encode(), name, title) if t else None for t in lines)
+        session = self.run.session
+        return follow(session, session.node(self.unit.node), request, title=title)
 
     def until_ready(
-        self, events: Iterator[Followed | None], placed: Callable[[], bool], stall: float
+        self, events: Iterator[Followed | None], placed: Callable[[], bool] | None, stall: float
     ) -> None:
         """Take events until the log shows that the unit is ready."""
         progress, title = self.progress, self.unit.title
-        heard, news = time.monotonic(), progress.news
-        ranks = _Ranks(placed)
+        heard = looked = time.monotonic()
+        news, ranks = progress.news, _Ranks(placed)
         for event in events:
             self.run.check()
+            if time.monotonic() - looked > GAP:
+                heard = time.monotonic()
+            looked = time.monotonic()
             if event is not None:
                 self._take(event, events)
                 ranks.look(progress)
@@ -178,12 +175,14 @@ def _watched(run: Run, unit: Unit) -> Watched:
 class _Ranks:
     """Looks for the ranks' nodes once they have joined, and again when the unit is ready."""
 
-    def __init__(self, placed: Callable[[], bool]) -> None:
-        self.seen = False
+    def __init__(self, placed: Callable[[], bool] | None) -> None:
+        self.seen = placed is None
         self._placed = placed
         self._looked = False
 
     def look(self, progress: Progress) -> None:
         """Raises what `placed` raises for a rank on a node where it does not belong."""
-        if progress.joined and not self.seen and (progress.ready or not self._looked):
+        if self._placed is None or self.seen or not progress.joined:
+            return
+        if progress.ready or not self._looked:
             self._looked, self.seen = True, self._placed()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sparkctl.doubts import Doubt
     from sparkctl.events import Reporter
     from sparkctl.operations.session import Session
+    from sparkctl.plan.desired import Desired
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,9 @@ def up(
     Everything is read under the lease, so that nobody changes it meanwhile; another `up` that holds
     it is watched first. `consent` is called before a model that is served is stopped, `preflight`
     before anything is started, `leave` after Ctrl-C: whether the start goes on. With `detach` it
-    returns when everything is started. Raises what they raise, LockedError when another command
-    holds the lease, ServingError or RemoteError after the rollback (none with `keep`).
+    returns when everything is started, by this run or another `up` that is under way. Raises what
+    they raise, LockedError when another command holds the lease, ServingError or RemoteError after
+    the rollback (none with `keep`).
     """
     inventory = session.inventory
     holding = partial(
@@ -77,7 +79,11 @@ def up(
         read=True,
         meanwhile=prepare,
     )
-    with attach.after_others(session, reporter, holding):
+    waited = attach.after_others(session, reporter, holding, detach=detach and not restart)
+    with waited as other:
+        if other is not None:
+            services = endpoints(other.desired)
+            return UpReport(inventory.cluster, services, changes=(), starting=other.starting)
         found = outlook(session, reporter, preflight=preflight, restart=restart)
         refuse_blocked(found)
         if found.ends:
@@ -108,19 +114,23 @@ def refuse_blocked(found: Outlook) -> None:
     )
 
 
-def report(run: Run, *, detach: bool) -> UpReport:
-    """The endpoints as this machine reaches them, and the changes."""
-    found = run.outlook
-    endpoints = {
+def endpoints(desired: Sequence[Desired]) -> dict[str, Endpoint]:
+    """Where each service is reached from this machine."""
+    return {
         d.inventory.service: Endpoint(
             f"{d.engine.base(d.inventory, d.inventory.head.host)}/v1",
             d.engine.model(d.inventory, d.head.home),
         )
-        for d in found.desired
+        for d in desired
     }
+
+
+def report(run: Run, *, detach: bool) -> UpReport:
+    """The endpoints, and the changes."""
+    found = run.outlook
     return UpReport(
         cluster=run.cluster,
-        services=endpoints,
+        services=endpoints(found.desired),
         changes=tuple(str(change) for change in found.plan.changes),
         seconds=run.seconds,
         doubts=found.doubts,

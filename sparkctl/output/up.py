@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from sparkctl.output.stdio import Fields
 
 
+STARTS = "it will be served at {url}; `sparkctl up` watches it, `sparkctl status` shows its stage"
+
+
 def print_report(report: UpReport, *, as_json: bool) -> None:
     """Print where each model is served, and whether anything was changed."""
     if as_json:
@@ -28,11 +31,12 @@ def print_report(report: UpReport, *, as_json: bool) -> None:
         }
         print_json(document)
         return
-    unchanged = "" if report.changes else "no changes: "
+    unchanged = "" if report.changes or report.starting else "no changes: "
     for name, service in report.services.items():
-        starts = any(unit.startswith(f"{name}/") for unit in report.starting)
-        verb = "is starting; it will be served" if starts else "is served"
-        print_out(f"{unchanged}{service.model} {verb} at {service.url}")
+        if any(unit.startswith(f"{name}/") for unit in report.starting):
+            print_out(f"{service.model} is starting; {STARTS.format(url=service.url)}")
+        else:
+            print_out(f"{unchanged}{service.model} is served at {service.url}")
 
 
 def print_outlook(outlook: Outlook, *, as_json: bool) -> None:

@@ -48,7 +48,12 @@ def remove(lab: Lab) -> None:
 
 
 def toy_cluster(
-    lab: Lab, folder: Path, number: int = 0, runtime: str = "venv", **variables: str
+    lab: Lab,
+    folder: Path,
+    number: int = 0,
+    runtime: str = "venv",
+    executor: str = "gang",
+    **variables: str,
 ) -> Cluster:
     """A cluster of the toy engine, `toyN`, whose ports no other number has."""
     value = yaml.safe_load(lab.inventory.read_text())
@@ -56,7 +61,7 @@ def toy_cluster(
     nodes = [node.name for node in lab.nodes]
     service = {"engine": "toy", "model": gang.MODEL, "port": port(number), "nodes": nodes}
     # The checks before a start are vLLM's, which would claim the nodes' memory.
-    service |= {"executor": "gang", "arguments": {"gpu-memory-utilization": 0.01}}
+    service |= {"executor": executor, "arguments": {"gpu-memory-utilization": 0.01}}
     value |= {"cluster": f"toy{number}", "services": {"toy": service}}
     value["runtime"]["kind"] = runtime
     path = folder / f"toy{number}.yaml"
@@ -86,3 +91,14 @@ def completed(lab: Lab, number: int = 0) -> int:
     tokens = answer["usage"]["completion_tokens"]
     assert isinstance(tokens, int)
     return tokens
+
+
+def hold(cluster: Cluster, word: str = "40") -> None:
+    """Let rank 0 wait before it serves, so many percent on its way; or `exit`, or `fail`."""
+    write = f"echo {word} > {FOLDER}/new && mv {FOLDER}/new {FOLDER}/hold"
+    cluster.on(cluster.lab.nodes[0].name, write)
+
+
+def let_go(cluster: Cluster) -> None:
+    """Let it serve."""
+    cluster.on(cluster.lab.nodes[0].name, f"rm -f {FOLDER}/hold")

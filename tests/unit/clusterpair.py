@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sparkctl.node.difference import Plan
 
 CLUSTER = parse(GOOD.encode(), "x")
+HOSTS = {node.name: node.host for node in CLUSTER.nodes}
 HEAD, WORKER, SERVE = "vllm/0/ray/spark-1", "vllm/0/ray/spark-2", "vllm/0/vllm/spark-1"
 PAIRS = (
     ("enp1s0f0np0", "rocep1s0f0", "0000:01:00.0"),
@@ -104,7 +105,7 @@ def applied(
         "id": cluster_id,
         "cluster": "lab",
         "by": {"who": "alice@laptop", "when": "2026-01-02 03:04:05"},
-        "nodes": {name: {"host": f"h-{name}", "ssh": {}} for name in joined},
+        "nodes": {name: {"host": HOSTS.get(name, name), "ssh": {}} for name in joined},
         "units": dict(units),
         "older": dict(older or {}),
     }

@@ -11,21 +11,22 @@ import pytest
 
 from sparkctl.cli.bringup import ask
 from sparkctl.engines.inventory import parse
-from sparkctl.errors import ServingError, UsageError
+from sparkctl.errors import RemoteError, ServingError, UsageError
 from sparkctl.facts.calls import COMPLETION, LOOK
 from sparkctl.node.difference import Change
 from sparkctl.operations import outlook as looks
 from sparkctl.operations.session import Session
 from sparkctl.plan.older import base
+from sparkctl.remote.fanout import GroupResult
 from tests.unit.answers import all_facts, decoded, process
-from tests.unit.clusterpair import CLUSTER, desired, nodes, running, without
+from tests.unit.clusterpair import CLUSTER, SERVE, desired, nodes, running, without
 from tests.unit.runs import Told
 from tests.unit.test_inventory import GOOD
 
 if TYPE_CHECKING:
     from sparkctl.facts.answers import Completion
     from sparkctl.facts.calls import Call
-    from sparkctl.inventory.models import Inventory
+    from sparkctl.inventory.models import Inventory, Node
 
 T = TypeVar("T")
 
@@ -49,7 +50,10 @@ def outlook(
             health = {"still_for": 60.0, **answer["health"]}
             return decoded(COMPLETION, {"models": [], **answer, "health": health})
 
-    session = Asking(inventory, Path(), None)  # type: ignore[arg-type]  # as above
+    def lost(gone: list[Node]) -> GroupResult[Any]:
+        return GroupResult(failed={n.name: RemoteError("lost", node=n.name) for n in gone})
+
+    session = Asking(inventory, Path(), SimpleNamespace(open=lost))  # type: ignore[arg-type]  # as above
     session.facts = all_facts(known)
     return looks.outlook(session, Told()), asked
 
@@ -169,9 +173,10 @@ def test_an_inventory_with_another_head_ends_no_model_unasked(
     """Its vLLM runs on a node that is no head here, or a rank of it."""
     known["spark-2"]["ours"].append(process("ray", title, pid=7))
     text = text.replace("model: /models/m", "model: /models/m\n  tensor_parallel_size: 1")
-    found, asked = outlook({}, known, parse(text.encode(), "x"))
+    found, asked = outlook(SERVES, known, parse(text.encode(), "x"))
     assert found.ends
-    assert asked == []
+    # It is asked where it runs, if that node is still in the inventory.
+    assert asked == (["http://127.0.0.1:30000"] if "spark-1" in text else [])
 
 
 def test_what_is_down_has_the_name_that_it_was_served_by(known: dict[str, Any]) -> None:

@@ -52,13 +52,13 @@ def test_a_token_that_could_not_be_read_is_not_replaced() -> None:
     made, session = run(known, files_read={})
     with pytest.raises(Missing, match="ray-token could not be read"):
         apply.write_files(made)
-    assert ("spark-2", "files.write") not in session.requests
+    assert ("spark-2", "prepare.prepare") not in session.requests
 
 
 def test_only_nodes_where_something_starts_are_written_to() -> None:
     made, session = run(without(live(), "spark-1", role="vllm"))
     apply.write_files(made)
-    assert [node for node, call in session.requests if call == "files.write"] == ["spark-1"]
+    assert [node for node, call in session.requests if call == "prepare.prepare"] == ["spark-1"]
     # All of them are told which cluster they are of.
     assert [n for n, call in session.requests if call == "state.join"] == ["spark-1", "spark-2"]
     joined = session.requests["spark-2", "state.join"]

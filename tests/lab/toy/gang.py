@@ -3,8 +3,9 @@
 
 Rank 0 listens at ADDRESS:PORT, and serves at port API once rank 1 has joined it. Each completion
 is a collective of both. If one rank ends, the other stays and hangs, as NCCL's would, and joins
-nobody: only two new ranks serve again. With PORT 0 rank 0 is alone.
-Standard library alone; it runs on nodes.
+nobody: only two new ranks serve again. With PORT 0 rank 0 is alone. Before it serves, rank 0 waits
+while there is a file `hold` next to this program: a number is its percent, `exit` and `fail` how it
+ends. Standard library alone; it runs on nodes.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 MODEL = "toy"
+HOLD = Path(__file__).with_name("hold")
 ENV_START = 50 - 3  # proc(5), stat: the field's place among those after the name
 
 
@@ -60,9 +62,32 @@ def lead(address: str, port: int, api: int) -> None:
         with socket.create_server((address, port)) as listener:
             say("rank 0 waits for rank 1")
             Handler.peer, _ = listener.accept()
+    load()
     server = ThreadingHTTPServer(("", api), Handler)
     say("rank 0 serves")
     server.serve_forever()
+
+
+def load() -> None:
+    """Wait while HOLD is there."""
+    last = ""
+    while word := held():
+        if word in {"exit", "fail"}:
+            HOLD.unlink()
+            say("rank 0 fatal: no toys left")
+            sys.exit(3) if word == "exit" else threading.Event().wait()
+        if word != last:
+            say(f"rank 0 loads {word} %")
+        last = word
+        time.sleep(0.05)
+
+
+def held() -> str:
+    """What HOLD has; empty where there is none."""
+    try:
+        return HOLD.read_text().strip()
+    except FileNotFoundError:
+        return ""
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -1,0 +1,226 @@
+"""A start that is under way: watched, left, detached, taken over; with the toy engine."""
+
+from __future__ import annotations
+
+import json
+import signal
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.lab.cluster import Cluster, environment, until
+from tests.lab.crashes import crash
+from tests.lab.toycluster import (
+    FOLDER,
+    completed,
+    hold,
+    install,
+    let_go,
+    ranks,
+    remove,
+    toy_cluster,
+    with_rows,
+)
+from tests.screen import Terminal
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sparkctl.lab.lab import Lab
+
+pytestmark = pytest.mark.lab
+UP = ("up", "--ignore-check", "runtime.imports")  # of vLLM, for seconds
+LOADING = "loading toys 40%"
+UNITS = ["toy/0/rank/spark-1", "toy/0/rank/spark-2"]
+SESSIONS = "pgrep -f 'sshd.*: root@notty'"
+LEASE = {"SPARKCTL_TEST_LEASE": "6"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def installed(lab: Lab) -> Iterator[None]:
+    install(lab)
+    yield
+    remove(lab)
+
+
+@pytest.fixture
+def toy(lab: Lab, cluster: Cluster, tmp_path: Path) -> Iterator[Cluster]:
+    assert cluster.traces() == {}
+    toy = with_rows(toy_cluster(lab, tmp_path), **LEASE)
+    yield toy
+    let_go(toy)
+    toy.run("down", "--break-lock")
+    assert cluster.traces() == {}
+
+
+def ended(process: subprocess.Popen[str], code: int = 0) -> tuple[str, str]:
+    """What a command printed at its end."""
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == code, f"exit {process.returncode}\n{out}\n{err}"
+    return out, err
+
+
+def loading(cluster: Cluster, *options: str) -> tuple[subprocess.Popen[str], str]:
+    """An `up` that has just shown how far the start is."""
+    return until(cluster, LOADING, *UP, *options)
+
+
+def gang(cluster: Cluster) -> list[str]:
+    """The pids of both ranks."""
+    pids = [pid for found in ranks(cluster).values() for pid in found]
+    assert len(pids) == 2
+    return pids
+
+
+def served(cluster: Cluster, pids: list[str] | None = None) -> None:
+    """One gang serves, of these processes if any are given."""
+    assert completed(cluster.lab) == 2
+    assert gang(cluster) == (pids or gang(cluster))
+
+
+def test_another_ups_start_is_watched_until_it_serves(toy: Cluster) -> None:
+    hold(toy)
+    first, _ = loading(toy)
+    pids = gang(toy)
+    second, seen = loading(toy)
+    assert f"(pid {first.pid})" in seen
+    assert "watch the start by" in seen
+    third, _ = loading(toy)
+    third.send_signal(signal.SIGINT)
+    assert "goes on" in ended(third, 130)[1]
+    detached = json.loads(toy.run(*UP, "--detach", "--json").stdout)
+    assert (detached["starting"], detached["changed"]) == (UNITS, False)
+    assert toy.error("down")["code"] == "locked"
+    status = toy.run("status", code=1).stdout
+    assert "starting" in status
+    assert "loading toys 40 %" in status
+    let_go(toy)
+    assert not ended(first)[0].startswith("no changes")
+    assert ended(second)[0].startswith("no changes")
+    served(toy, pids)
+
+
+def test_of_two_ups_at_once_one_starts(toy: Cluster) -> None:
+    pair = [toy.start(*UP) for _ in range(2)]
+    outs = sorted(ended(process)[0].startswith("no changes") for process in pair)
+    assert outs == [False, True]
+    served(toy)
+
+
+def test_a_start_that_fails_is_made_again_by_the_up_that_watched_it(toy: Cluster) -> None:
+    hold(toy)
+    first, _ = loading(toy)
+    pids = gang(toy)
+    second, _ = loading(toy)
+    hold(toy, "exit")
+    assert "no toys left" in ended(first, 1)[1]
+    assert not ended(second)[0].startswith("no changes")
+    served(toy)
+    assert not {*gang(toy)} & {*pids}
+
+
+def test_a_start_whose_controller_was_killed_goes_on(toy: Cluster) -> None:
+    hold(toy)
+    first, _ = loading(toy)
+    pids = gang(toy)
+    second, _ = loading(toy)
+    first.kill()
+    ended(first, -signal.SIGKILL)
+    third, seen = loading(toy, "--break-lock")
+    assert "watch the start by" not in seen
+    third.send_signal(signal.SIGINT)
+    assert "goes on" in ended(third, 130)[1]
+    let_go(toy)
+    assert ended(second)[0].startswith("no changes")
+    served(toy, pids)
+
+
+@pytest.mark.parametrize("word", ["exit", "fail", ""])
+def test_a_detached_start_goes_on_or_is_replaced(toy: Cluster, word: str) -> None:
+    hold(toy)
+    assert "is starting" in toy.run(*UP, "--detach").stdout
+    pids = gang(toy)
+    if not word:
+        second, _ = loading(toy)
+        let_go(toy)
+        assert ended(second)[0].startswith("no changes")
+        served(toy, pids)
+        return
+    hold(toy, word)
+    toy.on("spark-1", f"while [ -e {FOLDER}/hold ]; do sleep 0.05; done")
+    done = toy.run(*UP)
+    assert "the last start of rank on spark-1 failed: toy rank 0" in done.stderr
+    assert "no toys left" in done.stderr
+    served(toy)
+    assert not {*gang(toy)} & {*pids}
+
+
+@pytest.mark.parametrize("answer", ["y", "n", "\x03", "TERM"])
+def test_ctrl_c_at_a_terminal_asks(toy: Cluster, answer: str) -> None:
+    hold(toy)
+    values = {**environment(toy.inventory), **toy.variables}
+    with Terminal([*toy.program, *UP], environment=values) as terminal:
+        terminal.until(partial(shows, "loading toys"))
+        pids = gang(toy)
+        if answer == "TERM":
+            terminal.process.send_signal(signal.SIGTERM)
+        else:
+            terminal.type("\x03")
+            terminal.until(partial(shows, "Leave it running?"))
+            terminal.type(answer if answer == "\x03" else f"{answer}\n")
+        lines = terminal.ended()
+    assert terminal.process.returncode == 130
+    assert shows("Left running" if answer == "y" else "Rolled back", lines)
+    if answer != "y":
+        assert shows("Leave it running?", lines) == (answer != "TERM")
+        assert not any(ranks(toy).values())
+        return
+    second, seen = loading(toy)
+    assert "watch the start by" not in seen
+    let_go(toy)
+    assert ended(second)[0].startswith("no changes")
+    served(toy, pids)
+
+
+def shows(text: str, lines: list[str]) -> bool:
+    return any(text in line for line in lines)
+
+
+def test_without_a_terminal_ctrl_c_rolls_back(toy: Cluster) -> None:
+    hold(toy)
+    first, _ = loading(toy)
+    first.send_signal(signal.SIGINT)
+    assert "Rolled back" in ended(first, 130)[1]
+    assert not any(ranks(toy).values())
+
+
+def test_a_start_that_was_killed_between_two_waves_keeps_the_first(
+    lab: Lab, toy: Cluster, tmp_path: Path
+) -> None:
+    line = with_rows(toy_cluster(lab, tmp_path, executor="line"), **LEASE)
+    crash(line, "after launch.start on spark-2", *UP)
+    (first,) = ranks(line)["spark-2"]
+    crash(line, "before settle.settle on spark-1", *UP, "--break-lock")
+    pids = gang(line)
+    assert first in pids
+    assert line.run(*UP, "--break-lock").stdout.startswith("no changes")
+    served(line, pids)
+
+
+def test_a_connection_that_is_lost_in_a_start_is_made_again(toy: Cluster) -> None:
+    hold(toy)
+    first, seen = loading(toy)
+    assert first.stderr is not None
+    for node in ranks(toy):
+        toy.on(node, f"for p in $({SESSIONS}); do [ $p = $PPID ] || kill -9 $p; done")
+    hold(toy, "60")
+    while "60%" not in seen:
+        seen += first.stderr.readline()
+    let_go(toy)
+    _, rest = ended(first)
+    assert "connection to spark-1 lost; reconnecting" in seen
+    assert [(seen + rest).count(f"loading toys {n}%") for n in (40, 60)] == [1, 1]
+    served(toy)
