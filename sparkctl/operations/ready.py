@@ -64,11 +64,11 @@ def _pending(run: Run) -> list[Unit]:
 
 
 def _carriers(run: Run, names: Collection[str]) -> Iterator[Unit]:
-    """The units that go on, and whose Ray must list what was started: a worker may join late."""
-    replicas = {replica_of(name) for name in names}
+    """The units that go on, and whose Ray must list those of its kind that were started."""
+    joining = {(replica_of(name), run.outlook.units[name].kind) for name in names}
     for name, unit in run.outlook.units.items():
         carries = any(isinstance(ready, RayNodes) for ready in unit.ready)
-        if carries and name not in names and replica_of(name) in replicas:
+        if carries and name not in names and (replica_of(name), unit.kind) in joining:
             yield unit
 
 

@@ -25,9 +25,7 @@ STEPS = [
     "check the nodes",
     "write the environment",
     "start Ray head",
-    "start Ray worker",
     "start vLLM",
-    "wait for Ray head, Ray worker",
     "wait for Ray's node table",
     "wait for vLLM",
 ]
