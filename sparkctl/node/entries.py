@@ -206,3 +206,11 @@ def require_own(
         raise PermissionError(
             f"refused to use {path}: it is a link, belongs to another user, or others may write it"
         )
+
+
+def damaged(journal: Journal, error: ValueError) -> str:
+    """What to say of a journal that `read` could not understand, with the remedy."""
+    path = journal.folder / NAME
+    if isinstance(error, files.Newer):
+        return f"{path}: {error}"
+    return f"{path} is damaged ({error}); nothing was taken back. Remove it to continue without it"

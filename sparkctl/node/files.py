@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -34,16 +35,33 @@ def home(cluster: str) -> Path:
 
 def state_dir(cluster: str) -> Path:
     """This cluster's directory on this node, made if it does not exist."""
-    path = home(cluster)
+    return made(home(cluster))
+
+
+def made(path: Path) -> Path:
+    """This directory, made with its parent if it does not exist, both 0700.
+
+    Raises FileExistsError where something else is there, FileNotFoundError without a home.
+    """
     while True:
-        path.parent.mkdir(
-            exist_ok=True, mode=0o700
-        )  # parents that mkdir makes get the umask's mode
+        _make(path.parent)  # parents that mkdir makes get the umask's mode
         try:
-            path.mkdir(exist_ok=True, mode=0o700)
+            _make(path)
         except FileNotFoundError:  # another cluster's end has removed the empty parent meanwhile
             continue
         return path
+
+
+def _make(path: Path) -> None:
+    try:
+        path.mkdir(mode=0o700)
+    except FileExistsError:
+        try:
+            mode = path.lstat().st_mode
+        except FileNotFoundError:  # removed just now, see above
+            return
+        if not (stat.S_ISDIR(mode) or (stat.S_ISLNK(mode) and path.is_dir())):
+            raise
 
 
 def remove_empty(path: Path) -> None:

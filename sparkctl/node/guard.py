@@ -44,6 +44,9 @@ def _locked(path: Path) -> int:
     while True:
         try:
             fd = os.open(path, OPEN | os.O_CREAT, 0o600)
+        except FileNotFoundError:  # who released it has removed the empty directory meanwhile
+            files.made(path.parent)
+            continue
         except OSError:
             if damaged(path):
                 raise Damaged from None
@@ -60,7 +63,8 @@ def damaged(guard: Path) -> bool:
     try:
         os.close(os.open(guard, OPEN))
     except OSError as error:
-        return error.errno not in NO_ROOM and is_there(guard)
+        # ENOENT: it went just now; a dangling link is ELOOP
+        return error.errno not in (*NO_ROOM, errno.ENOENT) and is_there(guard)
     return False
 
 

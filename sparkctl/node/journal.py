@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from sparkctl.node import entries, files, guard, undo
+from sparkctl.node import entries, guard, undo
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +56,7 @@ def _enter(journal: Journal, entry: Entry) -> None:
     try:
         journal.enter(entry)
     except ValueError as error:
-        raise ValueError(_damaged(journal, error)) from None
+        raise ValueError(entries.damaged(journal, error)) from None
 
 
 def take_back(request: TakeBack) -> Answer:
@@ -65,7 +65,7 @@ def take_back(request: TakeBack) -> Answer:
 
     Returns the entries `taken`, and those that `failed`, each with its `error`: these stay.
     """
-    found = _entries(_journal(request))
+    found = readable(_journal(request))
     chosen = [entry for entry in found if _chosen(entry, request)]
     return undone(request["cluster"], chosen, root=request.get("root", False))
 
@@ -86,7 +86,7 @@ def undone(cluster: str, chosen: Sequence[Entry], *, root: bool) -> Answer:
 def read(request: JournalOf) -> Answer:
     """The `entries` of the login's journal, with `root` of root's; `root`: whether root has one."""
     of_root = guard.is_there(entries.of(request["cluster"], root=True).folder)
-    return {"entries": [e.shown() for e in _entries(_journal(request))], "root": of_root}
+    return {"entries": [e.shown() for e in readable(_journal(request))], "root": of_root}
 
 
 def _chosen(entry: Entry, request: TakeBack) -> bool:
@@ -114,16 +114,9 @@ def _journal(request: JournalOf) -> Journal:
         sys.exit(str(error))
 
 
-def _entries(journal: Journal) -> list[Entry]:
-    """Ends the call with a message where the journal cannot be understood."""
+def readable(journal: Journal) -> list[Entry]:
+    """Its entries. Ends the call with a message where they cannot be understood."""
     try:
         return journal.read()
     except ValueError as error:
-        sys.exit(_damaged(journal, error))
-
-
-def _damaged(journal: Journal, error: ValueError) -> str:
-    path = journal.folder / entries.NAME
-    if isinstance(error, files.Newer):
-        return f"{path}: {error}"
-    return f"{path} is damaged ({error}); nothing was taken back. Remove it to continue without it"
+        sys.exit(entries.damaged(journal, error))

@@ -33,7 +33,7 @@ def recover(request: Recover) -> Answer:
     kept = {(run, kind_of(unit)) for unit, run in request["keep"].items()}
     chosen = [
         entry
-        for entry in entries.of(cluster, root=False).read()
+        for entry in journal.readable(entries.of(cluster, root=False))
         if entry.undo == "unit" and entry.is_of("up") and not entry.done
         if (entry.owner.partition("/")[2], entry.data.get("role")) not in kept
     ]

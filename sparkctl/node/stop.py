@@ -176,7 +176,11 @@ def remove(request: Remove) -> Answer:
     sharedmemory.release(sharedmemory.noted(cluster))
     removed = [*remove_folder(Path(request["temp_dir"])), *empty(cluster)]
     if "owner" in request:
-        entries.of(cluster, root=False).close(request["owner"])
+        journal = entries.of(cluster, root=False)
+        try:
+            journal.close(request["owner"])
+        except ValueError as error:
+            sys.exit(entries.damaged(journal, error))
     return {"removed": removed}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from sparkctl.errors import RemoteError, SparkctlError
@@ -14,7 +13,7 @@ from sparkctl.operations.ending import STOP_GRACE, remaining
 from sparkctl.plan.departed import Departed, departed, described, doubt
 from sparkctl.plan.observed import Seen
 from sparkctl.plan.paths import APPLIED, temp_dir
-from sparkctl.plan.record import State, parsed, state
+from sparkctl.plan.record import NEWER, State, parsed, state
 from sparkctl.remote.fanout import check_all
 
 if TYPE_CHECKING:
@@ -76,17 +75,22 @@ def look(session: Session, seen: Seen) -> Seen:
 def states(session: Session, nodes: Iterable[Node]) -> dict[str, State]:
     """What these nodes have recorded, without their facts; a node that fails is left out.
 
-    Raises ForeignClusterError where they have another account's cluster of this name.
+    Raises ForeignClusterError where they have another account's cluster of this name, Missing where
+    a newer sparkctl wrote one: that cluster is not ended in part, on the nodes that can be read.
     """
     cluster = session.inventory.cluster
+    services = {n.name: view.service for view in session.inventory.views for n in view.nodes}
     token = session.lease.token if session.lease else None
     request = {"names": [APPLIED], "temp_dir": temp_dir(cluster), "lease": token}
     answers = session.ask_all(nodes, BELONGINGS, lambda _: request, title="read the records")
     found = {}
     for name, there in answers.ok.items():
         identity.same_account(cluster, name, there)
-        with suppress(Missing):  # a newer sparkctl's, which the node itself refuses to stop
-            found[name] = parsed(there.files.get(APPLIED), "", name)
+        try:
+            found[name] = parsed(there.files.get(APPLIED), services.get(name, ""), name)
+        except Missing as error:  # a damaged one does not hinder `down`
+            if error.code == NEWER:
+                raise
     return found
 
 

@@ -101,10 +101,18 @@ def stopped(desired: Sequence[Desired], seen: Seen, plan: Plan) -> dict[str, str
         if not isinstance(one, Running):
             continue
         if _is_engine(kind, record):
-            found[service] = (older.model(record.argv) if record else "") or _model(desired, name)
+            found[service] = _started_model(record) or _model(desired, name)
         elif any(process.rank for process in one.processes):
             found.setdefault(service, _model(desired, name))
     return found
+
+
+def _started_model(record: Record | None) -> str:
+    """The model of a unit as it was started; empty where that is not recorded."""
+    if record is None:
+        return ""
+    ready = record.unit.ready if record.unit else ()
+    return next((r.model for r in ready if isinstance(r, Generates)), older.model(record.argv))
 
 
 def _model(desired: Sequence[Desired], unit: str) -> str:

@@ -73,11 +73,15 @@ class Seen:
 
     @property
     def records(self) -> dict[str, Record]:
-        """The record of each unit, wherever it lies: where the unit runs, if on several nodes."""
+        """The record of each unit: of the node where it runs, whatever others have; if it runs
+        nowhere, of the node in its id before others. It says what is run there to stop it.
+        """
         found: dict[str, Record] = {}
         for node, there in self.states.items():
             for unit, record in there.units.items():
-                if unit not in found or node in self.places(unit):
+                places = self.places(unit)
+                at_home = unit.rpartition("/")[2] == node
+                if node in places or (not places and (at_home or unit not in found)):
                     found[unit] = record
         return found
 

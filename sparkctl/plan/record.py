@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from sparkctl.facts.unread import Missing, known
+from sparkctl.node import jsontext
 from sparkctl.node.unitjson import unit_of
 from sparkctl.node.units import READY, STARTING
 from sparkctl.plan import older
@@ -128,21 +129,19 @@ def state(facts: NodeFacts, service: str, node: str) -> State:
 def parsed(text: str | None, service: str, node: str) -> State:
     """The same of the file's text, None where there is no file."""
     try:
-        value = json.loads(text or "{}")
-        if not isinstance(value, dict):
-            raise ValueError
-        if "units" not in value:
-            return State(units=_oldest(value, service, node))
+        value: Any = jsontext.table(jsontext.load("{}" if text is None else text))
         if (schema := value.get("schema", 1)) not in (1, SCHEMA):
             raise newer(node, schema)
+        if "units" not in value:
+            return State(units=_oldest(value, service, node))
         if schema == 1:
             return State(units=_older(value["units"], service, node))
         units = _older(value.get("older", {}), service, node)
-        units |= {str(name): _record(unit) for name, unit in value["units"].items()}
+        units |= {str(name): _own(name, _record(unit)) for name, unit in value["units"].items()}
         nodes = {str(name): dict(node) for name, node in value["nodes"].items()}
         by = {str(k): str(v) for k, v in value["by"].items()}
         return State(str(value["id"]), by, nodes, units)
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
         raise damaged(node) from None
 
 
@@ -171,6 +170,15 @@ def records(facts: NodeFacts, node: str = "") -> dict[str, Record]:
     """The records of a node by the kind of unit (ray, vllm); raises as `state` does."""
     found = state(facts, "vllm", node).units
     return {name.split("/")[2]: record for name, record in found.items() if name.count("/") == 3}
+
+
+def _own(name: str, record: Record) -> Record:
+    """The record if it is of the unit of this name. Raises ValueError."""
+    _, _, kind, node = name.split("/")
+    unit = record.unit
+    if unit is not None and (unit.id, unit.kind, unit.node) != (name, kind, node):
+        raise ValueError(name)
+    return record
 
 
 def _record(value: Mapping[str, Any]) -> Record:

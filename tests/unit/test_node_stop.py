@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sparkctl.facts.groups import Owner, State
-from sparkctl.node import belongings, probe, processes, running, signals, state, stop
+from sparkctl.node import belongings, probe, processes, running, settle, signals, state, stop
 from tests.unit.nodeunits import CLUSTER, ENGINE, RAY, SLEEP, home, of, python, start, until
 
 if TYPE_CHECKING:
@@ -176,3 +176,16 @@ def test_nothing_is_changed_where_a_newer_sparkctl_was(home: Path) -> None:
     assert path.read_text() == newer
     assert [p.pid for p in of(ENGINE)] == [pid]
     path.write_text(old)
+
+
+def test_a_damaged_journal_is_named_with_the_remedy(home: Path) -> None:
+    path = home / f".sparkctl/{CLUSTER}/journal.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("garbage")
+    keep: Any = {"cluster": CLUSTER, "keep": {}}
+    where: Any = {"cluster": CLUSTER, "temp_dir": str(home / "t"), "owner": "up"}
+    calls: list[Any] = [lambda: settle.recover(keep), lambda: stop.remove(where)]
+    for call in calls:
+        with pytest.raises(SystemExit, match=r"journal.json is damaged .* Remove it"):
+            call()
+    path.unlink()

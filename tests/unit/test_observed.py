@@ -233,3 +233,14 @@ def test_a_renamed_node_has_the_units_of_its_old_name(live: dict[str, Any]) -> N
 def test_the_nodes_states_say_which_cluster_they_are_of(live: dict[str, Any]) -> None:
     assert {s.id for s in seen(live).states.values()} == {"id-1"}
     assert {*seen(live).recorded} == {HEAD, WORKER, SERVE}
+
+
+def test_no_node_says_how_another_ones_units_are_stopped(live: dict[str, Any]) -> None:
+    """A record has a command that ends its unit, which is run where the unit is."""
+    theirs = entry(desired(), SERVE)
+    theirs["unit"]["stop"]["argv"] = ["touch", "/evil"]
+    own = entry(desired(), WORKER)
+    live["spark-2"]["state"]["files"]["applied.json"] = applied({WORKER: own, SERVE: theirs})
+    live["spark-1"]["state"]["files"]["applied.json"] = applied({})
+    assert SERVE not in seen(live).records
+    assert WORKER in seen(live).records

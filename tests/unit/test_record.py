@@ -156,7 +156,7 @@ def test_what_runs_since_an_older_sparkctl_is_in_a_newer_file_until_it_starts_ag
     assert changes(read(applied({}, older=digests))[OLD_RAY], ARGV, ENV) == []
 
 
-@pytest.mark.parametrize("written", [None, "", "{}"])
+@pytest.mark.parametrize("written", [None, "{}"])
 def test_without_anything_written_there_is_no_record(written: str | None) -> None:
     assert read(written) == {}
 
@@ -247,3 +247,25 @@ def test_a_start_that_follows_an_older_one_is_recorded_with_all_that_it_was_made
         unit = made.units[name]
         written = read(applied({name: {**entry(made, name), "run": "r2"}}))[name]
         assert changes(written, unit.program.argv, made.values(unit.node)) == []
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "",  # cut short, as by a power loss
+        "[" * 100_000,
+        applied({SERVE: {**entry(desired(), SERVE), "pid": 1e999}}),
+        applied({"vllm/0/vllm/spark-2": entry(desired(), SERVE)}),  # of another node's unit
+        applied({"vllm": entry(desired(), SERVE)}),
+    ],
+)
+def test_a_record_that_no_sparkctl_wrote_is_damaged(written: str) -> None:
+    with pytest.raises(Missing) as caught:
+        read(written)
+    assert caught.value.code == "record-damaged"
+
+
+def test_a_newer_record_of_another_shape_is_newer_and_not_empty() -> None:
+    with pytest.raises(Missing) as caught:
+        read('{"schema": 3, "groups": {}}')
+    assert caught.value.code == "record-newer"
