@@ -29,6 +29,7 @@ SCHEMA = 2
 OLDER = ("ray", "vllm")  # the units of schema 1, one of each on a node
 NEWER = "record-newer"  # the code of the error for a newer sparkctl's record
 SHOWN = 60  # characters of a value
+LATEST = 1e11  # seconds since the epoch: the year 5138
 
 
 @dataclass(frozen=True)
@@ -191,11 +192,18 @@ def _record(value: Mapping[str, Any]) -> Record:
         unit=None if document is None else unit_of(document),
         phase=str(value.get("phase", READY if document is None else STARTING)),
         who=str(value.get("who", "")),
-        since=float(value.get("since", 0)),
+        since=_moment(value.get("since", 0)),
         log=str(value.get("log", "")),
         pid=int(value.get("pid") or 0),
         started=int(value.get("started") or 0),
     )
+
+
+def _moment(value: Any) -> float:
+    """Seconds since the epoch that a calendar has. Raises ValueError."""
+    if not 0 <= (found := float(value)) < LATEST:
+        raise ValueError(value)
+    return found
 
 
 def _older(units: Mapping[str, Any], service: str, node: str) -> dict[str, Record]:

@@ -255,6 +255,8 @@ def test_a_start_that_follows_an_older_one_is_recorded_with_all_that_it_was_made
         "",  # cut short, as by a power loss
         "[" * 100_000,
         applied({SERVE: {**entry(desired(), SERVE), "pid": 1e999}}),
+        applied({SERVE: {**entry(desired(), SERVE), "since": float("nan")}}),
+        applied({SERVE: {**entry(desired(), SERVE), "since": 1e308}}),
         applied({"vllm/0/vllm/spark-2": entry(desired(), SERVE)}),  # of another node's unit
         applied({"vllm": entry(desired(), SERVE)}),
     ],
