@@ -95,15 +95,12 @@ def test_what_depends_is_stopped_first_and_what_is_kept_is_not_touched(watched: 
     assert HEAD not in made.started
 
 
-def test_a_kept_ray_is_asked_for_its_table_alone(
-    watched: list[str],
-) -> None:
-    made, session = run(without(live(), "spark-1", role="vllm"), raytable_table=TABLE)
+def test_a_ray_that_nothing_joins_is_not_waited_for(watched: list[str]) -> None:
+    made, session = run(without(live(), "spark-1", role="vllm"))
     assert titles(made) == [
         RECOVERS,
         "write the environment",
         "start vLLM",
-        "wait for Ray's node table",
         "wait for vLLM",
         "note what runs",
     ]
