@@ -107,8 +107,8 @@ def _found(request: Stop) -> list[Process]:
 
 
 def _end_shims(request: Stop, look: Callable[[], None]) -> None:
-    """Wait until the shims of what has ended are gone, and remove the exit statuses: a start that
-    is repeated now is another one.
+    """Wait until the shims of what has ended are gone, remove the exit statuses, as a start that is
+    repeated now is another one, and note what was stopped before it was ready.
     """
     units, roles = request.get("units"), request.get("roles")
 
@@ -123,10 +123,18 @@ def _end_shims(request: Stop, look: Callable[[], None]) -> None:
 
     signals.end([], 0, SHIM, look, also=shims())
     signals.end(shims(), signal.SIGKILL, KILLED, look)
-    for unit, entry in state.read(request["cluster"])["units"].items():
-        begun = state.begun(entry)
-        if begun and chosen(unit) and request.get("run") in (None, entry.get("run")):
+    ended = {
+        unit: entry
+        for unit, entry in state.read(request["cluster"])["units"].items()
+        if chosen(unit) and request.get("run") in (None, entry.get("run"))
+    }
+    for entry in ended.values():
+        if begun := state.begun(entry):
             logs.exit_path(begun.log).unlink(missing_ok=True)
+    # Else its end would look like that of a start that failed.
+    for unit in [u for u, entry in ended.items() if entry.get("phase") == "starting"]:
+        run = str(ended[unit].get("run"))
+        state.phase({"cluster": request["cluster"], "unit": unit, "run": run, "phase": "stopped"})
 
 
 def _leaves_ranks(request: Stop) -> bool:
