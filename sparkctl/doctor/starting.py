@@ -52,6 +52,13 @@ def failed(snapshot: Snapshot) -> Start | None:
     return start
 
 
+def is_over(snapshot: Snapshot) -> bool:
+    """Whether the records say of the engine that its start is over."""
+    head = snapshot.inventory.head.name
+    records = (r for r in snapshot.observed.records.values() if r.unit and r.unit.node == head)
+    return under_way(snapshot) is None and any(stages_of(record.unit) for record in records)
+
+
 def whole(snapshot: Snapshot, kind: str) -> bool:
     """Whether each unit of this kind that was started runs."""
     observed = snapshot.observed.observed(snapshot.observed.recorded)

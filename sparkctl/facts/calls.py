@@ -24,6 +24,7 @@ class Call(Generic[T_co]):
     answer: Any = field(hash=False, compare=False)
 
 
+BELONGINGS: Call[groups.State] = Call("belongings.belongings", groups.State)
 CLAIM: Call[Claimed] = Call("claim.claim", Claimed)
 CHANGE: Call[answers.Nothing] = Call("journal.change", answers.Nothing)
 CLUSTERS: Call[answers.Clusters] = Call("clusters.clusters", answers.Clusters)
@@ -67,6 +68,7 @@ NOTE_MEMORY: Call[answers.Changed] = Call("sharedmemory.note", answers.Changed)
 COUNTERS: Call[groups.Counters] = Call("verbs.counters", groups.Counters)
 
 CALLS = (
+    BELONGINGS,
     CLAIM,
     CHANGE,
     CLUSTERS,

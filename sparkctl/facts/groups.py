@@ -253,5 +253,6 @@ class State(Shape):
     temp_dir: bool
     lease: Holder | None
     files: Mapping[Name, str | None]
+    uid: Uid | None = None
     temp_dir_owner: Owner | None = None
     others: Rows[Claim] = ()

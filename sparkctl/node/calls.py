@@ -31,6 +31,7 @@ REPEATS = CHANGES._replace(repeats=True)
 LEASE = Bounds(mutates=True, timeout=10.0, maximum=10.0, repeats=True)  # by its token
 # By module.function. What is not here cannot be called.
 CALLS = {
+    "belongings.belongings": READS,
     "claim.claim": REPEATS,
     "clusters.clusters": READS,
     "completion.ask": Bounds(mutates=False, timeout=60.0, maximum=2 * DAY),

@@ -35,9 +35,15 @@ def home(cluster: str) -> Path:
 def state_dir(cluster: str) -> Path:
     """This cluster's directory on this node, made if it does not exist."""
     path = home(cluster)
-    for folder in (path.parent, path):  # parents that mkdir makes get the umask's mode
-        folder.mkdir(exist_ok=True, mode=0o700)
-    return path
+    while True:
+        path.parent.mkdir(
+            exist_ok=True, mode=0o700
+        )  # parents that mkdir makes get the umask's mode
+        try:
+            path.mkdir(exist_ok=True, mode=0o700)
+        except FileNotFoundError:  # another cluster's end has removed the empty parent meanwhile
+            continue
+        return path
 
 
 def remove_empty(path: Path) -> None:

@@ -52,7 +52,8 @@ def finish(pings: Sequence[Ping], started: Sequence[Started]) -> list[Pinged]:
             ended[at] = [next(slow) for _ in range(each)]
     found = [_pinged(ping, ended[at]) for at, ping in enumerate(pings)]
     few = [at for at, ping in enumerate(found) if 0 < _lost(ping) <= FEW_LOST]
-    for at, end in zip(few, _ended(begin([pings[at] for at in few])), strict=True):
+    for number, end in enumerate(_ended(begin([pings[at] for at in few]))):
+        at = few[number]
         second = _pinged(pings[at], [end])
         is_clean = second["sent"] and not _lost(second)
         found[at] = second if is_clean else _pinged(pings[at], [*ended[at], end])

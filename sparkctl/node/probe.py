@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sparkctl.node import (
+    belongings,
     checkpoint,
-    files,
     gpu,
     hardware,
     kernellog,
-    lease,
     libnccl,
     limits,
     listeners,
@@ -27,7 +26,6 @@ from sparkctl.node import (
     processes,
     running,
     settings,
-    state,
     system,
     users,
     verbs,
@@ -94,7 +92,7 @@ def probe(request: Probe) -> Answer:
         "ports": lambda: listeners.listeners(_ports(request), table()),
         "ours": lambda: _ours(request, table()),
         "foreign_rays": lambda: running.foreign_rays(request["cluster"], table()),
-        "state": lambda: _state(request, table()),
+        "state": lambda: belongings.of(request, table()),
         "gpu": lambda: gpu.gpu(gpus),
     }
     unread: dict[str, dict[str, str]] = {}
@@ -145,19 +143,6 @@ def _model(request: Probe) -> Answer:
 def _ports(request: Probe) -> set[int]:
     first, last = request["worker_ports"]
     return {*request["ports"], *range(first, last + 1)}
-
-
-def _state(request: Probe, table: list[processes.Process]) -> Answer:
-    base, temporary = files.home(request["cluster"]), Path(request["temp_dir"])
-    return {
-        "exists": base.is_dir() and not {*os.listdir(base)} <= {*lease.OWN, state.GUARD},
-        "path": str(base),
-        "lease": lease.held(request["cluster"], but=request.get("lease")),
-        "temp_dir": temporary.is_dir(),
-        "temp_dir_owner": users.owner(temporary),
-        "others": running.others(request["cluster"], table),
-        "files": files.read(request),
-    }
 
 
 def _os_name() -> str:

@@ -107,8 +107,8 @@ def _found(request: Stop) -> list[Process]:
 
 
 def _end_shims(request: Stop, look: Callable[[], None]) -> None:
-    """Wait until the shims of what has ended are gone, and remove the exit statuses: a start that
-    is repeated now is another one.
+    """Wait until the shims of what has ended are gone, remove the exit statuses, as a start that is
+    repeated now is another one, and note what was stopped before it was ready.
     """
     units, roles = request.get("units"), request.get("roles")
 
@@ -123,10 +123,18 @@ def _end_shims(request: Stop, look: Callable[[], None]) -> None:
 
     signals.end([], 0, SHIM, look, also=shims())
     signals.end(shims(), signal.SIGKILL, KILLED, look)
-    for unit, entry in state.read(request["cluster"])["units"].items():
-        begun = state.begun(entry)
-        if begun and chosen(unit) and request.get("run") in (None, entry.get("run")):
+    ended = {
+        unit: entry
+        for unit, entry in state.read(request["cluster"])["units"].items()
+        if chosen(unit) and request.get("run") in (None, entry.get("run"))
+    }
+    for entry in ended.values():
+        if begun := state.begun(entry):
             logs.exit_path(begun.log).unlink(missing_ok=True)
+    # Else its end would look like that of a start that failed.
+    for unit in [u for u, entry in ended.items() if entry.get("phase") == "starting"]:
+        run = str(ended[unit].get("run"))
+        state.phase({"cluster": request["cluster"], "unit": unit, "run": run, "phase": "stopped"})
 
 
 def _leaves_ranks(request: Stop) -> bool:
@@ -160,21 +168,24 @@ def clear(request: Clear) -> Answer:
     ended = stop({"cluster": request["cluster"], "grace": grace})
     if ended["remaining"]:
         return {**ended, "removed": []}
-    removed = remove(request)
-    entries.of(request["cluster"], root=False).close("up")
-    return {**ended, **removed}
+    where: Remove = {"cluster": request["cluster"], "temp_dir": request["temp_dir"], "owner": "up"}
+    return {**ended, **remove(where)}
 
 
 def remove(request: Remove) -> Answer:
     """Remove what is in the state directory, and Ray's `temp_dir`; `removed`: those that existed.
 
-    The lease stays until it is released, the journal until all is taken back. A `temp_dir` that is
-    a link or another user's stays. The noted shared memory goes too: processes that were KILLed by
-    hand leave theirs.
+    The lease stays until it is released, the journal until all is taken back, but for the entries
+    of `owner`, whose processes have ended. A `temp_dir` that is a link or another user's stays. The
+    noted shared memory goes too: processes that were KILLed by hand leave theirs.
     """
     state.check(request)
-    sharedmemory.release(sharedmemory.noted(request["cluster"]))
-    return {"removed": [*remove_folder(Path(request["temp_dir"])), *empty(request["cluster"])]}
+    cluster = request["cluster"]
+    sharedmemory.release(sharedmemory.noted(cluster))
+    removed = [*remove_folder(Path(request["temp_dir"])), *empty(cluster)]
+    if "owner" in request:
+        entries.of(cluster, root=False).close(request["owner"])
+    return {"removed": removed}
 
 
 def remove_folder(path: Path) -> list[str]:

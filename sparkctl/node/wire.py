@@ -192,9 +192,10 @@ class Stop(Cluster):
 
 
 class Remove(Cluster):
-    """`temp_dir` is Ray's and vLLM's directory."""
+    """`temp_dir` is Ray's and vLLM's directory, `owner` whose entries leave the journal."""
 
     temp_dir: str
+    owner: NotRequired[str]
 
 
 class Clear(Remove):
@@ -229,18 +230,23 @@ class Token(Cluster):
     token: str
 
 
-class Probe(Read):
+class Belongings(Read):
+    """Files to read; `temp_dir` is Ray's and vLLM's directory, `lease` the caller's token."""
+
+    temp_dir: str
+    lease: str | None
+
+
+class Probe(Belongings):
     """What the facts of a node depend on, see node/probe.py."""
 
     venv: str
-    temp_dir: str
     model: str
     revision: str | None
     hub: Mapping[str, str]
     conf_file: str
     ports: Sequence[int]
     worker_ports: Sequence[int]
-    lease: str | None
     watch: Sequence[str]
 
 
@@ -322,6 +328,7 @@ class Ask(Cluster):
     still: NotRequired[float]
     patience: NotRequired[float]
     first: NotRequired[bool]
+    engine: NotRequired[bool]
     pid: NotRequired[int]
     started: NotRequired[int]
 

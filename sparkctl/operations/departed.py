@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from sparkctl.errors import RemoteError, SparkctlError
-from sparkctl.facts.calls import CLEAR, FORGET, JOIN, READ_FILES
+from sparkctl.facts.calls import BELONGINGS, CLEAR, FORGET, JOIN
 from sparkctl.facts.unread import Missing, known
 from sparkctl.node.units import Running
 from sparkctl.operations import identity
@@ -74,14 +74,19 @@ def look(session: Session, seen: Seen) -> Seen:
 
 
 def states(session: Session, nodes: Iterable[Node]) -> dict[str, State]:
-    """What these nodes have recorded, without their facts; a node that fails is left out."""
-    answers = session.ask_all(
-        nodes, READ_FILES, lambda _: {"names": [APPLIED]}, title="read the records"
-    )
+    """What these nodes have recorded, without their facts; a node that fails is left out.
+
+    Raises ForeignClusterError where they have another account's cluster of this name.
+    """
+    cluster = session.inventory.cluster
+    token = session.lease.token if session.lease else None
+    request = {"names": [APPLIED], "temp_dir": temp_dir(cluster), "lease": token}
+    answers = session.ask_all(nodes, BELONGINGS, lambda _: request, title="read the records")
     found = {}
-    for name, files in answers.ok.items():
+    for name, there in answers.ok.items():
+        identity.same_account(cluster, name, there)
         with suppress(Missing):  # a newer sparkctl's, which the node itself refuses to stop
-            found[name] = parsed(files.get(APPLIED), "", name)
+            found[name] = parsed(there.files.get(APPLIED), "", name)
     return found
 
 
@@ -90,11 +95,18 @@ def belonging(session: Session, of: Mapping[str, State]) -> dict[str, Node]:
     one whose record cannot be read is in the errors instead.
     """
     gone, own_id = session.departed, identity.known_id(of)
-    there = states(session, gone.nodes.values())
-    for name in gone.nodes.keys() - there.keys():
-        gone.lost[name] = gone.nodes[name]
-        gone.errors[name] = _unrecorded(name)
-    return {n: node for n, node in gone.nodes.items() if n in there and there[n].id == own_id}
+    found = {}
+    for name, node in gone.nodes.items():
+        try:
+            there = states(session, [node])
+            if name not in there:
+                raise _unrecorded(name)
+        except SparkctlError as error:  # another account's cluster there does not end this `down`
+            gone.lost[name], gone.errors[name] = node, error
+            continue
+        if there[name].id == own_id:
+            found[name] = node
+    return found
 
 
 def _unrecorded(node: str) -> RemoteError:
@@ -109,7 +121,7 @@ def _unrecorded(node: str) -> RemoteError:
 def _is_ours(cluster: str, own_id: str, node: str, facts: NodeFacts) -> bool:
     """Whether a node still has this cluster. Raises SparkctlError where that cannot be said."""
     there = state(facts, "", node)
-    identity.same_account(cluster, node, facts)
+    identity.same_account(cluster, node, known(facts.state))
     if not there.id and known(facts.ours):
         raise _unrecorded(node)
     return there.id == own_id

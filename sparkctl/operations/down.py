@@ -9,7 +9,7 @@ from sparkctl.engines.table import ENGINES
 from sparkctl.errors import RemoteError
 from sparkctl.facts.answers import Cleared
 from sparkctl.facts.calls import CLEAR, STOP
-from sparkctl.operations import departed
+from sparkctl.operations import departed, identity
 from sparkctl.operations.ending import STOP_GRACE, remaining
 from sparkctl.operations.lease import hold
 from sparkctl.plan.paths import temp_dir
@@ -54,7 +54,8 @@ def down(
 
     Each node itself finds what sparkctl started there, so no facts are needed. A node with a
     process left, or that fails, keeps its files. Raises LockedError when another command holds the
-    lease (unless `break_lock`), LeaseLostError when one takes it over.
+    lease (unless `break_lock`), LeaseLostError when one takes it over, ForeignClusterError for
+    another account's cluster of this name, or two of them.
     """
     inventory = session.inventory
     report = DownReport(inventory.cluster)
@@ -69,6 +70,7 @@ def down(
     with hold(session, reporter.note, "down", reached, force=break_lock, partial=True) as failed:
         held = [n for n in reached if n.name not in failed]
         states = departed.states(session, held)
+        identity.same_name(inventory.cluster, states)
         if services:
             report.failed.update({n: e for n, e in failed.items() if n in _names(chosen)})
             shared = _shared(states, services)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from sparkctl.errors import CommandError, ServingError
 from sparkctl.operations.api import TOKENS, ask_api
-from sparkctl.plan import older
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -122,16 +121,17 @@ def judged(node: str, found: Completion, health: Health) -> tuple[str | None, st
     )
 
 
-def serves(session: Session, argv: Sequence[str]) -> bool:
-    """Whether the vLLM that was started with this command line may be serving.
+def serves(session: Session, argv: Sequence[str], base: str, node: Node) -> bool:
+    """Whether the engine that was started with this command line may be serving.
 
-    It is asked at the address it was started with, which the inventory may no longer have. The
+    It is asked at the `base` and on the `node` that it was started with, which the inventory may no
+    longer have. The
     answer is no only where its port refuses, as before it is ready, or its engine is dead or
     wedged: one that times out may be serving.
     """
     still = still_bound(argv)
-    base = older.base(argv)
-    asked = _ask(session, still=still, timeout=still + UNANSWERED, answer=CONSENT, base=base)
+    timeout = still + UNANSWERED
+    asked = _ask(session, still=still, timeout=timeout, answer=CONSENT, base=base, node=node)
     return not ended(*asked)
 
 

@@ -11,8 +11,8 @@ from sparkctl.facts.unread import Unread
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sparkctl.facts import groups
     from sparkctl.facts.answers import Cluster
-    from sparkctl.facts.node import NodeFacts
     from sparkctl.operations.session import Session
     from sparkctl.plan.observed import Seen
     from sparkctl.plan.record import State
@@ -27,7 +27,8 @@ def require(session: Session, seen: Seen) -> None:
     """Raise ForeignClusterError when a node has another cluster of this name."""
     same_name(session.inventory.cluster, seen.states)
     for name, facts in session.facts.items():
-        same_account(session.inventory.cluster, name, facts)
+        if not isinstance(facts.state, Unread):
+            same_account(session.inventory.cluster, name, facts.state)
 
 
 def identity(seen: Seen) -> str:
@@ -77,13 +78,11 @@ def _made(state: State) -> str:
     return f"started by {by.get('who', 'unknown')} at {by.get('when', 'unknown')} on {nodes}"
 
 
-def same_account(cluster: str, node: str, facts: NodeFacts) -> None:
+def same_account(cluster: str, node: str, found: groups.State) -> None:
     """Raise ForeignClusterError when another account of the node runs a cluster of this name."""
-    if isinstance(facts.state, Unread):
-        return
-    owner = facts.state.temp_dir_owner
-    others = [o.user or f"uid {o.uid}" for o in facts.state.others]
-    if owner is not None and owner.uid != facts.uid:
+    owner = found.temp_dir_owner
+    others = [o.user or f"uid {o.uid}" for o in found.others]
+    if owner is not None and owner.uid != found.uid:
         others.insert(0, owner.user or f"uid {owner.uid}")
     if others:
         raise ForeignClusterError(

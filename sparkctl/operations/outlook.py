@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sparkctl.errors import PreflightError, SparkctlError, combined
 from sparkctl.inventory.layers import load_layers
 from sparkctl.node.difference import START, Plan, difference
-from sparkctl.node.units import STARTING, Running
+from sparkctl.node.units import STARTING, Running, Unread
 from sparkctl.operations import departed, identity, serving
 from sparkctl.operations.starting import dead
 from sparkctl.plan.desired import Desired, desire
@@ -124,25 +124,14 @@ def outlook(
         reporter.note(f"warning: {doubt}")
     units = {name: unit for d in desired for name, unit in d.units.items()}
     observed = seen.observed(units)
+    served: dict[str, bool] = {}
     if restart:
         chosen = [d for d in desired if d.inventory.service in restart]
         unsound = {u: "restart requested" for d in chosen for u in d.units}
         found_plan = _only(plan(desired, seen, unsound=unsound), restart)
         _require_free(found_plan, units, observed)
     else:
-        unsound = _failed(session, reporter, desired, seen, observed)
-        found_plan = plan(desired, seen, unsound=unsound)
-    changing = {c.unit for c in found_plan.changes}
-    kept = [] if restart else [d for d in desired if not changing & d.units.keys()]
-    served: dict[str, bool] = {}
-    if sound := [d for d in kept if not any(_starts(observed.get(u)) for u in d.units)]:
-        reporter.step("check that the model is served")
-        for one in sound:
-            more, serves = serving.unsound(session, one, reporter)
-            unsound |= more
-            served[one.inventory.service] = serves
-        if unsound:
-            found_plan = plan(desired, seen, unsound=unsound)
+        found_plan, served = _needed(session, reporter, desired, seen, observed)
     changing = {c.unit for c in found_plan.changes}
     waits = [u for u in units if _starts(observed.get(u)) and u not in changing]
     stops = serving.stopped(desired, seen, found_plan)
@@ -160,6 +149,31 @@ def outlook(
         observed,
         not restart and departed.untidy(session, seen, units),
     )
+
+
+def _needed(
+    session: Session,
+    reporter: Reporter,
+    desired: Sequence[Desired],
+    seen: Seen,
+    observed: Mapping[str, Observed],
+) -> tuple[Plan, dict[str, bool]]:
+    """The plan, also by what only a look at what runs shows; and which services serve now."""
+    unsound = _failed(session, reporter, desired, seen, observed)
+    found = plan(desired, seen, unsound=unsound)
+    changing = {c.unit for c in found.changes}
+    served: dict[str, bool] = {}
+    kept = [d for d in desired if not changing & d.units.keys()]
+    if sound := [d for d in kept if not any(_is_open(observed.get(u)) for u in d.units)]:
+        reporter.step("check that the model is served")
+        for one in sound:
+            more, serves = serving.unsound(session, one, reporter)
+            unsound |= more
+            served[one.inventory.service] = serves
+    for one in desired:
+        if changing & one.units.keys():
+            unsound |= serving.carriers(session, one, observed, changing)
+    return plan(desired, seen, unsound=unsound) if unsound else found, served
 
 
 def _failed(
@@ -212,6 +226,11 @@ def _may_serve(
     session: Session, desired: Sequence[Desired], seen: Seen, service: str, known: bool | None
 ) -> bool:
     return serving.may_serve(session, desired, seen, service) if known is None else known
+
+
+def _is_open(seen: Observed | None) -> bool:
+    """Whether it starts, or is not known to run: it cannot be asked whether it is sound."""
+    return _starts(seen) or isinstance(seen, Unread)
 
 
 def _starts(seen: Observed | None) -> bool:

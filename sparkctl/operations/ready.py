@@ -9,6 +9,7 @@ from sparkctl.engines.vllm.placement import misplaced, placements
 from sparkctl.errors import LeaseLostError, RemoteError, ServingError
 from sparkctl.facts.answers import Failed
 from sparkctl.facts.calls import SETTLE, UNTIL
+from sparkctl.node.difference import replica_of
 from sparkctl.node.units import (
     READY,
     STARTED,
@@ -26,7 +27,7 @@ from sparkctl.operations.run import Step
 from sparkctl.remote.fanout import check_all, each
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from sparkctl.facts.answers import Waited
     from sparkctl.node.units import Need, Unit
@@ -42,6 +43,8 @@ def steps(run: Run) -> Iterator[Step]:
     """
     units = _pending(run)
     yield from daemons(run)
+    for unit in _carriers(run, [unit.id for unit in units]):
+        yield from _conditions(unit)
     for unit in units:
         yield from _conditions(unit)
     if units:
@@ -58,6 +61,15 @@ def daemons(run: Run) -> Iterator[Step]:
 def _pending(run: Run) -> list[Unit]:
     names = [u for u in (*run.started, *run.outlook.waits) if u not in run.ready]
     return [run.outlook.units[u] for u in names]
+
+
+def _carriers(run: Run, names: Collection[str]) -> Iterator[Unit]:
+    """The units that go on, and whose Ray must list those of its kind that were started."""
+    joining = {(replica_of(name), run.outlook.units[name].kind) for name in names}
+    for name, unit in run.outlook.units.items():
+        carries = any(isinstance(ready, RayNodes) for ready in unit.ready)
+        if carries and name not in names and (replica_of(name), unit.kind) in joining:
+            yield unit
 
 
 def _conditions(unit: Unit) -> Iterator[Step]:

@@ -175,7 +175,8 @@ def _api(
         if deep:
             answer, _ = health.report(session, base=base, node=node)
         else:
-            answer = ask_api(session, tokens=0, timeout=0, bound=ANSWER, base=base, node=node)
+            limits = {"timeout": 0, "bound": ANSWER, "engine": True}
+            answer = ask_api(session, tokens=0, base=base, node=node, **limits)
     except SparkctlError as error:
         found = ApiAnswer(error=str(error), code=error.code)
     else:

@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING
 from sparkctl.engines.vllm.placement import misplaced
 from sparkctl.facts.answers import Failed
 from sparkctl.node.difference import STOP
-from sparkctl.node.units import Generates, RayNodes, Running
+from sparkctl.node.units import READY, Generates, RayNodes, Running
 from sparkctl.operations import health
 from sparkctl.operations.look import Ray, look
+from sparkctl.operations.raytable import ask_ray
 from sparkctl.plan import older
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from sparkctl.events import Reporter
     from sparkctl.facts.answers import RayTable
     from sparkctl.node.difference import Plan
-    from sparkctl.node.units import Unit
+    from sparkctl.node.units import Observed, Unit
     from sparkctl.operations.session import Session
     from sparkctl.plan.desired import Desired
     from sparkctl.plan.observed import Seen
@@ -47,13 +48,42 @@ def unsound(session: Session, desired: Desired, reporter: Reporter) -> tuple[dic
     return ({serving.id: unserved} if unserved else {}), unserved is None
 
 
+def carriers(
+    session: Session, desired: Desired, observed: Mapping[str, Observed], changing: Collection[str]
+) -> dict[str, str]:
+    """Why Ray's units that are kept must be restarted, where others of the service change.
+
+    A model that ended because a worker joined over another network would not start again on it.
+    """
+    kept = {u for u, seen in observed.items() if u not in changing and _is_ready(seen)}
+    for unit in desired.units.values():
+        for ready in unit.ready:
+            if isinstance(ready, RayNodes) and unit.id in kept:
+                session = session.within(desired.inventory)
+                table = ask_ray(session, ready.address, ready.python, wanted=ready.nodes)
+                return {u: why for u, why in _absent(desired, unit, table).items() if u in kept}
+    return {}
+
+
+def _is_ready(seen: Observed) -> bool:
+    return isinstance(seen, Running) and seen.phase == READY
+
+
 def _ray(desired: Desired, head: Unit, table: Failed | RayTable) -> dict[str, str]:
     """The units whose Ray is not in its table; raises ServingError for ranks on other nodes."""
+    found = _absent(desired, head, table)
+    if found or isinstance(table, Failed):
+        return found
+    if error := misplaced(desired.inventory, desired.addresses, table):
+        raise error
+    return {}
+
+
+def _absent(desired: Desired, head: Unit, table: Failed | RayTable) -> dict[str, str]:
+    """The units whose Ray is not in its table; the head's where it does not answer."""
     if isinstance(table, Failed):
         return {head.id: f"Ray does not answer: {table.error}"}
     names = desired.addresses
-    if error := None if table.missing else misplaced(desired.inventory, names, table):
-        raise error
     on = {u.node: u.id for u in desired.units.values() if u.kind == head.kind}
     return {on[names[a]]: f"Ray does not list {a} as alive with its GPU" for a in table.missing}
 
@@ -95,10 +125,17 @@ def _is_engine(kind: str, record: Record | None) -> bool:
 def may_serve(session: Session, desired: Sequence[Desired], seen: Seen, service: str) -> bool:
     """Whether the service that runs may be serving; yes where that cannot be asked."""
     one = next((d for d in desired if d.inventory.service == service), None)
-    if one is None:
+    serving = [
+        (name, record, ready.base)
+        for name, record in seen.records.items()
+        if name.partition("/")[0] == service and seen.places(name) and record.unit
+        for ready in record.unit.ready
+        if isinstance(ready, Generates)
+    ]
+    if one is None or not serving:
         return True
-    head = one.inventory.head.name
-    record = seen.records.get(f"{service}/0/{one.engine.kind}/{head}")
-    if record is None or not record.argv:
-        return True
-    return health.serves(session.within(one.inventory), record.argv)
+    view = session.within(one.inventory)
+    return any(
+        health.serves(view, record.argv, base, session.node(seen.places(name)[0]))
+        for name, record, base in serving
+    )

@@ -179,5 +179,5 @@ def _match(
             node.fabric_address = next((a for a in own if a in alive), own[0])
             if node.fabric_address in alive:
                 node.ray = "alive"
-            elif node.ray == "started":
+            elif node.ray == "started" and found.services[view.service].start is None:
                 node.ray = "not in Ray's table"

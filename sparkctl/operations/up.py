@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sparkctl.errors import RemoteError
+from sparkctl.node.units import Unread
 from sparkctl.operations import apply, attach
 from sparkctl.operations.attach import WHY
 from sparkctl.operations.identity import identity
@@ -100,17 +101,22 @@ def up(
 
 
 def refuse_blocked(found: Outlook) -> None:
-    """Raise RemoteError for changes that wait for a unit that could not be read."""
-    if not found.plan.blocked:
+    """Raise RemoteError when a unit could not be read: what it needs, and what waits for it, is
+    unknown.
+    """
+    unread = {u: o for u, o in found.observed.items() if isinstance(o, Unread) and u in found.units}
+    why = {blocked.by: blocked.reason for blocked in found.plan.blocked}
+    why |= {u: o.reason for u, o in unread.items() if u not in why}
+    if not why:
         return
-    first = found.plan.blocked[0]
+    first = next(iter(why))
     lines = "; ".join(str(blocked.change) for blocked in found.plan.blocked)
     raise RemoteError(
-        f"{first.by} could not be read: {first.reason}; it blocks: {lines}",
-        node=first.by.rpartition("/")[2],
+        f"{first} could not be read: {why[first]}" + (f"; it blocks: {lines}" if lines else ""),
+        node=first.rpartition("/")[2],
         hint="`sparkctl doctor` shows why; a unit is never started or replaced unseen",
         code="unit-unread",
-        data={"unit": first.by, "blocked": [b.change.unit for b in found.plan.blocked]},
+        data={"unit": first, "blocked": [b.change.unit for b in found.plan.blocked]},
     )
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from sparkctl.operations.status import NodeStatus, Status
     from sparkctl.operations.unitstatus import UnitStatus
 
+BEGIN = "starting"  # the stage before an engine's first one
+
 
 def print_status(status: Status) -> None:
     """Print it on stdout; plain where stdout is not a terminal."""
@@ -90,7 +92,7 @@ def starting(unit: UnitStatus, now: float) -> str:
     """How far a start is, such as `starting, by u@laptop (pid 1) since 02:10`."""
     by = f", by {unit.who}" if unit.who else ""
     since = f" since {clock(unit.since, now)}" if unit.since else ""
-    doing = unit.doing or unit.why
+    doing = unit.doing if unit.stage not in (None, BEGIN) else unit.why
     return f"starting{by}{since}" + (f", {doing}" if doing else "")
 
 

@@ -66,9 +66,8 @@ class Seen:
         processes = facts_unread.known(facts.ours)
         named = _by_unit(node, service, processes)
         self.states[node] = state(facts, service, node)
-        # As where two hosts are swapped in the inventory: nothing could be stopped by that name.
-        if odd := [(u, p.pid) for u, p in named if u.count("/") != 3 or not u.endswith(f"/{node}")]:
-            self.gaps[node] = f"process {odd[0][1]} is of unit {odd[0][0]}, not one of this node"
+        if odd := [(u, p.pid) for u, p in named if u.count("/") != 3]:
+            self.gaps[node] = f"process {odd[0][1]} is of {odd[0][0]}, which is no unit"
             return
         self.processes[node] = named
 

@@ -114,10 +114,10 @@ class State:
 
 
 def state(facts: NodeFacts, service: str, node: str) -> State:
-    """What was written on this node; what cannot be understood is left out.
+    """What was written on this node.
 
     `service` names the units of an older sparkctl. Raises Missing where the node's files could not
-    be read, or a newer sparkctl wrote them.
+    be read or understood, or a newer sparkctl wrote them.
     """
     files = known(facts.state).files
     if APPLIED not in files:
@@ -129,6 +129,8 @@ def parsed(text: str | None, service: str, node: str) -> State:
     """The same of the file's text, None where there is no file."""
     try:
         value = json.loads(text or "{}")
+        if not isinstance(value, dict):
+            raise ValueError
         if "units" not in value:
             return State(units=_oldest(value, service, node))
         if (schema := value.get("schema", 1)) not in (1, SCHEMA):
@@ -141,7 +143,15 @@ def parsed(text: str | None, service: str, node: str) -> State:
         by = {str(k): str(v) for k, v in value["by"].items()}
         return State(str(value["id"]), by, nodes, units)
     except (ValueError, TypeError, KeyError, AttributeError):
-        return State()
+        raise damaged(node) from None
+
+
+def damaged(node: str) -> Missing:
+    """The error for a record that cannot be understood: whose cluster it is, is unknown then."""
+    error = Missing(f"{APPLIED} is damaged", what=APPLIED, kind="failed", node=node)
+    error.code = "record-damaged"
+    error.hint = "run `sparkctl down` to end what runs and remove it, then `sparkctl up`"
+    return error
 
 
 def newer(node: str, schema: object) -> Missing:

@@ -16,6 +16,7 @@ from sparkctl.inventory.models import Ssh
 from sparkctl.lab import lab as labs
 from sparkctl.lab.faults import engine, settled
 from tests.lab.cluster import BASE, Cluster
+from tests.lab.guarded import guarded_cluster
 from tests.lab.nodestate import running_nodes, state
 
 if TYPE_CHECKING:
@@ -117,6 +118,12 @@ def lab() -> Iterator[Lab]:
 def cluster(lab: Lab) -> Cluster:
     """The tool on the lab."""
     return Cluster(lab, lab.inventory)
+
+
+@pytest.fixture(scope="session")
+def guarded(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Cluster:
+    """The tool on the lab, with an API that has a key and TLS."""
+    return guarded_cluster(lab, tmp_path_factory.mktemp("guarded"))
 
 
 @pytest.fixture

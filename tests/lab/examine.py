@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from sparkctl.doctor.looks import Generation
     from sparkctl.doctor.snapshot import Snapshot
 
 Wrong = set[tuple[str, str | None, str]]
@@ -29,6 +30,11 @@ def examine(
     found = evaluate(snapshot, checks)
     wrong = {(f.check, f.node, f.severity.value) for f in found}
     return {w for w in wrong if w[2] in ("FAIL", "WARN", "CRASH")}, snapshot
+
+
+def generation(view: Snapshot) -> Generation:
+    """What the head's API answered."""
+    return view.seen(view.looks.generation, "spark-1")
 
 
 def lasting(snapshot: Snapshot) -> dict[str, Any]:

@@ -24,10 +24,10 @@ NO_CONNECTION = ("connect-timeout", "host-unreachable")  # by which ends first: 
 STEPS = [
     "check the nodes",
     "write the environment",
-    "start the Ray head",
-    "start the Ray workers",
-    "wait for Ray's node table",
+    "start Ray head",
     "start vLLM",
+    "wait for Ray's node table",
+    "wait for vLLM",
 ]
 
 
@@ -185,7 +185,7 @@ def test_sigterm_and_a_closed_terminal_leave_nothing(cluster: Cluster, how: str)
         argv = [sys.executable, "-m", "sparkctl", "up"]
         os.execve(sys.executable, argv, environment(cluster.inventory))
     seen = b""
-    while b"start the Ray workers" not in seen:
+    while b"start Ray worker" not in seen:
         seen += os.read(terminal, 1 << 16)
     if how == "kill":
         os.kill(pid, signal.SIGTERM)

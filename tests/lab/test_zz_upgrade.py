@@ -1,7 +1,5 @@
-"""What the sparkctl before units serves, in the hands of this one; and a start with real Ray and
-vLLM whose controller is killed.
-
-The tests of the first depend on their order.
+"""What the sparkctl before units serves, in the hands of this one; and starts with real Ray and
+vLLM whose controllers are killed.
 """
 
 from __future__ import annotations
@@ -76,7 +74,7 @@ def assert_one_gang(cluster: Cluster) -> None:
     assert count(cluster, WORKER, "[g]cs/gcs_server") == 0
 
 
-def test_what_the_old_one_started_is_shown(cluster: Cluster, old: Cluster) -> None:
+def test_what_the_old_one_started_is_shown_kept_and_ended(cluster: Cluster, old: Cluster) -> None:
     assert cluster.traces() == {}
     old.up()
     found = status(cluster)
@@ -84,69 +82,39 @@ def test_what_the_old_one_started_is_shown(cluster: Cluster, old: Cluster) -> No
     assert [node["ranks"] for node in found["nodes"]] == [1, 1]
     assert all(node["processes"] for node in found["nodes"])
     assert found["vllm"]["since"] > 0
-
-
-def test_an_unchanged_up_keeps_it(cluster: Cluster, old: Cluster) -> None:
-    old.up()
     before = pids(cluster)
     again = cluster.up()
     assert again.stdout.startswith("no changes")
     assert pids(cluster) == before
     assert_one_gang(cluster)
-
-
-def test_down_ends_it(cluster: Cluster, old: Cluster) -> None:
-    old.up()
     cluster.run("down")
     assert cluster.traces() == {}
 
 
-def test_the_old_one_refuses_the_schema_of_this_one(
-    cluster: Cluster, old: Cluster, mine: Cluster
-) -> None:
-    assert cluster.traces() == {}
-    crash(mine, f"after launch.* on {HEAD}", "up")
-    before = pids(cluster)
-    refused = old.run("up", BREAK, "--json", code=1)
-    assert "has unknown schema 2 (this sparkctl reads 1)" in refused.stderr + refused.stdout
-    assert pids(cluster) == before
-    cluster.run("down", BREAK)
-    assert cluster.traces() == {}
-
-
-@pytest.mark.parametrize(
-    "point",
-    [
-        f"after lease.take on {HEAD}",
-        f"before launch.* on {HEAD}",
-        f"after launch.* on {HEAD}",
-        f"after launch.* on {WORKER}",
-    ],
-)
 def test_down_after_up_was_killed_leaves_nothing(
-    cluster: Cluster, mine: Cluster, other: Cluster, point: str
+    cluster: Cluster, mine: Cluster, other: Cluster
 ) -> None:
     assert cluster.traces() == {}
-    crash(mine, point, "up")
+    crash(mine, f"after launch.* on {WORKER}", "up")
     other.run("down", BREAK)
     assert cluster.traces() == {}
 
 
-def test_up_after_up_was_killed_serves(cluster: Cluster, mine: Cluster, other: Cluster) -> None:
+def test_up_keeps_what_killed_ones_have_started(
+    cluster: Cluster, old: Cluster, mine: Cluster, other: Cluster
+) -> None:
     assert cluster.traces() == {}
-    crash(mine, f"after launch.* on {WORKER}", "up")
-    other.up(BREAK)
-    assert_one_gang(cluster)
-    cluster.run("down")
-    assert cluster.traces() == {}
-
-
-def test_up_after_a_start_of_vllm_was_killed_serves(cluster: Cluster, other: Cluster) -> None:
-    assert cluster.traces() == {}
-    first, _ = until(cluster, "loading the model", "up")
-    first.kill()
-    first.communicate()
-    other.up(BREAK)
+    crash(mine, f"after launch.* on {HEAD}", "up")
+    ray = cluster.on(HEAD, "until pgrep -f '[g]cs/gcs_server'; do sleep 0.1; done").split()
+    refused = old.run("up", BREAK, "--json", code=1)
+    assert "has unknown schema 2 (this sparkctl reads 1)" in refused.stderr + refused.stdout
+    second, _ = until(other, "loading the model", "up", BREAK)
+    second.kill()
+    second.communicate()
+    loading = pids(cluster)
+    assert {*ray} <= {*loading[HEAD]}, "the Ray that was starting"
+    cluster.up(BREAK)
+    assert all({*loading[node]} <= {*there} for node, there in pids(cluster).items())
     assert_one_gang(cluster)
     cluster.run("down")
     assert cluster.traces() == {}

@@ -28,11 +28,11 @@ ANSWERS: dict[str, Any] = {
     "launch.start": {"pid": 7, "started": 1, "log": "vllm.log", "offset": 0},
     "waits.until": {"listens": True, "ended": False, "status": None, "tail": []},
     "files.read": {"ray-token": "kept-token"},
-    "files.write": {"changed": []},
+    "prepare.prepare": {"changed": []},
     "state.join": {"other": None},
     "stop.stop": {"stopped": [], "remaining": []},
-    "state.phase": {"changed": True},
-    "sharedmemory.note": {"changed": []},
+    "settle.recover": {"taken": [], "failed": []},
+    "settle.settle": {"changed": []},
     "stop.remove": {"removed": []},
 }
 
@@ -50,9 +50,7 @@ class Asked(Session):
         self.order: list[tuple[str, str]] = []
 
     # It takes the options that the real one has and needs none; no connection is looked at.
-    def ask(  # type: ignore[override]
-        self, node: Node, call: Call[Any], request: dict[str, Any], **_: Any
-    ) -> Any:
+    def ask(self, node: Node, call: Call[Any], request: dict[str, Any], **_: Any) -> Any:
         sent = json.loads(json.dumps(request))
         self.requests[node.name, call.target] = sent
         self.order.append((node.name, call.target))
@@ -64,7 +62,7 @@ class Asked(Session):
 
     def files(self, node: str) -> dict[str, str]:
         """What was written to the node."""
-        found: dict[str, str] = self.requests[node, "files.write"]["files"]
+        found: dict[str, str] = self.requests[node, "prepare.prepare"]["files"]
         return found
 
 

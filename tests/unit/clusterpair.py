@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sparkctl.node.difference import Plan
 
 CLUSTER = parse(GOOD.encode(), "x")
+HOSTS = {node.name: node.host for node in CLUSTER.nodes}
 HEAD, WORKER, SERVE = "vllm/0/ray/spark-1", "vllm/0/ray/spark-2", "vllm/0/vllm/spark-1"
 PAIRS = (
     ("enp1s0f0np0", "rocep1s0f0", "0000:01:00.0"),
@@ -86,7 +87,9 @@ def entry(made: Desired, unit: str, run: str = "r1", phase: str = "ready") -> di
     """What node/state.py keeps of a unit that was started."""
     record = {**made.record(unit).document(), "unit": document(made.units[unit])}
     begun = {"pid": 7, "started": 9, "boot_id": "b", "log": f"/s/{unit}.log", "offset": 0}
-    return json.loads(json.dumps({**record, **begun, "run": run, "since": 5.0, "phase": phase}))
+    started = {"run": run, "since": 5.0, "phase": phase}
+    found: dict[str, Any] = json.loads(json.dumps({**record, **begun, **started}))
+    return found
 
 
 def applied(
@@ -102,7 +105,7 @@ def applied(
         "id": cluster_id,
         "cluster": "lab",
         "by": {"who": "alice@laptop", "when": "2026-01-02 03:04:05"},
-        "nodes": {name: {"host": f"h-{name}", "ssh": {}} for name in joined},
+        "nodes": {name: {"host": HOSTS.get(name, name), "ssh": {}} for name in joined},
         "units": dict(units),
         "older": dict(older or {}),
     }

@@ -34,12 +34,13 @@ def server(
     after: int | None = 0,
     models: Any = None,
     versions: Callable[[int], int | None] = lambda _: 200,
+    health: int = 200,
 ) -> Iterator[str]:
     """Its base URL; `look` gives the n-th /metrics, None for 404.
 
     The completion comes back once /metrics was read `after` times, None for never; as status 0 the
     connection is dropped instead. `versions` gives the status of the n-th /version, None for one
-    that is not answered.
+    that is not answered, `health` that of /health.
     """
     looks, versions_asked = itertools.count(1), itertools.count(1)
     enough, over = threading.Event(), threading.Event()
@@ -60,7 +61,7 @@ def server(
                 self.send(code, json.dumps({"version": "0.32.0"}))
             else:
                 listed = {"data": [{"id": "m"}]} if models is None else models
-                self.send(200, json.dumps(listed))
+                self.send({"/health": health}.get(self.path, 200), json.dumps(listed))
 
         def do_POST(self) -> None:
             waited = enough if after else over

@@ -39,7 +39,7 @@ def pool(*under_way: threading.Event) -> SimpleNamespace:
 def make(session: Any = None, outlook: Any = None) -> tuple[Run, Told]:
     """A run with a reporter that remembers; nothing else of it is looked at."""
     told = Told()
-    session = session or SimpleNamespace(pool=pool(), lease=None)
+    session = session or SimpleNamespace(pool=pool(), lease=None, hurry=lambda: None)
     return Run(session, outlook, told), told
 
 

@@ -11,21 +11,23 @@ import pytest
 
 from sparkctl.cli.bringup import ask
 from sparkctl.engines.inventory import parse
-from sparkctl.errors import ServingError, UsageError
-from sparkctl.facts.calls import COMPLETION, LOOK
+from sparkctl.errors import RemoteError, ServingError, UsageError
+from sparkctl.facts.calls import COMPLETION, LOOK, RAY_TABLE
 from sparkctl.node.difference import Change
 from sparkctl.operations import outlook as looks
 from sparkctl.operations.session import Session
+from sparkctl.operations.up import refuse_blocked
 from sparkctl.plan.older import base
+from sparkctl.remote.fanout import GroupResult
 from tests.unit.answers import all_facts, decoded, process
-from tests.unit.clusterpair import CLUSTER, desired, nodes, running, without
+from tests.unit.clusterpair import CLUSTER, SERVE, desired, nodes, running, without
 from tests.unit.runs import Told
 from tests.unit.test_inventory import GOOD
 
 if TYPE_CHECKING:
     from sparkctl.facts.answers import Completion
     from sparkctl.facts.calls import Call
-    from sparkctl.inventory.models import Inventory
+    from sparkctl.inventory.models import Inventory, Node
 
 T = TypeVar("T")
 
@@ -44,12 +46,17 @@ def outlook(
         def ask(  # type: ignore[override]
             self, _: Any, call: Call[Completion], request: dict[str, Any], **__: Any
         ) -> Completion:
+            if call.target == RAY_TABLE.target:  # a kept Ray is whole
+                return decoded(call, {"nodes": [], "groups": [], "missing": [], "ray": "2.60.0"})
             assert call is COMPLETION
             asked.append(request["base"])
             health = {"still_for": 60.0, **answer["health"]}
             return decoded(COMPLETION, {"models": [], **answer, "health": health})
 
-    session = Asking(inventory, Path(), None)  # type: ignore[arg-type]  # as above
+    def lost(gone: list[Node]) -> GroupResult[Any]:
+        return GroupResult(failed={n.name: RemoteError("lost", node=n.name) for n in gone})
+
+    session = Asking(inventory, Path(), SimpleNamespace(open=lost))  # type: ignore[arg-type]  # as above
     session.facts = all_facts(known)
     return looks.outlook(session, Told()), asked
 
@@ -86,7 +93,7 @@ def test_only_one_that_is_known_not_to_serve_goes_unasked(
     assert bool(outlook(answer, known)[0].ends) is ends
 
 
-@pytest.mark.parametrize("written", [None, "{", '{"vllm": "digest", "vllm_run": "r"}'])
+@pytest.mark.parametrize("written", [None, '{"vllm": "digest", "vllm_run": "r"}'])
 def test_where_nothing_says_how_it_was_started_it_may_serve(
     written: str | None, known: dict[str, Any]
 ) -> None:
@@ -94,6 +101,18 @@ def test_where_nothing_says_how_it_was_started_it_may_serve(
     found, asked = outlook({}, known)
     assert found.ends
     assert asked == []
+
+
+def test_a_record_that_cannot_be_read_is_refused_before_anything_is_asked(
+    known: dict[str, Any],
+) -> None:
+    """What runs may have other settings than the inventory, which cannot be seen."""
+    known["spark-1"]["state"]["files"]["applied.json"] = "{"
+    found, asked = outlook({}, known)
+    assert asked == []
+    with pytest.raises(RemoteError, match="damaged") as caught:
+        refuse_blocked(found)
+    assert (caught.value.code, caught.value.node) == ("unit-unread", "spark-1")
 
 
 def test_ranks_on_other_nodes_than_planned_are_an_error_and_end_nothing(
@@ -169,9 +188,10 @@ def test_an_inventory_with_another_head_ends_no_model_unasked(
     """Its vLLM runs on a node that is no head here, or a rank of it."""
     known["spark-2"]["ours"].append(process("ray", title, pid=7))
     text = text.replace("model: /models/m", "model: /models/m\n  tensor_parallel_size: 1")
-    found, asked = outlook({}, known, parse(text.encode(), "x"))
+    found, asked = outlook(SERVES, known, parse(text.encode(), "x"))
     assert found.ends
-    assert asked == []
+    # It is asked where it runs, if that node is still in the inventory.
+    assert asked == (["http://127.0.0.1:30000"] if "spark-1" in text else [])
 
 
 def test_what_is_down_has_the_name_that_it_was_served_by(known: dict[str, Any]) -> None:

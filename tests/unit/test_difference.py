@@ -29,6 +29,8 @@ from sparkctl.node.units import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sparkctl.node.units import Observed
 
 HEAD, WORKER, SERVE = "m/0/ray/a", "m/0/ray/b", "m/0/vllm/a"
@@ -212,7 +214,7 @@ states = st.sampled_from(["running", "other", "starting", "failed", "absent", "u
 @given(st.lists(states, min_size=5, max_size=5))
 def test_whatever_is_observed_the_plan_is_sound(found: list[str]) -> None:
     units = {**cluster(), **gang()}
-    made = {
+    made: dict[str, Callable[[Unit], Observed]] = {
         "running": running,
         "other": lambda u: running(u, digest="e"),
         "starting": lambda u: running(u, STARTING),

@@ -136,24 +136,37 @@ def record(answers: Answers, name: str, written: str | None) -> None:
     answers.facts[name]["state"].update(exists=True, files={"applied.json": written})
 
 
-@pytest.mark.parametrize("written", [None, "", "[1]"])
-def test_without_a_record_nothing_that_runs_is_called_a_leftover(written: str | None) -> None:
+@pytest.mark.parametrize(
+    ("written", "code"), [(None, "unrecorded"), ("", "unrecorded"), ("[1]", "record-damaged")]
+)
+def test_without_a_record_nothing_that_runs_is_called_a_leftover(
+    written: str | None, code: str
+) -> None:
     """Else `doctor --fix` would offer to end a cluster that serves."""
     answers = stray()
     record(answers, TWO, written)
     (found,) = of_two(answers, "host.leftovers")
-    assert (found.severity, found.code, found.fix) == (Severity.UNKNOWN, "unrecorded", None)
+    assert (found.severity, found.code, found.fix) == (Severity.UNKNOWN, code, None)
 
 
-@pytest.mark.parametrize("written", [None, "{", '{"schema": 1, "units": {}}'])
-def test_without_the_heads_record_no_rank_is_called_a_leftover(written: str | None) -> None:
+@pytest.mark.parametrize(
+    ("written", "code"),
+    [
+        (None, "unrecorded"),
+        ("{", "record-damaged"),
+        ('{"schema": 1, "units": {}}', "unrecorded"),
+    ],
+)
+def test_without_the_heads_record_no_rank_is_called_a_leftover(
+    written: str | None, code: str
+) -> None:
     """A worker's own record does not have the run of a vLLM that was started later."""
     answers = stray()
     record(answers, TWO, RAY_ALONE)
     record(answers, ONE, written)
     (found,) = of_two(answers, "host.leftovers")
-    assert (found.severity, found.code, found.fix) == (Severity.UNKNOWN, "unrecorded", None)
-    assert found.data["node"] == ONE
+    assert (found.severity, found.code, found.fix) == (Severity.UNKNOWN, code, None)
+    assert found.data.get("node") == (ONE if code == "unrecorded" else None)
 
 
 def test_a_vllm_on_the_head_that_is_not_recorded_leaves_every_run_unknown() -> None:

@@ -141,3 +141,11 @@ def test_the_api_is_asked_once_the_start_is_over(
     asked = {target for _, target in session.requests}
     assert ("completion.ask" in asked) == (state != "starting")
     assert "raytable.table" in asked
+
+
+def test_no_rank_at_all_after_a_start_is_no_start() -> None:
+    answers = recorded()
+    for name in answers.names:
+        ours = answers.facts[name]["ours"]
+        answers.facts[name]["ours"] = [p for p in ours if "Worker" not in p["command"]]
+    assert found(answers, "running.ranks") == ("UNKNOWN", ONE, "no-rank")

@@ -162,7 +162,7 @@ def test_a_first_completion_names_the_process_that_was_started() -> None:
 
 def test_a_look_for_consent_waits_for_a_wedge_and_not_for_an_answer() -> None:
     known, asked = session({"health": {"state": "silent"}, "error": "timed out"})
-    assert health.serves(known, ())
+    assert health.serves(known, (), "http://127.0.0.1:1", known.inventory.head)
     (request,) = asked
     assert (request["still"], request["answer"]) == (health.RESTART, health.CONSENT)
     assert health.CONSENT <= 10

@@ -287,7 +287,7 @@ def test_what_else_is_there_stays(home: Path) -> None:
     files.write({"cluster": "c", "files": {"a": "1"}})
     take("t")
     lease.release({"cluster": "c", "token": "t"})
-    assert {p.name for p in (home / ".sparkctl/c").iterdir()} == {"a", lease.GUARD}
+    assert {p.name for p in (home / ".sparkctl/c").iterdir()} == {"a"}
     take("t")
     assert stop.remove({"cluster": "c", "temp_dir": "/nonexistent"})["removed"] != []
     assert stale("t") is None, "`down` keeps its lease to the end"

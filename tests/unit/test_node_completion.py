@@ -223,3 +223,12 @@ def test_a_port_where_nobody_listens_is_silent() -> None:
     assert answer["health"] == {"state": "silent"}
     assert answer["refused"]
     assert "Connection refused" in answer["error"]
+
+
+@pytest.mark.parametrize(("status", "code"), [(200, None), (404, None), (500, None), (503, 503)])
+def test_an_engine_that_died_behind_its_api_is_an_error(status: int, code: int | None) -> None:
+    with server(lambda _: "", health=status) as base:
+        found = ask(base, tokens=0, engine=True)
+        assert "error" not in ask(base, tokens=0)
+    assert (found["models"], found.get("status")) == (["m"], code)
+    assert ("the engine has died" in found.get("error", "")) == (code is not None)

@@ -241,12 +241,26 @@ def test_the_files_that_were_made_are_removed_and_others_stay(node: Path) -> Non
         journal.change(request)  # of a cluster that is there: makes nothing
         assert [e.owner for e in entries.of("c", root=False).read()] == ["up/r1"]
         stop.remove({"cluster": "c", "temp_dir": str(temporary)})
-        assert {p.name for p in state.iterdir()} == {*files.JOURNAL}, "until it is taken back"
+        assert {p.name for p in state.iterdir()} == {entries.NAME}, "until it is taken back"
         assert titles(take_back("up", unfinished=False, root=False)) == (["x"], [])
         assert not (node / ".sparkctl").exists()
         assert not temporary.exists()
     finally:
         stop.remove({"cluster": "c", "temp_dir": str(temporary)})
+
+
+def test_a_rollback_removes_the_files_with_its_own_entries_alone(node: Path) -> None:
+    temporary, state = Path(FILES["data"]["temp_dir"]), node / ".sparkctl/c"
+    request: Any = {"cluster": "c", "owner": "up/r1", "do": FILES, "title": "x", "unfinished": True}
+    where: Any = {"cluster": "c", "temp_dir": str(temporary)}
+    try:
+        journal.change(request)
+        stop.remove(where | {"owner": "up/r2"})
+        assert [e.owner for e in entries.of("c", root=False).read()] == ["up/r1"]
+        stop.remove(where | {"owner": "up/r1"})
+        assert not state.exists()
+    finally:
+        stop.remove(where)
 
 
 def test_a_unit_that_was_started_is_stopped(node: Path) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sparkctl.node import files, lease, marks, state
+from sparkctl.node import files, marks, state
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -122,12 +122,11 @@ def test_only_programs_of_this_boot_count() -> None:
     assert state.programs("c") == [marks.Program("c", "r1", UNIT, 7, 9)]
 
 
-def test_reading_makes_nothing_and_changing_leaves_its_lock_alone(home: Path) -> None:
+def test_reading_makes_nothing_and_changing_leaves_the_record_alone(home: Path) -> None:
     assert state.check({"cluster": "c"}) == {}
     assert [*home.iterdir()] == []
     put()
-    assert {p.name for p in files.home("c").iterdir()} == {state.NAME, state.GUARD}
-    assert state.GUARD not in lease.OWN
+    assert {p.name for p in files.home("c").iterdir()} == {state.NAME}
 
 
 def test_a_lock_file_that_is_none_is_named(home: Path) -> None:

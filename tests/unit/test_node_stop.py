@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sparkctl.facts.groups import Owner, State
-from sparkctl.node import probe, processes, running, signals, state, stop
+from sparkctl.node import belongings, probe, processes, running, signals, state, stop
 from tests.unit.nodeunits import CLUSTER, ENGINE, RAY, SLEEP, home, of, python, start, until
 
 if TYPE_CHECKING:
@@ -55,6 +55,16 @@ def test_a_unit_that_was_stopped_starts_again_in_the_same_run() -> None:
     ended(units=[ENGINE])
     assert start(SLEEP)["pid"] != first
     assert len(of(ENGINE)) == 1
+
+
+@pytest.mark.parametrize(("before", "after"), [("starting", "stopped"), ("ready", "ready")])
+def test_a_start_that_was_stopped_has_not_failed(before: str, after: str) -> None:
+    start(SLEEP)
+    state.phase({"cluster": CLUSTER, "unit": ENGINE, "run": "r1", "phase": before})
+    ended(units=[ENGINE], run="r2")
+    assert state.read(CLUSTER)["units"][ENGINE]["phase"] == before, "another's"
+    ended(units=[ENGINE], run="r1")
+    assert state.read(CLUSTER)["units"][ENGINE]["phase"] == after
 
 
 def order(home: Path) -> list[str]:
@@ -132,7 +142,7 @@ def test_another_accounts_cluster_of_the_same_name_is_not_ours(tmp_path: Path) -
         until(lambda: (processes.PROC / str(theirs.pid)).stat().st_uid == OTHER)
         os.chown(tmp_path, OTHER, 0)
         request: Any = {"cluster": CLUSTER, "temp_dir": str(tmp_path), "names": []}
-        facts = State.model_validate(probe._state(request, processes.table(CLUSTER)))
+        facts = State.model_validate(belongings.of(request, processes.table(CLUSTER)))
         claim = {"uid": OTHER, "user": "", "pid": theirs.pid, "cluster": CLUSTER, "run": "theirs"}
         assert [other.model_dump() for other in facts.others] == [claim]
         seen: Any = probe._ours(request | {"watch": []}, processes.table(CLUSTER))

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sparkctl.engines.inventory import parse
 from sparkctl.errors import RemoteError
 from sparkctl.facts.unread import Missing
+from sparkctl.node.difference import difference
 from sparkctl.node.units import Absent, Running, Unread
 from sparkctl.plan.observed import Seen
 from tests.unit.answers import all_facts, process
@@ -23,6 +25,7 @@ from tests.unit.clusterpair import (
     nodes,
     running,
 )
+from tests.unit.test_inventory import GOOD
 
 if TYPE_CHECKING:
     from sparkctl.inventory.models import Inventory
@@ -161,8 +164,15 @@ def test_a_node_without_facts_is_unread_with_its_error(live: dict[str, Any]) -> 
     assert isinstance(Seen(CLUSTER, facts).observed(UNITS)[WORKER], Unread)
 
 
-def test_a_damaged_record_leaves_what_runs_without_one(live: dict[str, Any]) -> None:
+def test_a_node_with_a_damaged_record_is_unread(live: dict[str, Any]) -> None:
     live["spark-1"]["state"]["files"]["applied.json"] = "{"
+    found = observed(live)
+    assert found[SERVE] == Unread("spark-1", "applied.json is damaged")
+    assert isinstance(found[WORKER], Running)
+
+
+def test_what_runs_without_a_record_has_no_digest(live: dict[str, Any]) -> None:
+    live["spark-1"]["state"]["files"]["applied.json"] = None
     found = runs(observed(live)[SERVE])
     assert (found.digest, found.run) == ("", "r1")
 
@@ -174,19 +184,50 @@ def test_nothing_is_concluded_where_a_newer_sparkctl_wrote(live: dict[str, Any])
     assert caught.value.node == "spark-2"
 
 
-@pytest.mark.parametrize("unit", ["weird", "a/b", "vllm/0/ray/spark-1", "a/0/b/c/spark-2"])
-def test_a_process_of_another_nodes_unit_makes_its_node_unread(
+@pytest.mark.parametrize("unit", ["weird", "a/b", "a/0/b/c/spark-2"])
+def test_a_process_of_what_is_no_unit_makes_its_node_unread(
     unit: str, live: dict[str, Any]
 ) -> None:
-    """As where two hosts are swapped in the inventory: what runs there must not be started again,
-    and could not be stopped by that name.
-    """
     live["spark-2"]["ours"] = [process("ray", "/ray/raylet", unit=unit, pid=5)]
     found = observed(live)
     unread = found[WORKER]
     assert isinstance(unread, Unread)
     assert unit in unread.reason
     assert isinstance(found[HEAD], Running)
+
+
+def test_a_unit_is_where_its_processes_are(live: dict[str, Any]) -> None:
+    """As after two hosts were swapped in the inventory: it is stopped where it runs."""
+    one, two = live["spark-1"], live["spark-2"]
+    swapped = seen({"spark-1": two, "spark-2": one})
+    found = swapped.observed(UNITS)
+    assert {u: runs(o).node for u, o in found.items()} == {
+        HEAD: "spark-2",
+        WORKER: "spark-1",
+        SERVE: "spark-2",
+    }
+    assert {u: runs(o).digest for u, o in found.items()} == {u: UNITS[u].digest for u in UNITS}
+    changes = difference(UNITS, found, recorded=swapped.recorded).changes
+    assert next(str(c) for c in changes) == "restart Ray head on spark-1: it runs on spark-2"
+    assert {c.action for c in changes} == {"restart"}
+
+
+def test_a_unit_that_runs_on_two_nodes_is_not_the_desired_one(live: dict[str, Any]) -> None:
+    live["spark-2"]["ours"].append(process("ray", "/ray/raylet", unit=HEAD, pid=5))
+    assert runs(observed(live)[HEAD]).node == "spark-2"
+    assert seen(live).places(HEAD) == ["spark-1", "spark-2"]
+
+
+def test_a_renamed_node_has_the_units_of_its_old_name(live: dict[str, Any]) -> None:
+    renamed = parse(GOOD.replace("spark-2", "spark-b").encode(), "x")
+    known = {"spark-1": live["spark-1"], "spark-b": live["spark-2"]}
+    new = desired(renamed, known)
+    there = Seen(renamed, all_facts(known))
+    found = there.observed(new.units)
+    assert runs(found[WORKER]).node == "spark-b"
+    changes = difference(new.units, found, recorded=there.recorded).changes
+    assert "stop Ray worker on spark-2: no longer in the inventory" in [str(c) for c in changes]
+    assert "start Ray worker on spark-b: not running" in [str(c) for c in changes]
 
 
 def test_the_nodes_states_say_which_cluster_they_are_of(live: dict[str, Any]) -> None:

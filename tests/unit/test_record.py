@@ -138,8 +138,11 @@ def test_a_record_of_schema_1_still_compares_and_is_asked_where_it_was_started()
     assert changes(found[SERVE], argv, {**ENV, "HF_TOKEN": "other"}) == ["HF_TOKEN changed"]
     units = [found[name].unit for name in (OLD_RAY, SERVE)]
     assert [unit and unit.title for unit in units] == ["Ray head", "vLLM"]
-    assert units[1] and "http://127.0.0.1:1234" in str(units[1].ready)
-    assert units[0] and units[0].stop.last == ("gcs_server",)
+    head, serve = units
+    assert head is not None
+    assert serve is not None
+    assert head.stop.last == ("gcs_server",)
+    assert "http://127.0.0.1:1234" in str(serve.ready)
     assert {r.phase for r in found.values()} == {"ready"}
 
 
@@ -153,14 +156,16 @@ def test_what_runs_since_an_older_sparkctl_is_in_a_newer_file_until_it_starts_ag
     assert changes(read(applied({}, older=digests))[OLD_RAY], ARGV, ENV) == []
 
 
+@pytest.mark.parametrize("written", [None, "", "{}"])
+def test_without_anything_written_there_is_no_record(written: str | None) -> None:
+    assert read(written) == {}
+
+
 @pytest.mark.parametrize(
     "written",
     [
-        None,
-        "",
         "[",
         "[1]",
-        "{}",
         '"x"',
         '{"units": 1}',
         '{"units": {"vllm": []}}',
@@ -169,8 +174,12 @@ def test_what_runs_since_an_older_sparkctl_is_in_a_newer_file_until_it_starts_ag
         json.dumps({**json.loads(applied({})), "units": {SERVE: []}}),
     ],
 )
-def test_what_cannot_be_understood_is_no_record(written: str | None) -> None:
-    assert read(written) == {}
+def test_what_cannot_be_understood_is_an_error_and_no_empty_record(written: str) -> None:
+    """Whose cluster it is, is unknown then."""
+    with pytest.raises(Missing) as caught:
+        read(written)
+    assert caught.value.code == "record-damaged"
+    assert "sparkctl down" in (caught.value.hint or "")
 
 
 def test_a_record_that_could_not_be_read_is_missing_and_not_empty() -> None:

@@ -1,4 +1,4 @@
-"""A run's steps and their rollback: in reverse, with --keep, after Ctrl-C, and with a lost lease."""
+"""A run's steps and their rollback: in reverse, with --keep, after Ctrl-C, with a lost lease."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ import pytest
 
 from sparkctl.engines.inventory import parse
 from sparkctl.errors import LeaseLostError, ServingError
-from sparkctl.facts.calls import STOP, TAKE_LEASE
+from sparkctl.facts.calls import BELONGINGS, STOP, TAKE_LEASE
 from sparkctl.operations.down import down
 from sparkctl.operations.lease import hold
 from sparkctl.operations.run import Step, perform, undo
 from sparkctl.output.reporter import SafeReporter
+from sparkctl.plan.departed import Departed
 from sparkctl.remote.fanout import GroupResult
 from tests.unit.answers import decoded, process
 from tests.unit.runs import Told, make, pool, steps
 from tests.unit.test_inventory import GOOD
 
 if TYPE_CHECKING:
-    from sparkctl.facts.answers import Stopped
     from sparkctl.facts.calls import Call
     from sparkctl.inventory.models import Node
+    from sparkctl.operations.run import Run
 
 
 @pytest.mark.parametrize("failure", [ServingError("x"), KeyboardInterrupt()])
@@ -39,7 +40,7 @@ def test_a_failure_undoes_in_reverse_and_is_raised_again(failure: BaseException)
 
 def test_what_starts_after_its_end_was_looked_for_is_taken_back_too() -> None:
     call = threading.Event()
-    run, told = make(SimpleNamespace(pool=pool(call), lease=None))
+    run, told = make(SimpleNamespace(pool=pool(call), lease=None, hurry=lambda: None))
     nodes: list[str] = []
 
     def arrive() -> None:
@@ -110,7 +111,7 @@ def test_a_lease_that_was_lost_before_the_undo_is_found_by_asking(lost: bool) ->
             raise LeaseLostError("x")
 
     lease = SimpleNamespace(check=lambda: None, confirm=confirm)
-    run, told = make(SimpleNamespace(pool=pool(), lease=lease))
+    run, told = make(SimpleNamespace(pool=pool(), lease=lease, hurry=lambda: None))
     with pytest.raises(LeaseLostError if lost else ServingError):
         perform(run, steps(done, ServingError("x")), keep=False)
     assert done == ["head", "worker", "confirm", *([] if lost else ["undo worker", "undo head"])]
@@ -194,13 +195,19 @@ def test_a_step_of_down_that_did_not_end_a_nodes_processes_is_marked(
     ended = decoded(STOP, {"stopped": [], "remaining": []})
     stuck = decoded(STOP, {"stopped": [], "remaining": [process("vllm", "vllm serve m")]})
 
-    def ask_all(nodes: list[Node], *_: Any, **__: Any) -> GroupResult[Stopped]:
+    state = {"exists": True, "path": "/s", "temp_dir": True, "lease": None}
+    nothing = decoded(BELONGINGS, {**state, "files": {"applied.json": None}})
+
+    def ask_all(nodes: list[Node], call: Call[Any], *_: Any, **__: Any) -> GroupResult[Any]:
+        if call is BELONGINGS:
+            return GroupResult({n.name: nothing for n in nodes})
         return GroupResult({n.name: stuck if n.name == "spark-1" else ended for n in nodes})
 
     names = [node.name for node in inventory.nodes]
     session: Any = SimpleNamespace(
         inventory=inventory,
         lease=None,
+        departed=Departed(),
         pool=SimpleNamespace(connections=dict.fromkeys(names), errors={}),
         ask_all=ask_all,
     )

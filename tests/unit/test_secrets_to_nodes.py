@@ -10,7 +10,7 @@ import pytest
 from sparkctl.errors import ServingError
 from sparkctl.facts.unread import Missing
 from sparkctl.node import launch
-from sparkctl.operations import apply
+from sparkctl.operations import apply, ending
 from sparkctl.operations.run import undo
 from tests.unit.answers import process
 from tests.unit.asked import CLUSTER, PW, live, run
@@ -52,13 +52,13 @@ def test_a_token_that_could_not_be_read_is_not_replaced() -> None:
     made, session = run(known, files_read={})
     with pytest.raises(Missing, match="ray-token could not be read"):
         apply.write_files(made)
-    assert ("spark-2", "files.write") not in session.requests
+    assert ("spark-2", "prepare.prepare") not in session.requests
 
 
 def test_only_nodes_where_something_starts_are_written_to() -> None:
     made, session = run(without(live(), "spark-1", role="vllm"))
     apply.write_files(made)
-    assert [node for node, call in session.requests if call == "files.write"] == ["spark-1"]
+    assert [node for node, call in session.requests if call == "prepare.prepare"] == ["spark-1"]
     # All of them are told which cluster they are of.
     assert [n for n, call in session.requests if call == "state.join"] == ["spark-1", "spark-2"]
     joined = session.requests["spark-2", "state.join"]
@@ -109,7 +109,7 @@ def test_a_rollback_ends_only_what_this_run_started() -> None:
 
 def test_what_is_replaced_is_stopped_whoever_started_it() -> None:
     made, session = run(live())
-    apply.ending.stop(made, [HEAD])
+    ending.stop(made, [HEAD])
     request = session.requests["spark-1", "stop.stop"]
     assert (request["units"], request["run"]) == ([HEAD], None)
     assert request["last"] == ["gcs_server"]
@@ -119,7 +119,7 @@ def test_a_process_that_is_left_ends_the_run() -> None:
     left = {"stopped": [], "remaining": [process("ray", "/ray/raylet")]}
     made, _ = run(live(), stop_stop=left)
     with pytest.raises(ServingError, match="still running after SIGKILL") as caught:
-        apply.ending.stop(made, [WORKER])
+        ending.stop(made, [WORKER])
     assert (caught.value.code, caught.value.node) == ("processes-left", "spark-2")
 
 

@@ -82,14 +82,14 @@ class Watching(Session):
         known = {"spark-1": node_facts({"state": {**STATE, "exists": exists}})}
         super().__init__(inventory, Path(), reached, facts=known)
         self.completion = completion
-        self.asked: list[dict[str, Any]] = []
+        self.requests: list[dict[str, Any]] = []
 
     # It takes the options that the real one has and needs none.
     def ask(  # type: ignore[override]
         self, _: Any, call: Call[Any], request: dict[str, Any], **__: Any
     ) -> Any:
         assert call is COMPLETION
-        self.asked.append(request)
+        self.requests.append(request)
         return decoded(COMPLETION, self.completion)
 
 
@@ -180,7 +180,8 @@ def test_the_first_completion_is_waited_for_while_that_vllm_lives() -> None:
     run, _ = watching(READY)
     run.started[SERVE] = Started(pid=7, started=99, offset=0, log="vllm.log")
     watch(run)
-    assert [(r["pid"], r["started"]) for r in run.session.asked] == [(7, 99)]  # type: ignore[attr-defined]  # Watching
+    assert isinstance(run.session, Watching)
+    assert [(r["pid"], r["started"]) for r in run.session.requests] == [(7, 99)]
 
 
 JOINED = {"text": "INFO world_size=2 rank=0 local_rank=0\n"}

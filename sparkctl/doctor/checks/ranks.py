@@ -10,7 +10,7 @@ from sparkctl.doctor.checks.running import RESTART, idle, starting
 from sparkctl.doctor.finding import Evidence, Finding, counted, fail, info, ok, unknown, warn
 from sparkctl.doctor.limits import UNLIMITED
 from sparkctl.doctor.remedy import Remedy
-from sparkctl.doctor.starting import failed
+from sparkctl.doctor.starting import failed, is_over
 from sparkctl.engines.vllm.placement import rank_count
 from sparkctl.facts.unread import Missing, known
 from sparkctl.plan.record import records
@@ -46,6 +46,13 @@ def ranks(snapshot: Snapshot) -> Iterator[Finding]:
         )
         return
     oldest = max((snapshot.facts(n).time - p.since for n in found for p in found[n]), default=0)
+    if oldest == 0 and is_over(snapshot):
+        yield unknown(
+            "no rank is recognized: all have ended, or have unknown titles",
+            node=first,
+            code="no-rank",
+        )
+        return
     if oldest < STARTING:
         yield starting(f"{running} running; vLLM is starting", first, {})
         return

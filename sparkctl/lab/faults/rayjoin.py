@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sparkctl.engines.inventory import load
 from sparkctl.engines.vllm.commandline import ray_worker_argv
+from sparkctl.lab.faults.scripts import sh
 from sparkctl.lab.faults.waiting import until
 from sparkctl.lab.spec import CABLED
 from sparkctl.remote import node_rpc
@@ -26,24 +27,31 @@ def join(lab: Lab, node: RunningNode, mark: str, address: str) -> None:
     `mark` is the value of CLUSTER in the environment of what was started with it.
     """
     inventory, head = load(lab.inventory), lab.nodes[0]
+    view = inventory.view_for(inventory.node(node.node.name))
     stop = {"cluster": inventory.cluster, "roles": ["ray"], "grace": GRACE}
     start = {
         "cluster": inventory.cluster,
         "argv": ray_worker_argv(inventory, address, head.fabric_address(CABLED[0])),
-        "env": {CLUSTER: mark, "SPARKCTL_ROLE": "ray"},
-        "unit": "ray",
+        "env": {},
+        "unit": f"{view.service}/0/ray/{node.node.name}",
         "run": mark.partition("/")[2],
         "timeout": RAY_TIMEOUT,
     }
     _call(node, node_rpc.call("stop.stop", stop))
     _call(node, node_rpc.call("launch.run", start))
-    # The brackets keep the shell that runs pgrep from matching itself.
-    node.run(*until(f"pgrep -f '[r]aylet.*--node_ip_address={address}' >/dev/null"))
+    node.run(*until(_joined(address)))
 
 
 def rejoin(lab: Lab, node: RunningNode, mark: str) -> None:
-    """Have the node's Ray join over the fabric, as `sparkctl up` started it."""
-    join(lab, node, mark, node.node.fabric_address(CABLED[0]))
+    """Have the node's Ray join over the fabric, unless `sparkctl up` has restarted it so."""
+    address = node.node.fabric_address(CABLED[0])
+    if not node.run(*sh(f"if {_joined(address)}; then echo joined; fi")):
+        join(lab, node, mark, address)
+
+
+def _joined(address: str) -> str:
+    """A test in sh; the brackets keep the shell that runs pgrep from matching itself."""
+    return f"pgrep -f '[r]aylet.*--node_ip_address={address}' >/dev/null"
 
 
 def _call(node: RunningNode, command: Command) -> None:

@@ -22,7 +22,7 @@ KIND = "rank"
 
 
 def units(replica: Replica) -> list[Unit]:
-    """A unit for each of the two nodes, the head's rank first."""
+    """A unit for each of one or two nodes, the head's rank first."""
     ranks = [_rank(replica, rank, part) for rank, part in enumerate(replica.parts.values())]
     if replica.inventory.vllm.executor == "gang":
         return ranks
@@ -33,7 +33,7 @@ def units(replica: Replica) -> list[Unit]:
 def _rank(replica: Replica, rank: int, part: Part) -> Unit:
     port, node = replica.inventory.vllm.port, part.node.name
     stages = LogStages("toy", replica.inventory.vllm.stall_timeout)
-    meet = (replica.head.choice.address, str(port + 1))
+    meet = (replica.head.choice.address, str(port + 1 if len(replica.parts) > 1 else 0))
     return Unit(
         id=replica.unit(KIND, node),
         node=node,

@@ -3,9 +3,9 @@
 
 Rank 0 listens at ADDRESS:PORT, and serves at port API once rank 1 has joined it. Each completion
 is a collective of both. If one rank ends, the other stays and hangs, as NCCL's would, and joins
-nobody: only two new ranks serve again. Before it serves, rank 0 waits while there is a file `hold`
-next to this program: a number is its percent, `exit` and `fail` how it ends. Standard library
-alone; it runs on nodes.
+nobody: only two new ranks serve again. With PORT 0 rank 0 is alone. Before it serves, rank 0 waits
+while there is a file `hold` next to this program: a number is its percent, `exit` and `fail` how it
+ends. Standard library alone; it runs on nodes.
 """
 
 from __future__ import annotations
@@ -58,11 +58,11 @@ def follow(address: str, port: int) -> None:
 
 def lead(address: str, port: int, api: int) -> None:
     """Wait for rank 1, and serve with it."""
-    with socket.create_server((address, port)) as listener:
-        say("rank 0 waits for rank 1")
-        peer, _ = listener.accept()
+    if port:
+        with socket.create_server((address, port)) as listener:
+            say("rank 0 waits for rank 1")
+            Handler.peer, _ = listener.accept()
     load()
-    Handler.peer = peer
     server = ThreadingHTTPServer(("", api), Handler)
     say("rank 0 serves")
     server.serve_forever()
@@ -93,7 +93,7 @@ def held() -> str:
 class Handler(BaseHTTPRequestHandler):
     """As much of the OpenAI API as sparkctl asks."""
 
-    peer: socket.socket
+    peer: socket.socket | None = None
     lock = threading.Lock()
 
     def do_GET(self) -> None:
@@ -113,6 +113,8 @@ class Handler(BaseHTTPRequestHandler):
         self.answer({"model": MODEL, "choices": [{"text": " toy" * tokens}], "usage": usage})
 
     def collective(self) -> None:
+        if self.peer is None:
+            return
         try:
             self.peer.sendall(b".")
             done = received(self.peer)

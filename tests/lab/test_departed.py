@@ -1,0 +1,196 @@
+"""Nodes and services that left the inventory, on real nodes with the toy engine."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from tests.lab.toycluster import completed, install, port, remove, toy_cluster
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sparkctl.lab.lab import Lab
+    from tests.lab.cluster import Cluster
+
+pytestmark = pytest.mark.lab
+HEAD, WORKER = "spark-1", "spark-2"
+STATE = "~/.sparkctl/toy0/applied.json"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def installed(lab: Lab) -> Iterator[None]:
+    install(lab)
+    yield
+    remove(lab)
+
+
+@pytest.fixture
+def toy(lab: Lab, tmp_path: Path) -> Iterator[Cluster]:
+    """One service, a gang on both nodes, which is up."""
+    cluster = toy_cluster(lab, tmp_path)
+    original = cluster.inventory.read_text()
+    assert cluster.traces() == {}
+    cluster.up()
+    yield cluster
+    cluster.inventory.write_text(original)
+    cluster.run("down", "--break-lock")
+    assert ranks(cluster) == {HEAD: [], WORKER: []}
+    assert cluster.traces() == {}
+
+
+@pytest.fixture
+def pair(lab: Lab, tmp_path: Path) -> Iterator[Cluster]:
+    """Two services, each on a node of its own, which are up."""
+    cluster = toy_cluster(lab, tmp_path)
+    assert cluster.traces() == {}
+    services = {"chat": service(HEAD), "code": service(WORKER, number=1)}
+    edit(cluster, services=services, nodes=without(cluster, ""))
+    cluster.up()
+    yield cluster
+    cluster.run("down", "--break-lock")
+    assert ranks(cluster) == {HEAD: [], WORKER: []}
+    assert cluster.traces() == {}
+
+
+def service(*nodes: str, number: int = 0) -> dict[str, Any]:
+    row = {"engine": "toy", "executor": "gang", "model": "toy", "port": port(number)}
+    row |= {"nodes": list(nodes), "tensor_parallel_size": len(nodes)}
+    return {**row, "arguments": {"gpu-memory-utilization": 0.01}}
+
+
+def edit(cluster: Cluster, **changes: Any) -> None:
+    """Change the cluster's inventory in place."""
+    value = yaml.safe_load(cluster.inventory.read_text())
+    cluster.inventory.write_text(yaml.safe_dump({**value, **changes}))
+
+
+def without(cluster: Cluster, name: str) -> list[dict[str, Any]]:
+    """The inventory's nodes but this one."""
+    nodes = yaml.safe_load(cluster.inventory.read_text())["nodes"]
+    return [{"name": n["name"], "host": n["host"]} for n in nodes if n["name"] != name]
+
+
+def ranks(cluster: Cluster) -> dict[str, list[str]]:
+    """The pids of the toy's ranks on each node."""
+    look = "pgrep -f '[/]gang.py [01]'; true"
+    return {node.name: cluster.on(node.name, look).split() for node in cluster.lab.nodes}
+
+
+def changes(cluster: Cluster, *args: str) -> list[str]:
+    found = json.loads(cluster.run(*args, "--json").stdout)["changes"]
+    return [str(change) for change in found]
+
+
+@pytest.mark.parametrize(("left", "stays"), [(WORKER, HEAD), (HEAD, WORKER)])
+def test_a_node_that_left_is_ended_and_cleaned(toy: Cluster, left: str, stays: str) -> None:
+    edit(toy, nodes=without(toy, left), services={"toy": service(stays)})
+    refused = toy.error("up", code=2)
+    assert refused["code"] == "consent-required"
+    assert f"on {left}: no longer in the inventory" in refused["message"]
+    found = changes(toy, "up", "--yes")
+    assert any(c.startswith("stop toy rank") and f"on {left}: no longer" in c for c in found)
+    after = ranks(toy)
+    assert (len(after[stays]), after[left]) == (1, [])
+    assert toy.on(left, "ls -d ~/.sparkctl 2>/dev/null; true") == ""
+    nodes = json.loads(toy.on(stays, f"cat {STATE}"))["nodes"]
+    assert list(nodes) == [stays]
+    assert changes(toy, "up") == []
+    assert ranks(toy) == after
+
+
+def test_down_ends_a_node_that_left(toy: Cluster) -> None:
+    edit(toy, nodes=without(toy, WORKER), services={"toy": service(HEAD)})
+    done = toy.run("down")
+    assert f"{WORKER} is no longer in the inventory" in done.stderr
+    assert ranks(toy) == {HEAD: [], WORKER: []}
+    assert toy.traces() == {}
+    assert toy.run("down").stdout == "nothing to do\n"
+
+
+def record(cluster: Cluster, name: str, host: str, **ssh: object) -> None:
+    """Have the head's record name one more node."""
+    state = json.loads(cluster.on(HEAD, f"cat {STATE}"))
+    state["nodes"][name] = {"host": host, "ssh": ssh}
+    cluster.on(HEAD, f"cat > {STATE} <<'END'\n{json.dumps(state)}\nEND\n")
+
+
+def test_one_that_cannot_be_reached_blocks_nothing_and_stays_known(toy: Cluster) -> None:
+    before, closed = ranks(toy), toy.lab.nodes[1].address
+    record(toy, "spark-9", closed, port=1)
+    for _ in range(2):  # the second time it is known by what the first recorded
+        done = toy.run("up", "--json")
+        (warning,) = json.loads(done.stdout)["doubts"]
+        assert (warning["code"], warning["data"]["node"]) == ("node-departed", "spark-9")
+        assert "sparkctl down" in warning["text"]
+    assert ranks(toy) == before
+    assert "spark-9" in json.loads(toy.on(WORKER, f"cat {STATE}"))["nodes"]
+    failed = json.loads(toy.run("down", "--json", code=1).stdout)
+    assert failed["failed"].keys() == {"spark-9"}
+    assert ranks(toy) == {HEAD: [], WORKER: []}
+
+
+def test_a_renamed_node_is_the_same_machine(toy: Cluster) -> None:
+    nodes = [{**n, "name": n["name"].replace("2", "b")} for n in without(toy, "")]
+    edit(toy, nodes=nodes, services={"toy": service(HEAD, "spark-b")})
+    found = changes(toy, "up", "--yes")
+    assert "stop toy rank 1 on spark-2: no longer in the inventory" in found
+    assert "start toy rank 1 on spark-b: not running" in found
+    assert [len(pids) for pids in ranks(toy).values()] == [1, 1]
+    assert completed(toy.lab) == 2
+    assert changes(toy, "up") == []
+
+
+def test_services_are_changed_one_by_one(pair: Cluster) -> None:
+    first = ranks(pair)
+    assert [len(pids) for pids in first.values()] == [1, 1]
+    edit(pair, services={"chat": service(HEAD), "code": service(WORKER, number=2)})
+    (change,) = changes(pair, "up", "--yes")
+    assert change.startswith("restart toy rank 0 on spark-2: ")
+    second = ranks(pair)
+    assert second[HEAD] == first[HEAD]
+    assert second[WORKER] != first[WORKER]
+    assert changes(pair, "restart", "chat", "--yes") == [
+        "restart toy rank 0 on spark-1: restart requested"
+    ]
+    third = ranks(pair)
+    assert third[HEAD] != second[HEAD]
+    assert third[WORKER] == second[WORKER]
+    assert pair.error("restart", "chat", code=2)["code"] == "consent-required"
+    pair.run("down", "chat")
+    assert ranks(pair) == {HEAD: [], WORKER: third[WORKER]}
+    assert changes(pair, "up") == ["start toy rank 0 on spark-1: not running"]
+
+
+@pytest.mark.parametrize("command", ["down", "restart"])
+def test_an_unknown_service_is_named(pair: Cluster, command: str) -> None:
+    error = pair.error(command, "cht", code=2)
+    assert (error["code"], error["hint"]) == ("service-unknown", "did you mean chat?")
+
+
+def test_a_service_that_left_is_ended(pair: Cluster) -> None:
+    before = ranks(pair)
+    edit(pair, services={"chat": service(HEAD)})
+    assert changes(pair, "up", "--yes") == [
+        "stop toy rank 0 on spark-2: no longer in the inventory"
+    ]
+    assert ranks(pair) == {HEAD: before[HEAD], WORKER: []}
+    assert json.loads(pair.on(WORKER, f"cat {STATE}"))["units"] == {}
+
+
+def test_a_node_goes_from_one_service_to_the_other(pair: Cluster) -> None:
+    before = ranks(pair)
+    edit(pair, services={"chat": service(HEAD, WORKER, number=2)})
+    error = pair.error("restart", "chat", "--yes")
+    assert (error["code"], error["node"]) == ("node-taken", WORKER)
+    assert ranks(pair) == before
+    pair.run("down", "chat")
+    assert ranks(pair) == {HEAD: [], WORKER: before[WORKER]}, "code is another service"
+    changes(pair, "up", "--yes")
+    after = ranks(pair)
+    assert [len(pids) for pids in after.values()] == [1, 1]
+    assert completed(pair.lab, 2) == 2
