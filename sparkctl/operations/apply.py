@@ -81,7 +81,8 @@ def named(run: Run, units: Sequence[str]) -> str:
     every = {**run.outlook.seen.recorded, **run.outlook.units}
     titles = [every[u].title if u in every else u.split("/")[2] for u in units]
     counts = {title: titles.count(title) for title in titles}
-    return ", ".join(title + "s" * (count > 1) for title, count in counts.items())
+    # A name, as vLLM, has no plural.
+    return ", ".join(t + "s" * (count > 1 and t[-1].islower()) for t, count in counts.items())
 
 
 def recover(run: Run) -> None:

@@ -228,15 +228,13 @@ def test_parts_together_share_their_steps_and_rolling_ones_do_not() -> None:
     made.outlook = replace(made.outlook, plan=both)
     together = [s.title for s in apply.steps(made, detach=True)]
     assert together == [
-        RECOVERS,
         "write the environment",
         "start Ray heads",
         "start Ray workers",
-        "start vLLMs",
+        "start vLLM",
     ]
     made.outlook = replace(made.outlook, plan=replace(both, strategy="rolling"))
     assert [s.title for s in apply.steps(made, detach=True)] == [
-        RECOVERS,
         *STARTS,
         *STARTS,
     ]
