@@ -102,7 +102,7 @@ ACTIVE = {"fabric.ping", "fabric.loss", "host.firewall"}  # checks that send tra
 SERVING = {
     "ray-on-management",
     "api-wedged",
-}  # with a running cluster, in test_zz_serving_faults.py
+}  # see test_zz_serving_faults.py
 
 
 def test_the_table_has_every_fault() -> None:
