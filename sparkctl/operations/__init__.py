@@ -4,10 +4,11 @@
 2. connect: one login a node, all at once (connect.py, remote/).
 3. hold: the lease on every node, in the order of names, all or none; with it one probe a node gives
    typed facts (lease.py, facts/). Another `up` that holds it is watched first (attach.py).
-4. outlook: facts to the units that should run (plan/desired.py, an engine's row) and those that do
-   (plan/observed.py); another account's cluster, or another of this name, is refused.
-5. difference: what is kept, restarted, stopped, and what an unread unit blocks (node/difference.py).
-   Where nothing differs, one look inside: a completion and Ray's table (look.py, serving.py).
+4. outlook: facts to the units that should run (plan/desired.py, an engine's row) and to those that
+   do (plan/observed.py); another's cluster of this name is refused (identity.py).
+5. difference: what is kept, restarted, stopped, and what an unread unit blocks
+   (node/difference.py). Where nothing differs, one look inside: a completion and Ray's table
+   (look.py, serving.py).
 6. consent for a model that is served, then the checks before a start (doctor/preflight.py).
 7. apply: stops, files, then starts in waves, each journalled on its node before it is made.
 8. ready: what was started is waited for, by its log and at last a completion (startup.py).
