@@ -108,17 +108,18 @@ def ask(outlook: Outlook) -> None:
     from sparkctl.errors import Interrupted, UsageError
 
     models = ", ".join(outlook.ends)
-    ends = all(change.action == "stop" for change in outlook.plan.changes)
-    what = f"{models} is served and would be {'stopped' if ends else 'restarted'}"
+    restarts = any(change.action == "restart" for change in outlook.plan.changes)
+    verb, done = ("restart", "restarted") if restarts else ("stop", "stopped")
+    what = f"{models} {'is' if len(outlook.ends) == 1 else 'are'} served and would be {done}"
     if not interactive():
         why = "; ".join(str(change) for change in outlook.plan.changes)
         raise UsageError(
             f"{what}: {why}",
-            hint="--yes restarts it without asking; --dry-run shows what would change",
+            hint=f"--yes {verb}s without asking; --dry-run shows what would change",
             code="consent-required",
-            data={"model": models},
+            data={"model": models, "models": list(outlook.ends)},
         )
-    if not confirm(f"{what}. Restart it now?"):
+    if not confirm(f"{what}. {verb.capitalize()} now?"):
         raise Interrupted("nothing was changed")
 
 

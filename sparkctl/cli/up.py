@@ -23,8 +23,8 @@ def up(inventory: Path, *, as_json: bool, dry_run: bool, **options: Any) -> None
 
     Starts only what is missing; a second run changes nothing. A start that is under way is watched.
     Asks before it restarts a model that is served because a setting changed; without a terminal
-    --yes is required. Ctrl-C asks whether the start is to be stopped or goes on; without a terminal
-    it is stopped.
+    --yes is required. Ctrl-C asks whether the start is stopped or left running; without a terminal
+    it is stopped. A start that another command made always goes on.
     """
     from sparkctl.cli.bringup import bring_up
     from sparkctl.output.up import print_report

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from sparkctl.facts.groups import Counters, Holder
+from sparkctl.facts.groups import Holder
 from sparkctl.facts.processes import OurProcess, Process
 from sparkctl.facts.shape import (
     Count,
@@ -113,58 +113,19 @@ class Looked(Shape):
     table: RayTable | Failed | None = None
 
 
-class Ping(Shape):
-    """Pings from an interface: `error` is why all were lost, `problem` why none was sent.
+class Asked(Shape):
+    """Where a node has recorded an API, and a Ray if there is one."""
 
-    `sent` and `received` are packets.
-    """
-
-    to: Name
-    interface: Name
-    address: Name
-    size: Whole
-    sent: Count | None = None
-    received: Count | None = None
-    error: Text | None
-    problem: Text | None
+    base: Text
+    address: Name | None
+    wanted: Mapping[Name, Number]
 
 
-class Connect(Shape):
-    """A TCP connection that was tried."""
+class Recalled(Shape):
+    """What a node's record led to (node/look.py)."""
 
-    to: Name
-    what: Name
-    address: Name
-    port: Count
-    error: Text | None
-    refused: bool  # by the node itself, so it was reached
-    errno: Name | None = None
-
-
-class Route(Shape):
-    """The way from a node to an address (node/routes.py)."""
-
-    interface: Name | None
-    gateway: Name | None
-    problem: Text | None
-    neighbour: Name | None
-
-
-class Firewalls(Shape):
-    """The firewalls of a node that are known to be active, and those that are installed."""
-
-    active: Rows[Name]
-    installed: Rows[Name]
-
-
-class Peers(Shape):
-    """What a node could reach of the others; `routes` are to the addresses that it could not."""
-
-    pings: Rows[Ping]
-    connects: Rows[Connect]
-    routes: Mapping[Name, Route] = Field(default_factory=dict)
-    firewalls: Firewalls | None = None
-    counters: Counters
+    asked: Asked | None
+    seen: Looked | None
 
 
 class Import(Shape):

@@ -53,8 +53,9 @@ def join(request: Join) -> Answer:
 
 
 def phase(request: Phase) -> Answer:
-    """Set the phase (starting, ready, failed) of a unit that `run` started; `changed`: whether the
-    record has that start.
+    """Set the phase (starting, ready, failed, stopped) of a unit that `run` started.
+
+    Returns `changed`: whether the record has that start.
     """
     with changing(request["cluster"]) as document:
         entry = document["units"].get(request["unit"], {})

@@ -159,7 +159,7 @@ class Process:
 
 @dataclass(frozen=True)
 class Running:
-    """A unit that has processes; `phase` is starting, ready or failed.
+    """A unit that has processes; `phase` is starting, ready, failed or stopped.
 
     `processes` are its own, and the ranks of its members on other nodes. `since` is in seconds
     since the epoch. `digest` is empty where there is no record of its start.

@@ -250,74 +250,6 @@ class Probe(Belongings):
     watch: Sequence[str]
 
 
-class Ping(TypedDict):
-    """`size` is the payload in bytes."""
-
-    to: str
-    interface: str
-    address: str
-    size: int
-
-
-class Connect(TypedDict):
-    """An address and a port to connect to."""
-
-    to: str
-    what: str
-    address: str
-    port: int
-
-
-class Pinged(Ping):
-    """Packets `sent` and `received`; `error` is why all were lost, `problem` why none was sent."""
-
-    sent: int | None
-    received: int | None
-    error: str | None
-    problem: str | None
-
-
-class Connected(Connect):
-    """`error` is null for a connection; `errno` is its name, null without an answer."""
-
-    error: str | None
-    refused: bool
-    errno: str | None
-
-
-class Route(TypedDict):
-    """The way to an address, see node/routes.py."""
-
-    interface: str | None
-    gateway: str | None
-    problem: str | None
-    neighbour: str | None
-
-
-class Firewalls(TypedDict):
-    """Names of firewalls, see node/firewalls.py."""
-
-    active: list[str]
-    installed: list[str]
-
-
-class Tried(TypedDict):
-    """What came of the pings and connections."""
-
-    pings: list[Pinged]
-    connects: list[Connected]
-    routes: dict[str, Route]
-    firewalls: Firewalls
-    counters: dict[str, dict[str, int]]
-
-
-class Peers(TypedDict):
-    """What to send to the peers."""
-
-    pings: Sequence[Ping]
-    connects: Sequence[Connect]
-
-
 class Ask(Cluster):
     """What to ask vLLM's API at `base`, and its bounds in seconds, see node/completion.py."""
 
@@ -346,6 +278,14 @@ class Look(Cluster):
 
     completion: Ask
     table: NotRequired[RayTable | None]
+
+
+class Recall(Cluster):
+    """What to ask the API of a service that is where the node has recorded it."""
+
+    service: str
+    completion: Ask  # without its base
+    seconds: float
 
 
 class Claim(TypedDict):

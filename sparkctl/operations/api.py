@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparkctl.engines.vllm.tls import api_base
+from sparkctl.engines.vllm.tls import local_base
 from sparkctl.facts.calls import COMPLETION
 
 if TYPE_CHECKING:
     from sparkctl.facts.answers import Completion
-    from sparkctl.inventory.models import Inventory, Node, Vllm
+    from sparkctl.inventory.models import Inventory, Node
     from sparkctl.operations.session import Session
 
 TOKENS = 4  # enough to prove that it generates
@@ -43,19 +43,9 @@ def question(
     inventory: Inventory, *, tokens: int, timeout: float, base: str | None = None, **limits: float
 ) -> dict[str, float | str]:
     """The request for `ask_api`."""
-    base = base or base_on_head(inventory.vllm)
-    return {"base": base, "tokens": tokens, "timeout": timeout, **limits}
-
-
-def base_on_head(vllm: Vllm) -> str:
-    """The API's address for a client on the head itself."""
-    return api_base(vllm, _reachable(vllm.host))
-
-
-def _reachable(host: str) -> str:
-    return "127.0.0.1" if host in ("0.0.0.0", "", "::") else host
-
-
-def endpoint(inventory: Inventory) -> str:
-    """The OpenAI API's address as this machine would reach it."""
-    return f"{api_base(inventory.vllm, inventory.head.host)}/v1"
+    return {
+        "base": base or local_base(inventory.vllm),
+        "tokens": tokens,
+        "timeout": timeout,
+        **limits,
+    }

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from sparkctl.facts.answers import Started
+    from sparkctl.inventory.models import Node
     from sparkctl.node.difference import Part
     from sparkctl.node.difference import Step as Planned
     from sparkctl.node.units import Unit
@@ -37,7 +38,7 @@ def steps(run: Run, *, detach: bool = False) -> Iterator[Step]:
     With `detach` the units are started, and nobody waits until they are ready.
     """
     plan = run.outlook.plan
-    if plan:
+    if plan and _recorded(run):
         yield Step("take back what earlier runs left", recover)
     batches = [[part] for part in plan.parts] if plan.strategy == "rolling" else [plan.parts]
     for batch in batches:
@@ -80,7 +81,8 @@ def named(run: Run, units: Sequence[str]) -> str:
     every = {**run.outlook.seen.recorded, **run.outlook.units}
     titles = [every[u].title if u in every else u.split("/")[2] for u in units]
     counts = {title: titles.count(title) for title in titles}
-    return ", ".join(title + "s" * (count > 1) for title, count in counts.items())
+    # A name, as vLLM, has no plural.
+    return ", ".join(t + "s" * (count > 1 and t[-1].islower()) for t, count in counts.items())
 
 
 def recover(run: Run) -> None:
@@ -91,13 +93,16 @@ def recover(run: Run) -> None:
         node = name.rpartition("/")[2]
         if name not in changed and node in kept:
             kept[node][name] = record.run
-    nodes = [
-        n for n in run.session.inventory.nodes if known(run.session.facts[n.name].state).exists
-    ]
-    answers = run.session.ask_all(nodes, RECOVER, lambda n: {"keep": kept[n.name]})
+    answers = run.session.ask_all(_recorded(run), RECOVER, lambda n: {"keep": kept[n.name]})
     for name, answer in check_all(answers).items():
         for entry in answer.failed:
             run.reporter.note(f"warning: {name}: not taken back: {entry.title}: {entry.error}")
+
+
+def _recorded(run: Run) -> list[Node]:
+    """The nodes where an earlier run has left files."""
+    facts = run.session.facts
+    return [n for n in run.session.inventory.nodes if known(facts[n.name].state).exists]
 
 
 def write_files(run: Run) -> None:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from sparkctl.operations.session import Session
 
 
+SHOWN = 5  # changed settings in one line
+
+
 @dataclass(frozen=True)
 class Outlook:
     """What `up` would do. `stops` are the models whose units run and would be stopped, `ends` those
@@ -87,9 +90,6 @@ def changed(desired: Sequence[Desired], seen: Seen) -> dict[str, str]:
                 more = f" and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
                 found[name] = ", ".join(lines[:SHOWN]) + more
     return found
-
-
-SHOWN = 5  # changed settings in one line
 
 
 def outlook(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 TITLE = "read Ray's node table"
 ALLOWANCE = 45.0  # seconds for the answers themselves, see node/gcs.py
-IMPORT_ALLOWANCE = 60.0  # seconds for importing ray on a busy node, beside the wait itself
+IMPORT_ALLOWANCE = 60.0  # seconds for importing ray on a busy node, without the wait itself
 
 
 def ask_ray(
@@ -28,7 +28,7 @@ def ask_ray(
     timeout: float = 0.0,
     node: Node | None = None,
 ) -> Failed | RayTable:
-    """What node/raytable.py tells of the Ray at `address`, asked on the head or on `node`.
+    """What node/raytable.py answers of the Ray at `address`, asked on the head or on `node`.
 
     Where its GCS answers in a way that is not understood, as with TLS, ray itself is asked, by
     `python`, its runtime.

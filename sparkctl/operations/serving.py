@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sparkctl.engines.table import ENGINES
 from sparkctl.engines.vllm.placement import misplaced
 from sparkctl.facts.answers import Failed
 from sparkctl.node.difference import STOP
@@ -123,8 +124,6 @@ def _model(desired: Sequence[Desired], unit: str) -> str:
 
 def _is_engine(kind: str, record: Record | None) -> bool:
     """Whether a unit of this kind serves a model, rather than carries one that does."""
-    from sparkctl.engines.table import ENGINES
-
     if record and record.unit:
         return any(isinstance(ready, Generates) for ready in record.unit.ready)
     return kind in {engine.kind for engine in ENGINES.values()}

@@ -64,7 +64,7 @@ def startup(connection: Connection, cluster: str, record: Record, *, lives: bool
     """
     stages = stages_of(record.unit)
     engine = ENGINES.get(stages.engine) if stages else None
-    if record.unit is None or engine is None or engine.progress is None:
+    if record.unit is None or engine is None:
         return Startup()
     progress = engine.progress()
     try:

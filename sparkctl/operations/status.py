@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sparkctl.errors import ConnectError, SparkctlError
 from sparkctl.facts.unread import Unread
+from sparkctl.operations.identity import known_id
 from sparkctl.operations.servicestatus import RAY, ServiceStatus, service_status
 from sparkctl.operations.starting import Startup, startup
 from sparkctl.operations.unitstatus import UnitStatus, statuses
@@ -111,7 +112,7 @@ def status(session: Session, *, deep: bool = False) -> Status:
     }
     found = Status(
         cluster=inventory.cluster,
-        id=next((s.id for s in seen.states.values() if s.id), ""),
+        id=known_id(seen.states),
         nodes=[_node(n, errors.get(n.name), session) for n in inventory.nodes],
         units=statuses(seen, lambda name, r, lives: _look(session, name, r, lives=lives), leases),
         imitated=list(inventory.imitated),

@@ -98,12 +98,9 @@ def _api(service: ServiceStatus, api: ApiAnswer) -> Fields:
         start = service.start
         document |= {"state": "starting", "stage": start.stage, "percent": start.percent}
         document |= {"who": start.who}
-    elif api.code not in NOT_ASKED:
+    if api.code != "not-running":
         document["endpoint"] = service.endpoint
     return document
-
-
-NOT_ASKED = ("not-running", "start-failed")
 
 
 def of_findings(

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from sparkctl.engines.vllm.engine import GCS, GRACE, RAY
-from sparkctl.engines.vllm.tls import address
+from sparkctl.engines.vllm.tls import address, local_host
 from sparkctl.node.units import Generates, Listens, LogStages, Program, RayNodes, Stop, Unit
 
 if TYPE_CHECKING:
@@ -53,8 +53,7 @@ def base(argv: Sequence[str]) -> str:
     """The API's URL on the node itself, for the command line that a vLLM was started with."""
     given = dict(pairwise(argv))
     secure = "--ssl-certfile" in given or "--ssl-keyfile" in given
-    host = given.get("--host", "")
-    host = "127.0.0.1" if host in ("0.0.0.0", "", "::") else host
+    host = local_host(given.get("--host", ""))
     return address(host, given.get("--port", OWN_PORT), secure=secure)
 
 

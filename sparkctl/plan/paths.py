@@ -1,4 +1,4 @@
-"""Where a cluster's files are on a node, beside ~/.sparkctl/<cluster>/ (node/files.py)."""
+"""Where a cluster's files are on a node, besides ~/.sparkctl/<cluster>/ (node/files.py)."""
 
 from __future__ import annotations
 
@@ -21,8 +21,3 @@ def temp_dir(cluster: str) -> str:
         mark = hashlib.sha256(cluster.encode()).hexdigest()[:8]
         cluster = f"{cluster[: LONGEST - 9]}-{mark}"
     return f"/tmp/sparkctl-{cluster}"
-
-
-def ray_dir(cluster: str) -> str:
-    """Ray's own part of it: Ray makes its directory writable for everybody (Ray 2.60)."""
-    return f"{temp_dir(cluster)}/r"

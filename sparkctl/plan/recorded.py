@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
-from sparkctl.engines.vllm.tls import address, api_base
+from sparkctl.engines.vllm.tls import address, local_base
 from sparkctl.errors import SparkctlError
 from sparkctl.fabric.cabling import without_prefix
 from sparkctl.facts.unread import Missing, Unread, known
@@ -55,10 +55,8 @@ def api(view: View, units: Mapping[str, Unit]) -> Asked[Generates]:
     """Where a service's API is asked; without a record by the inventory."""
     if found := _first(view, units, Generates):
         return found
-    vllm = view.vllm
-    host = "127.0.0.1" if vllm.host in ("0.0.0.0", "", "::") else vllm.host
-    model = vllm.served_model_name or vllm.model
-    return Asked(view.head.name, Generates(api_base(vllm, host), model))
+    model = view.vllm.served_model_name or view.vllm.model
+    return Asked(view.head.name, Generates(local_base(view.vllm), model))
 
 
 def outside(base: str, host: str) -> str:

@@ -35,7 +35,7 @@ pytestmark = pytest.mark.lab
 UP = ("up", "--ignore-check", "runtime.imports")  # of vLLM, for seconds
 LOADING = "loading toys 40%"
 UNITS = ["toy/0/rank/spark-1", "toy/0/rank/spark-2"]
-SESSIONS = "pgrep -f 'sshd.*: root@notty'"
+SESSIONS = "pgrep -f '[s]shd.*: root@notty'"
 LEASE = {"SPARKCTL_TEST_LEASE": "6"}
 
 
@@ -158,24 +158,26 @@ def test_a_detached_start_goes_on_or_is_replaced(toy: Cluster, word: str) -> Non
     assert not {*gang(toy)} & {*pids}
 
 
-@pytest.mark.parametrize("answer", ["y", "n", "\x03", "TERM"])
+@pytest.mark.parametrize("answer", ["y", "n", "SIGINT", "SIGTERM"])
 def test_ctrl_c_at_a_terminal_asks(toy: Cluster, answer: str) -> None:
     hold(toy)
     values = {**environment(toy.inventory), **toy.variables}
     with Terminal([*toy.program, *UP], environment=values) as terminal:
         terminal.until(partial(shows, "loading toys"))
         pids = gang(toy)
-        if answer == "TERM":
-            terminal.process.send_signal(signal.SIGTERM)
-        else:
-            terminal.type("\x03")
+        interrupt = signal.SIGTERM if answer == "SIGTERM" else signal.SIGINT
+        terminal.process.send_signal(interrupt)
+        if answer != "SIGTERM":
             terminal.until(partial(shows, "Leave it running?"))
-            terminal.type(answer if answer == "\x03" else f"{answer}\n")
+            if answer == "SIGINT":
+                terminal.process.send_signal(signal.SIGINT)
+            else:
+                terminal.type(f"{answer}\n")
         lines = terminal.ended()
     assert terminal.process.returncode == 130
     assert shows("Left running" if answer == "y" else "Rolled back", lines)
     if answer != "y":
-        assert shows("Leave it running?", lines) == (answer != "TERM")
+        assert shows("Leave it running?", lines) == (answer != "SIGTERM")
         assert not any(ranks(toy).values())
         return
     second, seen = loading(toy)

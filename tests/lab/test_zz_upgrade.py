@@ -104,10 +104,12 @@ def test_up_keeps_what_killed_ones_have_started(
     cluster: Cluster, old: Cluster, mine: Cluster, other: Cluster
 ) -> None:
     assert cluster.traces() == {}
-    crash(mine, f"after launch.* on {HEAD}", "up")
-    ray = cluster.on(HEAD, "until pgrep -f '[g]cs/gcs_server'; do sleep 0.1; done").split()
+    crash(mine, f"before launch.* on {HEAD}", "up")
     refused = old.run("up", BREAK, "--json", code=1)
     assert "has unknown schema 2 (this sparkctl reads 1)" in refused.stderr + refused.stdout
+    assert not any(pids(cluster).values())
+    crash(mine, f"after launch.* on {HEAD}", "up", BREAK)
+    ray = cluster.on(HEAD, "until pgrep -f '[g]cs/gcs_server'; do sleep 0.1; done").split()
     second, _ = until(other, "loading the model", "up", BREAK)
     second.kill()
     second.communicate()

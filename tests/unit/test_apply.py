@@ -60,7 +60,7 @@ def titles(made: Any, *, detach: bool = False) -> list[str]:
 
 def test_from_nothing_all_is_started_before_anything_is_waited_for(watched: list[str]) -> None:
     made, session = run(waits_until=answered, raytable_table=TABLE)
-    assert titles(made) == [RECOVERS, *STARTS, *WAITS]
+    assert titles(made) == [*STARTS, *WAITS]
     assert watched == [SERVE]
     assert made.ready == {HEAD, WORKER, SERVE}
     calls = [f"{node} {call}" for node, call in session.order]
@@ -73,7 +73,7 @@ def test_from_nothing_all_is_started_before_anything_is_waited_for(watched: list
 
 def test_detach_starts_everything_and_waits_for_rays_daemons_alone(watched: list[str]) -> None:
     made, _ = run(waits_until=answered)
-    assert titles(made, detach=True) == [RECOVERS, *STARTS, WAITS[0]]
+    assert titles(made, detach=True) == [*STARTS, WAITS[0]]
     assert watched == []
     assert [*made.started] == [HEAD, WORKER, SERVE]
     assert not made.ready
@@ -228,15 +228,13 @@ def test_parts_together_share_their_steps_and_rolling_ones_do_not() -> None:
     made.outlook = replace(made.outlook, plan=both)
     together = [s.title for s in apply.steps(made, detach=True)]
     assert together == [
-        RECOVERS,
         "write the environment",
         "start Ray heads",
         "start Ray workers",
-        "start vLLMs",
+        "start vLLM",
     ]
     made.outlook = replace(made.outlook, plan=replace(both, strategy="rolling"))
     assert [s.title for s in apply.steps(made, detach=True)] == [
-        RECOVERS,
         *STARTS,
         *STARTS,
     ]

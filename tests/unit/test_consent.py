@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -157,6 +158,15 @@ def test_nobody_is_asked_on_a_stdin_that_is_closed(monkeypatch: pytest.MonkeyPat
     with pytest.raises(UsageError, match="m is served and would be restarted") as caught:
         ask(known)
     assert "--yes" in (caught.value.hint or "")
+
+
+def test_models_that_only_end_are_not_called_restarted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    changes = (replace(CHANGE, action="stop"), replace(CHANGE, action="start"))
+    known: Any = SimpleNamespace(ends=("m", "n"), plan=SimpleNamespace(changes=changes))
+    with pytest.raises(UsageError, match="m, n are served and would be stopped") as caught:
+        ask(known)
+    assert caught.value.data == {"model": "m, n", "models": ["m", "n"]}
 
 
 @pytest.mark.parametrize(

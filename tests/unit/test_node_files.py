@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import sparkctl.node
+from sparkctl.engines.vllm.engine import ray_dir
 from sparkctl.node import entries, files, follow, lease, sharedmemory, state, stop
 from sparkctl.plan import paths, record
 
@@ -172,7 +173,7 @@ def test_a_directory_that_ray_opened_to_everybody_is_private_again(home: Path) -
 def test_rays_sockets_fit_below_a_private_directory(length: int) -> None:
     """unix(7) has room for 107 bytes; the session's name as Ray 2.60 makes it."""
     cluster = "c" * length
-    path = Path(paths.ray_dir(cluster))
+    path = Path(ray_dir(paths.temp_dir(cluster)))
     socket = path / "session_2026-11-21_12-00-00_123456_4194304/sockets/plasma_store"
     assert len(str(socket)) <= 107
     assert path.parent == Path(paths.temp_dir(cluster))

@@ -57,6 +57,16 @@ def test_a_unit_that_was_stopped_starts_again_in_the_same_run() -> None:
     assert len(of(ENGINE)) == 1
 
 
+@pytest.mark.parametrize(("before", "after"), [("starting", "stopped"), ("ready", "ready")])
+def test_a_start_that_was_stopped_has_not_failed(before: str, after: str) -> None:
+    start(SLEEP)
+    state.phase({"cluster": CLUSTER, "unit": ENGINE, "run": "r1", "phase": before})
+    ended(units=[ENGINE], run="r2")
+    assert state.read(CLUSTER)["units"][ENGINE]["phase"] == before, "another's"
+    ended(units=[ENGINE], run="r1")
+    assert state.read(CLUSTER)["units"][ENGINE]["phase"] == after
+
+
 def order(home: Path) -> list[str]:
     return (home / f".sparkctl/{CLUSTER}/order").read_text().split()
 

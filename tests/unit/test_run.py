@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sparkctl.engines.inventory import parse
-from sparkctl.errors import LeaseLostError, ServingError
+from sparkctl.errors import LeaseLostError, ServingError, Terminated
 from sparkctl.facts.calls import BELONGINGS, STOP, TAKE_LEASE
 from sparkctl.operations.down import down
 from sparkctl.operations.lease import hold
-from sparkctl.operations.run import Step, perform, undo
+from sparkctl.operations.run import GOES_ON, LEFT, Step, perform, undo
 from sparkctl.output.reporter import SafeReporter
 from sparkctl.plan.departed import Departed
 from sparkctl.remote.fanout import GroupResult
@@ -61,6 +61,32 @@ def test_what_starts_after_its_end_was_looked_for_is_taken_back_too() -> None:
     assert call.is_set()
     assert nodes == []
     assert told.said.count("roll back: stop vLLM") == 1
+
+
+@pytest.mark.parametrize(
+    ("failure", "asks"),
+    [(KeyboardInterrupt(), True), (Terminated(), False), (ServingError("x"), False)],
+)
+def test_after_ctrl_c_alone_the_user_may_leave_it_running(
+    failure: BaseException, asks: bool
+) -> None:
+    run, told = make()
+    done: list[str] = []
+    with pytest.raises(type(failure)):
+        perform(run, steps(done, failure), keep=False, leave=lambda: True)
+    assert ("undo head" not in done) is asks
+    assert told.said[-1] == (LEFT if asks else "Rolled back.")
+
+
+def test_ctrl_c_leaves_what_another_run_started_without_asking() -> None:
+    run, told = make(outlook=SimpleNamespace(waits=("toy/0/rank/spark-1",)))
+
+    def leave() -> bool:
+        raise AssertionError("it asks")
+
+    with pytest.raises(KeyboardInterrupt):
+        perform(run, steps([], KeyboardInterrupt())[2:3], keep=False, leave=leave)
+    assert told.said[-1] == GOES_ON
 
 
 def test_a_second_ctrl_c_tells_what_ends_the_rest() -> None:

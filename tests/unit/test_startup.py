@@ -142,6 +142,18 @@ def test_a_stage_that_moves_outlives_the_stall_limit() -> None:
     assert time.monotonic() - start > 0.3
 
 
+def test_time_in_which_nobody_could_look_is_no_stall(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(startup, "GAP", 0.02)
+
+    def late(number: int) -> Event:
+        if number == 0:
+            time.sleep(0.1)  # twice the stall limit, as while a connection is made again
+            return None
+        return READY
+
+    watch(watching({"text": "INFO Starting to load model /m...\n"}, forever=late)[0])
+
+
 @pytest.mark.parametrize(
     ("event", "code"),
     [({"exited": 1}, "vllm-exited"), ({"text": "EngineCore failed to start.\n"}, "vllm-failed")],

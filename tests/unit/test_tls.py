@@ -15,8 +15,8 @@ import pytest
 from sparkctl.doctor import looks
 from sparkctl.doctor.health import health
 from sparkctl.engines.inventory import parse
+from sparkctl.engines.vllm.tls import api_base, local_base
 from sparkctl.node import completion
-from sparkctl.operations.api import base_on_head, endpoint
 from tests.unit.test_inventory import GOOD, details
 
 if TYPE_CHECKING:
@@ -123,13 +123,13 @@ def test_health_needs_no_key_and_no_known_certificate(base: str) -> None:
 )
 def test_the_scheme_follows_from_key_and_certificate(arguments: str, scheme: str) -> None:
     inventory = parse((GOOD + f"  arguments: {{{arguments}}}\n").encode(), "x")
-    assert base_on_head(inventory.vllm) == f"{scheme}://127.0.0.1:30000"
-    assert endpoint(inventory) == f"{scheme}://a:30000/v1"
+    assert local_base(inventory.vllm) == f"{scheme}://127.0.0.1:30000"
+    assert api_base(inventory.vllm, "a") == f"{scheme}://a:30000"
 
 
 def test_an_ipv6_host_is_bracketed() -> None:
     inventory = parse((GOOD.replace("host: a", "host: 'fd00::1'")).encode(), "x")
-    assert endpoint(inventory) == "http://[fd00::1]:30000/v1"
+    assert api_base(inventory.vllm, inventory.head.host) == "http://[fd00::1]:30000"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from sparkctl.engines.vllm.environment import render
 from sparkctl.engines.vllm.placement import planned_ranks
 from sparkctl.engines.vllm.recipe import AUTO, choose_recipe
 from sparkctl.engines.vllm.rules import warnings
-from sparkctl.engines.vllm.tls import api_base
+from sparkctl.engines.vllm.tls import api_base, local_base
 from sparkctl.facts.unread import Unread, known
 from sparkctl.node import modelpath
 from sparkctl.node.units import (
@@ -80,7 +80,9 @@ def _ray_head(replica: Replica) -> Unit:
         kind=RAY,
         title="Ray head",
         group=replica.unit(RAY, head.node.name),
-        program=_ray(replica, ray_head_argv(inventory, head.choice.address, _ray_dir(replica))),
+        program=_ray(
+            replica, ray_head_argv(inventory, head.choice.address, ray_dir(replica.temp_dir))
+        ),
         members=(Member(head.node.name, "raylet"), Member(head.node.name, GCS)),
         reachable=_gcs(replica),
         ready=(RayNodes(_address(replica), _python(replica), gpus, seconds),),
@@ -88,9 +90,9 @@ def _ray_head(replica: Replica) -> Unit:
     )
 
 
-def _ray_dir(replica: Replica) -> str:
+def ray_dir(temp_dir: str) -> str:
     """Ray's own part: it makes its directory writable for everybody (Ray 2.60)."""
-    return f"{replica.temp_dir}/r"
+    return f"{temp_dir}/r"
 
 
 def _ray_worker(replica: Replica, name: str) -> Unit:
@@ -139,7 +141,7 @@ def _serve(replica: Replica) -> Unit:
         ready=(
             LogStages("vllm", inventory.vllm.stall_timeout),
             RayRanks(_address(replica), _python(replica), most),
-            Generates(api_base(inventory.vllm, own_host(inventory)), model(inventory, home)),
+            Generates(local_base(inventory.vllm), model(inventory, home)),
         ),
         stop=Stop(GRACE),
     )
@@ -149,12 +151,6 @@ def _is_certain(replica: Replica) -> bool:
     """Whether each node has ranks: with fewer ranks than GPUs Ray may take another worker."""
     planned = planned_ranks(replica.inventory)
     return all(planned[p.node.name] for p in replica.parts.values())
-
-
-def own_host(inventory: Inventory) -> str:
-    """The host at which the head itself reaches the API."""
-    host = inventory.vllm.host
-    return "127.0.0.1" if host in ("0.0.0.0", "", "::") else host
 
 
 def model(inventory: Inventory, home: str) -> str:

@@ -25,6 +25,16 @@ def api_base(vllm: Vllm, host: str) -> str:
     return address(host, vllm.port, secure=bool(secure))
 
 
+def local_base(vllm: Vllm) -> str:
+    """The API's URL for a client on the head itself, without a path."""
+    return api_base(vllm, local_host(vllm.host))
+
+
+def local_host(host: str) -> str:
+    """Where a server that listens on `host` is reached from its own node."""
+    return "127.0.0.1" if host in ("0.0.0.0", "", "::") else host
+
+
 def address(host: str, port: int | str, *, secure: bool) -> str:
     """The URL of a host and port, without a path."""
     name = f"[{host}]" if ":" in host else host
