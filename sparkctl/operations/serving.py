@@ -8,7 +8,7 @@ from sparkctl.engines.table import ENGINES
 from sparkctl.engines.vllm.placement import misplaced
 from sparkctl.facts.answers import Failed
 from sparkctl.node.difference import STOP
-from sparkctl.node.units import READY, Generates, RayNodes, Running
+from sparkctl.node.units import READY, Absent, Generates, RayNodes, Running
 from sparkctl.operations import health
 from sparkctl.operations.look import Ray, look
 from sparkctl.operations.raytable import ask_ray
@@ -130,7 +130,9 @@ def _is_engine(kind: str, record: Record | None) -> bool:
 
 
 def may_serve(session: Session, desired: Sequence[Desired], seen: Seen, service: str) -> bool:
-    """Whether the service that runs may be serving; yes where that cannot be asked."""
+    """Whether the service that runs may be serving; yes where that cannot be asked, no where its
+    group is not whole.
+    """
     one = next((d for d in desired if d.inventory.service == service), None)
     serving = [
         (name, record, ready.base)
@@ -141,8 +143,20 @@ def may_serve(session: Session, desired: Sequence[Desired], seen: Seen, service:
     ]
     if one is None or not serving:
         return True
-    view = session.within(one.inventory)
+    view, lost = session.within(one.inventory), lacking(seen)
     return any(
         health.serves(view, record.argv, base, session.node(seen.places(name)[0]))
         for name, record, base in serving
+        if name not in lost
     )
+
+
+def lacking(seen: Seen) -> set[str]:
+    """The units that cannot serve: one that started with them, as a rank of their group, has
+    ended. One that cannot be read has not.
+    """
+    units = seen.recorded
+    observed = seen.observed(units)
+    starts = {u: (unit.group, seen.records[u].run) for u, unit in units.items()}
+    ended = {starts[u] for u in units if isinstance(observed[u], Absent)}
+    return {u for u, start in starts.items() if start in ended}

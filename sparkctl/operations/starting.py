@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 PATIENCE = 20.0  # seconds for reading a log
 
 
+def clock(seconds: float, now: float) -> str:
+    """Seconds since the epoch as a time of this day, else with its date."""
+    day, today = (time.strftime("%Y-%m-%d", time.localtime(at)) for at in (seconds, now))
+    return time.strftime("%H:%M" if day == today else "%Y-%m-%d %H:%M", time.localtime(seconds))
+
+
 @dataclass(frozen=True)
 class Startup:
     """How far a start has come: at a stage of the engine, with percent of it where the log has

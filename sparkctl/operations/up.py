@@ -98,7 +98,7 @@ def up(
                 preflight(part)
         if found.plan or found.waits or found.untidy:
             perform(run, apply.steps(run, detach=detach), keep=keep, leave=leave)
-    return report(run, detach=detach)
+    return report(run, detach=detach, restart=restart)
 
 
 def refuse_blocked(found: Outlook) -> None:
@@ -132,12 +132,15 @@ def endpoints(desired: Sequence[Desired]) -> dict[str, Endpoint]:
     }
 
 
-def report(run: Run, *, detach: bool) -> UpReport:
-    """The endpoints, and the changes."""
+def report(run: Run, *, detach: bool, restart: Sequence[str] = ()) -> UpReport:
+    """The changes, and the endpoints: of these services alone with `restart`, for nobody has looked
+    whether the others serve.
+    """
     found = run.outlook
+    asked = [d for d in found.desired if not restart or d.inventory.service in restart]
     return UpReport(
         cluster=run.cluster,
-        services=endpoints(found.desired),
+        services=endpoints(asked),
         changes=tuple(str(change) for change in found.plan.changes),
         seconds=run.seconds,
         doubts=found.doubts,

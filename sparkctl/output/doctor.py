@@ -9,6 +9,7 @@ from rich.text import Text
 
 from sparkctl.doctor.finding import ORDER, Severity
 from sparkctl.doctor.runner import counts
+from sparkctl.node.units import STARTING
 from sparkctl.output.console import print_prose, wide_console
 
 if TYPE_CHECKING:
@@ -43,13 +44,17 @@ COUNTED = {
 def print_findings(
     findings: Sequence[Finding], imitated: Sequence[str], *, verbose: bool = False
 ) -> None:
-    """Print them on stdout; unless `verbose`, what passed and infos are only counted."""
+    """Print them on stdout; unless `verbose`, what passed and infos are only counted, but for a
+    start that is under way.
+    """
     console = wide_console()
     shown = ORDER if verbose else ORDER[: ORDER.index(Severity.INFO)]
     for severity in shown:
         chosen = [f for f in findings if f.severity is severity]
         for finding in chosen if verbose else together(chosen):
             _print(console, finding)
+    for finding in () if verbose else starts(findings):
+        _print(console, finding)
     print_prose(console, summary(findings), 4)
     for what in imitated:
         print_prose(console, f"imitated: {what}", 4)
@@ -62,6 +67,15 @@ def together(findings: Sequence[Finding]) -> list[Finding]:
         alike = finding.severity is Severity.UNKNOWN and not finding.fix
         key = (finding.node, finding.summary) if alike else number
         groups.setdefault(key, []).append(finding)
+    return [_as_one(group) if group[1:] else group[0] for group in groups.values()]
+
+
+def starts(findings: Sequence[Finding]) -> list[Finding]:
+    """What says that a start is under way, and by whom; each once, whatever checks say it."""
+    groups: dict[object, list[Finding]] = {}
+    for finding in findings:
+        if finding.severity is Severity.INFO and finding.code == STARTING and "who" in finding.data:
+            groups.setdefault((finding.node, finding.summary), []).append(finding)
     return [_as_one(group) if group[1:] else group[0] for group in groups.values()]
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from sparkctl.operations.lease import described
+from sparkctl.operations.starting import clock
 from sparkctl.output.console import print_prose, wide_console
 from sparkctl.output.spans import age
 from sparkctl.output.table import Column, filled, print_table
@@ -94,12 +95,6 @@ def starting(unit: UnitStatus, now: float) -> str:
     since = f" since {clock(unit.since, now)}" if unit.since else ""
     doing = unit.doing if unit.stage not in (None, BEGIN) else unit.why
     return f"starting{by}{since}" + (f", {doing}" if doing else "")
-
-
-def clock(seconds: float, now: float) -> str:
-    """Seconds since the epoch as a time of this day, else with its date."""
-    day, today = (time.strftime("%Y-%m-%d", time.localtime(at)) for at in (seconds, now))
-    return time.strftime("%H:%M" if day == today else "%Y-%m-%d %H:%M", time.localtime(seconds))
 
 
 def _columns(nodes: Sequence[NodeStatus], now: float) -> list[Column]:

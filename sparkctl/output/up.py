@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sparkctl.output.stdio import Fields
 
 
+RESTART = "restart"  # what a change does
 STARTS = "it will be served at {url}; `sparkctl up` watches it, `sparkctl status` shows its stage"
 
 
@@ -60,9 +61,12 @@ def print_outlook(outlook: Outlook, *, as_json: bool) -> None:
         print_out(f"would {change}")
     for blocked in plan.blocked:
         print_out(f"cannot {blocked.change}: {blocked.by} could not be read: {blocked.reason}")
+    restarts = any(change.action == RESTART for change in plan.changes)
     for model in outlook.ends:
-        print_out(f"would stop and restart {model}, which is served")
-    if not plan:
+        print_out(f"would stop {'and restart ' if restarts else ''}{model}, which is served")
+    for unit in outlook.waits:
+        print_out(f"would wait for {unit}, which is starting")
+    if not plan and not outlook.waits:
         print_out("no changes")
 
 

@@ -16,12 +16,24 @@ from sparkctl.errors import RemoteError, ServingError, UsageError
 from sparkctl.facts.calls import COMPLETION, LOOK, RAY_TABLE
 from sparkctl.node.difference import Change
 from sparkctl.operations import outlook as looks
+from sparkctl.operations.serving import lacking
 from sparkctl.operations.session import Session
 from sparkctl.operations.up import refuse_blocked
+from sparkctl.plan.observed import Seen
 from sparkctl.plan.older import base
 from sparkctl.remote.fanout import GroupResult
 from tests.unit.answers import all_facts, decoded, process
-from tests.unit.clusterpair import CLUSTER, SERVE, desired, nodes, running, without
+from tests.unit.clusterpair import (
+    CLUSTER,
+    SERVE,
+    WORKER,
+    applied,
+    desired,
+    entry,
+    nodes,
+    running,
+    without,
+)
 from tests.unit.runs import Told
 from tests.unit.test_inventory import GOOD
 
@@ -208,3 +220,19 @@ def test_what_is_down_has_the_name_that_it_was_served_by(known: dict[str, Any]) 
     renamed = parse((GOOD + "  served_model_name: other\n").encode(), "x")
     found, _ = outlook(SERVES, known, renamed)
     assert found.ends == found.stops == ("/models/m",)
+
+
+def test_a_group_that_lost_a_unit_serves_nobody() -> None:
+    """One rank of it ended: the others wait for it. Another group, or another start, is whole."""
+    made = desired(CLUSTER)
+    gang = {u: replace(unit, group="g") for u, unit in made.units.items()}
+
+    def lost(group: dict[str, Any], run: str = "r1") -> set[str]:
+        nodes_ = running(replace(made, units=group), nodes())
+        units = {WORKER: entry(replace(made, units=group), WORKER, run=run)}
+        nodes_["spark-2"]["state"]["files"]["applied.json"] = applied(units)
+        return lacking(Seen(CLUSTER, all_facts(without(nodes_, "spark-2", role="ray"))))
+
+    assert lost(gang) == {*gang}
+    assert lost(made.units) == {WORKER}
+    assert lost(gang, run="r0") == {WORKER}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sparkctl.doctor import collect as collecting
 from sparkctl.doctor.check import Source
-from sparkctl.operations.starting import Startup
+from sparkctl.operations.starting import Startup, clock
+from sparkctl.output.doctor import print_findings
 from tests.unit.doctorview import examined, wrong
 from tests.unit.runningpair import found, only, ray_nodes, running
 from tests.unit.started import ONE, RUN, TWO, WHO, started
@@ -66,12 +68,23 @@ def test_a_start_is_information_with_who_and_its_stage() -> None:
     assert {f.severity.value for f in findings.values()} == {"INFO"}
     assert {check: f.code for check, f in findings.items()} == dict.fromkeys(RUNNING, "starting")
     api = findings["running.api"]
-    assert api.summary == f"vLLM is starting, by {WHO}: loading the model 42 %"
+    since = clock(1000.0, time.time())
+    assert api.summary == f"vLLM is starting, by {WHO} since {since}: loading the model 42 %"
     assert {k: api.data[k] for k in ("who", "stage", "percent")} == {
         "who": WHO,
         "stage": "loading",
         "percent": 42,
     }
+
+
+def test_a_start_is_shown_once_and_other_infos_are_counted(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    print_findings([*by_check(starting()).values()], [])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert printed.count(f"vLLM is starting, by {WHO} since") == 1
+    print_findings([*by_check(starting()).values()], [], verbose=True)
+    assert " ".join(capsys.readouterr().out.split()).count("vLLM is starting") > 1
 
 
 def test_a_start_is_known_without_its_log() -> None:

@@ -10,6 +10,7 @@ from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, 
 from sparkctl.doctor.remedy import Remedy
 from sparkctl.doctor.starting import failed, under_way, whole
 from sparkctl.facts.unread import Missing
+from sparkctl.operations.starting import clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +41,8 @@ def _begun(snapshot: Snapshot, role: str, program: str) -> Finding | None:
         return None
     if start := under_way(snapshot):
         by = f", by {start.record.who}" if start.record.who else ""
+        if start.record.since:
+            by += f" since {clock(start.record.since, snapshot.facts(start.unit.node).time)}"
         stage = f": {start.seen}" if start.seen.title else ""
         data: Data = {
             "role": role,
