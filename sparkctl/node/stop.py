@@ -139,9 +139,9 @@ def _end_shims(request: Stop, look: Callable[[], None]) -> None:
 
 def _leaves_ranks(request: Stop) -> bool:
     """Whether ranks that are none of the processes to stop end with them, as Ray's do."""
-    units = request.get("units")
+    units, roles = request.get("units"), request.get("roles") or ()
     if units is None:
-        return request.get("roles") == ["vllm"]
+        return bool(roles) and any(p.rank and p.role not in roles for p in ours(request["cluster"]))
     replicas = {unit.rsplit("/", 2)[0] for unit in units}
     return any(
         p.rank and p.unit not in units and p.unit.rsplit("/", 2)[0] in replicas
