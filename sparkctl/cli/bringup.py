@@ -104,7 +104,8 @@ def _load() -> None:
 def ask(outlook: Outlook, *, dry_run: bool = True) -> None:
     """Ask whether the models that are served may be stopped.
 
-    `dry_run`: whether the command has --dry-run. Raises UsageError without a terminal, Interrupted when the answer is no.
+    `dry_run`: whether the command has --dry-run. Raises UsageError without a terminal, Interrupted
+    when the answer is no.
     """
     from sparkctl.errors import Interrupted, UsageError
 

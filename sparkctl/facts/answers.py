@@ -113,6 +113,21 @@ class Looked(Shape):
     table: RayTable | Failed | None = None
 
 
+class Asked(Shape):
+    """Where a node has recorded an API, and a Ray if there is one."""
+
+    base: Text
+    address: Name | None
+    wanted: Mapping[Name, Number]
+
+
+class Recalled(Shape):
+    """What a node's record led to (node/look.py)."""
+
+    asked: Asked | None
+    seen: Looked | None
+
+
 class Import(Shape):
     """A module's version, or why it cannot be imported."""
 

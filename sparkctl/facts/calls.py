@@ -47,6 +47,7 @@ RENEW_LEASE: Call[answers.LeaseRenewed] = Call("lease.renew", answers.LeaseRenew
 STALE_LEASE: Call[answers.Stale] = Call("lease.stale", answers.Stale)
 TAKE_LEASE: Call[answers.LeaseTaken] = Call("lease.take", answers.LeaseTaken)
 LOOK: Call[answers.Looked] = Call("look.look", answers.Looked)
+RECALL: Call[answers.Recalled] = Call("look.recall", answers.Recalled)
 NCCL_LINES: Call[answers.Lines] = Call("nccllines.lines", answers.Lines)
 PEERS: Call[peeranswers.Peers] = Call("peers.peers", peeranswers.Peers)
 PREPARE: Call[answers.Changed] = Call("prepare.prepare", answers.Changed)
@@ -91,6 +92,7 @@ CALLS = (
     STALE_LEASE,
     TAKE_LEASE,
     LOOK,
+    RECALL,
     NCCL_LINES,
     PEERS,
     PROBE,

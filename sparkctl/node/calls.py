@@ -50,6 +50,7 @@ CALLS = {
     "lease.renew": LEASE,
     "lease.take": LEASE,
     "look.look": Bounds(mutates=False, timeout=120.0, maximum=2 * DAY),
+    "look.recall": Bounds(mutates=False, timeout=30.0, maximum=30.0),
     "nccllines.lines": READS,
     "peers.peers": Bounds(mutates=False, timeout=30.0, maximum=30.0),
     "prepare.prepare": REPEATS,

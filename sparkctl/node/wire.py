@@ -280,6 +280,14 @@ class Look(Cluster):
     table: NotRequired[RayTable | None]
 
 
+class Recall(Cluster):
+    """What to ask the API of a service that is where the node has recorded it."""
+
+    service: str
+    completion: Ask  # without its base
+    seconds: float
+
+
 class Claim(TypedDict):
     """The lease to take, and the facts to read."""
 

@@ -85,6 +85,7 @@ def forget(session: Session) -> None:
     session.facts.clear()
     session.unread.clear()
     session.asked.clear()
+    session.recalled.clear()
 
 
 def _underway(session: Session) -> Underway | None:

@@ -190,6 +190,7 @@ def hold(
     partial: bool = False,
     read: bool = False,
     meanwhile: Callable[[], object] | None = None,
+    during: Callable[[], object] | None = None,
 ) -> Iterator[dict[str, SparkctlError]]:
     """Hold the lease on these nodes, all or none, taken in the order of their names.
 
@@ -200,7 +201,8 @@ def hold(
     Yields the nodes where it could not be taken for another reason than another holder; only with
     `partial`, else the first such error is raised. With `partial` a node whose disk is full is
     changed without it, as long as nobody else holds it. With `read` the nodes' facts are read in
-    the same round trips (Session.facts). `meanwhile` is called while the first is waited for.
+    the same round trips (Session.facts). `meanwhile` is called while the first is waited for,
+    `during` while the last is, with the lease on all others.
     `force` takes it from its holder; `note` gets each warning. Raises LockedError with the holder.
     """
     ordered = sorted(nodes, key=lambda n: n.name)
@@ -215,7 +217,9 @@ def hold(
             failed |= _judge(session, lease, answers, partial=partial)
             meanwhile = None
         session.lease, session.patience = lease, patience
-        answers = _claim(session, ordered, request) if read else _take(session, last, request)
+        answers = (
+            _claim(session, ordered, request, during) if read else _take(session, last, request)
+        )
         failed |= _judge(session, lease, answers, partial=partial, claimed=read)
         lease.start()
         yield failed
@@ -258,13 +262,17 @@ def _take(
 
 
 def _claim(
-    session: Session, nodes: Sequence[Node], request: dict[str, Any]
+    session: Session,
+    nodes: Sequence[Node],
+    request: dict[str, Any],
+    during: Callable[[], object] | None,
 ) -> GroupResult[LeaseTaken]:
     """Take it on the last node, as the others have it, and read the facts of all."""
     answers = each(
         nodes,
         lambda node: session.claim(node, request) if node is nodes[-1] else session.probe([node]),
         key=lambda node: node.name,
+        meanwhile=during,
     )
     taken = {name: a for name, a in answers.ok.items() if isinstance(a, LeaseTaken)}
     return GroupResult(taken, answers.failed)

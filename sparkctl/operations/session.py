@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from sparkctl.facts.answers import LeaseTaken
+    from sparkctl.facts.answers import LeaseTaken, Recalled
     from sparkctl.facts.calls import Call
     from sparkctl.facts.node import NodeFacts
     from sparkctl.inventory.models import Inventory, Node
@@ -55,6 +55,9 @@ class Session:
     asked: dict[str, tuple[float, float]] = field(default_factory=dict)
     lease: Lease | None = None  # while it is held, see operations/lease.py
     patience: Patience | None = None  # with lost connections, while the lease is held
+    recalled: dict[str, Recalled] = field(
+        default_factory=dict
+    )  # by service, see operations/look.py
     departed: Departed = field(default_factory=Departed)  # as operations/departed.py found them
 
     def node(self, name: str) -> Node:

@@ -12,7 +12,7 @@ from sparkctl.operations import apply, attach
 from sparkctl.operations.attach import WHY
 from sparkctl.operations.identity import identity
 from sparkctl.operations.lease import hold
-from sparkctl.operations.look import prepare
+from sparkctl.operations.look import prepare, recall
 from sparkctl.operations.outlook import Outlook, outlook
 from sparkctl.operations.run import Run, perform
 
@@ -79,6 +79,7 @@ def up(
         force=break_lock,
         read=True,
         meanwhile=prepare,
+        during=None if restart else partial(recall, session),
     )
     waited = attach.after_others(session, reporter, holding, detach=detach and not restart)
     with waited as other:

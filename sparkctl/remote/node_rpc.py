@@ -12,12 +12,15 @@ import marshal
 import re
 import threading
 from functools import cache
-from importlib import resources
-from importlib.util import MAGIC_NUMBER
-from typing import Any
+from importlib.abc import InspectLoader
+from importlib.util import MAGIC_NUMBER, find_spec
+from typing import TYPE_CHECKING, Any
 
 from sparkctl.node.calls import CALLS
 from sparkctl.remote.command import LIMIT, Command
+
+if TYPE_CHECKING:
+    from types import CodeType
 
 SYSTEM = "python3"  # on the node's PATH, 3.9 or later
 SUDO = ("sudo", "--non-interactive")
@@ -67,7 +70,7 @@ print(json.dumps(answer), flush=True)
 @cache
 def sources(module: str) -> tuple[tuple[str, str], ...]:
     """The names and sources of a node module and all that it imports, the imported first."""
-    text = (resources.files("sparkctl.node") / f"{module}.py").read_text()
+    text = _loader(module).get_source(_full(module)) or ""
     found: dict[str, str] = {}
     for match in IMPORTS.finditer(text):
         for name in re.findall(r"\w+", match[1] or match[2] or match[3]):
@@ -76,8 +79,10 @@ def sources(module: str) -> tuple[tuple[str, str], ...]:
 
 
 def bytecode(*modules: str) -> str:
-    """The compiled modules and their imports, by name, in base64; compiling takes a seventh of the
-    time of a probe.
+    """The compiled modules and their imports, by name, in base64.
+
+    They are those that this installation has in its __pycache__: compiling all of a probe's takes
+    as long as a login.
     """
     with _compiling:  # the threads of all nodes ask for it at once
         return _bytecode(*modules)
@@ -85,8 +90,27 @@ def bytecode(*modules: str) -> str:
 
 @cache
 def _bytecode(*modules: str) -> str:
-    code = {name: compile(text, f"{name}.py", "exec") for name, text in _bundle(*modules).items()}
+    code = {name: _compiled(name) for name in _bundle(*modules)}
     return base64.b64encode(marshal.dumps(code)).decode()
+
+
+@cache
+def _compiled(module: str) -> CodeType:
+    found = _loader(module).get_code(_full(module))
+    if found is None:
+        raise ImportError(f"{_full(module)} has no code")
+    return found
+
+
+def _loader(module: str) -> InspectLoader:
+    spec = find_spec(_full(module))
+    if spec is None or not isinstance(spec.loader, InspectLoader):
+        raise ImportError(f"{_full(module)} has no source")
+    return spec.loader
+
+
+def _full(module: str) -> str:
+    return f"sparkctl.node.{module}"
 
 
 def _bundle(*modules: str) -> dict[str, str]:

@@ -37,7 +37,7 @@ def session(answer: dict[str, Any]) -> tuple[Any, list[dict[str, Any]]]:
         asked.append({**request.get("completion", request), "bound": options["timeout"]})
         return decoded(call, {"completion": completion} if "completion" in request else completion)
 
-    return SimpleNamespace(inventory=parse(GOOD.encode(), "x"), ask=ask), asked
+    return SimpleNamespace(inventory=parse(GOOD.encode(), "x"), ask=ask, recalled={}), asked
 
 
 def judged(answer: dict[str, Any]) -> tuple[str | None, str | None]:
