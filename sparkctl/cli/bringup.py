@@ -36,6 +36,7 @@ OPTIONS = (
         help="Go on although this check fails.",
     ),
 )
+SHOWS = "; --dry-run shows what would change"
 
 
 def start_options(command: F) -> F:
@@ -86,7 +87,7 @@ def bring_up(
                 session,
                 progress,
                 preflight=check,
-                consent=lambda outlook: None if yes else ask(outlook),
+                consent=lambda outlook: None if yes else ask(outlook, dry_run=not restart),
                 keep=keep,
                 break_lock=break_lock,
                 detach=detach,
@@ -100,10 +101,11 @@ def _load() -> None:
     import_module("sparkctl.operations.up")
 
 
-def ask(outlook: Outlook) -> None:
+def ask(outlook: Outlook, *, dry_run: bool = True) -> None:
     """Ask whether the models that are served may be stopped.
 
-    Raises UsageError without a terminal, Interrupted when the answer is no.
+    `dry_run`: whether the command has --dry-run. Raises UsageError without a terminal, Interrupted
+    when the answer is no.
     """
     from sparkctl.errors import Interrupted, UsageError
 
@@ -115,7 +117,7 @@ def ask(outlook: Outlook) -> None:
         why = "; ".join(str(change) for change in outlook.plan.changes)
         raise UsageError(
             f"{what}: {why}",
-            hint=f"--yes {verb}s without asking; --dry-run shows what would change",
+            hint=f"--yes {verb}s without asking" + SHOWS * dry_run,
             code="consent-required",
             data={"model": models, "models": list(outlook.ends)},
         )

@@ -82,9 +82,12 @@ class Finding:
         return replace(self, check=check, scope=scope, about=about, node=node)
 
     def of_service(self, service: str) -> Finding:
-        """The finding with the service it is about; its summary names it where no node does."""
+        """The finding with the service it is about, which its remedy restarts alone; its summary
+        names it where no node does.
+        """
         summary = self.summary if self.node else f"service {service}: {self.summary}"
-        return replace(self, summary=summary, data={**self.data, "service": service})
+        fix = self.fix and self.fix.of_service(service)
+        return replace(self, summary=summary, fix=fix, data={**self.data, "service": service})
 
     def document(self) -> dict[str, Any]:
         """The finding as JSON; part of the contract that scripts rely on."""

@@ -70,6 +70,10 @@ class Prior:
         return f"{self.check} on {self.node}" if self.node else self.check
 
 
+LOG = "sparkctl logs vllm"
+RESTART = ("sparkctl down", "sparkctl up")
+
+
 @dataclass(frozen=True)
 class Remedy:
     """`text` in words; `commands` to paste; `actions` that `doctor --fix` applies to the node.
@@ -103,6 +107,16 @@ class Remedy:
     def at(self, *, root: bool, inventory: str) -> Remedy:
         """The remedy without sudo for root, and with the inventory for sparkctl's commands."""
         return replace(self, root=root, inventory=inventory)
+
+    def of_service(self, service: str) -> Remedy:
+        """The remedy for one of several services: its own log, and the others are not stopped."""
+        lines: list[str] = []
+        for line in self.commands:
+            if (*lines[-1:], line) == RESTART:
+                lines[-1] = f"sparkctl restart {service}"
+            else:
+                lines.append(f"sparkctl logs {service}" if line == LOG else line)
+        return replace(self, commands=tuple(lines))
 
     def _pasted(self, line: str) -> str:
         if self.inventory and line.startswith("sparkctl "):

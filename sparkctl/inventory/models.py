@@ -251,7 +251,7 @@ class View(Inventory):
     @property
     def key(self) -> str:
         """Where the file has the settings that are `vllm` here."""
-        return SHORT if self.service == SHORT else f"services.{self.service}"
+        return f"services.{self.service}" if "services" in self.model_fields_set else SHORT
 
 
 def first_head(nodes: Iterable[Node]) -> Node | None:

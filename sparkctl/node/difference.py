@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sparkctl.node.marks import replica_of
 from sparkctl.node.units import FAILED, RANK, STARTING, Absent, Running, Unread
 
 if TYPE_CHECKING:
@@ -86,11 +87,6 @@ class Plan:
         """The units with a step of these actions (drain, stop, start), in the order of steps."""
         steps = [s for part in self.parts for s in part.steps if s.action in actions]
         return list(dict.fromkeys(unit for step in steps for unit in step.units))
-
-
-def replica_of(unit: str) -> str:
-    """service/replica of a unit's id."""
-    return unit.rsplit("/", 2)[0]
 
 
 def difference(

@@ -31,6 +31,11 @@ def kind_of(unit: str) -> str:
     return unit.rsplit("/", 2)[-2] if "/" in unit else unit
 
 
+def replica_of(unit: str) -> str:
+    """service/replica of a unit's id."""
+    return unit.rsplit("/", 2)[0]
+
+
 def assigned(
     found: Mapping[int, Process], uid: int, programs: Iterable[Program], but: int
 ) -> dict[int, Process]:

@@ -146,22 +146,22 @@ def _young_ranks(request: Stop) -> list[Process]:
     units, roles = request.get("units"), request.get("roles")
     recorded = state.read(request["cluster"])["units"]
     young = {
-        unit.rsplit("/", 2)[0]
+        marks.replica_of(unit)
         for unit, entry in recorded.items()
         if entry.get("phase") == "starting" and request.get("run") in (None, entry.get("run"))
         if (unit in units if units is not None else marks.kind_of(unit) in (roles or ()))
     }
-    return [p for p in ours(request["cluster"]) if p.rank and p.unit.rsplit("/", 2)[0] in young]
+    return [p for p in ours(request["cluster"]) if p.rank and marks.replica_of(p.unit) in young]
 
 
 def _leaves_ranks(request: Stop) -> bool:
     """Whether ranks that are none of the processes to stop end with them, as Ray's do."""
-    units = request.get("units")
+    units, roles = request.get("units"), request.get("roles") or ()
     if units is None:
-        return request.get("roles") == ["vllm"]
-    replicas = {unit.rsplit("/", 2)[0] for unit in units}
+        return bool(roles) and any(p.rank and p.role not in roles for p in ours(request["cluster"]))
+    replicas = {marks.replica_of(unit) for unit in units}
     return any(
-        p.rank and p.unit not in units and p.unit.rsplit("/", 2)[0] in replicas
+        p.rank and p.unit not in units and marks.replica_of(p.unit) in replicas
         for p in ours(request["cluster"])
     )
 

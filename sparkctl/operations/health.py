@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sparkctl.facts.answers import Completion, Health
-    from sparkctl.inventory.models import Node
+    from sparkctl.inventory.models import Node, View
     from sparkctl.operations.session import Session
     from sparkctl.operations.startup import Watched
 
@@ -91,16 +91,9 @@ def still_bound(argv: Sequence[str]) -> float:
     return max(RESTART, tokens / PREFILL)
 
 
-def unsound(session: Session, argv: Sequence[str]) -> tuple[str | None, str | None]:
-    """Ask a vLLM that has served for a completion, and judge the answer; see `judged`."""
-    still = still_bound(argv)
-    # A completion that the metrics say nothing of may wait among others: no reason to restart.
-    found, health = _ask(session, still=still, timeout=still + UNANSWERED, answer=still)
-    return judged(session.inventory.head.name, found, health)
-
-
-def judged(node: str, found: Completion, health: Health) -> tuple[str | None, str | None]:
-    """Why a vLLM that has served must be restarted, if so, and a note on its health if not.
+def judged(view: View, found: Completion, health: Health) -> tuple[str | None, str | None]:
+    """Why a service's vLLM that has served must be restarted, if so, and a note on its health if
+    not.
 
     Raises ServingError where it does not serve and a restart may not help.
     """
@@ -113,11 +106,12 @@ def judged(node: str, found: Completion, health: Health) -> tuple[str | None, st
         return f"no completion: {error}", None
     raise ServingError(
         f"vLLM runs but does not complete a request: {error}",
-        node=node,
+        node=view.head.name,
         hint="not restarted, because /metrics does not show whether the engine is busy or wedged;"
-        " remove disable-log-stats from vllm.arguments, or run `sparkctl down`, then `sparkctl up`"
+        f" remove disable-log-stats from {view.key}.arguments, or run `sparkctl down`, then"
+        " `sparkctl up`"
         if state == "unclear"
-        else "not restarted, because that may not help; read `sparkctl logs vllm`",
+        else f"not restarted, because that may not help; read `sparkctl logs {view.service}`",
     )
 
 

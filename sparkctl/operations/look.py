@@ -95,10 +95,11 @@ def _recalled(session: Session, base: str, ray: Ray | None) -> Looked | None:
 def look(session: Session, argv: Sequence[str], ray: Ray | None) -> Look:
     """Ask the vLLM of this command line for a completion and, meanwhile, Ray for its table.
 
-    An answer that `recall` got is taken where it shows no fault. The bounds are those of
-    health.unsound. Raises RemoteError when the head cannot be asked.
+    An answer that `recall` got is taken where it shows no fault. Nothing is called wedged within
+    health.still_bound. Raises RemoteError when the head cannot be asked.
     """
     still = health.still_bound(argv)
+    # A completion that the metrics say nothing of may wait among others: no reason to restart.
     timeout = still + health.UNANSWERED
     cluster = {"cluster": session.inventory.cluster}
     request = raytable.question(ray.address, ray.wanted, 0.0) if ray else None

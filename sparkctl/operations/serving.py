@@ -43,7 +43,7 @@ def unsound(session: Session, desired: Desired, reporter: Reporter) -> tuple[dic
     seen = look(session, serving.program.argv, ray)
     if table and seen.table is not None and (found := _ray(desired, table[0], seen.table)):
         return found, seen.serves
-    unserved, said = health.judged(serving.node, seen.completion, seen.health)
+    unserved, said = health.judged(desired.inventory, seen.completion, seen.health)
     if said:
         reporter.note(said)
     return ({serving.id: unserved} if unserved else {}), unserved is None

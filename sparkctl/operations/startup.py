@@ -64,7 +64,8 @@ class Start:
     def __init__(self, run: Run, unit: Unit) -> None:
         desired = run.outlook.of(unit.id)
         self.run, self.unit, self.engine = run, unit, desired.engine
-        self.session = run.session.within(desired.inventory)
+        self.view = desired.inventory
+        self.session = run.session.within(self.view)
         self.progress = desired.engine.progress()
         self.watched = _watched(run, unit)
 
@@ -105,7 +106,8 @@ class Start:
             if progress.news != news:
                 heard, news = time.monotonic(), progress.news
             elif time.monotonic() - heard > stall:
-                what = f"{title} made no progress for {stall:g} s (vllm.stall_timeout)"
+                setting = f"{self.view.key}.stall_timeout"
+                what = f"{title} made no progress for {stall:g} s ({setting})"
                 text = f"{what} at stage {progress.title}"
                 raise self.failure("vllm-stalled", text, waited=True)
         raise self.failure("log-lost", f"the connection to {title}'s log was lost")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sparkctl.facts import unread as facts_unread
 from sparkctl.facts.unread import Missing
+from sparkctl.node.marks import replica_of
 from sparkctl.node.units import READY, Absent, Process, Running, Unread
 from sparkctl.plan.record import NEWER, State, state
 
@@ -130,10 +131,10 @@ class Seen:
 
     def _members(self, name: str, members: Collection[Member]) -> Iterator[Process]:
         """The ranks of a unit that live in other units of its replica."""
-        replica = name.rsplit("/", 2)[0]
+        replica = replica_of(name)
         for node in dict.fromkeys(m.node for m in members):
             for of, process in self.processes.get(node, ()):
-                if process.rank and of != name and of.rsplit("/", 2)[0] == replica:
+                if process.rank and of != name and replica_of(of) == replica:
                     yield _process(node, process)
 
 

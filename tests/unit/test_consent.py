@@ -177,7 +177,8 @@ def test_models_that_only_end_are_not_called_restarted(monkeypatch: pytest.Monke
     changes = (replace(CHANGE, action="stop"), replace(CHANGE, action="start"))
     known: Any = SimpleNamespace(ends=("m", "n"), plan=SimpleNamespace(changes=changes))
     with pytest.raises(UsageError, match="m, n are served and would be stopped") as caught:
-        ask(known)
+        ask(known, dry_run=False)
+    assert caught.value.hint == "--yes stops without asking"
     assert caught.value.data == {"model": "m, n", "models": ["m", "n"]}
 
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkctl.node.difference import DRAIN, START, STOP, difference, replica_of, waves
+from sparkctl.node.difference import DRAIN, START, STOP, difference, waves
+from sparkctl.node.marks import replica_of
 from sparkctl.node.units import (
     FAILED,
     RANK,

@@ -10,6 +10,7 @@ from sparkctl.doctor.check import Source
 from sparkctl.doctor.collect import collect
 from sparkctl.doctor.finding import Severity
 from sparkctl.doctor.preflight import preflight
+from sparkctl.doctor.remedy import LOG, RESTART, Remedy
 from sparkctl.doctor.runner import choose_checks, evaluate, undecided
 from sparkctl.doctor.table import CHECKS
 from sparkctl.engines.inventory import parse
@@ -116,6 +117,20 @@ def test_a_fault_of_one_service_withholds_no_remedy_of_another() -> None:
     findings = [f for f in examined(answers) if f.check == "running.ranks"]
     withheld = {str(f.data["service"]): bool(f.fix.after) for f in findings if f.fix}
     assert withheld == {"chat": True, "code": False}
+
+
+def test_a_remedy_of_one_service_restarts_no_other() -> None:
+    answers = rack()
+    answers.looks["ray"] = {}
+    answers.facts[FOUR]["ours"] = []
+    pasted = {line for f in examined(answers) if f.fix for line in f.fix.to_paste}
+    assert "sparkctl restart code" in pasted
+    assert not pasted & {"sparkctl down", "sparkctl logs vllm"}
+    assert Remedy("x", (LOG, *RESTART, "b")).of_service("s").commands == (
+        "sparkctl logs s",
+        "sparkctl restart s",
+        "b",
+    )
 
 
 def test_the_port_of_the_api_has_the_key_of_its_service() -> None:

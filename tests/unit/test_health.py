@@ -14,6 +14,7 @@ from sparkctl.facts.calls import Call
 from sparkctl.node.vitals import Look, Watch, describe
 from sparkctl.node.vitals import parse as samples
 from sparkctl.operations import health
+from sparkctl.operations.look import look
 from sparkctl.operations.startup import Watched
 from tests.unit.answers import decoded
 from tests.unit.openai import metrics
@@ -32,18 +33,26 @@ def session(answer: dict[str, Any]) -> tuple[Any, list[dict[str, Any]]]:
     asked: list[dict[str, Any]] = []
 
     def ask(_node: Any, call: Call[T], request: dict[str, Any], **options: Any) -> T:
-        asked.append({**request, "bound": options["timeout"]})
-        return decoded(call, answer if answer.get("error") else {"models": [], **answer})
+        completion = answer if answer.get("error") else {"models": [], **answer}
+        asked.append({**request.get("completion", request), "bound": options["timeout"]})
+        return decoded(call, {"completion": completion} if "completion" in request else completion)
 
-    return SimpleNamespace(inventory=parse(GOOD.encode(), "x"), ask=ask), asked
+    return SimpleNamespace(inventory=parse(GOOD.encode(), "x"), ask=ask, recalled={}), asked
+
+
+def judged(answer: dict[str, Any]) -> tuple[str | None, str | None]:
+    """What follows from this answer to a look at what runs."""
+    known, _ = session(answer)
+    found = look(known, (), None)
+    return health.judged(known.inventory.views[0], found.completion, found.health)
 
 
 def watched(looks: list[tuple[float, Look | None]], **limits: Any) -> list[str | None]:
     """The state after each look."""
     watch = Watch(0.0, **{"still": 6.0, "patience": 3.0} | limits)
     states = []
-    for now, look in looks:
-        watch.look(now, look)
+    for now, found in looks:
+        watch.look(now, found)
         states.append(watch.state())
     return states
 
@@ -90,8 +99,8 @@ def test_figures_in_words() -> None:
 
 
 def test_a_serving_or_busy_engine_is_left_alone() -> None:
-    assert health.unsound(session({"health": {"state": "generating"}})[0], ()) == (None, None)
-    why, said = health.unsound(session({"health": BUSY})[0], ())
+    assert judged({"health": {"state": "generating"}}) == (None, None)
+    why, said = judged({"health": BUSY})
     assert (why, said) == (None, describe(BUSY))
 
 
@@ -107,7 +116,7 @@ def test_a_serving_or_busy_engine_is_left_alone() -> None:
     ],
 )
 def test_what_does_not_serve_is_restarted(answer: dict[str, Any]) -> None:
-    why, said = health.unsound(session(answer)[0], ())
+    why, said = judged(answer)
     assert why == f"no completion: {answer['error']}"
     assert said is None
 
@@ -124,7 +133,7 @@ def test_what_does_not_serve_is_restarted(answer: dict[str, Any]) -> None:
 )
 def test_what_a_restart_may_not_cure_is_not_restarted(answer: dict[str, Any], hint: str) -> None:
     with pytest.raises(ServingError, match=answer["error"]) as caught:
-        health.unsound(session(answer)[0], ())
+        judged(answer)
     assert hint in (caught.value.hint or "")
     assert caught.value.node == "spark-1"
 
@@ -142,12 +151,12 @@ def test_each_asks_with_its_own_bounds() -> None:
     for call, still, first in (
         (health.report, health.REPORT, False),
         (health.first, health.FIRST, True),
-        (lambda s: health.unsound(s, ()), health.RESTART, False),
+        (lambda s: look(s, (), None), health.RESTART, False),
     ):
         known, asked = session(busy)
         call(known)
         (request,) = asked
-        assert (request["still"], request["first"]) == (still, first)
+        assert (request["still"], request.get("first", False)) == (still, first)
         assert request["bound"] > request["timeout"] + 2 * request["answer"]
 
 

@@ -123,6 +123,7 @@ def test_the_short_form_is_a_service_called_vllm_on_all_nodes(
     service = read(f"{nodes}services:\n  vllm:{lines}\n")
     named = read(f"{nodes}services:\n  vllm:{lines}\n    nodes: [a, b]\n")
     assert short.views == service.views == named.views
+    assert [i.views[0].key for i in (short, named)] == ["vllm", "services.vllm"]
     assert short.nodes == service.nodes
     (view,) = short.views
     assert (view.service, view.vllm.nodes) == ("vllm", ["a", "b"])

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from sparkctl.doctor.checks.running import RESTART
 from sparkctl.doctor.finding import Evidence, Finding, warn
-from sparkctl.doctor.remedy import Remedy, command
+from sparkctl.doctor.remedy import RESTART, Remedy, command
 from sparkctl.engines.vllm.placement import spans_nodes
 from sparkctl.facts.unread import Unread
 

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 from sparkctl.doctor.check import Check, Source, per_node
 from sparkctl.doctor.checks.libnccl import without_nccl
 from sparkctl.doctor.checks.ranks import every_gpu
-from sparkctl.doctor.checks.running import RESTART
 from sparkctl.doctor.finding import Evidence, Finding, Severity, fail, info, ok, unknown, warn
-from sparkctl.doctor.remedy import Remedy
+from sparkctl.doctor.remedy import RESTART, Remedy
 from sparkctl.node.portcounters import NETDEV, TRAFFIC, Traffic
 from sparkctl.operations.health import generates
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from sparkctl.doctor.check import Check, Source
 from sparkctl.doctor.checks.memlock import CAP_IPC_LOCK, ENOUGH
-from sparkctl.doctor.checks.running import RESTART, idle, starting
+from sparkctl.doctor.checks.running import idle, starting
 from sparkctl.doctor.finding import Evidence, Finding, counted, fail, info, ok, unknown, warn
 from sparkctl.doctor.limits import UNLIMITED
-from sparkctl.doctor.remedy import Remedy
+from sparkctl.doctor.remedy import LOG, RESTART, Remedy
 from sparkctl.doctor.starting import failed, is_over
 from sparkctl.engines.vllm.placement import rank_count
 from sparkctl.facts.unread import Missing, known
@@ -71,7 +71,7 @@ def _complete(name: str, processes: Sequence[OurProcess], expected: int) -> Find
         Evidence(counted(expected, "rank"), listed or "none", "/proc"),
         Remedy(
             "restart the whole group; the log shows why the rank died",
-            ("sparkctl logs vllm", *RESTART),
+            (LOG, *RESTART),
         ),
         node=name,
         code="ranks-missing",
@@ -98,7 +98,7 @@ def _failed(snapshot: Snapshot) -> Finding | None:
     return fail(
         command_line(found.why, limit=300),
         Evidence("a start that goes on", found.title, start.record.log),
-        Remedy(found.hint or "see its log for the cause", ("sparkctl logs vllm", "sparkctl up")),
+        Remedy(found.hint or "see its log for the cause", (LOG, "sparkctl up")),
         node=start.unit.node,
         code="start-failed",
         data={"run": start.record.run, "stage": found.stage, "cause": found.cause},
@@ -115,7 +115,7 @@ def _died(snapshot: Snapshot) -> Finding | None:
     return fail(
         f"vLLM of run {run} died: {error or 'its process or one of its ranks ended'}",
         Evidence("vllm serve", "none", "/proc, and the record applied.json"),
-        Remedy(remedy, ("sparkctl logs vllm", "sparkctl up")),
+        Remedy(remedy, (LOG, "sparkctl up")),
         node=head,
         code="vllm-died",
         data={"run": run, "error": error, "cause": cause.code if cause else None},

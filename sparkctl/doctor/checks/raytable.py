@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sparkctl.doctor.check import Check, Source, per_node
-from sparkctl.doctor.checks.running import RESTART, idle
+from sparkctl.doctor.checks.running import idle
 from sparkctl.doctor.finding import Evidence, Finding, fail, ok, warn
-from sparkctl.doctor.remedy import Remedy
+from sparkctl.doctor.remedy import RESTART, Remedy
 from sparkctl.facts.answers import Failed, RayTable
 from sparkctl.facts.unread import known
 from sparkctl.plan.recorded import addresses

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sparkctl.doctor.check import Check, Source
 from sparkctl.doctor.checks.processes import strays
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
-from sparkctl.doctor.remedy import Remedy
+from sparkctl.doctor.remedy import LOG, RESTART, Remedy
 from sparkctl.doctor.starting import failed, under_way, whole
 from sparkctl.facts.unread import Missing
 from sparkctl.operations.starting import clock
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from sparkctl.doctor.snapshot import Snapshot
     from sparkctl.errors import Data
     from sparkctl.facts.processes import OurProcess
-
-RESTART = ("sparkctl down", "sparkctl up")
 
 
 def idle(snapshot: Snapshot, role: str) -> Finding | None:
@@ -85,7 +83,7 @@ def api(snapshot: Snapshot) -> Iterator[Finding]:
             Evidence("/v1/models", error, "127.0.0.1 on the head"),
             Remedy(
                 "see its log: it may still be starting; otherwise start it again",
-                ("sparkctl logs vllm", "sparkctl up"),
+                (LOG, "sparkctl up"),
             ),
             node=head.name,
             code="no-answer",
@@ -138,7 +136,7 @@ def _nothing_generated(found: Generation, head: str) -> Finding:
             f"busy or wedged: {error}; /metrics does not show which",
             fix=Remedy(
                 "drop disable-log-stats from vllm.arguments, so that vLLM counts its steps",
-                ("sparkctl logs vllm",),
+                (LOG,),
             ),
             node=head,
             code="unclear",
@@ -150,7 +148,7 @@ def _nothing_generated(found: Generation, head: str) -> Finding:
             Remedy(
                 "run `sparkctl up`: it restarts an engine of which no step ends for a minute; one"
                 " step may be reading a very long prompt",
-                ("sparkctl logs vllm", "sparkctl up"),
+                (LOG, "sparkctl up"),
             ),
             node=head,
             code="wedged",
@@ -159,7 +157,7 @@ def _nothing_generated(found: Generation, head: str) -> Finding:
     return fail(
         f"the API answers, but nothing is generated: {error}",
         Evidence("a few tokens", error, "/v1/completions"),
-        Remedy("see the log for the cause", ("sparkctl logs vllm", *RESTART)),
+        Remedy("see the log for the cause", (LOG, *RESTART)),
         node=head,
         code="no-completion",
         data={"error": error},

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sparkctl.doctor.check import Check, Source
-from sparkctl.doctor.checks.running import RESTART, idle
+from sparkctl.doctor.checks.running import idle
 from sparkctl.doctor.finding import Evidence, Finding, fail, ok, warn
-from sparkctl.doctor.remedy import Remedy
+from sparkctl.doctor.remedy import LOG, RESTART, Remedy
 from sparkctl.engines.vllm.failures import WEDGED
 from sparkctl.engines.vllm.rootcause import MANY_STALLS
 from sparkctl.facts.unread import Missing
@@ -33,7 +33,7 @@ def engine(snapshot: Snapshot) -> Iterator[Finding]:
     yield (fail if wedge.seconds >= MANY_STALLS else warn)(
         f"the engine is wedged: no step ended for {wedge.seconds} s, and no token followed",
         Evidence("engine steps that end", wedge.text, f"{log.path}:{wedge.line}"),
-        Remedy(WEDGED.text, ("sparkctl logs vllm", *RESTART)),
+        Remedy(WEDGED.text, (LOG, *RESTART)),
         node=head,
         code="engine-wedged",
         data={"seconds": wedge.seconds, "path": log.path, "line": wedge.line},
