@@ -31,8 +31,9 @@ from sparkctl.remote.fanout import each
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from sparkctl.facts.answers import Failed, Peers, RayTable
+    from sparkctl.facts.answers import Failed, RayTable
     from sparkctl.facts.groups import Counters, Runtime
+    from sparkctl.facts.peeranswers import Peers
     from sparkctl.inventory.models import Node
     from sparkctl.node.units import Generates
     from sparkctl.operations.session import Session

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sparkctl.doctor.snapshot import Snapshot
-    from sparkctl.facts.answers import Connect, Ping
+    from sparkctl.facts.peeranswers import Connect, Ping
 
 UNANSWERED = ("FAILED", "INCOMPLETE")  # states of a neighbour that does not answer ARP
 REACHABLE = "REACHABLE"

@@ -10,8 +10,9 @@ if TYPE_CHECKING:
 
     from sparkctl.engines.vllm.rootcause import Tracer
     from sparkctl.fabric.nccllog.model import LogVerdict
-    from sparkctl.facts.answers import Completion, Failed, Health, Import, Peers, RayTable
+    from sparkctl.facts.answers import Completion, Failed, Health, Import, RayTable
     from sparkctl.facts.groups import Counters
+    from sparkctl.facts.peeranswers import Peers
     from sparkctl.facts.unread import Unread
     from sparkctl.operations.starting import Startup
 

@@ -9,7 +9,7 @@ from sparkctl.facts.unread import Missing, Unread, known
 
 if TYPE_CHECKING:
     from sparkctl.doctor.snapshot import Snapshot
-    from sparkctl.facts.answers import Route
+    from sparkctl.facts.peeranswers import Route
 
 
 def route(snapshot: Snapshot, source: str, address: str) -> Route | None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from sparkctl.facts.groups import Counters, Holder
+from sparkctl.facts.groups import Holder
 from sparkctl.facts.processes import OurProcess, Process
 from sparkctl.facts.shape import (
     Count,
@@ -126,60 +126,6 @@ class Recalled(Shape):
 
     asked: Asked | None
     seen: Looked | None
-
-
-class Ping(Shape):
-    """Pings from an interface: `error` is why all were lost, `problem` why none was sent.
-
-    `sent` and `received` are packets.
-    """
-
-    to: Name
-    interface: Name
-    address: Name
-    size: Whole
-    sent: Count | None = None
-    received: Count | None = None
-    error: Text | None
-    problem: Text | None
-
-
-class Connect(Shape):
-    """A TCP connection that was tried."""
-
-    to: Name
-    what: Name
-    address: Name
-    port: Count
-    error: Text | None
-    refused: bool  # by the node itself, so it was reached
-    errno: Name | None = None
-
-
-class Route(Shape):
-    """The way from a node to an address (node/routes.py)."""
-
-    interface: Name | None
-    gateway: Name | None
-    problem: Text | None
-    neighbour: Name | None
-
-
-class Firewalls(Shape):
-    """The firewalls of a node that are known to be active, and those that are installed."""
-
-    active: Rows[Name]
-    installed: Rows[Name]
-
-
-class Peers(Shape):
-    """What a node could reach of the others; `routes` are to the addresses that it could not."""
-
-    pings: Rows[Ping]
-    connects: Rows[Connect]
-    routes: Mapping[Name, Route] = Field(default_factory=dict)
-    firewalls: Firewalls | None = None
-    counters: Counters
 
 
 class Import(Shape):

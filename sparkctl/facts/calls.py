@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from sparkctl.facts import answers, groups
+from sparkctl.facts import answers, groups, peeranswers
 from sparkctl.facts.node import Claimed, NodeFacts
 from sparkctl.facts.shape import Name
 
@@ -49,7 +49,7 @@ TAKE_LEASE: Call[answers.LeaseTaken] = Call("lease.take", answers.LeaseTaken)
 LOOK: Call[answers.Looked] = Call("look.look", answers.Looked)
 RECALL: Call[answers.Recalled] = Call("look.recall", answers.Recalled)
 NCCL_LINES: Call[answers.Lines] = Call("nccllines.lines", answers.Lines)
-PEERS: Call[answers.Peers] = Call("peers.peers", answers.Peers)
+PEERS: Call[peeranswers.Peers] = Call("peers.peers", peeranswers.Peers)
 PREPARE: Call[answers.Changed] = Call("prepare.prepare", answers.Changed)
 PROBE: Call[NodeFacts] = Call("probe.probe", NodeFacts)
 RAY_TABLE: Call[answers.Failed | answers.RayTable] = Call(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sparkctl.node.subprocesses import Started, start
 
 if TYPE_CHECKING:
-    from sparkctl.node.wire import Firewalls
+    from sparkctl.node.peerwire import Firewalls
 
 # The program of each, and the units that load its rules. ufw's unit is active also where ufw is
 # not enabled; only its file shows that.

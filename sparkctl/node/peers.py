@@ -14,7 +14,7 @@ from sparkctl.node import firewalls, pings, routes, verbs
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sparkctl.node.wire import Connect, Connected, Peers, Tried
+    from sparkctl.node.peerwire import Connect, Connected, Peers, Tried
 
 CONNECT_SECONDS = 2.0
 REFUSED = "refused"

@@ -11,8 +11,8 @@ from sparkctl.node.subprocesses import Started, start
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from sparkctl.node.peerwire import Ping, Pinged
     from sparkctl.node.subprocesses import Ended
-    from sparkctl.node.wire import Ping, Pinged
 
 COUNT, INTERVAL = 50, 0.02  # seconds between two packets, so that all are sent within one
 # iputils before 20210722 refuses users less than 0.2 s. Several pings at once then send as many

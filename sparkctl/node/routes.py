@@ -10,7 +10,8 @@ from sparkctl.node.subprocesses import Started, start
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from sparkctl.node.wire import Json, Route
+    from sparkctl.node.peerwire import Route
+    from sparkctl.node.wire import Json
 
 SECONDS = 2.0
 

@@ -54,6 +54,10 @@ def stop(request: Stop) -> Answer:
         signals.end(found, number, seconds, look, also=also)
 
     look()
+    if ranks := _young_ranks(request):
+        # They may still create shared memory, and Ray KILLs them between two looks.
+        end(ranks, signal.SIGSTOP, 0.0)
+        end(ranks, signal.SIGKILL, KILLED)
     error = _ask(request, grace, end)
     for _ in range(2):
         end(_found(request), signal.SIGKILL, KILLED)
@@ -135,6 +139,19 @@ def _end_shims(request: Stop, look: Callable[[], None]) -> None:
     for unit in [u for u, entry in ended.items() if entry.get("phase") == "starting"]:
         run = str(ended[unit].get("run"))
         state.phase({"cluster": request["cluster"], "unit": unit, "run": run, "phase": "stopped"})
+
+
+def _young_ranks(request: Stop) -> list[Process]:
+    """The ranks of units that are stopped before they were ready; Ray would end them."""
+    units, roles = request.get("units"), request.get("roles")
+    recorded = state.read(request["cluster"])["units"]
+    young = {
+        unit.rsplit("/", 2)[0]
+        for unit, entry in recorded.items()
+        if entry.get("phase") == "starting" and request.get("run") in (None, entry.get("run"))
+        if (unit in units if units is not None else marks.kind_of(unit) in (roles or ()))
+    }
+    return [p for p in ours(request["cluster"]) if p.rank and p.unit.rsplit("/", 2)[0] in young]
 
 
 def _leaves_ranks(request: Stop) -> bool:

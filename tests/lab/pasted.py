@@ -48,7 +48,7 @@ NOT_PASTED = {
     "gpu-spins": SHOWS,
     "nvrm-no-memory": SHOWS,
     "port-taken": SHOWS,
-    # These need a cluster that serves: test_zz_serving.py.
+    # These need a cluster that serves: test_zz_serving_faults.py.
     "ray-on-management": "starts the cluster again, where its test runs `sparkctl up`",
     "api-wedged": "starts the cluster again, where its test runs `sparkctl up`",
 }

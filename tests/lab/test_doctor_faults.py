@@ -99,7 +99,10 @@ FOUND: dict[str, Wrong] = {
     "leftover": warned(TWO, "host.leftovers"),
 }
 ACTIVE = {"fabric.ping", "fabric.loss", "host.firewall"}  # checks that send traffic
-SERVING = {"ray-on-management", "api-wedged"}  # with a running cluster, in test_zz_serving.py
+SERVING = {
+    "ray-on-management",
+    "api-wedged",
+}  # see test_zz_serving_faults.py
 
 
 def test_the_table_has_every_fault() -> None:

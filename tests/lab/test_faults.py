@@ -224,7 +224,7 @@ def test_another_host_key_is_presented(cluster: Cluster, healthy: dict[str, Any]
 
 
 def test_a_wedged_engine_is_suspended_and_goes_on(lab: Lab, healthy: dict[str, Any]) -> None:
-    """A process with the name of vLLM's; test_zz_serving.py shows what the API does then."""
+    """A process with the name of vLLM's; test_zz_serving_faults.py shows what the API does then."""
     stand_in = "setsid --fork bash -c 'exec -a VLLM::EngineCore sleep infinity' >/dev/null 2>&1"
     on(lab, HEAD, "sh", "-c", stand_in)
     find = "pgrep -f '^[V]LLM::EngineCore'"

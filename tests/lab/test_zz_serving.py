@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+# By Python where there is no locale (PEP 538), and by `ray start` to its daemons (2.60, run).
+ADDED = {"LC_CTYPE", "RAY_CLIENT_MODE", "LD_PRELOAD", "RAY_LD_PRELOAD_ON_WORKERS"}
 pytestmark = [pytest.mark.lab, pytest.mark.serving]
 
 
@@ -169,8 +171,7 @@ def test_what_runs_is_what_plan_shows(served: Cluster) -> None:
         }
         login = dict(line.split("=", 1) for line in served.on(node, "env -0").split("\0") if line)
         marks = {"SPARKCTL_CLUSTER", "SPARKCTL_ROLE", "SPARKCTL_UNIT"}
-        # Python sets LC_CTYPE where there is no locale (PEP 538).
-        assert runs.keys() - shown.keys() - login.keys() - {"LC_CTYPE"} == marks
+        assert runs.keys() - shown.keys() - login.keys() - ADDED == marks
         if kind == "vllm":
             argv = served.on(node, f"cat /proc/{pid}/cmdline").split("\0")[1:-1]
             home = served.on(node, "echo ~").strip()

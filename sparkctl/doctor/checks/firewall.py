@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from sparkctl.doctor.connects import Tries
     from sparkctl.doctor.snapshot import Snapshot
-    from sparkctl.facts.answers import Connect
+    from sparkctl.facts.peeranswers import Connect
 
 
 def open_ports(snapshot: Snapshot, name: str) -> dict[int, str]:

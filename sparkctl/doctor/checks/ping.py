@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sparkctl.doctor.snapshot import Snapshot
     from sparkctl.errors import Data
     from sparkctl.fabric.topology import Half
-    from sparkctl.facts.answers import Ping
+    from sparkctl.facts.peeranswers import Ping
 
 HEADERS = 28  # bytes of IPv4 and ICMP headers in a ping, ping(8)
 # A healthy link loses none, so the first is a warning. RoCE repeats all that follows a lost packet,
