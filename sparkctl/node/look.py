@@ -13,7 +13,7 @@ from sparkctl.node.timeout import begin
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from sparkctl.node.wire import Answer, Json, Look, Recall
+    from sparkctl.node.wire import Answer, Ask, Json, Look, Recall
 
 TABLE = 60.0  # seconds; each of its answers has a bound of its own
 
@@ -44,11 +44,9 @@ def recall(request: Recall) -> Answer:
     if api is None:
         return {"asked": None, "seen": None}
     ray = next((r for r in ready if r.get("kind") == "ray-nodes"), None)
-    asked: dict[str, Json] = {"base": jsontext.text(api["base"]), "address": None, "wanted": {}}
-    look: Look = {
-        "cluster": cluster,
-        "completion": {**request["completion"], "base": jsontext.text(api["base"])},
-    }
+    asked: dict[str, Json] = {"base": api["base"], "address": None, "wanted": {}}
+    where: Ask = {"cluster": cluster, "base": jsontext.text(api["base"])}
+    look: Look = {"cluster": cluster, "completion": {**request["completion"], **where}}
     if ray is not None:
         address = jsontext.text(ray["address"])
         wanted = {k: jsontext.number(n) for k, n in jsontext.table(ray["nodes"]).items()}

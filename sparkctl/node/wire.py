@@ -284,7 +284,7 @@ class Recall(Cluster):
     """What to ask the API of a service that is where the node has recorded it."""
 
     service: str
-    completion: Ask  # without its base
+    completion: Ask  # without cluster and base
     seconds: float
 
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sparkctl.errors import combined
-from sparkctl.facts.calls import PROBE, TAKE_LEASE
-from sparkctl.facts.decode import load
-from sparkctl.operations.session import Session
-from sparkctl.remote import node_rpc
 from sparkctl.remote.pool import Pool
 
 if TYPE_CHECKING:
@@ -18,6 +15,7 @@ if TYPE_CHECKING:
 
     from sparkctl.errors import SparkctlError
     from sparkctl.inventory.models import Inventory
+    from sparkctl.operations.session import Session
 
 Watch = Callable[[Callable[[], list[tuple[str, str]]]], object]
 
@@ -40,7 +38,24 @@ def session(
     naming every node that cannot be reached, unless `partial`.
     """
 
+    making = threading.Lock()
+    made: list[Session] = []
+
+    def opened() -> Session:
+        """Made once, while the nodes are waited for: what it imports takes as long as a login."""
+        with making:
+            if not made:
+                from sparkctl.operations.session import Session
+
+                made.append(Session(inventory, base, pool))
+            return made[0]
+
     def ready() -> None:
+        opened()
+        from sparkctl.facts.calls import PROBE, TAKE_LEASE
+        from sparkctl.facts.decode import load
+        from sparkctl.remote import node_rpc
+
         # Without facts a command begins with the lease.
         node_rpc.bytecode((PROBE if facts else TAKE_LEASE).target.partition(".")[0])
         if facts:
@@ -51,17 +66,17 @@ def session(
     pool = Pool(
         inventory,
         read_only=read_only,
-        then=(lambda node: opened.probe([node])) if facts else None,
+        then=(lambda node: opened().probe([node])) if facts else None,
         meanwhile=ready,
     )
-    opened = Session(inventory, base, pool)
     if watch:
         watch(pool.waiting)
     with pool:
         if pool.errors and not partial:
             raise combined(pool.errors, "cannot be reached")
-        opened.facts = {n: opened.facts[n] for n in pool.connections if n in opened.facts}
-        yield opened
+        found = opened()
+        found.facts = {n: found.facts[n] for n in pool.connections if n in found.facts}
+        yield found
 
 
 def reach(inventory: Inventory, watch: Watch) -> dict[str, SparkctlError | None]:

@@ -63,7 +63,7 @@ def recall(session: Session) -> None:
         bounds = dict.fromkeys(("timeout", "still", "patience", "answer"), health.PATIENCE)
         request = {
             "service": view.service,
-            "completion": {"tokens": api.TOKENS, "cluster": view.cluster, **bounds},
+            "completion": {"tokens": api.TOKENS, **bounds},
             "seconds": health.PATIENCE,
         }
         return session.ask(view.head, RECALL, request, title="look at what was recorded")

@@ -12,14 +12,14 @@ import marshal
 import re
 import threading
 from functools import cache
-from importlib.abc import InspectLoader
 from importlib.util import MAGIC_NUMBER, find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from sparkctl.node.calls import CALLS
 from sparkctl.remote.command import LIMIT, Command
 
 if TYPE_CHECKING:
+    from importlib.abc import InspectLoader
     from types import CodeType
 
 SYSTEM = "python3"  # on the node's PATH, 3.9 or later
@@ -104,9 +104,9 @@ def _compiled(module: str) -> CodeType:
 
 def _loader(module: str) -> InspectLoader:
     spec = find_spec(_full(module))
-    if spec is None or not isinstance(spec.loader, InspectLoader):
-        raise ImportError(f"{_full(module)} has no source")
-    return spec.loader
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{_full(module)} is missing")
+    return cast("InspectLoader", spec.loader)  # as all of a file or an archive are
 
 
 def _full(module: str) -> str:
