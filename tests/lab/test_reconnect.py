@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sparkctl.errors import AuthError, ConnectError, LeaseLostError, RemoteError
-from sparkctl.facts.calls import CHANGE, READ_FILES, TAKE_LEASE, WRITE_FILES
+from sparkctl.facts.calls import READ_FILES, RUN, TAKE_LEASE, WRITE_FILES
 from sparkctl.operations import lease as leases
 from sparkctl.operations.follow import follow
 from sparkctl.operations.lease import hold
@@ -79,14 +79,15 @@ def test_a_call_that_may_be_repeated_is_made_again(
 
 def test_a_change_that_may_have_been_made_is_not_made_twice(node: Node, tmp_path: Path) -> None:
     with node.connected() as session, hold(session, print, "up", session.inventory.nodes):
-        request = {"argv": ["sh", "-c", f"echo done >> {tmp_path}/changes"]}
+        argv = ["sh", "-c", f"echo done >> {tmp_path}/changes"]
+        request = {"argv": argv, "env": {}, "run": "r1", "unit": "ray", "timeout": 30.0}
         node.arm()
         with pytest.raises(ConnectError) as caught:
-            session.ask(session.inventory.head, CHANGE, request)
+            session.ask(session.inventory.head, RUN, request)
         assert (caught.value.code, caught.value.data["sent"]) == ("connection-lost", True)
         assert (tmp_path / "changes").read_text() == "done\n"
         # What never reached the node is sent on the new connection.
-        session.ask(session.inventory.head, CHANGE, request)
+        session.ask(session.inventory.head, RUN, request)
         assert (tmp_path / "changes").read_text() == "done\n" * 2
 
 
