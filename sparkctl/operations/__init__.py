@@ -8,7 +8,8 @@
    do (plan/observed.py); another's cluster of this name is refused (identity.py).
 5. difference: what is kept, restarted, stopped, and what an unread unit blocks
    (node/difference.py). Where nothing differs, one look inside: a completion and Ray's table
-   (look.py, serving.py).
+   (look.py, serving.py). The head has done that by its record while the facts were read; it counts
+   where it answers the same question and shows no fault (look.py, recall).
 6. consent for a model that is served, then the checks before a start (doctor/preflight.py).
 7. apply: stops, files, then starts in waves, each journalled on its node before it is made.
 8. ready: what was started is waited for, by its log and at last a completion (startup.py).
