@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from sparkctl.operations.session import Session
     from sparkctl.plan.desired import Desired
 
+UNSEEN = "`sparkctl doctor` shows why; a unit is never started or replaced unseen"
+
 
 @dataclass(frozen=True)
 class Endpoint:
@@ -111,11 +113,12 @@ def refuse_blocked(found: Outlook) -> None:
     if not why:
         return
     first = next(iter(why))
+    node = first.rpartition("/")[2]
     lines = "; ".join(str(blocked.change) for blocked in found.plan.blocked)
     raise RemoteError(
         f"{first} could not be read: {why[first]}" + (f"; it blocks: {lines}" if lines else ""),
-        node=first.rpartition("/")[2],
-        hint="`sparkctl doctor` shows why; a unit is never started or replaced unseen",
+        node=node,
+        hint=found.seen.hints.get(node, UNSEEN),
         code="unit-unread",
         data={"unit": first, "blocked": [b.change.unit for b in found.plan.blocked]},
     )

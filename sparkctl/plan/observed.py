@@ -8,7 +8,7 @@ from sparkctl.facts import unread as facts_unread
 from sparkctl.facts.unread import Missing
 from sparkctl.node.marks import replica_of
 from sparkctl.node.units import READY, Absent, Process, Running, Unread
-from sparkctl.plan.record import NEWER, State, state
+from sparkctl.plan.record import DAMAGED, NEWER, State, state
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -36,6 +36,7 @@ class Seen:
         departed: Mapping[str, NodeFacts] | None = None,
     ) -> None:
         self.states: dict[str, State] = {}
+        self.hints: dict[str, str] = {}  # by node, where more than a look helps
         self.gaps: dict[str, str] = {n: e.message for n, e in (errors or {}).items()}
         self.processes: dict[str, list[tuple[str, OurProcess]]] = {}  # by node, with their unit
         services = {n.name: view.service for view in inventory.views for n in view.nodes}
@@ -51,6 +52,8 @@ class Seen:
                 if error.code == NEWER:  # nothing may be concluded
                     raise
                 self.gaps[node.name] = error.message
+                if error.code == DAMAGED and error.hint:
+                    self.hints[node.name] = error.hint
         for name, known in (departed or {}).items():
             self._read(name, default, known)
 
@@ -58,7 +61,7 @@ class Seen:
     def on(cls, node: str, service: str, state: State, processes: Iterable[OurProcess]) -> Seen:
         """What one node has, where no inventory names the others: of these nothing is known."""
         seen = cls.__new__(cls)
-        seen.states = {node: state}
+        seen.states, seen.hints = {node: state}, {}
         seen.gaps = {other: "not asked" for other in state.nodes if other != node}
         seen.processes = {node: _by_unit(node, service, processes)}
         return seen

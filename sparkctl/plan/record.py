@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 2
 OLDER = ("ray", "vllm")  # the units of schema 1, one of each on a node
+DAMAGED = "record-damaged"  # the code of the error for a record that cannot be understood
 NEWER = "record-newer"  # the code of the error for a newer sparkctl's record
 SHOWN = 60  # characters of a value
 LATEST = 1e11  # seconds since the epoch: the year 5138
@@ -149,7 +150,7 @@ def parsed(text: str | None, service: str, node: str) -> State:
 def damaged(node: str) -> Missing:
     """The error for a record that cannot be understood: whose cluster it is, is unknown then."""
     error = Missing(f"{APPLIED} is damaged", what=APPLIED, kind="failed", node=node)
-    error.code = "record-damaged"
+    error.code = DAMAGED
     error.hint = "run `sparkctl down` to end what runs and remove it, then `sparkctl up`"
     return error
 

@@ -126,6 +126,7 @@ def test_a_record_that_cannot_be_read_is_refused_before_anything_is_asked(
     with pytest.raises(RemoteError, match="damaged") as caught:
         refuse_blocked(found)
     assert (caught.value.code, caught.value.node) == ("unit-unread", "spark-1")
+    assert "sparkctl down" in (caught.value.hint or "")
 
 
 def test_ranks_on_other_nodes_than_planned_are_an_error_and_end_nothing(
