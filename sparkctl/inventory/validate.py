@@ -140,7 +140,9 @@ def _gpus(inventory: Inventory, part: Part) -> Iterator[Problem]:
     gpus = sum(inventory.gpus_of(n) for n in part.nodes)
     if ranks > gpus:
         whose = "in the cluster" if part.nodes is inventory.nodes else "of its nodes"
-        text = f"expected at most {gpus}, the number of GPUs {whose}, got {ranks}"
+        given = "tensor_parallel_size" in part.settings.model_fields_set
+        got = f"{ranks}" if given else f"{ranks} (the default)"
+        text = f"expected at most {gpus}, the number of GPUs {whose}, got {got}"
         yield Problem((*part.path, "tensor_parallel_size"), text, code="too-few-gpus")
 
 

@@ -98,11 +98,13 @@ def outlook(
     *,
     preflight: Callable[[Session], None] = lambda _: None,
     restart: Sequence[str] = (),
+    asks: bool = True,
 ) -> Outlook:
     """What `up` would do now, and why; only reads. Changes and doubts are reported as notes.
 
     The services of `restart` are replaced whatever they are like, and nothing else is looked at or
-    changed. A start that nobody waits for and that has failed is replaced. Raises as `read` does;
+    changed. A start that nobody waits for and that has failed is replaced. Without `asks` no model
+    that would be stopped is asked whether it serves: `ends` is empty. Raises as `read` does;
     where the fabric cannot be derived, first what `preflight` raises, which names every failure.
     Raises SparkctlError for a cluster of another account or another of this name.
     """
@@ -135,7 +137,8 @@ def outlook(
     changing = {c.unit for c in found_plan.changes}
     waits = [u for u in units if _starts(observed.get(u)) and u not in changing]
     stops = serving.stopped(desired, seen, found_plan)
-    ends = [m for s, m in stops.items() if _may_serve(session, desired, seen, s, served.get(s))]
+    asked = stops if asks else {}
+    ends = [m for s, m in asked.items() if _may_serve(session, desired, seen, s, served.get(s))]
     for change in found_plan.changes:
         reporter.note(str(change))
     return Outlook(

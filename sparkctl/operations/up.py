@@ -61,6 +61,7 @@ def up(
     detach: bool = False,
     leave: Callable[[], bool] = lambda: False,
     restart: Sequence[str] = (),
+    asks: bool = True,
 ) -> UpReport:
     """Bring the cluster up; with `restart`, replace these services whatever they are like.
 
@@ -69,7 +70,7 @@ def up(
     before anything is started, `leave` after Ctrl-C: whether the start goes on. With `detach` it
     returns when everything is started, by this run or another `up` that is under way. Raises what
     they raise, LockedError when another command holds the lease, ServingError or RemoteError after
-    the rollback (none with `keep`).
+    the rollback (none with `keep`). Unless it `asks` there is no consent to ask for.
     """
     inventory = session.inventory
     holding = partial(
@@ -88,7 +89,7 @@ def up(
         if other is not None:
             services = endpoints(other.desired)
             return UpReport(inventory.cluster, services, changes=(), starting=other.starting)
-        found = outlook(session, reporter, preflight=preflight, restart=restart)
+        found = outlook(session, reporter, preflight=preflight, restart=restart, asks=asks)
         refuse_blocked(found)
         if found.ends:
             reporter.end()

@@ -49,7 +49,11 @@ SERVES = {"models": ["m"], "tokens": 4, "seconds": 0.1, "health": {"state": "gen
 
 
 def outlook(
-    answer: dict[str, Any], known: dict[str, Any], inventory: Inventory = OTHER
+    answer: dict[str, Any],
+    known: dict[str, Any],
+    inventory: Inventory = OTHER,
+    *,
+    asks: bool = True,
 ) -> tuple[looks.Outlook, list[str]]:
     """Of an inventory with another port than the cluster was started with, and what was asked."""
     asked: list[str] = []
@@ -71,7 +75,7 @@ def outlook(
 
     session = Asking(inventory, Path(), SimpleNamespace(open=lost))  # type: ignore[arg-type]  # as above
     session.facts = all_facts(known)
-    return looks.outlook(session, Told()), asked
+    return looks.outlook(session, Told(), asks=asks), asked
 
 
 @pytest.fixture
@@ -114,6 +118,11 @@ def test_where_nothing_says_how_it_was_started_it_may_serve(
     found, asked = outlook({}, known)
     assert found.ends
     assert asked == []
+
+
+def test_with_yes_the_model_is_not_asked_whether_it_serves(known: dict[str, Any]) -> None:
+    found, asked = outlook(SERVES, known, asks=False)
+    assert (found.stops, found.ends, asked) == (("/models/m",), (), [])
 
 
 def test_a_record_that_cannot_be_read_is_refused_before_anything_is_asked(
