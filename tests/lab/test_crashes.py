@@ -132,11 +132,11 @@ def test_up_after_a_killed_command_serves_and_down_after_a_killed_down_leaves_no
         crash(slot.own, ups[index % len(ups)], *UP)
         slot.other.run(*UP, BREAK)
         slot.assert_served()
-        crash(slot.other, downs[index // 2 % len(downs)], "down")
+        crash(slot.other, downs[index % len(downs)], "down")
         if index % 2:
             slot.own.run(*UP, BREAK)
             slot.assert_served()
         slot.own.run("down", BREAK)
         slot.assert_gone()
 
-    spread(slots, max(len(ups), 2 * len(downs)), case)
+    spread(slots, max(len(ups), len(downs)), case)
