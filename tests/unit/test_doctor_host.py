@@ -137,7 +137,7 @@ def record(answers: Answers, name: str, written: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "code"), [(None, "unrecorded"), ("", "unrecorded"), ("[1]", "record-damaged")]
+    ("written", "code"), [(None, "unrecorded"), ("", "record-damaged"), ("[1]", "record-damaged")]
 )
 def test_without_a_record_nothing_that_runs_is_called_a_leftover(
     written: str | None, code: str
