@@ -123,7 +123,7 @@ def difference(
 
 
 def unsound(units: Mapping[str, Unit], observed: Mapping[str, Observed]) -> dict[str, str]:
-    """Why units cannot be kept as they run, each by itself."""
+    """Why units cannot be kept as they run, each for its own reason."""
     blind = {o.node for o in observed.values() if isinstance(o, Unread)}
     found = {u: _problem(unit, observed.get(u), None, blind) for u, unit in units.items()}
     return {u: why for u, why in found.items() if why}
@@ -135,7 +135,7 @@ def _reasons(
     unsound: Mapping[str, str],
     changed: Mapping[str, str],
 ) -> dict[str, str]:
-    """Why each unit cannot be kept as it is: by itself, with its group, or after what it needs."""
+    """Why each unit cannot be kept as it is: for its own reason, with its group, or after what it needs."""
     blind = {o.node for o in observed.values() if isinstance(o, Unread)}
     found = {
         u: why

@@ -105,7 +105,7 @@ def _recorded(request: Start) -> Spawned:
 
 
 def _living(request: Start, entry: dict[str, Any]) -> Spawned | None:
-    """The recorded program if it runs, or has ended by itself, which leaves its status."""
+    """The recorded program if it runs, or has ended unasked, which leaves its status."""
     if "pid" not in entry and isinstance(entry.get("log"), str):
         entry.update(_cut_off(request, logs.exit_path(Path(entry["log"]))))
     begun = state.begun(entry)

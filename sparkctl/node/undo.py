@@ -155,7 +155,7 @@ TABLE: Mapping[str, Row] = {
         argv=_state,
         root=True,
     ),
-    # A cache fills again by itself.
+    # A cache fills again without help.
     "drop-caches": Row({}, do=_program(_drop), argv=_drop, root=True),
     # The state directory and `temp_dir`; `files` makes them, and records which it made.
     "make-files": Row(_FILES, do=_make, before=_made_before),

@@ -1,4 +1,4 @@
-"""Whose cluster it is: two clusters of one name, or of two accounts, are told apart and refused."""
+"""Whose cluster it is: two clusters of one name, or of two accounts, are distinguished and refused."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ T = TypeVar("T")
 RECONNECT = 900.0  # seconds awake until a lost connection is given up
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0  # seconds between two attempts
 ATTEMPT = 30.0  # seconds that one attempt takes at most while the computer is awake
-QUIET = 10.0  # seconds until the user is told again; doubles each time
+QUIET = 10.0  # seconds until the next notice; doubles each time
 REPEATS = 10  # times that one call is made again: it may be what ends the connection
 # Errors of ~/.ssh/config, which another attempt meets too.
 FINAL = {"ssh-config", "ssh-missing", "proxy-jump", "proxy-jump-loop"}
