@@ -135,7 +135,7 @@ def _reasons(
     unsound: Mapping[str, str],
     changed: Mapping[str, str],
 ) -> dict[str, str]:
-    """Why each unit cannot be kept as it is: for its own reason, with its group, or after what it needs."""
+    """Why each unit cannot be kept: for its own reason, with its group, or after what it needs."""
     blind = {o.node for o in observed.values() if isinstance(o, Unread)}
     found = {
         u: why

@@ -1,4 +1,4 @@
-"""Whose cluster it is: two clusters of one name, or of two accounts, are distinguished and refused."""
+"""Whose cluster it is: one of another account, or another of this name, is refused."""
 
 from __future__ import annotations
 
