@@ -208,6 +208,9 @@ class Sessions:
         `sent`: whether the command may have reached the node; `suspended`: it timed out there
         while this computer slept, and the connection may still stand.
         """
+        if isinstance(reason, (EOFError, ConnectionError)):
+            # A write failed. The thread that reads learns of it only behind all that came before.
+            self._transport.close()
         why = f" ({reason})" if reason and str(reason) else ""
         return ConnectError(
             f"connection lost while {command.name}{why}",

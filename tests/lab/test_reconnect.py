@@ -9,6 +9,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from paramiko.packet import Packetizer
 
 from sparkctl.errors import AuthError, ConnectError, LeaseLostError, RemoteError
 from sparkctl.facts.calls import READ_FILES, RUN, TAKE_LEASE, WRITE_FILES
@@ -131,6 +132,25 @@ def test_a_log_goes_on_where_it_was(node: Node, tmp_path: Path) -> None:
                     break
     assert text == whole + "set aside\nbegun again\n"
     assert seconds_left_out(notices) == [LOST, BACK] * 2
+
+
+def test_a_connection_that_cannot_be_written_to_is_lost_though_it_is_still_read(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the reset of a connection does whose last megabytes were not yet read."""
+
+    def refuse(*_: object) -> None:
+        raise EOFError
+
+    with connect("n", "127.0.0.1", node.sshd.ssh()) as connection:
+        stream = connection.stream(Command(("sh", "-c", "yes; :"), timeout=60))
+        with pytest.raises(ConnectError) as caught, stream as lines:
+            next(lines)
+            monkeypatch.setattr(Packetizer, "send_message", refuse)
+            for _ in lines:  # each 200 kB that are read are told to the node
+                pass
+        assert caught.value.code == "connection-lost"
+        assert not connection.alive()
 
 
 def test_a_log_that_is_only_read_is_not_waited_for(node: Node, tmp_path: Path) -> None:
