@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sparkctl.node.marks import replica_of
+from sparkctl.node.unitid import replica_of
 from sparkctl.node.units import FAILED, RANK, STARTING, Absent, Running, Unread
 
 if TYPE_CHECKING:

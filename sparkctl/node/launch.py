@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sparkctl.node import entries, files, logs, marks, processes, shim, state
+from sparkctl.node.unitid import kind_of
 
 if TYPE_CHECKING:
     from sparkctl.node.wire import Answer, Run, Start
@@ -92,7 +93,7 @@ def _recorded(request: Start) -> Spawned:
         state.record(document, unit, entry)
         state.write(request["cluster"], document)
         journal = entries.of(request["cluster"], root=False)
-        owner, undo = f"up/{request['run']}", {"run": request["run"], "role": marks.kind_of(unit)}
+        owner, undo = f"up/{request['run']}", {"run": request["run"], "role": kind_of(unit)}
         journal.enter(entries.new(owner, "unit", undo, f"start {unit}"))
         try:
             program = _spawn(request, log, offset)
@@ -151,7 +152,7 @@ def _spawn(request: Start, log: Path, offset: int) -> Spawned:
     argv = [str(Path(request["argv"][0]).expanduser()), *request["argv"][1:]]
     mark = {
         processes.MARK: f"{cluster}/{request['run']}",
-        processes.ROLE: marks.kind_of(unit),
+        processes.ROLE: kind_of(unit),
         processes.UNIT: unit,
     }
     # The login's environment, overridden by the cluster's and then by the request's `env`.

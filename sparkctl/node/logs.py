@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sparkctl.node import files, state
-from sparkctl.node.marks import kind_of
+from sparkctl.node.unitid import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from sparkctl.node.unitid import kind_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -24,16 +26,6 @@ class Program(NamedTuple):
     unit: str
     pid: int
     started: int
-
-
-def kind_of(unit: str) -> str:
-    """The kind in a unit's id (units.py), or the whole of what is only a kind."""
-    return unit.rsplit("/", 2)[-2] if "/" in unit else unit
-
-
-def replica_of(unit: str) -> str:
-    """service/replica of a unit's id."""
-    return unit.rsplit("/", 2)[0]
 
 
 def assigned(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sparkctl.node import entries, journal, sharedmemory, state
-from sparkctl.node.marks import kind_of
+from sparkctl.node.unitid import kind_of
 
 if TYPE_CHECKING:
     from sparkctl.node.wire import Answer, Recover, Settle

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sparkctl.node import files, guard, jsontext, lease
-from sparkctl.node.marks import Program, kind_of
+from sparkctl.node.marks import Program
+from sparkctl.node.unitid import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from sparkctl.node import entries, files, lease, logs, marks, sharedmemory, signals, state
 from sparkctl.node.processes import Process, ours
 from sparkctl.node.subprocesses import start
+from sparkctl.node.unitid import kind_of, replica_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -119,7 +120,7 @@ def _end_shims(request: Stop, look: Callable[[], None]) -> None:
     def chosen(unit: str) -> bool:
         if units is not None:
             return unit in units
-        return not roles or marks.kind_of(unit) in roles
+        return not roles or kind_of(unit) in roles
 
     def shims() -> list[Process]:
         found = ours(request["cluster"], [marks.LOG], request.get("run"))
@@ -146,12 +147,12 @@ def _young_ranks(request: Stop) -> list[Process]:
     units, roles = request.get("units"), request.get("roles")
     recorded = state.read(request["cluster"])["units"]
     young = {
-        marks.replica_of(unit)
+        replica_of(unit)
         for unit, entry in recorded.items()
         if entry.get("phase") == "starting" and request.get("run") in (None, entry.get("run"))
-        if (unit in units if units is not None else marks.kind_of(unit) in (roles or ()))
+        if (unit in units if units is not None else kind_of(unit) in (roles or ()))
     }
-    return [p for p in ours(request["cluster"]) if p.rank and marks.replica_of(p.unit) in young]
+    return [p for p in ours(request["cluster"]) if p.rank and replica_of(p.unit) in young]
 
 
 def _leaves_ranks(request: Stop) -> bool:
@@ -159,9 +160,9 @@ def _leaves_ranks(request: Stop) -> bool:
     units, roles = request.get("units"), request.get("roles") or ()
     if units is None:
         return bool(roles) and any(p.rank and p.role not in roles for p in ours(request["cluster"]))
-    replicas = {marks.replica_of(unit) for unit in units}
+    replicas = {replica_of(unit) for unit in units}
     return any(
-        p.rank and p.unit not in units and marks.replica_of(p.unit) in replicas
+        p.rank and p.unit not in units and replica_of(p.unit) in replicas
         for p in ours(request["cluster"])
     )
 

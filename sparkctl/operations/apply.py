@@ -14,6 +14,7 @@ from sparkctl.facts.unread import Missing, known
 from sparkctl.node.difference import DRAIN
 from sparkctl.node.difference import START as STARTS
 from sparkctl.node.files import environment_text
+from sparkctl.node.unitid import kind_of, node_of
 from sparkctl.node.unitjson import document
 from sparkctl.operations import departed, ending, ready
 from sparkctl.operations.run import Step
@@ -79,7 +80,7 @@ def _together(wave: Iterable[Planned | None]) -> Iterator[tuple[str, list[str], 
 def named(run: Run, units: Sequence[str]) -> str:
     """What people call these units, such as `Ray workers, vLLM`."""
     every = {**run.outlook.seen.recorded, **run.outlook.units}
-    titles = [every[u].title if u in every else u.split("/")[2] for u in units]
+    titles = [every[u].title if u in every else kind_of(u) for u in units]
     counts = {title: titles.count(title) for title in titles}
     # A name, as vLLM, has no plural.
     return ", ".join(t + "s" * (count > 1 and t[-1].islower()) for t, count in counts.items())
@@ -90,7 +91,7 @@ def recover(run: Run) -> None:
     changed = {change.unit for change in run.outlook.plan.changes}
     kept: dict[str, dict[str, str]] = {n.name: {} for n in run.session.inventory.nodes}
     for name, record in run.outlook.seen.records.items():
-        node = name.rpartition("/")[2]
+        node = node_of(name)
         if name not in changed and node in kept:
             kept[node][name] = record.run
     answers = run.session.ask_all(_recorded(run), RECOVER, lambda n: {"keep": kept[n.name]})

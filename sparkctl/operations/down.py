@@ -9,6 +9,7 @@ from sparkctl.engines.table import ENGINES
 from sparkctl.errors import RemoteError
 from sparkctl.facts.answers import Cleared
 from sparkctl.facts.calls import CLEAR, STOP
+from sparkctl.node.unitid import node_of, service_of
 from sparkctl.operations import departed, identity
 from sparkctl.operations.ending import STOP_GRACE, remaining
 from sparkctl.operations.lease import hold
@@ -109,7 +110,7 @@ def _shared(states: Mapping[str, State], services: Sequence[str]) -> dict[str, d
     """
     found: dict[str, dict[str, Any]] = {}
     for node, there in states.items():
-        own = [unit for unit in there.units if unit.partition("/")[0] in services]
+        own = [unit for unit in there.units if service_of(unit) in services]
         if len(own) < len(there.units):
             found[node] = {"units": own, "grace": STOP_GRACE} if own else {}
     return found
@@ -127,7 +128,7 @@ def _departed(session: Session, reporter: Reporter, states: Mapping[str, State])
 def _needed(states: Mapping[str, State]) -> set[str]:
     """The nodes with units that others need, which end last."""
     units = [r.unit for there in states.values() for r in there.units.values() if r.unit]
-    return {need.unit.rpartition("/")[2] for unit in units for need in unit.needs}
+    return {node_of(need.unit) for unit in units for need in unit.needs}
 
 
 def _names(nodes: Sequence[Node]) -> set[str]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sparkctl.errors import ServingError
 from sparkctl.facts.calls import IDLE, STOP
+from sparkctl.node.unitid import node_of
 from sparkctl.node.units import Generates, Stop
 from sparkctl.remote.fanout import check_all, each
 from sparkctl.secret.text import command_line
@@ -32,7 +33,7 @@ def stop(run: Run, units: Sequence[str], only: str | None = None) -> None:
     else:
         run.ended = run.outlook.stops
     places = {u: [] if only else run.outlook.seen.places(u) for u in units}
-    targets = [(u, node) for u in units for node in places[u] or [u.rpartition("/")[2]]]
+    targets = [(u, node) for u in units for node in places[u] or [node_of(u)]]
     answers = check_all(
         each(targets, lambda at: _stop(run, *at, every.get(at[0]), only), key=" on ".join)
     )

@@ -10,6 +10,7 @@ from sparkctl.errors import SparkctlError, UsageError
 from sparkctl.facts.calls import CLUSTERS
 from sparkctl.facts.decode import decode
 from sparkctl.inventory.models import SHORT, Ssh
+from sparkctl.node.unitid import node_of
 from sparkctl.operations.starting import startup
 from sparkctl.operations.unitstatus import UnitStatus, statuses
 from sparkctl.plan.observed import Seen
@@ -126,6 +127,6 @@ def _cluster(connection: Connection, address: str, found: HostCluster) -> Cluste
 
 def _own_name(state: State, running: Sequence[str], address: str) -> str:
     """What the cluster calls this node: by the units that are its own, else by its address."""
-    units = (name.rpartition("/")[2] for name in (*state.units, *running) if name)
+    units = (node_of(name) for name in (*state.units, *running) if name)
     named = (name for name, node in state.nodes.items() if node.get("host") == address)
     return next((n for n in (*units, *named) if n != SELF), address)

@@ -9,6 +9,7 @@ from sparkctl.engines.table import ENGINES
 from sparkctl.errors import UsageError
 from sparkctl.facts.calls import FOLLOW
 from sparkctl.facts.decode import decode
+from sparkctl.node.unitid import kind_of
 from sparkctl.remote import node_rpc
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class Log(NamedTuple):
     @property
     def kind(self) -> str:
         """The unit's kind, such as `ray`."""
-        return self.unit.split("/")[-2] if "/" in self.unit else self.unit
+        return kind_of(self.unit)
 
 
 def chosen(inventory: Inventory, what: str | None, node: str | None) -> Log:
@@ -48,7 +49,7 @@ def chosen(inventory: Inventory, what: str | None, node: str | None) -> Log:
     if node is not None:
         return _on(inventory, what, next(n for n in inventory.nodes if n.name == node))
     if len(inventory.views) > 1:
-        units = [u for u in known(inventory) if what is None or u.split("/")[2] == what]
+        units = [u for u in known(inventory) if what is None or kind_of(u) == what]
         raise UsageError(
             f"{len(inventory.views)} services run {what or 'an engine'}",
             hint=f"name a unit ({', '.join(units)}), or a service for its engine's log",

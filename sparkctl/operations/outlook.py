@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sparkctl.errors import PreflightError, SparkctlError, combined
 from sparkctl.inventory.layers import load_layers
 from sparkctl.node.difference import START, Plan, difference
+from sparkctl.node.unitid import kind_of, node_of, service_of
 from sparkctl.node.units import STARTING, Running, Unread
 from sparkctl.operations import departed, identity, serving
 from sparkctl.operations.starting import dead
@@ -189,8 +190,7 @@ def _failed(
     """Why units whose last start has failed must be replaced; the causes are reported as notes."""
     found = dead(session, desired, seen, observed)
     for name, why in found.items():
-        _, _, kind, node = name.split("/", 3)
-        reporter.note(f"the last start of {kind} on {node} failed: {why}")
+        reporter.note(f"the last start of {kind_of(name)} on {node_of(name)} failed: {why}")
     return dict.fromkeys(found, "its start failed")
 
 
@@ -198,7 +198,7 @@ def _only(found: Plan, services: Sequence[str]) -> Plan:
     """The part of a plan that is about these services."""
 
     def about(unit: str) -> bool:
-        return unit.partition("/")[0] in services
+        return service_of(unit) in services
 
     return replace(
         found,
@@ -209,11 +209,11 @@ def _only(found: Plan, services: Sequence[str]) -> Plan:
 
 def _require_free(found: Plan, units: Mapping[str, Unit], observed: Mapping[str, Observed]) -> None:
     """Raise SparkctlError when another service runs where this plan starts units."""
-    starting = {units[u].node: u.partition("/")[0] for u in found.units(START)}
+    starting = {units[u].node: service_of(u) for u in found.units(START)}
     for name, seen in observed.items():
         if not isinstance(seen, Running) or seen.node not in starting:
             continue
-        other = name.partition("/")[0]
+        other = service_of(name)
         if other not in starting.values():
             raise SparkctlError(
                 f"service {other} still runs there, and the inventory gives the node to"

@@ -9,7 +9,7 @@ from sparkctl.engines.vllm.placement import misplaced, placements
 from sparkctl.errors import LeaseLostError, RemoteError, ServingError
 from sparkctl.facts.answers import Failed
 from sparkctl.facts.calls import SETTLE, UNTIL
-from sparkctl.node.marks import replica_of
+from sparkctl.node.unitid import replica_of
 from sparkctl.node.units import (
     READY,
     STARTED,

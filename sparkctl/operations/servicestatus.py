@@ -9,6 +9,7 @@ from sparkctl.engines.table import ENGINES
 from sparkctl.errors import SparkctlError
 from sparkctl.facts.answers import Failed
 from sparkctl.facts.unread import Unread
+from sparkctl.node.unitid import service_of
 from sparkctl.node.units import Generates, RayNodes
 from sparkctl.operations import health
 from sparkctl.operations.api import ask_api
@@ -84,7 +85,7 @@ def service_status(
     `errors` are of nodes without facts. With `deep` a real generation is asked for.
     """
     session = session.within(view)
-    recorded_units = {u: unit for u, unit in units.items() if u.split("/")[0] == view.service}
+    recorded_units = {u: unit for u, unit in units.items() if service_of(u) == view.service}
     own = [u for u in found if u.service == view.service]
     at = recorded.api(view, recorded_units)
     node = session.node(at.node)

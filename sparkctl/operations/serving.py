@@ -8,6 +8,7 @@ from sparkctl.engines.table import ENGINES
 from sparkctl.engines.vllm.placement import misplaced
 from sparkctl.facts.answers import Failed
 from sparkctl.node.difference import STOP
+from sparkctl.node.unitid import kind_of, service_of
 from sparkctl.node.units import READY, Absent, Generates, RayNodes, Running
 from sparkctl.operations import health
 from sparkctl.operations.look import Ray, look
@@ -97,7 +98,7 @@ def stopped(desired: Sequence[Desired], seen: Seen, plan: Plan) -> dict[str, str
     found: dict[str, str] = {}
     observed = seen.observed({})
     for name in plan.units(STOP):
-        service, _, kind, _ = name.split("/", 3)
+        service, kind = service_of(name), kind_of(name)
         record, one = seen.records.get(name), observed.get(name)
         if not isinstance(one, Running):
             continue
@@ -118,7 +119,7 @@ def _started_model(record: Record | None) -> str:
 
 def _model(desired: Sequence[Desired], unit: str) -> str:
     """The model of the unit's service; the unit itself if the inventory has no such service."""
-    one = next((d for d in desired if d.inventory.service == unit.split("/", maxsplit=1)[0]), None)
+    one = next((d for d in desired if d.inventory.service == service_of(unit)), None)
     return one.engine.model(one.inventory, one.head.home) if one else unit
 
 
@@ -137,7 +138,7 @@ def may_serve(session: Session, desired: Sequence[Desired], seen: Seen, service:
     serving = [
         (name, record, ready.base)
         for name, record in seen.records.items()
-        if name.partition("/")[0] == service and seen.places(name) and record.unit
+        if service_of(name) == service and seen.places(name) and record.unit
         for ready in record.unit.ready
         if isinstance(ready, Generates)
     ]

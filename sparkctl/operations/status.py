@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sparkctl.errors import ConnectError, SparkctlError
 from sparkctl.facts.unread import Unread
+from sparkctl.node.unitid import node_of
 from sparkctl.operations.identity import known_id
 from sparkctl.operations.servicestatus import RAY, ServiceStatus, service_status
 from sparkctl.operations.starting import Startup, startup
@@ -129,7 +130,7 @@ def status(session: Session, *, deep: bool = False) -> Status:
 
 
 def _look(session: Session, name: str, record: Record, *, lives: bool) -> Startup:
-    node = name.rpartition("/")[2]
+    node = node_of(name)
     if node not in session.pool.connections:
         raise ConnectError("not connected", node=node, code="not-connected")
     connection = session.pool.connections[node]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from sparkctl.node.difference import unsound
+from sparkctl.node.unitid import is_unit, kind_of, node_of, service_of
 from sparkctl.node.units import FAILED, READY, STARTING, Absent, Running, Unread
 from sparkctl.operations.starting import Startup, stages_of
 
@@ -57,27 +58,19 @@ def statuses(seen: Seen, look: Look, locked: Collection[str] = ()) -> list[UnitS
     """
     # The oldest records had an entry of a program that the node does not run.
     runs = {u for found in seen.processes.values() for u, _ in found}
-    known = {u: r for u, r in seen.records.items() if _is_id(u) and (r.unit or u in runs)}
+    known = {u: r for u, r in seen.records.items() if is_unit(u) and (r.unit or u in runs)}
     units = {u: r.unit for u, r in known.items() if r.unit and r.unit.id == u}
-    observed = {u: o for u, o in seen.observed(units).items() if _is_id(u)}
-    needed = [n.unit for unit in units.values() for n in unit.needs if _is_id(n.unit)]
+    observed = {u: o for u, o in seen.observed(units).items() if is_unit(u)}
+    needed = [n.unit for unit in units.values() for n in unit.needs if is_unit(n.unit)]
     found = []
     for name in dict.fromkeys([*known, *observed, *needed]):
-        node = _node(name)
+        node = node_of(name)
         one = observed.get(name) or _not_observed(seen, node)
         own = [p for u, p in seen.processes.get(node, ()) if u == name]
         base = _basic(name, units.get(name), known.get(name), one, own)
         judged = _Judge(units, observed, seen.gaps, look, locked)
         found.append(judged.of(base, one, known.get(name), own))
     return _with_groups(found, units)
-
-
-def _is_id(name: str) -> bool:
-    return name.count("/") == 3 and all(name.split("/"))
-
-
-def _node(name: str) -> str:
-    return name.rpartition("/")[2]
 
 
 def _not_observed(seen: Seen, node: str) -> Observed:
@@ -90,12 +83,12 @@ def _basic(
     name: str, unit: Unit | None, record: Record | None, seen: Observed, own: list[OurProcess]
 ) -> UnitStatus:
     """What is known of it before it is judged."""
-    service, _, kind, node = name.split("/")
+    kind = kind_of(name)
     runs = isinstance(seen, Running)
     return UnitStatus(
         id=name,
-        service=service,
-        node=node,
+        service=service_of(name),
+        node=node_of(name),
         kind=kind,
         title=unit.title if unit else kind,
         state="ready" if runs else "unread" if isinstance(seen, Unread) else "absent",

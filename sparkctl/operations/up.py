@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sparkctl.errors import RemoteError
+from sparkctl.node.unitid import node_of
 from sparkctl.node.units import Unread
 from sparkctl.operations import apply, attach
 from sparkctl.operations.attach import WHY
@@ -114,7 +115,7 @@ def refuse_blocked(found: Outlook) -> None:
     if not why:
         return
     first = next(iter(why))
-    node = first.rpartition("/")[2]
+    node = node_of(first)
     lines = "; ".join(str(blocked.change) for blocked in found.plan.blocked)
     raise RemoteError(
         f"{first} could not be read: {why[first]}" + (f"; it blocks: {lines}" if lines else ""),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sparkctl.facts import unread as facts_unread
 from sparkctl.facts.unread import Missing
-from sparkctl.node.marks import replica_of
+from sparkctl.node.unitid import node_of, replica_of
 from sparkctl.node.units import READY, Absent, Process, Running, Unread
 from sparkctl.plan.record import DAMAGED, NEWER, State, state
 
@@ -84,7 +84,7 @@ class Seen:
         for node, there in self.states.items():
             for unit, record in there.units.items():
                 places = self.places(unit)
-                at_home = unit.rpartition("/")[2] == node
+                at_home = node_of(unit) == node
                 if node in places or (not places and (at_home or unit not in found)):
                     found[unit] = record
         return found
@@ -109,10 +109,10 @@ class Seen:
     def _hidden(self) -> Iterator[str]:
         """The units that other nodes' states place on a node that could not be read."""
         for node in self.gaps:
-            yield from (u for u in self.records if u.rpartition("/")[2] == node)
+            yield from (u for u in self.records if node_of(u) == node)
 
     def _unit(self, name: str, unit: Unit | None) -> Observed:
-        node = unit.node if unit else name.rpartition("/")[2]
+        node = unit.node if unit else node_of(name)
         places = self.places(name)
         if node in self.gaps or not (places or node in self.processes):
             return Unread(node, self.gaps.get(node, "the node is not in the inventory"))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sparkctl.engines.vllm.engine import GCS, GRACE, RAY
 from sparkctl.engines.vllm.tls import address, local_host
+from sparkctl.node.unitid import kind_of, node_of
 from sparkctl.node.units import Generates, Listens, LogStages, Program, RayNodes, Stop, Unit
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def unit(name: str, argv: Sequence[str]) -> Unit:
 
     It has no needs: its kind is in its id.
     """
-    kind, node = name.split("/")[2:]
+    kind, node = kind_of(name), node_of(name)
     head = "--head" in argv
     ray = _ray_head(argv) if head else None
     return Unit(

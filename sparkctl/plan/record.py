@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sparkctl.facts.unread import Missing, known
 from sparkctl.node import jsontext
+from sparkctl.node.unitid import is_unit, kind_of, node_of
 from sparkctl.node.unitjson import unit_of
 from sparkctl.node.units import READY, STARTING
 from sparkctl.plan import older
@@ -171,14 +172,15 @@ def newer(node: str, schema: object) -> Missing:
 def records(facts: NodeFacts, node: str = "") -> dict[str, Record]:
     """The records of a node by the kind of unit (ray, vllm); raises as `state` does."""
     found = state(facts, "vllm", node).units
-    return {name.split("/")[2]: record for name, record in found.items() if name.count("/") == 3}
+    return {kind_of(name): record for name, record in found.items()}
 
 
 def _own(name: str, record: Record) -> Record:
     """The record if it is of the unit of this name. Raises ValueError."""
-    _, _, kind, node = name.split("/")
     unit = record.unit
-    if unit is not None and (unit.id, unit.kind, unit.node) != (name, kind, node):
+    if not is_unit(name):
+        raise ValueError(name)
+    if unit is not None and (unit.id, unit.kind, unit.node) != (name, kind_of(name), node_of(name)):
         raise ValueError(name)
     return record
 

@@ -13,6 +13,7 @@ from sparkctl.engines.vllm.tls import address, local_base
 from sparkctl.errors import SparkctlError
 from sparkctl.fabric.cabling import without_prefix
 from sparkctl.facts.unread import Missing, Unread, known
+from sparkctl.node.unitid import service_of
 from sparkctl.node.units import Generates, RayNodes
 from sparkctl.plan.fabric import fabric_choices
 
@@ -90,7 +91,7 @@ def addresses(
 
 def _first(view: View, units: Mapping[str, Unit], kind: type[T]) -> Asked[T] | None:
     for name, unit in units.items():
-        if name.split("/")[0] == view.service and any(n.name == unit.node for n in view.nodes):
+        if service_of(name) == view.service and any(n.name == unit.node for n in view.nodes):
             for ready in unit.ready:
                 if isinstance(ready, kind):
                     return Asked(unit.node, ready)

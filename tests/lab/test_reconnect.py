@@ -143,12 +143,11 @@ def test_a_connection_that_cannot_be_written_to_is_lost_though_it_is_still_read(
         raise EOFError
 
     with connect("n", "127.0.0.1", node.sshd.ssh()) as connection:
-        stream = connection.stream(Command(("sh", "-c", "yes; :"), timeout=60))
-        with pytest.raises(ConnectError) as caught, stream as lines:
+        with connection.stream(Command(("sh", "-c", "yes; :"), timeout=60)) as lines:
             next(lines)
             monkeypatch.setattr(Packetizer, "send_message", refuse)
-            for _ in lines:  # each 200 kB that are read are told to the node
-                pass
+            with pytest.raises(ConnectError) as caught:  # each 200 kB read are told to the node
+                list(lines)
         assert caught.value.code == "connection-lost"
         assert not connection.alive()
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparkctl.node.difference import DRAIN, START, STOP, difference, waves
-from sparkctl.node.marks import replica_of
+from sparkctl.node.unitid import replica_of
 from sparkctl.node.units import (
     FAILED,
     RANK,

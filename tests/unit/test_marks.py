@@ -6,6 +6,7 @@ import pytest
 
 from sparkctl.node import marks
 from sparkctl.node.processes import Process
+from sparkctl.node.unitid import kind_of
 
 ME, OTHER = 1000, 1001
 UNIT = "m/0/vllm/a"
@@ -84,4 +85,4 @@ def test_a_pid_that_was_taken_again_is_nobodys() -> None:
     ("unit", "kind"), [(UNIT, "vllm"), ("a/b/0/ray/n", "ray"), ("vllm", "vllm"), ("", "")]
 )
 def test_the_kind_of_a_unit(unit: str, kind: str) -> None:
-    assert marks.kind_of(unit) == kind
+    assert kind_of(unit) == kind
