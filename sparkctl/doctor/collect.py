@@ -6,7 +6,7 @@ UNKNOWN with its reason.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypedDict, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from sparkctl.doctor.check import Source
 from sparkctl.doctor.checks.firewall import open_ports
@@ -22,6 +22,7 @@ from sparkctl.facts.answers import Import
 from sparkctl.facts.calls import COUNTERS, IMPORTS, PEERS
 from sparkctl.facts.unread import Missing, Unread, known
 from sparkctl.inventory.layers import load_layers
+from sparkctl.node.peerwire import Connect, Ping
 from sparkctl.operations import health as engine
 from sparkctl.operations.raytable import ask_ray
 from sparkctl.operations.starting import startup
@@ -43,24 +44,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 RUNNING = {Source.RAY, Source.LOG, Source.GENERATION, Source.API}  # depend on a start's end
 USUAL_MTU = 1500  # for an interface whose MTU could not be read
-
-
-class Ping(TypedDict):
-    """A ping to send: `size` is in bytes, without HEADERS."""
-
-    to: str
-    interface: str
-    address: str
-    size: int
-
-
-class Connect(TypedDict):
-    """A connection to try."""
-
-    to: str
-    what: str
-    address: str
-    port: int
 
 
 def collect(

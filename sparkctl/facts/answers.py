@@ -246,12 +246,6 @@ class Joined(Shape):
     other: Cluster | None
 
 
-class Phased(Shape):
-    """Whether the node has the start that a phase is of."""
-
-    changed: bool
-
-
 class Forgotten(Shape):
     """The units whose records were removed."""
 

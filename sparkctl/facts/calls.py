@@ -55,17 +55,14 @@ PROBE: Call[NodeFacts] = Call("probe.probe", NodeFacts)
 RAY_TABLE: Call[answers.Failed | answers.RayTable] = Call(
     "raytable.table", answers.Failed | answers.RayTable
 )
-CHECK_STATE: Call[answers.Nothing] = Call("state.check", answers.Nothing)
 FORGET: Call[answers.Forgotten] = Call("state.forget", answers.Forgotten)
 JOIN: Call[answers.Joined] = Call("state.join", answers.Joined)
-PHASE: Call[answers.Phased] = Call("state.phase", answers.Phased)
 UNTIL: Call[answers.Waited] = Call("waits.until", answers.Waited)
 RAY_IMPORTED: Call[answers.Failed | answers.RayTable] = Call(
     "raytable.imported", answers.Failed | answers.RayTable
 )
 RECOVER: Call[answers.TakenBack] = Call("settle.recover", answers.TakenBack)
 SETTLE: Call[answers.Changed] = Call("settle.settle", answers.Changed)
-NOTE_MEMORY: Call[answers.Changed] = Call("sharedmemory.note", answers.Changed)
 COUNTERS: Call[groups.Counters] = Call("verbs.counters", groups.Counters)
 
 CALLS = (
@@ -97,15 +94,12 @@ CALLS = (
     PEERS,
     PROBE,
     RAY_TABLE,
-    CHECK_STATE,
     FORGET,
     JOIN,
-    PHASE,
     UNTIL,
     RAY_IMPORTED,
     PREPARE,
     RECOVER,
     SETTLE,
-    NOTE_MEMORY,
     COUNTERS,
 )

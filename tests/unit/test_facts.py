@@ -26,7 +26,6 @@ from sparkctl.node import (
     lease,
     nccllines,
     peers,
-    sharedmemory,
     state,
     stop,
     verbs,
@@ -126,8 +125,6 @@ def test_what_other_functions_give_has_the_declared_shape(
         "state.join": state.join(joined) and state.join(joined | {"id": "2"}),
         "launch.start ": launch.start(run | unit | {"record": record, "wait": 9}),
         "waits.until": waits.until(unit | listens),
-        "state.phase": state.phase(unit | {"phase": "ready"}),
-        "state.check": state.check(name),
         "state.forget": state.forget(name | {"units": ["s/0/a/n"]}),
         "lease.take": lease.take(owned),
         "lease.renew": lease.renew(other),
@@ -141,7 +138,6 @@ def test_what_other_functions_give_has_the_declared_shape(
         "peers.peers": peers.peers(
             {"pings": [], "connects": [{"to": "b", "what": "x", "address": "127.0.0.1", "port": 1}]}
         ),
-        "sharedmemory.note": sharedmemory.note(name),
         "verbs.counters": verbs.counters({}),
         "follow.follow": following.follow(
             {"path": str(tmp_path / "log"), "lines": 1, "follow": False}
