@@ -136,6 +136,7 @@ class Vllm(Model):
     """
 
     model: Text
+    executor: Text = "ray"
     recipe: Text = "auto"
     served_model_name: Text | None = None
     host: Text = "0.0.0.0"
@@ -152,7 +153,6 @@ class Service(Vllm):
     """
 
     engine: Text = "vllm"
-    executor: Text = "ray"
     nodes: Annotated[list[Name], Field(min_length=1)] = []
 
 

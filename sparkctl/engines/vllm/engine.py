@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sparkctl.engines.engine import Ended, Engine
+from sparkctl.engines.vllm import mp
 from sparkctl.engines.vllm.commandline import ray_head_argv, ray_worker_argv, vllm_argv
 from sparkctl.engines.vllm.environment import render
 from sparkctl.engines.vllm.placement import planned_ranks
@@ -51,6 +52,10 @@ def units(replica: Replica) -> list[Unit]:
     Workers start when the GCS answers. vLLM, which imports for longer than Ray takes to start,
     starts with them: it asks Ray for its placement group only then.
     """
+    if replica.inventory.vllm.executor == "mp":
+        home = replica.head.home
+        argv = vllm_argv(replica.inventory, replica.recipe, home)
+        return mp.units(replica, SERVE, model(replica.inventory, home), argv)
     head = replica.inventory.head.name
     workers = [name for name in replica.parts if name != head]
     return [_ray_head(replica), *(_ray_worker(replica, w) for w in workers), _serve(replica)]
@@ -215,7 +220,7 @@ def _ended(unit: Unit, status: int | None, tail: Sequence[str]) -> Ended:
 VLLM = Engine(
     title="vLLM",
     kind=SERVE,
-    executors=("ray",),
+    executors=("ray", "mp"),
     units=units,
     environment=render,
     base=lambda inventory, host: api_base(inventory.vllm, host),

@@ -80,6 +80,7 @@ class Choice:
     architectures: tuple[str, ...] = ()
     remote_code: bool = False
     unknown: bool = False
+    executor: str = "ray"
 
     @property
     def name(self) -> str | None:
@@ -91,7 +92,7 @@ class Choice:
         """vLLM's arguments, which those of the inventory override."""
         own = self.recipe.arguments if self.recipe else {}
         allowed = {k: v for k, v in own.items() if k != REMOTE_CODE or self.remote_code}
-        return {**BASE, **allowed}
+        return {**BASE, "distributed-executor-backend": self.executor, **allowed}
 
     def fits(self, recipe: Recipe) -> bool:
         """Whether this recipe is for the model."""
@@ -121,7 +122,7 @@ def choose_recipe(vllm: Vllm, found: ModelConfig | None) -> Choice:
     if recipe and REMOTE_CODE in recipe.arguments and not is_path:
         why += f"; without {REMOTE_CODE}, which is never a default for a model from the hub"
     unknown = vllm.recipe == AUTO and not architectures
-    return Choice(recipe, why, architectures, remote_code=is_path, unknown=unknown)
+    return Choice(recipe, why, architectures, remote_code=is_path, unknown=unknown, executor=vllm.executor)
 
 
 def _by_architecture(
