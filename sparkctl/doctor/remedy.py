@@ -115,7 +115,8 @@ class Remedy:
             if (*lines[-1:], line) == RESTART:
                 lines[-1] = f"sparkctl restart {service}"
             else:
-                lines.append(f"sparkctl logs {service}" if line == LOG else line)
+                own = f"sparkctl logs {service}"
+                lines.append(own + line.removeprefix(LOG) if line.startswith(LOG) else line)
         return replace(self, commands=tuple(lines))
 
     def _pasted(self, line: str) -> str:

@@ -139,13 +139,14 @@ def _ended(run: Run, units: list[Unit]) -> None:
 def _failure(run: Run, unit: Unit, answer: Waited) -> ServingError:
     """Why a program did not start."""
     status = answer.status if answer.ended else None
-    code, text, cause = run.outlook.of(unit.id).engine.ended(unit, status, answer.tail)
+    desired = run.outlook.of(unit.id)
+    code, text, cause = desired.engine.ended(unit, status, answer.tail)
     return ServingError(
         text,
         node=unit.node,
         code=code,
         data={"cause": cause.code if cause else None, "status": status, "unit": unit.id},
-        hint=cause.text if cause else None,
+        hint=cause.text(desired.inventory.key) if cause else None,
         log_tail=[*answer.tail],
     )
 

@@ -148,7 +148,7 @@ class Start:
                 "stage": progress.stage_id,
                 **({"process": progress.source} if progress.source else {}),
             },
-            hint=known_failure.text if known_failure else None,
+            hint=known_failure.text(self.view.key) if known_failure else None,
             log_tail=progress.tail,
         )
 

@@ -6,6 +6,7 @@ import gzip
 import json
 import subprocess
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -235,13 +236,15 @@ def test_a_deciding_check_that_fails_is_a_failure_where_the_log_tells_nothing(
         return snapshot, evaluate(snapshot, examination.checks())
 
     monkeypatch.setattr(Examination, "run", run)
-    examination = Examination(tmp_path / "inventory.yaml", default=False)
-    assert not diagnose([str(path)], examination, optional=False, as_json=True)
+    inventory = tmp_path / "inventory.yaml"
+    examination = Examination(inventory, default=False)
+    diagnosed = partial(diagnose, [str(path)], examination, inventory=inventory, optional=False)
+    assert not diagnosed(as_json=True)
     document = json.loads(capsys.readouterr().out)
     assert (document["transport"], document["cause"]) == ("unknown", "unknown")
     assert {f["severity"] for f in document["decided"]} <= {"OK", "INFO"}
     answers.facts["spark-1"]["verbs"]["uverbs"]["rocep1s0f0"]["error"] = "ENOENT"
-    assert diagnose([str(path)], examination, optional=False, as_json=True)
+    assert diagnosed(as_json=True)
     document = json.loads(capsys.readouterr().out)
     assert {
         "cause": "unknown",

@@ -220,7 +220,7 @@ def test_nccls_own_lines_explain_a_broken_network(name: str) -> None:
     assert found
     assert found.code == expected
     remedy = next(advice.fix.text for code, advice in ADVICE.items() if code == expected)
-    assert found.text.endswith(remedy)  # the log reader's own
+    assert found.remedy.endswith(remedy)  # the log reader's own
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,8 @@ def memory(snapshot: Snapshot, name: str) -> Iterator[Finding]:
         Evidence(needs, has, f"{MEMINFO} MemAvailable"),
         Remedy(
             "drop the page cache, end what else uses memory, or lower gpu-memory-utilization in"
-            " vllm.arguments; reboot if nothing runs and memory is still missing",
+            f" {snapshot.inventory.key}.arguments; reboot if nothing runs and memory is still"
+            " missing",
             ("ps -eo pid,rss,args --sort=-rss | head",),
             (Action("drop the page cache", "drop-caches"),),
         ),

@@ -26,7 +26,7 @@ TRUE = ("1", "ON", "YES", "TRUE")
 
 
 def model(snapshot: Snapshot, name: str) -> Iterator[Finding]:
-    """The checkpoint is there, whole and readable, if vllm.model is a path."""
+    """The checkpoint is there, whole and readable, if `model` is a path."""
     found = _checkpoint(snapshot, name)
     if found is None:
         yield _of_hub(snapshot, name)
@@ -59,7 +59,9 @@ def _other_path(snapshot: Snapshot, name: str, found: Checkpoint) -> Finding | N
     return fail(
         f"vLLM opens {on_head.path} on every node, {setting} of {head}; here it is {found.path}",
         Evidence(on_head.path, found.path, "the homes of the SSH users"),
-        Remedy("set vllm.model to an absolute path that is the same on every node"),
+        Remedy(
+            f"set {snapshot.inventory.key}.model to an absolute path that is the same on every node"
+        ),
         code="other-path",
         data={"expected": on_head.path, "got": found.path},
     )

@@ -81,7 +81,7 @@ def _hangs(snapshot: Snapshot, where: Mapping[str, str]) -> Finding:
         Evidence(f"{CURED}, or no CUDA graphs", HANGS, listed),
         Remedy(
             f"install NCCL {CURED} in the runtime of every node, or set cudagraph_mode: none in"
-            " vllm.arguments compilation-config; then restart the cluster",
+            f" {snapshot.inventory.key}.arguments compilation-config; then restart the cluster",
             install(snapshot, next(iter(where))),
         ),
         code="graphs-hang",

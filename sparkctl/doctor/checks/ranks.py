@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sparkctl.facts.processes import OurProcess
 
 STARTING = 60.0  # seconds in which the ranks of all nodes have come up
+LOG_SHOWS = "see its log for the cause"
 
 
 def every_gpu(snapshot: Snapshot) -> bool:
@@ -95,10 +96,11 @@ def _failed(snapshot: Snapshot) -> Finding | None:
     if start is None:
         return None
     found = start.seen
+    remedy = found.known.text(snapshot.inventory.key) if found.known else LOG_SHOWS
     return fail(
         command_line(found.why, limit=300),
         Evidence("a start that goes on", found.title, start.record.log),
-        Remedy(found.hint or "see its log for the cause", (LOG, "sparkctl up")),
+        Remedy(remedy, (LOG, "sparkctl up")),
         node=start.unit.node,
         code="start-failed",
         data={"run": start.record.run, "stage": found.stage, "cause": found.cause},
@@ -111,7 +113,7 @@ def _died(snapshot: Snapshot) -> Finding | None:
     if not run:
         return None
     error, cause = _last_error(snapshot)
-    remedy = cause.text if cause else "see its log for the cause"
+    remedy = cause.text(snapshot.inventory.key) if cause else LOG_SHOWS
     return fail(
         f"vLLM of run {run} died: {error or 'its process or one of its ranks ended'}",
         Evidence("vllm serve", "none", "/proc, and the record applied.json"),

@@ -95,8 +95,8 @@ def api(snapshot: Snapshot) -> Iterator[Finding]:
             f"the API answers on {head.name}, but not to this machine: {outside.error}",
             Evidence("HTTP 200", outside.error, outside.url),
             Remedy(
-                "open the port in the firewall, or correct vllm.host if it is a loopback address,"
-                " or use a tunnel",
+                "open the port in the firewall, or correct"
+                f" {snapshot.inventory.key}.host if it is a loopback address, or use a tunnel",
                 (f"ssh -L {port}:127.0.0.1:{port} {head.host}",),
             ),
             node=head.name,
@@ -119,10 +119,10 @@ def generation(snapshot: Snapshot) -> Iterator[Finding]:
     elif found.answer.models is None:
         yield unknown("the API does not answer, see running.api", node=head, code="no-api")
     else:
-        yield _nothing_generated(found, head)
+        yield _nothing_generated(found, head, snapshot.inventory.key)
 
 
-def _nothing_generated(found: Generation, head: str) -> Finding:
+def _nothing_generated(found: Generation, head: str, key: str) -> Finding:
     health, error = found.health, found.answer.error or "no token"
     if health.state == "busy":
         return info(
@@ -135,7 +135,7 @@ def _nothing_generated(found: Generation, head: str) -> Finding:
         return unknown(
             f"busy or wedged: {error}; /metrics does not show which",
             fix=Remedy(
-                "drop disable-log-stats from vllm.arguments, so that vLLM counts its steps",
+                f"drop disable-log-stats from {key}.arguments, so that vLLM counts its steps",
                 (LOG,),
             ),
             node=head,

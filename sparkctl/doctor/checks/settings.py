@@ -195,7 +195,7 @@ def _recipe(snapshot: Snapshot) -> Choice:
     try:
         return head_recipe(snapshot.inventory, snapshot.facts(snapshot.inventory.head.name))
     except Missing:
-        return choose_recipe(snapshot.inventory.vllm, None)
+        return choose_recipe(snapshot.inventory.vllm, None, snapshot.inventory.key)
 
 
 CHECKS = (

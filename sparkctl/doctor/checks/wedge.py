@@ -33,7 +33,7 @@ def engine(snapshot: Snapshot) -> Iterator[Finding]:
     yield (fail if wedge.seconds >= MANY_STALLS else warn)(
         f"the engine is wedged: no step ended for {wedge.seconds} s, and no token followed",
         Evidence("engine steps that end", wedge.text, f"{log.path}:{wedge.line}"),
-        Remedy(WEDGED.text, (LOG, *RESTART)),
+        Remedy(WEDGED.remedy, (LOG, *RESTART)),
         node=head,
         code="engine-wedged",
         data={"seconds": wedge.seconds, "path": log.path, "line": wedge.line},

@@ -180,7 +180,7 @@ def own_environment(inventory: Inventory, home: str, temp_dir: str) -> dict[str,
 
 
 def head_recipe(inventory: Inventory, facts: NodeFacts) -> Choice:
-    """The recipe by the head's facts; an explicit vllm.recipe needs none.
+    """The recipe by the head's facts; an explicit `recipe` needs none.
 
     Raises Missing when they are needed and could not be read: a running model would otherwise be
     restarted with other arguments.
@@ -188,8 +188,8 @@ def head_recipe(inventory: Inventory, facts: NodeFacts) -> Choice:
     vllm = inventory.vllm
     found = facts.config_json
     if vllm.recipe == AUTO:
-        return choose_recipe(vllm, known(found))
-    return choose_recipe(vllm, None if isinstance(found, Unread) else found)
+        return choose_recipe(vllm, known(found), inventory.key)
+    return choose_recipe(vllm, None if isinstance(found, Unread) else found, inventory.key)
 
 
 def _progress() -> Progress:
