@@ -175,6 +175,8 @@ def _problem(
         return f"it runs on {seen.node}"
     if seen.phase == FAILED:
         return "its start failed"
+    if seen.digest != unit.digest:  # its members are not those that it was started with
+        return changed or "its settings changed"
     for member in unit.members:
         early = seen.phase == STARTING and (unit.program.ends or member.what == RANK)
         # Where no rank is recognized at all, its title is unknown, which proves nothing.
@@ -185,7 +187,7 @@ def _problem(
         if alive < member.count:
             where = "" if member.node == unit.node else f" on {member.node}"
             return f"its {WORDS.get(member.what, member.what)}{where} died"
-    return (changed or "its settings changed") if seen.digest != unit.digest else None
+    return None
 
 
 def _matches(member: Member) -> Callable[[Process], bool]:

@@ -46,7 +46,9 @@ def steps(run: Run, *, detach: bool = False) -> Iterator[Step]:
         yield from _batch(run, batch)
         yield from ready.daemons(run) if detach else ready.steps(run)
     if run.outlook.untidy:
-        yield Step("clean up what left the inventory", departed.tidy)
+        left = bool(run.session.departed.nodes)
+        title = "clean up what left the inventory" if left else "update the nodes' records"
+        yield Step(title, departed.tidy)
 
 
 def _batch(run: Run, parts: Sequence[Part]) -> Iterator[Step]:

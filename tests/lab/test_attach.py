@@ -15,10 +15,8 @@ from tests.lab.toycluster import (
     FOLDER,
     completed,
     hold,
-    install,
     let_go,
     ranks,
-    remove,
     toy_cluster,
     with_rows,
 )
@@ -31,19 +29,12 @@ if TYPE_CHECKING:
 
     from sparkctl.lab.lab import Lab
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("toys")]
 UP = ("up", "--ignore-check", "runtime.imports")  # of vLLM, for seconds
 LOADING = "loading toys 40%"
 UNITS = ["toy/0/rank/spark-1", "toy/0/rank/spark-2"]
 SESSIONS = "pgrep -f '[s]shd.*: root@notty'"
 LEASE = {"SPARKCTL_TEST_LEASE": "6"}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def installed(lab: Lab) -> Iterator[None]:
-    install(lab)
-    yield
-    remove(lab)
 
 
 @pytest.fixture

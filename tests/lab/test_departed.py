@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from tests.lab.toycluster import completed, install, port, remove, toy_cluster
+from tests.lab.toycluster import completed, port, toy_cluster
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,16 +17,9 @@ if TYPE_CHECKING:
     from sparkctl.lab.lab import Lab
     from tests.lab.cluster import Cluster
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("toys")]
 HEAD, WORKER = "spark-1", "spark-2"
 STATE = "~/.sparkctl/toy0/applied.json"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def installed(lab: Lab) -> Iterator[None]:
-    install(lab)
-    yield
-    remove(lab)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.lab.toy import engine, runtime
-from tests.lab.toycluster import completed, install, port, ranks, remove, toy_cluster
+from tests.lab.toycluster import completed, port, ranks, toy_cluster
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,26 +23,17 @@ if TYPE_CHECKING:
     from sparkctl.lab.lab import Lab
     from tests.lab.cluster import Cluster
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("toys")]
 HEAD, WORKER = "spark-1", "spark-2"
 FABRIC = "192.168.100.11"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def installed(lab: Lab) -> Iterator[None]:
-    install(lab)
-    yield
-    remove(lab)
-
-
 @pytest.fixture
-def clean(cluster: Cluster) -> Iterator[None]:
-    assert cluster.traces() == {}
+def clean(clean: None, cluster: Cluster) -> Iterator[None]:
     yield
     for node, pids in ranks(cluster).items():
         if pids:
             cluster.on(node, f"kill -9 {' '.join(pids)}")
-    assert cluster.traces() == {}
 
 
 class Rank:

@@ -139,6 +139,15 @@ def test_a_dead_member_makes_its_unit_unsound() -> None:
     ]
 
 
+def test_a_rank_that_it_was_not_started_with_has_not_died() -> None:
+    grown = replace(cluster()[SERVE], digest="other")
+    before = running(cluster()[SERVE], processes=running(grown).processes[:2])
+    units = cluster() | {SERVE: grown}
+    assert changes(units, seen(units) | {SERVE: before}, changed={SERVE: "--tp: 1 -> 2"}) == [
+        "restart vllm on a: --tp: 1 -> 2"
+    ]
+
+
 def test_ranks_that_are_nowhere_recognized_prove_nothing() -> None:
     one = running(cluster()[SERVE])
     blind = replace(one, processes=one.processes[:1])
