@@ -224,6 +224,18 @@ def test_an_inventory_that_is_named_and_cannot_be_read_is_an_error(tmp_path: Pat
     assert missing in done.stderr
 
 
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_remedy_names_the_inventorys_key_if_there_is_one(tmp_path: Path, *, broken: bool) -> None:
+    log, service = tmp_path / "vllm.log", "services: {chat: {model: /m, tensor_parallel_size: 1}}"
+    log.write_text("node:1:1 [0] include/alloc.h:222 NCCL WARN Cuda failure 'out of memory'\n")
+    nodes = "nodes: [{name: a, host: a}]"
+    (tmp_path / "inventory.yaml").write_text(f"cluster: c\n{nodes}\n{service * (not broken)}\n")
+    done = sparkctl("doctor", "--log", str(log), cwd=tmp_path)
+    expected = "vllm" if broken else "services.chat"
+    assert f"lower {expected}.arguments gpu-memory-utilization" in done.stdout
+    assert done.stderr == ""
+
+
 def test_a_deciding_check_that_fails_is_a_failure_where_the_log_tells_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
