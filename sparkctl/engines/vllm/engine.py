@@ -51,7 +51,7 @@ def units(replica: Replica) -> list[Unit]:
     """Ray on the head and on each worker, then `vllm serve` on the head.
 
     Workers start when the GCS answers. vLLM, which imports for longer than Ray takes to start, is
-    started along with the head and waits for it and for the workers' GPUs itself (`_patience`).
+    started at once after the head, and waits for it and for the workers' GPUs itself (`_patience`).
     """
     head = replica.inventory.head.name
     workers = [name for name in replica.parts if name != head]
