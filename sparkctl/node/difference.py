@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sparkctl.node.unitid import replica_of
-from sparkctl.node.units import FAILED, RANK, STARTING, Absent, Running, Unread
+from sparkctl.node.units import ALONG, FAILED, RANK, STARTING, Absent, Running, Unread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -234,7 +234,7 @@ def _steps(
     observed: Mapping[str, Observed],
     desired: Mapping[str, Unit],
 ) -> Iterator[Step]:
-    """Drains and stops, dependents first; then starts, each after what it needs."""
+    """Drains and stops, dependents first; then starts, each after or along with what it needs."""
     ending = [u for u in ids if isinstance(observed.get(u), Running)]
     for wave in reversed(waves(ending, every)):
         seconds = max((every[u].stop.drain for u in wave if u in every), default=0.0)
@@ -242,18 +242,18 @@ def _steps(
             draining = tuple(u for u in wave if u in every and every[u].stop.drain)
             yield Step(DRAIN, draining, seconds)
         yield Step(STOP, tuple(wave))
-    for wave in waves([u for u in ids if u in desired], every):
+    for wave in waves([u for u in ids if u in desired], every, along=True):
         yield Step(START, tuple(wave))
 
 
-def waves(ids: Sequence[str], every: Mapping[str, Unit]) -> list[list[str]]:
+def waves(ids: Sequence[str], every: Mapping[str, Unit], *, along: bool = False) -> list[list[str]]:
     """These units in waves: each needs only units of earlier waves, or none of these.
 
-    Raises ValueError for units that need each other.
+    With `along` a need of that kind is none. Raises ValueError for units that need each other.
     """
     left, found = list(ids), []
     while left:
-        free = [u for u in left if not _needs(every.get(u)) & {*left}]
+        free = [u for u in left if not _needs(every.get(u), along=along) & {*left}]
         if not free:
             raise ValueError(f"{', '.join(left)} need each other")
         found.append(free)
@@ -261,5 +261,6 @@ def waves(ids: Sequence[str], every: Mapping[str, Unit]) -> list[list[str]]:
     return found
 
 
-def _needs(unit: Unit | None) -> set[str]:
-    return {need.unit for need in unit.needs} if unit else set()
+def _needs(unit: Unit | None, *, along: bool) -> set[str]:
+    needs = unit.needs if unit else ()
+    return {need.unit for need in needs if need.until != ALONG or not along}

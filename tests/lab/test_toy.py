@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
+from tests.lab.cluster import until
 from tests.lab.toy import engine, runtime
 from tests.lab.toycluster import completed, port, ranks, toy_cluster
 
@@ -147,4 +149,34 @@ def test_up_kill_a_rank_up_down(lab: Lab, tmp_path: Path, where: str) -> None:
     finally:
         toy.run("down", "--break-lock")
     assert ranks(toy) == {HEAD: [], WORKER: []}
+    assert toy.traces() == {}
+
+
+def test_of_two_services_the_first_failure_ends_the_wait_for_both(lab: Lab, tmp_path: Path) -> None:
+    toy = toy_cluster(lab, tmp_path)
+    value = yaml.safe_load(toy.inventory.read_text())
+    one = value.pop("services")["toy"] | {"tensor_parallel_size": 1}
+    value["services"] = {"a": one | {"nodes": [HEAD]}, "b": one | {"nodes": [WORKER]}}
+    for node in value["nodes"]:
+        del node["role"]
+    toy.inventory.write_text(json.dumps(value))
+    hold = Path(engine.PROGRAM).with_name("hold")
+    try:
+        for node in (HEAD, WORKER):
+            toy.on(node, f"echo 40 > {hold}")
+        process, seen = until(toy, "a: loading toys 40%", "up", "--json")
+        assert "] wait for toy rank 0 of a; toy rank 0 of b" in seen
+        toy.on(HEAD, f"echo fail > {hold}.new && mv {hold}.new {hold}")
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 1, out + err
+        error = json.loads(out)["error"]
+        assert (error["node"], error["code"]) == (HEAD, "vllm-failed")
+        assert error["message"].startswith("toy rank 0 of a failed to start: ")
+        assert "b: loading toys 40%" in seen + err
+        assert "Rolled back." in err
+        assert ranks(toy) == {HEAD: [], WORKER: []}
+        toy.on(WORKER, f"rm {hold}")
+        assert len(json.loads(toy.up("--json").stdout)["changes"]) == 2
+    finally:
+        toy.run("down", "--break-lock")
     assert toy.traces() == {}

@@ -25,7 +25,7 @@ STEPS = [
     "check the nodes",
     "write the environment",
     "start Ray head",
-    "start vLLM",
+    "start Ray worker, vLLM",
     "wait for Ray's node table",
     "wait for vLLM",
 ]

@@ -12,6 +12,7 @@ import pytest
 from sparkctl.engines.inventory import parse
 from sparkctl.errors import PreflightError
 from sparkctl.facts.unread import Missing
+from sparkctl.inventory.layers import Layer
 from sparkctl.node.units import RayNodes
 from sparkctl.operations.outlook import Outlook, doubtful
 from sparkctl.operations.run import Run
@@ -58,6 +59,22 @@ def changes(
 
 ALL = ["start Ray head spark-1", "start Ray worker spark-2", "start vLLM spark-1"]
 OTHER = parse((GOOD + "  arguments: {max-num-seqs: 8}\n").encode(), "x")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"), [(5, ("20", "60")), (120.5, ("121", "121")), (900, ("900", "900"))]
+)
+def test_vllm_waits_for_ray_as_long_as_its_start_may_take(
+    seconds: float, expected: tuple[str, str]
+) -> None:
+    slow = parse(f"{GOOD}ray: {{start_timeout: {float(seconds)}}}\n".encode(), "x")
+    names = ("RAY_NUM_REDIS_GET_RETRIES", "RAY_gcs_server_request_timeout_seconds")
+    environment = desired(slow).units[SERVE].program.environment
+    assert tuple(environment[name] for name in names) == expected
+    own = Layer("own", {names[0]: "7"})
+    environment = desired(slow, layers=[own]).units[SERVE].program.environment
+    assert names[0] not in environment, "the user's own value holds"
+    assert environment[names[1]] == expected[1]
 
 
 def test_from_nothing_everything_starts_in_order(known: dict[str, Any]) -> None:

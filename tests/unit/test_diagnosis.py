@@ -269,6 +269,18 @@ def test_what_a_start_repeats_while_it_waits_explains_it_only_if_it_waited() -> 
     assert cause(EARLY + waits, waited=True) == "too-few-gpus"
 
 
+def test_a_ray_that_vllm_waited_for_is_no_cause() -> None:
+    """Ray 2.60 warns of each attempt to reach a GCS that does not listen yet."""
+    slow = (
+        "[2026-11-22 06:02:26,126 W 3794 3794] rpc_client.h:153: Failed to connect to GCS at"
+        " address 192.168.100.11:6379 within 5 seconds.\n"
+        "[2026-11-22 06:03:01,144 W 3794 3794] gcs_client.cc:210: Failed to get cluster ID from GCS"
+        " server: TimedOut: Timed out while waiting for GCS to become available.\n"
+    )
+    assert cause(f"{slow}{EARLY}", waited=True) is None
+    assert cause(f"{slow}{EARLY}{ERROR}SafetensorError: x\n") == "broken-weights"
+
+
 def test_rays_own_failure_is_the_line_with_the_error() -> None:
     tail = ["token authentication is on", "RuntimeError: Version mismatch: 2.60.0, 2.59.0", "bye"]
     text, known = explain_ray(tail, 1, 60)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from sparkctl.engines.engine import Ended, Engine
@@ -14,6 +15,7 @@ from sparkctl.engines.vllm.tls import api_base, local_base
 from sparkctl.facts.unread import Unread, known
 from sparkctl.node import modelpath
 from sparkctl.node.units import (
+    ALONG,
     RANK,
     REACHABLE,
     STARTED,
@@ -48,8 +50,8 @@ GCS = "gcs_server"
 def units(replica: Replica) -> list[Unit]:
     """Ray on the head and on each worker, then `vllm serve` on the head.
 
-    Workers start when the GCS answers. vLLM, which imports for longer than Ray takes to start,
-    starts with them: it asks Ray for its placement group only then.
+    Workers start when the GCS answers. vLLM, which imports for longer than Ray takes to start, is
+    started at once after the head, and waits for it and for the workers' GPUs itself (`_patience`).
     """
     head = replica.inventory.head.name
     workers = [name for name in replica.parts if name != head]
@@ -121,8 +123,11 @@ def _serve(replica: Replica) -> Unit:
     name, home = head.node.name, head.home
     most = {p.choice.address: inventory.gpus_of(p.node) for p in replica.parts.values()}
     ranks = {n: count for n, count in planned_ranks(inventory).items() if count}
+    patience = _patience(inventory.ray.start_timeout)
+    environment = {n: v for n, v in patience.items() if n not in head.environment}
     program = Program(
-        vllm_argv(inventory, replica.recipe, home), environment={"RAY_ADDRESS": _address(replica)}
+        vllm_argv(inventory, replica.recipe, home),
+        environment={"RAY_ADDRESS": _address(replica), **environment},
     )
     return Unit(
         id=replica.unit(SERVE, name),
@@ -132,7 +137,7 @@ def _serve(replica: Replica) -> Unit:
         group=replica.unit(SERVE, name),
         program=replica.runtime.start(program),
         needs=tuple(
-            Need(replica.unit(RAY, n), REACHABLE if n == name else STARTED) for n in replica.parts
+            Need(replica.unit(RAY, n), STARTED if n == name else ALONG) for n in replica.parts
         ),
         members=(
             Member(name, "serve"),
@@ -145,6 +150,19 @@ def _serve(replica: Replica) -> Unit:
         ),
         stop=Stop(GRACE),
     )
+
+
+def _patience(seconds: float) -> dict[str, str]:
+    """Lets vLLM wait for as long as a start of Ray may take, so that a slow one fails no start.
+
+    ray.init asks 20 times for the GCS, a second or more each (41 s without one), then 60 s for this
+    node's raylet (Ray 2.60, node.py _init_gcs_client, services.py get_node_to_connect_for_driver).
+    The placement group waits 1800 s for the workers' GPUs (vLLM 0.32, ray_utils.py).
+    """
+    return {
+        "RAY_NUM_REDIS_GET_RETRIES": str(max(20, math.ceil(seconds))),
+        "RAY_gcs_server_request_timeout_seconds": str(max(60, math.ceil(seconds))),
+    }
 
 
 def _is_certain(replica: Replica) -> bool:
