@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from tests.lab.toycluster import completed, install, port, remove, toy_cluster
+from tests.lab.toycluster import completed, install, port, remove, toy_cluster, unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -194,3 +194,40 @@ def test_a_node_goes_from_one_service_to_the_other(pair: Cluster) -> None:
     after = ranks(pair)
     assert [len(pids) for pids in after.values()] == [1, 1]
     assert completed(pair.lab, 2) == 2
+
+
+def left(document: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """What a command left alone: the service, the node and the error's code."""
+    return [(one["service"], one["node"], one["code"]) for one in document["left_alone"]]
+
+
+def test_a_node_that_cannot_be_reached_or_read_blocks_its_service_alone(pair: Cluster) -> None:
+    before = ranks(pair)
+    edit(pair, services={"chat": service(HEAD, number=2), "code": service(WORKER, number=3)})
+    gone = [("code", WORKER, "connect-refused")]
+    with unreachable(pair, WORKER):
+        for words in (("plan",), ("up", "--dry-run")):
+            found = json.loads(pair.run(*words, "--json", code=1).stdout)
+            assert left(found) == gone
+            assert [HEAD in str(change) for change in found["changes"]] == [True]
+        done = pair.run("up", "--yes", "--json", code=1)
+        found = json.loads(done.stdout)
+        assert (left(found), [*found["services"]]) == (gone, ["chat"])
+        assert f"error: service code was left alone: {WORKER}: cannot connect" in done.stderr
+        assert changes(pair, "restart", "chat", "--yes") == [
+            "restart toy rank 0 on spark-1: restart requested"
+        ]
+        assert pair.error("restart", "code", "--yes")["code"] == "connect-refused"
+        pair.run("down", "chat")  # so that no node that answers knows the cluster's id
+        pair.run("up", code=1)
+    third = ranks(pair)
+    assert third[WORKER] == before[WORKER]
+    assert completed(pair.lab, 2) == 2
+    state = pair.on(WORKER, f"cat {STATE}")
+    pair.on(WORKER, f"echo '{{' > {STATE}")
+    found = json.loads(pair.run("up", "--yes", "--json", code=1).stdout)
+    assert (left(found), found["changes"]) == ([("code", WORKER, "unit-unread")], [])
+    pair.on(WORKER, f"cat > {STATE} <<'END'\n{state}\nEND\n")
+    (change,) = changes(pair, "up", "--yes")
+    assert change.startswith("restart toy rank 0 on spark-2: ")
+    assert ranks(pair)[HEAD] == third[HEAD]
