@@ -170,3 +170,16 @@ def test_what_would_stop_up_has_a_code_in_the_plan(tmp_path: Path) -> None:
     assert {*problems[0]} == {"check", "code", "node", "summary", "data"}
     assert (problems[0]["node"], problems[0]["code"]) == ("spark-2", "mtu-mismatch")
     assert problems[0]["data"]["interface"] == "enp1s0f0np0"
+
+
+def test_what_is_blocked_has_one_form_in_plan_and_in_a_dry_run(tmp_path: Path) -> None:
+    worker = healthy(serving=False)["spark-2"]
+    changed = {
+        ("spark-1", "probe.probe"): without("ours"),
+        ("spark-2", "probe.probe"): json.dumps(worker).encode(),
+    }
+    words = (["plan", "--json"], ["up", "--dry-run", "--json"])
+    plan, dry = (json.loads(asked(tmp_path, w, changed)[1]) for w in words)
+    assert plan["blocked_changes"] == dry["blocked_changes"] == dry["blocked"] != []
+    assert plan["blocked"][0].startswith("blocked by vllm/0/ray/spark-1, which could not be read: ")
+    assert plan["left_alone"] == dry["left_alone"] == []
