@@ -13,6 +13,7 @@ from sparkctl.node.unitid import kind_of, node_of, service_of
 from sparkctl.node.units import STARTING, Running, Unread
 from sparkctl.operations import departed, identity, serving
 from sparkctl.operations.starting import dead
+from sparkctl.plan.changed import changed
 from sparkctl.plan.desired import Desired, desire
 from sparkctl.plan.observed import Seen
 
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from sparkctl.node.units import Observed, Unit
     from sparkctl.operations.scope import Left
     from sparkctl.operations.session import Session
-
-
-SHOWN = 5  # changed settings in one line
 
 
 @dataclass(frozen=True)
@@ -108,19 +106,6 @@ def parts(session: Session) -> list[Session]:
     if not scope.services and not scope.left:
         return [session]
     return [session.within(view) for view in scope.views]
-
-
-def changed(desired: Sequence[Desired], seen: Seen) -> dict[str, str]:
-    """What differs between each unit's record and what it should be started with, in words."""
-    found = {}
-    for service in desired:
-        for name, now in service.records.items():
-            before = seen.records.get(name)
-            lines = before.changes(now) if before else ["the record of its start is missing"]
-            if lines:
-                more = f" and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
-                found[name] = ", ".join(lines[:SHOWN]) + more
-    return found
 
 
 def outlook(

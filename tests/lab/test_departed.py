@@ -204,30 +204,29 @@ def left(document: dict[str, Any]) -> list[tuple[str, str, str]]:
 def test_a_node_that_cannot_be_reached_or_read_blocks_its_service_alone(pair: Cluster) -> None:
     before = ranks(pair)
     edit(pair, services={"chat": service(HEAD, number=2), "code": service(WORKER, number=3)})
-    gone = [("code", WORKER, "connect-refused")]
-    with unreachable(pair, WORKER):
+    gone = [("chat", HEAD, "connect-refused")]
+    with unreachable(pair, HEAD):
         for words in (("plan",), ("up", "--dry-run")):
             found = json.loads(pair.run(*words, "--json", code=1).stdout)
             assert left(found) == gone
-            assert [HEAD in str(change) for change in found["changes"]] == [True]
+            assert [WORKER in str(change) for change in found["changes"]] == [True]
         done = pair.run("up", "--yes", "--json", code=1)
         found = json.loads(done.stdout)
-        assert (left(found), [*found["services"]]) == (gone, ["chat"])
-        assert f"error: service code was left alone: {WORKER}: cannot connect" in done.stderr
-        assert changes(pair, "restart", "chat", "--yes") == [
-            "restart toy rank 0 on spark-1: restart requested"
+        assert (left(found), [*found["services"]]) == (gone, ["code"])
+        assert f"error: service chat was left alone: {HEAD}: cannot connect" in done.stderr
+        assert changes(pair, "restart", "code", "--yes") == [
+            "restart toy rank 0 on spark-2: restart requested"
         ]
-        assert pair.error("restart", "code", "--yes")["code"] == "connect-refused"
-        pair.run("down", "chat")  # so that no node that answers knows the cluster's id
+        assert pair.error("restart", "chat", "--yes")["code"] == "connect-refused"
+        pair.run("down", "code")  # so that no node that answers knows the cluster's id
         pair.run("up", code=1)
-    third = ranks(pair)
-    assert third[WORKER] == before[WORKER]
-    assert completed(pair.lab, 2) == 2
-    state = pair.on(WORKER, f"cat {STATE}")
-    pair.on(WORKER, f"echo '{{' > {STATE}")
+    after = ranks(pair)
+    assert (after[HEAD], len(after[WORKER])) == (before[HEAD], 1)
+    state = pair.on(HEAD, f"cat {STATE}")
+    pair.on(HEAD, f"echo '{{' > {STATE}")
     found = json.loads(pair.run("up", "--yes", "--json", code=1).stdout)
-    assert (left(found), found["changes"]) == ([("code", WORKER, "unit-unread")], [])
-    pair.on(WORKER, f"cat > {STATE} <<'END'\n{state}\nEND\n")
+    assert (left(found), found["changes"]) == ([("chat", HEAD, "unit-unread")], [])
+    pair.on(HEAD, f"cat > {STATE} <<'END'\n{state}\nEND\n")
     (change,) = changes(pair, "up", "--yes")
-    assert change.startswith("restart toy rank 0 on spark-2: ")
-    assert ranks(pair)[HEAD] == third[HEAD]
+    assert change.startswith("restart toy rank 0 on spark-1: ")
+    assert ranks(pair)[WORKER] == after[WORKER]
