@@ -102,7 +102,7 @@ def _underway(session: Session) -> Underway | None:
         u for u, o in states.items() if not (isinstance(o, Running) and o.phase == READY)
     )
     forget(session)
-    launched = all(isinstance(one, Running) for one in observed.values())
+    launched = all(isinstance(observed[u], Running) for u in units)
     return Underway(tuple(desired), starting, launched) if starting else None
 
 

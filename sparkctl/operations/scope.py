@@ -54,19 +54,20 @@ class Left:
 @dataclass
 class Scope:
     """The `services` that a command is for (all without one), and why some are left alone: the
-    `errors` of nodes, and those of services that were `blocked`.
+    `errors` of nodes, and those of services that were `blocked`. Unless it is `partial` none is.
     """
 
     inventory: Inventory
     services: Collection[str] = ()
+    partial: bool = False
     errors: dict[str, SparkctlError] = field(default_factory=dict)
     blocked: dict[str, SparkctlError] = field(default_factory=dict)
 
     def leave(self, errors: Mapping[str, SparkctlError], what: str = "failed") -> None:
         """Leave the services of these nodes alone.
 
-        Raises the errors where no service remains, or the inventory has one service alone: then
-        nothing can be done without these nodes. `what` they do is for several nodes' errors.
+        Raises the errors where no service remains, the inventory has one service alone or this is
+        not `partial`. `what` the nodes did is for several nodes' errors.
         """
         names = {node.name for node in self.inventory.nodes}
         self.errors.update({n: e for n, e in errors.items() if n in names})
@@ -79,7 +80,8 @@ class Scope:
 
     def _require(self, what: str) -> None:
         left = self.left
-        if left and (len(self.inventory.views) == 1 or not self.views):
+        several = self.partial and len(self.inventory.views) > 1
+        if left and not (several and self.views):
             raise combined({one.node: one.error for one in left}, what)
 
     @property

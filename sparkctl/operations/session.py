@@ -70,7 +70,7 @@ class Session:
 
         Raises the nodes' errors where none can be worked on.
         """
-        self.scope = Scope(self.inventory, services)
+        self.scope = Scope(self.inventory, services, partial=True)
         self.scope.leave(self.pool.errors, "cannot be reached")
 
     def node(self, name: str) -> Node:

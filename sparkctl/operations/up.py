@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sparkctl.errors import RemoteError
+from sparkctl.errors import RemoteError, combined
 from sparkctl.node.unitid import node_of, service_of
 from sparkctl.node.units import Unread
 from sparkctl.operations import apply, attach, departed
@@ -115,7 +115,7 @@ def _held(
     session: Session, reporter: Reporter, *, force: bool, during: Callable[[], object] | None
 ) -> Iterator[None]:
     """Hold the lease on all nodes that the run works on; the services of nodes that fail are left
-    alone, unless that is for another holder or the inventory has one service alone.
+    alone. Raises as `hold` does for another holder, and where the inventory has one service alone.
     """
     with hold(
         session,
@@ -128,6 +128,8 @@ def _held(
         meanwhile=prepare,
         during=during,
     ) as failed:
+        if shared := {n: e for n, e in failed.items() if e.code == "shared-home"}:
+            raise combined(shared)
         unwritten = session.lease.unwritten if session.lease else {}
         session.scope.leave({**failed, **unwritten})
         yield

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from sparkctl.output.stdio import print_json, print_out
@@ -24,7 +24,7 @@ def print_report(report: UpReport, *, as_json: bool) -> None:
         first = next(iter(report.services.values()))
         document = {
             "changed": bool(report.changes),
-            **asdict(report),
+            **asdict(replace(report, left_alone=())),
             "doubts": [doubt.document() for doubt in report.doubts],
             "endpoint": first.url,
             "model": first.model,
