@@ -25,17 +25,19 @@ def plan(inventory: Path, as_json: bool) -> None:
     from sparkctl.cli.partial import exit_where
     from sparkctl.doctor.preflight import preflight
     from sparkctl.operations.departed import look
-    from sparkctl.operations.outlook import doubtful, observe, parts, read
+    from sparkctl.operations.outlook import Outlook, doubtful, observe, parts, read
     from sparkctl.operations.outlook import plan as planned
+    from sparkctl.operations.up import left_alone
     from sparkctl.output.plan import print_plan
 
     with open_session(inventory, read_only=True, partial=True) as session:
         session.begin()
         desired, seen = read(session)
         seen = look(session, seen)
-        changes = planned(desired, seen, observed=observe(session, desired, seen))
+        observed = observe(session, desired, seen)
+        changes = planned(desired, seen, observed=observed)
+        left = left_alone(session, Outlook(tuple(desired), seen, changes, observed=observed))
         doubts = [*doubtful(desired), *session.departed.doubts()]
         failures = [f for part in parts(session) for f in preflight(part, passive=True)]
-        left = session.scope.left
     print_plan(desired, changes, failures, doubts, left, as_json=as_json)
     exit_where(left)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -45,6 +46,7 @@ def _show(inventory: Path, *, as_json: bool, options: dict[str, Any]) -> None:
     from sparkctl.cli.partial import exit_where
     from sparkctl.doctor.runner import choose_checks
     from sparkctl.operations.outlook import outlook
+    from sparkctl.operations.up import left_alone
     from sparkctl.output.reporter import reporting
     from sparkctl.output.up import print_outlook
 
@@ -62,5 +64,6 @@ def _show(inventory: Path, *, as_json: bool, options: dict[str, Any]) -> None:
         with opened as session:
             session.begin()
             found = outlook(session, progress)
+            found = replace(found, left=left_alone(session, found))
     print_outlook(found, as_json=as_json)
     exit_where(found.left)

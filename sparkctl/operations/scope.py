@@ -17,12 +17,10 @@ if TYPE_CHECKING:
     from sparkctl.inventory.models import Inventory, Node, View
     from sparkctl.node.units import Observed
 
-NEXT = "run `sparkctl up` again when {} can be reached and read; `sparkctl doctor` shows why not"
-
 
 @dataclass(frozen=True)
 class Left:
-    """A service that was left alone because of an error of this node; `service` is empty for a node
+    """A service that is left alone because of an error of this node; `service` is empty for a node
     that has none.
     """
 
@@ -32,13 +30,13 @@ class Left:
 
     def __str__(self) -> str:
         what = f"service {self.service}" if self.service else f"node {self.node}"
-        return f"{what} was left alone: {self.error}"
+        return f"{what} is left alone: {self.error}"
 
     @property
     def hint(self) -> str:
         """What to do."""
-        again = NEXT.format(self.node)
-        return f"{self.error.hint}; {again}" if self.error.hint else again
+        why = self.error.hint or "`sparkctl doctor` shows why"
+        return f"{why}; run `sparkctl up` again when {self.node} answers"
 
     def document(self) -> dict[str, object]:
         """As JSON; part of the contract that scripts rely on."""

@@ -158,6 +158,13 @@ def unblocked(session: Session, found: Outlook, reporter: Reporter) -> Outlook:
     )
 
 
+def left_alone(session: Session, found: Outlook) -> tuple[Left, ...]:
+    """What `up` would leave alone of several services; `found` keeps what is blocked of them."""
+    if len(session.inventory.views) > 1:
+        session.scope.blocked.update(blocked(found))
+    return tuple(session.scope.left)
+
+
 def blocked(found: Outlook) -> dict[str, RemoteError]:
     """By service, that a unit of it could not be read: then what it needs is unknown."""
     unread = {u: o for u, o in found.observed.items() if isinstance(o, Unread) and u in found.units}

@@ -213,7 +213,7 @@ def test_a_node_that_cannot_be_reached_or_read_blocks_its_service_alone(pair: Cl
         done = pair.run("up", "--yes", "--json", code=1)
         found = json.loads(done.stdout)
         assert (left(found), [*found["services"]]) == (gone, ["code"])
-        assert f"error: service chat was left alone: {HEAD}: cannot connect" in done.stderr
+        assert f"error: service chat is left alone: {HEAD}: cannot connect" in done.stderr
         assert changes(pair, "restart", "code", "--yes") == [
             "restart toy rank 0 on spark-2: restart requested"
         ]
