@@ -105,9 +105,9 @@ def difference(
     that differs.
     """
     every = {**(recorded or {}), **desired}
-    reasons = _reasons(desired, observed, unsound or {}, changed or {})
+    reasons = _reasons(desired, observed, unsound or {}, changed or {}, recorded or {})
     surplus = {u: o for u, o in observed.items() if u not in desired and isinstance(o, Running)}
-    reasons |= dict.fromkeys(surplus, "no longer in the inventory")
+    reasons |= {u: (changed or {}).get(u, "no longer in the inventory") for u in surplus}
     unread = {u: o for u, o in observed.items() if isinstance(o, Unread)}
     parts, blocked = [], []
     for replica in dict.fromkeys(map(replica_of, [*desired, *surplus])):
@@ -125,7 +125,7 @@ def difference(
 def unsound(units: Mapping[str, Unit], observed: Mapping[str, Observed]) -> dict[str, str]:
     """Why units cannot be kept as they run, each for its own reason."""
     blind = {o.node for o in observed.values() if isinstance(o, Unread)}
-    found = {u: _problem(unit, observed.get(u), None, blind) for u, unit in units.items()}
+    found = {u: _problem(unit, observed.get(u), None, blind, unit) for u, unit in units.items()}
     return {u: why for u, why in found.items() if why}
 
 
@@ -134,13 +134,17 @@ def _reasons(
     observed: Mapping[str, Observed],
     unsound: Mapping[str, str],
     changed: Mapping[str, str],
+    started: Mapping[str, Unit],
 ) -> dict[str, str]:
     """Why each unit cannot be kept: for its own reason, with its group, or after what it needs."""
     blind = {o.node for o in observed.values() if isinstance(o, Unread)}
     found = {
         u: why
         for u, unit in desired.items()
-        if (why := _problem(unit, observed.get(u), changed.get(u), blind) or unsound.get(u))
+        if (
+            why := _problem(unit, observed.get(u), changed.get(u), blind, started.get(u))
+            or unsound.get(u)
+        )
         and not isinstance(observed.get(u), Unread)
     }
     while True:
@@ -164,9 +168,15 @@ def _drags(unit: Unit, desired: Mapping[str, Unit], found: Mapping[str, str]) ->
 
 
 def _problem(
-    unit: Unit, seen: Observed | None, changed: str | None, blind: Collection[str]
+    unit: Unit,
+    seen: Observed | None,
+    changed: str | None,
+    blind: Collection[str],
+    started: Unit | None,
 ) -> str | None:
-    """Why a unit cannot be kept; nothing is concluded of its members on `blind` nodes."""
+    """Why a unit cannot be kept, which was `started` as that says; nothing is concluded of its
+    members on `blind` nodes.
+    """
     if seen is None or isinstance(seen, Absent):
         return "not running"
     if isinstance(seen, Unread):
@@ -181,7 +191,9 @@ def _problem(
         early = seen.phase == STARTING and (unit.program.ends or member.what == RANK)
         # Where no rank is recognized at all, its title is unknown, which proves nothing.
         hidden = member.what == RANK and not any(p.rank for p in seen.processes)
-        if early or hidden or member.node in blind:
+        # What it was not started with did not die.
+        new = seen.digest != unit.digest and started and member not in started.members
+        if early or hidden or new or member.node in blind:
             continue
         alive = sum(map(_matches(member), seen.processes))
         if alive < member.count:

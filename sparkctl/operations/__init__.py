@@ -1,9 +1,11 @@
 """What is done with a cluster: the only room that changes one. An inventory's way through `up`:
 
 1. cli/up reads the inventory; a service is seen as an inventory of its own (View).
-2. connect: one login a node, all at once (connect.py, remote/).
-3. hold: the lease on every node, in the order of names, all or none; with it one probe a node gives
-   typed facts (lease.py, facts/). Another `up` that holds it is watched first (attach.py).
+2. connect: one login a node, all at once (connect.py, remote/); of several services one with a node
+   that cannot be reached or read, now or later, is left alone (scope.py).
+3. hold: the lease on every node of the others, in the order of names, all or none; with it one
+   probe a node gives typed facts (lease.py, facts/). Another `up` that holds it is watched first
+   (attach.py).
 4. outlook: facts to the units that should run (plan/desired.py, an engine's row) and to those that
    do (plan/observed.py); another's cluster of this name is refused (identity.py).
 5. difference: what is kept, restarted, stopped, and what an unread unit blocks

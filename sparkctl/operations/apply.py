@@ -83,7 +83,7 @@ def _together(wave: Iterable[Planned | None]) -> Iterator[tuple[str, list[str], 
 def recover(run: Run) -> None:
     """Take back what runs whose controller is gone have started, but what goes on."""
     changed = {change.unit for change in run.outlook.plan.changes}
-    kept: dict[str, dict[str, str]] = {n.name: {} for n in run.session.inventory.nodes}
+    kept: dict[str, dict[str, str]] = {n.name: {} for n in run.session.scope.nodes}
     for name, record in run.outlook.seen.records.items():
         node = node_of(name)
         if name not in changed and node in kept:
@@ -97,7 +97,7 @@ def recover(run: Run) -> None:
 def _recorded(run: Run) -> list[Node]:
     """The nodes where an earlier run has left files."""
     facts = run.session.facts
-    return [n for n in run.session.inventory.nodes if known(facts[n.name].state).exists]
+    return [n for n in run.session.scope.nodes if known(facts[n.name].state).exists]
 
 
 def write_files(run: Run) -> None:

@@ -47,6 +47,11 @@ def _lines(status: Status) -> Iterator[str]:
             yield f"{prefix}ray: {service.ray.error}"
         yield f"{service.name}: {_service(service)}"
     yield from _units(status)
+    for name, host in status.departed.items():
+        yield (
+            f"{name} ({host}) is no longer in the inventory, and what was started there was not"
+            " ended: run `sparkctl up` or `sparkctl down` to end it"
+        )
     for what in status.imitated:
         yield f"imitated: {what}"
 

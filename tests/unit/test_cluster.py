@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from sparkctl.remote.pool import Pool
 from tests.unit.answers import all_facts, process
 from tests.unit.clusterpair import (
     CLUSTER,
+    HEAD,
     SERVE,
     WORKER,
     desired,
@@ -129,6 +131,19 @@ def test_changed_arguments_restart_vllm_alone(live: dict[str, Any]) -> None:
 def test_what_changed_is_said(live: dict[str, Any]) -> None:
     (change,) = plan(OTHER, live).changes
     assert change.why == "--max-num-seqs: 64 -> 8"
+
+
+def test_a_head_that_moved_is_said_to_have(live: dict[str, Any]) -> None:
+    """And not that the GCS died, which the other node never had."""
+    roles = {"head": "worker", "worker": "head"}
+    text = re.sub("role: (head|worker)", lambda role: f"role: {roles[role[1]]}", GOOD)
+    found = plan(parse(text.encode(), "x"), live).changes
+    assert {c.unit: c.why for c in found} == {
+        HEAD: "the head moved to spark-2",
+        WORKER: "the head moved to spark-2",
+        SERVE: "the head moved to spark-2",
+        "vllm/0/vllm/spark-2": "not running",
+    }
 
 
 def test_a_lost_record_is_said_to_be_one(live: dict[str, Any]) -> None:
