@@ -24,9 +24,11 @@ def gang(snapshot: Snapshot) -> Iterator[Finding]:
     """Every unit of the service runs as it was started."""
     engine, started = snapshot.engine, snapshot.started
     observed = {u: one for u, one in snapshot.observed.observed(started).items() if u in started}
-    yield from _gaps(snapshot, {unit.node for unit in started.values()})
+    gaps = [*_gaps(snapshot, {unit.node for unit in started.values()})]
+    yield from gaps
     if not any(isinstance(one, (Running, Unread)) for one in observed.values()):
-        yield not_running(snapshot, engine.kind, engine.title)
+        if not gaps:
+            yield not_running(snapshot, engine.kind, engine.title)
     elif found := broken(snapshot) or begun(snapshot, engine.kind, engine.title):
         yield found
     else:
