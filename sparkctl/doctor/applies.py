@@ -1,7 +1,8 @@
 """Which checks concern a service: by its units, as they were started and as the inventory gives
-them, and by what its engine says of itself; pure.
+them, and by what the row of its engine says; pure.
 
-Each gives why a check does not concern the service of a snapshot, empty if it does (Check.lacks).
+Each function is about what a check requires, and returns what the service of a snapshot lacks of
+it, for people; empty where it lacks nothing (Check.lacks).
 """
 
 from __future__ import annotations

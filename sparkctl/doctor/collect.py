@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from sparkctl.doctor import applies
 from sparkctl.doctor.check import Source
 from sparkctl.doctor.checks.firewall import open_ports
 from sparkctl.doctor.checks.ping import HEADERS
@@ -269,7 +270,9 @@ def _api(session: Session, snapshot: Snapshot, node: Node) -> Api:
 
 
 def _served(session: Session, snapshot: Snapshot, node: Node) -> Asked[Generates]:
-    """Where the API is asked. Raises Missing if the engine is not running or not ready yet."""
+    """Where the API is asked. Raises Missing if there is none, or it is not ready yet."""
+    if lacks := applies.api(snapshot):
+        raise Missing(lacks, what="api", kind="absent")
     _require_engine(snapshot, node)
     if under_way(snapshot):
         raise Missing(
