@@ -1,4 +1,4 @@
-"""NCCL's lines in the running vLLM's log, fetched from the head and judged by the log reader."""
+"""NCCL's lines in the running engine's log, fetched from the head and judged by the log reader."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 LINES_LIMIT = 112 * 2**20
 
 
-def read(session: Session, node: Node) -> EngineLog:
-    """The log of the vLLM that was started last."""
+def read(session: Session, node: Node, kind: str, title: str) -> EngineLog:
+    """The log of the engine that was started last, a unit of this kind."""
     answer = session.ask(
         node,
         NCCL_LINES,
-        {"unit": "vllm"},
-        title="reading vLLM's log",
+        {"unit": kind},
+        title=f"reading {title}'s log",
         limit=LINES_LIMIT,
     )
     path = answer.path

@@ -65,8 +65,7 @@ def toy_cluster(
     del value["vllm"]
     nodes = [node.name for node in lab.nodes]
     service = {"engine": "toy", "model": gang.MODEL, "port": port(number), "nodes": nodes}
-    # The checks before a start are vLLM's, which would claim the nodes' memory.
-    service |= {"executor": executor, "arguments": {"gpu-memory-utilization": 0.01}}
+    service["executor"] = executor
     value |= {"cluster": f"toy{number}", "services": {"toy": service}}
     value["runtime"]["kind"] = runtime
     path = folder / f"toy{number}.yaml"

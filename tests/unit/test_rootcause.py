@@ -345,7 +345,7 @@ def fetched(path: Path) -> EngineLog:
         def ask(*_: Any, **__: Any) -> Any:
             return decode(NCCL_LINES, json.dumps(answer).encode(), "spark-1", "x")
 
-    return logview.read(Session(), None)  # type: ignore[arg-type]  # no node is there
+    return logview.read(Session(), None, "vllm", "vLLM")  # type: ignore[arg-type]  # no node there
 
 
 def by_doctor(path: Path) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sparkctl.doctor import applies
 from sparkctl.doctor.check import Check, Source, per_node
 from sparkctl.doctor.checks.libnccl import without_nccl
 from sparkctl.doctor.checks.ranks import every_gpu
@@ -230,6 +231,6 @@ def _idle(name: str, hca: str, got: str, carried: int, where: str) -> Finding:
 
 
 CHECKS = (
-    Check("running.transport", "cluster", transport, needs=(Source.LOG,)),
-    Check("running.traffic", "cluster", traffic, needs=(Source.GENERATION,)),
+    Check("running.transport", "cluster", transport, needs=(Source.LOG,), lacks=applies.ranks),
+    Check("running.traffic", "cluster", traffic, needs=(Source.GENERATION,), lacks=applies.ranks),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sparkctl.doctor import applies
 from sparkctl.doctor.check import Check, Source
 from sparkctl.doctor.checks.running import idle
 from sparkctl.doctor.finding import Evidence, Finding, fail, ok, warn
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 def engine(snapshot: Snapshot) -> Iterator[Finding]:
     """The log of a ready engine has no stall after which no token was generated."""
-    if nothing := idle(snapshot, "vllm"):
+    if nothing := idle(snapshot):
         yield nothing
         return
     head = snapshot.inventory.head.name
@@ -48,4 +49,12 @@ def _generates(snapshot: Snapshot, head: str) -> bool:
         return False
 
 
-CHECKS = (Check("running.engine", "cluster", engine, needs=(Source.LOG, Source.GENERATION)),)
+CHECKS = (
+    Check(
+        "running.engine",
+        "cluster",
+        engine,
+        needs=(Source.LOG, Source.GENERATION),
+        lacks=applies.steps,
+    ),
+)

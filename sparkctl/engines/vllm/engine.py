@@ -5,8 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from sparkctl.engines.engine import Ended, Engine
-from sparkctl.engines.vllm.commandline import ray_head_argv, ray_worker_argv, vllm_argv
+from sparkctl.engines.engine import Ended, Engine, Judged
+from sparkctl.engines.vllm.commandline import (
+    memory_share,
+    ray_head_argv,
+    ray_worker_argv,
+    vllm_argv,
+)
 from sparkctl.engines.vllm.environment import render
 from sparkctl.engines.vllm.placement import planned_ranks
 from sparkctl.engines.vllm.recipe import AUTO, choose_recipe
@@ -242,6 +247,16 @@ VLLM = Engine(
     recipe=head_recipe,
     doubts=warnings,
     secrets=(TOKEN,),
+    judged=Judged(
+        modules=("torch", "ray", "vllm"),
+        # Ray's workers refuse another Ray (2.60, run); ranks with another vLLM or torch hang
+        # (reports of DGX Spark users).
+        packages=("ray", "vllm", "torch"),
+        memory=memory_share,
+        checkpoint=True,
+        recipes=True,
+        steps=True,
+    ),
     progress=_progress,
     explain=_explain,
     ended=_ended,
