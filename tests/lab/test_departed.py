@@ -53,7 +53,7 @@ def pair(lab: Lab, tmp_path: Path) -> Iterator[Cluster]:
 def service(*nodes: str, number: int = 0) -> dict[str, Any]:
     row = {"engine": "toy", "executor": "gang", "model": "toy", "port": port(number)}
     row |= {"nodes": list(nodes), "tensor_parallel_size": len(nodes)}
-    return {**row, "arguments": {"gpu-memory-utilization": 0.01}}
+    return row
 
 
 def edit(cluster: Cluster, **changes: Any) -> None:
@@ -156,7 +156,26 @@ def test_services_are_changed_one_by_one(pair: Cluster) -> None:
     assert pair.error("restart", "chat", code=2)["code"] == "consent-required"
     pair.run("down", "chat")
     assert ranks(pair) == {HEAD: [], WORKER: third[WORKER]}
+    assert pair.run("down", "chat").stdout == "nothing to do\n"
+    leftovers = ("doctor", "--check", "host.leftovers", "--json")
+    assert json.loads(pair.run(*leftovers).stdout)["counts"]["WARN"] == 0
     assert changes(pair, "up") == ["start toy rank 0 on spark-1: not running"]
+
+
+def test_a_node_that_left_is_known_to_one_whose_service_was_ended(pair: Cluster) -> None:
+    before = ranks(pair)
+    pair.run("down", "chat")
+    edit(pair, nodes=without(pair, WORKER), services={"chat": service(HEAD)})
+    assert ranks(pair) == {HEAD: [], WORKER: before[WORKER]}
+    assert f"{WORKER} is no longer in the inventory" in pair.run("down").stderr
+    assert ranks(pair) == {HEAD: [], WORKER: []}
+    assert pair.traces() == {}
+
+
+def test_the_last_service_that_ends_leaves_nothing(pair: Cluster) -> None:
+    pair.run("down", "chat")
+    pair.run("down", "code")
+    assert pair.traces() == {}
 
 
 @pytest.mark.parametrize("command", ["down", "restart"])

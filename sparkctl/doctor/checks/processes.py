@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from sparkctl.doctor.check import Check
 from sparkctl.doctor.finding import Evidence, Finding, counted, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy, Removal
 from sparkctl.facts.calls import REMOVE, STOP
-from sparkctl.facts.unread import known
+from sparkctl.facts.unread import Missing, known
 from sparkctl.node.units import RANK
 from sparkctl.operations.lease import described
 from sparkctl.plan.paths import APPLIED, temp_dir
 from sparkctl.plan.record import records
+from sparkctl.plan.record import state as recorded
 from sparkctl.secret.text import command_line
 
 if TYPE_CHECKING:
@@ -97,7 +99,8 @@ def leftovers(snapshot: Snapshot, name: str) -> Iterator[Finding]:
         return
     for process in stray:
         yield _leftover(process)
-    if state.exists and len(stray) == len(running) and not _in_group(snapshot, name):
+    is_part = _in_group(snapshot, name) or _in_cluster(snapshot, name)
+    if state.exists and len(stray) == len(running) and not is_part:
         yield _leftover_files(state.path, temp_dir(snapshot.inventory.cluster))
     elif not stray:
         yield ok("nothing is left over from older runs")
@@ -108,6 +111,21 @@ def _in_group(snapshot: Snapshot, name: str) -> bool:
     started = snapshot.started
     groups = {unit.group for unit in started.values() if unit.node == name}
     return any(unit.group in groups and snapshot.observed.places(u) for u, unit in started.items())
+
+
+def _in_cluster(snapshot: Snapshot, name: str) -> bool:
+    """Whether the node only notes a cluster that other nodes have units of, as after `down` of its
+    own service.
+    """
+    own = recorded(snapshot.facts(name), "", name)
+    if own.units or not own.id:
+        return False
+    for node, facts in snapshot.all_facts.items():
+        with suppress(Missing):
+            there = recorded(facts, "", node)
+            if there.units and there.id == own.id:
+                return True
+    return False
 
 
 def _leftover(process: OurProcess) -> Finding:
