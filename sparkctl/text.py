@@ -26,6 +26,14 @@ UNPRINTABLE = re.compile(
     r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 
+# In a text that is written before a service is known: where the inventory has its settings.
+KEY = "{key}"
+
+
+def keyed(text: str, key: str) -> str:
+    """The text for a service whose settings the inventory has at `key`, such as services.chat."""
+    return text.replace(KEY, key)
+
 
 def unfit(character: str) -> bool:
     """Whether this character would control a terminal, or be invisible."""

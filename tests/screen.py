@@ -51,12 +51,18 @@ class Terminal:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
-        os.close(self._master)
+        if self._master >= 0:
+            os.close(self._master)
 
     @property
     def lines(self) -> list[str]:
         """The screen's lines, without the empty ones at its end."""
         return "\n".join(line.rstrip() for line in self._screen.display).rstrip().split("\n")
+
+    def close(self) -> None:
+        """Close it, as its window is: the program gets SIGHUP, and writes to it fail."""
+        os.close(self._master)
+        self._master = -1
 
     def type(self, keys: str) -> None:
         """Type these keys."""

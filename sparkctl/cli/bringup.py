@@ -78,7 +78,12 @@ def bring_up(
     with reporting() as progress:
         progress.step("connect to the nodes")
         opened = open_session(
-            inventory, accept_new=accept_new, facts=False, meanwhile=_load, waits="hidden"
+            inventory,
+            partial=True,
+            accept_new=accept_new,
+            facts=False,
+            meanwhile=_load,
+            waits="hidden",
         )
         with opened as session:
             from sparkctl.operations.up import up

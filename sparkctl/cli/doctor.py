@@ -98,7 +98,7 @@ def doctor(
         _refuse([option for name, option in NODE_OPTIONS.items() if context.params[name]])
         alone = None if default else Examination(inventory, default)
         optional = source is ParameterSource.ENVIRONMENT
-        if diagnose(logs, alone, optional=optional, as_json=as_json):
+        if diagnose(logs, alone, inventory=inventory, optional=optional, as_json=as_json):
             raise click.exceptions.Exit(3)
     else:
         raise click.exceptions.Exit(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from sparkctl.cli.examination import Examination
     from sparkctl.doctor.finding import Finding
@@ -15,7 +16,12 @@ if TYPE_CHECKING:
 
 
 def diagnose(
-    logs: Sequence[str], examination: Examination | None, *, optional: bool, as_json: bool
+    logs: Sequence[str],
+    examination: Examination | None,
+    *,
+    inventory: Path,
+    optional: bool,
+    as_json: bool,
 ) -> bool:
     """Print the verdict on these logs, and what checks on the nodes decide of it, if there are any.
 
@@ -27,7 +33,7 @@ def diagnose(
     from sparkctl.output.documents import of_log
     from sparkctl.output.stdio import print_json
 
-    verdict = read_logs(logs)
+    verdict = read_logs(logs).at(_key(inventory))
     if not as_json:
         from sparkctl.output.nccllog import print_decided, print_verdict
 
@@ -39,6 +45,18 @@ def diagnose(
         print_decided(*decided)
     unrecognized = {*verdict.unrecognized} == {*logs}
     return unrecognized or verdict.failed or bool(decided and failed(decided[0]))
+
+
+def _key(inventory: Path) -> str:
+    """Where the inventory, if there is one that can be read, has the settings of what logged."""
+    from sparkctl.engines.inventory import load
+    from sparkctl.errors import SparkctlError
+    from sparkctl.inventory.models import SHORT
+
+    try:
+        return load(inventory).key
+    except SparkctlError:
+        return SHORT
 
 
 def _decide(

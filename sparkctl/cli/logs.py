@@ -38,17 +38,18 @@ def logs(
     lines: int,
     whole: bool,
 ) -> None:
-    """Show the log of a UNIT: its id, `ray` or `vllm` on NODE, or a service's engine.
+    """Show the log of a UNIT: its id, a kind such as `ray` or `vllm`, or a service for its engine.
 
-    Default: the engine's log on the head. `sparkctl status --json` lists the ids of units.
+    Default: the engine's log on the head, or on NODE. `sparkctl status --json` lists the ids
+    of units.
 
     `sparkctl logs vllm --all > vllm.log` gives a file for `sparkctl doctor --log`.
     Leaves out colours and other escape sequences on a terminal; a file or pipe gets them.
     """
     from sparkctl.cli.context import named, open_session
     from sparkctl.engines.inventory import load
-    from sparkctl.errors import SparkctlError, UsageError
-    from sparkctl.operations.logs import chosen, read_log
+    from sparkctl.errors import UsageError
+    from sparkctl.operations.logs import chosen, missing, read_log, recorded
     from sparkctl.output.logstream import print_log
 
     if whole and context.get_parameter_source("lines") is not ParameterSource.DEFAULT:
@@ -59,22 +60,25 @@ def logs(
             data={"options": ["--lines"]},
         )
     loaded = load(inventory)
-    log = chosen(loaded, unit, named(loaded, node)[0].name if node else None)
-    name = log.node.name
+    on = named(loaded, node)[0].name if node else None
+    log = unknown = None
+    try:
+        log = chosen(loaded, unit, on)
+    except UsageError as error:
+        if unit is None or error.code != "unit-unknown":
+            raise
+        unknown = error  # until the nodes' records say more
     opened = open_session(
         inventory, read_only=True, partial=True, facts=False, waits="until opened"
     )
     with opened as session:
-        if name in session.pool.errors:
-            raise session.pool.errors[name]
+        if unit is not None and unknown is not None:
+            log = recorded(session, unit, on, unknown)
+        assert log is not None
+        if log.node.name in session.pool.errors:
+            raise session.pool.errors[log.node.name]
         printed = print_log(
             read_log(session, log.node, log.unit, lines=None if whole else lines, follow=follow)
         )
     if not printed and not follow:
-        raise SparkctlError(
-            f"no {log.kind} log of cluster {loaded.cluster}",
-            node=name,
-            hint="`sparkctl status` shows what runs; vLLM's log is on the head",
-            code="log-missing",
-            data={"log": log.kind, "unit": log.unit},
-        )
+        raise missing(loaded, log)

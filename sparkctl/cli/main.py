@@ -28,7 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("sparkctl.cli.up:up", "Start Ray and vLLM, and wait for a real completion."),
     "restart": ("sparkctl.cli.restart:restart", "Restart a service; touch no other."),
     "status": ("sparkctl.cli.status:status", "Show what runs where, and whether it serves."),
-    "logs": ("sparkctl.cli.logs:logs", "Show Ray's or vLLM's log on a node."),
+    "logs": ("sparkctl.cli.logs:logs", "Show the log of a unit, such as vLLM."),
     "doctor": (
         "sparkctl.cli.doctor:doctor",
         "Find why the fabric is slow or a start fails: cause, evidence, fix.",

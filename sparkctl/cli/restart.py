@@ -26,9 +26,11 @@ def restart(inventory: Path, *, as_json: bool, services: tuple[str, ...], **opti
     """
     from sparkctl.cli.bringup import bring_up
     from sparkctl.cli.context import check_services
+    from sparkctl.cli.partial import exit_where
     from sparkctl.engines.inventory import load
     from sparkctl.output.up import print_report
 
     check_services(load(inventory), services)
     report = bring_up(inventory, **options, restart=services)
     print_report(report, as_json=as_json)
+    exit_where(report.left_alone)

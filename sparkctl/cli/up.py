@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -24,22 +25,28 @@ def up(inventory: Path, *, as_json: bool, dry_run: bool, **options: Any) -> None
     Starts only what is missing; a second run changes nothing. A start that is under way is watched.
     Asks before it restarts a model that is served because a setting changed; without a terminal
     --yes is required. Ctrl-C asks whether the start is stopped or left running; without a terminal
-    it is stopped. A start that another command made always goes on.
+    it is stopped. A start that another command made always goes on. A service with a node that
+    cannot be reached or read is left alone and named; then it exits 1 when the others are up.
     """
     from sparkctl.cli.bringup import bring_up
+    from sparkctl.cli.partial import exit_where
     from sparkctl.output.up import print_report
 
     if dry_run:
         _show(inventory, as_json=as_json, options=options)
         return
-    print_report(bring_up(inventory, **options), as_json=as_json)
+    report = bring_up(inventory, **options)
+    print_report(report, as_json=as_json)
+    exit_where(report.left_alone)
 
 
 def _show(inventory: Path, *, as_json: bool, options: dict[str, Any]) -> None:
     """Print what `up` would do."""
     from sparkctl.cli.context import open_session
+    from sparkctl.cli.partial import exit_where
     from sparkctl.doctor.runner import choose_checks
     from sparkctl.operations.outlook import outlook
+    from sparkctl.operations.up import left_alone
     from sparkctl.output.reporter import reporting
     from sparkctl.output.up import print_outlook
 
@@ -51,8 +58,12 @@ def _show(inventory: Path, *, as_json: bool, options: dict[str, Any]) -> None:
             accept_new=options["accept_new"],
             facts=False,
             read_only=True,
+            partial=True,
             waits="hidden",
         )
         with opened as session:
+            session.begin()
             found = outlook(session, progress)
+            found = replace(found, left=left_alone(session, found))
     print_outlook(found, as_json=as_json)
+    exit_where(found.left)

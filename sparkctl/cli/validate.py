@@ -53,7 +53,7 @@ def _doubts(inventory: Inventory, layers: list[Layer]) -> list[Doubt]:
 
     found: dict[Doubt, None] = {}
     for view in inventory.views:
-        recipe = choose_recipe(view.vllm, None)
+        recipe = choose_recipe(view.vllm, None, view.key)
         for node in view.nodes:
             values = {k: s.value for k, s in merge(view, node, layers).items()}
             found |= dict.fromkeys(warnings(view, values, recipe))

@@ -7,6 +7,7 @@ from enum import Enum
 from itertools import combinations
 from typing import TYPE_CHECKING
 
+from sparkctl.doctor.applies import always
 from sparkctl.doctor.finding import Finding, unread
 from sparkctl.facts.unread import Missing
 
@@ -22,7 +23,7 @@ class Source(Enum):
     PEERS = "peers"  # pings and connections between the nodes
     IMPORTS = "imports"  # importing the runtime's packages
     RAY = "ray"  # Ray's own node table
-    LOG = "log"  # NCCL's lines in vLLM's log
+    LOG = "log"  # NCCL's lines in the engine's log
     GENERATION = "generation"  # a few tokens, with the counters before and after
     API = "api"  # the API as the controller sees it
 
@@ -33,7 +34,8 @@ class Check:
 
     A `node` check is called with the name of each node, a `pair` check with the names of each two,
     a `cluster` check with none, each for one service at a time. `preflight`: `up` runs it before a
-    start. `contact`: it decides whether a node answers, and nothing about the node itself.
+    start. `contact`: it decides whether a node answers, and nothing about the node itself. `lacks`:
+    why it does not concern a service, empty if it does (doctor/applies.py).
     """
 
     id: str
@@ -42,6 +44,7 @@ class Check:
     needs: tuple[Source, ...] = ()
     preflight: bool = False
     contact: bool = False
+    lacks: Callable[[Snapshot], str] = always
 
 
 def subjects(check: Check, snapshot: Snapshot) -> list[tuple[str, ...]]:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from sparkctl.doctor import applies
 from sparkctl.doctor.check import Source
 from sparkctl.doctor.checks.firewall import open_ports
 from sparkctl.doctor.checks.ping import HEADERS
 from sparkctl.doctor.checks.ranks import died
-from sparkctl.doctor.checks.runtime import MODULES
+from sparkctl.doctor.checks.running import RAY
 from sparkctl.doctor.looks import Api, EngineLog, Generation, Looks
 from sparkctl.doctor.snapshot import Snapshot
 from sparkctl.doctor.starting import recorded_start, under_way
@@ -205,16 +206,19 @@ def _is_down(snapshot: Snapshot, source: str, target: str, address: str) -> bool
 
 
 def _imports(session: Session, snapshot: Snapshot, node: Node) -> Mapping[str, Import]:
+    modules = snapshot.engine.judged.modules
+    if not modules:
+        return {}
     runtime = known(snapshot.facts(node.name).runtime)
     if not runtime.exists:
         raise Missing(f"no virtual environment at {runtime.venv}", what="imports", kind="absent")
     if snapshot.serves(node.name):  # which proves more than an import
-        return {m: Import(version="is running", error=None) for m in MODULES}
+        return {m: Import(version="is running", error=None) for m in modules}
     return session.ask(
         node,
         IMPORTS,
-        {"modules": [*MODULES]},
-        title="importing torch, ray and vllm",
+        {"modules": [*modules]},
+        title=f"importing {', '.join(modules[:-1])} and {modules[-1]}",
         python=_python(runtime),
     )
 
@@ -224,24 +228,28 @@ def _python(runtime: Runtime) -> str:
 
 
 def _ray(session: Session, snapshot: Snapshot, node: Node) -> Failed | RayTable:
-    if not snapshot.running(node.name, "ray"):
+    if not snapshot.running(node.name, RAY):
         raise Missing("Ray is not running", what="ray", kind="absent")
     view, units = session.inventory.views[0], snapshot.observed.recorded
     at = recorded.ray(view, units, snapshot.all_facts)
     return ask_ray(session, at.ready.address, at.ready.python, node=session.node(at.node))
 
 
-def _require_vllm(snapshot: Snapshot, node: Node, *, or_died: bool = False) -> None:
-    """Raises Missing if vLLM is not running on the node."""
-    if not snapshot.running(node.name, "vllm") and not (or_died and died(snapshot)):
-        raise Missing("vLLM is not running", what="vllm", kind="absent")
+def _require_engine(snapshot: Snapshot, node: Node, *, or_died: bool = False) -> None:
+    """Raises Missing if the engine is not running on the node."""
+    engine = snapshot.engine
+    if not snapshot.running(node.name, engine.kind) and not (or_died and died(snapshot)):
+        raise Missing(f"{engine.title} is not running", what=engine.kind, kind="absent")
 
 
 def _log(session: Session, snapshot: Snapshot, node: Node) -> EngineLog:
-    _require_vllm(snapshot, node, or_died=True)
+    _require_engine(snapshot, node, or_died=True)
     from sparkctl.doctor import logview  # imports the log reader, which few runs need
 
-    return logview.read(session, node)
+    kind = snapshot.engine.kind
+    others = [u.node for u in snapshot.units if u.kind == kind and u.node in snapshot.reached]
+    nodes = [node, *(snapshot.node(n) for n in dict.fromkeys(others) if n != node.name)]
+    return logview.read(session, nodes, kind, snapshot.engine.title)
 
 
 def _generation(session: Session, snapshot: Snapshot, node: Node) -> Generation:
@@ -265,8 +273,12 @@ def _api(session: Session, snapshot: Snapshot, node: Node) -> Api:
 
 
 def _served(session: Session, snapshot: Snapshot, node: Node) -> Asked[Generates]:
-    """Where the API is asked. Raises Missing if vLLM is not running or not ready yet."""
-    _require_vllm(snapshot, node)
+    """Where the API is asked. Raises Missing if there is none, or it is not ready yet."""
+    if lacks := applies.api(snapshot):
+        raise Missing(lacks, what="api", kind="absent")
+    _require_engine(snapshot, node)
     if under_way(snapshot):
-        raise Missing("vLLM is starting", what="vllm", kind="absent")
+        raise Missing(
+            f"{snapshot.engine.title} is starting", what=snapshot.engine.kind, kind="absent"
+        )
     return recorded.api(session.inventory.views[0], snapshot.observed.recorded)

@@ -19,7 +19,7 @@ def copy(snapshot: Snapshot, name: str, path: str) -> Remedy:
     if source is None:
         return Remedy(
             f"no other node that was read has it whole: download it to {path} on {name}"
-            f" (`hf download MODEL --local-dir {path}`), or set vllm.model"
+            f" (`hf download MODEL --local-dir {path}`), or set {snapshot.inventory.key}.model"
         )
     other, model = source
     host = _address(snapshot, name, other)

@@ -70,7 +70,8 @@ class Prior:
         return f"{self.check} on {self.node}" if self.node else self.check
 
 
-LOG = "sparkctl logs vllm"
+LOG = "sparkctl logs vllm"  # becomes the log of the service or engine that a finding is about
+LOG_SHOWS = "see its log for the cause"
 RESTART = ("sparkctl down", "sparkctl up")
 
 
@@ -108,6 +109,11 @@ class Remedy:
         """The remedy without sudo for root, and with the inventory for sparkctl's commands."""
         return replace(self, root=root, inventory=inventory)
 
+    def of_engine(self, kind: str) -> Remedy:
+        """The remedy with the log of the units of this kind."""
+        lines = [f"sparkctl logs {kind}" if line == LOG else line for line in self.commands]
+        return replace(self, commands=tuple(lines))
+
     def of_service(self, service: str) -> Remedy:
         """The remedy for one of several services: its own log, and the others are not stopped."""
         lines: list[str] = []
@@ -115,7 +121,8 @@ class Remedy:
             if (*lines[-1:], line) == RESTART:
                 lines[-1] = f"sparkctl restart {service}"
             else:
-                lines.append(f"sparkctl logs {service}" if line == LOG else line)
+                own = f"sparkctl logs {service}"
+                lines.append(own + line.removeprefix(LOG) if line.startswith(LOG) else line)
         return replace(self, commands=tuple(lines))
 
     def _pasted(self, line: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sparkctl.doctor.check import Check, Source, subjects
 from sparkctl.doctor.dependencies import withhold
-from sparkctl.doctor.finding import ORDER, UNDECIDED, Finding, Severity, unread
+from sparkctl.doctor.finding import ORDER, UNDECIDED, Finding, Severity, info, unread
 from sparkctl.doctor.snapshot import NoFacts, Snapshot
 from sparkctl.doctor.table import CHECKS
 from sparkctl.errors import UsageError
@@ -75,7 +75,9 @@ def _evaluated(
     found = _found(snapshot, checks)
     failures = failed([*found, *_found(snapshot, before)])
     own = withhold(found, failures, snapshot.inventory.head.name)
-    return [f.of_service(service) for f in own] if (service := _service(snapshot)) else own
+    if service := _service(snapshot):
+        return [f.of_service(service) for f in own]
+    return [replace(f, fix=f.fix and f.fix.of_engine(snapshot.engine.kind)) for f in own]
 
 
 def _service(snapshot: Snapshot) -> str:
@@ -107,7 +109,10 @@ def _run(check: Check, snapshot: Snapshot, subject: tuple[str, ...]) -> Iterator
     found: list[Finding] = []
     try:
         # One by one: what was found before something turned out to be missing counts.
-        for finding in check.run(snapshot, *subject):
+        lacks = check.lacks(snapshot)
+        for finding in (
+            _lacking(snapshot, subject, lacks) if lacks else check.run(snapshot, *subject)
+        ):
             found.append(finding)
     except Missing as error:
         found.append(unread(error))
@@ -115,6 +120,15 @@ def _run(check: Check, snapshot: Snapshot, subject: tuple[str, ...]) -> Iterator
         bug = f"bug in the check: {type(error).__name__}: {error}"
         found.append(Finding(Severity.CRASH, bug, code="bug"))
     yield from (f.of(check.id, check.scope, *subject) for f in found)
+
+
+def _lacking(snapshot: Snapshot, subject: tuple[str, ...], why: str) -> Iterator[Finding]:
+    """INFO on a check that does not concern the engine. Raises Missing where nothing is known of
+    the node, which else seemed to be judged.
+    """
+    node = subject[-1] if subject else snapshot.inventory.head.name
+    snapshot.facts(node)
+    yield info(why, node=node, code="not-applicable", data={"engine": snapshot.engine.title})
 
 
 def pasteable(snapshot: Snapshot, findings: Iterable[Finding], inventory: str) -> list[Finding]:

@@ -7,23 +7,28 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sparkctl.doctor.environment import Environment
 from sparkctl.doctor.looks import Looks
-from sparkctl.engines.vllm.environment import Setting, merge, render
+from sparkctl.engines.table import engine_of
+from sparkctl.engines.vllm.environment import Setting, merge
 from sparkctl.errors import PreflightError, SparkctlError
 from sparkctl.fabric.topology import Half, halves
 from sparkctl.fabric.version import NEWEST, Version
 from sparkctl.facts.unread import Missing, Unread, known
+from sparkctl.node.unitid import service_of
 from sparkctl.plan.fabric import fabric_choices
 from sparkctl.plan.observed import Seen
+from sparkctl.plan.outline import outline
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sparkctl.engines.engine import Engine
     from sparkctl.fabric.selection import FabricChoice
     from sparkctl.facts.node import NodeFacts
     from sparkctl.facts.processes import OurProcess
     from sparkctl.facts.unread import Kind
     from sparkctl.inventory.layers import Layer
     from sparkctl.inventory.models import Inventory, Node
+    from sparkctl.node.units import Unit
 
 T = TypeVar("T")
 
@@ -91,6 +96,26 @@ class Snapshot:
             errors = {**self.unreadable, **self.errors}
             self._observed = Seen(self.inventory, self.all_facts, errors)
         return self._observed
+
+    @property
+    def engine(self) -> Engine:
+        """The engine of the service that this is about, the first one of several."""
+        return engine_of(self.inventory.views[0].vllm)
+
+    @property
+    def started(self) -> dict[str, Unit]:
+        """The service's units by id, as they were started. Raises as `observed` does."""
+        service = self.inventory.views[0].service
+        return {u: one for u, one in self.observed.recorded.items() if service_of(u) == service}
+
+    @property
+    def units(self) -> list[Unit]:
+        """The service's units as they were started, and as the inventory gives them."""
+        try:
+            started = [*self.started.values()]
+        except Missing:  # what was started is judged by the checks of it
+            started = []
+        return [*started, *outline(self.inventory.views[0]).values()]
 
     def node(self, name: str) -> Node:
         """The inventory's node of that name."""
@@ -216,7 +241,7 @@ class Snapshot:
             except Missing as error:
                 reason = error.message
             inventory = self.inventory.view_for(node)
-            settings = render(inventory, node, choice, self.layers, facts)
+            settings = self.engine.environment(inventory, node, choice, self.layers, facts)
             names = merge(inventory, node, self.layers) if choice is None else {}
             why = {n: reason for n in names if n not in settings}
             self._planned[name] = settings, why
@@ -243,9 +268,9 @@ class Snapshot:
         return next(files, "nowhere")
 
     def serves(self, name: str) -> bool:
-        """Whether vLLM or one of its ranks runs on a node."""
-        return any(p.role == "vllm" or p.rank for p in self.running(name))
+        """Whether the engine or one of its ranks runs on a node."""
+        return any(p.role == self.engine.kind or p.rank for p in self.running(name))
 
     def running(self, name: str, role: str = "") -> list[OurProcess]:
-        """The cluster's processes on a node, of one role ("ray", "vllm") or of all."""
+        """The cluster's processes on a node, of one role, a kind of units, or of all."""
         return [p for p in known(self.facts(name).ours) if not role or p.role == role]

@@ -140,7 +140,7 @@ class VllmLines:
             ranks=(),
             evidence=tuple(_evidence(f, w.line, w.text) for f, w in hung[:MOST_EVIDENCE]),
             candidates=(),
-            fix=Fix(WEDGED.text, ("sparkctl down", "sparkctl up")),
+            fix=Fix(WEDGED.remedy, ("sparkctl down", "sparkctl up")),
             data={"seconds": wedge.seconds, "path": file.name},
         )
 
@@ -162,7 +162,7 @@ def _finding(
         ranks=(),
         evidence=tuple(evidence)[:MOST_EVIDENCE],
         candidates=(),
-        fix=Fix(known.text if known else READ_ON),
+        fix=Fix(known.remedy if known else READ_ON),
         data={"process": root.source},
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from sparkctl.engines.vllm.recipe import NO_RECIPE
@@ -154,15 +154,35 @@ def _ended(unit: Unit, status: int | None, tail: Sequence[str]) -> Ended:
 
 
 @dataclass(frozen=True)
+class Judged:
+    """What the doctor's checks judge of an engine, but for what its units say; see Check.lacks.
+
+    The runtime can import `modules`, and all nodes have one version of `packages`. `memory` is the
+    share of a node's that the engine claims, from 0 to 1. `checkpoint`: `model` names one that
+    each node has, or the hub. `recipes`: `recipe` chooses one. `steps`: its log and /metrics show
+    engine steps, as vLLM's do, and so an engine that hangs.
+    """
+
+    modules: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    memory: Callable[[Inventory], float] | None = None
+    checkpoint: bool = False
+    recipes: bool = False
+    steps: bool = False
+
+
+@dataclass(frozen=True)
 class Engine:
     """A row of the table of engines.
 
-    `kind` is the kind of the units that serve, `executors` the names that `executor` may have.
-    `units` gives a replica's units, each after what it needs, without a digest. `environment` is
-    each node's, `own` what the mechanism needs over every layer. `base` is the API's URL at a host,
-    `model` its name there. `secrets` are files on each node with one random token for all. `ended`
-    explains a program that ended with this status (None: it did not end in time) and these last
-    lines.
+    `kind` is the kind of the units that serve, `executors` the names that `executor` may have;
+    `over` has the rows of those that another row is for. `units` gives a replica's units, each
+    after what it needs, without a digest: also where nothing but the inventory is known
+    (plan/outline.py). `environment` is each node's, `own` what the mechanism needs over every
+    layer. `base` is the API's URL at a host, `model` its name there. `secrets` are files on each
+    node with one random token for all. `judged` is for doctor, as are `ports`: those of the head
+    that no unit's `ready` names, by their keys. `ended` explains a program that ended with this
+    status (None: it did not end in time) and these last lines.
     """
 
     title: str
@@ -178,6 +198,9 @@ class Engine:
     recipe: Callable[[Inventory, NodeFacts], Choice] = lambda _inventory, _facts: NO_RECIPE
     doubts: Callable[[Inventory, Mapping[str, str], Choice], list[Doubt]] = lambda *_: []
     secrets: tuple[str, ...] = ()
+    judged: Judged = Judged()
+    ports: Callable[[Inventory], dict[str, int]] = lambda _inventory: {}
+    over: Mapping[str, Engine] = field(default_factory=dict)
     progress: Callable[[], Progress] = Silent
     explain: Callable[..., Explanation | None] = _no_explanation
     ended: Callable[[Unit, int | None, Sequence[str]], Ended] = _ended

@@ -6,12 +6,12 @@ import difflib
 from typing import TYPE_CHECKING
 
 from sparkctl.engines.table import ENGINES
-from sparkctl.engines.vllm import secretarguments, tls
+from sparkctl.engines.vllm import mp, secretarguments, tls
 from sparkctl.engines.vllm.arguments import FIELDS, problem
 from sparkctl.engines.vllm.recipe import AUTO, NONE, RECIPES
 from sparkctl.engines.vllm.secretarguments import API_KEY, NO_HEADER, fits_a_header
 from sparkctl.inventory import loader
-from sparkctl.inventory.models import Service
+from sparkctl.inventory.models import SHORT, Service
 from sparkctl.inventory.paths import Path as Place
 from sparkctl.inventory.paths import Problem, dotted, quoted, short
 from sparkctl.inventory.services import parts
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sparkctl.inventory.models import Inventory, Vllm
+
+
+MP = "mp"  # vLLM's executor
 
 
 def load(path: Path) -> Inventory:
@@ -43,13 +46,14 @@ def _settings(inventory: Inventory) -> Iterator[Problem]:
 
 
 def _engine(settings: Vllm) -> Iterator[Problem]:
-    if not isinstance(settings, Service) or settings.engine is None:
+    name = settings.engine if isinstance(settings, Service) else SHORT
+    if name is None:
         return
-    engine = ENGINES.get(settings.engine)
+    engine = ENGINES.get(name)
     if engine is None:
-        yield _unknown("engine", settings.engine, "an engine", ENGINES)
+        yield _unknown("engine", name, "an engine", ENGINES)
     elif settings.executor and settings.executor not in engine.executors:
-        what = f"an executor of {settings.engine}"
+        what = f"an executor of {name}"
         yield _unknown("executor", settings.executor, what, engine.executors)
 
 
@@ -82,6 +86,9 @@ def _arguments(path: Place, settings: Vllm) -> Iterator[Problem]:
         if name in FIELDS:
             text = f"set {dotted((*path, FIELDS[name]))} instead of this flag"
             yield problem("own-key", name, text, at_key=True)
+        if settings.executor == MP and name in mp.OWN_FLAGS:
+            text = f"sparkctl sets this flag itself for executor {MP}; remove it"
+            yield problem("own-flag", name, text, at_key=True)
         if value == []:
             yield problem("empty-list", name, "empty list; write null to drop the flag")
     yield from secretarguments.problems(arguments)

@@ -8,5 +8,12 @@ from sparkctl.engines.vllm.engine import VLLM
 
 if TYPE_CHECKING:
     from sparkctl.engines.engine import Engine
+    from sparkctl.inventory.models import Service
 
 ENGINES: dict[str, Engine] = {"vllm": VLLM}
+
+
+def engine_of(settings: Service) -> Engine:
+    """The row of a service's engine and executor."""
+    row = ENGINES[settings.engine]
+    return row.over.get(settings.executor, row)

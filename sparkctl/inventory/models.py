@@ -217,8 +217,11 @@ class Inventory(Model):
 
     @property
     def key(self) -> str:
-        """Where the file has the settings that are `vllm` here."""
-        return SHORT
+        """Where the file has the settings that are `vllm` here, of several services in general."""
+        if not self.services:
+            return SHORT
+        name, *others = self.services
+        return f"services.{'NAME' if others else name}"
 
     def _view(self, name: str, settings: Vllm, nodes: list[Node]) -> View:
         own = {**dict(settings), "nodes": [n.name for n in nodes]}

@@ -42,6 +42,9 @@ def prepare(node: NodeSpec, *, hosts: str, authorized: str) -> str:
     for folder in (node.folder / "mnt", files / "etc", files / "usr/local/bin", faults):
         folder.mkdir(parents=True)
     (files / "etc/hosts").write_text(f"127.0.0.1 localhost\n{hosts}")
+    # This machine's name server is out of a node's reach, and torch looks up the names of fabric
+    # addresses: 10 s each. Without one libc asks the node itself, which refuses at once.
+    (files / "etc/resolv.conf").write_text("# no name server\n")
     (files / "etc/hostname").write_text(node.name + "\n")
     tool = files / "usr/local/bin/nvidia-smi"
     shutil.copy(NVIDIA_SMI, tool)

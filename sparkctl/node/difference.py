@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sparkctl.node.unitid import replica_of
-from sparkctl.node.units import FAILED, RANK, STARTING, Absent, Running, Unread
+from sparkctl.node.units import ALONG, FAILED, RANK, STARTING, Absent, Running, Unread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -105,9 +105,9 @@ def difference(
     that differs.
     """
     every = {**(recorded or {}), **desired}
-    reasons = _reasons(desired, observed, unsound or {}, changed or {})
+    reasons = _reasons(desired, observed, unsound or {}, changed or {}, recorded or {})
     surplus = {u: o for u, o in observed.items() if u not in desired and isinstance(o, Running)}
-    reasons |= dict.fromkeys(surplus, "no longer in the inventory")
+    reasons |= {u: (changed or {}).get(u, "no longer in the inventory") for u in surplus}
     unread = {u: o for u, o in observed.items() if isinstance(o, Unread)}
     parts, blocked = [], []
     for replica in dict.fromkeys(map(replica_of, [*desired, *surplus])):
@@ -125,7 +125,7 @@ def difference(
 def unsound(units: Mapping[str, Unit], observed: Mapping[str, Observed]) -> dict[str, str]:
     """Why units cannot be kept as they run, each for its own reason."""
     blind = {o.node for o in observed.values() if isinstance(o, Unread)}
-    found = {u: _problem(unit, observed.get(u), None, blind) for u, unit in units.items()}
+    found = {u: _problem(unit, observed.get(u), None, blind, unit) for u, unit in units.items()}
     return {u: why for u, why in found.items() if why}
 
 
@@ -134,13 +134,17 @@ def _reasons(
     observed: Mapping[str, Observed],
     unsound: Mapping[str, str],
     changed: Mapping[str, str],
+    started: Mapping[str, Unit],
 ) -> dict[str, str]:
     """Why each unit cannot be kept: for its own reason, with its group, or after what it needs."""
     blind = {o.node for o in observed.values() if isinstance(o, Unread)}
     found = {
         u: why
         for u, unit in desired.items()
-        if (why := _problem(unit, observed.get(u), changed.get(u), blind) or unsound.get(u))
+        if (
+            why := _problem(unit, observed.get(u), changed.get(u), blind, started.get(u))
+            or unsound.get(u)
+        )
         and not isinstance(observed.get(u), Unread)
     }
     while True:
@@ -164,9 +168,15 @@ def _drags(unit: Unit, desired: Mapping[str, Unit], found: Mapping[str, str]) ->
 
 
 def _problem(
-    unit: Unit, seen: Observed | None, changed: str | None, blind: Collection[str]
+    unit: Unit,
+    seen: Observed | None,
+    changed: str | None,
+    blind: Collection[str],
+    started: Unit | None,
 ) -> str | None:
-    """Why a unit cannot be kept; nothing is concluded of its members on `blind` nodes."""
+    """Why a unit cannot be kept, which was `started` as that says; nothing is concluded of its
+    members on `blind` nodes.
+    """
     if seen is None or isinstance(seen, Absent):
         return "not running"
     if isinstance(seen, Unread):
@@ -175,17 +185,21 @@ def _problem(
         return f"it runs on {seen.node}"
     if seen.phase == FAILED:
         return "its start failed"
+    if seen.digest != unit.digest:  # its members are not those that it was started with
+        return changed or "its settings changed"
     for member in unit.members:
         early = seen.phase == STARTING and (unit.program.ends or member.what == RANK)
         # Where no rank is recognized at all, its title is unknown, which proves nothing.
         hidden = member.what == RANK and not any(p.rank for p in seen.processes)
-        if early or hidden or member.node in blind:
+        # What it was not started with did not die.
+        new = seen.digest != unit.digest and started and member not in started.members
+        if early or hidden or new or member.node in blind:
             continue
         alive = sum(map(_matches(member), seen.processes))
         if alive < member.count:
             where = "" if member.node == unit.node else f" on {member.node}"
             return f"its {WORDS.get(member.what, member.what)}{where} died"
-    return (changed or "its settings changed") if seen.digest != unit.digest else None
+    return None
 
 
 def _matches(member: Member) -> Callable[[Process], bool]:
@@ -232,7 +246,7 @@ def _steps(
     observed: Mapping[str, Observed],
     desired: Mapping[str, Unit],
 ) -> Iterator[Step]:
-    """Drains and stops, dependents first; then starts, each after what it needs."""
+    """Drains and stops, dependents first; then starts, each after or along with what it needs."""
     ending = [u for u in ids if isinstance(observed.get(u), Running)]
     for wave in reversed(waves(ending, every)):
         seconds = max((every[u].stop.drain for u in wave if u in every), default=0.0)
@@ -240,18 +254,18 @@ def _steps(
             draining = tuple(u for u in wave if u in every and every[u].stop.drain)
             yield Step(DRAIN, draining, seconds)
         yield Step(STOP, tuple(wave))
-    for wave in waves([u for u in ids if u in desired], every):
+    for wave in waves([u for u in ids if u in desired], every, along=True):
         yield Step(START, tuple(wave))
 
 
-def waves(ids: Sequence[str], every: Mapping[str, Unit]) -> list[list[str]]:
+def waves(ids: Sequence[str], every: Mapping[str, Unit], *, along: bool = False) -> list[list[str]]:
     """These units in waves: each needs only units of earlier waves, or none of these.
 
-    Raises ValueError for units that need each other.
+    With `along` a need of that kind is none. Raises ValueError for units that need each other.
     """
     left, found = list(ids), []
     while left:
-        free = [u for u in left if not _needs(every.get(u)) & {*left}]
+        free = [u for u in left if not _needs(every.get(u), along=along) & {*left}]
         if not free:
             raise ValueError(f"{', '.join(left)} need each other")
         found.append(free)
@@ -259,5 +273,6 @@ def waves(ids: Sequence[str], every: Mapping[str, Unit]) -> list[list[str]]:
     return found
 
 
-def _needs(unit: Unit | None) -> set[str]:
-    return {need.unit for need in unit.needs} if unit else set()
+def _needs(unit: Unit | None, *, along: bool) -> set[str]:
+    needs = unit.needs if unit else ()
+    return {need.unit for need in needs if need.until != ALONG or not along}

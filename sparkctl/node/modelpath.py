@@ -1,4 +1,4 @@
-"""What vllm.model names: a directory on the node, or a model on the Hugging Face hub."""
+"""What `model` names: a directory on the node, or a model on the Hugging Face hub."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ _text = jsontext.text
 FIELDS: Mapping[type, Mapping[str, Callable[[Json], Any]]] = {
     units.Need: {
         "unit": _text,
-        "until": _one_of(units.STARTED, units.REACHABLE, units.READY),
+        "until": _one_of(units.ALONG, units.STARTED, units.REACHABLE, units.READY),
         "follows": _flag,
     },
     units.Member: {"node": _text, "what": _text, "count": _whole},

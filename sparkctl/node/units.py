@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     Ready: TypeAlias = "Listens | RayNodes | RayRanks | LogStages | Generates"
     Observed: TypeAlias = "Running | Absent | Unread"
 
-# How far a unit must be before another starts.
-STARTED, REACHABLE, READY = "started", "reachable", "ready"
+# How far a unit must be before another starts; ALONG: no matter, as that waits for it itself.
+ALONG, STARTED, REACHABLE, READY = "along", "started", "reachable", "ready"
 # How far a unit that runs has come.
 STARTING, FAILED = "starting", "failed"
 RANK = "rank"
@@ -25,9 +25,9 @@ RANK = "rank"
 
 @dataclass(frozen=True)
 class Need:
-    """`unit` must be `until` (started, reachable, ready) before this one starts.
+    """`unit` must be `until` (along, started, reachable, ready) before this one starts.
 
-    `follows`: when that unit restarts, so does this one.
+    `follows`: when that unit restarts, so does this one. In any case this one is stopped first.
     """
 
     unit: str

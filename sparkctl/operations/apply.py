@@ -14,10 +14,11 @@ from sparkctl.facts.unread import Missing, known
 from sparkctl.node.difference import DRAIN
 from sparkctl.node.difference import START as STARTS
 from sparkctl.node.files import environment_text
-from sparkctl.node.unitid import kind_of, node_of
+from sparkctl.node.unitid import node_of
 from sparkctl.node.unitjson import document
 from sparkctl.operations import departed, ending, ready
 from sparkctl.operations.run import Step
+from sparkctl.operations.together import together
 from sparkctl.plan.paths import ENVIRONMENT, temp_dir
 from sparkctl.remote.fanout import check_all, each
 from sparkctl.secret.value import revealed
@@ -46,7 +47,9 @@ def steps(run: Run, *, detach: bool = False) -> Iterator[Step]:
         yield from _batch(run, batch)
         yield from ready.daemons(run) if detach else ready.steps(run)
     if run.outlook.untidy:
-        yield Step("clean up what left the inventory", departed.tidy)
+        left = bool(run.session.departed.nodes)
+        title = "clean up what left the inventory" if left else "update the nodes' records"
+        yield Step(title, departed.tidy)
 
 
 def _batch(run: Run, parts: Sequence[Part]) -> Iterator[Step]:
@@ -55,15 +58,15 @@ def _batch(run: Run, parts: Sequence[Part]) -> Iterator[Step]:
     for wave in zip_longest(*ends):
         for action, units, seconds in _together(wave):
             if action == DRAIN:
-                title = f"wait for the requests of {named(run, units)}"
+                title = f"wait for the requests of {run.named(units)}"
                 yield Step(title, partial(ending.drain, units=units, seconds=seconds))
             else:
-                yield Step(f"stop {named(run, units)}", partial(ending.stop, units=units))
+                yield Step(f"stop {run.named(units)}", partial(ending.stop, units=units))
     if any(starts):
         yield Step("write the environment", write_files)
     for wave in zip_longest(*starts):
         for _, units, _ in _together(wave):
-            yield Step(f"start {named(run, units)}", partial(start, units=units))
+            yield Step(f"start {run.named(units)}", partial(start, units=units))
 
 
 def _together(wave: Iterable[Planned | None]) -> Iterator[tuple[str, list[str], float]]:
@@ -77,19 +80,10 @@ def _together(wave: Iterable[Planned | None]) -> Iterator[tuple[str, list[str], 
         yield action, units, max(step.seconds for step in same)
 
 
-def named(run: Run, units: Sequence[str]) -> str:
-    """What people call these units, such as `Ray workers, vLLM`."""
-    every = {**run.outlook.seen.recorded, **run.outlook.units}
-    titles = [every[u].title if u in every else kind_of(u) for u in units]
-    counts = {title: titles.count(title) for title in titles}
-    # A name, as vLLM, has no plural.
-    return ", ".join(t + "s" * (count > 1 and t[-1].islower()) for t, count in counts.items())
-
-
 def recover(run: Run) -> None:
     """Take back what runs whose controller is gone have started, but what goes on."""
     changed = {change.unit for change in run.outlook.plan.changes}
-    kept: dict[str, dict[str, str]] = {n.name: {} for n in run.session.inventory.nodes}
+    kept: dict[str, dict[str, str]] = {n.name: {} for n in run.session.scope.nodes}
     for name, record in run.outlook.seen.records.items():
         node = node_of(name)
         if name not in changed and node in kept:
@@ -103,7 +97,7 @@ def recover(run: Run) -> None:
 def _recorded(run: Run) -> list[Node]:
     """The nodes where an earlier run has left files."""
     facts = run.session.facts
-    return [n for n in run.session.inventory.nodes if known(facts[n.name].state).exists]
+    return [n for n in run.session.scope.nodes if known(facts[n.name].state).exists]
 
 
 def write_files(run: Run) -> None:
@@ -161,16 +155,30 @@ def _keeps(run: Run, node: str) -> bool:
 
 
 def start(run: Run, units: Sequence[str]) -> None:
-    """Start these units, on all their nodes at once, when what they need has come far enough."""
-    for name in units:
-        for need in run.outlook.units[name].needs:
-            ready.reach(run, need)
+    """Start these units, on all their nodes at once; those that wait for others, when these have
+    come far enough.
+    """
     chosen = [run.outlook.units[name] for name in units]
-    for unit in chosen:
-        undo = partial(ending.stop, run, [unit.id], only=run.id)
-        run.undo.append((f"stop {unit.title} on {unit.node}", undo))
-    answers = check_all(each(chosen, partial(_start, run), key=lambda unit: unit.id))
-    run.started.update(answers)
+    needs = {unit.id: [n for n in unit.needs if ready.is_awaited(run, n)] for unit in chosen}
+    before = len(run.undo)
+    _launch(run, [unit for unit in chosen if not needs[unit.id]], len(run.undo))
+    if late := [unit for unit in chosen if needs[unit.id]]:
+        awaited = dict.fromkeys(need for unit in late for need in needs[unit.id])
+        together(run, {f"{n.unit} {n.until}": partial(ready.reach, need=n) for n in awaited})
+        # What was started along with these is rolled back first: it may need them.
+        _launch(run, late, before)
+
+
+def _launch(run: Run, units: Sequence[Unit], at: int) -> None:
+    """Start units at once; their undo is the one at this place of the run's."""
+    run.undo[at:at] = [
+        (
+            f"stop {unit.title} on {unit.node}",
+            partial(ending.stop, run, [unit.id], only=run.id),
+        )
+        for unit in units
+    ]
+    run.started.update(check_all(each(units, partial(_start, run), key=lambda unit: unit.id)))
 
 
 def _start(run: Run, unit: Unit) -> Started:

@@ -11,6 +11,7 @@ from sparkctl.engines.table import ENGINES
 from sparkctl.errors import LockedError, RemoteError, SparkctlError
 from sparkctl.facts.calls import FREE_LEASE, READ_FILES
 from sparkctl.node.units import READY, STARTING, Running, Unread
+from sparkctl.operations import lease
 from sparkctl.operations.follow import follow
 from sparkctl.operations.outlook import read
 from sparkctl.operations.starting import stages_of
@@ -36,11 +37,12 @@ LOOK = 1.0  # seconds between looks for a log while none is recorded
 @dataclass(frozen=True)
 class Underway:
     """A start by another `up` that was not waited for: its services, and the units that are not
-    ready yet.
+    ready yet; `launched`: all of them run, so that they go on without that `up`.
     """
 
     desired: tuple[Desired, ...]
     starting: tuple[str, ...]
+    launched: bool
 
 
 @contextmanager
@@ -53,7 +55,8 @@ def after_others(
 ) -> Iterator[Underway | None]:
     """Hold the lease by `holding`, once no other `up` holds it, whose start is watched meanwhile.
 
-    With `detach` another's start is not waited for: yields what is under way, without the lease.
+    With `detach` another's start is not waited for, unless its `up` has died before it has started
+    all: yields what is under way, without the lease.
     Raises LockedError when another command than `up` holds it, or an `up` whose lease does not
     expire.
     """
@@ -67,8 +70,9 @@ def after_others(
                     raise
                 at, who = session.node(error.node), f"{error.data['who']} since"
                 who += f" {error.data['when']}"
-            if detach and (found := _underway(session)):
-                reporter.note(f"{who} starts it.")
+            found = _underway(session) if detach else None
+            if found and (found.launched or _is_renewed(session, at)):
+                reporter.note(f"started by {who}")
                 yield found
                 return
             _watch(session, reporter, at, who)
@@ -98,7 +102,8 @@ def _underway(session: Session) -> Underway | None:
         u for u, o in states.items() if not (isinstance(o, Running) and o.phase == READY)
     )
     forget(session)
-    return Underway(tuple(desired), starting) if starting else None
+    launched = all(isinstance(observed[u], Running) for u in units)
+    return Underway(tuple(desired), starting, launched) if starting else None
 
 
 def _watch(session: Session, reporter: Reporter, at: Node, who: str) -> None:
@@ -142,6 +147,17 @@ def _watch(session: Session, reporter: Reporter, at: Node, who: str) -> None:
 def _is_held(session: Session, at: Node) -> bool:
     answer = session.ask(at, FREE_LEASE, {"timeout": CALL}, timeout=CALL + 15)
     return answer.holder is not None
+
+
+def _is_renewed(session: Session, at: Node) -> bool:
+    """Whether the lease's holder still renews it; takes as long as a renewal does.
+
+    Else that `up` may be dead: it is watched, and what it has not started is started after it.
+    """
+    timeout = 1.3 * lease.INTERVAL
+    answer = session.ask(at, FREE_LEASE, {"timeout": timeout}, timeout=timeout + 15)
+    left = answer.holder.expires_in if answer.holder else None
+    return left is not None and left > lease.SECONDS - timeout
 
 
 def _logs(session: Session) -> Iterator[tuple[Node, Unit, str]]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sparkctl.errors import RemoteError, SparkctlError
 from sparkctl.facts.calls import BELONGINGS, CLEAR, FORGET, JOIN
 from sparkctl.facts.unread import Missing, known
+from sparkctl.node.unitid import service_of
 from sparkctl.node.units import Running
 from sparkctl.operations import identity
 from sparkctl.operations.ending import STOP_GRACE, remaining
@@ -69,7 +70,27 @@ def look(session: Session, seen: Seen) -> Seen:
             found.facts[name] = facts
         else:
             del found.nodes[name]
-    return Seen(session.inventory, session.facts, departed=found.facts) if found.facts else seen
+    spare(session)
+    if not found.facts:
+        return seen
+    errors = session.scope.errors
+    return Seen(session.inventory, session.facts, errors, departed=found.facts)
+
+
+def spare(session: Session) -> None:
+    """Leave the departed nodes alone that have units of services that are left alone."""
+    gone, services = session.departed, session.scope.left_services
+    for name, facts in list(gone.facts.items()):
+        units = [*state(facts, "", name).units, *(p.unit for p in known(facts.ours))]
+        if there := services & {service_of(unit) for unit in units}:
+            gone.lost[name] = gone.nodes.pop(name)
+            gone.errors[name] = RemoteError(
+                f"service {min(there)}, which is left alone, runs there",
+                node=name,
+                hint="run `sparkctl up` when all nodes can be reached",
+                code="service-left",
+            )
+            del gone.facts[name]
 
 
 def states(session: Session, nodes: Iterable[Node]) -> dict[str, State]:
@@ -136,9 +157,9 @@ def untidy(session: Session, seen: Seen, units: Collection[str]) -> bool:
     are not desired.
     """
     expected = _expected(session)
-    states = [seen.states[n.name] for n in session.inventory.nodes if n.name in seen.states]
+    states = [seen.states[n.name] for n in session.scope.nodes if n.name in seen.states]
     return bool(session.departed.nodes) or any(
-        there.id and (there.nodes != expected or _stale(there, units)) for there in states
+        there.id and (there.nodes != expected or _stale(session, there, units)) for there in states
     )
 
 
@@ -148,8 +169,10 @@ def _expected(session: Session) -> dict[str, dict[str, object]]:
     return described([*session.inventory.nodes, *gone.nodes.values(), *gone.lost.values()])
 
 
-def _stale(there: State, units: Collection[str]) -> list[str]:
-    return [u for u, record in there.units.items() if u not in units and record.unit is not None]
+def _stale(session: Session, there: State, units: Collection[str]) -> list[str]:
+    left = session.scope.left_services
+    records = {u: r for u, r in there.units.items() if service_of(u) not in left}
+    return [u for u, record in records.items() if u not in units and record.unit is not None]
 
 
 def tidy(run: Run) -> None:
@@ -175,11 +198,11 @@ def tidy(run: Run) -> None:
 
 
 def join(run: Run) -> None:
-    """Record on each node of the inventory which cluster it is part of."""
+    """Record on each node that the run works on which cluster it is part of."""
     session, lease = run.session, run.session.lease
     by = {"who": lease.who, "when": lease.when} if lease else {}
     request = {"id": run.cluster_id, "by": by, "nodes": _expected(session)}
-    nodes = session.inventory.nodes
+    nodes = session.scope.nodes
     answers = session.ask_all(nodes, JOIN, lambda _: request, title="note the cluster")
     for name, answer in check_all(answers).items():
         if answer.other is not None:
@@ -190,12 +213,12 @@ def _forget(run: Run) -> None:
     """Remove the records of units that are not desired and do not run any more."""
     session, units, ended = run.session, run.outlook.units, set(run.outlook.plan.units("stop"))
     stale: dict[str, list[str]] = {}
-    for node in session.inventory.nodes:
+    for node in session.scope.nodes:
         there = run.outlook.seen.states.get(node.name, State())
-        gone = [u for u in _stale(there, units) if u in ended or not _runs(run, u)]
+        gone = [u for u in _stale(session, there, units) if u in ended or not _runs(run, u)]
         if gone:
             stale[node.name] = gone
-    nodes = [n for n in session.inventory.nodes if n.name in stale]
+    nodes = [n for n in session.scope.nodes if n.name in stale]
     check_all(session.ask_all(nodes, FORGET, lambda node: {"units": stale[node.name]}))
 
 

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 from sparkctl.engines.table import ENGINES
 from sparkctl.errors import RemoteError
 from sparkctl.facts.answers import Cleared
-from sparkctl.facts.calls import CLEAR, STOP
+from sparkctl.facts.calls import CLEAR, JOIN, STOP
 from sparkctl.node.unitid import node_of, service_of
 from sparkctl.operations import departed, identity
 from sparkctl.operations.ending import STOP_GRACE, remaining
 from sparkctl.operations.lease import hold
 from sparkctl.plan.paths import temp_dir
+from sparkctl.plan.record import State
 from sparkctl.secret.text import command_line
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from sparkctl.facts.calls import Call
     from sparkctl.inventory.models import Inventory, Node
     from sparkctl.operations.session import Session
-    from sparkctl.plan.record import State
 
 
 @dataclass
@@ -75,7 +75,10 @@ def down(
         if services:
             report.failed.update({n: e for n, e in failed.items() if n in _names(chosen)})
             shared = _shared(states, services)
-            ending = [n for n in held if n.name in _names(chosen) and n.name not in shared]
+            others = bool(shared) or len(states) < len(inventory.nodes)
+            # With the last service goes what the nodes of those before have kept.
+            ending = [n for n in held if n.name in _names(chosen) or not others]
+            ending = [n for n in ending if n.name not in shared]
         else:
             report.failed.update(failed)
             shared = {}
@@ -94,6 +97,8 @@ def down(
                 own = shared if request is shared else dict.fromkeys(_names(nodes), request)
                 if not _end(session, nodes, call, own, report):
                     reporter.end("failed")
+        if services and others:
+            _keep(session, ending, states, report)
     return report
 
 
@@ -114,6 +119,28 @@ def _shared(states: Mapping[str, State], services: Sequence[str]) -> dict[str, d
         if len(own) < len(there.units):
             found[node] = {"units": own, "grace": STOP_GRACE} if own else {}
     return found
+
+
+def _keep(
+    session: Session, ended: Sequence[Node], states: Mapping[str, State], report: DownReport
+) -> None:
+    """Record the cluster's nodes again where all its files were removed: other services may run,
+    and their nodes may leave the inventory.
+    """
+    there = {n.name: states.get(n.name, State()) for n in ended if n.name not in report.failed}
+    kept = [n for n in ended if n.name in there and there[n.name].id]
+    answers = session.ask_all(
+        kept,
+        JOIN,
+        lambda n: {key: getattr(there[n.name], key) for key in ("id", "by", "nodes")},
+        title="note the cluster",
+    )
+    report.failed.update(answers.failed)
+    for name in answers.ok.keys() & report.removed.keys():
+        folder = f"/.sparkctl/{session.inventory.cluster}"
+        report.removed[name] = [p for p in report.removed[name] if not p.endswith(folder)]
+        if not report.removed[name]:
+            del report.removed[name]
 
 
 def _departed(session: Session, reporter: Reporter, states: Mapping[str, State]) -> list[Node]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sparkctl.engines.table import engine_of
 from sparkctl.errors import CommandError, ServingError
 from sparkctl.operations.api import TOKENS, ask_api
 
@@ -92,7 +93,7 @@ def still_bound(argv: Sequence[str]) -> float:
 
 
 def judged(view: View, found: Completion, health: Health) -> tuple[str | None, str | None]:
-    """Why a service's vLLM that has served must be restarted, if so, and a note on its health if
+    """Why a service's engine that has served must be restarted, if so, and a note on its health if
     not.
 
     Raises ServingError where it does not serve and a restart may not help.
@@ -104,13 +105,14 @@ def judged(view: View, found: Completion, health: Health) -> tuple[str | None, s
         return None, str(health)
     if ended(found, health) or state == "silent" or found.dropped:
         return f"no completion: {error}", None
+    engine = engine_of(view.vllm)
     raise ServingError(
-        f"vLLM runs but does not complete a request: {error}",
+        f"{engine.title} runs but does not complete a request: {error}",
         node=view.head.name,
         hint="not restarted, because /metrics does not show whether the engine is busy or wedged;"
         f" remove disable-log-stats from {view.key}.arguments, or run `sparkctl down`, then"
         " `sparkctl up`"
-        if state == "unclear"
+        if state == "unclear" and engine.judged.steps
         else f"not restarted, because that may not help; read `sparkctl logs {view.service}`",
     )
 

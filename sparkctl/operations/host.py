@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from sparkctl.errors import SparkctlError, UsageError
+from sparkctl.errors import ConnectError, SparkctlError, UsageError
 from sparkctl.facts.calls import CLUSTERS
 from sparkctl.facts.decode import decode
 from sparkctl.inventory.models import SHORT, Ssh
@@ -26,6 +26,15 @@ if TYPE_CHECKING:
     from sparkctl.facts.groups import Holder
 
 HOST = re.compile(r"(?:([A-Za-z0-9_.-]+)@)?([A-Za-z0-9_.:%][A-Za-z0-9_.:%-]{0,252})")
+CHECK_NETWORK = "check that the host is on and in this network, and its Port in ~/.ssh/config"
+HINTS = {
+    "name-unknown": "check the name, or give it a HostName in ~/.ssh/config",
+    "connect-refused": "no sshd listens there: check the Port in ~/.ssh/config and `systemctl"
+    " status ssh` there",
+    "host-unreachable": CHECK_NETWORK,
+    "connect-timeout": CHECK_NETWORK,
+    "connect": CHECK_NETWORK,
+}
 SELF = "localhost"  # what units of the oldest records are called on a node without a name
 
 
@@ -79,7 +88,12 @@ def host_status(host: str) -> HostStatus:
         with connect(name, address, Ssh(user=user), read_only=True) as connection:
             return _read(connection, host, address)
 
-    return check_all(each([host], look, key=str))[host]
+    try:
+        return check_all(each([host], look, key=str))[host]
+    except ConnectError as error:
+        if error.code in HINTS:  # no inventory has it
+            error.hint = HINTS[error.code]
+        raise
 
 
 def _read(connection: Connection, host: str, address: str) -> HostStatus:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import secrets
+import hashlib
+import json
 from typing import TYPE_CHECKING
 
 from sparkctl.errors import ForeignClusterError
@@ -13,10 +14,12 @@ if TYPE_CHECKING:
 
     from sparkctl.facts import groups
     from sparkctl.facts.answers import Cluster
+    from sparkctl.inventory.models import Inventory
     from sparkctl.operations.session import Session
     from sparkctl.plan.observed import Seen
     from sparkctl.plan.record import State
 
+ID = 16  # characters of an id
 HINT = (
     "give one of them another name in its inventory, or end it with its own inventory;"
     " `sparkctl status --host NODE` shows what runs on a node"
@@ -31,9 +34,15 @@ def require(session: Session, seen: Seen) -> None:
             same_account(session.inventory.cluster, name, facts.state)
 
 
-def identity(seen: Seen) -> str:
-    """The cluster's id: what its nodes have, else a new one."""
-    return known_id(seen.states) or secrets.token_hex(8)
+def identity(inventory: Inventory, seen: Seen) -> str:
+    """The cluster's id: what its nodes have, else a new one.
+
+    A new one follows from the name and the nodes, so that a start on a part of the nodes gives the
+    id that those have which cannot be read now.
+    """
+    nodes = sorted([n.host, inventory.ssh_of(n).port or 0] for n in inventory.nodes)
+    text = json.dumps([inventory.cluster, nodes])
+    return known_id(seen.states) or hashlib.sha256(text.encode()).hexdigest()[:ID]
 
 
 def known_id(states: Mapping[str, State]) -> str:

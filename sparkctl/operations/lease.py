@@ -62,7 +62,7 @@ class Lease:
         self.when = time.strftime("%Y-%m-%d %H:%M:%S %z")
         self.taken: set[str] = set()
         self.untaken: set[str] = set()  # failed nodes: nothing to release
-        self.unwritten: set[str] = set()  # nodes that have no room for it, see `hold`
+        self.unwritten: dict[str, RemoteError] = {}  # nodes without room for it, see `hold`
         self._session = session
         self._nodes = list(nodes)
         self._tokens: dict[str, str] = {}  # of `extend`
@@ -148,7 +148,7 @@ class Lease:
         self.check()
 
     def _held(self) -> list[Node]:
-        return [n for n in self._nodes if n.name in self.taken - self.unwritten]
+        return [n for n in self._nodes if n.name in self.taken - self.unwritten.keys()]
 
     def _keep(self, node: Node) -> None:
         while self._lost is None and not self._over.wait(INTERVAL):
@@ -294,9 +294,10 @@ def _judge(
         if answer.holder is not None:
             raise locked(session.inventory.cluster, name, answer.holder)
         if answer.unwritten:
+            error = _unwritten(name, answer.unwritten)
             if not partial:
-                raise _unwritten(name, answer.unwritten)
-            lease.unwritten.add(name)
+                raise error
+            lease.unwritten[name] = error
         if answer.shared:
             lease.untaken.add(name)  # a renewal from here would void that of the node that has it
             failed[name] = _shared(name)

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from sparkctl.engines.table import ENGINES
-from sparkctl.errors import UsageError
+from sparkctl.engines.table import engine_of
+from sparkctl.errors import SparkctlError, UsageError
 from sparkctl.facts.calls import FOLLOW
 from sparkctl.facts.decode import decode
-from sparkctl.node.unitid import kind_of
+from sparkctl.node.unitid import is_unit, kind_of, node_of, service_of
+from sparkctl.operations.starting import stages_of
+from sparkctl.plan.observed import Seen
+from sparkctl.plan.outline import outline
 from sparkctl.remote import node_rpc
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from sparkctl.engines.engine import Engine
     from sparkctl.inventory.models import Inventory, Node, View
     from sparkctl.operations.session import Session
-
-RAY = "ray"  # the kind of the units that carry an engine over Ray
 
 
 class Log(NamedTuple):
@@ -34,7 +37,7 @@ class Log(NamedTuple):
 
 
 def chosen(inventory: Inventory, what: str | None, node: str | None) -> Log:
-    """The log of `what`: a unit's id, a service's name for its engine's, or a kind on `node`.
+    """The log of `what`: a unit's id, a service's name for its engine's, or a kind; on `node`.
 
     Without `what` it is the engine's, without `node` the head's. Raises UsageError for an unknown
     name, and where several services have such a unit.
@@ -43,11 +46,13 @@ def chosen(inventory: Inventory, what: str | None, node: str | None) -> Log:
         return _of_id(inventory, what, node)
     view = next((v for v in inventory.views if v.service == what), None)
     if view is not None and node is None:
-        return Log(view.head, _id(view, _engine_kind(view), view.head))
-    if what is not None and what not in _kinds(inventory):
+        return Log(view.head, _id(view, _engine(view).kind, view.head))
+    kinds = {kind_of(unit) for unit in known(inventory)}
+    if what is not None and view is None and what not in kinds:
         raise _unknown(inventory, what)
+    kind = what if what in kinds else None
     if node is not None:
-        return _on(inventory, what, next(n for n in inventory.nodes if n.name == node))
+        return _on(inventory, kind, inventory.node(node), view)
     if len(inventory.views) > 1:
         units = [u for u in known(inventory) if what is None or kind_of(u) == what]
         raise UsageError(
@@ -56,32 +61,66 @@ def chosen(inventory: Inventory, what: str | None, node: str | None) -> Log:
             code="unit-ambiguous",
             data={"units": units},
         )
-    return _on(inventory, what, inventory.views[0].head)
+    return _on(inventory, kind, inventory.head, inventory.views[0])
+
+
+def recorded(session: Session, what: str, node: str | None, unknown: UsageError) -> Log:
+    """The log of what only the nodes' records name, as a service that left the inventory: by a
+    unit's id, or by its service or kind, also of those on `node` alone.
+
+    Raises `unknown` where no record has it; the connection's error of a node that an id names, or
+    that is asked for, and that could not be read.
+    """
+    inventory = session.inventory
+    nodes = [n for n in inventory.nodes if n.name in session.pool.connections]
+    errors = {**session.pool.errors, **session.probe(nodes).failed}
+    wanted = node or (node_of(what) if is_unit(what) else None)
+    if wanted in errors:
+        raise errors[wanted]
+    records = Seen(inventory, session.facts, errors).records
+    named = [u for u in records if what in (u, service_of(u), kind_of(u))]
+    at = {n.name: n for n in inventory.nodes}
+    found = [u for u in named if node_of(u) in at and node in (None, node_of(u))]
+    # A service's own log is that of the unit with stages, as the engine's.
+    first = sorted(found, key=lambda u: stages_of(records[u].unit) is None)
+    if not first:
+        raise _unknown(inventory, what, [*records], errors) if records or errors else unknown
+    return Log(at[node_of(first[0])], first[0])
+
+
+def missing(inventory: Inventory, log: Log) -> SparkctlError:
+    """The error for a unit without a log."""
+    view = inventory.view_of(log.node)
+    hint = "`sparkctl status` shows what runs"
+    if view is not None:
+        kind, units = _engine(view).kind, outline(view)
+        nodes = [node_of(unit) for unit in units if kind_of(unit) == kind]
+        if log.unit not in units and nodes:
+            hint += f"; {_engine(view).title}'s log is on {', '.join(nodes)}"
+    return SparkctlError(
+        f"no {log.kind} log of cluster {inventory.cluster}",
+        node=log.node.name,
+        hint=hint,
+        code="log-missing",
+        data={"log": log.kind, "unit": log.unit},
+    )
 
 
 def known(inventory: Inventory) -> list[str]:
     """The ids of the units that `up` starts, by service."""
-    return [
-        _id(view, kind, node)
-        for view in inventory.views
-        for kind in _kinds_of(view)
-        for node in ((view.head, *view.workers) if kind == RAY else (view.head,))
-    ]
+    return [unit for view in inventory.views for unit in outline(view)]
 
 
-def _on(inventory: Inventory, kind: str | None, node: Node) -> Log:
-    view = inventory.view_of(node)
-    kind = kind or _engine_kind(view or inventory.views[0])
+def _on(inventory: Inventory, kind: str | None, node: Node, service: View | None) -> Log:
+    view = service or inventory.view_of(node)
+    kind = kind or _engine(view or inventory.views[0]).kind
     return Log(node, _id(view, kind, node) if view else kind)
 
 
 def _of_id(inventory: Inventory, what: str, node: str | None) -> Log:
-    parts = what.split("/")
-    service, _, kind, name = parts if len(parts) == 4 else ("", "", "", "")
-    view = next((v for v in inventory.views if v.service == service), None)
-    found = next((n for n in view.nodes if n.name == name), None) if view else None
-    if view is None or found is None or kind not in _kinds_of(view):
+    if what not in known(inventory):
         raise _unknown(inventory, what)
+    name = node_of(what)
     if node not in (None, name):
         raise UsageError(
             f"unit {what} runs on {name}, not on {node}",
@@ -89,31 +128,29 @@ def _of_id(inventory: Inventory, what: str, node: str | None) -> Log:
             code="unit-elsewhere",
             data={"unit": what, "node": node},
         )
-    return Log(found, what)
+    return Log(inventory.node(name), what)
 
 
-def _unknown(inventory: Inventory, what: str) -> UsageError:
-    units = known(inventory)
-    names = [*units, *(v.service for v in inventory.views), *_kinds(inventory)]
-    near = get_close_matches(what, names, n=1)
+def _unknown(
+    inventory: Inventory,
+    what: str,
+    records: Sequence[str] = (),
+    errors: Mapping[str, SparkctlError] = MappingProxyType({}),
+) -> UsageError:
+    units = list(dict.fromkeys([*known(inventory), *records]))
+    names = [*units, *map(service_of, units), *map(kind_of, units)]
+    near = get_close_matches(what, dict.fromkeys(names), n=1)
+    unread = f"; {', '.join(errors)} could not be asked for others" if errors else ""
     return UsageError(
         f"unknown unit {what}" + (f'; did you mean "{near[0]}"?' if near else ""),
-        hint=f"the units are {', '.join(units)}",
+        hint=f"the units are {', '.join(units)}{unread}",
         code="unit-unknown",
         data={"unit": what, "units": units},
     )
 
 
-def _kinds(inventory: Inventory) -> Sequence[str]:
-    return list(dict.fromkeys(kind for view in inventory.views for kind in _kinds_of(view)))
-
-
-def _kinds_of(view: View) -> Sequence[str]:
-    return (RAY, _engine_kind(view)) if view.vllm.executor == RAY else (_engine_kind(view),)
-
-
-def _engine_kind(view: View) -> str:
-    return ENGINES[view.vllm.engine].kind
+def _engine(view: View) -> Engine:
+    return engine_of(view.vllm)
 
 
 def _id(view: View, kind: str, node: Node) -> str:

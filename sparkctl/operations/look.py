@@ -39,7 +39,7 @@ class Look:
 
     @property
     def serves(self) -> bool:
-        """Whether vLLM may be serving, see health.serves."""
+        """Whether the engine may be serving, see health.serves."""
         return not health.ended(self.completion, self.health)
 
 
@@ -93,7 +93,7 @@ def _recalled(session: Session, base: str, ray: Ray | None) -> Looked | None:
 
 
 def look(session: Session, argv: Sequence[str], ray: Ray | None) -> Look:
-    """Ask the vLLM of this command line for a completion and, meanwhile, Ray for its table.
+    """Ask the engine of this command line for a completion and, meanwhile, Ray for its table.
 
     An answer that `recall` got is taken where it shows no fault. Nothing is called wedged within
     health.still_bound. Raises RemoteError when the head cannot be asked.

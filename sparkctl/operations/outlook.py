@@ -5,33 +5,33 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from sparkctl.errors import PreflightError, SparkctlError, combined
+from sparkctl.errors import PreflightError, SparkctlError
+from sparkctl.facts.unread import Missing
 from sparkctl.inventory.layers import load_layers
 from sparkctl.node.difference import START, Plan, difference
 from sparkctl.node.unitid import kind_of, node_of, service_of
 from sparkctl.node.units import STARTING, Running, Unread
 from sparkctl.operations import departed, identity, serving
 from sparkctl.operations.starting import dead
+from sparkctl.plan.changed import changed
 from sparkctl.plan.desired import Desired, desire
 from sparkctl.plan.observed import Seen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from sparkctl.doubts import Doubt
     from sparkctl.events import Reporter
     from sparkctl.node.units import Observed, Unit
+    from sparkctl.operations.scope import Left
     from sparkctl.operations.session import Session
-
-
-SHOWN = 5  # changed settings in one line
 
 
 @dataclass(frozen=True)
 class Outlook:
     """What `up` would do. `stops` are the models whose units run and would be stopped, `ends` those
     of them that may be served now; `waits` are the units that another run has started and that are
-    not ready yet.
+    not ready yet; `left` is what it leaves alone.
     """
 
     desired: tuple[Desired, ...]
@@ -43,6 +43,7 @@ class Outlook:
     waits: tuple[str, ...] = ()
     observed: Mapping[str, Observed] = field(default_factory=dict)
     untidy: bool = False  # see operations/departed.py
+    left: tuple[Left, ...] = ()
 
     @property
     def units(self) -> dict[str, Unit]:
@@ -57,40 +58,54 @@ class Outlook:
 def read(session: Session) -> tuple[list[Desired], Seen]:
     """What should run and what runs; the nodes are probed unless their facts are known.
 
-    Raises the nodes' errors, or PreflightError when the fabric cannot be derived.
+    Services whose nodes cannot be read are left alone (session.scope). Raises the nodes' errors
+    where none remains, or PreflightError when the fabric cannot be derived.
     """
-    failed = session.probe(session.inventory.nodes).failed
-    if failed:
-        raise combined(failed)
+    scope = session.scope
+    nodes = [n for n in session.inventory.nodes if n.name not in scope.errors]
+    scope.leave(session.probe(nodes).failed)
     layers = load_layers(session.inventory, session.base)
-    seen = Seen(session.inventory, session.facts)
-    views = session.inventory.views
-    return [desire(view, layers, session.facts, seen.records) for view in views], seen
+    seen = Seen(session.inventory, session.facts, scope.errors)
+    desired = []
+    for view in scope.views:
+        try:
+            desired.append(desire(view, layers, session.facts, seen.records))
+        except Missing as error:
+            scope.block({view.service: error})
+    return desired, seen
 
 
-def plan(desired: Sequence[Desired], seen: Seen, unsound: Mapping[str, str] | None = None) -> Plan:
-    """The plan of all services; `unsound`: why units that run must be replaced."""
+def observe(session: Session, desired: Sequence[Desired], seen: Seen) -> dict[str, Observed]:
+    """The units that concern these services, as observed."""
+    units = {name: unit for found in desired for name, unit in found.units.items()}
+    return session.scope.observed(seen.observed(units), session.departed.nodes)
+
+
+def plan(
+    desired: Sequence[Desired],
+    seen: Seen,
+    unsound: Mapping[str, str] | None = None,
+    observed: Mapping[str, Observed] | None = None,
+) -> Plan:
+    """The plan of these services; `unsound`: why units that run must be replaced; `observed`: the
+    units, if others than all that are seen.
+    """
     units = {name: unit for found in desired for name, unit in found.units.items()}
     return difference(
         units,
-        seen.observed(units),
+        seen.observed(units) if observed is None else observed,
         recorded=seen.recorded,
         unsound=unsound,
         changed=changed(desired, seen),
     )
 
 
-def changed(desired: Sequence[Desired], seen: Seen) -> dict[str, str]:
-    """What differs between each unit's record and what it should be started with, in words."""
-    found = {}
-    for service in desired:
-        for name, now in service.records.items():
-            before = seen.records.get(name)
-            lines = before.changes(now) if before else ["the record of its start is missing"]
-            if lines:
-                more = f" and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
-                found[name] = ", ".join(lines[:SHOWN]) + more
-    return found
+def parts(session: Session) -> list[Session]:
+    """What the checks before a start look at: all at once, or else each service that is started."""
+    scope = session.scope
+    if not scope.services and not scope.left:
+        return [session]
+    return [session.within(view) for view in scope.views]
 
 
 def outlook(
@@ -113,8 +128,11 @@ def outlook(
     try:
         desired, seen = read(session)
     except PreflightError:
-        preflight(session)
+        for part in parts(session):
+            preflight(part)
         raise
+    for left in session.scope.left:
+        reporter.note(f"warning: {left}")
     identity.require(session, seen)
     if restart:
         departed.remember(session, seen)
@@ -126,15 +144,15 @@ def outlook(
     for doubt in doubts:
         reporter.note(f"warning: {doubt}")
     units = {name: unit for d in desired for name, unit in d.units.items()}
-    observed = seen.observed(units)
+    observed = observe(session, desired, seen)
     served: dict[str, bool] = {}
     if restart:
-        chosen = [d for d in desired if d.inventory.service in restart]
-        unsound = {u: "restart requested" for d in chosen for u in d.units}
-        found_plan = _only(plan(desired, seen, unsound=unsound), restart)
-        _require_free(found_plan, units, observed)
+        unsound = dict.fromkeys(units, "restart requested")
+        found_plan = only(plan(desired, seen, unsound, observed), restart)
+        _require_free(found_plan, units, seen.observed(units))
     else:
         found_plan, served = _needed(session, reporter, desired, seen, observed)
+        _require_free(found_plan, units, _left(session, seen.observed(units)))
     changing = {c.unit for c in found_plan.changes}
     waits = [u for u in units if _starts(observed.get(u)) and u not in changing]
     stops = serving.stopped(desired, seen, found_plan)
@@ -152,6 +170,7 @@ def outlook(
         () if restart else tuple(waits),
         observed,
         not restart and departed.untidy(session, seen, units),
+        tuple(session.scope.left),
     )
 
 
@@ -164,7 +183,7 @@ def _needed(
 ) -> tuple[Plan, dict[str, bool]]:
     """The plan, also by what only a look at what runs shows; and which services serve now."""
     unsound = _failed(session, reporter, desired, seen, observed)
-    found = plan(desired, seen, unsound=unsound)
+    found = plan(desired, seen, unsound, observed)
     changing = {c.unit for c in found.changes}
     served: dict[str, bool] = {}
     kept = [d for d in desired if not changing & d.units.keys()]
@@ -177,7 +196,7 @@ def _needed(
     for one in desired:
         if changing & one.units.keys():
             unsound |= serving.carriers(session, one, observed, changing)
-    return plan(desired, seen, unsound=unsound) if unsound else found, served
+    return plan(desired, seen, unsound, observed) if unsound else found, served
 
 
 def _failed(
@@ -194,7 +213,7 @@ def _failed(
     return dict.fromkeys(found, "its start failed")
 
 
-def _only(found: Plan, services: Sequence[str]) -> Plan:
+def only(found: Plan, services: Collection[str]) -> Plan:
     """The part of a plan that is about these services."""
 
     def about(unit: str) -> bool:
@@ -205,6 +224,12 @@ def _only(found: Plan, services: Sequence[str]) -> Plan:
         parts=tuple(part for part in found.parts if about(part.replica)),
         blocked=tuple(b for b in found.blocked if about(b.change.unit)),
     )
+
+
+def _left(session: Session, observed: Mapping[str, Observed]) -> dict[str, Observed]:
+    """The units of services that are left alone."""
+    services = session.scope.left_services
+    return {u: o for u, o in observed.items() if service_of(u) in services}
 
 
 def _require_free(found: Plan, units: Mapping[str, Unit], observed: Mapping[str, Observed]) -> None:
@@ -219,7 +244,8 @@ def _require_free(found: Plan, units: Mapping[str, Unit], observed: Mapping[str,
                 f"service {other} still runs there, and the inventory gives the node to"
                 f" {starting[seen.node]}",
                 node=seen.node,
-                hint="run `sparkctl up`, which stops the one and starts the other",
+                hint="run `sparkctl up` when all nodes can be reached: it stops the one and starts"
+                " the other",
                 code="node-taken",
                 data={"unit": name, "service": other},
             )

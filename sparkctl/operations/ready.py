@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from sparkctl.engines.vllm.placement import misplaced, placements
 from sparkctl.errors import LeaseLostError, RemoteError, ServingError
 from sparkctl.facts.answers import Failed
 from sparkctl.facts.calls import SETTLE, UNTIL
-from sparkctl.node.unitid import replica_of
+from sparkctl.node.unitid import replica_of, service_of
 from sparkctl.node.units import (
+    REACHABLE,
     READY,
-    STARTED,
     STARTING,
     Generates,
     Listens,
@@ -21,9 +22,10 @@ from sparkctl.node.units import (
     RayRanks,
     Running,
 )
-from sparkctl.operations import startup
+from sparkctl.operations import group, startup
 from sparkctl.operations.raytable import ask_ray
 from sparkctl.operations.run import Step
+from sparkctl.operations.together import together
 from sparkctl.remote.fanout import check_all, each
 
 if TYPE_CHECKING:
@@ -43,19 +45,38 @@ def steps(run: Run) -> Iterator[Step]:
     """
     units = _pending(run)
     yield from daemons(run)
-    for unit in _carriers(run, [unit.id for unit in units]):
-        yield from _conditions(unit)
-    for unit in units:
-        yield from _conditions(unit)
+    waits: dict[str, list[Step]] = {}
+    waited = []
+    for unit in (*_carriers(run, [unit.id for unit in units]), *units):
+        if found := [*_conditions(run, unit)]:
+            waits.setdefault(service_of(unit.id), []).extend(found)
+            waited.append(unit.id)
+    if len(waits) > 1:
+        chains = {service: partial(_in_order, steps=found) for service, found in waits.items()}
+        yield Step(f"wait for {run.named(waited)}", partial(together, waits=chains))
+    else:
+        yield from chain.from_iterable(waits.values())
     if units:
         yield Step("note what runs", partial(_note, units=units))
 
 
+def _in_order(run: Run, steps: list[Step]) -> None:
+    for step in steps:
+        run.check()
+        run.reporter.step(step.title)
+        step.apply(run)
+
+
 def daemons(run: Run) -> Iterator[Step]:
     """Wait for programs that end once their daemons run: only then are they started."""
-    if ending := [unit for unit in _pending(run) if unit.program.ends]:
-        titles = ", ".join(dict.fromkeys(unit.title for unit in ending))
-        yield Step(f"wait for {titles}", partial(_ended, units=ending))
+    ending: dict[str, list[Unit]] = {}
+    for unit in _pending(run):
+        if unit.program.ends:
+            ending.setdefault(service_of(unit.id), []).append(unit)
+    if ending:
+        names = [unit.id for units in ending.values() for unit in units]
+        waits = {service: partial(_ended, units=units) for service, units in ending.items()}
+        yield Step(f"wait for {run.named(names)}", partial(together, waits=waits))
 
 
 def _pending(run: Run) -> list[Unit]:
@@ -72,29 +93,32 @@ def _carriers(run: Run, names: Collection[str]) -> Iterator[Unit]:
             yield unit
 
 
-def _conditions(unit: Unit) -> Iterator[Step]:
+def _conditions(run: Run, unit: Unit) -> Iterator[Step]:
     """What makes a unit ready, one step each."""
     for ready in unit.ready:
         if isinstance(ready, RayNodes):
             yield Step("wait for Ray's node table", partial(_ray, unit=unit, ready=ready))
         elif isinstance(ready, Listens):
             wait = partial(_listens, unit=unit, ready=ready)
-            yield Step(f"wait for {unit.title} on {unit.node}", wait)
+            yield Step(f"wait for {run.title(unit)} on {unit.node}", wait)
     if any(isinstance(ready, (LogStages, Generates)) for ready in unit.ready):
-        yield Step(f"wait for {unit.title}", partial(_serves, unit=unit))
+        yield Step(f"wait for {run.title(unit)}", partial(_serves, unit=unit))
+
+
+def is_awaited(run: Run, need: Need) -> bool:
+    """Whether a needed unit is still on its way to where `need` says."""
+    seen = run.outlook.observed.get(need.unit)
+    starts = isinstance(seen, Running) and seen.phase == STARTING
+    return need.until in (REACHABLE, READY) and (need.unit in run.started or starts)
 
 
 def reach(run: Run, need: Need) -> None:
     """Wait until a needed unit is as far as `need` says. Raises ServingError when it fails."""
     unit = run.outlook.units[need.unit]
-    seen = run.outlook.observed.get(need.unit)
-    starts = isinstance(seen, Running) and seen.phase == STARTING
-    if need.until == STARTED or not (need.unit in run.started or starts):
-        return
     if unit.reachable:
         _listens(run, unit, unit.reachable)
     if need.until == READY:
-        for step in _conditions(unit):
+        for step in _conditions(run, unit):
             step.apply(run)
 
 
@@ -139,13 +163,14 @@ def _ended(run: Run, units: list[Unit]) -> None:
 def _failure(run: Run, unit: Unit, answer: Waited) -> ServingError:
     """Why a program did not start."""
     status = answer.status if answer.ended else None
-    code, text, cause = run.outlook.of(unit.id).engine.ended(unit, status, answer.tail)
+    desired = run.outlook.of(unit.id)
+    code, text, cause = desired.engine.ended(unit, status, answer.tail)
     return ServingError(
         text,
         node=unit.node,
         code=code,
         data={"cause": cause.code if cause else None, "status": status, "unit": unit.id},
-        hint=cause.text if cause else None,
+        hint=cause.text(desired.inventory.key) if cause else None,
         log_tail=[*answer.tail],
     )
 
@@ -175,7 +200,7 @@ def _serves(run: Run, unit: Unit) -> None:
     """Follow the unit's log until it is ready, then ask for a completion."""
     ranks = next((r for r in unit.ready if isinstance(r, RayRanks)), None)
     placed = partial(_placed, run, unit, ranks) if ranks else None
-    startup.watch(run, unit, placed=placed)
+    group.guarded(run, unit, lambda run: startup.watch(run, unit, placed=placed))
 
 
 def _placed(run: Run, unit: Unit, ready: RayRanks) -> bool:

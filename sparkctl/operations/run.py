@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import secrets
+import threading
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sparkctl.errors import LeaseLostError, SparkctlError, Terminated
 from sparkctl.events import Reporter, outcome_of
+from sparkctl.node.unitid import kind_of, service_of
 from sparkctl.operations.lease import settle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from sparkctl.facts.answers import Started
     from sparkctl.node.units import Unit
@@ -37,6 +39,7 @@ class Run:
     ready: set[str] = field(default_factory=set)  # units that were waited for
     ended: tuple[str, ...] = ()  # the models that it stopped
     undo: list[tuple[str, Callable[[], object]]] = field(default_factory=list)
+    over: threading.Event = field(default_factory=threading.Event)  # see operations/together.py
 
     @property
     def cluster(self) -> str:
@@ -44,7 +47,11 @@ class Run:
         return self.session.inventory.cluster
 
     def check(self) -> None:
-        """Raise LeaseLostError once another run holds the lease."""
+        """Raise LeaseLostError once another run holds the lease, KeyboardInterrupt once the wait of
+        which this is a part is over.
+        """
+        if self.over.is_set():
+            raise KeyboardInterrupt
         if self.session.lease is not None:
             self.session.lease.check()
 
@@ -53,6 +60,22 @@ class Run:
         if self.session.lease is not None:
             self.session.lease.confirm()
 
+    def title(self, unit: Unit) -> str:
+        """What people call a unit, such as `vLLM`; of one of several services `vLLM of small`."""
+        return unit.title + self._owner(service_of(unit.id))
+
+    def named(self, units: Sequence[str]) -> str:
+        """What people call these units, such as `Ray workers, vLLM`; `;` is between services."""
+        every = {**self.outlook.seen.recorded, **self.outlook.units}
+        titles: dict[str, list[str]] = {}
+        for name in units:
+            title = every[name].title if name in every else kind_of(name)
+            titles.setdefault(self._owner(service_of(name)), []).append(title)
+        return "; ".join(_counted(found) + owner for owner, found in titles.items())
+
+    def _owner(self, service: str) -> str:
+        return f" of {service}" if len(self.session.inventory.views) > 1 else ""
+
     def mark(self, unit: Unit) -> dict[str, str]:
         """The environment that marks a unit's processes."""
         return {
@@ -60,6 +83,12 @@ class Run:
             "SPARKCTL_ROLE": unit.kind,
             "SPARKCTL_UNIT": unit.id,
         }
+
+
+def _counted(titles: Sequence[str]) -> str:
+    counts = {title: titles.count(title) for title in titles}
+    # A name, as vLLM, has no plural.
+    return ", ".join(t + "s" * (count > 1 and t[-1].islower()) for t, count in counts.items())
 
 
 @dataclass(frozen=True)

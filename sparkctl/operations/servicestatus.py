@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sparkctl.engines.table import ENGINES
+from sparkctl.engines.table import engine_of
 from sparkctl.errors import SparkctlError
 from sparkctl.facts.answers import Failed
 from sparkctl.facts.unread import Unread
@@ -15,6 +15,7 @@ from sparkctl.operations import health
 from sparkctl.operations.api import ask_api
 from sparkctl.operations.raytable import ask_ray
 from sparkctl.plan import recorded
+from sparkctl.plan.outline import outline
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,7 +59,7 @@ class ServiceStatus:
     """A service: `state` is the worst of its units', or failed where its API does not serve.
 
     `start` is the unit that is starting, if one is; `endpoint` is the API as this machine reaches
-    it. `api` is None for an engine without one.
+    it. `api` is None for an engine without one. `engine` is its title.
     """
 
     name: str
@@ -69,6 +70,7 @@ class ServiceStatus:
     api: ApiAnswer | None = ApiAnswer()
     start: UnitStatus | None = None
     uses_ray: bool = True
+    engine: str = ""
 
 
 def service_status(
@@ -89,15 +91,16 @@ def service_status(
     own = [u for u in found if u.service == view.service]
     at = recorded.api(view, recorded_units)
     node = session.node(at.node)
-    kind = ENGINES[view.vllm.engine].kind
-    serving = [u for u in own if u.kind == kind]
+    engine = engine_of(view.vllm)
+    serving = [u for u in own if (u.kind, u.node) == (engine.kind, at.node)]
     status = ServiceStatus(
         name=view.service,
         model=at.ready.model,
         endpoint=f"{recorded.outside(at.ready.base, node.host)}/v1",
         state=_worst(own),
         start=next((u for u in (*serving, *own) if u.state == "starting"), None),
-        uses_ray=_has(recorded_units, RayNodes) or not recorded_units,
+        uses_ray=_has(recorded_units or outline(view), RayNodes),
+        engine=engine.title,
     )
     if status.uses_ray and _may_run(session, node, RAY):
         status.ray = _ray(session, view, recorded_units, starts=bool(status.start))

@@ -16,6 +16,7 @@ from sparkctl.facts.decode import decode
 from sparkctl.inventory.layers import Layer, load_layers
 from sparkctl.inventory.validate import worker_range
 from sparkctl.node.calls import CALLS
+from sparkctl.operations.scope import Scope
 from sparkctl.plan.departed import Departed
 from sparkctl.plan.paths import APPLIED, temp_dir
 from sparkctl.remote import node_rpc
@@ -25,7 +26,7 @@ from sparkctl.remote.reconnect import lasting
 from sparkctl.secret.value import public
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
     from pathlib import Path
 
     from sparkctl.facts.answers import LeaseTaken, Recalled
@@ -59,6 +60,18 @@ class Session:
         default_factory=dict
     )  # by service, see operations/look.py
     departed: Departed = field(default_factory=Departed)  # as operations/departed.py found them
+    scope: Scope = field(init=False)  # what the command works on, see operations/scope.py
+
+    def __post_init__(self) -> None:
+        self.scope = Scope(self.inventory)
+
+    def begin(self, services: Collection[str] = ()) -> None:
+        """Work on these services, all without one, as far as their nodes were reached.
+
+        Raises the nodes' errors where none can be worked on.
+        """
+        self.scope = Scope(self.inventory, services, partial=True)
+        self.scope.leave(self.pool.errors, "cannot be reached")
 
     def node(self, name: str) -> Node:
         """The inventory's node of that name, or a departed one."""

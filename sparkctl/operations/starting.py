@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from sparkctl.engines.engine import Engine, Progress
+    from sparkctl.engines.vllm.failures import Explanation
     from sparkctl.facts.answers import Followed
     from sparkctl.node.units import Observed, Unit
     from sparkctl.operations.session import Session
@@ -40,7 +41,8 @@ class Startup:
     """How far a start has come: at a stage of the engine, with percent of it where the log has
     that; `ready` where nobody has noted it yet.
 
-    `why`, `cause` (a code) and `hint` are of a failed start. `unread`: why the stage is unknown.
+    `why` and `known`, the known failure that it is, are of a failed start. `unread`: why the stage
+    is unknown.
     """
 
     state: Literal["starting", "ready", "failed"] = "starting"
@@ -48,9 +50,13 @@ class Startup:
     title: str = ""
     percent: int | None = None
     why: str = ""
-    cause: str | None = None
-    hint: str | None = None
+    known: Explanation | None = None
     unread: str = ""
+
+    @property
+    def cause(self) -> str | None:
+        """The code of the known failure."""
+        return self.known.code if self.known else None
 
     def __str__(self) -> str:
         """The stage for people, such as `loading the model 42 %`."""
@@ -131,14 +137,12 @@ def _judged(engine: Engine, progress: Progress, title: str, *, lives: bool) -> S
     what = f"{title} failed to start" if lives else f"{title} exited during startup"
     if lives is False and progress.ready:
         what = f"{title} exited"
-    known = engine.explain(progress, waited=False)
     return Startup(
         "failed",
         progress.stage_id,
         progress.title,
         why=f"{what}: {progress.described}" if progress.described else what,
-        cause=known.code if known else None,
-        hint=known.text if known else None,
+        known=engine.explain(progress, waited=False),
     )
 
 

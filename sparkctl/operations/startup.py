@@ -51,9 +51,10 @@ def watch(run: Run, unit: Unit, *, placed: Callable[[], bool] | None = None) -> 
         if generates:
             run.reporter.stage("ask for a completion", None)
             answer, engine = health.first(start.session, start.watched)
+            run.check()
             if answer.error is not None:
                 start.read_on(events)
-                what = f"{unit.title} is ready but generates nothing: {answer.error}"
+                what = f"{run.title(unit)} is ready but generates nothing: {answer.error}"
                 waited = engine.state in ("wedged", "unclear")
                 raise start.failure("no-completion", what, waited=waited)
 
@@ -64,6 +65,7 @@ class Start:
     def __init__(self, run: Run, unit: Unit) -> None:
         desired = run.outlook.of(unit.id)
         self.run, self.unit, self.engine = run, unit, desired.engine
+        self.title = run.title(unit)
         self.view = desired.inventory
         self.session = run.session.within(self.view)
         self.progress = desired.engine.progress()
@@ -86,7 +88,7 @@ class Start:
         self, events: Iterator[Followed | None], placed: Callable[[], bool] | None, stall: float
     ) -> None:
         """Take events until the log shows that the unit is ready."""
-        progress, title = self.progress, self.unit.title
+        progress, title = self.progress, self.title
         heard = looked = time.monotonic()
         news, ranks = progress.news, _Ranks(placed)
         for event in events:
@@ -95,7 +97,7 @@ class Start:
                 heard = time.monotonic()
             looked = time.monotonic()
             if event is not None:
-                self._take(event, events)
+                self.take(event, events)
                 ranks.look(progress)
                 if progress.ready:
                     if not ranks.seen:
@@ -112,11 +114,11 @@ class Start:
                 raise self.failure("vllm-stalled", text, waited=True)
         raise self.failure("log-lost", f"the connection to {title}'s log was lost")
 
-    def _take(self, event: Followed, events: Iterator[Followed | None]) -> None:
+    def take(self, event: Followed, events: Iterator[Followed | None]) -> None:
         """Take one event. Raises ServingError when the program has exited, or its log has a fatal
         line.
         """
-        progress, title = self.progress, self.unit.title
+        progress, title = self.progress, self.title
         if event.exited is not None:
             raise self.failure("vllm-exited", f"{title} exited during startup")
         if progress.feed(event.text or ""):
@@ -148,7 +150,7 @@ class Start:
                 "stage": progress.stage_id,
                 **({"process": progress.source} if progress.source else {}),
             },
-            hint=known_failure.text if known_failure else None,
+            hint=known_failure.text(self.view.key) if known_failure else None,
             log_tail=progress.tail,
         )
 
@@ -158,10 +160,10 @@ class Start:
         if known(run.session.facts[self.unit.node].state).exists:
             return
         with suppress(OSError):
-            name = f"{run.cluster}-{run.id}.{self.unit.kind}.log"
+            name = f"{run.cluster}-{run.id}.{self.unit.node}.{self.unit.kind}.log"
             path = kept.write(name, "\n".join([*self.progress.lines, ""]))
             run.reporter.note(
-                f"{self.unit.title}'s log is kept in {path}; read it with `sparkctl doctor --log`"
+                f"{self.title}'s log is kept in {path}; read it with `sparkctl doctor --log`"
             )
 
 

@@ -12,6 +12,7 @@ from sparkctl.operations.identity import known_id
 from sparkctl.operations.servicestatus import RAY, ServiceStatus, service_status
 from sparkctl.operations.starting import Startup, startup
 from sparkctl.operations.unitstatus import UnitStatus, statuses
+from sparkctl.plan.departed import departed
 from sparkctl.plan.observed import Seen
 from sparkctl.plan.recorded import addresses
 from sparkctl.remote.fanout import check_all, each
@@ -83,6 +84,7 @@ class Status:
     units: list[UnitStatus] = field(default_factory=list)
     services: dict[str, ServiceStatus] = field(default_factory=dict)
     lease: Holder | None = None  # who changes the cluster now, see node/lease.py
+    departed: dict[str, str] = field(default_factory=dict)  # nodes that left the inventory: hosts
 
     @property
     def healthy(self) -> bool:
@@ -118,6 +120,7 @@ def status(session: Session, *, deep: bool = False) -> Status:
         units=statuses(seen, lambda name, r, lives: _look(session, name, r, lives=lives), leases),
         imitated=list(inventory.imitated),
         lease=next(iter(leases.values()), None),
+        departed={n.name: n.host for n in departed(inventory, seen.states.values())},
     )
 
     def ask(view: View) -> ServiceStatus:

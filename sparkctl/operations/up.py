@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sparkctl.errors import RemoteError
-from sparkctl.node.unitid import node_of
+from sparkctl.errors import RemoteError, combined
+from sparkctl.node.unitid import node_of, service_of
 from sparkctl.node.units import Unread
-from sparkctl.operations import apply, attach
+from sparkctl.operations import apply, attach, departed
 from sparkctl.operations.attach import WHY
 from sparkctl.operations.identity import identity
 from sparkctl.operations.lease import hold
 from sparkctl.operations.look import prepare, recall
-from sparkctl.operations.outlook import Outlook, outlook
+from sparkctl.operations.outlook import Outlook, only, outlook, parts
 from sparkctl.operations.run import Run, perform
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sparkctl.doubts import Doubt
     from sparkctl.events import Reporter
+    from sparkctl.operations.scope import Left
     from sparkctl.operations.session import Session
     from sparkctl.plan.desired import Desired
 
@@ -40,7 +42,8 @@ class Endpoint:
 class UpReport:
     """What `up` did: the changes, none where nothing differed, and each step's seconds.
 
-    `starting`: units that were started and not waited for.
+    `starting`: units that were started and not waited for. `left_alone`: the services that were
+    not changed because a node of theirs could not be reached or read, and such nodes without one.
     """
 
     cluster: str
@@ -49,6 +52,7 @@ class UpReport:
     seconds: Mapping[str, float] = field(default_factory=dict)
     doubts: tuple[Doubt, ...] = ()
     starting: tuple[str, ...] = ()
+    left_alone: tuple[Left, ...] = ()
 
 
 def up(
@@ -67,62 +71,121 @@ def up(
     """Bring the cluster up; with `restart`, replace these services whatever they are like.
 
     Everything is read under the lease, so that nobody changes it meanwhile; another `up` that holds
-    it is watched first. `consent` is called before a model that is served is stopped, `preflight`
+    it is watched first. A service with a node that cannot be reached or read is left alone; the
+    others are brought up. `consent` is called before a model that is served is stopped, `preflight`
     before anything is started, `leave` after Ctrl-C: whether the start goes on. With `detach` it
     returns when everything is started, by this run or another `up` that is under way. Raises what
     they raise, LockedError when another command holds the lease, ServingError or RemoteError after
     the rollback (none with `keep`). Unless it `asks` there is no consent to ask for.
     """
     inventory = session.inventory
+    session.begin(restart)
     holding = partial(
-        hold,
+        _held,
         session,
-        reporter.note,
-        WHY,
-        inventory.nodes,
+        reporter,
         force=break_lock,
-        read=True,
-        meanwhile=prepare,
         during=None if restart else partial(recall, session),
     )
     waited = attach.after_others(session, reporter, holding, detach=detach and not restart)
     with waited as other:
         if other is not None:
             services = endpoints(other.desired)
-            return UpReport(inventory.cluster, services, changes=(), starting=other.starting)
+            left = tuple(session.scope.left)
+            return UpReport(
+                inventory.cluster, services, (), starting=other.starting, left_alone=left
+            )
         found = outlook(session, reporter, preflight=preflight, restart=restart, asks=asks)
-        refuse_blocked(found)
+        found = unblocked(session, found, reporter)
         if found.ends:
             reporter.end()
             consent(found)
-        run = Run(session, found, reporter, cluster_id=identity(found.seen))
+        run = Run(session, found, reporter, cluster_id=identity(inventory, found.seen))
         if found.plan:
             reporter.step("check the nodes")
-            for part in [session.within(inventory.view(s)) for s in restart] or [session]:
+            for part in parts(session):
                 preflight(part)
         if found.plan or found.waits or found.untidy:
             perform(run, apply.steps(run, detach=detach), keep=keep, leave=leave)
     return report(run, detach=detach, restart=restart)
 
 
-def refuse_blocked(found: Outlook) -> None:
-    """Raise RemoteError when a unit could not be read: what it needs, and what waits for it, is
-    unknown.
+@contextmanager
+def _held(
+    session: Session, reporter: Reporter, *, force: bool, during: Callable[[], object] | None
+) -> Iterator[None]:
+    """Hold the lease on all nodes that the run works on; the services of nodes that fail are left
+    alone. Raises as `hold` does for another holder, and where the inventory has one service alone.
     """
+    with hold(
+        session,
+        reporter.note,
+        WHY,
+        session.scope.nodes,
+        force=force,
+        partial=len(session.inventory.views) > 1,
+        read=True,
+        meanwhile=prepare,
+        during=during,
+    ) as failed:
+        if shared := {n: e for n, e in failed.items() if e.code == "shared-home"}:
+            raise combined(shared)
+        unwritten = session.lease.unwritten if session.lease else {}
+        session.scope.leave({**failed, **unwritten})
+        yield
+
+
+def unblocked(session: Session, found: Outlook, reporter: Reporter) -> Outlook:
+    """The outlook without the services that units which could not be read block; these are left
+    alone. Raises RemoteError where no other remains.
+    """
+    errors = blocked(found)
+    if not errors:
+        return found
+    session.scope.block(errors)
+    departed.spare(session)
+    left = tuple(session.scope.left)
+    for one in left:
+        if one not in found.left:
+            reporter.note(f"warning: {one}")
+    services = {service_of(part.replica) for part in found.plan.parts}
+    return replace(
+        found,
+        desired=tuple(d for d in found.desired if d.inventory.service not in errors),
+        plan=only(found.plan, services - errors.keys()),
+        waits=tuple(u for u in found.waits if service_of(u) not in errors),
+        left=left,
+    )
+
+
+def left_alone(session: Session, found: Outlook) -> tuple[Left, ...]:
+    """What `up` would leave alone of several services; `found` keeps what is blocked of them."""
+    if len(session.inventory.views) > 1:
+        session.scope.blocked.update(blocked(found))
+    return tuple(session.scope.left)
+
+
+def blocked(found: Outlook) -> dict[str, RemoteError]:
+    """By service, that a unit of it could not be read: then what it needs is unknown."""
     unread = {u: o for u, o in found.observed.items() if isinstance(o, Unread) and u in found.units}
-    why = {blocked.by: blocked.reason for blocked in found.plan.blocked}
+    why = {one.by: one.reason for one in found.plan.blocked}
     why |= {u: o.reason for u, o in unread.items() if u not in why}
-    if not why:
-        return
-    first = next(iter(why))
-    node = node_of(first)
-    lines = "; ".join(str(blocked.change) for blocked in found.plan.blocked)
-    raise RemoteError(
-        f"{first} could not be read: {why[first]}" + (f"; it blocks: {lines}" if lines else ""),
+    first: dict[str, str] = {}
+    for unit in why:
+        first.setdefault(service_of(unit), unit)
+    return {s: _unread(found, unit, why[unit]) for s, unit in first.items()}
+
+
+def _unread(found: Outlook, unit: str, why: str) -> RemoteError:
+    node = node_of(unit)
+    changes = [b.change for b in found.plan.blocked if service_of(b.by) == service_of(unit)]
+    lines = "; ".join(map(str, changes))
+    return RemoteError(
+        f"{unit} could not be read: {why}" + (f"; it blocks: {lines}" if lines else ""),
         node=node,
         hint=found.seen.hints.get(node, UNSEEN),
         code="unit-unread",
-        data={"unit": first, "blocked": [b.change.unit for b in found.plan.blocked]},
+        data={"unit": unit, "blocked": [change.unit for change in changes]},
     )
 
 
@@ -152,4 +215,5 @@ def report(run: Run, *, detach: bool, restart: Sequence[str] = ()) -> UpReport:
         starting=tuple(u for u in (*run.started, *found.waits) if u not in run.ready)
         if detach
         else (),
+        left_alone=found.left,
     )

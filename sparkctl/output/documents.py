@@ -46,6 +46,7 @@ def of_status(status: Status) -> Fields:
         "ray": first["ray"],
         "vllm": first["api"],
         "lease": status.lease.model_dump() if status.lease else None,
+        "departed": [{"name": name, "host": host} for name, host in status.departed.items()],
         "imitated": status.imitated,
     }
 

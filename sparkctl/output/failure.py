@@ -5,11 +5,17 @@ from __future__ import annotations
 import logging
 import os
 import time
+from typing import TYPE_CHECKING
 
 from sparkctl import kept
 from sparkctl.errors import Interrupted, InventoryError, ServingError, SparkctlError, UsageError
 from sparkctl.output import runlog
 from sparkctl.output.stdio import print_err, print_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sparkctl.operations.scope import Left
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +33,14 @@ def show(error: SparkctlError, *, as_json: bool, debug: bool = False) -> None:
         show_log()
     if as_json:
         emit(error)
+
+
+def show_left(left: Iterable[Left]) -> None:
+    """Print on stderr which services were left alone, why and what to do."""
+    for one in left:
+        print_err(f"error: {one}")
+        print_err(f"hint: {one.hint}")
+    show_log()
 
 
 def show_skipped(error: SparkctlError) -> None:

@@ -6,6 +6,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from sparkctl.output.stdio import print_err, print_json, print_out
+from sparkctl.output.up import blocked_change
 from sparkctl.text import SEPARATE
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from sparkctl.doubts import Doubt
     from sparkctl.engines.engine import Part
     from sparkctl.node.difference import Plan
+    from sparkctl.operations.scope import Left
     from sparkctl.output.stdio import Fields
     from sparkctl.plan.desired import Desired
 
@@ -24,6 +26,7 @@ def print_plan(
     plan: Plan,
     failures: Sequence[Finding],
     doubts: Sequence[Doubt],
+    left: Sequence[Left],
     *,
     as_json: bool,
 ) -> None:
@@ -38,6 +41,8 @@ def print_plan(
             "units": [_unit(d, name) for d in desired for name in d.units],
             "changes": changes,
             "blocked": blocked,
+            "blocked_changes": [blocked_change(b) for b in plan.blocked],
+            "left_alone": [one.document() for one in left],
             "recipe": next(iter(recipes.values())),
             "recipes": recipes,
             "problems": [_problem(failure) for failure in failures],

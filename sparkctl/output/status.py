@@ -14,7 +14,7 @@ from sparkctl.output.spans import age
 from sparkctl.output.table import Column, filled, print_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from sparkctl.facts.answers import Completion
     from sparkctl.operations.servicestatus import ServiceStatus
@@ -28,7 +28,8 @@ def print_status(status: Status) -> None:
     """Print it on stdout; plain where stdout is not a terminal."""
     console = wide_console()
     console.print(Text(f"cluster {status.cluster}", "italic"))
-    print_table(console, _columns(status.nodes, time.time()))
+    rayless = {s.name for s in status.services.values() if not s.uses_ray}
+    print_table(console, _columns(status.nodes, time.time(), rayless))
     for line in _lines(status):
         print_prose(console, line, 4)
 
@@ -47,6 +48,11 @@ def _lines(status: Status) -> Iterator[str]:
             yield f"{prefix}ray: {service.ray.error}"
         yield f"{service.name}: {_service(service)}"
     yield from _units(status)
+    for name, host in status.departed.items():
+        yield (
+            f"{name} ({host}) is no longer in the inventory, and what was started there was not"
+            " ended: run `sparkctl up` or `sparkctl down` to end it"
+        )
     for what in status.imitated:
         yield f"imitated: {what}"
 
@@ -81,7 +87,8 @@ def _service(service: ServiceStatus) -> str:
 
 
 def _serves(service: ServiceStatus, answer: Completion, since: float | None) -> str:
-    text = f"{answer.version} serves {', '.join(answer.models or ())} at {service.endpoint}"
+    program, models = f"{service.engine} {answer.version}".strip(), ", ".join(answer.models or ())
+    text = f"{program} serves {models} at {service.endpoint}"
     if answer.tokens is not None:
         text += f"; generated {answer.tokens} tokens in {answer.seconds or 0:.2f} s"
     elif answer.health is not None:
@@ -97,8 +104,12 @@ def starting(unit: UnitStatus, now: float) -> str:
     return f"starting{by}{since}" + (f", {doing}" if doing else "")
 
 
-def _columns(nodes: Sequence[NodeStatus], now: float) -> list[Column]:
-    """The table's columns; those of the lowest rank go first where not all have room."""
+def _columns(
+    nodes: Sequence[NodeStatus], now: float, rayless: Collection[str] = ()
+) -> list[Column]:
+    """The table's columns, for services of which the `rayless` use no Ray; those of the lowest
+    rank go first where not all have room.
+    """
     since = [min((p.since for p in node.processes), default=None) for node in nodes]
     ages = Column("AGE", filled(since, lambda moment: age(now - moment)), 4)
     services = [n.service for n in nodes]
@@ -109,18 +120,23 @@ def _columns(nodes: Sequence[NodeStatus], now: float) -> list[Column]:
         Column("ROLE", [n.role for n in nodes], 6),
         Column("HOST", [n.host for n in nodes], 1),
         Column("FABRIC", filled(n.fabric_address for n in nodes), 2),
-        Column("RAY", [_ray(n) for n in nodes], 7),
-        Column("RANKS", filled(n.ranks for n in nodes), 5),
+        Column("RAY", filled(_ray(n, uses=n.service not in rayless) for n in nodes), 7),
+        Column("RANKS", filled(_ranks(n, placed=n.service not in rayless) for n in nodes), 5),
         Column("GPU", filled(n.gpu for n in nodes), 0),
         Column("MEMORY FREE", filled((n.memory_available for n in nodes), _memory), 3),
         Column("SINCE", filled(since, moment), 4, short=ages),
     ]
 
 
-def _ray(node: NodeStatus) -> str:
+def _ray(node: NodeStatus, *, uses: bool) -> str | None:
     if node.error is None:
-        return node.ray
+        return node.ray if uses else None
     return "unreadable" if node.reached else "unreachable"
+
+
+def _ranks(node: NodeStatus, *, placed: bool) -> int | None:
+    """Its ranks; without Ray none may mean that they are not known as such (node/ranks.py)."""
+    return node.ranks if placed else node.ranks or None
 
 
 def _memory(size: int) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from sparkctl.output.stdio import print_json, print_out
 
 if TYPE_CHECKING:
-    from sparkctl.node.difference import Change
+    from sparkctl.node.difference import Blocked, Change
     from sparkctl.operations.outlook import Outlook
     from sparkctl.operations.up import UpReport
     from sparkctl.output.stdio import Fields
@@ -24,11 +24,12 @@ def print_report(report: UpReport, *, as_json: bool) -> None:
         first = next(iter(report.services.values()))
         document = {
             "changed": bool(report.changes),
-            **asdict(report),
+            **asdict(replace(report, left_alone=())),
             "doubts": [doubt.document() for doubt in report.doubts],
             "endpoint": first.url,
             "model": first.model,
             "warnings": [str(doubt) for doubt in report.doubts],
+            "left_alone": [left.document() for left in report.left_alone],
         }
         print_json(document)
         return
@@ -44,12 +45,13 @@ def print_outlook(outlook: Outlook, *, as_json: bool) -> None:
     """Print what would change, and which models would be stopped."""
     plan = outlook.plan
     if as_json:
+        changes = [blocked_change(blocked) for blocked in plan.blocked]
         document = {
             "cluster": outlook.desired[0].inventory.cluster,
             "changes": [_change(change) for change in plan.changes],
-            "blocked": [
-                {**_change(b.change), "by": b.by, "reason": b.reason} for b in plan.blocked
-            ],
+            "blocked": changes,
+            "blocked_changes": changes,
+            "left_alone": [left.document() for left in outlook.left],
             "ends": next(iter(outlook.ends), None),
             "stops": list(outlook.stops),
             "warnings": [str(doubt) for doubt in outlook.doubts],
@@ -68,6 +70,11 @@ def print_outlook(outlook: Outlook, *, as_json: bool) -> None:
         print_out(f"would wait for {unit}, which is starting")
     if not plan and not outlook.waits:
         print_out("no changes")
+
+
+def blocked_change(blocked: Blocked) -> Fields:
+    """A change that is not made, as JSON: also what could not be read, and why."""
+    return {**_change(blocked.change), "by": blocked.by, "reason": blocked.reason}
 
 
 def _change(change: Change) -> Fields:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sparkctl.engines.engine import Part, Replica
-from sparkctl.engines.table import ENGINES
+from sparkctl.engines.table import engine_of
 from sparkctl.engines.vllm.environment import Setting
 from sparkctl.errors import SparkctlError
 from sparkctl.plan.fabric import fabric_choices
@@ -84,7 +84,7 @@ def desire(
     node's fabric cannot be derived or does not fit the inventory, or what is needed of the model
     could not be read.
     """
-    engine = ENGINES[view.vllm.engine]
+    engine = engine_of(view.vllm)
     recipe = engine.recipe(view, facts[view.head.name])
     choices = _choices(view, facts)
     temporary = temp_dir(view.cluster)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from sparkctl.engines.vllm.engine import GCS, GRACE, RAY
+from sparkctl.engines.vllm.launcher import GRACE
+from sparkctl.engines.vllm.ray import GCS, RAY
 from sparkctl.engines.vllm.tls import address, local_host
 from sparkctl.node.unitid import kind_of, node_of
 from sparkctl.node.units import Generates, Listens, LogStages, Program, RayNodes, Stop, Unit

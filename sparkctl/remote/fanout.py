@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from sparkctl.errors import SparkctlError, combined
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 Item = TypeVar("Item")
 T = TypeVar("T")
@@ -38,11 +38,13 @@ def each(
     key: Callable[[Item], str],
     abandoned: Callable[[T], None] | None = None,
     meanwhile: Callable[[], object] | None = None,
+    until_failure: bool = False,
 ) -> GroupResult[T]:
     """Run `work` on every item in its own thread, all at once, and `meanwhile` in this one.
 
     SparkctlErrors are kept per item; any other exception is a bug and is raised when all have
-    ended, with a note that names the item. Ctrl-C does not wait for an item that hangs: its thread
+    ended, with a note that names the item. With `until_failure` the first of either is raised at
+    once, as if Ctrl-C had ended the others. Ctrl-C does not wait for an item that hangs: its thread
     is a daemon, and `abandoned` is called with every result that is not returned, also later ones.
     """
     done: queue.SimpleQueue[tuple[int, T | BaseException]] = queue.SimpleQueue()
@@ -71,6 +73,8 @@ def each(
         while len(outcomes) < len(items):
             index, outcome = done.get()
             outcomes[index] = outcome
+            if until_failure and isinstance(outcome, BaseException):
+                raise outcome
         return _sorted([key(item) for item in items], outcomes)
     except BaseException:
         with lock:
@@ -78,10 +82,15 @@ def each(
         while not done.empty():
             index, outcome = done.get()
             outcomes[index] = outcome
-        for outcome in outcomes.values():
-            if abandoned and not isinstance(outcome, BaseException):
-                abandoned(outcome)
+        if abandoned:
+            _abandon(outcomes.values(), abandoned)
         raise
+
+
+def _abandon(outcomes: Iterable[T | BaseException], abandoned: Callable[[T], None]) -> None:
+    for outcome in outcomes:
+        if not isinstance(outcome, BaseException):
+            abandoned(outcome)
 
 
 def _sorted(names: list[str], outcomes: dict[int, T | BaseException]) -> GroupResult[T]:

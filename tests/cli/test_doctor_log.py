@@ -6,6 +6,7 @@ import gzip
 import json
 import subprocess
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -223,6 +224,18 @@ def test_an_inventory_that_is_named_and_cannot_be_read_is_an_error(tmp_path: Pat
     assert missing in done.stderr
 
 
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_remedy_names_the_inventorys_key_if_there_is_one(tmp_path: Path, *, broken: bool) -> None:
+    log, service = tmp_path / "vllm.log", "services: {chat: {model: /m, tensor_parallel_size: 1}}"
+    log.write_text("node:1:1 [0] include/alloc.h:222 NCCL WARN Cuda failure 'out of memory'\n")
+    nodes = "nodes: [{name: a, host: a}]"
+    (tmp_path / "inventory.yaml").write_text(f"cluster: c\n{nodes}\n{service * (not broken)}\n")
+    done = sparkctl("doctor", "--log", str(log), cwd=tmp_path)
+    expected = "vllm" if broken else "services.chat"
+    assert f"lower {expected}.arguments gpu-memory-utilization" in done.stdout
+    assert done.stderr == ""
+
+
 def test_a_deciding_check_that_fails_is_a_failure_where_the_log_tells_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -235,13 +248,15 @@ def test_a_deciding_check_that_fails_is_a_failure_where_the_log_tells_nothing(
         return snapshot, evaluate(snapshot, examination.checks())
 
     monkeypatch.setattr(Examination, "run", run)
-    examination = Examination(tmp_path / "inventory.yaml", default=False)
-    assert not diagnose([str(path)], examination, optional=False, as_json=True)
+    inventory = tmp_path / "inventory.yaml"
+    examination = Examination(inventory, default=False)
+    diagnosed = partial(diagnose, [str(path)], examination, inventory=inventory, optional=False)
+    assert not diagnosed(as_json=True)
     document = json.loads(capsys.readouterr().out)
     assert (document["transport"], document["cause"]) == ("unknown", "unknown")
     assert {f["severity"] for f in document["decided"]} <= {"OK", "INFO"}
     answers.facts["spark-1"]["verbs"]["uverbs"]["rocep1s0f0"]["error"] = "ENOENT"
-    assert diagnose([str(path)], examination, optional=False, as_json=True)
+    assert diagnosed(as_json=True)
     document = json.loads(capsys.readouterr().out)
     assert {
         "cause": "unknown",

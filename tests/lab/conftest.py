@@ -18,6 +18,7 @@ from sparkctl.lab.faults import engine, settled
 from tests.lab.cluster import BASE, Cluster
 from tests.lab.guarded import guarded_cluster
 from tests.lab.nodestate import running_nodes, state
+from tests.lab.toycluster import install, remove
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -124,6 +125,36 @@ def cluster(lab: Lab) -> Cluster:
 def guarded(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Cluster:
     """The tool on the lab, with an API that has a key and TLS."""
     return guarded_cluster(lab, tmp_path_factory.mktemp("guarded"))
+
+
+@pytest.fixture
+def served(guarded: Cluster) -> Cluster:
+    """The guarded cluster, which runs, started by the first test that needs it."""
+    guarded.up()
+    return guarded
+
+
+@pytest.fixture
+def clean(cluster: Cluster) -> Iterator[None]:
+    """The nodes have nothing of sparkctl before the test, and nothing after it."""
+    assert cluster.traces() == {}
+    yield
+    assert cluster.traces() == {}
+
+
+@pytest.fixture
+def downed(clean: None, cluster: Cluster) -> Iterator[None]:
+    """The same after a `down`."""
+    yield
+    cluster.run("down", "--break-lock")
+
+
+@pytest.fixture(scope="module")
+def toys(lab: Lab) -> Iterator[None]:
+    """The toy engine's program is on the nodes."""
+    install(lab)
+    yield
+    remove(lab)
 
 
 @pytest.fixture

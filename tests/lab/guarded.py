@@ -31,7 +31,9 @@ def guarded_cluster(lab: Lab, folder: Path) -> Cluster:
     home = plain.on("spark-1", CERTIFICATE).strip()
     vllm = yaml.safe_load(lab.inventory.read_text())["vllm"]
     arguments = {"ssl-keyfile": f"{home}/tls.key", "ssl-certfile": f"{home}/tls.crt"}
-    vllm["arguments"] = {**vllm.get("arguments", {}), "api-key": KEY, **arguments}
+    # Compiling takes a quarter of a start, and the other tests' models compile.
+    own = {"api-key": KEY, "enforce-eager": True, **arguments}
+    vllm["arguments"] = {**vllm.get("arguments", {}), **own}
     return plain.changed(folder / "inventory.yaml", vllm=vllm)
 
 

@@ -15,10 +15,8 @@ from tests.lab.toycluster import (
     FOLDER,
     completed,
     hold,
-    install,
     let_go,
     ranks,
-    remove,
     toy_cluster,
     with_rows,
 )
@@ -31,19 +29,12 @@ if TYPE_CHECKING:
 
     from sparkctl.lab.lab import Lab
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("toys")]
 UP = ("up", "--ignore-check", "runtime.imports")  # of vLLM, for seconds
 LOADING = "loading toys 40%"
 UNITS = ["toy/0/rank/spark-1", "toy/0/rank/spark-2"]
 SESSIONS = "pgrep -f '[s]shd.*: root@notty'"
 LEASE = {"SPARKCTL_TEST_LEASE": "6"}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def installed(lab: Lab) -> Iterator[None]:
-    install(lab)
-    yield
-    remove(lab)
 
 
 @pytest.fixture
@@ -138,19 +129,43 @@ def test_a_start_whose_controller_was_killed_goes_on(toy: Cluster) -> None:
     served(toy, pids)
 
 
-@pytest.mark.parametrize("word", ["exit", "fail", ""])
-def test_a_detached_start_goes_on_or_is_replaced(toy: Cluster, word: str) -> None:
+def test_a_watcher_takes_over_when_a_dead_controllers_lease_expires(toy: Cluster) -> None:
+    hold(toy)
+    first, _ = loading(toy)
+    pids = gang(toy)
+    second, _ = loading(toy)
+    first.kill()
+    ended(first, -signal.SIGKILL)
+    let_go(toy)
+    assert ended(second)[0].startswith("no changes")
+    served(toy, pids)
+    toy.run("down")
+
+
+def test_a_detached_start_goes_on(toy: Cluster) -> None:
     hold(toy)
     assert "is starting" in toy.run(*UP, "--detach").stdout
     pids = gang(toy)
-    if not word:
-        second, _ = loading(toy)
-        let_go(toy)
-        assert ended(second)[0].startswith("no changes")
-        served(toy, pids)
-        return
-    hold(toy, word)
+    second, _ = loading(toy)
+    let_go(toy)
+    assert ended(second)[0].startswith("no changes")
+    served(toy, pids)
+
+
+@pytest.mark.parametrize(("before", "then"), [("exit", ""), ("40", "fail")])
+def test_a_detached_start_that_failed_is_named_and_replaced(
+    toy: Cluster, before: str, then: str
+) -> None:
+    hold(toy, before)
+    assert "is starting" in toy.run(*UP, "--detach").stdout
+    if then:
+        hold(toy, then)
     toy.on("spark-1", f"while [ -e {FOLDER}/hold ]; do sleep 0.05; done")
+    pids = [pid for found in ranks(toy).values() for pid in found]
+    units = json.loads(toy.run("status", "--json", code=1).stdout)["units"]
+    assert [unit["state"] for unit in units] == ["failed", "failed"]
+    assert all("toy rank 0 " in unit["why"] for unit in units)
+    assert all(unit["why"].endswith(": no toys left") for unit in units)
     done = toy.run(*UP)
     assert "the last start of rank on spark-1 failed: toy rank 0" in done.stderr
     assert "no toys left" in done.stderr
@@ -187,6 +202,19 @@ def test_ctrl_c_at_a_terminal_asks(toy: Cluster, answer: str) -> None:
     served(toy, pids)
 
 
+def test_a_terminal_that_is_closed_rolls_back(toy: Cluster) -> None:
+    hold(toy)
+    values = {**environment(toy.inventory), **toy.variables}
+    session = ("setsid", "--ctty", "--wait")  # the terminal sends SIGHUP to what it controls
+    with Terminal([*session, *toy.program, *UP], environment=values) as terminal:
+        terminal.until(partial(shows, "loading toys"))
+        gang(toy)
+        terminal.close()
+        assert terminal.process.wait(60) == 130
+    assert not any(ranks(toy).values())
+    assert toy.run("down").stdout == "nothing to do\n"
+
+
 def shows(text: str, lines: list[str]) -> bool:
     return any(text in line for line in lines)
 
@@ -205,7 +233,9 @@ def test_a_start_that_was_killed_between_two_waves_keeps_the_first(
     line = with_rows(toy_cluster(lab, tmp_path, executor="line"), **LEASE)
     crash(line, "after launch.start on spark-2", *UP)
     (first,) = ranks(line)["spark-2"]
-    crash(line, "before settle.settle on spark-1", *UP, "--break-lock")
+    # Its lease holds, but nobody renews it: no other has started the rest.
+    assert json.loads(line.run(*UP, "--detach", "--json").stdout)["changed"]
+    crash(line, "before settle.settle on spark-1", *UP)
     pids = gang(line)
     assert first in pids
     assert line.run(*UP, "--break-lock").stdout.startswith("no changes")

@@ -14,7 +14,7 @@ import pytest
 
 from tests.lab.cluster import unlocked
 from tests.lab.crashes import crash, left, points
-from tests.lab.toycluster import completed, install, ranks, remove, toy_cluster
+from tests.lab.toycluster import completed, ranks, toy_cluster
 from tests.lab.users import other_user
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sparkctl.lab.lab import Lab
     from tests.lab.cluster import Cluster
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("clean")]
 AT_ONCE = 3  # clusters on the lab's nodes: most of the time a command waits
 UP = ("up", "--ignore-check", "runtime.imports")  # of vLLM, for seconds
 BREAK = "--break-lock"  # the dead one's lease holds for 30 s
@@ -49,9 +49,8 @@ class Slot:
 
 
 @pytest.fixture(scope="module")
-def slots(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Slot]]:
+def slots(lab: Lab, toys: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Slot]]:
     folder = tmp_path_factory.mktemp("crashes")
-    install(lab)
     with ExitStack() as users:
         made = []
         for number in range(1, AT_ONCE + 1):
@@ -60,14 +59,6 @@ def slots(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[S
         yield made
         for slot in made:
             slot.own.run("down", BREAK)
-    remove(lab)
-
-
-@pytest.fixture(autouse=True)
-def clean(cluster: Cluster) -> Iterator[None]:
-    assert cluster.traces() == {}
-    yield
-    assert cluster.traces() == {}
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from tests.lab.toycluster import completed, install, port, remove, toy_cluster
+from tests.lab.toycluster import completed, port, toy_cluster, unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,16 +17,9 @@ if TYPE_CHECKING:
     from sparkctl.lab.lab import Lab
     from tests.lab.cluster import Cluster
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("toys")]
 HEAD, WORKER = "spark-1", "spark-2"
 STATE = "~/.sparkctl/toy0/applied.json"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def installed(lab: Lab) -> Iterator[None]:
-    install(lab)
-    yield
-    remove(lab)
 
 
 @pytest.fixture
@@ -60,7 +53,7 @@ def pair(lab: Lab, tmp_path: Path) -> Iterator[Cluster]:
 def service(*nodes: str, number: int = 0) -> dict[str, Any]:
     row = {"engine": "toy", "executor": "gang", "model": "toy", "port": port(number)}
     row |= {"nodes": list(nodes), "tensor_parallel_size": len(nodes)}
-    return {**row, "arguments": {"gpu-memory-utilization": 0.01}}
+    return row
 
 
 def edit(cluster: Cluster, **changes: Any) -> None:
@@ -163,7 +156,26 @@ def test_services_are_changed_one_by_one(pair: Cluster) -> None:
     assert pair.error("restart", "chat", code=2)["code"] == "consent-required"
     pair.run("down", "chat")
     assert ranks(pair) == {HEAD: [], WORKER: third[WORKER]}
+    assert pair.run("down", "chat").stdout == "nothing to do\n"
+    leftovers = ("doctor", "--check", "host.leftovers", "--json")
+    assert json.loads(pair.run(*leftovers).stdout)["counts"]["WARN"] == 0
     assert changes(pair, "up") == ["start toy rank 0 on spark-1: not running"]
+
+
+def test_a_node_that_left_is_known_to_one_whose_service_was_ended(pair: Cluster) -> None:
+    before = ranks(pair)
+    pair.run("down", "chat")
+    edit(pair, nodes=without(pair, WORKER), services={"chat": service(HEAD)})
+    assert ranks(pair) == {HEAD: [], WORKER: before[WORKER]}
+    assert f"{WORKER} is no longer in the inventory" in pair.run("down").stderr
+    assert ranks(pair) == {HEAD: [], WORKER: []}
+    assert pair.traces() == {}
+
+
+def test_the_last_service_that_ends_leaves_nothing(pair: Cluster) -> None:
+    pair.run("down", "chat")
+    pair.run("down", "code")
+    assert pair.traces() == {}
 
 
 @pytest.mark.parametrize("command", ["down", "restart"])
@@ -194,3 +206,39 @@ def test_a_node_goes_from_one_service_to_the_other(pair: Cluster) -> None:
     after = ranks(pair)
     assert [len(pids) for pids in after.values()] == [1, 1]
     assert completed(pair.lab, 2) == 2
+
+
+def left(document: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """What a command left alone: the service, the node and the error's code."""
+    return [(one["service"], one["node"], one["code"]) for one in document["left_alone"]]
+
+
+def test_a_node_that_cannot_be_reached_or_read_blocks_its_service_alone(pair: Cluster) -> None:
+    before = ranks(pair)
+    edit(pair, services={"chat": service(HEAD, number=2), "code": service(WORKER, number=3)})
+    gone = [("chat", HEAD, "connect-refused")]
+    with unreachable(pair, HEAD):
+        for words in (("plan",), ("up", "--dry-run")):
+            found = json.loads(pair.run(*words, "--json", code=1).stdout)
+            assert left(found) == gone
+            assert [WORKER in str(change) for change in found["changes"]] == [True]
+        done = pair.run("up", "--yes", "--json", code=1)
+        found = json.loads(done.stdout)
+        assert (left(found), [*found["services"]]) == (gone, ["code"])
+        assert f"error: service chat is left alone: {HEAD}: cannot connect" in done.stderr
+        assert changes(pair, "restart", "code", "--yes") == [
+            "restart toy rank 0 on spark-2: restart requested"
+        ]
+        assert pair.error("restart", "chat", "--yes")["code"] == "connect-refused"
+        pair.run("down", "code")  # so that no node that answers knows the cluster's id
+        pair.run("up", code=1)
+    after = ranks(pair)
+    assert (after[HEAD], len(after[WORKER])) == (before[HEAD], 1)
+    state = pair.on(HEAD, f"cat {STATE}")
+    pair.on(HEAD, f"echo '{{' > {STATE}")
+    found = json.loads(pair.run("up", "--yes", "--json", code=1).stdout)
+    assert (left(found), found["changes"]) == ([("chat", HEAD, "unit-unread")], [])
+    pair.on(HEAD, f"cat > {STATE} <<'END'\n{state}\nEND\n")
+    (change,) = changes(pair, "up", "--yes")
+    assert change.startswith("restart toy rank 0 on spark-1: ")
+    assert ranks(pair)[WORKER] == after[WORKER]

@@ -4,24 +4,12 @@ from __future__ import annotations
 
 import json
 import signal
-from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.lab.cluster import Cluster, failure, unlocked, until
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-pytestmark = pytest.mark.lab
-
-
-@pytest.fixture(autouse=True)
-def clean(cluster: Cluster) -> Iterator[None]:
-    assert cluster.traces() == {}
-    yield
-    cluster.run("down", "--break-lock")
-    assert cluster.traces() == {}
+pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("downed")]
 
 
 def test_a_command_suspended_past_the_expiry_changes_nothing_more(cluster: Cluster) -> None:

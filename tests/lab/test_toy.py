@@ -9,13 +9,16 @@ import select
 import signal
 import socket
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
+from tests.lab.cluster import until
 from tests.lab.toy import engine, runtime
-from tests.lab.toycluster import completed, install, port, ranks, remove, toy_cluster
+from tests.lab.toycluster import completed, port, ranks, toy_cluster
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,26 +26,17 @@ if TYPE_CHECKING:
     from sparkctl.lab.lab import Lab
     from tests.lab.cluster import Cluster
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("toys")]
 HEAD, WORKER = "spark-1", "spark-2"
 FABRIC = "192.168.100.11"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def installed(lab: Lab) -> Iterator[None]:
-    install(lab)
-    yield
-    remove(lab)
-
-
 @pytest.fixture
-def clean(cluster: Cluster) -> Iterator[None]:
-    assert cluster.traces() == {}
+def clean(clean: None, cluster: Cluster) -> Iterator[None]:
     yield
     for node, pids in ranks(cluster).items():
         if pids:
             cluster.on(node, f"kill -9 {' '.join(pids)}")
-    assert cluster.traces() == {}
 
 
 class Rank:
@@ -130,6 +124,39 @@ def test_a_row_has_less_than_80_lines() -> None:
         assert len(lines) < 80
 
 
+def is_well(toy: Cluster) -> None:
+    """`doctor` finds nothing wrong with the gang, and judges it by nothing of another engine."""
+    out = toy.run("doctor", "--skip", "fabric", "--json").stdout
+    found = json.loads(out)["findings"]
+    assert {f["severity"] for f in found} <= {"OK", "INFO", "WARN", "UNKNOWN"}
+    assert not [f for f in found if "vLLM" in f["summary"]]
+    whole = {f["node"] for f in found if (f["check"], f["severity"]) == ("running.ranks", "OK")}
+    assert whole == {HEAD, WORKER}
+    served = {f["check"] for f in found if f["severity"] == "OK"}
+    assert {"running.api", "running.generation"} <= served
+    header, *_ = rows = toy.run("status").stdout.splitlines()[1:]
+    ray = header.index("RAY")
+    assert [row[ray:].split()[:2] for row in rows[1:3]] == [["-", "-"]] * 2
+    assert rows[3].startswith("toy: toy 1 serves toy at ")
+
+
+def has_logs(toy: Cluster, other: Path) -> None:
+    """Each rank has its log: by its service, and by its id where that left the inventory."""
+    assert "rank 1 joined" in toy.run("logs", "toy", WORKER).stdout
+    other.write_text(toy.inventory.read_text().replace("\n  toy:\n", "\n  new:\n"))
+    without = replace(toy, inventory=other)
+    assert "rank 0 serves" in without.run("logs", f"toy/0/rank/{HEAD}").stdout
+    unknown = without.run("logs", f"old/0/rank/{HEAD}", code=2).stderr
+    assert f'did you mean "toy/0/rank/{HEAD}"?' in unknown
+
+
+def names_the_lost_rank(toy: Cluster) -> None:
+    """`doctor` says which unit of the gang has ended."""
+    out = toy.run("doctor", "--check", "running.ranks", "--json", code=3).stdout
+    (lost,) = [f for f in json.loads(out)["findings"] if f["severity"] == "FAIL"]
+    assert (lost["node"], lost["data"]["unit"]) == (WORKER, f"toy/0/rank/{WORKER}")
+
+
 @pytest.mark.parametrize("where", ["venv", "toy"])
 def test_up_kill_a_rank_up_down(lab: Lab, tmp_path: Path, where: str) -> None:
     toy = toy_cluster(lab, tmp_path, runtime=where)
@@ -145,7 +172,13 @@ def test_up_kill_a_rank_up_down(lab: Lab, tmp_path: Path, where: str) -> None:
         assert toy.up().stdout.startswith("no changes")
         assert ranks(toy) == before
 
+        if where == "venv":
+            is_well(toy)
+            has_logs(toy, tmp_path / "other.yaml")
+
         toy.on(WORKER, f"kill -9 {before[WORKER][0]}")
+        if where == "venv":
+            names_the_lost_rank(toy)
         assert json.loads(toy.run("status", "--json", code=1).stdout)["healthy"] is False
         changes = json.loads(toy.up("--json").stdout)["changes"]
         assert len(changes) == 2, "both ranks are replaced together"
@@ -156,4 +189,34 @@ def test_up_kill_a_rank_up_down(lab: Lab, tmp_path: Path, where: str) -> None:
     finally:
         toy.run("down", "--break-lock")
     assert ranks(toy) == {HEAD: [], WORKER: []}
+    assert toy.traces() == {}
+
+
+def test_of_two_services_the_first_failure_ends_the_wait_for_both(lab: Lab, tmp_path: Path) -> None:
+    toy = toy_cluster(lab, tmp_path)
+    value = yaml.safe_load(toy.inventory.read_text())
+    one = value.pop("services")["toy"] | {"tensor_parallel_size": 1}
+    value["services"] = {"a": one | {"nodes": [HEAD]}, "b": one | {"nodes": [WORKER]}}
+    for node in value["nodes"]:
+        del node["role"]
+    toy.inventory.write_text(json.dumps(value))
+    hold = Path(engine.PROGRAM).with_name("hold")
+    try:
+        for node in (HEAD, WORKER):
+            toy.on(node, f"echo 40 > {hold}")
+        process, seen = until(toy, "a: loading toys 40%", "up", "--json")
+        assert "] wait for toy rank 0 of a; toy rank 0 of b" in seen
+        toy.on(HEAD, f"echo fail > {hold}.new && mv {hold}.new {hold}")
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 1, out + err
+        error = json.loads(out)["error"]
+        assert (error["node"], error["code"]) == (HEAD, "vllm-failed")
+        assert error["message"].startswith("toy rank 0 of a failed to start: ")
+        assert "b: loading toys 40%" in seen + err
+        assert "Rolled back." in err
+        assert ranks(toy) == {HEAD: [], WORKER: []}
+        toy.on(WORKER, f"rm {hold}")
+        assert len(json.loads(toy.up("--json").stdout)["changes"]) == 2
+    finally:
+        toy.run("down", "--break-lock")
     assert toy.traces() == {}

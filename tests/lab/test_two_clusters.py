@@ -14,19 +14,12 @@ if TYPE_CHECKING:
 
     from tests.lab.cluster import Cluster
 
-pytestmark = [pytest.mark.lab]
+pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("clean")]
 HEAD, WORKER = "spark-1", "spark-2"
 STATE = "~/.sparkctl/lab/applied.json"
 TEMPORARY = "/tmp/sparkctl-lab"
 ACCOUNT, UID = "carol", 4343
 COMMANDS = pytest.mark.parametrize("command", ["up", "down"])
-
-
-@pytest.fixture(autouse=True)
-def clean(cluster: Cluster) -> Iterator[None]:
-    assert cluster.traces() == {}
-    yield
-    assert cluster.traces() == {}
 
 
 def state(who: str, number: int) -> dict[str, Any]:

@@ -19,21 +19,16 @@ from tests.lab.conftest import keygen
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("clean")]
 NO_CONNECTION = ("connect-timeout", "host-unreachable")  # by which ends first: the bound, or ARP
 STEPS = [
     "check the nodes",
     "write the environment",
     "start Ray head",
-    "start vLLM",
+    "start Ray worker, vLLM",
     "wait for Ray's node table",
     "wait for vLLM",
 ]
-
-
-@pytest.fixture(autouse=True)
-def clean(cluster: Cluster) -> None:
-    assert cluster.traces() == {}
 
 
 def assert_clean(cluster: Cluster) -> None:

@@ -13,10 +13,9 @@ from tests.lab.cluster import Cluster, until
 from tests.lab.oldtool import old_package, old_tool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("downed")]
 STATE = "~/.sparkctl/lab/applied.json"
 NEWER = json.dumps({"schema": 99, "units": {"vllm/0/ray/spark-2": {}}})
 # Without the lock file that is taken for each look at the lease.
@@ -34,14 +33,6 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def old(cluster: Cluster, packages: Path) -> Cluster:
     return old_tool(cluster, packages)
-
-
-@pytest.fixture(autouse=True)
-def clean(cluster: Cluster) -> Iterator[None]:
-    assert cluster.traces() == {}
-    yield
-    cluster.run("down", "--break-lock")
-    assert cluster.traces() == {}
 
 
 def document(cluster: Cluster, *command: str, code: int = 0) -> dict[str, Any]:

@@ -30,19 +30,6 @@ ADDED = {"LC_CTYPE", "RAY_CLIENT_MODE", "LD_PRELOAD", "RAY_LD_PRELOAD_ON_WORKERS
 pytestmark = [pytest.mark.lab, pytest.mark.serving]
 
 
-@pytest.fixture
-def cluster(guarded: Cluster) -> Cluster:
-    """Overrides the fixture with the lab's own inventory."""
-    return guarded
-
-
-@pytest.fixture
-def served(cluster: Cluster) -> Cluster:
-    """The running cluster, started by the first test that needs it."""
-    cluster.up()
-    return cluster
-
-
 def changed(cluster: Cluster, tmp_path: Path) -> Cluster:
     """The same cluster with another argument for vLLM."""
     vllm = yaml.safe_load(cluster.inventory.read_text())["vllm"]
@@ -50,23 +37,23 @@ def changed(cluster: Cluster, tmp_path: Path) -> Cluster:
     return cluster.changed(tmp_path / "changed.yaml", vllm={"arguments": arguments})
 
 
-def test_ranks_that_ray_puts_on_one_node_end_the_start(cluster: Cluster, tmp_path: Path) -> None:
+def test_ranks_that_ray_puts_on_one_node_end_the_start(guarded: Cluster, tmp_path: Path) -> None:
     # As if Ray detected two GPUs on the head and one on the worker.
-    nodes = yaml.safe_load(cluster.inventory.read_text())["nodes"]
+    nodes = yaml.safe_load(guarded.inventory.read_text())["nodes"]
     for node, gpus in zip(nodes, (2, 1), strict=True):
         node["env"] = {"RAY_OVERRIDE_RESOURCES": json.dumps({"GPU": gpus})}
-    other = cluster.changed(tmp_path / "i.yaml", nodes=nodes, ray={"num_gpus": "auto"})
+    other = guarded.changed(tmp_path / "i.yaml", nodes=nodes, ray={"num_gpus": "auto"})
     failed = other.up("--json", code=1)
     error = failure(failed.stdout)
     assert error["code"] == "ranks-misplaced"
     assert "set `ray.num_gpus: 1` in the inventory" in error["hint"]
     assert "ask for a completion" not in failed.stderr, "it was seen while vLLM started"
-    assert cluster.traces() == {}
+    assert guarded.traces() == {}
 
 
-def test_up_from_nothing_ends_with_a_completion(cluster: Cluster) -> None:
-    assert cluster.traces() == {}
-    report = json.loads(cluster.up("--json").stdout)
+def test_up_from_nothing_ends_with_a_completion(guarded: Cluster) -> None:
+    assert guarded.traces() == {}
+    report = json.loads(guarded.up("--json").stdout)
     assert report["changed"] is True
     assert len(report["changes"]) == 3
     request = urllib.request.Request(

@@ -23,19 +23,6 @@ RANK = "[r]ay::RayWorkerProc"
 HEAD, WORKER, SERVE = "vllm/0/ray/spark-1", "vllm/0/ray/spark-2", "vllm/0/vllm/spark-1"
 
 
-@pytest.fixture
-def cluster(guarded: Cluster) -> Cluster:
-    """Overrides the fixture with the lab's own inventory."""
-    return guarded
-
-
-@pytest.fixture
-def served(cluster: Cluster) -> Cluster:
-    """The running cluster, started by the first test that needs it."""
-    cluster.up()
-    return cluster
-
-
 def test_a_wedged_engine_is_found_although_the_api_answers(served: Cluster) -> None:
     engine.inject(served.lab.base, "api-wedged")
     try:
@@ -82,14 +69,14 @@ def test_a_rank_that_hangs_is_reported_and_restarted_and_ctrl_c_says_what_is_dow
     assert status(served, code=1)["vllm"]["error"] == "not running"
 
 
-def test_an_up_that_slept_while_another_took_over_changes_nothing_more(cluster: Cluster) -> None:
+def test_an_up_that_slept_while_another_took_over_changes_nothing_more(guarded: Cluster) -> None:
     """The test before left Ray running, and no vLLM."""
-    kept = raylets(status(cluster, code=1))
-    first, seen = until(cluster, "] start vLLM", "up", "--json")
+    kept = raylets(status(guarded, code=1))
+    first, seen = until(guarded, "] start vLLM", "up", "--json")
     try:
         first.send_signal(signal.SIGSTOP)
-        unlocked(cluster, "up")
-        before = status(cluster)
+        unlocked(guarded, "up")
+        before = status(guarded)
         first.send_signal(signal.SIGCONT)
         out, err = first.communicate(timeout=120)
     finally:
@@ -98,7 +85,7 @@ def test_an_up_that_slept_while_another_took_over_changes_nothing_more(cluster: 
     assert first.returncode == 1, err
     assert failure(out)["code"] == "lease-lost"
     assert "roll back:" not in err
-    assert pids(status(cluster)) == pids(before)
+    assert pids(status(guarded)) == pids(before)
     assert raylets(before) == kept, "Ray was kept"
 
 

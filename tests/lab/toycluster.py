@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
+import subprocess
 import sys
 import urllib.request
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +19,8 @@ from tests.lab.toy import gang
 from tests.lab.toy.engine import PROGRAM
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sparkctl.lab.lab import Lab
 
 REPOSITORY = Path(__file__).parents[2]
@@ -60,8 +65,7 @@ def toy_cluster(
     del value["vllm"]
     nodes = [node.name for node in lab.nodes]
     service = {"engine": "toy", "model": gang.MODEL, "port": port(number), "nodes": nodes}
-    # The checks before a start are vLLM's, which would claim the nodes' memory.
-    service |= {"executor": executor, "arguments": {"gpu-memory-utilization": 0.01}}
+    service["executor"] = executor
     value |= {"cluster": f"toy{number}", "services": {"toy": service}}
     value["runtime"]["kind"] = runtime
     path = folder / f"toy{number}.yaml"
@@ -91,6 +95,33 @@ def completed(lab: Lab, number: int = 0) -> int:
     tokens = answer["usage"]["completion_tokens"]
     assert isinstance(tokens, int)
     return tokens
+
+
+@contextmanager
+def unreachable(cluster: Cluster, node: str) -> Iterator[None]:
+    """Let a node's sshd listen on another port meanwhile; one session stays to undo that."""
+    config, port = "/run/sparkctl-lab/sshd_config", "sed -i '/^Port /d' {0}; {1}kill -HUP {2}"
+    pid = "$(cat /run/sparkctl-lab/sshd.pid)"
+    away = port.format(config, f"sed -i '1i Port 2222' {config}; ", pid)
+    argv = [*cluster.ssh(node), f"{away}; echo; read _; {port.format(config, '', pid)}"]
+    address = next(n.address for n in cluster.lab.nodes if n.name == node)
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as held:
+        assert held.stdout is not None
+        held.stdout.readline()
+        while _listens(address):
+            pass
+        try:
+            yield
+        finally:
+            held.communicate(b"\n", timeout=30)
+            while not _listens(address):
+                pass
+
+
+def _listens(address: str) -> bool:
+    with suppress(OSError), socket.create_connection((address, 22), timeout=5) as connection:
+        return bool(connection.recv(3))
+    return False
 
 
 def hold(cluster: Cluster, word: str = "40") -> None:

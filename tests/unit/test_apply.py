@@ -19,7 +19,7 @@ UNTIL: dict[str, Any] = {"listens": True, "ended": False, "status": None, "tail"
 ENDED: dict[str, Any] = {"listens": False, "ended": True, "status": 0, "tail": []}
 TABLE: dict[str, Any] = {"nodes": [], "groups": [], "missing": [], "ray": "2.60.0"}
 RECOVERS = "take back what earlier runs left"
-STARTS = ["write the environment", "start Ray head", "start Ray worker", "start vLLM"]
+STARTS = ["write the environment", "start Ray head", "start Ray worker, vLLM"]
 WAITS = [
     "wait for Ray head, Ray worker",
     "wait for Ray's node table",
@@ -64,10 +64,14 @@ def test_from_nothing_all_is_started_before_anything_is_waited_for(watched: list
     assert watched == [SERVE]
     assert made.ready == {HEAD, WORKER, SERVE}
     calls = [f"{node} {call}" for node, call in session.order]
-    # The GCS answers before anything joins it.
+    # The GCS answers before a worker joins it; vLLM waits for it itself.
     first = [c for c in calls if "launch.start" in c or "waits.until" in c][:4]
-    assert first[0] == "spark-1 launch.start"
-    assert first[1] == "spark-1 waits.until"
+    assert first == [
+        "spark-1 launch.start",
+        "spark-1 launch.start",
+        "spark-1 waits.until",
+        "spark-2 launch.start",
+    ]
     assert session.requests["spark-1", "settle.settle"]["units"] == {HEAD: made.id, SERVE: made.id}
 
 
@@ -75,7 +79,7 @@ def test_detach_starts_everything_and_waits_for_rays_daemons_alone(watched: list
     made, _ = run(waits_until=answered)
     assert titles(made, detach=True) == [*STARTS, WAITS[0]]
     assert watched == []
-    assert [*made.started] == [HEAD, WORKER, SERVE]
+    assert {*made.started} == {HEAD, WORKER, SERVE}
     assert not made.ready
 
 
@@ -87,8 +91,8 @@ def test_what_depends_is_stopped_first_and_what_is_kept_is_not_touched(watched: 
         RECOVERS,
         "stop vLLM",
         "write the environment",
-        "start Ray worker",
-        "start vLLM",
+        "start Ray worker, vLLM",
+        "wait for Ray worker",
     ]
     assert session.requests["spark-1", "stop.stop"]["units"] == [SERVE]
     assert watched == [SERVE]
@@ -163,13 +167,22 @@ def test_a_program_that_ends_badly_or_not_at_all_fails_and_all_is_taken_back(
     assert made.reporter.said[-1] == "Rolled back."
 
 
-def test_a_head_that_dies_before_its_gcs_answers_starts_no_worker() -> None:
+def test_a_head_that_dies_before_its_gcs_answers_is_the_cause_and_starts_no_worker(
+    watched: list[str],
+) -> None:
+    """vLLM was started along with it, and its own failure to find Ray is not looked at."""
     dead = {**ENDED, "status": 1, "tail": ["port 6379 is in use"]}
     made, session = run(waits_until=dead)
     with pytest.raises(ServingError) as caught:
         perform(made, apply.steps(made), keep=False)
     assert (caught.value.node, caught.value.data["unit"]) == ("spark-1", HEAD)
     assert ("spark-2", "launch.start") not in session.order
+    assert watched == []
+    assert isinstance(made.reporter, Told)
+    assert [said for said in made.reporter.said if said.startswith("roll back: stop")] == [
+        "roll back: stop vLLM on spark-1",
+        "roll back: stop Ray head on spark-1",
+    ]
 
 
 def test_a_node_that_is_missing_from_rays_table_is_named(watched: list[str]) -> None:
@@ -230,8 +243,7 @@ def test_parts_together_share_their_steps_and_rolling_ones_do_not() -> None:
     assert together == [
         "write the environment",
         "start Ray heads",
-        "start Ray workers",
-        "start vLLM",
+        "start Ray workers, vLLM",
     ]
     made.outlook = replace(made.outlook, plan=replace(both, strategy="rolling"))
     assert [s.title for s in apply.steps(made, detach=True)] == [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ import pytest
 from sparkctl.engines.inventory import parse
 from sparkctl.errors import PreflightError
 from sparkctl.facts.unread import Missing
+from sparkctl.inventory.layers import Layer
 from sparkctl.node.units import RayNodes
 from sparkctl.operations.outlook import Outlook, doubtful
 from sparkctl.operations.run import Run
@@ -22,6 +24,7 @@ from sparkctl.remote.pool import Pool
 from tests.unit.answers import all_facts, process
 from tests.unit.clusterpair import (
     CLUSTER,
+    HEAD,
     SERVE,
     WORKER,
     desired,
@@ -58,6 +61,22 @@ def changes(
 
 ALL = ["start Ray head spark-1", "start Ray worker spark-2", "start vLLM spark-1"]
 OTHER = parse((GOOD + "  arguments: {max-num-seqs: 8}\n").encode(), "x")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"), [(5, ("20", "60")), (120.5, ("121", "121")), (900, ("900", "900"))]
+)
+def test_vllm_waits_for_ray_as_long_as_its_start_may_take(
+    seconds: float, expected: tuple[str, str]
+) -> None:
+    slow = parse(f"{GOOD}ray: {{start_timeout: {float(seconds)}}}\n".encode(), "x")
+    names = ("RAY_NUM_REDIS_GET_RETRIES", "RAY_gcs_server_request_timeout_seconds")
+    environment = desired(slow).units[SERVE].program.environment
+    assert tuple(environment[name] for name in names) == expected
+    own = Layer("own", {names[0]: "7"})
+    environment = desired(slow, layers=[own]).units[SERVE].program.environment
+    assert names[0] not in environment, "the user's own value holds"
+    assert environment[names[1]] == expected[1]
 
 
 def test_from_nothing_everything_starts_in_order(known: dict[str, Any]) -> None:
@@ -112,6 +131,19 @@ def test_changed_arguments_restart_vllm_alone(live: dict[str, Any]) -> None:
 def test_what_changed_is_said(live: dict[str, Any]) -> None:
     (change,) = plan(OTHER, live).changes
     assert change.why == "--max-num-seqs: 64 -> 8"
+
+
+def test_a_head_that_moved_is_said_to_have(live: dict[str, Any]) -> None:
+    """And not that the GCS died, which the other node never had."""
+    roles = {"head": "worker", "worker": "head"}
+    text = re.sub("role: (head|worker)", lambda role: f"role: {roles[role[1]]}", GOOD)
+    found = plan(parse(text.encode(), "x"), live).changes
+    assert {c.unit: c.why for c in found} == {
+        HEAD: "the head moved to spark-2",
+        WORKER: "the head moved to spark-2",
+        SERVE: "the head moved to spark-2",
+        "vllm/0/vllm/spark-2": "not running",
+    }
 
 
 def test_a_lost_record_is_said_to_be_one(live: dict[str, Any]) -> None:

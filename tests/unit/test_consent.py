@@ -18,7 +18,7 @@ from sparkctl.node.difference import Change
 from sparkctl.operations import outlook as looks
 from sparkctl.operations.serving import lacking
 from sparkctl.operations.session import Session
-from sparkctl.operations.up import refuse_blocked
+from sparkctl.operations.up import blocked
 from sparkctl.plan.observed import Seen
 from sparkctl.plan.older import base
 from sparkctl.remote.fanout import GroupResult
@@ -132,10 +132,10 @@ def test_a_record_that_cannot_be_read_is_refused_before_anything_is_asked(
     known["spark-1"]["state"]["files"]["applied.json"] = "{"
     found, asked = outlook({}, known)
     assert asked == []
-    with pytest.raises(RemoteError, match="damaged") as caught:
-        refuse_blocked(found)
-    assert (caught.value.code, caught.value.node) == ("unit-unread", "spark-1")
-    assert "sparkctl down" in (caught.value.hint or "")
+    error = blocked(found)["vllm"]
+    assert "damaged" in error.message
+    assert (error.code, error.node) == ("unit-unread", "spark-1")
+    assert "sparkctl down" in (error.hint or "")
 
 
 def test_ranks_on_other_nodes_than_planned_are_an_error_and_end_nothing(

@@ -220,7 +220,7 @@ def test_nccls_own_lines_explain_a_broken_network(name: str) -> None:
     assert found
     assert found.code == expected
     remedy = next(advice.fix.text for code, advice in ADVICE.items() if code == expected)
-    assert found.text.endswith(remedy)  # the log reader's own
+    assert found.remedy.endswith(remedy)  # the log reader's own
 
 
 @pytest.mark.parametrize(
@@ -267,6 +267,18 @@ def test_what_a_start_repeats_while_it_waits_explains_it_only_if_it_waited() -> 
     assert cause(EARLY + hangs) is None
     assert cause(EARLY + hangs, waited=True) == "rank-stalls"
     assert cause(EARLY + waits, waited=True) == "too-few-gpus"
+
+
+def test_a_ray_that_vllm_waited_for_is_no_cause() -> None:
+    """Ray 2.60 warns of each attempt to reach a GCS that does not listen yet."""
+    slow = (
+        "[2026-11-22 06:02:26,126 W 3794 3794] rpc_client.h:153: Failed to connect to GCS at"
+        " address 192.168.100.11:6379 within 5 seconds.\n"
+        "[2026-11-22 06:03:01,144 W 3794 3794] gcs_client.cc:210: Failed to get cluster ID from GCS"
+        " server: TimedOut: Timed out while waiting for GCS to become available.\n"
+    )
+    assert cause(f"{slow}{EARLY}", waited=True) is None
+    assert cause(f"{slow}{EARLY}{ERROR}SafetensorError: x\n") == "broken-weights"
 
 
 def test_rays_own_failure_is_the_line_with_the_error() -> None:

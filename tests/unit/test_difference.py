@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from sparkctl.node.difference import DRAIN, START, STOP, difference, waves
 from sparkctl.node.unitid import replica_of
 from sparkctl.node.units import (
+    ALONG,
     FAILED,
     RANK,
     REACHABLE,
@@ -49,8 +50,8 @@ def cluster() -> dict[str, Unit]:
         WORKER: unit(WORKER, Need(HEAD, REACHABLE)),
         SERVE: unit(
             SERVE,
-            Need(HEAD, REACHABLE),
-            Need(WORKER, STARTED),
+            Need(HEAD, STARTED),
+            Need(WORKER, ALONG),
             members=(Member("a", "serve"), Member("a", RANK), Member("b", RANK)),
         ),
     }
@@ -88,9 +89,15 @@ def test_a_new_cluster_starts_in_waves() -> None:
     (part,) = plan.parts
     assert [(s.action, s.units) for s in part.steps] == [
         (START, (HEAD,)),
-        (START, (WORKER,)),
-        (START, (SERVE,)),
+        (START, (WORKER, SERVE)),
     ]
+
+
+@pytest.mark.parametrize("until", [STARTED, REACHABLE, READY])
+def test_a_need_of_another_kind_orders_the_starts(until: str) -> None:
+    units = {**cluster(), SERVE: unit(SERVE, Need(WORKER, until))}
+    plan = difference(units, {n: Absent(u.node) for n, u in units.items()})
+    assert [s.units for s in plan.parts[0].steps] == [(HEAD,), (WORKER,), (SERVE,)]
 
 
 def test_a_worker_takes_with_it_what_follows_it() -> None:
@@ -103,8 +110,7 @@ def test_a_worker_takes_with_it_what_follows_it() -> None:
     (part,) = plan.parts
     assert [(s.action, s.units) for s in part.steps] == [
         (STOP, (SERVE,)),
-        (START, (WORKER,)),
-        (START, (SERVE,)),
+        (START, (WORKER, SERVE)),
     ]
 
 
@@ -136,6 +142,15 @@ def test_a_dead_member_makes_its_unit_unsound() -> None:
     server = running(cluster()[SERVE], processes=alive[1:])
     assert changes(cluster(), seen(cluster()) | {SERVE: server}) == [
         "restart vllm on a: its API server died"
+    ]
+
+
+def test_a_rank_that_it_was_not_started_with_has_not_died() -> None:
+    grown = replace(cluster()[SERVE], digest="other")
+    before = running(cluster()[SERVE], processes=running(grown).processes[:2])
+    units = cluster() | {SERVE: grown}
+    assert changes(units, seen(units) | {SERVE: before}, changed={SERVE: "--tp: 1 -> 2"}) == [
+        "restart vllm on a: --tp: 1 -> 2"
     ]
 
 
@@ -226,6 +241,8 @@ def test_whatever_is_observed_the_plan_is_sound(found: list[str]) -> None:
     observed = {n: made[s](u) for (n, u), s in zip(units.items(), found, strict=True)}
     plan = difference(units, observed)
     starts, stops = plan.units(START), plan.units(STOP)
+    steps = [step for part in plan.parts for step in part.steps]
+    place = {(step.action, u): at for at, step in enumerate(steps) for u in step.units}
     for name, state in observed.items():
         if isinstance(state, Unread):
             assert name not in (*starts, *stops)
@@ -237,8 +254,10 @@ def test_whatever_is_observed_the_plan_is_sound(found: list[str]) -> None:
         touched = unit_.id in starts
         for need in unit_.needs:
             assert need.unit not in starts or touched
-            if touched and need.unit in starts:
-                assert starts.index(need.unit) < starts.index(unit_.id)
+            if touched and need.unit in starts and need.until != ALONG:
+                assert place[START, need.unit] < place[START, unit_.id]
+            if unit_.id in stops and need.unit in stops:
+                assert place[STOP, unit_.id] < place[STOP, need.unit]
         mates = {u for u in units if units[u].group == unit_.group}
         assert not touched or mates <= {*starts}
     parts = {p.replica for p in plan.parts}

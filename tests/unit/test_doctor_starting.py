@@ -9,6 +9,7 @@ import pytest
 
 from sparkctl.doctor import collect as collecting
 from sparkctl.doctor.check import Source
+from sparkctl.engines.vllm.failures import Explanation
 from sparkctl.operations.starting import Startup, clock
 from sparkctl.output.doctor import print_findings
 from tests.unit.doctorview import examined, wrong
@@ -113,15 +114,14 @@ def test_a_raylet_that_died_during_a_start_is_no_start_of_ray() -> None:
 
 
 def test_a_start_that_failed_is_one_failure_with_its_cause() -> None:
-    answers = starting(
-        state="failed", why="vLLM failed to start: ValueError: no memory", cause="x", hint="do y"
-    )
+    why, known = "vLLM failed to start: ValueError: no memory", Explanation("x", "set {key}.y")
+    answers = starting(state="failed", why=why, known=known)
     failed = only(answers, "running.ranks")
     assert (failed.severity.value, failed.code, failed.node) == ("FAIL", "start-failed", ONE)
     assert failed.summary == "vLLM failed to start: ValueError: no memory"
     assert failed.data == {"run": RUN, "stage": "loading", "cause": "x"}
     assert failed.fix
-    assert failed.fix.text == "do y"
+    assert failed.fix.text == "set vllm.y"
     assert by_check(answers)["running.api"].code == "not-started"
 
 

@@ -94,6 +94,20 @@ def test_two_commands_exclude_each_other_on_every_node(session: Session, tmp_pat
         write(other)
 
 
+def test_two_commands_on_a_part_of_the_nodes_exclude_each_other_where_they_meet(
+    session: Session, tmp_path: Path
+) -> None:
+    other, nodes = made(tmp_path), session.inventory.nodes
+    with held.hold(session, Told().note, "up", nodes[1:]):
+        with (
+            pytest.raises(LockedError),
+            held.hold(other, Told().note, "up", nodes, partial=True),
+        ):
+            raise AssertionError("not reached")
+        with held.hold(other, Told().note, "up", nodes[:1]):
+            write(other)
+
+
 def test_who_lost_it_changes_nothing_more(session: Session, tmp_path: Path) -> None:
     other, nodes = made(tmp_path), session.inventory.nodes
     with held.hold(session, Told().note, "up", nodes):

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import sparkctl.node
-from sparkctl.engines.vllm.engine import ray_dir
+from sparkctl.engines.vllm.ray import ray_dir
 from sparkctl.node import entries, files, follow, lease, sharedmemory, state, stop
 from sparkctl.plan import paths, record
 

@@ -93,6 +93,6 @@ def test_it_plans_with_units_that_came_as_json(tmp_path: Path) -> None:
             "start Ray worker on spark-2: not running",
             "start vLLM on spark-1: not running",
         ],
-        3,
+        2,
         False,
     ]

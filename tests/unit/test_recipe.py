@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sparkctl.engines.vllm.recipe import (
+    BACKEND,
     BASE,
     MINIMAX_M2,
     RECIPES,
@@ -42,7 +43,7 @@ def test_the_choice(recipe: str, architectures: list[str] | None, name: str | No
     choice = chosen(PATH, recipe, architectures)
     assert choice.name == name
     own = MINIMAX_M2.arguments if name else {}
-    assert choice.defaults == {**BASE, **own}
+    assert choice.defaults == {BACKEND: "ray", **BASE, **own}
     assert choice.unknown is (recipe == "auto" and architectures is None)
 
 
@@ -69,12 +70,12 @@ def test_code_from_the_hub_is_never_run_by_default(recipe: str) -> None:
     choice = chosen(HUB, recipe, MINIMAX)
     assert choice.name == "minimax-m2"
     allowed = {k: v for k, v in MINIMAX_M2.arguments.items() if k != REMOTE_CODE}
-    assert choice.defaults == {**BASE, **allowed}
+    assert choice.defaults == {BACKEND: "ray", **BASE, **allowed}
     assert REMOTE_CODE in choice.why
 
 
 def test_no_recipe_changes_the_arguments_that_are_read_without_a_node() -> None:
-    assert [name for name, r in RECIPES.items() if BASE.keys() & r.arguments.keys()] == []
+    assert [name for name, r in RECIPES.items() if {BACKEND, *BASE} & r.arguments.keys()] == []
 
 
 def test_a_nodes_answer_cannot_move_the_cursor() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from sparkctl.doctor import logview
 from sparkctl.doctor.logs import read_logs
+from sparkctl.engines.inventory import parse
 from sparkctl.engines.vllm.diagnosis import explain_start, explain_vllm
 from sparkctl.engines.vllm.errorlevel import Level
 from sparkctl.engines.vllm.progress import Progress
@@ -19,6 +20,7 @@ from sparkctl.facts.calls import NCCL_LINES
 from sparkctl.facts.decode import decode
 from sparkctl.node import nccllines
 from tests.unit.nccllogs import CASES
+from tests.unit.test_inventory import GOOD
 
 if TYPE_CHECKING:
     from sparkctl.doctor.looks import EngineLog
@@ -345,7 +347,8 @@ def fetched(path: Path) -> EngineLog:
         def ask(*_: Any, **__: Any) -> Any:
             return decode(NCCL_LINES, json.dumps(answer).encode(), "spark-1", "x")
 
-    return logview.read(Session(), None)  # type: ignore[arg-type]  # no node is there
+    head = parse(GOOD.encode(), "x").head
+    return logview.read(Session(), [head], "vllm", "vLLM")  # type: ignore[arg-type]  # a stub
 
 
 def by_doctor(path: Path) -> str | None:

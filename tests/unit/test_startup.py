@@ -127,7 +127,7 @@ def test_a_line_that_is_repeated_for_ever_does_not_keep_the_wait_alive() -> None
     run, _ = watching(forever=lambda n: {"text": HANGS.format(n)})
     error = failure(run)
     assert (error.code, error.data["cause"]) == ("vllm-stalled", "rank-stalls")
-    assert error.hint == REMEDIES["rank-stalls"]
+    assert error.hint == REMEDIES["rank-stalls"].replace("{key}", "vllm")
 
 
 def test_a_stage_that_moves_outlives_the_stall_limit() -> None:

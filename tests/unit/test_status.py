@@ -38,10 +38,13 @@ def without(*groups: str) -> bytes:
 
 
 def asked(
-    tmp_path: Path, words: list[str], changed: dict[tuple[str, str], bytes]
+    tmp_path: Path,
+    words: list[str],
+    changed: dict[tuple[str, str], bytes],
+    text: str = Node.INVENTORY,
 ) -> tuple[int, str, str]:
     inventory = tmp_path / "inventory.yaml"
-    inventory.write_text(Node.INVENTORY)
+    inventory.write_text(text)
     given = Given(changed)
     with mock.patch.object(pool, "connect", lambda name, *_, **__: Node(name, given, [])):
         return run([*words, "-i", str(inventory)])
@@ -170,3 +173,42 @@ def test_what_would_stop_up_has_a_code_in_the_plan(tmp_path: Path) -> None:
     assert {*problems[0]} == {"check", "code", "node", "summary", "data"}
     assert (problems[0]["node"], problems[0]["code"]) == ("spark-2", "mtu-mismatch")
     assert problems[0]["data"]["interface"] == "enp1s0f0np0"
+
+
+def test_what_is_blocked_has_one_form_in_plan_and_in_a_dry_run(tmp_path: Path) -> None:
+    worker = healthy(serving=False)["spark-2"]
+    changed = {
+        ("spark-1", "probe.probe"): without("ours"),
+        ("spark-2", "probe.probe"): json.dumps(worker).encode(),
+    }
+    words = (["plan", "--json"], ["up", "--dry-run", "--json"])
+    plan, dry = (json.loads(asked(tmp_path, w, changed)[1]) for w in words)
+    assert plan["blocked_changes"] == dry["blocked_changes"] == dry["blocked"] != []
+    assert plan["blocked"][0].startswith("blocked by vllm/0/ray/spark-1, which could not be read: ")
+    assert plan["left_alone"] == dry["left_alone"] == []
+
+
+@pytest.mark.parametrize(
+    ("group", "reason"), [("", "bad-answer"), ("net", "unread"), ("state", "unit-unread")]
+)
+@pytest.mark.parametrize("words", [["plan"], ["up", "--dry-run"]], ids=" ".join)
+def test_a_node_that_answers_in_part_blocks_its_own_service_alone(
+    tmp_path: Path, words: list[str], group: str, reason: str
+) -> None:
+    text = Node.INVENTORY.partition("vllm:")[0].replace(", role: worker", "") + "services:\n"
+    for service, node in (("chat", "spark-1"), ("code", "spark-2")):
+        values = f"model: /models/m2, tensor_parallel_size: 1, nodes: [{node}]"
+        text += f"  {service}: {{{values}}}\n"
+    both = healthy(serving=False)
+    both["spark-2"].pop(group, None)
+    changed = {(n, "probe.probe"): json.dumps(facts).encode() for n, facts in both.items()}
+    if not group:
+        changed["spark-2", "probe.probe"] = b"rubbish"
+    code, out, err = asked(tmp_path, [*words, "--json"], changed, text)
+    document = json.loads(out)
+    (left,) = document["left_alone"]
+    assert (code, left["service"], left["node"], left["code"]) == (1, "code", "spark-2", reason)
+    assert "error: service code is left alone: spark-2: " in err
+    assert "sparkctl up` again when spark-2 answers" in left["hint"]
+    changes = " ".join(map(str, document["changes"]))
+    assert ("spark-1" in changes, "spark-2" in changes) == (True, False)

@@ -9,7 +9,7 @@ from unittest import mock
 
 import pytest
 
-from sparkctl.errors import AuthError
+from sparkctl.errors import AuthError, ConnectError
 from sparkctl.operations import host
 from tests.bench.hostile import run
 from tests.bench.nodes import Answers, Node
@@ -143,3 +143,10 @@ def test_a_host_that_is_not_reached_is_an_error() -> None:
     with mock.patch.object(host, "connect", refused):
         code, out, _ = run(["status", "--host", ADDRESS, "--json"])
     assert (code, json.loads(out)["error"]["exit_code"]) == (1, 1)
+
+
+def test_a_name_that_is_unknown_is_no_inventorys() -> None:
+    unknown = ConnectError("no such name", node=ADDRESS, code="name-unknown", hint="the inventory")
+    with mock.patch.object(host, "connect", mock.Mock(side_effect=unknown)):
+        _, out, _ = run(["status", "--host", ADDRESS, "--json"])
+    assert json.loads(out)["error"]["hint"].startswith("check the name, or give it a HostName")

@@ -234,3 +234,15 @@ def test_a_newer_record_ends_status_with_an_error(tmp_path: Path) -> None:
     files["applied.json"] = files["applied.json"].replace('"schema": 2', '"schema": 3')
     code, document = as_json(tmp_path, Given(facts))
     assert (code, document["error"]["code"]) == (1, "record-newer")
+
+
+def test_a_node_that_left_the_inventory_is_named(tmp_path: Path) -> None:
+    assert as_json(tmp_path, Given(started()))[1]["departed"] == []
+    facts = started()
+    files = facts[ONE]["state"]["files"]
+    record = json.loads(files["applied.json"])
+    record["nodes"]["spark-9"] = {"host": "192.0.2.9", "ssh": {}}
+    files["applied.json"] = json.dumps(record)
+    code, document = as_json(tmp_path, Given(facts))
+    assert (code, document["departed"]) == (0, [{"name": "spark-9", "host": "192.0.2.9"}])
+    assert "spark-9 (192.0.2.9) is no longer in the inventory" in status(tmp_path, Given(facts))[1]

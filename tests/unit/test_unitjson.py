@@ -76,7 +76,7 @@ def changed(path: tuple[Any, ...], value: Any) -> Any:
         (("program", "environment"), {"A": 1}, "expected text"),
         (("members", 0, "count"), 1.5, "expected a whole number"),
         (("members", 0, "count"), True, "expected a number"),
-        (("needs", 0, "until"), "later", "expected started or reachable or ready"),
+        (("needs", 0, "until"), "later", "expected along or started or reachable or ready"),
         (("needs", 0, "follows"), 1, "expected true or false"),
         (("stop", "grace"), float("nan"), "expected a number from 0"),
         (("stop", "grace"), -1, "expected a number from 0"),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sparkctl.doctor import applies
 from sparkctl.doctor.check import Check
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Action, Remedy, command
-from sparkctl.engines.vllm.commandline import memory_share
 from sparkctl.facts.unread import known, required
 
 if TYPE_CHECKING:
@@ -29,25 +29,29 @@ FIRST_USER = 1000  # logind exempts the system users below from RemoveIPC (login
 
 
 def memory(snapshot: Snapshot, name: str) -> Iterator[Finding]:
-    """MemAvailable is enough for what vLLM will request: GB10's GPU shares it."""
-    found = known(snapshot.facts(name).memory)
+    """MemAvailable is enough for what the engine will request: GB10's GPU shares it."""
+    found, title = known(snapshot.facts(name).memory), snapshot.engine.title
     if snapshot.serves(name):
-        yield info("vLLM is running and has its share of the memory", code="vllm-running")
+        yield info(f"{title} is running and has its share of the memory", code="vllm-running")
         return
-    share = memory_share(snapshot.inventory)
+    share_of = snapshot.engine.judged.memory
+    if share_of is None:
+        return
+    share = share_of(snapshot.inventory)
     total = required(found.get("MemTotal"), "memory.MemTotal")
     free = required(found.get("MemAvailable"), "memory.MemAvailable")
     expected = int(total * share)
     has, needs = _gib(free), _gib(expected)
     if free >= expected:
-        yield ok(f"{has} available; vLLM will request {needs}")
+        yield ok(f"{has} available; {title} will request {needs}")
         return
     yield fail(
-        f"{has} of memory is available; vLLM will request {needs} ({share:g} of {_gib(total)})",
+        f"{has} of memory is available; {title} will request {needs} ({share:g} of {_gib(total)})",
         Evidence(needs, has, f"{MEMINFO} MemAvailable"),
         Remedy(
             "drop the page cache, end what else uses memory, or lower gpu-memory-utilization in"
-            " vllm.arguments; reboot if nothing runs and memory is still missing",
+            f" {snapshot.inventory.key}.arguments; reboot if nothing runs and memory is still"
+            " missing",
             ("ps -eo pid,rss,args --sort=-rss | head",),
             (Action("drop the page cache", "drop-caches"),),
         ),
@@ -146,7 +150,7 @@ def _gib(size: int) -> str:
 
 
 CHECKS = (
-    Check("host.memory", "node", memory, preflight=True),
+    Check("host.memory", "node", memory, preflight=True, lacks=applies.memory),
     Check("host.swap", "node", swap),
     Check("host.disk", "node", disk, preflight=True),
     Check("host.login", "node", login_limits),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Interface
 from typing import TYPE_CHECKING
 
-from sparkctl.doctor import routes
+from sparkctl.doctor import applies, routes
 from sparkctl.doctor.check import Check, Source
 from sparkctl.doctor.checks.ports import api_port, required_ports
 from sparkctl.doctor.connects import WORKERS, Way, tries
@@ -29,7 +29,7 @@ def open_ports(snapshot: Snapshot, name: str) -> dict[int, str]:
     # The dashboard is on its node's loopback; the API is asked at the node's host, see running.api.
     local = ("ray.dashboard_port", api_port(snapshot))
     found = {port: key for port, key in ports if key not in local}
-    return {**found, _worker_port(snapshot, name): WORKERS}
+    return found if applies.ray(snapshot) else {**found, _worker_port(snapshot, name): WORKERS}
 
 
 def _worker_port(snapshot: Snapshot, name: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sparkctl.doctor import applies
 from sparkctl.doctor.check import Check
 from sparkctl.doctor.checks.builds import Library, builds
 from sparkctl.doctor.checks.running import idle
@@ -19,13 +20,14 @@ MAPS = "/proc/PID/maps"
 
 
 def without_nccl(snapshot: Snapshot) -> Finding | None:
-    """INFO if vLLM is not running, or runs without NCCL."""
-    if nothing := idle(snapshot, "vllm"):
+    """INFO if the engine is not running, or runs without NCCL."""
+    if nothing := idle(snapshot):
         return nothing
     # Maps that could not be read do not prove a build without NCCL.
     if not any(loaded(snapshot, n) or _unread(snapshot, n) for n in snapshot.known):
         return info(
-            "no rank has loaded libnccl; this vLLM does not use NCCL, as its CPU build",
+            "no rank has loaded libnccl;"
+            f" this {snapshot.engine.title} does not use NCCL, as its CPU build",
             node=snapshot.inventory.head.name,
             code="no-nccl",
         )
@@ -107,4 +109,4 @@ def _listed(files: Iterable[Library]) -> str:
     return ", ".join(map(str, files))
 
 
-CHECKS = (Check("running.libnccl", "cluster", libnccl),)
+CHECKS = (Check("running.libnccl", "cluster", libnccl, lacks=applies.ranks),)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sparkctl.doctor import applies
 from sparkctl.doctor.check import Check, per_node
 from sparkctl.doctor.finding import Evidence, Finding, counted, fail, info, ok, warn
 from sparkctl.doctor.modelcopy import copy
@@ -26,7 +27,7 @@ TRUE = ("1", "ON", "YES", "TRUE")
 
 
 def model(snapshot: Snapshot, name: str) -> Iterator[Finding]:
-    """The checkpoint is there, whole and readable, if vllm.model is a path."""
+    """The checkpoint is there, whole and readable, if `model` is a path."""
     found = _checkpoint(snapshot, name)
     if found is None:
         yield _of_hub(snapshot, name)
@@ -57,9 +58,12 @@ def _other_path(snapshot: Snapshot, name: str, found: Checkpoint) -> Finding | N
     if on_head is None or on_head.path == found.path:
         return None
     return fail(
-        f"vLLM opens {on_head.path} on every node, {setting} of {head}; here it is {found.path}",
+        f"{snapshot.engine.title} opens {on_head.path} on every node, {setting} of {head};"
+        f" here it is {found.path}",
         Evidence(on_head.path, found.path, "the homes of the SSH users"),
-        Remedy("set vllm.model to an absolute path that is the same on every node"),
+        Remedy(
+            f"set {snapshot.inventory.key}.model to an absolute path that is the same on every node"
+        ),
         code="other-path",
         data={"expected": on_head.path, "got": found.path},
     )
@@ -69,7 +73,9 @@ def _of_hub(snapshot: Snapshot, name: str) -> Finding:
     """What is known of a model that vLLM gets from the hub."""
     vllm, found = snapshot.inventory.vllm, known(snapshot.facts(name).model)
     if not isinstance(found, HubModel) or not found.dangling or found.path is None:
-        return info(f"vLLM downloads {vllm.model} from the hub", code="hub-model")
+        return info(
+            f"{snapshot.engine.title} downloads {vllm.model} from the hub", code="hub-model"
+        )
     planned, revision = snapshot.planned(name), vllm.arguments.get("revision")
     offline = next((n for n in OFFLINE if planned.get(n, "").upper() in TRUE), None)
     # The cache that vLLM will have is the one to fill.
@@ -191,6 +197,6 @@ def _same_digest(snapshot: Snapshot, name: str, on_head: Checkpoint) -> Iterator
 
 
 CHECKS = (
-    Check("model.present", "node", model, preflight=True),
-    Check("model.same", "cluster", same_model, preflight=True),
+    Check("model.present", "node", model, preflight=True, lacks=applies.checkpoint),
+    Check("model.same", "cluster", same_model, preflight=True, lacks=applies.checkpoint),
 )

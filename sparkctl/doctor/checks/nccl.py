@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sparkctl.doctor import applies
 from sparkctl.doctor.check import Check, Source, per_node
 from sparkctl.doctor.checks.libnccl import without_nccl
 from sparkctl.doctor.checks.ranks import every_gpu
@@ -39,7 +40,7 @@ def transport(snapshot: Snapshot) -> Iterator[Finding]:
         yield unknown(f"{log.path} has no line of NCCL", fix=DEBUG, node=head, code="no-nccl-lines")
         return
     for finding in log.verdict.findings:
-        yield _in_log(finding, head)
+        yield _in_log(finding, head, snapshot.inventory.key)
     if log.cut:
         yield unknown(
             f"{log.path} was read to line {log.cut} alone, as it has too many lines of NCCL; copy"
@@ -53,7 +54,7 @@ def transport(snapshot: Snapshot) -> Iterator[Finding]:
     yield from _without_rank(snapshot, log)
 
 
-def _in_log(finding: LogFinding, head: str) -> Finding:
+def _in_log(finding: LogFinding, head: str, key: str) -> Finding:
     """A finding of the log reader, with its code."""
     evidence = tuple(
         Evidence("RDMA on each HCA of the fabric", e.text, f"{e.file}:{e.line}")
@@ -64,7 +65,7 @@ def _in_log(finding: LogFinding, head: str) -> Finding:
         Severity[finding.severity],
         f"{finding.cause}: {finding.summary}",
         evidence,
-        Remedy(finding.fix.text + others, finding.fix.commands),
+        Remedy(finding.fix.at(key).text + others, finding.fix.commands),
         head,
         code=finding.code,
         data={
@@ -230,6 +231,6 @@ def _idle(name: str, hca: str, got: str, carried: int, where: str) -> Finding:
 
 
 CHECKS = (
-    Check("running.transport", "cluster", transport, needs=(Source.LOG,)),
-    Check("running.traffic", "cluster", traffic, needs=(Source.GENERATION,)),
+    Check("running.transport", "cluster", transport, needs=(Source.LOG,), lacks=applies.ranks),
+    Check("running.traffic", "cluster", traffic, needs=(Source.GENERATION,), lacks=applies.ranks),
 )

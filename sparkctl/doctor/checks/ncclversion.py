@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sparkctl.doctor import applies
 from sparkctl.doctor.check import Check
 from sparkctl.doctor.checks.builds import CURED, WHEEL, Library, builds, install
 from sparkctl.doctor.checks.libnccl import loaded
 from sparkctl.doctor.finding import Evidence, Finding, info, ok, warn
 from sparkctl.doctor.remedy import Remedy
 from sparkctl.engines.vllm.arguments import cuda_graphs
-from sparkctl.engines.vllm.engine import head_recipe
 from sparkctl.engines.vllm.placement import spans_nodes
 from sparkctl.facts.unread import known
 
@@ -57,7 +57,7 @@ def _has_graphs(snapshot: Snapshot) -> bool:
     arguments = inventory.vllm.arguments
     if not cuda_graphs(arguments):  # the inventory turns them off, whatever the recipe says
         return False
-    defaults = head_recipe(inventory, snapshot.facts(inventory.head.name)).defaults
+    defaults = snapshot.engine.recipe(inventory, snapshot.facts(inventory.head.name)).defaults
     return cuda_graphs({**defaults, **arguments})
 
 
@@ -81,7 +81,7 @@ def _hangs(snapshot: Snapshot, where: Mapping[str, str]) -> Finding:
         Evidence(f"{CURED}, or no CUDA graphs", HANGS, listed),
         Remedy(
             f"install NCCL {CURED} in the runtime of every node, or set cudagraph_mode: none in"
-            " vllm.arguments compilation-config; then restart the cluster",
+            f" {snapshot.inventory.key}.arguments compilation-config; then restart the cluster",
             install(snapshot, next(iter(where))),
         ),
         code="graphs-hang",
@@ -89,4 +89,4 @@ def _hangs(snapshot: Snapshot, where: Mapping[str, str]) -> Finding:
     )
 
 
-CHECKS = (Check("runtime.nccl", "cluster", nccl),)
+CHECKS = (Check("runtime.nccl", "cluster", nccl, lacks=applies.packages),)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sparkctl.doctor import applies
 from sparkctl.doctor.check import Check
 from sparkctl.doctor.finding import Evidence, Finding, fail, ok, warn
 from sparkctl.doctor.remedy import Remedy
@@ -24,7 +25,7 @@ WORKERS = 32
 
 
 def ports(snapshot: Snapshot, name: str) -> Iterator[Finding]:
-    """No other program has the ports of Ray and vLLM."""
+    """No other program has the ports of Ray and of the engine."""
     required = required_ports(snapshot, name)
     taken = [o for o in _others(snapshot, name) if o.port in required]
     for owner in taken:
@@ -84,19 +85,21 @@ def api_port(snapshot: Snapshot) -> str:
 
 def required_ports(snapshot: Snapshot, name: str) -> dict[int, str]:
     """The ports that a node listens on, with the inventory's keys for them."""
-    ray = snapshot.inventory.ray
-    keys = {
-        "ray.node_manager_port": ray.node_manager_port,
-        "ray.object_manager_port": ray.object_manager_port,
-    }
-    if snapshot.node(name).role == "head":
-        keys["ray.port"] = ray.port
-        keys["ray.dashboard_port"] = ray.dashboard_port
+    ray, is_head = snapshot.inventory.ray, name == snapshot.inventory.head.name
+    keys: dict[str, int | None] = {}
+    if not applies.ray(snapshot):
+        keys["ray.node_manager_port"] = ray.node_manager_port
+        keys["ray.object_manager_port"] = ray.object_manager_port
+        if is_head:
+            keys |= {"ray.port": ray.port, "ray.dashboard_port": ray.dashboard_port}
+    if is_head:
+        keys |= snapshot.engine.ports(snapshot.inventory)
+    if is_head and not applies.api(snapshot):
         keys[api_port(snapshot)] = snapshot.inventory.vllm.port
     return {port: key for key, port in keys.items() if port is not None}
 
 
 CHECKS = (
     Check("ports.free", "node", ports, preflight=True),
-    Check("ports.workers", "node", worker_ports),
+    Check("ports.workers", "node", worker_ports, lacks=applies.ray),
 )

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from sparkctl.doctor.check import Check
 from sparkctl.doctor.finding import Evidence, Finding, counted, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy, Removal
 from sparkctl.facts.calls import REMOVE, STOP
-from sparkctl.facts.unread import known
+from sparkctl.facts.unread import Missing, known
+from sparkctl.node.units import RANK
 from sparkctl.operations.lease import described
 from sparkctl.plan.paths import APPLIED, temp_dir
 from sparkctl.plan.record import records
+from sparkctl.plan.record import state as recorded
 from sparkctl.secret.text import command_line
 
 if TYPE_CHECKING:
@@ -43,24 +46,30 @@ def foreign_ray(snapshot: Snapshot, name: str) -> Iterator[Finding]:
 def strays(snapshot: Snapshot, name: str) -> list[OurProcess]:
     """The cluster's processes on a node that the last recorded runs did not start.
 
-    None where the runs are not known: ranks carry the run of the vLLM that the head started.
+    None where the runs are not known: ranks carry the run of the engine that the head started.
     """
     head = snapshot.all_facts.get(snapshot.inventory.head.name)
     if head is None or _without_record(snapshot, name) is not None:
         return []
     last = [*records(snapshot.facts(name)).values()]
-    if (vllm := records(head).get("vllm")) is not None:
-        last.append(vllm)
+    if (engine := records(head).get(snapshot.engine.kind)) is not None:
+        last.append(engine)
     return [p for p in snapshot.running(name) if p.run not in {record.run for record in last}]
 
 
 def _without_record(snapshot: Snapshot, name: str) -> str | None:
     """The node whose record is required to attribute the processes, and cannot be understood."""
-    head = snapshot.inventory.head.name
-    serves = any("serve" in p.command.split() for p in snapshot.running(head, "vllm"))
-    if _unrecorded(snapshot, head) or (serves and "vllm" not in records(snapshot.facts(head))):
+    head, kind = snapshot.inventory.head.name, snapshot.engine.kind
+    serves = any(_words(snapshot) & {*p.command.split()} for p in snapshot.running(head, kind))
+    if _unrecorded(snapshot, head) or (serves and kind not in records(snapshot.facts(head))):
         return head
     return name if _unrecorded(snapshot, name) else None
+
+
+def _words(snapshot: Snapshot) -> set[str]:
+    """The words by which the engine's own processes are known, such as `serve`."""
+    own = [unit for unit in snapshot.units if unit.kind == snapshot.engine.kind]
+    return {member.what for unit in own for member in unit.members} - {RANK}
 
 
 def _unrecorded(snapshot: Snapshot, name: str) -> bool:
@@ -90,10 +99,33 @@ def leftovers(snapshot: Snapshot, name: str) -> Iterator[Finding]:
         return
     for process in stray:
         yield _leftover(process)
-    if state.exists and len(stray) == len(running):
+    is_part = _in_group(snapshot, name) or _in_cluster(snapshot, name)
+    if state.exists and len(stray) == len(running) and not is_part:
         yield _leftover_files(state.path, temp_dir(snapshot.inventory.cluster))
     elif not stray:
         yield ok("nothing is left over from older runs")
+
+
+def _in_group(snapshot: Snapshot, name: str) -> bool:
+    """Whether a unit was started on the node with others that run: one of a gang has ended."""
+    started = snapshot.started
+    groups = {unit.group for unit in started.values() if unit.node == name}
+    return any(unit.group in groups and snapshot.observed.places(u) for u, unit in started.items())
+
+
+def _in_cluster(snapshot: Snapshot, name: str) -> bool:
+    """Whether the node only notes a cluster that other nodes have units of, as after `down` of its
+    own service.
+    """
+    own = recorded(snapshot.facts(name), "", name)
+    if own.units or not own.id:
+        return False
+    for node, facts in snapshot.all_facts.items():
+        with suppress(Missing):
+            there = recorded(facts, "", node)
+            if there.units and there.id == own.id:
+                return True
+    return False
 
 
 def _leftover(process: OurProcess) -> Finding:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sparkctl.doctor import applies
 from sparkctl.doctor.check import Check, Source
+from sparkctl.doctor.checks.gang import broken, gang
 from sparkctl.doctor.checks.memlock import CAP_IPC_LOCK, ENOUGH
-from sparkctl.doctor.checks.running import idle, starting
+from sparkctl.doctor.checks.running import RAY, idle, starting
 from sparkctl.doctor.finding import Evidence, Finding, counted, fail, info, ok, unknown, warn
 from sparkctl.doctor.limits import UNLIMITED
-from sparkctl.doctor.remedy import LOG, RESTART, Remedy
-from sparkctl.doctor.starting import failed, is_over
+from sparkctl.doctor.remedy import LOG, LOG_SHOWS, RESTART, Remedy
+from sparkctl.doctor.starting import is_over
 from sparkctl.engines.vllm.placement import rank_count
 from sparkctl.facts.unread import Missing, known
+from sparkctl.node.units import RayRanks
 from sparkctl.plan.record import records
 from sparkctl.secret.text import command_line
 
@@ -35,8 +38,11 @@ def every_gpu(snapshot: Snapshot) -> bool:
 
 def ranks(snapshot: Snapshot) -> Iterator[Finding]:
     """Every node runs its ranks: the others wait for one that died, or end with it."""
-    if nothing := idle(snapshot, "vllm"):
-        yield _died(snapshot) or _failed(snapshot) or nothing
+    if not applies.has(snapshot, RayRanks):  # who has which ranks is not Ray's choice
+        yield from gang(snapshot)
+        return
+    if nothing := idle(snapshot):
+        yield _died(snapshot) or broken(snapshot) or nothing
         return
     found = {n: [p for p in snapshot.running(n) if p.rank] for n in snapshot.known}
     running, first = counted(sum(map(len, found.values())), "rank"), snapshot.known[0]
@@ -82,27 +88,12 @@ def _complete(name: str, processes: Sequence[OurProcess], expected: int) -> Find
 def died(snapshot: Snapshot) -> str | None:
     """The run whose vLLM was not stopped and is not running, while its Ray is."""
     head = snapshot.inventory.head.name
-    started = records(snapshot.facts(head)).get("vllm")
+    kind = snapshot.engine.kind
+    started = records(snapshot.facts(head)).get(kind)
     # A command that holds the lease may be about to start it.
-    if snapshot.running(head, "vllm") or known(snapshot.facts(head).state).lease:
+    if snapshot.running(head, kind) or known(snapshot.facts(head).state).lease:
         return None
-    return started.run if started and snapshot.running(head, "ray") else None
-
-
-def _failed(snapshot: Snapshot) -> Finding | None:
-    """A vLLM whose log has a fatal line of its start, and that has not ended."""
-    start = failed(snapshot)
-    if start is None:
-        return None
-    found = start.seen
-    return fail(
-        command_line(found.why, limit=300),
-        Evidence("a start that goes on", found.title, start.record.log),
-        Remedy(found.hint or "see its log for the cause", (LOG, "sparkctl up")),
-        node=start.unit.node,
-        code="start-failed",
-        data={"run": start.record.run, "stage": found.stage, "cause": found.cause},
-    )
+    return started.run if started and snapshot.running(head, RAY) else None
 
 
 def _died(snapshot: Snapshot) -> Finding | None:
@@ -111,7 +102,7 @@ def _died(snapshot: Snapshot) -> Finding | None:
     if not run:
         return None
     error, cause = _last_error(snapshot)
-    remedy = cause.text if cause else "see its log for the cause"
+    remedy = cause.text(snapshot.inventory.key) if cause else LOG_SHOWS
     return fail(
         f"vLLM of run {run} died: {error or 'its process or one of its ranks ended'}",
         Evidence("vllm serve", "none", "/proc, and the record applied.json"),
@@ -207,5 +198,5 @@ def _memlock(process: OurProcess) -> Iterator[Finding]:
 
 CHECKS = (
     Check("running.ranks", "cluster", ranks, needs=(Source.LOG,)),
-    Check("running.verbs", "node", verbs),
+    Check("running.verbs", "node", verbs, lacks=applies.ranks),
 )

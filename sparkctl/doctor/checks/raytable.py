@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sparkctl.doctor import applies
 from sparkctl.doctor.check import Check, Source, per_node
-from sparkctl.doctor.checks.running import idle
+from sparkctl.doctor.checks.running import RAY, idle
 from sparkctl.doctor.finding import Evidence, Finding, fail, ok, warn
 from sparkctl.doctor.remedy import RESTART, Remedy
 from sparkctl.facts.answers import Failed, RayTable
@@ -24,7 +25,7 @@ NODES = "ray.nodes()"
 
 def ray(snapshot: Snapshot) -> Iterator[Finding]:
     """Ray lists every node alive, by its fabric address, with its GPUs."""
-    if nothing := idle(snapshot, "ray"):
+    if nothing := idle(snapshot, RAY):
         yield nothing
         return
     head = snapshot.inventory.head.name
@@ -122,4 +123,4 @@ def _waiting(groups: Iterable[RayGroup], head: str) -> Iterator[Finding]:
         )
 
 
-CHECKS = (Check("running.ray", "cluster", ray, needs=(Source.RAY,)),)
+CHECKS = (Check("running.ray", "cluster", ray, needs=(Source.RAY,), lacks=applies.ray),)

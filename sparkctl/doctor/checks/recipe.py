@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sparkctl.doctor import applies
 from sparkctl.doctor.check import Check, per_node
 from sparkctl.doctor.finding import Evidence, Finding, info, ok, warn
 from sparkctl.doctor.remedy import Remedy
-from sparkctl.engines.vllm.engine import head_recipe
 from sparkctl.engines.vllm.recipe import printable
 from sparkctl.facts.unread import known
 from sparkctl.node import modelpath
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def recipe(snapshot: Snapshot) -> Iterator[Finding]:
     """The recipe of `up`, and why; a model on the hub has the same architecture on all nodes."""
     head = snapshot.inventory.head.name
-    choice = head_recipe(snapshot.inventory, snapshot.facts(head))
+    choice = snapshot.engine.recipe(snapshot.inventory, snapshot.facts(head))
     if choice.recipe:
         yield ok(str(choice), node=head, data={"recipe": choice.name})
     else:
@@ -47,4 +47,4 @@ def _different(snapshot: Snapshot, name: str, expected: tuple[str, ...]) -> Iter
     )
 
 
-CHECKS = (Check("model.recipe", "cluster", recipe),)
+CHECKS = (Check("model.recipe", "cluster", recipe, lacks=applies.recipes),)

@@ -1,13 +1,14 @@
-"""Whether the running vLLM serves: its API, and generated tokens."""
+"""Whether the running engine serves: its API, and generated tokens."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sparkctl.doctor import applies
 from sparkctl.doctor.check import Check, Source
 from sparkctl.doctor.checks.processes import strays
 from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
-from sparkctl.doctor.remedy import LOG, RESTART, Remedy
+from sparkctl.doctor.remedy import LOG, LOG_SHOWS, RESTART, Remedy
 from sparkctl.doctor.starting import failed, under_way, whole
 from sparkctl.facts.unread import Missing
 from sparkctl.operations.starting import clock
@@ -20,22 +21,34 @@ if TYPE_CHECKING:
     from sparkctl.errors import Data
     from sparkctl.facts.processes import OurProcess
 
+RAY = "ray"  # the role of Ray's processes
+UNCOUNTED = "drop disable-log-stats from {key}.arguments, so that vLLM counts its steps"
 
-def idle(snapshot: Snapshot, role: str) -> Finding | None:
-    """INFO if the head runs no process of this role, or its start is under way or has failed.
+
+def idle(snapshot: Snapshot, role: str = "") -> Finding | None:
+    """INFO if the head runs no process of this role, else the engine's, or its start is under way
+    or has failed.
 
     What an older run left does not count.
     """
     head = snapshot.inventory.head.name
-    program = "Ray" if role == "ray" else "vLLM"
+    role = role or snapshot.engine.kind
+    program = "Ray" if role == RAY else snapshot.engine.title
     older = _older(snapshot)
     if any(p not in older for p in snapshot.running(head, role)):
-        return _begun(snapshot, role, program)
+        return begun(snapshot, role, program)
+    return not_running(snapshot, role, program)
+
+
+def not_running(snapshot: Snapshot, role: str, program: str) -> Finding:
+    """INFO on a service without processes of this role."""
+    head = snapshot.inventory.head.name
     return info(f"{program} is not running", node=head, code="not-running", data={"role": role})
 
 
-def _begun(snapshot: Snapshot, role: str, program: str) -> Finding | None:
-    if role == "ray" and not whole(snapshot, role):  # a raylet that died is no start
+def begun(snapshot: Snapshot, role: str, program: str) -> Finding | None:
+    """INFO if the start of this role is under way or has failed."""
+    if role == RAY and not whole(snapshot, role):  # a raylet that died is no start
         return None
     if start := under_way(snapshot):
         by = f", by {start.record.who}" if start.record.who else ""
@@ -50,7 +63,7 @@ def _begun(snapshot: Snapshot, role: str, program: str) -> Finding | None:
             "percent": start.seen.percent,
         }
         return starting(f"{program} is starting{by}{stage}", start.unit.node, data)
-    if role != "ray" and (broken := failed(snapshot)):
+    if role != RAY and (broken := failed(snapshot)):
         text = f"{program} failed to start, see running.ranks"
         return info(text, node=broken.unit.node, code="not-started", data={"role": role})
     return None
@@ -70,7 +83,7 @@ def _older(snapshot: Snapshot) -> list[OurProcess]:
 
 def api(snapshot: Snapshot) -> Iterator[Finding]:
     """The API answers on the head itself, and the controller."""
-    if nothing := idle(snapshot, "vllm"):
+    if nothing := idle(snapshot):
         yield nothing
         return
     head = snapshot.inventory.head
@@ -95,8 +108,8 @@ def api(snapshot: Snapshot) -> Iterator[Finding]:
             f"the API answers on {head.name}, but not to this machine: {outside.error}",
             Evidence("HTTP 200", outside.error, outside.url),
             Remedy(
-                "open the port in the firewall, or correct vllm.host if it is a loopback address,"
-                " or use a tunnel",
+                "open the port in the firewall, or correct"
+                f" {snapshot.inventory.key}.host if it is a loopback address, or use a tunnel",
                 (f"ssh -L {port}:127.0.0.1:{port} {head.host}",),
             ),
             node=head.name,
@@ -109,7 +122,7 @@ def api(snapshot: Snapshot) -> Iterator[Finding]:
 
 def generation(snapshot: Snapshot) -> Iterator[Finding]:
     """Tokens are generated: a wedged engine's /health and /v1/models still answer 200."""
-    if nothing := idle(snapshot, "vllm"):
+    if nothing := idle(snapshot):
         yield nothing
         return
     head = snapshot.inventory.head.name
@@ -119,10 +132,12 @@ def generation(snapshot: Snapshot) -> Iterator[Finding]:
     elif found.answer.models is None:
         yield unknown("the API does not answer, see running.api", node=head, code="no-api")
     else:
-        yield _nothing_generated(found, head)
+        key = snapshot.inventory.key
+        cure = UNCOUNTED.format(key=key) if snapshot.engine.judged.steps else LOG_SHOWS
+        yield _nothing_generated(found, head, cure)
 
 
-def _nothing_generated(found: Generation, head: str) -> Finding:
+def _nothing_generated(found: Generation, head: str, cure: str) -> Finding:
     health, error = found.health, found.answer.error or "no token"
     if health.state == "busy":
         return info(
@@ -134,10 +149,7 @@ def _nothing_generated(found: Generation, head: str) -> Finding:
     if health.state == "unclear":
         return unknown(
             f"busy or wedged: {error}; /metrics does not show which",
-            fix=Remedy(
-                "drop disable-log-stats from vllm.arguments, so that vLLM counts its steps",
-                (LOG,),
-            ),
+            fix=Remedy(cure, (LOG,)),
             node=head,
             code="unclear",
         )
@@ -157,7 +169,7 @@ def _nothing_generated(found: Generation, head: str) -> Finding:
     return fail(
         f"the API answers, but nothing is generated: {error}",
         Evidence("a few tokens", error, "/v1/completions"),
-        Remedy("see the log for the cause", (LOG, *RESTART)),
+        Remedy(LOG_SHOWS, (LOG, *RESTART)),
         node=head,
         code="no-completion",
         data={"error": error},
@@ -165,6 +177,8 @@ def _nothing_generated(found: Generation, head: str) -> Finding:
 
 
 CHECKS = (
-    Check("running.api", "cluster", api, needs=(Source.API, Source.GENERATION)),
-    Check("running.generation", "cluster", generation, needs=(Source.GENERATION,)),
+    Check("running.api", "cluster", api, needs=(Source.API, Source.GENERATION), lacks=applies.api),
+    Check(
+        "running.generation", "cluster", generation, needs=(Source.GENERATION,), lacks=applies.api
+    ),
 )

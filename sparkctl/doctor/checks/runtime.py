@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from sparkctl.doctor import applies
 from sparkctl.doctor.check import Check, Source, per_node
 from sparkctl.doctor.finding import Evidence, Finding, fail, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy, command
 from sparkctl.facts.unread import Missing, known, required
+from sparkctl.plan.outline import outline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -17,16 +19,14 @@ if TYPE_CHECKING:
     from sparkctl.facts.groups import Runtime
 
 PACKAGE = "dgx-sparkctl[node]"  # installs Ray and vLLM on a node
-MODULES = ("torch", "ray", "vllm")  # what the runtime must be able to import
 
 # From this version on vLLM's Ray executor (V2) keeps what a node has set itself; V1 overwrote it
 # with the head's NCCL_*, UCX_* and VLLM_* (vLLM 0.17 to 0.32 have both).
 CARRIES_PER_NODE = (0, 22, 1)
-# What must be equal, and how much it matters: Ray's workers refuse another Ray or Python
-# (Ray 2.60, run); ranks with another vLLM, torch or NCCL hang (reports of DGX Spark users).
+# What must be equal besides the engine's packages: Ray's workers refuse another Python (Ray 2.60,
+# run); ranks with another NCCL hang (reports of DGX Spark users).
 PYTHON = "Python"
-NEEDED = ("ray", "vllm", "torch")
-EQUAL = (PYTHON, *NEEDED, "nvidia_nccl_cu12", "nvidia_nccl_cu13")  # a build for the CPU has no NCCL
+NCCL = ("nvidia_nccl_cu12", "nvidia_nccl_cu13")  # a build for the CPU has none
 
 
 def present(snapshot: Snapshot, name: str) -> Iterator[Finding]:
@@ -46,13 +46,19 @@ def present(snapshot: Snapshot, name: str) -> Iterator[Finding]:
             data={"path": venv},
         )
         return
-    programs = ("ray", "vllm") if snapshot.node(name).role == "head" else ("ray",)
-    gaps = [f for program in programs for f in _program(found, program, remedy)]
+    gaps = [f for program in _programs(snapshot, name) for f in _program(found, program, remedy)]
     yield from gaps
     yield from _old_vllm(found)
     if not gaps:
         versions = ", ".join(f"{k} {v}" for k, v in found.versions.items())
         yield ok(f"Python {required(found.python, 'runtime.python')}, {versions}")
+
+
+def _programs(snapshot: Snapshot, name: str) -> list[str]:
+    """The programs of the virtual environment that a node's units run."""
+    view, folder = snapshot.inventory.views[0], f"{snapshot.inventory.runtime.venv}/bin/"
+    started = [unit.program.argv[0] for unit in outline(view).values() if unit.node == name]
+    return list(dict.fromkeys(p.removeprefix(folder) for p in started if p.startswith(folder)))
 
 
 def _program(found: Runtime, program: str, remedy: Remedy) -> Iterator[Finding]:
@@ -111,7 +117,7 @@ def imports(snapshot: Snapshot, name: str) -> Iterator[Finding]:
             code="import-failed",
             data={"module": module, "error": error},
         )
-    untried = [module for module in MODULES if module not in found]
+    untried = [module for module in snapshot.engine.judged.modules if module not in found]
     if untried:
         yield unknown(f"not tried: import of {', '.join(untried)}", data={"modules": untried})
     elif not broken:
@@ -139,11 +145,13 @@ def _differences(snapshot: Snapshot, name: str, expected: Mapping[str, str]) -> 
     if name == head:
         return
     venv, found = known(snapshot.facts(name).runtime).venv, _installed(snapshot, name)
-    different = [package for package in EQUAL if expected.get(package) != found.get(package)]
+    needed = snapshot.engine.judged.packages
+    equal = (PYTHON, *needed, *NCCL)
+    different = [package for package in equal if expected.get(package) != found.get(package)]
     for package in different:
         pair = expected.get(package), found.get(package)
         yield _different(name, head, venv, package, pair)
-    unknowns = [n for n in NEEDED if n not in expected and n not in found]
+    unknowns = [n for n in needed if n not in expected and n not in found]
     for package in unknowns:
         yield unknown(
             f"neither {name} nor {head} has metadata of {package}",
@@ -171,7 +179,7 @@ def _different(
 
 
 CHECKS = (
-    Check("runtime.present", "node", present, preflight=True),
-    Check("runtime.imports", "node", imports, needs=(Source.IMPORTS,)),
-    Check("runtime.versions", "cluster", versions, preflight=True),
+    Check("runtime.present", "node", present, preflight=True, lacks=applies.packages),
+    Check("runtime.imports", "node", imports, needs=(Source.IMPORTS,), lacks=applies.modules),
+    Check("runtime.versions", "cluster", versions, preflight=True, lacks=applies.packages),
 )

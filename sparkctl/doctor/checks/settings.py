@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sparkctl.doctor import applies
 from sparkctl.doctor.check import Check
 from sparkctl.doctor.finding import Evidence, Finding, fail, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy, command
-from sparkctl.engines.vllm.engine import head_recipe
 from sparkctl.engines.vllm.recipe import Choice, choose_recipe
-from sparkctl.engines.vllm.rules import warnings
 from sparkctl.fabric.ncclparam import number
 from sparkctl.facts.unread import Missing, known
 from sparkctl.secret.value import masked, protected_text
@@ -170,7 +169,7 @@ def recipe(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """Layers and inventory have nothing that is allowed and most likely a mistake on GB10."""
     planned = snapshot.planned(name)
     judged = {k: v for k, v in planned.known.items() if k not in JUDGED}
-    doubts = warnings(snapshot.inventory, judged, _recipe(snapshot))
+    doubts = snapshot.engine.doubts(snapshot.inventory, judged, _recipe(snapshot))
     for doubt in doubts:
         setting = str(doubt.data["setting"])
         yield warn(
@@ -193,14 +192,16 @@ def recipe(snapshot: Snapshot, name: str) -> Iterator[Finding]:
 def _recipe(snapshot: Snapshot) -> Choice:
     """By the head's facts; if these are missing, the rules that need no architecture still hold."""
     try:
-        return head_recipe(snapshot.inventory, snapshot.facts(snapshot.inventory.head.name))
+        return snapshot.engine.recipe(
+            snapshot.inventory, snapshot.facts(snapshot.inventory.head.name)
+        )
     except Missing:
-        return choose_recipe(snapshot.inventory.vllm, None)
+        return choose_recipe(snapshot.inventory.vllm, None, snapshot.inventory.key)
 
 
 CHECKS = (
     Check("settings.forced", "node", forced, preflight=True),
-    Check("settings.memory-monitor", "node", memory_monitor),
+    Check("settings.memory-monitor", "node", memory_monitor, lacks=applies.ray),
     Check("settings.nccl-conf", "node", nccl_conf),
     Check("settings.profiles", "node", profiles),
     Check("settings.recipe", "node", recipe),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sparkctl.doctor import applies
 from sparkctl.doctor.check import Check, Source
 from sparkctl.doctor.checks.running import idle
 from sparkctl.doctor.finding import Evidence, Finding, fail, ok, warn
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 def engine(snapshot: Snapshot) -> Iterator[Finding]:
     """The log of a ready engine has no stall after which no token was generated."""
-    if nothing := idle(snapshot, "vllm"):
+    if nothing := idle(snapshot):
         yield nothing
         return
     head = snapshot.inventory.head.name
@@ -33,7 +34,7 @@ def engine(snapshot: Snapshot) -> Iterator[Finding]:
     yield (fail if wedge.seconds >= MANY_STALLS else warn)(
         f"the engine is wedged: no step ended for {wedge.seconds} s, and no token followed",
         Evidence("engine steps that end", wedge.text, f"{log.path}:{wedge.line}"),
-        Remedy(WEDGED.text, (LOG, *RESTART)),
+        Remedy(WEDGED.remedy, (LOG, *RESTART)),
         node=head,
         code="engine-wedged",
         data={"seconds": wedge.seconds, "path": log.path, "line": wedge.line},
@@ -48,4 +49,12 @@ def _generates(snapshot: Snapshot, head: str) -> bool:
         return False
 
 
-CHECKS = (Check("running.engine", "cluster", engine, needs=(Source.LOG, Source.GENERATION)),)
+CHECKS = (
+    Check(
+        "running.engine",
+        "cluster",
+        engine,
+        needs=(Source.LOG, Source.GENERATION),
+        lacks=applies.steps,
+    ),
+)

@@ -19,7 +19,7 @@ DEFAULT_SHARE = 0.92  # in vLLM 0.20 and later (0.14 to 0.33, compared)
 def vllm_argv(inventory: Inventory, recipe: Choice, home: str) -> tuple[str, ...]:
     """`vllm serve …` for the head: the inventory's fields, then the arguments over the defaults.
 
-    `home` replaces ~ in vllm.model. A part with a secret in it is a Secret; the API key and the
+    `home` replaces ~ in `model`. A part with a secret in it is a Secret; the API key and the
     hub's token go by environment.
     """
     vllm = inventory.vllm

@@ -1,191 +1,32 @@
-"""vLLM over Ray, as a row of the table of engines: its units and what is known of their start."""
+"""vLLM, as rows of the table of engines: over Ray, and over its own multiprocessing."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sparkctl.engines.engine import Ended, Engine
-from sparkctl.engines.vllm import mp
-from sparkctl.engines.vllm.commandline import ray_head_argv, ray_worker_argv, vllm_argv
+from sparkctl.engines.engine import Ended, Engine, Judged
+from sparkctl.engines.vllm import launcher, mp, ray
+from sparkctl.engines.vllm.commandline import memory_share
 from sparkctl.engines.vllm.environment import render
-from sparkctl.engines.vllm.placement import planned_ranks
 from sparkctl.engines.vllm.recipe import AUTO, choose_recipe
 from sparkctl.engines.vllm.rules import warnings
-from sparkctl.engines.vllm.tls import api_base, local_base
+from sparkctl.engines.vllm.tls import api_base
 from sparkctl.facts.unread import Unread, known
-from sparkctl.node import modelpath
-from sparkctl.node.units import (
-    RANK,
-    REACHABLE,
-    STARTED,
-    Generates,
-    Listens,
-    LogStages,
-    Member,
-    Need,
-    Program,
-    RayNodes,
-    RayRanks,
-    Stop,
-    Unit,
-)
-from sparkctl.secret.value import protected_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sparkctl.engines.engine import Progress, Replica
+    from sparkctl.engines.engine import Progress
     from sparkctl.engines.vllm.failures import Explanation
     from sparkctl.engines.vllm.recipe import Choice
     from sparkctl.facts.node import NodeFacts
     from sparkctl.inventory.models import Inventory
-
-RAY, SERVE = "ray", "vllm"  # kinds of units
-TOKEN = "ray-token"  # the file with the token that Ray's programs of one cluster share
-GRACE = 10.0  # seconds that vLLM and raylet get to end on TERM
-GCS = "gcs_server"
-
-
-def units(replica: Replica) -> list[Unit]:
-    """Ray on the head and on each worker, then `vllm serve` on the head.
-
-    Workers start when the GCS answers. vLLM, which imports for longer than Ray takes to start,
-    starts with them: it asks Ray for its placement group only then.
-    """
-    if replica.inventory.vllm.executor == "mp":
-        home = replica.head.home
-        argv = vllm_argv(replica.inventory, replica.recipe, home)
-        return mp.units(replica, SERVE, model(replica.inventory, home), argv)
-    head = replica.inventory.head.name
-    workers = [name for name in replica.parts if name != head]
-    return [_ray_head(replica), *(_ray_worker(replica, w) for w in workers), _serve(replica)]
-
-
-def _gcs(replica: Replica) -> Listens:
-    return Listens(replica.head.choice.address, replica.inventory.ray.port)
-
-
-def _address(replica: Replica) -> str:
-    gcs = _gcs(replica)
-    return f"{gcs.address}:{gcs.port}"
-
-
-def _python(replica: Replica) -> str:
-    path = replica.runtime.path(replica.inventory, "python")
-    return modelpath.expanded(path, replica.head.home)
-
-
-def _ray_head(replica: Replica) -> Unit:
-    inventory, head = replica.inventory, replica.head
-    gpus = {p.choice.address: float(inventory.gpus_of(p.node)) for p in replica.parts.values()}
-    seconds = inventory.ray.start_timeout
-    return Unit(
-        id=replica.unit(RAY, head.node.name),
-        node=head.node.name,
-        kind=RAY,
-        title="Ray head",
-        group=replica.unit(RAY, head.node.name),
-        program=_ray(
-            replica, ray_head_argv(inventory, head.choice.address, ray_dir(replica.temp_dir))
-        ),
-        members=(Member(head.node.name, "raylet"), Member(head.node.name, GCS)),
-        reachable=_gcs(replica),
-        ready=(RayNodes(_address(replica), _python(replica), gpus, seconds),),
-        stop=Stop(GRACE, last=(GCS,)),
-    )
-
-
-def ray_dir(temp_dir: str) -> str:
-    """Ray's own part: it makes its directory writable for everybody (Ray 2.60)."""
-    return f"{temp_dir}/r"
-
-
-def _ray_worker(replica: Replica, name: str) -> Unit:
-    inventory, part, head = replica.inventory, replica.parts[name], replica.head
-    argv = ray_worker_argv(inventory, part.choice.address, head.choice.address)
-    return Unit(
-        id=replica.unit(RAY, name),
-        node=name,
-        kind=RAY,
-        title="Ray worker",
-        group=replica.unit(RAY, name),
-        program=_ray(replica, argv),
-        needs=(Need(replica.unit(RAY, head.node.name), REACHABLE),),
-        members=(Member(name, "raylet"),),
-        stop=Stop(GRACE),
-    )
-
-
-def _ray(replica: Replica, argv: tuple[str, ...]) -> Program:
-    program = Program(argv, ends=replica.inventory.ray.start_timeout)
-    return replica.runtime.start(program)
-
-
-def _serve(replica: Replica) -> Unit:
-    inventory, head = replica.inventory, replica.head
-    name, home = head.node.name, head.home
-    most = {p.choice.address: inventory.gpus_of(p.node) for p in replica.parts.values()}
-    ranks = {n: count for n, count in planned_ranks(inventory).items() if count}
-    program = Program(
-        vllm_argv(inventory, replica.recipe, home), environment={"RAY_ADDRESS": _address(replica)}
-    )
-    return Unit(
-        id=replica.unit(SERVE, name),
-        node=name,
-        kind=SERVE,
-        title="vLLM",
-        group=replica.unit(SERVE, name),
-        program=replica.runtime.start(program),
-        needs=tuple(
-            Need(replica.unit(RAY, n), REACHABLE if n == name else STARTED) for n in replica.parts
-        ),
-        members=(
-            Member(name, "serve"),
-            *(Member(n, RANK, count) for n, count in ranks.items() if _is_certain(replica)),
-        ),
-        ready=(
-            LogStages("vllm", inventory.vllm.stall_timeout),
-            RayRanks(_address(replica), _python(replica), most),
-            Generates(local_base(inventory.vllm), model(inventory, home)),
-        ),
-        stop=Stop(GRACE),
-    )
-
-
-def _is_certain(replica: Replica) -> bool:
-    """Whether each node has ranks: with fewer ranks than GPUs Ray may take another worker."""
-    planned = planned_ranks(replica.inventory)
-    return all(planned[p.node.name] for p in replica.parts.values())
-
-
-def model(inventory: Inventory, home: str) -> str:
-    """The model's name in the API: served_model_name, else what `vllm serve` is given.
-
-    A password in a URL is a Secret, as the name is recorded on the nodes.
-    """
-    vllm = inventory.vllm
-    return protected_text(vllm.served_model_name or modelpath.expanded(vllm.model, home))
-
-
-def own_environment(inventory: Inventory, home: str, temp_dir: str) -> dict[str, str]:
-    """What the mechanism itself needs, over every layer."""
-    values = {
-        # Sockets and scratch files of vLLM and torch then go with the cluster.
-        "TMPDIR": f"{temp_dir}/tmp",
-        # Ray's and vLLM's setproctitle would else write over the mark in /proc/PID/environ.
-        "SPT_NOENV": "1",
-        # Unset, a token file in somebody's home turns it on, on that node alone (Ray 2.59, later).
-        "RAY_AUTH_MODE": "disabled",
-    }
-    if inventory.ray.auth == "token":
-        # Without a token whoever reaches the ports runs code (Ray 2.60, read and run).
-        values["RAY_AUTH_MODE"] = "token"
-        values["RAY_AUTH_TOKEN_PATH"] = f"{home}/.sparkctl/{inventory.cluster}/{TOKEN}"
-    return values
+    from sparkctl.node.units import Unit
 
 
 def head_recipe(inventory: Inventory, facts: NodeFacts) -> Choice:
-    """The recipe by the head's facts; an explicit vllm.recipe needs none.
+    """The recipe by the head's facts; an explicit `recipe` needs none.
 
     Raises Missing when they are needed and could not be read: a running model would otherwise be
     restarted with other arguments.
@@ -193,8 +34,8 @@ def head_recipe(inventory: Inventory, facts: NodeFacts) -> Choice:
     vllm = inventory.vllm
     found = facts.config_json
     if vllm.recipe == AUTO:
-        return choose_recipe(vllm, known(found))
-    return choose_recipe(vllm, None if isinstance(found, Unread) else found)
+        return choose_recipe(vllm, known(found), inventory.key)
+    return choose_recipe(vllm, None if isinstance(found, Unread) else found, inventory.key)
 
 
 def _progress() -> Progress:
@@ -217,19 +58,38 @@ def _ended(unit: Unit, status: int | None, tail: Sequence[str]) -> Ended:
     return Ended("ray-start", text, known_failure)
 
 
-VLLM = Engine(
+OVER_RAY = Engine(
     title="vLLM",
-    kind=SERVE,
+    kind=launcher.SERVE,
     executors=("ray", "mp"),
-    units=units,
+    units=ray.units,
     environment=render,
     base=lambda inventory, host: api_base(inventory.vllm, host),
-    model=model,
-    own=own_environment,
+    model=launcher.model,
+    own=ray.own_environment,
     recipe=head_recipe,
     doubts=warnings,
-    secrets=(TOKEN,),
+    secrets=(ray.TOKEN,),
+    judged=Judged(
+        modules=("torch", "ray", "vllm"),
+        # Ray's workers refuse another Ray (2.60, run); ranks with another vLLM or torch hang
+        # (reports of DGX Spark users).
+        packages=("ray", "vllm", "torch"),
+        memory=memory_share,
+        checkpoint=True,
+        recipes=True,
+        steps=True,
+    ),
     progress=_progress,
     explain=_explain,
     ended=_ended,
 )
+OVER_MP = replace(
+    OVER_RAY,
+    units=mp.units,
+    own=lambda _inventory, _home, temp_dir: launcher.own_environment(temp_dir),
+    secrets=(),
+    judged=replace(OVER_RAY.judged, modules=("torch", "vllm"), packages=("vllm", "torch")),
+    ports=mp.ports,
+)
+VLLM = replace(OVER_RAY, over={"mp": OVER_MP})

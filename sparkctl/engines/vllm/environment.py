@@ -54,15 +54,18 @@ BUILT_IN: dict[str, str] = {
     "VLLM_ENGINE_READY_TIMEOUT_S": "7200",
 }
 BUILT_IN_LAYER = "built-in"
-ARGUMENTS_LAYER = "vllm.arguments"
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A value, a Secret if it is one, and the layer that it comes from."""
+    """A value, a Secret if it is one, and the layer that it comes from.
+
+    `literal`: what looks like a reference in it is none.
+    """
 
     value: str
     layer: str
+    literal: bool = False
 
 
 def merge(inventory: Inventory, node: Node, layers: list[Layer]) -> dict[str, Setting]:
@@ -89,7 +92,7 @@ def merge(inventory: Inventory, node: Node, layers: list[Layer]) -> dict[str, Se
 def _by_argument(inventory: Inventory, node: Node) -> dict[str, Setting]:
     """The variables that replace arguments of vLLM; only the head gets the API key."""
     return {
-        name: Setting(value, ARGUMENTS_LAYER)
+        name: Setting(value, f"{inventory.key}.arguments", literal=True)
         for name, value in variables(inventory.vllm.arguments).items()
         if name != API_KEY or node.role == "head"
     }
@@ -136,7 +139,7 @@ def _exact(choice: FabricChoice, facts: NodeFacts) -> Iterator[str]:
 
 def _references(setting: Setting) -> list[str]:
     """The names that a value refers to; an argument of vLLM is literal."""
-    if setting.layer == ARGUMENTS_LAYER:
+    if setting.literal:
         return []
     return [m[1] for m in REFERENCE.finditer(revealed(setting.value))]
 

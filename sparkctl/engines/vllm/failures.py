@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from sparkctl.text import keyed
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -12,10 +14,14 @@ Table = tuple[tuple[str, str], ...]  # pattern of one line, code
 
 
 class Explanation(NamedTuple):
-    """Why a start failed, as a stable code, and the remedy for people."""
+    """Why a start failed, as a stable code, and the remedy for people, in the form of text.KEY."""
 
     code: str
-    text: str
+    remedy: str
+
+    def text(self, key: str) -> str:
+        """The remedy where the inventory has the settings at `key`."""
+        return keyed(self.remedy, key)
 
 
 # Ray's memory monitor killed a process, which prints nothing itself.
@@ -111,31 +117,31 @@ REMEDIES = {
     "ray-token-refused": (
         "the head runs with another token: run `sparkctl down`, then `sparkctl up`"
     ),
-    "memory-in-use": "drop the page cache, or lower vllm.arguments gpu-memory-utilization",
-    "no-kv-cache-memory": "raise vllm.arguments gpu-memory-utilization, or lower max-model-len",
-    "kv-cache-too-small": "lower vllm.arguments max-model-len, or raise gpu-memory-utilization",
-    "max-model-len": "lower vllm.arguments max-model-len",
+    "memory-in-use": "drop the page cache, or lower {key}.arguments gpu-memory-utilization",
+    "no-kv-cache-memory": "raise {key}.arguments gpu-memory-utilization, or lower max-model-len",
+    "kv-cache-too-small": "lower {key}.arguments max-model-len, or raise gpu-memory-utilization",
+    "max-model-len": "lower {key}.arguments max-model-len",
     "cuda-out-of-memory": (
-        "lower vllm.arguments gpu-memory-utilization: programs on the CPU use the same memory"
+        "lower {key}.arguments gpu-memory-utilization: programs on the CPU use the same memory"
     ),
     "ray-memory-monitor": (
         "Ray's memory monitor killed it: leave RAY_memory_monitor_refresh_ms at 0, the built-in"
-        " value, in every env layer, or lower vllm.arguments gpu-memory-utilization"
+        " value, in every env layer, or lower {key}.arguments gpu-memory-utilization"
     ),
-    "vllm-arguments": "correct vllm.arguments in the inventory",
+    "vllm-arguments": "correct {key}.arguments in the inventory",
     "torch-port-in-use": (
         "a port that torch chose is in use: remove MASTER_PORT and VLLM_PORT from the env layers,"
         " then run `sparkctl up` again"
     ),
-    "api-port-in-use": "set vllm.port to a free port",
+    "api-port-in-use": "set {key}.port to a free port",
     "shared-memory-removed": (
         "its shared memory was removed: run `sudo loginctl enable-linger` for the account of"
         " ssh.user on each node"
     ),
     "broken-weights": (
-        "weights are missing, truncated or different: copy vllm.model to that node again"
+        "weights are missing, truncated or different: copy {key}.model to that node again"
     ),
-    "model-not-found": "check vllm.model: the checkpoint needs the same path on every node",
+    "model-not-found": "check {key}.model: the checkpoint needs the same path on every node",
     "permission-denied": (
         "let the account of ssh.user own that path on each node: files that a container wrote, in"
         " the model or ~/.cache, belong to root (`ls -l`, `sudo chown -R`)"
@@ -147,7 +153,7 @@ REMEDIES = {
     "torch-mismatch": "torch and vllm in the runtime do not match: reinstall both together",
     "kernel-for-other-gpu": (
         "a kernel was built for another GPU than GB10: set another attention-backend in"
-        " vllm.arguments (moe-backend or linear-backend, if the trace names that)"
+        " {key}.arguments (moe-backend or linear-backend, if the trace names that)"
     ),
     "unknown-interface": (
         "NCCL_SOCKET_IFNAME or GLOO_SOCKET_IFNAME names no interface of that node"
@@ -163,10 +169,10 @@ REMEDIES = {
         "raise VLLM_ENGINE_READY_TIMEOUT_S under env.set: a first start compiles for many minutes"
     ),
     "model-gated": (
-        "accept the model's terms on the hub, and set vllm.arguments hf-token to a token of that"
+        "accept the model's terms on the hub, and set {key}.arguments hf-token to a token of that"
         " account"
     ),
-    "rank-stalls": f"{HANGS}; if all ranks only compile, raise vllm.stall_timeout",
+    "rank-stalls": HANGS + "; if all ranks only compile, raise {key}.stall_timeout",
     "module-missing": (
         "install that package in the runtime of every node, or reinstall the runtime there, so that"
         " all nodes have the same packages"
@@ -177,7 +183,7 @@ REMEDIES = {
     ),
     "rank-killed": (
         f"the kernel's OOM killer or another program killed a process: {KERNEL}; lower"
-        " vllm.arguments gpu-memory-utilization if memory was short"
+        " {key}.arguments gpu-memory-utilization if memory was short"
     ),
     "rank-died": f"a rank was killed or crashed, and the others end with it: {KERNEL}",
     "native-crash": f"a process crashed in native code: {KERNEL}",

@@ -1,47 +1,62 @@
-"""vLLM over its own multiprocessing: a launcher on each node, the ranks as its children; pure."""
+"""vLLM over its own multiprocessing: a launcher on each node, with the ranks as its children; pure.
+
+The flags: vLLM 0.32, engine/arg_utils.py and entrypoints/cli/serve.py (run).
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sparkctl.engines.vllm.commandline import vllm_argv
+from sparkctl.engines.vllm.launcher import GRACE, SERVE, generates, stages
 from sparkctl.engines.vllm.placement import planned_ranks
-from sparkctl.engines.vllm.tls import local_base
-from sparkctl.node.units import RANK, Generates, LogStages, Member, Program, Stop, Unit
+from sparkctl.node.units import RANK, Member, Program, Stop, Unit
 
 if TYPE_CHECKING:
-    from sparkctl.engines.engine import Part, Replica
+    from sparkctl.engines.engine import Replica
+    from sparkctl.inventory.models import Inventory
 
-GRACE = 10.0
+MASTER_PORT = "master-port"  # where the ranks meet on the head; the others' ports are random
+DEFAULT_PORT = 29501  # vLLM's, ParallelConfig.master_port
+# What sparkctl gives each launcher; `arguments` may not.
+OWN_FLAGS = ("nnodes", "node-rank", "master-addr", "headless")
 
 
-def units(replica: Replica, kind: str, model: str, argv: tuple[str, ...]) -> list[Unit]:
-    """A launcher for each node that has ranks, the head's first; all are one group."""
+def units(replica: Replica) -> list[Unit]:
+    """A launcher on each node that has ranks, the head's first; together they are one group."""
     ranks = {name: count for name, count in planned_ranks(replica.inventory).items() if count}
-    inventory = replica.inventory
-    several = len(ranks) > 1
-    found = []
-    for index, (name, count) in enumerate(ranks.items()):
-        line = argv
-        if several:
-            line += ("--nnodes", str(len(ranks)), "--node-rank", str(index))
-            line += ("--master-addr", replica.head.choice.address)
-            if index:
-                line += ("--headless",)
-        ready = (
-            LogStages("vllm", inventory.vllm.stall_timeout),
-            Generates(local_base(inventory.vllm), model),
-        )
-        found.append(
-            Unit(
-                id=replica.unit(kind, name),
-                node=name,
-                kind=kind,
-                title="vLLM worker" if index else "vLLM",
-                group=replica.name,
-                program=replica.runtime.start(Program(line)),
-                members=(Member(name, "serve"), Member(name, RANK, count)),
-                ready=() if index else ready,
-                stop=Stop(GRACE),
-            )
-        )
-    return found
+    return [_launcher(replica, ranks, index) for index in range(len(ranks))]
+
+
+def _launcher(replica: Replica, ranks: dict[str, int], index: int) -> Unit:
+    inventory, home = replica.inventory, replica.head.home
+    name, count = [*ranks.items()][index]
+    argv = vllm_argv(inventory, replica.recipe, replica.parts[name].home)
+    return Unit(
+        id=replica.unit(SERVE, name),
+        node=name,
+        kind=SERVE,
+        title=f"vLLM node {index}" if index else "vLLM",
+        group=replica.name,
+        program=replica.runtime.start(Program((*argv, *_place(replica, len(ranks), index)))),
+        members=(Member(name, "serve"), Member(name, RANK, count)),
+        ready=() if index else (stages(inventory), generates(inventory, home)),
+        stop=Stop(GRACE),
+    )
+
+
+def _place(replica: Replica, nodes: int, index: int) -> tuple[str, ...]:
+    """The flags that make one engine of several launchers; only the first has an API."""
+    if nodes == 1:
+        return ()
+    place = ("--nnodes", str(nodes), "--node-rank", str(index))
+    return (*place, "--master-addr", replica.head.choice.address, *["--headless"] * bool(index))
+
+
+def ports(inventory: Inventory) -> dict[str, int]:
+    """The port on the head where the ranks meet, by its key; none where they are on one node."""
+    if sum(map(bool, planned_ranks(inventory).values())) < 2:
+        return {}
+    value = str(inventory.vllm.arguments.get(MASTER_PORT))
+    key = f"{inventory.key}.arguments.{MASTER_PORT}"
+    return {key: int(value) if value.isdecimal() else DEFAULT_PORT}

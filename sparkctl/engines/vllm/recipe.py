@@ -1,6 +1,6 @@
 """vLLM's default arguments on GB10, for every model and for some architectures; pure.
 
-vllm.arguments changes or drops each argument, vllm.recipe chooses the recipe.
+A service's `arguments` changes or drops each argument, its `recipe` chooses the recipe.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sparkctl.inventory.models import SHORT
 from sparkctl.node import modelpath
 
 if TYPE_CHECKING:
@@ -18,11 +19,11 @@ if TYPE_CHECKING:
 
 # For every model. No recipe repeats these, so reading them needs no node's facts.
 BASE: dict[str, Argument] = {
-    "distributed-executor-backend": "ray",
     # vLLM's default, 0.92, is too much where the CPU shares the memory (0.14 to 0.33, compared).
     "gpu-memory-utilization": 0.85,
 }
 # It runs Python code from the model, so it is a default only for a directory on the node.
+BACKEND = "distributed-executor-backend"  # by the service's executor
 REMOTE_CODE = "trust-remote-code"
 AUTO, NONE = "auto", "none"
 
@@ -72,7 +73,8 @@ RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (MINIMAX_M2,)}
 class Choice:
     """The recipe of a model, None where there is none, and why.
 
-    `unknown`: vllm.recipe is auto and the model's architecture is unknown.
+    `unknown`: the service's `recipe` is auto and the model's architecture is unknown. `key` is
+    where the inventory has the service's settings.
     """
 
     recipe: Recipe | None
@@ -80,6 +82,7 @@ class Choice:
     architectures: tuple[str, ...] = ()
     remote_code: bool = False
     unknown: bool = False
+    key: str = SHORT
     executor: str = "ray"
 
     @property
@@ -92,7 +95,7 @@ class Choice:
         """vLLM's arguments, which those of the inventory override."""
         own = self.recipe.arguments if self.recipe else {}
         allowed = {k: v for k, v in own.items() if k != REMOTE_CODE or self.remote_code}
-        return {**BASE, "distributed-executor-backend": self.executor, **allowed}
+        return {BACKEND: self.executor, **BASE, **allowed}
 
     def fits(self, recipe: Recipe) -> bool:
         """Whether this recipe is for the model."""
@@ -102,14 +105,14 @@ class Choice:
         if self.recipe:
             return f"recipe {self.name}: {self.why}"
         names = f"{', '.join(RECIPES)} or {NONE}"
-        return f"no recipe: {self.why}" + f"; set vllm.recipe ({names})" * self.unknown
+        return f"no recipe: {self.why}" + f"; set {self.key}.recipe ({names})" * self.unknown
 
 
 NO_RECIPE = Choice(None, "the engine has none")
 
 
-def choose_recipe(vllm: Vllm, found: ModelConfig | None) -> Choice:
-    """The recipe for a model.
+def choose_recipe(vllm: Vllm, found: ModelConfig | None, key: str = SHORT) -> Choice:
+    """The recipe for a model, by the settings that the inventory has at `key`.
 
     `found` is node/modelconfig.py's answer on the head, None where no node was contacted.
     """
@@ -118,11 +121,19 @@ def choose_recipe(vllm: Vllm, found: ModelConfig | None) -> Choice:
     if vllm.recipe == AUTO:
         recipe, why = _by_architecture(found, architectures)
     else:
-        recipe, why = RECIPES.get(vllm.recipe), f"vllm.recipe is {vllm.recipe}"
+        recipe, why = RECIPES.get(vllm.recipe), f"{key}.recipe is {vllm.recipe}"
     if recipe and REMOTE_CODE in recipe.arguments and not is_path:
         why += f"; without {REMOTE_CODE}, which is never a default for a model from the hub"
     unknown = vllm.recipe == AUTO and not architectures
-    return Choice(recipe, why, architectures, remote_code=is_path, unknown=unknown, executor=vllm.executor)
+    return Choice(
+        recipe,
+        why,
+        architectures,
+        remote_code=is_path,
+        unknown=unknown,
+        key=key,
+        executor=vllm.executor,
+    )
 
 
 def _by_architecture(

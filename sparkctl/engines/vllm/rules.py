@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from sparkctl.doubts import Doubt
 from sparkctl.engines.vllm.arguments import cuda_graphs, mapping
-from sparkctl.engines.vllm.recipe import MINIMAX_M2, Choice
+from sparkctl.engines.vllm.recipe import BACKEND, MINIMAX_M2, Choice
 from sparkctl.engines.vllm.secretarguments import readable
 from sparkctl.fabric.ncclparam import number
-from sparkctl.text import quoted
+from sparkctl.text import keyed, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 # Variables that no program reads any more (vLLM 0.14 to 0.33, compared), and what replaces them.
 UNREAD = {
     "VLLM_NVFP4_GEMM_BACKEND": (
-        "vLLM 0.24 and later ignores it; set vllm.arguments linear-backend, such as"
+        "vLLM 0.24 and later ignores it; set {key}.arguments linear-backend, such as"
         " flashinfer_cutlass"
     ),
     "VLLM_USE_FLASHINFER_MOE_FP4": (
-        "vLLM 0.24 and later ignores it; set vllm.arguments moe-backend, where cutlass is nearest"
+        "vLLM 0.24 and later ignores it; set {key}.arguments moe-backend, where cutlass is nearest"
         " to 0"
     ),
     "VLLM_ATTENTION_BACKEND": (
-        "vLLM 0.15 and later ignores it; set vllm.arguments attention-backend"
+        "vLLM 0.15 and later ignores it; set {key}.arguments attention-backend"
     ),
     "SAFETENSORS_FAST_GPU": "neither vLLM nor safetensors reads it; remove it",
 }
@@ -46,22 +46,25 @@ def warnings(inventory: Inventory, environment: Mapping[str, str], recipe: Choic
     """
     arguments = {**recipe.defaults, **inventory.vllm.arguments}
     found = (
-        *_arguments(arguments, len(inventory.nodes)),
+        *_arguments(arguments, inventory.vllm.executor, len(inventory.nodes)),
         *_compilation(arguments, recipe),
         *_secrets(inventory.vllm.arguments),
     )
     place = f"{inventory.key}.arguments"
-    return [*_variables(environment), *(_doubt(c, f"{place}.{n}", text) for c, n, text in found)]
+    return [
+        *_variables(environment, inventory.key),
+        *(_doubt(c, f"{place}.{n}", text) for c, n, text in found),
+    ]
 
 
 def _doubt(code: str, setting: str, text: str) -> Doubt:
     return Doubt(code, f"{setting}: {text}", {"setting": setting})
 
 
-def _variables(environment: Mapping[str, str]) -> Iterator[Doubt]:
+def _variables(environment: Mapping[str, str], key: str) -> Iterator[Doubt]:
     for name, value in environment.items():
         if name in UNREAD:
-            yield _doubt("unread-variable", name, UNREAD[name])
+            yield _doubt("unread-variable", name, keyed(UNREAD[name], key))
         elif name in VARIABLES and (verdict := VARIABLES[name](value)):
             yield _doubt(verdict[0], name, verdict[1])
 
@@ -115,12 +118,11 @@ VARIABLES: dict[str, Callable[[str], Verdict]] = {
 }
 
 
-def _arguments(arguments: Mapping[str, Argument], nodes: int) -> Argued:
-    name = "distributed-executor-backend"
-    backend = arguments.get(name)
-    if backend != "ray" and nodes > 1:
-        text = f"expected ray, got {backend or 'null'}; vLLM would use the head alone"
-        yield ("executor-without-ray", name, text)
+def _arguments(arguments: Mapping[str, Argument], executor: str, nodes: int) -> Argued:
+    backend = arguments.get(BACKEND)
+    if backend != executor and nodes > 1:
+        text = f"expected {executor}, got {backend or 'null'}; vLLM would use the head alone"
+        yield ("executor-without-ray", BACKEND, text)
     name = "enable-expert-parallel"
     if arguments.get(name):
         yield ("expert-parallel", name, "known to break on GB10; remove it")

@@ -76,7 +76,7 @@ GRAPHS = Advice(
     "nccl-graphs-hang",
     "NCCL 2.28.9 with CUDA graphs over several nodes may hang within the first requests",
     Fix(
-        "install NCCL 2.30.4 or newer on every node, or turn CUDA graphs off: vllm.arguments"
+        "install NCCL 2.30.4 or newer on every node, or turn CUDA graphs off: {key}.arguments"
         " enforce-eager: true",
         ("pip list | grep -i nccl",),
     ),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
+
+from sparkctl.text import keyed
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -74,10 +76,14 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Fix:
-    """A remedy in words, and commands to paste."""
+    """A remedy in words, in the form of text.KEY, and commands to paste."""
 
     text: str
     commands: tuple[str, ...] = ()
+
+    def at(self, key: str) -> Fix:
+        """The remedy where the inventory has the settings at `key`."""
+        return Fix(keyed(self.text, key), self.commands)
 
 
 @dataclass(frozen=True)
@@ -152,6 +158,10 @@ class LogVerdict:
             for rank in self.ranks
             if rank.name in ranks and variable in rank.settings
         }
+
+    def at(self, key: str) -> LogVerdict:
+        """The verdict with the remedies where the inventory has the settings at `key`."""
+        return replace(self, findings=tuple(replace(f, fix=f.fix.at(key)) for f in self.findings))
 
     def document(self) -> dict[str, Any]:
         """The JSON document of `doctor --log --json`; part of the contract that scripts rely on.

@@ -73,7 +73,7 @@ KINDS = (
             "gpu-memory",
             "CUDA ran out of memory",
             Fix(
-                "lower vllm.arguments gpu-memory-utilization, and stop other programs that use"
+                "lower {key}.arguments gpu-memory-utilization, and stop other programs that use"
                 " memory",
                 ("free -h", "nvidia-smi"),
             ),

@@ -1,0 +1,61 @@
+"""Waiting for several services at once: each in its own thread, until the first failure."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sparkctl.remote.fanout import each
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from sparkctl.events import Outcome, Reporter
+    from sparkctl.operations.run import Run
+
+
+def together(run: Run, waits: Mapping[str, Callable[[Run], None]]) -> None:
+    """Carry out these waits, by name; the stages of several show whose they are.
+
+    They change nothing on a node. The first failure, or Ctrl-C, is raised at once: the others end
+    at their next look (Run.check) and report nothing more.
+    """
+    if len(waits) == 1:
+        next(iter(waits.values()))(run)
+        return
+    over, lock = threading.Event(), threading.Lock()
+
+    def wait(name: str) -> None:
+        waits[name](replace(run, over=over, reporter=_Part(name, run.reporter, over, lock)))
+
+    try:
+        each([*waits], wait, key=str, until_failure=True)
+    finally:
+        with lock:
+            over.set()
+
+
+class _Part:
+    """Reports stages of a step that several share, each with its name, until that is over."""
+
+    def __init__(
+        self, name: str, inner: Reporter, over: threading.Event, lock: threading.Lock
+    ) -> None:
+        self._name, self._inner, self._over, self._lock = name, inner, over, lock
+
+    def step(self, title: str) -> None:
+        self.stage(title, None)
+
+    def stage(self, title: str, percent: int | None) -> None:
+        with self._lock:
+            if not self._over.is_set():
+                self._inner.stage(f"{self._name}: {title}", percent)
+
+    def note(self, text: str) -> None:
+        with self._lock:
+            if not self._over.is_set():
+                self._inner.note(text)
+
+    def end(self, outcome: Outcome = "done") -> None:
+        """The step goes on for the others."""
