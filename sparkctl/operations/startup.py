@@ -12,6 +12,7 @@ from sparkctl.facts.unread import known
 from sparkctl.node.units import Generates, LogStages
 from sparkctl.operations import health
 from sparkctl.operations.follow import follow
+from sparkctl.operations.group import Others
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -90,9 +91,10 @@ class Start:
         """Take events until the log shows that the unit is ready."""
         progress, title = self.progress, self.title
         heard = looked = time.monotonic()
-        news, ranks = progress.news, _Ranks(placed)
+        news, ranks, others = progress.news, _Ranks(placed), Others(self.run, self.unit)
         for event in events:
             self.run.check()
+            others.look()
             if time.monotonic() - looked > GAP:
                 heard = time.monotonic()
             looked = time.monotonic()
