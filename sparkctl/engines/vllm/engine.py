@@ -15,7 +15,7 @@ from sparkctl.engines.vllm.commandline import (
 from sparkctl.engines.vllm.environment import render
 from sparkctl.engines.vllm.placement import planned_ranks
 from sparkctl.engines.vllm.recipe import AUTO, choose_recipe
-from sparkctl.engines.vllm.rules import warnings
+from sparkctl.engines.vllm.rules import problems, warnings
 from sparkctl.engines.vllm.tls import api_base, local_base
 from sparkctl.facts.unread import Unread, known
 from sparkctl.node import modelpath
@@ -246,6 +246,7 @@ VLLM = Engine(
     own=own_environment,
     recipe=head_recipe,
     doubts=warnings,
+    problems=problems,
     secrets=(TOKEN,),
     judged=Judged(
         modules=("torch", "ray", "vllm"),
