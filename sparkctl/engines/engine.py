@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from sparkctl.engines.vllm.recipe import NO_RECIPE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sparkctl.doubts import Doubt
     from sparkctl.engines.vllm.environment import Setting
     from sparkctl.engines.vllm.failures import Explanation
     from sparkctl.engines.vllm.recipe import Choice
     from sparkctl.fabric.selection import FabricChoice
+    from sparkctl.facts.answers import Parsed
+    from sparkctl.facts.calls import Call
     from sparkctl.facts.node import NodeFacts
     from sparkctl.inventory.layers import Layer
-    from sparkctl.inventory.models import Inventory, Node, View
+    from sparkctl.inventory.models import Argument, Inventory, Node, View
+    from sparkctl.inventory.paths import Path, Problem
     from sparkctl.node.units import Unit
     from sparkctl.runtimes.runtime import Runtime
 
@@ -175,14 +178,17 @@ class Judged:
 class Engine:
     """A row of the table of engines.
 
-    `kind` is the kind of the units that serve, `executors` the names that `executor` may have;
-    `over` has the rows of those that another row is for. `units` gives a replica's units, each
-    after what it needs, without a digest: also where nothing but the inventory is known
-    (plan/outline.py). `environment` is each node's, `own` what the mechanism needs over every
-    layer. `base` is the API's URL at a host, `model` its name there. `secrets` are files on each
-    node with one random token for all. `judged` is for doctor, as are `ports`: those of the head
-    that no unit's `ready` names, by their keys. `ended` explains a program that ended with this
-    status (None: it did not end in time) and these last lines.
+    `kind` is the kind of the units that serve, `executors` the names that `executor` may have, the
+    default first; `over` has the rows of those that another row is for. `units` gives a replica's
+    units, each after what it needs, without a digest: also where nothing but the inventory is known
+    (plan/outline.py). `environment` is each node's, `built_in` how it differs from vLLM's before
+    any layer (None: unset), `own` what the mechanism needs over every layer. `host_ip` is the variable
+    with the node's own address. `base` is the API's URL at a host, `model` its name there.
+    `problems` are those of a service's arguments, by its place in the file. `parser` asks a node
+    what the engine's own parser says of a unit's command line. `secrets` are files on each node
+    with one random token for all. `judged` is for doctor, as are `ports`: those of the head that no
+    unit's `ready` names, by their keys. `ended` explains a program that ended with this status
+    (None: it did not end in time) and these last lines.
     """
 
     title: str
@@ -194,9 +200,13 @@ class Engine:
     ]
     base: Callable[[Inventory, str], str]
     model: Callable[[Inventory, str], str]
+    built_in: Mapping[str, str | None] = field(default_factory=dict)
+    host_ip: str = "VLLM_HOST_IP"
     own: Callable[[Inventory, str, str], dict[str, str]] = lambda _inventory, _home, _temp: {}
     recipe: Callable[[Inventory, NodeFacts], Choice] = lambda _inventory, _facts: NO_RECIPE
     doubts: Callable[[Inventory, Mapping[str, str], Choice], list[Doubt]] = lambda *_: []
+    problems: Callable[[Path, Mapping[str, Argument]], Iterator[Problem]] = lambda *_: iter(())
+    parser: Call[Parsed] | None = None
     secrets: tuple[str, ...] = ()
     judged: Judged = Judged()
     ports: Callable[[Inventory], dict[str, int]] = lambda _inventory: {}

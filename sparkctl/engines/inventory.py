@@ -1,4 +1,4 @@
-"""The inventory, checked also by the rules of Ray and vLLM."""
+"""The inventory, checked also by the rules of Ray and the engines."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import difflib
 from typing import TYPE_CHECKING
 
 from sparkctl.engines.table import ENGINES
-from sparkctl.engines.vllm import mp, secretarguments, tls
-from sparkctl.engines.vllm.arguments import FIELDS, problem
+from sparkctl.engines.vllm.arguments import problem
 from sparkctl.engines.vllm.recipe import AUTO, NONE, RECIPES
 from sparkctl.engines.vllm.secretarguments import API_KEY, NO_HEADER, fits_a_header
 from sparkctl.inventory import loader
 from sparkctl.inventory.models import SHORT, Service
 from sparkctl.inventory.paths import Path as Place
-from sparkctl.inventory.paths import Problem, dotted, quoted, short
+from sparkctl.inventory.paths import Problem, quoted, short
 from sparkctl.inventory.services import parts
 from sparkctl.runtimes.table import RUNTIMES
 from sparkctl.secret.value import revealed
@@ -25,17 +24,25 @@ if TYPE_CHECKING:
     from sparkctl.inventory.models import Inventory, Vllm
 
 
-MP = "mp"  # vLLM's executor
-
-
 def load(path: Path) -> Inventory:
     """The inventory in a file; raises InventoryError with every problem."""
-    return loader.load(path, RULES)
+    return _filled(loader.load(path, RULES))
 
 
 def parse(data: bytes, name: str) -> Inventory:
     """The inventory in `data`, `name` in messages; raises InventoryError with every problem."""
-    return loader.parse(data, name, RULES)
+    return _filled(loader.parse(data, name, RULES))
+
+
+def _filled(inventory: Inventory) -> Inventory:
+    """With its engine's first executor for each service that names none."""
+    filled = {
+        name: service.model_copy(update={"executor": ENGINES[service.engine].executors[0]})
+        for name, service in inventory.services.items()
+        if "executor" not in service.model_fields_set
+    }
+    services = {**inventory.services, **filled}
+    return inventory.model_copy(update={"services": services}) if filled else inventory
 
 
 def _settings(inventory: Inventory) -> Iterator[Problem]:
@@ -52,7 +59,11 @@ def _engine(settings: Vllm) -> Iterator[Problem]:
     engine = ENGINES.get(name)
     if engine is None:
         yield _unknown("engine", name, "an engine", ENGINES)
-    elif settings.executor and settings.executor not in engine.executors:
+    elif (
+        "executor" in settings.model_fields_set
+        and settings.executor
+        and settings.executor not in engine.executors
+    ):
         what = f"an executor of {name}"
         yield _unknown("executor", settings.executor, what, engine.executors)
 
@@ -83,16 +94,12 @@ def _unknown(
 def _arguments(path: Place, settings: Vllm) -> Iterator[Problem]:
     arguments = settings.arguments or {}
     for name, value in arguments.items():
-        if name in FIELDS:
-            text = f"set {dotted((*path, FIELDS[name]))} instead of this flag"
-            yield problem("own-key", name, text, at_key=True)
-        if settings.executor == MP and name in mp.OWN_FLAGS:
-            text = f"sparkctl sets this flag itself for executor {MP}; remove it"
-            yield problem("own-flag", name, text, at_key=True)
         if value == []:
             yield problem("empty-list", name, "empty list; write null to drop the flag")
-    yield from secretarguments.problems(arguments)
-    yield from tls.problems(arguments)
+    engine = ENGINES.get(settings.engine if isinstance(settings, Service) else SHORT)
+    if engine is not None:
+        row = engine.over.get(settings.executor, engine)
+        yield from row.problems(path, arguments)
 
 
 def _api_keys(inventory: Inventory) -> Iterator[Problem]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sparkctl.engines.sglang.engine import SGLANG
 from sparkctl.engines.vllm.engine import VLLM
 
 if TYPE_CHECKING:
     from sparkctl.engines.engine import Engine
     from sparkctl.inventory.models import Service
 
-ENGINES: dict[str, Engine] = {"vllm": VLLM}
+ENGINES: dict[str, Engine] = {"vllm": VLLM, "sglang": SGLANG}
 
 
 def engine_of(settings: Service) -> Engine:

@@ -135,6 +135,12 @@ class Import(Shape):
     error: Text | None
 
 
+class Parsed(Shape):
+    """What a program's own parser says of its command line; `error` is None where it takes it."""
+
+    error: Text | None
+
+
 class Lines(Shape):
     """NCCL's lines of a log by number, the log's tail, and the lines around errors by number."""
 

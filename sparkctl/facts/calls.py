@@ -62,6 +62,7 @@ RAY_IMPORTED: Call[answers.Failed | answers.RayTable] = Call(
     "raytable.imported", answers.Failed | answers.RayTable
 )
 RECOVER: Call[answers.TakenBack] = Call("settle.recover", answers.TakenBack)
+SGLANG_LINE: Call[answers.Parsed] = Call("sglangline.parse", answers.Parsed)
 SETTLE: Call[answers.Changed] = Call("settle.settle", answers.Changed)
 COUNTERS: Call[groups.Counters] = Call("verbs.counters", groups.Counters)
 
@@ -101,5 +102,6 @@ CALLS = (
     PREPARE,
     RECOVER,
     SETTLE,
+    SGLANG_LINE,
     COUNTERS,
 )

@@ -120,7 +120,8 @@ def _make(state: State, base: Path, runtime: Path, cache: Path, *, model: bool) 
     if model:
         ensure_model(cache / "model", runtime)
         shutil.copytree(cache / "model", base / "model")
-        shares |= {p: p for p in (base / "model", runtime)}
+        sglang = runtime.with_name(f"{runtime.name}-sglang")
+        shares |= {p: p for p in (base / "model", runtime, sglang) if p.exists()}
     node.keygen(base / "client_key")
     authorized = (base / "client_key.pub").read_text()
     hosts = "".join(f"{n.address} {n.name}\n" for n in lab.nodes)

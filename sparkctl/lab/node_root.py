@@ -68,6 +68,7 @@ def build(folder: Path, files: Path, shares: dict[Path, Path]) -> Path:
         mount("-t", "tmpfs", "-o", f"mode={mode},size=50%", "tmpfs", str(root / name))
     _devices(root / "dev")
     (root / "run/sshd").mkdir()
+    (root / "etc/resolv.conf").unlink(missing_ok=True)  # systemd's is a link into /run
     shutil.copytree(files, root, dirs_exist_ok=True)
     for inside, outside in shares.items():
         place = root / inside.relative_to("/")

@@ -20,6 +20,7 @@ IMITATED = (
     "/dev/kmsg: a file of the node's own, without this machine's log",
     "nvidia-smi and the GPU: vLLM's CPU build runs on one logical GPU per node",
     "the model: MiniMaxM2ForCausalLM in miniature, with random weights",
+    "SGLang, where it is installed: no kernels, and the model's norm of q and k by torch",
 )
 
 

@@ -59,6 +59,7 @@ CALLS = {
     "raytable.table": Bounds(mutates=False, timeout=60.0, maximum=2 * DAY),
     "settle.recover": Bounds(mutates=True, timeout=120.0, maximum=600.0, repeats=True),
     "settle.settle": REPEATS,
+    "sglangline.parse": Bounds(mutates=False, timeout=120.0, maximum=120.0),
     "state.forget": REPEATS,
     "state.join": REPEATS,
     "stop.clear": REPEATS,

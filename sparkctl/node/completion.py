@@ -23,6 +23,7 @@ LOOK = 0.5  # seconds between looks at /metrics
 AGAIN = 0.5  # seconds between questions to an API that has just started
 READ = 5.0  # seconds for one: an API with hundreds of streams answers late
 DEAD = 503  # what /health answers then
+ABSENT = 404  # what SGLang answers for /version, which it does not have (0.5.23, run)
 LIMIT = 4 << 20  # bytes of an answer that are read; /metrics has about 100 kB for each engine
 # ValueError and LookupError: an answer that is not vLLM's.
 FAILED = (OSError, http.client.HTTPException, ValueError, LookupError)
@@ -58,7 +59,7 @@ def _introduced(request: Ask) -> tuple[Answer, str | None]:
     base, bound = request["base"], request.get("answer", 5.0)
     answer: dict[str, Json] = {}
     try:
-        answer["version"] = _get(request, base + "/version", None, bound).get("version")
+        answer["version"] = _version(request, bound)
         models = jsontext.rows(_get(request, base + "/v1/models", None, bound)["data"])
         names = [jsontext.text(jsontext.table(model)["id"]) for model in models]
         answer["models"] = names
@@ -70,6 +71,16 @@ def _introduced(request: Ask) -> tuple[Answer, str | None]:
         health = {"state": "silent" if silent else "failing"}
         return {**answer, **failed, "health": health}, None
     return answer, names[0]
+
+
+def _version(request: Ask, bound: float) -> Json:
+    """The engine's version; None where the API does not have it."""
+    try:
+        return _get(request, request["base"] + "/version", None, bound).get("version")
+    except urllib.error.HTTPError as error:
+        if error.code != ABSENT:
+            raise
+    return None
 
 
 def _dead(request: Ask) -> Answer | None:

@@ -157,7 +157,7 @@ def _runtime(venv: Path) -> Answer:
     """
     versions: dict[str, str] = {}
     nccl: dict[str, Answer] = {}
-    pattern = re.compile(r"^(ray|vllm|torch|nvidia_nccl_cu\d+)-(.+)\.dist-info$")
+    pattern = re.compile(r"^(ray|vllm|sglang|torch|nvidia_nccl_cu\d+)-(.+)\.dist-info$")
     for site in venv.glob("lib/python3*/site-packages"):
         for entry in os.listdir(site):
             if match := pattern.match(entry):
@@ -176,7 +176,7 @@ def _runtime(venv: Path) -> Answer:
         "real": os.path.realpath(venv),
         "exists": os.access(venv / "bin/python", os.X_OK),
         "python": python[1] if python else None,
-        "programs": {n: os.access(venv / "bin" / n, os.X_OK) for n in ("ray", "vllm")},
+        "programs": {n: os.access(venv / "bin" / n, os.X_OK) for n in ("ray", "vllm", "sglang")},
         "versions": versions,
         "nccl": nccl,
     }

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 # (`ray::RayWorkerWrapper.execute_method`), mp's `VLLM::Worker_PP0_TP1`, and the engine's own
 # `VLLM::EngineCore_DP1`. VLLM_PROCESS_NAME_PREFIX replaces VLLM. The kernel's name of a process
 # (proc(5), comm) has the first 15 characters alone: `ray::RayWorkerW`, `VLLM::EngineCor`.
-WORKER = re.compile(r"ray::RayWorker|(?!ray::)[^\s:/]+::Worker(?![a-z])")
+# SGLang's: `sglang::scheduler_TP0`, or `_TP0_PP0` (0.5.23, run).
+WORKER = re.compile(r"ray::RayWorker|(?!ray::)[^\s:/]+::Worker(?![a-z])|sglang::schedul")
 ENGINE = re.compile(r"(?!ray::)[^\s:/]+::EngineCor")
 # vLLM's arguments by which one engine process is enough (its ParallelConfig, 0.14 to 0.33).
 BACKEND, IN_PROCESS = "distributed-executor-backend", "uni"

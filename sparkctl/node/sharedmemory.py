@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,19 +18,39 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 NOTED = "shared-memory.json"
+SHM = Path("/dev/shm")
 
 
 def mapped(found: Iterable[processes.Process]) -> set[str]:
     """The /dev/shm files that these processes map."""
     paths: set[str] = set()
+    semaphores = _semaphores()
     for process in found:
         try:
             maps = (processes.PROC / str(process.pid) / "maps").read_text(errors="replace")
         except OSError:
             continue
         lines = (line.split(maxsplit=5) for line in maps.splitlines() if "/dev/shm/" in line)
-        paths.update(f[5] for f in lines if len(f) == 6 and not f[5].endswith("(deleted)"))
+        for _, _, _, device, inode, path in (fields for fields in lines if len(fields) == 6):
+            if not path.endswith("(deleted)"):
+                paths.add(path)
+            elif (device, inode) in semaphores:
+                paths.add(semaphores[device, inode])
     return paths
+
+
+def _semaphores() -> dict[tuple[str, str], str]:
+    """The named semaphores by device and inode, as /proc/PID/maps writes them.
+
+    glibc's sem_open makes one under another name, which it removes: maps has only that one.
+    """
+    found = {}
+    for path in SHM.glob("sem.*"):
+        with suppress(OSError):
+            status = path.lstat()
+            device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}"
+            found[device, str(status.st_ino)] = str(path)
+    return found
 
 
 def release(paths: set[str]) -> set[str]:
@@ -37,7 +58,7 @@ def release(paths: set[str]) -> set[str]:
     kept = paths & mapped(processes.table())
     for name in paths - kept:
         path = Path(name)
-        if path.parent == Path("/dev/shm") and path.is_file() and path.stat().st_uid == os.getuid():
+        if path.parent == SHM and path.is_file() and path.stat().st_uid == os.getuid():
             path.unlink()
     return kept
 

@@ -295,6 +295,12 @@ class Claim(TypedDict):
     probe: Probe
 
 
+class Line(TypedDict):
+    """A command line."""
+
+    argv: Sequence[str]
+
+
 class Imports(TypedDict):
     """Names of modules."""
 

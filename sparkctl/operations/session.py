@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sparkctl.engines.vllm.environment import merge
+from sparkctl.engines.table import engine_of
+from sparkctl.engines.vllm.environment import BUILT_IN_LAYER, merge
 from sparkctl.errors import ConnectError, InventoryError, SparkctlError
 from sparkctl.facts.calls import CLAIM, PROBE, STALE_LEASE
 from sparkctl.facts.decode import decode
@@ -251,7 +252,8 @@ class Session:
             ray.object_manager_port,
             vllm.port,
         )
-        planned = merge(view, node, self._layers)
+        own = Layer(BUILT_IN_LAYER, dict(engine_of(view.vllm).built_in))
+        planned = merge(view, node, [own, *self._layers])
         conf_file = planned.get("NCCL_CONF_FILE")
         revision = vllm.arguments.get("revision")
         return {

@@ -14,6 +14,7 @@ from sparkctl.operations import apply, attach, departed
 from sparkctl.operations.attach import WHY
 from sparkctl.operations.identity import identity
 from sparkctl.operations.lease import hold
+from sparkctl.operations.lines import check_lines
 from sparkctl.operations.look import prepare, recall
 from sparkctl.operations.outlook import Outlook, only, outlook, parts
 from sparkctl.operations.run import Run, perform
@@ -105,6 +106,7 @@ def up(
             reporter.step("check the nodes")
             for part in parts(session):
                 preflight(part)
+            check_lines(run)
         if found.plan or found.waits or found.untidy:
             perform(run, apply.steps(run, detach=detach), keep=keep, leave=leave)
     return report(run, detach=detach, restart=restart)

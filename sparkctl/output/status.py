@@ -87,7 +87,8 @@ def _service(service: ServiceStatus) -> str:
 
 
 def _serves(service: ServiceStatus, answer: Completion, since: float | None) -> str:
-    program, models = f"{service.engine} {answer.version}".strip(), ", ".join(answer.models or ())
+    program = f"{service.engine} {answer.version or ''}".strip()  # SGLang's API has no version
+    models = ", ".join(answer.models or ())
     text = f"{program} serves {models} at {service.endpoint}"
     if answer.tokens is not None:
         text += f"; generated {answer.tokens} tokens in {answer.seconds or 0:.2f} s"

@@ -113,6 +113,16 @@ def test_a_start_that_fails_is_made_again_by_the_up_that_watched_it(toy: Cluster
     assert not {*gang(toy)} & {*pids}
 
 
+def test_a_rank_that_ends_while_rank_0_loads_ends_the_start(toy: Cluster) -> None:
+    hold(toy)
+    first, _ = loading(toy)
+    _, second = gang(toy)
+    toy.on(toy.lab.nodes[1].name, f"kill -9 {second}")
+    printed = ended(first, 1)[1]
+    assert "toy rank 1 exited during startup" in printed
+    assert "rank 1 joined" in printed, "its own log's end"
+
+
 def test_a_start_whose_controller_was_killed_goes_on(toy: Cluster) -> None:
     hold(toy)
     first, _ = loading(toy)

@@ -63,7 +63,7 @@ def test_the_inventory_is_one_that_the_other_commands_take(count: int, parallel:
     assert loaded.ssh.identity_file == str(base / "client_key")
     assert loaded.runtime.venv == "/opt/run time"
     assert loaded.vllm.tensor_parallel_size == parallel
-    assert len(loaded.imitated) == 5
+    assert len(loaded.imitated) == 6
     assert any("ConnectX-7" in what for what in loaded.imitated)
 
 

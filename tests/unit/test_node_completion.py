@@ -37,6 +37,14 @@ def test_a_completion_that_comes_back() -> None:
     assert "error" not in answer
 
 
+def test_an_api_without_a_version_is_asked_for_its_models() -> None:
+    with server(lambda _: None, versions=lambda _: 404) as base:
+        answer = ask(base)
+    assert (answer["version"], answer["models"], answer["tokens"]) == (None, ["m"], 4)
+    with server(lambda _: None, versions=lambda _: 401) as base:
+        assert ask(base)["status"] == 401
+
+
 def test_an_engine_without_a_step_is_wedged() -> None:
     still = metrics(num_requests_running=6, num_requests_waiting=2, generation_tokens_total=100)
     with server(lambda _: still, after=None) as base:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import mmap
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sparkctl.node import files, sharedmemory, stop
+from sparkctl.node import files, processes, sharedmemory, stop
 
 
 def wrote(text: str) -> Any:
@@ -35,6 +38,34 @@ def test_what_a_rank_maps_a_moment_longer_is_noted_and_removed_later(
     finally:
         for path in (free, held):
             path.unlink(missing_ok=True)
+
+
+LOCKED = """\
+import multiprocessing, sys
+lock = multiprocessing.get_context("spawn").Lock()
+print(lock._semlock.name.lstrip("/"), flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_semaphore_that_a_killed_program_leaves_is_removed() -> None:
+    """Its tracker, which would remove it, is killed too, as SGLang kills its children."""
+    argv = [sys.executable, "-c", LOCKED]
+    program = subprocess.Popen(
+        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        assert program.stdout is not None
+        path = Path("/dev/shm") / f"sem.{program.stdout.readline().strip()}"
+        (process,) = [p for p in processes.table() if p.pid == program.pid]
+        assert sharedmemory.mapped([process]) == {str(path)}
+        assert sharedmemory.release({str(path)}) == {str(path)}
+    finally:
+        os.killpg(program.pid, signal.SIGKILL)
+        program.wait()
+    assert path.exists()
+    assert sharedmemory.release({str(path)}) == set()
+    assert not path.exists()
 
 
 def test_a_note_has_a_schema_and_one_of_an_older_release_is_read(

@@ -27,6 +27,7 @@ RAY = [
     "ray::RayWorkerWrapper.execute_method",
 ]
 MP = ["VLLM::Worker", "VLLM::Worker_TP0", "VLLM::Worker_PP1_TP0_EP0", "mine::Worker_TP1"]
+SGLANG = ["sglang::scheduler_TP0", "sglang::scheduler_TP1_PP0", "sglang::schedul"]
 CUT = ["ray::RayWorkerP", "ray::RayWorkerW", "VLLM::Worker_TP"]  # 15 characters of comm
 NONE = [
     "ray::IDLE",
@@ -36,6 +37,8 @@ NONE = [
     "VLLM::EngineCore",
     "VLLM::APIServer_0",
     "VLLM::DPCoordinator",
+    "sglang::detokenizer",
+    "/opt/sglang/bin/sglang serve --served-model-name sglang::scheduler",
     "/opt/vllm/bin/vllm serve /models/VLLM::Worker",
 ]
 SERVE = ["python", "/opt/vllm/bin/vllm", "serve", "/m"]
@@ -49,7 +52,7 @@ def found(*table: processes.Process, argv: Sequence[str] = ()) -> set[int]:
     return ranks.ranks({p.pid: p for p in table}, lambda _: argv)
 
 
-@pytest.mark.parametrize("title", [*RAY, *MP, *CUT])
+@pytest.mark.parametrize("title", [*RAY, *MP, *SGLANG, *CUT])
 def test_each_executors_rank_is_one(title: str) -> None:
     assert found(process(7, title)) == {7}
     assert ranks.is_worker(title)

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from sparkctl.doctor.snapshot import Snapshot
     from sparkctl.errors import Data
 
-HOST_IP = "VLLM_HOST_IP"
 # UCX takes a list of interfaces and of HCAs with their port; "all" is its default (openucx's
 # src/ucp/core/ucp_context.c). The others take one interface.
 UCX, UCX_ALL = "UCX_NET_DEVICES", "all"
@@ -88,24 +87,29 @@ def _extra_interfaces(snapshot: Snapshot, name: str) -> Iterator[Finding]:
 
 
 def _host_address(snapshot: Snapshot, name: str) -> Iterator[Finding]:
-    """VLLM_HOST_IP is the node's own fabric address: without it vLLM takes the default route's."""
-    expected, value = snapshot.choice(name).address, snapshot.environment(name).get(HOST_IP)
+    """VLLM_HOST_IP, or SGLang's variable, is the node's own fabric address: without it vLLM takes
+    the default route's.
+    """
+    engine = snapshot.engine
+    variable = engine.host_ip
+    expected, value = snapshot.choice(name).address, snapshot.environment(name).get(variable)
     if value == expected:
         return
-    origin = snapshot.origin(name, HOST_IP)
+    origin = snapshot.origin(name, variable)
     evidence = Evidence(expected, _shown(value), origin)
-    remedy = Remedy(f"remove {HOST_IP} from layers and inventory: it is derived on each node")
-    data: Data = {"variable": HOST_IP, "expected": expected, "got": value, "origin": origin}
+    remedy = Remedy(f"remove {variable} from layers and inventory: it is derived on each node")
+    data: Data = {"variable": variable, "expected": expected, "got": value, "origin": origin}
     nets = known(snapshot.facts(name).net).values()
     if value is None or any(value == a.partition("/")[0] for net in nets for a in net.ipv4):
         text = (
-            f"{HOST_IP} is {_shown(value)}: vLLM's control traffic takes another network than"
-            " the fabric"
+            f"{variable} is {_shown(value)}: {engine.title}'s control traffic takes another network"
+            " than the fabric"
         )
         yield warn(text, evidence, remedy, code="host-ip-elsewhere", data=data)
     else:
         text = (
-            f"{HOST_IP} is {quoted(value)}, which {name} does not have, so vLLM cannot listen there"
+            f"{variable} is {quoted(value)}, which {name} does not have, so {engine.title} cannot"
+            " listen there"
         )
         yield fail(text, evidence, remedy, code="host-ip-unknown", data=data)
 

@@ -30,7 +30,7 @@ def vllm_argv(inventory: Inventory, recipe: Choice, home: str) -> tuple[str, ...
     argv += ["--tensor-parallel-size", str(vllm.tensor_parallel_size)]
     for name, value in {**recipe.defaults, **vllm.arguments}.items():
         if not by_environment(name, value):
-            argv += _flag(name, value)
+            argv += flag(name, value)
     return tuple(protected_text(part) for part in argv)
 
 
@@ -43,7 +43,7 @@ def memory_share(inventory: Inventory) -> float:
         return DEFAULT_SHARE  # vLLM refuses the value
 
 
-def _flag(name: str, value: Argument) -> list[str]:
+def flag(name: str, value: Argument) -> list[str]:
     """One flag: null and false drop it, true is bare, a list is several values, a mapping JSON."""
     if value is None or value is False:
         return []

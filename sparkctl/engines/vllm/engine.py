@@ -10,7 +10,7 @@ from sparkctl.engines.vllm import launcher, mp, ray
 from sparkctl.engines.vllm.commandline import memory_share
 from sparkctl.engines.vllm.environment import render
 from sparkctl.engines.vllm.recipe import AUTO, choose_recipe
-from sparkctl.engines.vllm.rules import warnings
+from sparkctl.engines.vllm.rules import problems, warnings
 from sparkctl.engines.vllm.tls import api_base
 from sparkctl.facts.unread import Unread, known
 
@@ -69,6 +69,7 @@ OVER_RAY = Engine(
     own=ray.own_environment,
     recipe=head_recipe,
     doubts=warnings,
+    problems=problems,
     secrets=(ray.TOKEN,),
     judged=Judged(
         modules=("torch", "ray", "vllm"),
@@ -90,6 +91,7 @@ OVER_MP = replace(
     own=lambda _inventory, _home, temp_dir: launcher.own_environment(temp_dir),
     secrets=(),
     judged=replace(OVER_RAY.judged, modules=("torch", "vllm"), packages=("vllm", "torch")),
+    problems=mp.problems,
     ports=mp.ports,
 )
 VLLM = replace(OVER_RAY, over={"mp": OVER_MP})

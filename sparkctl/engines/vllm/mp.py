@@ -7,14 +7,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sparkctl.engines.vllm import rules
+from sparkctl.engines.vllm.arguments import problem
 from sparkctl.engines.vllm.commandline import vllm_argv
 from sparkctl.engines.vllm.launcher import GRACE, SERVE, generates, stages
 from sparkctl.engines.vllm.placement import planned_ranks
 from sparkctl.node.units import RANK, Member, Program, Stop, Unit
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from sparkctl.engines.engine import Replica
-    from sparkctl.inventory.models import Inventory
+    from sparkctl.inventory.models import Argument, Inventory
+    from sparkctl.inventory.paths import Path, Problem
 
 MASTER_PORT = "master-port"  # where the ranks meet on the head; the others' ports are random
 DEFAULT_PORT = 29501  # vLLM's, ParallelConfig.master_port
@@ -51,6 +56,15 @@ def _place(replica: Replica, nodes: int, index: int) -> tuple[str, ...]:
         return ()
     place = ("--nnodes", str(nodes), "--node-rank", str(index))
     return (*place, "--master-addr", replica.head.choice.address, *["--headless"] * bool(index))
+
+
+def problems(path: Path, arguments: Mapping[str, Argument]) -> Iterator[Problem]:
+    """The arguments that vLLM cannot get under mp; `path` is the service's."""
+    yield from rules.problems(path, arguments)
+    for name in arguments:
+        if name in OWN_FLAGS:
+            text = "sparkctl sets this flag itself for executor mp; remove it"
+            yield problem("own-flag", name, text, at_key=True)
 
 
 def ports(inventory: Inventory) -> dict[str, int]:

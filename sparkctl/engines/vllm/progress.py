@@ -1,32 +1,53 @@
-"""How far vLLM's log shows a start: the stage, the progress within it, and why it failed; pure."""
+"""How far a log shows a start: the stage, the progress within it, and why it failed; pure."""
 
 from __future__ import annotations
 
 import re
 from collections import deque
 from dataclasses import dataclass, field
+from typing import ClassVar, Protocol
 
 from sparkctl.engines.vllm.rootcause import Root, Tracer
-from sparkctl.engines.vllm.stages import STAGES
+from sparkctl.engines.vllm.stages import STAGES, Stage
 
 TAIL_LINES = 60  # shown to the user
 FIRST_LINES, LAST_LINES = 4000, 16_000
 LINE_LIMIT = 1 << 16  # characters
 KEPT_KEYS = 4096
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-JOINED = [stage.id for stage in STAGES].index("ranks")
 SHARDS = re.compile(r"Loading safetensors checkpoint shards:\s+(\d+)% Completed \| (\d+)/(\d+)")
 # What varies in a line that is repeated: numbers and identifiers, but not a progress bar's
 # percentage or count.
 VARYING = re.compile(r"(\d+(?:\.\d+)?%|\b\d+/\d+\b)|\b[0-9a-f]{8,}\b|\d+")
 
 
+class Causes(Protocol):
+    """Finds in a log's lines what failed: the first line that says so, and the cause."""
+
+    @property
+    def fatal(self) -> Root | None:
+        """The first line that says that the engine failed."""
+
+    @property
+    def root(self) -> Root | None:
+        """The cause; None without any error."""
+
+    def feed(self, number: int, line: str) -> None:
+        """Take a line."""
+
+
 @dataclass
 class Progress:
     """The state of a start, fed with the log as it grows.
 
-    `count` is of all lines, `news` of those that repeat no earlier one.
+    `count` is of all lines, `news` of those that repeat no earlier one. Another engine's log has
+    other `stages`, another `percentage` (the first group that matches) and another stage by which
+    the ranks have `met`.
     """
+
+    stages: ClassVar[tuple[Stage, ...]] = STAGES
+    percentage: ClassVar[re.Pattern[str]] = SHARDS
+    met: ClassVar[str] = "ranks"
 
     stage: int = -1
     percent: int | None = None
@@ -34,29 +55,29 @@ class Progress:
     news: int = 0
     _first: list[str] = field(default_factory=list)
     _last: deque[str] = field(default_factory=lambda: deque(maxlen=LAST_LINES))
-    _tracer: Tracer = field(default_factory=Tracer)
+    _tracer: Causes = field(default_factory=Tracer)
     _known: dict[str, None] = field(default_factory=dict)  # least recently repeated first
     _partial: str = ""
 
     @property
     def stage_id(self) -> str:
         """The stage's id, `starting` before the first one."""
-        return STAGES[self.stage].id if self.stage >= 0 else "starting"
+        return self.stages[self.stage].id if self.stage >= 0 else "starting"
 
     @property
     def title(self) -> str:
         """The stage's title, for people."""
-        return STAGES[self.stage].title if self.stage >= 0 else "starting"
+        return self.stages[self.stage].title if self.stage >= 0 else "starting"
 
     @property
     def ready(self) -> bool:
         """Whether the API reports that it is up; a completion may still fail."""
-        return self.stage == len(STAGES) - 1
+        return self.stage == len(self.stages) - 1
 
     @property
     def joined(self) -> bool:
         """Whether the ranks have joined, and so have their nodes."""
-        return self.stage >= JOINED
+        return self.stage >= [stage.id for stage in self.stages].index(self.met)
 
     def feed(self, text: str) -> bool:
         """Take more of the log, cut anywhere; True when the stage or percentage changed."""
@@ -75,12 +96,12 @@ class Progress:
         (self._first if len(self._first) < FIRST_LINES else self._last).append(line)
         self._tracer.feed(self.count, line)
         self._repeats(line)
-        for index in range(len(STAGES) - 1, self.stage, -1):
-            if STAGES[index].begins.search(line):
+        for index in range(len(self.stages) - 1, self.stage, -1):
+            if self.stages[index].begins.search(line):
                 self.stage, self.percent = index, None
                 break
-        if shards := SHARDS.search(line):
-            self.percent = int(shards[1])
+        if found := self.percentage.search(line):
+            self.percent = int(found[1])
 
     def _repeats(self, line: str) -> None:
         """Count a line unless it repeats one: while a rank hangs, the others repeat theirs."""

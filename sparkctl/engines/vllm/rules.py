@@ -1,4 +1,4 @@
-"""Settings that are allowed and most likely a mistake on GB10; pure."""
+"""Arguments that cannot be passed, and settings that are most likely a mistake on GB10; pure."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import re
 from typing import TYPE_CHECKING
 
 from sparkctl.doubts import Doubt
-from sparkctl.engines.vllm.arguments import cuda_graphs, mapping
+from sparkctl.engines.vllm import secretarguments, tls
+from sparkctl.engines.vllm.arguments import FIELDS, cuda_graphs, mapping, problem
 from sparkctl.engines.vllm.recipe import BACKEND, MINIMAX_M2, Choice
 from sparkctl.engines.vllm.secretarguments import readable
 from sparkctl.fabric.ncclparam import number
+from sparkctl.inventory.paths import dotted
 from sparkctl.text import keyed, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from sparkctl.inventory.models import Argument, Inventory
+    from sparkctl.inventory.paths import Path, Problem
 
     Verdict = tuple[str, str] | None  # a doubt's code and its text without the setting
     Argued = Iterator[tuple[str, str, str]]  # the same with the argument's name, second
@@ -39,6 +42,16 @@ NUMBER = re.compile(r"[-+]?(0[xX][0-9a-fA-F]+|\d+)")
 SEVERAL = re.compile(r"[\^=,]")  # NCCL's list syntax, which Gloo and torch do not know
 
 
+def problems(path: Path, arguments: Mapping[str, Argument]) -> Iterator[Problem]:
+    """The arguments that vLLM cannot get; `path` is the service's."""
+    for name in arguments:
+        if name in FIELDS:
+            text = f"set {dotted((*path, FIELDS[name]))} instead of this flag"
+            yield problem("own-key", name, text, at_key=True)
+    yield from secretarguments.problems(arguments)
+    yield from tls.problems(arguments)
+
+
 def warnings(inventory: Inventory, environment: Mapping[str, str], recipe: Choice) -> list[Doubt]:
     """The doubtful settings; `setting` in a doubt's data is the variable or key it is about.
 
@@ -52,21 +65,23 @@ def warnings(inventory: Inventory, environment: Mapping[str, str], recipe: Choic
     )
     place = f"{inventory.key}.arguments"
     return [
-        *_variables(environment, inventory.key),
-        *(_doubt(c, f"{place}.{n}", text) for c, n, text in found),
+        *variables(environment, inventory.key),
+        *(doubt(c, f"{place}.{n}", text) for c, n, text in found),
     ]
 
 
-def _doubt(code: str, setting: str, text: str) -> Doubt:
+def doubt(code: str, setting: str, text: str) -> Doubt:
+    """A doubt about this variable or key."""
     return Doubt(code, f"{setting}: {text}", {"setting": setting})
 
 
-def _variables(environment: Mapping[str, str], key: str) -> Iterator[Doubt]:
+def variables(environment: Mapping[str, str], key: str) -> Iterator[Doubt]:
+    """The doubtful variables, whichever engine has them."""
     for name, value in environment.items():
         if name in UNREAD:
-            yield _doubt("unread-variable", name, keyed(UNREAD[name], key))
+            yield doubt("unread-variable", name, keyed(UNREAD[name], key))
         elif name in VARIABLES and (verdict := VARIABLES[name](value)):
-            yield _doubt(verdict[0], name, verdict[1])
+            yield doubt(verdict[0], name, verdict[1])
 
 
 def _executor(value: str) -> Verdict:

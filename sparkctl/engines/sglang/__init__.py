@@ -1,0 +1,1 @@
+"""SGLang: command lines, recipes, and what its log shows of a start; pure."""
