@@ -182,8 +182,8 @@ class Engine:
     default first; `over` has the rows of those that another row is for. `units` gives a replica's
     units, each after what it needs, without a digest: also where nothing but the inventory is known
     (plan/outline.py). `environment` is each node's, `built_in` how it differs from vLLM's before
-    any layer (None: unset), `own` what the mechanism needs over every layer. `host_ip` is the variable
-    with the node's own address. `base` is the API's URL at a host, `model` its name there.
+    any layer (None: unset), `own` what the mechanism needs over every layer. `host_ip` is the
+    variable with the node's own address. `base` is the API's URL at a host, `model` its name there.
     `problems` are those of a service's arguments, by its place in the file. `parser` asks a node
     what the engine's own parser says of a unit's command line. `secrets` are files on each node
     with one random token for all. `judged` is for doctor, as are `ports`: those of the head that no

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sparkctl.engines.engine import Engine, Judged
 from sparkctl.engines.sglang.arguments import problems
-from sparkctl.engines.sglang.commandline import sglang_argv
+from sparkctl.engines.sglang.commandline import MEET, sglang_argv
 from sparkctl.engines.sglang.environment import BUILT_IN, own_environment, render
 from sparkctl.engines.sglang.recipe import choose, memory_share
 from sparkctl.engines.sglang.rules import warnings
@@ -33,6 +33,7 @@ from sparkctl.node.units import (
 if TYPE_CHECKING:
     from sparkctl.engines.engine import Progress, Replica
     from sparkctl.engines.vllm.failures import Explanation
+    from sparkctl.inventory.models import Inventory
 
 KIND = "sglang"  # of the units, and the engine's name
 EXECUTOR = "mp"
@@ -80,6 +81,12 @@ def _rank(replica: Replica, rank: int, node: str, count: dict[str, int]) -> Unit
     )
 
 
+def _ports(inventory: Inventory) -> dict[str, int]:
+    """Where the ranks meet; none where they are on one node."""
+    several = sum(map(bool, planned_ranks(inventory).values())) > 1
+    return {"dist-init-addr": MEET} if several else {}
+
+
 def _progress() -> Progress:
     from sparkctl.engines.sglang.progress import Progress as Log  # only a start needs it
 
@@ -115,6 +122,7 @@ SGLANG = Engine(
         recipes=True,
     ),
     parser=SGLANG_LINE,
+    ports=_ports,
     progress=_progress,
     explain=_explain,
 )

@@ -45,8 +45,7 @@ class Choice(vllm.Choice):
     @property
     def defaults(self) -> dict[str, Argument]:
         """SGLang's arguments, which those of the inventory override."""
-        own = {k: v for k, v in super().defaults.items() if k not in vllm.BASE}
-        return {**BASE, **own}
+        return {**BASE, **self.allowed}
 
 
 def choose(inventory: Inventory, facts: NodeFacts) -> Choice:

@@ -93,9 +93,13 @@ class Choice:
     @property
     def defaults(self) -> dict[str, Argument]:
         """vLLM's arguments, which those of the inventory override."""
+        return {BACKEND: self.executor, **BASE, **self.allowed}
+
+    @property
+    def allowed(self) -> dict[str, Argument]:
+        """The recipe's own arguments, but for those that this model may not have."""
         own = self.recipe.arguments if self.recipe else {}
-        allowed = {k: v for k, v in own.items() if k != REMOTE_CODE or self.remote_code}
-        return {BACKEND: self.executor, **BASE, **allowed}
+        return {k: v for k, v in own.items() if k != REMOTE_CODE or self.remote_code}
 
     def fits(self, recipe: Recipe) -> bool:
         """Whether this recipe is for the model."""
