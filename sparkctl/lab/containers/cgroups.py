@@ -1,0 +1,93 @@
+"""Each node's own part of this machine's cgroups; the standard library alone.
+
+A container engine needs cgroups that it may change. A node is started in a new one in each
+hierarchy, which is the root of what it sees.
+"""
+
+from __future__ import annotations
+
+import errno
+import time
+from pathlib import Path
+
+from sparkctl.lab.node_root import mount
+
+CGROUPS = Path("/sys/fs/cgroup")
+ENTER = 'while [ "$1" != -- ]; do echo 0 >"$1/cgroup.procs"; shift; done; shift; exec "$@"'
+CPUSET = ("cpuset.cpus", "cpuset.mems")  # empty in a new cgroup of version 1
+GRACE = 5.0  # seconds for a cgroup whose processes were killed to be empty
+
+
+def mounted() -> list[str]:
+    """The mounted hierarchies of version 1 as mount options, such as "cpu,cpuacct"; [] where all
+    controllers are in version 2 (cgroups(7): /proc/self/cgroup).
+    """
+    lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    named = [line.split(":", 2)[1] for line in lines]
+    return [name for name in named if name and (CGROUPS / _folder(name)).is_dir()]
+
+
+def _folder(hierarchy: str) -> str:
+    return hierarchy.removeprefix("name=")
+
+
+def make(name: str) -> list[str]:
+    """Make a cgroup called `name` in each hierarchy; gives their folders."""
+    hierarchies = mounted()
+    made = [top / name for top in [CGROUPS / _folder(h) for h in hierarchies] or [CGROUPS]]
+    for own in made:
+        own.mkdir(exist_ok=True)
+        for file in CPUSET if hierarchies else ():
+            if (own / file).exists():
+                (own / file).write_text((own.parent / file).read_text())
+    return [str(own) for own in made]
+
+
+def within(folders: list[str], argv: list[str]) -> list[str]:
+    """The command line `argv` started in the cgroups of these folders."""
+    return ["sh", "-c", ENTER, "sh", *folders, "--", *argv] if folders else argv
+
+
+def mount_own(hierarchies: list[str]) -> None:
+    """Mount the cgroups of this namespace, with the controller's mounted(), at /sys/fs/cgroup."""
+    if not hierarchies:
+        mount("-t", "cgroup2", "cgroup2", str(CGROUPS))
+        _delegate()
+        return
+    mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", str(CGROUPS))
+    for each in hierarchies:
+        folder = CGROUPS / _folder(each)
+        folder.mkdir()
+        options = f"none,{each}" if "=" in each else each
+        mount("-t", "cgroup", "-o", options, "cgroup", str(folder))
+
+
+def _delegate() -> None:
+    """Let the node's cgroup have children with controllers, and hence no process of its own (the
+    kernel's cgroup-v2.rst, "No Internal Process Constraint").
+    """
+    (CGROUPS / "node").mkdir()
+    (CGROUPS / "node/cgroup.procs").write_text("0")
+    controllers = (CGROUPS / "cgroup.controllers").read_text().split()
+    (CGROUPS / "cgroup.subtree_control").write_text(" ".join(f"+{c}" for c in controllers))
+
+
+def remove(names: str) -> list[str]:
+    """Remove the cgroups whose names match the pattern `names`; gives those names.
+
+    Raises OSError when one still has a process after GRACE seconds.
+    """
+    found = [*CGROUPS.glob(names), *CGROUPS.glob(f"*/{names}")]
+    deadline = time.monotonic() + GRACE
+    for top in found:
+        # A folder of cgroups is removed with its files, from the leaves.
+        for folder in sorted((top, *(p for p in top.rglob("*") if p.is_dir())), reverse=True):
+            while True:
+                try:
+                    folder.rmdir()
+                    break
+                except OSError as error:
+                    if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.02)
+    return sorted({top.name for top in found})
