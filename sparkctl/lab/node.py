@@ -139,6 +139,8 @@ def start(
             env={"PATH": PATH, MARK: str(node.base), "PYTHONPATH": str(PACKAGE_ROOT)},
             start_new_session=True,
         )
+    if containers:
+        cgroups.move_launcher(node.netns, process)
     assert process.stdin is not None
     with process.stdin as stdin:
         stdin.write(json.dumps(request))

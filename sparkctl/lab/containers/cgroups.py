@@ -9,8 +9,12 @@ from __future__ import annotations
 import errno
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sparkctl.lab.node_root import mount
+
+if TYPE_CHECKING:
+    import subprocess
 
 CGROUPS = Path("/sys/fs/cgroup")
 ENTER = 'while [ "$1" != -- ]; do echo 0 >"$1/cgroup.procs"; shift; done; shift; exec "$@"'
@@ -46,6 +50,22 @@ def make(name: str) -> list[str]:
 def within(folders: list[str], argv: list[str]) -> list[str]:
     """The command line `argv` started in the cgroups of these folders."""
     return ["sh", "-c", ENTER, "sh", *folders, "--", *argv] if folders else argv
+
+
+def move_launcher(name: str, launcher: subprocess.Popen[str]) -> None:
+    """Move the process that started the node out of the node's own cgroup, for _delegate().
+
+    It is there until its child, the node's first process, has made that cgroup a namespace's root.
+    """
+    if mounted():
+        return  # only version 2 has a rule against processes beside children
+    own = CGROUPS / name
+    (own / "launcher").mkdir()
+    while launcher.poll() is None:
+        if len((own / "cgroup.procs").read_text().split()) > 1:
+            (own / "launcher/cgroup.procs").write_text(str(launcher.pid))
+            return
+        time.sleep(0.01)
 
 
 def mount_own(hierarchies: list[str]) -> None:
