@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sparkctl.lab.node_init import Request
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-READY = 20.0  # seconds for sshd's banner; 0.3 s were measured
+READY = 40.0  # seconds for sshd's banner; 0.3 s were measured, 1 s with containers
 NODE_FILES = Path("/run/sparkctl-lab")  # on the node: what its sshd needs
 SSHD_PID = NODE_FILES / "sshd.pid"  # on the node; there when its sshd listens
 FAULT_FILES = NODE_FILES / "faults"  # on the node: the active faults' files

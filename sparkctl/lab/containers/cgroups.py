@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sparkctl.errors import SparkctlError
 from sparkctl.lab.node_root import mount
 
 if TYPE_CHECKING:
@@ -95,19 +96,28 @@ def _delegate() -> None:
 def remove(names: str) -> list[str]:
     """Remove the cgroups whose names match the pattern `names`; gives those names.
 
-    Raises OSError when one still has a process after GRACE seconds.
+    Raises SparkctlError when one still has a process after GRACE seconds.
     """
     found = [*CGROUPS.glob(names), *CGROUPS.glob(f"*/{names}")]
     deadline = time.monotonic() + GRACE
     for top in found:
-        # A folder of cgroups is removed with its files, from the leaves.
-        for folder in sorted((top, *(p for p in top.rglob("*") if p.is_dir())), reverse=True):
-            while True:
-                try:
-                    folder.rmdir()
-                    break
-                except OSError as error:
-                    if error.errno != errno.EBUSY or time.monotonic() > deadline:
-                        raise
-                    time.sleep(0.02)
+        children = [path for path in top.rglob("*") if path.is_dir()]
+        for folder in sorted([top, *children], reverse=True):  # the leaves first
+            _remove(folder, deadline)
     return sorted({top.name for top in found})
+
+
+def _remove(folder: Path, deadline: float) -> None:
+    """Remove one cgroup, whose files go with it."""
+    while True:
+        try:
+            return folder.rmdir()
+        except OSError as error:
+            if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                raise SparkctlError(
+                    f"cannot remove the lab's cgroup {folder}: {error.strerror}",
+                    hint=f"{folder}/cgroup.procs lists its processes",
+                    code="lab-cgroup-left",
+                    data={"path": str(folder)},
+                ) from error
+        time.sleep(0.02)

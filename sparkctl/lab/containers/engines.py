@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 DOCKER_SOCKET = "/run/docker.sock"
 DOCKER_LOG = Path("/var/log/dockerd.log")
-READY = 15.0  # seconds for dockerd to answer; 0.8 s were measured
+READY = 30.0  # seconds for dockerd to answer; 0.5 s were measured
 # An account of the node that may use docker and is not root.
 USER, UID = "spark", 60100
 
@@ -34,7 +35,8 @@ def add_user() -> None:
 def start(tools: list[str], archive: str) -> None:
     """Start dockerd if it is one of `tools`, and load the image in `archive` into each of them.
 
-    Raises OSError with dockerd's log, CalledProcessError when an image cannot be loaded.
+    Raises SystemExit with dockerd's log when it does not start, CalledProcessError when an image
+    cannot be loaded.
     """
     if "docker" in tools:
         _start_dockerd()
@@ -48,7 +50,7 @@ def _start_dockerd() -> None:
     deadline = time.monotonic() + READY
     while not _answers():
         if daemon.poll() is not None or time.monotonic() > deadline:
-            raise OSError(f"dockerd did not start: {DOCKER_LOG.read_text(errors='replace')}")
+            sys.exit(f"dockerd did not start: {DOCKER_LOG.read_text(errors='replace').strip()}")
         time.sleep(0.02)
 
 
