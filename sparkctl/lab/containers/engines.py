@@ -16,8 +16,11 @@ READY = 30.0  # seconds for dockerd to answer; 0.5 s were measured
 USER, UID = "spark", 60100
 
 
-def add_user() -> None:
-    """Add the account USER with the group docker, which is made if there is none."""
+def add_user(base: str) -> None:
+    """Add the account USER with the group docker, which is made if there is none.
+
+    The lab's folder `base`, which is root's alone, is opened on the node: it has the model.
+    """
     group, passwd, shadow = Path("/etc/group"), Path("/etc/passwd"), Path("/etc/shadow")
     lines = [line for line in group.read_text().splitlines() if not line.startswith("docker:")]
     gid = next((g.split(":")[2] for g in group.read_text().splitlines() if g not in lines), UID + 1)
@@ -30,6 +33,8 @@ def add_user() -> None:
         file.write(f"{USER}:*:20000:0:99999:7:::\n")
     home.mkdir(parents=True, exist_ok=True)
     os.chown(home, UID, UID)
+    Path(base).mkdir(parents=True, exist_ok=True)
+    Path(base).chmod(0o711)
 
 
 def start(tools: list[str], archive: str) -> None:
