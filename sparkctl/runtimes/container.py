@@ -62,8 +62,8 @@ class Mount:
 class Container:
     """A container to start: `argv` replaces the image's entry point and command.
 
-    `environment_file` is a path on the node (env_file() makes its text); `flags` are the user's own
-    and come last.
+    `environment_file` is a path on the node (env_file() makes its text). It has no secrets, which
+    inspect() would show: those are mounted files. `flags` are the user's own and come last.
     """
 
     name: str
@@ -145,6 +145,14 @@ def _mount(mount: Mount) -> str:
 def _csv(field: str) -> str:
     plain = not any(c in field for c in ',"\n')
     return field if plain else '"' + field.replace('"', '""') + '"'
+
+
+def once(tool: Tool, image: str, argv: Iterable[str], *, gpu: bool = False) -> tuple[str, ...]:
+    """Run a program in a new container of an image, without network, and remove it at its end."""
+    first, *rest = argv
+    gpus = tool.gpus if gpu else ()
+    start = (tool.name, "run", "--rm", "--network", "none", "--pull", "never", *gpus)
+    return *start, "--entrypoint", first, reference(tool, image), *rest
 
 
 def stop(tool: Tool, container: str, grace: float) -> tuple[str, ...]:

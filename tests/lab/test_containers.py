@@ -127,6 +127,14 @@ def test_an_image_keeps_its_id_from_one_engine_to_the_other(
     assert target.image() == source.image()
 
 
+@pytest.mark.parametrize("tool", [DOCKER, PODMAN], ids=lambda tool: tool.name)
+def test_an_images_gpu_is_there_only_where_it_is_asked_for(boxes: Cluster, tool: Tool) -> None:
+    look, node = ("sh", "-c", "nvidia-smi -L || echo none"), Node(boxes, "spark-1", tool)
+    assert "GB10" in node.run(container.once(tool, NAME, look, gpu=True))
+    assert node.run(container.once(tool, NAME, look)) == "none\n"
+    assert node.run((tool.name, "ps", "--all", "--quiet")) == ""
+
+
 def test_the_group_docker_is_all_that_the_user_has(boxes: Cluster) -> None:
     look = "id -nG; test -w /dev/infiniband/uverbs0 && test ! -r /root"
     assert boxes.on("spark-1", look, user=USER).split() == [USER, "docker"]

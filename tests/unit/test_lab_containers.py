@@ -47,6 +47,13 @@ def test_the_image_names_the_machines_folders_and_the_interpreters(machine: Path
     listed = layer[oci_runtime.MOUNTS].decode().split()
     assert listed == ["/etc/ssl", "/opt/py", "/opt/venv", "/usr/bin", "/usr/lib"]
     assert layer["etc/passwd"].startswith(b"root:")
+    own = machine / "opt/venv/bin/python"
+    own.unlink()
+    own.symlink_to(machine / "usr/bin/python")  # the distribution's, whose folders are there
+    folders = [
+        str(path.relative_to(machine)) for path in image.folders(machine, machine / "opt/venv")
+    ]
+    assert folders == ["etc/ssl", "opt/venv", "usr/bin", "usr/lib"]
     config = json.loads(outer[entry["Config"]])["config"]
     assert config["Env"] == [f"PATH={machine}/opt/venv/bin:{image.PATH}"]
 

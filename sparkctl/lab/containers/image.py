@@ -37,8 +37,8 @@ def folders(root: Path, runtime: Path | None) -> list[Path]:
     places = [root / name for name in (*TOP, "etc/alternatives", "etc/ssl")]
     places += [p for p in (root / "usr").iterdir() if p.name != "local"]
     if runtime:
-        python = (runtime / "bin/python").resolve()
-        places += [runtime, python.parents[1]]
+        prefix = (runtime / "bin/python").resolve().parents[1]
+        places += [runtime, *([prefix] if prefix != root / "usr" else [])]
     found = sorted(p for p in places if p.is_dir() and not p.is_symlink())
     return [p for p in found if not any(p.is_relative_to(o) for o in found if o != p)]
 
