@@ -40,8 +40,8 @@ def add_user(base: str) -> None:
 def start(tools: list[str], archive: str) -> None:
     """Start dockerd if it is one of `tools`, and load the image in `archive` into each of them.
 
-    Raises SystemExit with dockerd's log when it does not start, CalledProcessError when an image
-    cannot be loaded.
+    Raises SystemExit with the last line of dockerd's log when it does not start, and
+    CalledProcessError when an image cannot be loaded.
     """
     if "docker" in tools:
         _start_dockerd()
@@ -55,13 +55,15 @@ def _start_dockerd() -> None:
     deadline = time.monotonic() + READY
     while not _answers():
         if daemon.poll() is not None or time.monotonic() > deadline:
-            sys.exit(f"dockerd did not start: {DOCKER_LOG.read_text(errors='replace').strip()}")
+            lines = DOCKER_LOG.read_text(errors="replace").splitlines() or ["its log is empty"]
+            sys.exit(f"dockerd did not start: {lines[-1]}")
         time.sleep(0.02)
 
 
 def _answers() -> bool:
     try:
         with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(1)
             client.connect(DOCKER_SOCKET)
             client.sendall(b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n")
             return b" 200 " in client.recv(64)
