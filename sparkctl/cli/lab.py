@@ -38,6 +38,12 @@ def lab() -> None:
     help="Imitate these RDMA devices: connectx-7 (a Spark's, the default), or soft-roce, which has"
     " no PCI function and other counters.",
 )
+@click.option(
+    "--containers",
+    metavar="ENGINE",
+    help="Run a real container engine on each node, with an image that has ray and vLLM: docker,"
+    " podman or both.",
+)
 @json_option
 def up(
     nodes: int,
@@ -46,6 +52,7 @@ def up(
     *,
     no_model: bool,
     hardware: str | None,
+    containers: str | None,
     as_json: bool,
 ) -> None:
     """Make the lab and write its inventory."""
@@ -54,7 +61,15 @@ def up(
 
     cache = cache_folder()
     runtime, model = runtime or cache / "runtime", not no_model
-    made = labs.up(nodes, folder, runtime, cache / "lab", model=model, hardware=hardware)
+    made = labs.up(
+        nodes,
+        folder,
+        runtime,
+        cache / "lab",
+        model=model,
+        hardware=hardware,
+        containers=containers,
+    )
     if as_json:
         print_lab(labs.status(made.base), as_json=True)
     else:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 from sparkctl.errors import UsageError
 from sparkctl.lab import node, statefile
+from sparkctl.lab.containers import image, tools
 from sparkctl.lab.faults import journal
 from sparkctl.lab.hardware import CONNECTX_7, HARDWARE, Hardware
 from sparkctl.lab.processes import first_pids
@@ -21,22 +22,24 @@ STATE = "lab.json"
 
 
 class State(TypedDict):
-    """What lab.json holds: the number of nodes, the management network's first octets, and the name
-    of the hardware, which labs of older releases do not have.
+    """What lab.json holds: the number of nodes, the management network's first octets, and, which
+    labs of older releases do not have, the name of the hardware and the container engines.
     """
 
     nodes: int
     subnet: str
     hardware: NotRequired[str]
+    containers: NotRequired[list[str]]
 
 
 @dataclass(frozen=True)
 class Lab:
-    """A lab's folder and nodes; `existing`: it was up before."""
+    """A lab's folder and nodes, each with these container engines; `existing`: it was up before."""
 
     base: Path
     nodes: list[NodeSpec]
     existing: bool = False
+    containers: tuple[str, ...] = ()
 
     @property
     def hardware(self) -> Hardware:
@@ -86,7 +89,8 @@ def find(base: Path) -> Lab | None:
     base = base.resolve()
 
     def build(state: State) -> Lab:
-        return Lab(base, specs(base, state), existing=True)
+        containers = tuple(state.get("containers", ()))
+        return Lab(base, specs(base, state), existing=True, containers=containers)
 
     return statefile.read(base / STATE, build)
 
@@ -110,13 +114,15 @@ class FaultStatus(TypedDict):
 
 
 class Status(TypedDict):
-    """A lab as JSON; part of the contract that scripts rely on."""
+    """A lab as JSON; part of the contract that scripts rely on; `image` is null without engines."""
 
     base: str
     inventory: str
     hardware: str
     nodes: list[NodeStatus]
     faults: list[FaultStatus]
+    containers: list[str]
+    image: str | None
     imitated: list[str]
 
 
@@ -142,5 +148,7 @@ def status(base: Path) -> Status | None:
             for n in lab.nodes
         ],
         "faults": [{"name": a.fault, "node": a.node} for a in journal.read(lab.base)],
-        "imitated": imitated(lab.hardware),
+        "containers": [*lab.containers],
+        "image": image.NAME if lab.containers else None,
+        "imitated": [*imitated(lab.hardware), *tools.imitated(lab.containers)],
     }

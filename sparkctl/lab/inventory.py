@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from sparkctl.lab.containers import tools
 from sparkctl.lab.spec import NodeSpec, imitated
 
 MODEL_NAME = "MiniMax-M2-mini"
@@ -17,13 +18,16 @@ def tensor_parallel_size(count: int) -> int:
     return max(size for size in (1, 2, HEADS) if size <= count)
 
 
-def text(nodes: list[NodeSpec], *, base: Path, runtime: Path) -> str:
+def text(
+    nodes: list[NodeSpec], *, base: Path, runtime: Path, containers: tuple[str, ...] = ()
+) -> str:
     """The inventory of these nodes as YAML."""
     listed = "".join(
         f"  - {{name: {n.name}, host: {n.address}, role: {'worker' if i else 'head'}}}\n"
         for i, n in enumerate(nodes)
     )
-    what = "".join(f'  - "{each}"\n' for each in imitated(nodes[0].hardware))
+    named = [*imitated(nodes[0].hardware), *tools.imitated(containers)]
+    what = "".join(f'  - "{each}"\n' for each in named)
     return f"""\
 # Imitated Sparks: written by `sparkctl lab up`, removed by `sparkctl lab down`.
 cluster: lab

@@ -12,16 +12,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sparkctl.errors import SparkctlError
+from sparkctl.lab.containers import cgroups, tools
 from sparkctl.lab.spec import CABLED, MARK, MTU, NodeSpec
 
 if TYPE_CHECKING:
     from sparkctl.lab.node_init import Request
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-READY = 20.0  # seconds for sshd's banner; 0.3 s were measured
+READY = 40.0  # seconds for sshd's banner; 0.3 s were measured, 1 s with containers
 NODE_FILES = Path("/run/sparkctl-lab")  # on the node: what its sshd needs
 SSHD_PID = NODE_FILES / "sshd.pid"  # on the node; there when its sshd listens
 FAULT_FILES = NODE_FILES / "faults"  # on the node: the active faults' files
+IMAGE = NODE_FILES / "image.tar"  # on the node
 NETPLAN = Path("/etc/netplan/60-fabric.yaml")  # on the node
 NVIDIA_SMI = Path(__file__).with_name("nvidia-smi.sh")
 PACKAGE_ROOT = Path(__file__).parents[2]
@@ -65,6 +67,23 @@ def prepare(node: NodeSpec, *, hosts: str, authorized: str) -> str:
     return keygen(own / "host_key")
 
 
+def write_containers(node: NodeSpec, containers: tuple[str, ...], archive: bytes) -> None:
+    """Write a prepared node's files of these container engines, and their image."""
+    files = node.folder / "files"
+    (files / IMAGE.relative_to("/")).write_bytes(archive)
+    for path, text in tools.files(containers).items():
+        place = files / path.relative_to("/")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text)
+        place.chmod(0o755 if path.parent.name == "sbin" else 0o644)
+    for tool in containers:
+        _data(node, tool).mkdir(parents=True)
+
+
+def _data(node: NodeSpec, tool: str) -> Path:
+    return node.folder / "containers" / tool
+
+
 def _netplan(node: NodeSpec) -> str:
     """The netplan file that gives the node its fabric addresses at boot."""
     text = "network:\n  version: 2\n  ethernets:\n"
@@ -79,7 +98,9 @@ def _quoted(value: str) -> str:
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def start(node: NodeSpec, shares: dict[Path, Path], *, cabled: bool) -> subprocess.Popen[str]:
+def start(
+    node: NodeSpec, shares: dict[Path, Path], *, cabled: bool, containers: tuple[str, ...] = ()
+) -> subprocess.Popen[str]:
     """Start a prepared node; it is reachable when wait() returns. Raises SparkctlError."""
     sshd = shutil.which("sshd", path=PATH)
     if sshd is None:
@@ -88,6 +109,7 @@ def start(node: NodeSpec, shares: dict[Path, Path], *, cabled: bool) -> subproce
             hint="install the OpenSSH server: apt-get install openssh-server",
             code="lab-sshd-missing",
         )
+    shares = shares | {tools.DATA[tool]: _data(node, tool) for tool in containers}
     request: Request = {
         "number": node.number,
         "base": str(node.base),
@@ -95,11 +117,17 @@ def start(node: NodeSpec, shares: dict[Path, Path], *, cabled: bool) -> subproce
         "hardware": node.hardware.name,
         "cabled": cabled,
         "sshd": [sshd, "-D", "-e", "-f", f"{NODE_FILES}/sshd_config"],
+        "containers": [*containers],
+        "cgroups": cgroups.mounted() if containers else [],
+        "image": str(IMAGE),
         "shares": {str(inside): str(outside) for inside, outside in shares.items()},
     }
     argv = ["ip", "netns", "exec", node.netns]
     argv += ["unshare", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child"]
+    argv += ["--cgroup"] if containers else []
     argv += [sys.executable, "-P", "-m", "sparkctl.lab.node_init"]
+    if containers:
+        argv = cgroups.within(cgroups.make(node.netns), argv)
     with (node.folder / "init.log").open("wb") as log:
         process = subprocess.Popen(
             argv,
@@ -111,6 +139,8 @@ def start(node: NodeSpec, shares: dict[Path, Path], *, cabled: bool) -> subproce
             env={"PATH": PATH, MARK: str(node.base), "PYTHONPATH": str(PACKAGE_ROOT)},
             start_new_session=True,
         )
+    if containers:
+        cgroups.move_launcher(node.netns, process)
     assert process.stdin is not None
     with process.stdin as stdin:
         stdin.write(json.dumps(request))

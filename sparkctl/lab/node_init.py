@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from sparkctl.lab import iproute, sysfs
+from sparkctl.lab.containers import cgroups, engines
 from sparkctl.lab.hardware import HARDWARE, Hardware
 from sparkctl.lab.node_root import build, drop_names, enter, mount_layers
 from sparkctl.lab.spec import HALVES, HalfSpec, NodeSpec
@@ -27,7 +28,11 @@ RTMGRP_LINK, RTMGRP_IPV4_IFADDR = 0x1, 0x10  # linux/rtnetlink.h
 
 
 class Request(TypedDict):
-    """What node.py asks for; `shares` are paths of the node and folders of this machine."""
+    """What node.py asks for; `shares` are paths of the node and folders of this machine.
+
+    `containers` are container engines, `cgroups` the hierarchies that they need, `image` is the
+    path of their image's archive on the node.
+    """
 
     number: int
     base: str
@@ -36,6 +41,9 @@ class Request(TypedDict):
     cabled: bool
     sshd: list[str]
     shares: dict[str, str]
+    containers: list[str]
+    cgroups: list[str]
+    image: str
 
 
 class Mirror:
@@ -124,6 +132,10 @@ def main() -> None:
     mirror.update(layer)
     shares = {Path(k): Path(v) for k, v in request["shares"].items()}
     enter(build(node.folder / "mnt", node.folder / "files", shares))
+    if request["containers"]:
+        cgroups.mount_own(request["cgroups"])
+        engines.add_user(request["base"])
+        engines.start(request["containers"], request["image"])
 
     wakeups, wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)

@@ -106,7 +106,9 @@ def _devices(dev: Path) -> None:
     (dev / "kmsg").write_text("5,0,0,-;Linux (imitated by sparkctl lab)\n", encoding="ascii")
     for index in range(4):
         # It can be opened; the driver behind it is not imitated.
-        os.mknod(dev / f"infiniband/uverbs{index}", 0o020666, NULL)
+        verbs = dev / f"infiniband/uverbs{index}"
+        os.mknod(verbs, 0o020666, NULL)
+        verbs.chmod(0o666)  # past the umask, as rdma-core's udev rules do
     for name, descriptor in DESCRIPTORS.items():
         (dev / name).symlink_to(f"/proc/self/fd{descriptor}")
 

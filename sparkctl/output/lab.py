@@ -35,6 +35,8 @@ def print_lab(found: Status | None, *, as_json: bool) -> None:
         print_out(_node(node))
     for active in found["faults"]:
         print_out(f"fault: {active['name']} on {active['node']}")
+    if found["image"]:
+        print_out(f"containers: {' and '.join(found['containers'])} with image {found['image']}")
     for what in found["imitated"]:
         print_out(f"imitated: {what}")
 

@@ -77,10 +77,10 @@ class Cluster:
         """`sparkctl up`, which may have to compile."""
         return self.run("up", *args, code=code, timeout=UP_TIMEOUT)
 
-    def on(self, node: str, *argv: str, check: bool = True) -> str:
+    def on(self, node: str, *argv: str, check: bool = True, user: str = "root") -> str:
         """Run a shell command on a node, past sparkctl; gives what it prints."""
         done = subprocess.run(
-            [*self.ssh(node), *argv],
+            [*self.ssh(node, user), *argv],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -90,12 +90,12 @@ class Cluster:
         assert not check or done.returncode == 0, done.stderr
         return done.stdout
 
-    def ssh(self, node: str) -> list[str]:
+    def ssh(self, node: str, user: str = "root") -> list[str]:
         """The argv of ssh(1) to a node."""
         base = self.lab.base
         address = next(n.address for n in self.lab.nodes if n.name == node)
         known = f"UserKnownHostsFile={base}/known_hosts"
-        return ["ssh", "-i", f"{base}/client_key", "-o", known, f"root@{address}"]
+        return ["ssh", "-i", f"{base}/client_key", "-o", known, f"{user}@{address}"]
 
     def changed(self, path: Path, **changes: Any) -> Cluster:
         """The same lab through an inventory with changed top-level values (dicts are merged)."""

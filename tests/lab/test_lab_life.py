@@ -17,7 +17,7 @@ from sparkctl.cli.lab import cache_folder
 from sparkctl.lab import lab as labs
 from sparkctl.lab.faults import engine
 from sparkctl.lab.processes import first_pids
-from sparkctl.lab.spec import prefix
+from tests.lab.remains import remains
 from tests.refused import refused
 
 if TYPE_CHECKING:
@@ -37,16 +37,6 @@ def base(tmp_path: Path) -> Iterator[Path]:
 
 def up(base: Path, count: int = 2) -> labs.Lab:
     return labs.up(count, base, Path("/no/runtime"), base.parent / "cache", model=False)
-
-
-def remains(base: Path) -> list[str]:
-    """What this machine has of a lab: namespaces, links, mounts, processes, its folder."""
-    spaces = subprocess.check_output(["ip", "netns"], text=True).splitlines()
-    links = subprocess.check_output(["ip", "-oneline", "link"], text=True).splitlines()
-    mounts = Path("/proc/mounts").read_text().splitlines()
-    found = [x for x in spaces + links if prefix(base) in x] + [x for x in mounts if str(base) in x]
-    found += [str(p.pid) for p in labs.processes(base)]
-    return found + ([str(base)] if base.exists() else [])
 
 
 def on(base: Path, node: str, command: str) -> str:

@@ -1,0 +1,210 @@
+"""Command lines of docker and podman, for containers that hold an engine's programs; pure.
+
+Flags and differences: docker 20.10 and 28, podman 4.3, as run on the lab's nodes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+CLUSTER = "sparkctl.cluster"  # label: cluster/run, as the variable SPARKCTL_CLUSTER
+UNIT = "sparkctl.unit"  # label: the unit's id
+DIGEST = "sparkctl.digest"  # label: the unit's digest
+# Enough for NCCL over RDMA without --privileged. `--init`: a shell as the first process ignores
+# SIGTERM. No restart policy: one on a failing start leaks unified memory. No `--ipc host`: vLLM
+# 0.32 leaves 190 MB in /dev/shm even after SIGTERM, which goes with the container when it has its
+# own. Its size is a limit and takes nothing.
+FLAGS = (
+    *("--network", "host", "--shm-size", "64g", "--device", "/dev/infiniband"),
+    *("--cap-add", "IPC_LOCK", "--ulimit", "memlock=-1:-1"),
+    *("--ulimit", "stack=67108864:67108864", "--init", "--restart", "no", "--pull", "never"),
+)
+
+
+@dataclass(frozen=True)
+class Tool:
+    """How one of the container engines differs from the other.
+
+    `save`: a program's arguments that write an image to stdout as an archive that both load.
+    `registry`: what a name without a registry means, "" where the engine completes it itself.
+    """
+
+    name: str
+    gpus: tuple[str, ...]
+    save: tuple[str, ...]
+    registry: str = ""
+
+
+DOCKER = Tool(name="docker", gpus=("--gpus", "all"), save=("save",))
+PODMAN = Tool(
+    name="podman",
+    gpus=("--device", "nvidia.com/gpu=all"),  # CDI; podman 4.3 ignores --gpus
+    save=("save", "--quiet", "--format", "docker-archive"),
+    registry="docker.io",  # without search registries a short name fails
+)
+TOOLS = {tool.name: tool for tool in (DOCKER, PODMAN)}
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A path of the node, and where a container has it. The engine refuses a missing `source`."""
+
+    source: str
+    target: str
+    readonly: bool = False
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container to start: `argv` replaces the image's entry point and command.
+
+    `environment_file` is a path on the node (env_file() makes its text). It has no secrets, which
+    inspect() would show: those are mounted files. `flags` are the user's own and come last.
+    """
+
+    name: str
+    image: str
+    argv: tuple[str, ...]
+    labels: Mapping[str, str]
+    mounts: tuple[Mount, ...] = ()
+    environment_file: str = ""
+    flags: tuple[str, ...] = ()
+    gpu: bool = True
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image as a node has it: its Id, and the digests that registries know it by."""
+
+    id: str
+    digests: frozenset[str] = frozenset()
+
+
+def name(cluster: str, unit: str) -> str:
+    """The container's name of a unit's id, as "sparkctl.lab.vllm.0.engine.spark-1"."""
+    return f"sparkctl.{cluster}.{unit.replace('/', '.')}"
+
+
+def labels(cluster: str, run: str, unit: str, digest: str) -> dict[str, str]:
+    """The labels by which sparkctl knows a container as its own."""
+    return {CLUSTER: f"{cluster}/{run}", UNIT: unit, DIGEST: digest}
+
+
+def reference(tool: Tool, image: str) -> str:
+    """The image's name in full where the engine needs that: "vllm/x" is "docker.io/vllm/x".
+
+    An Id ("sha256:…") stays. A first part with a dot, a colon or the name localhost is a registry
+    (the reference grammar of github.com/distribution/reference).
+    """
+    first, slash, _ = image.partition("/")
+    is_registry = bool(slash) and (first == "localhost" or "." in first or ":" in first)
+    if not tool.registry or is_registry or image.startswith("sha256:"):
+        return image
+    return f"{tool.registry}/{'' if slash else 'library/'}{image}"
+
+
+def env_file(environment: Mapping[str, str]) -> str:
+    """The text for `--env-file`, which has no quotes and no escapes.
+
+    Raises ValueError for a value with a line break, which the format cannot hold.
+    """
+    for key, value in environment.items():
+        if "\n" in value or "\r" in value:
+            raise ValueError(key)
+    return "".join(f"{key}={value}\n" for key, value in sorted(environment.items()))
+
+
+def start(tool: Tool, container: Container) -> tuple[str, ...]:
+    """Start a container in the background; prints its Id. It stays after its end, with its log."""
+    first, *rest = container.argv
+    labelled = [w for k, v in sorted(container.labels.items()) for w in ("--label", f"{k}={v}")]
+    env = ("--env-file", container.environment_file) if container.environment_file else ()
+    return (
+        *(tool.name, "run", "--detach", "--name", container.name, *FLAGS),
+        *(tool.gpus if container.gpu else ()),
+        *labelled,
+        *env,
+        *(word for mount in container.mounts for word in ("--mount", _mount(mount))),
+        *container.flags,
+        # Both: a value of one word replaces the entry point, and the image's command is dropped.
+        *("--entrypoint", first, reference(tool, container.image), *rest),
+    )
+
+
+def _mount(mount: Mount) -> str:
+    """The value of `--mount`, a line of CSV; unlike `-v` it makes no missing folder."""
+    fields = ["type=bind", f"source={mount.source}", f"target={mount.target}"]
+    fields += ["readonly"] if mount.readonly else []
+    return ",".join(_csv(field) for field in fields)
+
+
+def _csv(field: str) -> str:
+    plain = not any(c in field for c in ',"\n')
+    return field if plain else '"' + field.replace('"', '""') + '"'
+
+
+def once(tool: Tool, image: str, argv: Iterable[str], *, gpu: bool = False) -> tuple[str, ...]:
+    """Run a program in a new container of an image, without network, and remove it at its end."""
+    first, *rest = argv
+    gpus = tool.gpus if gpu else ()
+    start = (tool.name, "run", "--rm", "--network", "none", "--pull", "never", *gpus)
+    return *start, "--entrypoint", first, reference(tool, image), *rest
+
+
+def stop(tool: Tool, container: str, grace: float) -> tuple[str, ...]:
+    """Send SIGTERM to the first process, and SIGKILL to all after `grace` seconds."""
+    return tool.name, "stop", "-t", f"{max(1, round(grace))}", container
+
+
+def remove(tool: Tool, container: str) -> tuple[str, ...]:
+    """Remove a container that has ended, with its anonymous volumes."""
+    return tool.name, "rm", "--volumes", container
+
+
+def find(tool: Tool) -> tuple[str, ...]:
+    """The Ids of all containers of sparkctl, also of those that have ended, one a line."""
+    return tool.name, "ps", "--all", "--no-trunc", "--quiet", "--filter", f"label={CLUSTER}"
+
+
+def inspect(tool: Tool, containers: Iterable[str]) -> tuple[str, ...]:
+    """Containers as a JSON list; State.Pid is the node's pid of the first process."""
+    return tool.name, "container", "inspect", *containers
+
+
+def inside(tool: Tool, container: str, argv: Iterable[str]) -> tuple[str, ...]:
+    """Run a program in a container, with its `--env-file` but not what its entry point exported."""
+    return tool.name, "exec", container, *argv
+
+
+def logs(tool: Tool, container: str, lines: int) -> tuple[str, ...]:
+    """The last lines of a container's output, its stdout and stderr on this program's own."""
+    return tool.name, "logs", "--tail", str(lines), container
+
+
+def inspect_image(tool: Tool, image: str) -> tuple[str, ...]:
+    """An image as a JSON list of one, with Id, RepoDigests and Architecture."""
+    return tool.name, "image", "inspect", reference(tool, image)
+
+
+def save(tool: Tool, image: str) -> tuple[str, ...]:
+    """Write an image to stdout, for load() of either engine."""
+    return tool.name, *tool.save, reference(tool, image)
+
+
+def load(tool: Tool) -> tuple[str, ...]:
+    """Read an image from stdin."""
+    return tool.name, "load", "--quiet"
+
+
+def image_id(text: str) -> str:
+    """An image's Id in one form: docker writes "sha256:" before it, podman does not."""
+    return text if text.startswith("sha256:") else f"sha256:{text}"
+
+
+def same(one: Image, other: Image) -> bool:
+    """Whether two nodes have the same image. Ids differ between storage drivers, digests do not."""
+    return image_id(one.id) == image_id(other.id) or bool(one.digests & other.digests)
