@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tests.lab.cluster import Cluster
 
-pytestmark = [pytest.mark.lab, pytest.mark.serving]
+pytestmark = [pytest.mark.lab, pytest.mark.serving, pytest.mark.usefixtures("downed")]
 ONE, TWO = "spark-1", "spark-2"
 PARTS = "pgrep -f '[r]aylet/raylet|[g]cs_server|[v]llm serve|[r]ay::RayWorkerProc'; true"
 
@@ -41,7 +41,6 @@ def parts(cluster: Cluster) -> dict[str, list[str]]:
 def test_two_services_run_until_one_leaves_the_inventory_and_the_other_is_ended(
     cluster: Cluster, tmp_path: Path
 ) -> None:
-    assert cluster.traces() == {}
     both = written(cluster, tmp_path / "both.json", ONE, TWO)
     first = written(cluster, tmp_path / "first.json", ONE)
     assert len(json.loads(both.up("--json").stdout)["changes"]) == 4
@@ -62,7 +61,7 @@ def test_two_services_run_until_one_leaves_the_inventory_and_the_other_is_ended(
     assert refused["data"]["models"] == [f"m-{TWO}"]
     changes = json.loads(first.up("--yes", "--json").stdout)["changes"]
     left = f"on {TWO}: no longer in the inventory"
-    assert changes == [f"stop Ray head {left}", f"stop vLLM {left}"]
+    assert sorted(changes) == [f"stop Ray head {left}", f"stop vLLM {left}"]
     assert parts(both) == {ONE: run[ONE], TWO: []}
     assert both.on(TWO, "ls -d ~/.sparkctl 2>/dev/null; true") == ""
 
