@@ -16,12 +16,25 @@ Item = TypeVar("Item")
 T = TypeVar("T")
 
 
+_own = threading.local()  # `left`: of each `each` that this thread works for, set when it is left
+
+
 @dataclass(frozen=True)
 class GroupResult(Generic[T]):
     """Results and errors by name, in the items' order."""
 
     ok: dict[str, T] = field(default_factory=dict)
     failed: dict[str, SparkctlError] = field(default_factory=dict)
+
+
+def is_left() -> bool:
+    """Whether nobody waits any more for what this thread does."""
+    return any(left.is_set() for left in _left())
+
+
+def _left() -> tuple[threading.Event, ...]:
+    found: tuple[threading.Event, ...] = getattr(_own, "left", ())
+    return found
 
 
 def check_all(result: GroupResult[T]) -> dict[str, T]:
@@ -46,12 +59,15 @@ def each(
     ended, with a note that names the item. With `until_failure` the first of either is raised at
     once, as if Ctrl-C had ended the others. Ctrl-C does not wait for an item that hangs: its thread
     is a daemon, and `abandoned` is called with every result that is not returned, also later ones.
+    What it has not yet sent to a node that would change it is not sent any more (is_left).
     """
     done: queue.SimpleQueue[tuple[int, T | BaseException]] = queue.SimpleQueue()
     left = threading.Event()
     lock = threading.Lock()
+    outer = _left()
 
     def run(index: int, item: Item) -> None:
+        _own.left = (*outer, left)
         try:
             result = work(item)
         except BaseException as error:  # raised again in the caller's thread

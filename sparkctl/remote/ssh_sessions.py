@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import paramiko
 
 from sparkctl.errors import CommandError, ConnectError, RemoteError
+from sparkctl.remote.fanout import is_left
 from sparkctl.remote.interruptible import aside
 from sparkctl.remote.ssh_io import OutputTooLarge, StartTimeout, StdoutReader
 
@@ -43,7 +44,8 @@ class Sessions:
     def session(self, command: Command) -> Iterator[paramiko.Channel]:
         """A session with the command started in it; it is closed at the end.
 
-        Raises ConnectError when the connection is lost, RemoteError when there is no free session.
+        Raises ConnectError when the connection is lost, RemoteError when there is no free session,
+        KeyboardInterrupt for a change after Ctrl-C has ended the wait for it.
         """
         if not self._free.acquire(timeout=command.timeout + OPEN_TIMEOUT):
             raise RemoteError(
@@ -57,6 +59,9 @@ class Sessions:
         if command.mutates:
             self.changing.append(ended)
         try:
+            if command.mutates and is_left():
+                # The rollback may be over: it has waited for what was in `changing` before.
+                raise KeyboardInterrupt
             channel = self._start(command)
             try:
                 yield channel

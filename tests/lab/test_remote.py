@@ -28,6 +28,7 @@ from sparkctl.inventory.models import Inventory
 from sparkctl.remote import ssh_sessions
 from sparkctl.remote.command import Command
 from sparkctl.remote.connection import Connection, connect
+from sparkctl.remote.fanout import each
 from sparkctl.remote.pool import Pool
 from sparkctl.remote.ssh_io import KEPT
 from tests.lab.conftest import Sshd, free_port
@@ -221,6 +222,30 @@ def test_a_child_that_keeps_the_streams_does_not_hold_its_parents_result(sshd: S
     assert result.status == 0
     assert result.seconds < 30
     os.kill(int(result.stdout), signal.SIGKILL)
+
+
+def test_a_change_that_ctrl_c_meets_on_its_way_is_not_sent(sshd: Sshd, tmp_path: Path) -> None:
+    """A rollback has waited for what was sent before, and for nothing else."""
+    over, ended = threading.Event(), threading.Event()
+
+    def change(path: str) -> None:
+        assert over.wait(10)
+        try:
+            each([path], lambda p: connection.run(Command(("touch", p))), key=str)
+        finally:
+            ended.set()
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with connect("n", "127.0.0.1", sshd.ssh()) as connection:
+        with pytest.raises(KeyboardInterrupt):
+            each([f"{tmp_path}/a"], change, key=str, meanwhile=interrupt)
+        assert connection.changing() == []
+        over.set()
+        assert ended.wait(10)
+        connection.run(Command(("touch", f"{tmp_path}/b")))
+    assert [path.name for path in tmp_path.iterdir() if path.name in "ab"] == ["b"]
 
 
 def test_ctrl_c_is_taken_at_once(sshd: Sshd) -> None:
