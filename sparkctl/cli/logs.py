@@ -49,7 +49,7 @@ def logs(
     from sparkctl.cli.context import named, open_session
     from sparkctl.engines.inventory import load
     from sparkctl.errors import UsageError
-    from sparkctl.operations.logs import chosen, missing, read_log, recorded
+    from sparkctl.operations.logs import ELSEWHERE, chosen, missing, read_log, recorded
     from sparkctl.output.logstream import print_log
 
     if whole and context.get_parameter_source("lines") is not ParameterSource.DEFAULT:
@@ -65,7 +65,8 @@ def logs(
     try:
         log = chosen(loaded, unit, on)
     except UsageError as error:
-        if unit is None or error.code != "unit-unknown":
+        by_records = ("unit-unknown",) if "/" in (unit or "") else ("unit-unknown", ELSEWHERE)
+        if unit is None or error.code not in by_records:
             raise
         unknown = error  # until the nodes' records say more
     opened = open_session(

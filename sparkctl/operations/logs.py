@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from sparkctl.operations.session import Session
 
 
+ELSEWHERE = "unit-elsewhere"  # the code of the error for a unit that another node has
+
+
 class Log(NamedTuple):
     """The log of a unit: by its id, or by a kind where a node has no service."""
 
@@ -40,7 +43,7 @@ def chosen(inventory: Inventory, what: str | None, node: str | None) -> Log:
     """The log of `what`: a unit's id, a service's name for its engine's, or a kind; on `node`.
 
     Without `what` it is the engine's, without `node` the head's. Raises UsageError for an unknown
-    name, and where several services have such a unit.
+    name, for a node that is not the service's, and where several services have such a unit.
     """
     if what is not None and "/" in what:
         return _of_id(inventory, what, node)
@@ -51,6 +54,9 @@ def chosen(inventory: Inventory, what: str | None, node: str | None) -> Log:
     if what is not None and view is None and what not in kinds:
         raise _unknown(inventory, what)
     kind = what if what in kinds else None
+    if view is not None and node not in (None, *(n.name for n in view.nodes)):
+        nodes = [n.name for n in view.nodes]
+        raise _elsewhere(f"service {what} runs on {', '.join(nodes)}, not on {node}", what, node)
     if node is not None:
         return _on(inventory, kind, inventory.node(node), view)
     if len(inventory.views) > 1:
@@ -68,8 +74,8 @@ def recorded(session: Session, what: str, node: str | None, unknown: UsageError)
     """The log of what only the nodes' records name, as a service that left the inventory: by a
     unit's id, or by its service or kind, also of those on `node` alone.
 
-    Raises `unknown` where no record has it; the connection's error of a node that an id names, or
-    that is asked for, and that could not be read.
+    Raises `unknown` where no record has it, UsageError where others of it are recorded; the
+    connection's error of a node that an id names, or that is asked for, and that could not be read.
     """
     inventory = session.inventory
     nodes = [n for n in inventory.nodes if n.name in session.pool.connections]
@@ -83,9 +89,15 @@ def recorded(session: Session, what: str, node: str | None, unknown: UsageError)
     found = [u for u in named if node_of(u) in at and node in (None, node_of(u))]
     # A service's own log is that of the unit with stages, as the engine's.
     first = sorted(found, key=lambda u: stages_of(records[u].unit) is None)
-    if not first:
-        raise _unknown(inventory, what, [*records], errors) if records or errors else unknown
-    return Log(at[node_of(first[0])], first[0])
+    if first:
+        return Log(at[node_of(first[0])], first[0])
+    if unknown.code == ELSEWHERE or not (records or errors):
+        raise unknown
+    if named:
+        where = ", ".join(dict.fromkeys(map(node_of, named)))
+        lost = f"not on {node}" if node else "which is not in the inventory"
+        raise _elsewhere(f"{what} ran on {where}, {lost}", what, node, errors)
+    raise _unknown(inventory, what, [*records], errors)
 
 
 def missing(inventory: Inventory, log: Log) -> SparkctlError:
@@ -122,13 +134,27 @@ def _of_id(inventory: Inventory, what: str, node: str | None) -> Log:
         raise _unknown(inventory, what)
     name = node_of(what)
     if node not in (None, name):
-        raise UsageError(
-            f"unit {what} runs on {name}, not on {node}",
-            hint="leave the node out: a unit's id names it",
-            code="unit-elsewhere",
-            data={"unit": what, "node": node},
-        )
+        raise _elsewhere(f"unit {what} runs on {name}, not on {node}", what, node)
     return Log(inventory.node(name), what)
+
+
+def _elsewhere(
+    message: str,
+    what: str | None,
+    node: str | None,
+    errors: Mapping[str, SparkctlError] = MappingProxyType({}),
+) -> UsageError:
+    hint = "leave the node out, or name one of these" if node else "`status --host` shows a node"
+    return UsageError(
+        message,
+        hint=hint + _unasked(errors),
+        code="unit-elsewhere",
+        data={"unit": what, "node": node},
+    )
+
+
+def _unasked(errors: Mapping[str, SparkctlError]) -> str:
+    return f"; {', '.join(errors)} could not be asked for others" if errors else ""
 
 
 def _unknown(
@@ -140,10 +166,9 @@ def _unknown(
     units = list(dict.fromkeys([*known(inventory), *records]))
     names = [*units, *map(service_of, units), *map(kind_of, units)]
     near = get_close_matches(what, dict.fromkeys(names), n=1)
-    unread = f"; {', '.join(errors)} could not be asked for others" if errors else ""
     return UsageError(
         f"unknown unit {what}" + (f'; did you mean "{near[0]}"?' if near else ""),
-        hint=f"the units are {', '.join(units)}{unread}",
+        hint=f"the units are {', '.join(units)}{_unasked(errors)}",
         code="unit-unknown",
         data={"unit": what, "units": units},
     )

@@ -11,7 +11,7 @@ from sparkctl.node.unitid import node_of
 from sparkctl.operations.identity import known_id
 from sparkctl.operations.servicestatus import RAY, ServiceStatus, service_status
 from sparkctl.operations.starting import Startup, startup
-from sparkctl.operations.unitstatus import UnitStatus, statuses
+from sparkctl.operations.unitstatus import UnitStatus, missing, statuses
 from sparkctl.plan.departed import departed
 from sparkctl.plan.observed import Seen
 from sparkctl.plan.recorded import addresses
@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
 # Part of the contract that scripts rely on.
 RayState = Literal["unknown", "not running", "started", "alive", "not in Ray's table"]
-SHOWN = ("ours", "gpu", "memory", "state")  # the groups of a node's facts that make its row
+RECORD = "record"  # what is unread of a node whose record cannot be understood
+# The groups of a node's facts that make its row, and its record.
+SHOWN = ("ours", "gpu", "memory", "state", RECORD)
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,9 @@ class NodeStatus:
     """One node: how it is reached, its fabric address, what runs there.
 
     `error`: why it was not `reached`, or why no facts could be read there.
-    `unread`: why a group of its facts (node/probe.py) could not be read. What is known by it is
-    None then, or "unknown", and `processes` is empty.
+    `unread`: why a group of its facts (node/probe.py), or its `record`, could not be read. What is
+    known by it is None then, or "unknown", and `processes` is empty. `ranks` is also None where
+    none is recognized and the engine's may have no title of their own (node/ranks.py).
     """
 
     name: str
@@ -87,13 +90,27 @@ class Status:
     departed: dict[str, str] = field(default_factory=dict)  # nodes that left the inventory: hosts
 
     @property
+    def departed_services(self) -> dict[str, list[str]]:
+        """The services that run and are not in the inventory, with the nodes where they do."""
+        left = [u for u in self.units if u.pids and u.service not in self.services]
+        return {
+            name: list(dict.fromkeys(u.node for u in left if u.service == name))
+            for name in dict.fromkeys(u.service for u in left)
+        }
+
+    def uses_ray(self, node: NodeStatus) -> bool:
+        """Whether the node's service uses Ray; of a node without a service, whether any does."""
+        return any(s.uses_ray for s in self.services.values() if node.service in ("", s.name))
+
+    @property
     def healthy(self) -> bool:
         """Every node reached and read, and alive in Ray where its service uses it; every service
         ready.
         """
-        with_ray = {s.name for s in self.services.values() if s.uses_ray}
         nodes = all(
-            n.error is None and not n.gaps and (n.ray == "alive" or n.service not in with_ray)
+            n.error is None
+            and not n.gaps
+            and (n.ray == "alive" or not n.service or not self.uses_ray(n))
             for n in self.nodes
         )
         return nodes and all(s.state == "ready" for s in self.services.values())
@@ -113,11 +130,12 @@ def status(session: Session, *, deep: bool = False) -> Status:
         for name, facts in session.facts.items()
         if not isinstance(facts.state, Unread) and facts.state.lease
     }
+    units = statuses(seen, lambda name, r, lives: _look(session, name, r, lives=lives), leases)
     found = Status(
         cluster=inventory.cluster,
         id=known_id(seen.states),
         nodes=[_node(n, errors.get(n.name), session) for n in inventory.nodes],
-        units=statuses(seen, lambda name, r, lives: _look(session, name, r, lives=lives), leases),
+        units=[*units, *missing(inventory, seen, units, leases)],
         imitated=list(inventory.imitated),
         lease=next(iter(leases.values()), None),
         departed={n.name: n.host for n in departed(inventory, seen.states.values())},
@@ -129,6 +147,11 @@ def status(session: Session, *, deep: bool = False) -> Status:
     found.services = check_all(each(inventory.views, ask, key=lambda view: view.service))
     for view in inventory.views:
         _match(view, found, seen.recorded, session.facts)
+    for row in found.nodes:
+        if row.error is None and not row.gaps and row.name in seen.gaps:
+            row.unread[RECORD] = seen.gaps[row.name]
+        if not found.uses_ray(row):
+            row.ranks = row.ranks or None
     return found
 
 

@@ -9,11 +9,13 @@ from sparkctl.node.difference import unsound
 from sparkctl.node.unitid import is_unit, kind_of, node_of, service_of
 from sparkctl.node.units import FAILED, READY, STARTING, Absent, Running, Unread
 from sparkctl.operations.starting import Startup, stages_of
+from sparkctl.plan.outline import outline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
     from sparkctl.facts.processes import OurProcess
+    from sparkctl.inventory.models import Inventory
     from sparkctl.node.units import Observed, Unit
     from sparkctl.plan.observed import Seen
     from sparkctl.plan.record import Record
@@ -71,6 +73,25 @@ def statuses(seen: Seen, look: Look, locked: Collection[str] = ()) -> list[UnitS
         judged = _Judge(units, observed, seen.gaps, look, locked)
         found.append(judged.of(base, one, known.get(name), own))
     return _with_groups(found, units)
+
+
+def missing(
+    inventory: Inventory, seen: Seen, found: Collection[UnitStatus], locked: Collection[str] = ()
+) -> list[UnitStatus]:
+    """The inventory's units that are not `found`: unread where their node could not be read, absent
+    where others of their service run. On `locked` nodes another command may be about to start them.
+    """
+    known, running = {u.id for u in found}, {u.service for u in found if u.pids}
+    units = [unit for view in inventory.views for unit in outline(view).values()]
+    lost = []
+    for unit in (unit for unit in units if unit.id not in known):
+        one = _not_observed(seen, unit.node)
+        base = _basic(unit.id, unit, None, one, [])
+        if isinstance(one, Unread):
+            lost.append(replace(base, why=one.reason))
+        elif base.service in running and unit.node not in locked:
+            lost.append(replace(base, why="not running"))
+    return lost
 
 
 def _not_observed(seen: Seen, node: str) -> Observed:

@@ -47,6 +47,9 @@ def of_status(status: Status) -> Fields:
         "vllm": first["api"],
         "lease": status.lease.model_dump() if status.lease else None,
         "departed": [{"name": name, "host": host} for name, host in status.departed.items()],
+        "departed_services": [
+            {"name": name, "nodes": nodes} for name, nodes in status.departed_services.items()
+        ],
         "imitated": status.imitated,
     }
 

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from sparkctl.operations.lease import described
 from sparkctl.operations.starting import clock
+from sparkctl.operations.status import RECORD
 from sparkctl.output.console import print_prose, wide_console
 from sparkctl.output.spans import age
 from sparkctl.output.table import Column, filled, print_table
@@ -28,7 +29,7 @@ def print_status(status: Status) -> None:
     """Print it on stdout; plain where stdout is not a terminal."""
     console = wide_console()
     console.print(Text(f"cluster {status.cluster}", "italic"))
-    rayless = {s.name for s in status.services.values() if not s.uses_ray}
+    rayless = {n.name for n in status.nodes if not status.uses_ray(n)}
     print_table(console, _columns(status.nodes, time.time(), rayless))
     for line in _lines(status):
         print_prose(console, line, 4)
@@ -39,15 +40,21 @@ def _lines(status: Status) -> Iterator[str]:
         if node.error:
             yield f"{node.name}: {node.error.message}"
         for group, why in node.gaps.items():
-            yield f"{node.name}: {group} could not be read: {why}"
+            what = f"the {RECORD}" if group == RECORD else group
+            yield f"{node.name}: {what} could not be read: {why}"
     if status.lease:
         yield f"locked by {described(status.lease)}"
     for service in status.services.values():
         prefix = f"{service.name}: " if len(status.services) > 1 else ""
         if service.ray.error and not service.start:
             yield f"{prefix}ray: {service.ray.error}"
-        yield f"{service.name}: {_service(service)}"
+        yield f"{service.name}: {_service(service, _wrong(status, service))}"
     yield from _units(status)
+    for name, nodes in status.departed_services.items():
+        yield (
+            f"service {name} still runs on {', '.join(nodes)}, and is no longer in the inventory;"
+            " `sparkctl up` or `sparkctl down` ends it"
+        )
     for name, host in status.departed.items():
         yield (
             f"{name} ({host}) is no longer in the inventory, and what was started there was not"
@@ -59,14 +66,23 @@ def _lines(status: Status) -> Iterator[str]:
 
 def _units(status: Status) -> Iterator[str]:
     """What is wrong with units, where their service's line does not say it."""
-    for unit in status.units:
-        service = status.services.get(unit.service)
-        where = f"{unit.title} on {unit.node}"
-        if service is None:
-            lost = f"service {unit.service}, which is not in the inventory"
-            yield f"{where}: {unit.state}, of {lost}"
-        elif _is_wrong(unit, service):
-            yield f"{where}: {unit.why}"
+    for service in status.services.values():
+        prefix = f"{service.name}: " if len(status.services) > 1 else ""
+        wrong = _wrong(status, service)
+        for unit in wrong[1:] if _is_failed(service) else wrong:
+            yield prefix + _problem(unit)
+    gone = {*status.departed_services, *status.services}
+    for unit in (unit for unit in status.units if unit.service not in gone):
+        lost = f"service {unit.service}, which is not in the inventory"
+        yield f"{unit.title} on {unit.node}: {unit.state}, of {lost}"
+
+
+def _wrong(status: Status, service: ServiceStatus) -> list[UnitStatus]:
+    return [u for u in status.units if u.service == service.name and _is_wrong(u, service)]
+
+
+def _problem(unit: UnitStatus) -> str:
+    return f"{unit.title} on {unit.node}: {unit.why}"
 
 
 def _is_wrong(unit: UnitStatus, service: ServiceStatus) -> bool:
@@ -75,14 +91,23 @@ def _is_wrong(unit: UnitStatus, service: ServiceStatus) -> bool:
     return not said and (unit.state == "failed" or absent)
 
 
-def _service(service: ServiceStatus) -> str:
-    """What it serves, how far its start is, or why it does neither."""
+def _is_failed(service: ServiceStatus) -> bool:
+    """Whether it has failed although its API answers."""
+    return service.state == "failed" and service.api is not None and not service.api.error
+
+
+def _service(service: ServiceStatus, wrong: Sequence[UnitStatus]) -> str:
+    """What it serves, how far its start is, or why it does neither; `wrong` are its units that say
+    why it has failed.
+    """
     if service.start and (service.api is None or service.api.code == "starting"):
         return starting(service.start, time.time())
     if service.api is None:
         return service.state
     if service.api.error or service.api.answer is None:
         return service.api.error or service.state
+    if _is_failed(service):
+        return f"failed: {_problem(wrong[0]) if wrong else 'its API lists no model'}"
     return _serves(service, service.api.answer, service.api.since)
 
 
@@ -108,8 +133,8 @@ def starting(unit: UnitStatus, now: float) -> str:
 def _columns(
     nodes: Sequence[NodeStatus], now: float, rayless: Collection[str] = ()
 ) -> list[Column]:
-    """The table's columns, for services of which the `rayless` use no Ray; those of the lowest
-    rank go first where not all have room.
+    """The table's columns, for nodes of which the `rayless` use no Ray; those of the lowest rank go
+    first where not all have room.
     """
     since = [min((p.since for p in node.processes), default=None) for node in nodes]
     ages = Column("AGE", filled(since, lambda moment: age(now - moment)), 4)
@@ -121,8 +146,8 @@ def _columns(
         Column("ROLE", [n.role for n in nodes], 6),
         Column("HOST", [n.host for n in nodes], 1),
         Column("FABRIC", filled(n.fabric_address for n in nodes), 2),
-        Column("RAY", filled(_ray(n, uses=n.service not in rayless) for n in nodes), 7),
-        Column("RANKS", filled(_ranks(n, placed=n.service not in rayless) for n in nodes), 5),
+        Column("RAY", filled(_ray(n, uses=n.name not in rayless) for n in nodes), 7),
+        Column("RANKS", filled(n.ranks for n in nodes), 5),
         Column("GPU", filled(n.gpu for n in nodes), 0),
         Column("MEMORY FREE", filled((n.memory_available for n in nodes), _memory), 3),
         Column("SINCE", filled(since, moment), 4, short=ages),
@@ -133,11 +158,6 @@ def _ray(node: NodeStatus, *, uses: bool) -> str | None:
     if node.error is None:
         return node.ray if uses else None
     return "unreadable" if node.reached else "unreachable"
-
-
-def _ranks(node: NodeStatus, *, placed: bool) -> int | None:
-    """Its ranks; without Ray none may mean that they are not known as such (node/ranks.py)."""
-    return node.ranks if placed else node.ranks or None
 
 
 def _memory(size: int) -> str:

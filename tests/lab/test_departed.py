@@ -197,6 +197,7 @@ def test_a_service_that_left_is_ended(pair: Cluster) -> None:
 def test_a_node_goes_from_one_service_to_the_other(pair: Cluster) -> None:
     before = ranks(pair)
     edit(pair, services={"chat": service(HEAD, WORKER, number=2)})
+    has_status_of_both(pair)
     error = pair.error("restart", "chat", "--yes")
     assert (error["code"], error["node"]) == ("node-taken", WORKER)
     assert ranks(pair) == before
@@ -206,6 +207,19 @@ def test_a_node_goes_from_one_service_to_the_other(pair: Cluster) -> None:
     after = ranks(pair)
     assert [len(pids) for pids in after.values()] == [1, 1]
     assert completed(pair.lab, 2) == 2
+
+
+def has_status_of_both(pair: Cluster) -> None:
+    """`status` where `code` has left, and half of the chat's gang was not started on its node."""
+    found = json.loads(pair.run("status", "--json", code=1).stdout)
+    states = {unit["id"]: unit["state"] for unit in found["units"]}
+    assert states[f"chat/0/rank/{WORKER}"] == "absent"
+    assert found["services"]["chat"]["state"] == "failed"
+    assert found["departed_services"] == [{"name": "code", "nodes": [WORKER]}]
+    out = pair.run("status", code=1).stdout
+    assert f"service code still runs on {WORKER}, and is no longer in the inventory" in out
+    done = pair.run("logs", "code", HEAD, code=2)
+    assert f"error: code ran on {WORKER}, not on {HEAD}" in done.stderr
 
 
 def left(document: dict[str, Any]) -> list[tuple[str, str, str]]:

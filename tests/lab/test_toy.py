@@ -138,6 +138,8 @@ def is_well(toy: Cluster) -> None:
     ray = header.index("RAY")
     assert [row[ray:].split()[:2] for row in rows[1:3]] == [["-", "-"]] * 2
     assert rows[3].startswith("toy: toy 1 serves toy at ")
+    nodes = json.loads(toy.run("status", "--json").stdout)["nodes"]
+    assert [node["ranks"] for node in nodes] == [None, None], "its ranks have no title"
 
 
 def has_logs(toy: Cluster, other: Path) -> None:

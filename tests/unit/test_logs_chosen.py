@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import json
+from random import Random
+from typing import TYPE_CHECKING
+from unittest import mock
+
 import pytest
 
 from sparkctl.engines.inventory import parse
 from sparkctl.errors import UsageError
 from sparkctl.operations.logs import chosen, known
+from sparkctl.remote import pool
+from tests.bench.hostile import run
+from tests.bench.nodes import Answers, Node
 from tests.unit.doctorview import INVENTORY
+from tests.unit.started import started
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ONE = parse(INVENTORY.encode(), "i.yaml")
 NODES = "".join(f"  - {{name: s{n}, host: h{n}}}\n" for n in range(1, 6))
@@ -90,3 +102,23 @@ def test_a_units_id_and_another_node_contradict_each_other() -> None:
     with pytest.raises(UsageError) as caught:
         chosen(TWO, "chat/0/ray/s2", "s1")
     assert caught.value.code == "unit-elsewhere"
+
+
+def test_a_service_has_no_log_on_a_node_of_another() -> None:
+    with pytest.raises(UsageError, match="service chat runs on s1, s2, not on s3") as caught:
+        chosen(TWO, "chat", "s3")
+    assert (caught.value.code, caught.value.exit_code) == ("unit-elsewhere", 2)
+
+
+def test_a_departed_services_log_is_where_it_ran(tmp_path: Path) -> None:
+    facts = json.loads(json.dumps(started()).replace("vllm/0/", "chat/0/"))
+    facts["spark-2"]["state"]["files"]["applied.json"] = None
+    given = Answers(Random(0), facts, harmed=())
+    inventory = tmp_path / "inventory.yaml"
+    inventory.write_text(INVENTORY)
+    words = ["logs", "-i", str(inventory), "chat"]
+    with mock.patch.object(pool, "connect", lambda name, *_, **__: Node(name, given, [])):
+        assert run(words) == (0, "a line\n", "")
+        code, _, err = run([*words, "spark-2"])
+    assert code == 2
+    assert "error: chat ran on spark-1, not on spark-2" in err

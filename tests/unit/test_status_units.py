@@ -78,6 +78,12 @@ def states(document: dict[str, Any]) -> dict[str, str]:
     return {unit["id"]: unit["state"] for unit in document["units"]}
 
 
+def cleared(known: dict[str, Any]) -> None:
+    """Leave neither a process nor a record on the node."""
+    known["ours"] = []
+    known["state"]["files"]["applied.json"] = None
+
+
 def test_each_unit_has_its_row(tmp_path: Path) -> None:
     code, document = as_json(tmp_path, Given(started()))
     assert (code, document["healthy"], document["id"]) == (0, True, ID)
@@ -121,7 +127,8 @@ def test_a_dead_rank_makes_its_unit_fail_and_is_named(tmp_path: Path) -> None:
     assert (code, document["services"]["vllm"]["state"]) == (1, "failed")
     assert states(document) == {RAY: "ready", SERVE: "failed", WORKER: "ready"}
     _, out = status(tmp_path, Given(facts))
-    assert f"vLLM on {ONE}: its rank on {TWO} died" in out
+    assert f"vllm: failed: vLLM on {ONE}: its rank on {TWO} died" in out
+    assert "serves" not in out
 
 
 def test_a_rank_on_a_node_that_cannot_be_read_is_not_called_dead(tmp_path: Path) -> None:
@@ -141,6 +148,36 @@ def test_a_unit_that_ended_is_absent_and_its_service_has_failed(tmp_path: Path) 
     assert (code, states(document)[WORKER]) == (1, "absent")
     _, out = status(tmp_path, Given(facts))
     assert f"Ray worker on {TWO}: not running" in out
+
+
+def test_a_unit_without_a_record_is_missed_where_others_of_its_service_run(tmp_path: Path) -> None:
+    facts = started()
+    cleared(facts[TWO])
+    record = json.loads(facts[ONE]["state"]["files"]["applied.json"])
+    # What is left names no other node, as the ranks of a gang do not.
+    record["units"][SERVE]["unit"] |= {"needs": [], "members": []}
+    facts[ONE]["state"]["files"]["applied.json"] = json.dumps(record)
+    code, document = as_json(tmp_path, Given(facts))
+    assert (code, document["services"]["vllm"]["state"]) == (1, "failed")
+    assert states(document) == {RAY: "ready", SERVE: "ready", WORKER: "absent"}
+    _, out = status(tmp_path, Given(facts))
+    assert f"vllm: failed: Ray worker on {TWO}: not running" in out
+    facts[TWO]["state"]["lease"] = {"who": WHO, "when": "now", "why": "up", "expires_in": 9.0}
+    assert WORKER not in states(as_json(tmp_path, Given(facts))[1]), "it may be about to start"
+
+
+@pytest.mark.parametrize("runs", [True, False])
+def test_a_node_whose_record_is_damaged_is_named(tmp_path: Path, runs: bool) -> None:
+    facts = started()
+    facts[TWO]["state"]["files"]["applied.json"] = "{"
+    if not runs:
+        cleared(facts[ONE])
+    code, document = as_json(tmp_path, Given(facts))
+    assert (code, document["healthy"], states(document)[WORKER]) == (1, False, "unread")
+    assert document["services"]["vllm"]["state"] == "unread"
+    assert document["nodes"][1]["unread"] == {"record": "applied.json is damaged"}
+    _, out = status(tmp_path, Given(facts))
+    assert f"{TWO}: the record could not be read: applied.json is damaged" in out
 
 
 def test_a_start_is_said_with_who_when_and_its_stage(tmp_path: Path) -> None:
@@ -225,7 +262,13 @@ def test_units_of_a_service_that_left_the_inventory_are_named(tmp_path: Path) ->
     assert {u["service"] for u in document["units"]} == {"chat"}
     assert document["vllm"]["code"] == "not-running"
     _, out = status(tmp_path, Given(facts))
-    assert f"vLLM on {ONE}: ready, of service chat, which is not in the inventory" in out
+    assert f"service chat still runs on {ONE}, {TWO}, and is no longer in the inventory" in out
+    assert document["departed_services"] == [{"name": "chat", "nodes": [ONE, TWO]}]
+    for known in facts.values():
+        known["ours"] = []
+    assert as_json(tmp_path, Given(facts))[1]["departed_services"] == []
+    _, out = status(tmp_path, Given(facts))
+    assert f"vLLM on {ONE}: absent, of service chat, which is not in the inventory" in out
 
 
 def test_a_newer_record_ends_status_with_an_error(tmp_path: Path) -> None:
