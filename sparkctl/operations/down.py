@@ -82,7 +82,7 @@ def down(
         _announce(session, reporter, aim, services)
         _stop_units(session, reporter, aim, nodes, report)
         report.failed.update(aim.failed)
-        heads = {view.head.name for view in inventory.views} | (_needed(gone) & gone.keys())
+        heads = {view.head.name for view in inventory.views} | _needed({**found.ok, **gone})
         _clear(session, reporter, aim.whole, heads, report)
         _keep(session, aim, found.ok, report)
     return report
