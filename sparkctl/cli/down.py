@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 def down(inventory: Path, as_json: bool, break_lock: bool, services: tuple[str, ...]) -> None:
     """Stop the cluster, or each SERVICE of it, and remove its files; touch nothing else.
 
-    Without a SERVICE it also stops what runs on nodes that are no longer in the inventory. Exits 1
-    when a node could not be cleaned up.
+    It also stops what runs on nodes that are no longer in the inventory, with a SERVICE only where
+    it runs. Exits 1 when a node could not be cleaned up.
     """
     from sparkctl.cli.context import check_services, open_session
     from sparkctl.engines.inventory import load

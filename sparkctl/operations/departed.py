@@ -15,7 +15,7 @@ from sparkctl.plan.departed import Departed, departed, described, doubt
 from sparkctl.plan.observed import Seen
 from sparkctl.plan.paths import APPLIED, temp_dir
 from sparkctl.plan.record import NEWER, State, parsed, state
-from sparkctl.remote.fanout import check_all
+from sparkctl.remote.fanout import GroupResult, check_all
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -93,8 +93,9 @@ def spare(session: Session) -> None:
             del gone.facts[name]
 
 
-def states(session: Session, nodes: Iterable[Node]) -> dict[str, State]:
-    """What these nodes have recorded, without their facts; a node that fails is left out.
+def states(session: Session, nodes: Iterable[Node]) -> GroupResult[State]:
+    """What these nodes have recorded, without their facts; `failed` are those that could not be
+    asked, or whose record is damaged.
 
     Raises ForeignClusterError where they have another account's cluster of this name, Missing where
     a newer sparkctl wrote one: that cluster is not ended in part, on the nodes that can be read.
@@ -104,33 +105,37 @@ def states(session: Session, nodes: Iterable[Node]) -> dict[str, State]:
     token = session.lease.token if session.lease else None
     request = {"names": [APPLIED], "temp_dir": temp_dir(cluster), "lease": token}
     answers = session.ask_all(nodes, BELONGINGS, lambda _: request, title="read the records")
-    found = {}
+    found: GroupResult[State] = GroupResult(failed=dict(answers.failed))
     for name, there in answers.ok.items():
         identity.same_account(cluster, name, there)
         try:
-            found[name] = parsed(there.files.get(APPLIED), services.get(name, ""), name)
+            found.ok[name] = parsed(there.files.get(APPLIED), services.get(name, ""), name)
         except Missing as error:  # a damaged one does not hinder `down`
             if error.code == NEWER:
                 raise
+            found.failed[name] = error
     return found
 
 
-def belonging(session: Session, of: Mapping[str, State]) -> dict[str, Node]:
-    """The departed nodes that have recorded the same cluster as the nodes whose states these are;
-    one whose record cannot be read is in the errors instead.
+def belonging(session: Session, of: Mapping[str, State]) -> dict[str, State]:
+    """What the departed nodes have recorded that are of the same cluster as the nodes whose states
+    these are; only they stay in `session.departed`. One whose record cannot be read is in its
+    errors.
     """
     gone, own_id = session.departed, identity.known_id(of)
     found = {}
-    for name, node in gone.nodes.items():
+    for name, node in list(gone.nodes.items()):
         try:
             there = states(session, [node])
-            if name not in there:
+            if name not in there.ok:
                 raise _unrecorded(name)
         except SparkctlError as error:  # another account's cluster there does not end this `down`
-            gone.lost[name], gone.errors[name] = node, error
+            gone.lost[name], gone.errors[name] = gone.nodes.pop(name), error
             continue
-        if there[name].id == own_id:
-            found[name] = node
+        if there.ok[name].id == own_id:
+            found[name] = there.ok[name]
+        else:
+            del gone.nodes[name]
     return found
 
 
@@ -156,14 +161,14 @@ def untidy(session: Session, seen: Seen, units: Collection[str]) -> bool:
     """Whether the nodes have records that are no longer true: of departed nodes, or of units that
     are not desired.
     """
-    expected = _expected(session)
+    nodes = expected(session)
     states = [seen.states[n.name] for n in session.scope.nodes if n.name in seen.states]
     return bool(session.departed.nodes) or any(
-        there.id and (there.nodes != expected or _stale(session, there, units)) for there in states
+        there.id and (there.nodes != nodes or _stale(session, there, units)) for there in states
     )
 
 
-def _expected(session: Session) -> dict[str, dict[str, object]]:
+def expected(session: Session) -> dict[str, dict[str, object]]:
     """What each node should know of the cluster's nodes: the departed ones until they are clean."""
     gone = session.departed
     return described([*session.inventory.nodes, *gone.nodes.values(), *gone.lost.values()])
@@ -201,7 +206,7 @@ def join(run: Run) -> None:
     """Record on each node that the run works on which cluster it is part of."""
     session, lease = run.session, run.session.lease
     by = {"who": lease.who, "when": lease.when} if lease else {}
-    request = {"id": run.cluster_id, "by": by, "nodes": _expected(session)}
+    request = {"id": run.cluster_id, "by": by, "nodes": expected(session)}
     nodes = session.scope.nodes
     answers = session.ask_all(nodes, JOIN, lambda _: request, title="note the cluster")
     for name, answer in check_all(answers).items():

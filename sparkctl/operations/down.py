@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Any
 from sparkctl.engines.table import ENGINES
 from sparkctl.errors import RemoteError
 from sparkctl.facts.answers import Cleared
-from sparkctl.facts.calls import CLEAR, JOIN, STOP
-from sparkctl.node.unitid import node_of, service_of
+from sparkctl.facts.calls import CLEAR, FORGET, JOIN, STOP
+from sparkctl.node.unitid import node_of
 from sparkctl.operations import departed, identity
 from sparkctl.operations.ending import STOP_GRACE, remaining
 from sparkctl.operations.lease import hold
+from sparkctl.operations.targets import Targets, targets
 from sparkctl.plan.paths import temp_dir
-from sparkctl.plan.record import State
+from sparkctl.remote.fanout import GroupResult
 from sparkctl.secret.text import command_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from sparkctl.errors import SparkctlError
     from sparkctl.events import Reporter
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from sparkctl.facts.calls import Call
     from sparkctl.inventory.models import Inventory, Node
     from sparkctl.operations.session import Session
+    from sparkctl.plan.record import State
 
 
 @dataclass
@@ -51,7 +53,7 @@ def down(
     break_lock: bool = False,
 ) -> DownReport:
     """Stop the cluster, or these services of it, and check that it is gone; unreachable nodes are
-    in `failed`. Without a service that includes the nodes that left the inventory.
+    in `failed`. That includes nodes that left the inventory; for services where it has their units.
 
     Each node itself finds what sparkctl started there, so no facts are needed. A node with a
     process left, or that fails, keeps its files. Raises LockedError when another command holds the
@@ -60,79 +62,103 @@ def down(
     """
     inventory = session.inventory
     report = DownReport(inventory.cluster)
-    chosen = [*_nodes(inventory, services)]
-    report.failed.update({n: e for n, e in session.pool.errors.items() if n in _names(chosen)})
+    own = _own(inventory, services)
+    report.failed.update({n: e for n, e in session.pool.errors.items() if n in own})
     # Units of a service may still run on a node that the inventory gives to another.
     reached = [n for n in inventory.nodes if n.name in session.pool.connections]
-    heads = {view.head.name for view in inventory.views}
-    where = {"temp_dir": temp_dir(inventory.cluster), "grace": STOP_GRACE}
-    kinds = sorted({engine.kind for engine in ENGINES.values()})
-    serving = {"roles": kinds, "grace": STOP_GRACE}
     with hold(session, reporter.note, "down", reached, force=break_lock, partial=True) as failed:
+        report.failed.update({n: e for n, e in failed.items() if n in own})
         held = [n for n in reached if n.name not in failed]
-        states = departed.states(session, held)
-        identity.same_name(inventory.cluster, states)
+        found = departed.states(session, held)
+        identity.same_name(inventory.cluster, found.ok)
+        departed.reach(session, found.ok)
+        gone = departed.belonging(session, found.ok)
+        nodes = [*held, *session.departed.nodes.values()]
         if services:
-            report.failed.update({n: e for n, e in failed.items() if n in _names(chosen)})
-            shared = _shared(states, services)
-            others = bool(shared) or len(states) < len(inventory.nodes)
-            # With the last service goes what the nodes of those before have kept.
-            ending = [n for n in held if n.name in _names(chosen) or not others]
-            ending = [n for n in ending if n.name not in shared]
+            there = GroupResult({**found.ok, **gone}, found.failed)
+            aim = targets(session, services, nodes, there)
         else:
-            report.failed.update(failed)
-            shared = {}
-            ending = [*held, *_departed(session, reporter, states)]
-            report.failed.update(session.departed.errors)
-            heads |= _needed(states) & session.departed.nodes.keys()
-        for title, planned, call, request in (
-            ("stop the services", [n for n in held if shared.get(n.name)], STOP, shared),
-            ("stop the engines", ending, STOP, serving),
-            ("stop the workers", [n for n in ending if n.name not in heads], CLEAR, where),
-            ("stop the heads", [n for n in ending if n.name in heads], CLEAR, where),
-        ):
-            nodes = [n for n in planned if n.name not in report.failed]
-            if nodes:
-                reporter.step(title)
-                own = shared if request is shared else dict.fromkeys(_names(nodes), request)
-                if not _end(session, nodes, call, own, report):
-                    reporter.end("failed")
-        if services and others:
-            _keep(session, ending, states, report)
+            aim = Targets(whole=nodes, failed={**session.departed.errors})
+        _announce(session, reporter, aim, services)
+        _stop_units(session, reporter, aim, nodes, report)
+        report.failed.update(aim.failed)
+        heads = {view.head.name for view in inventory.views} | _needed({**found.ok, **gone})
+        _clear(session, reporter, aim.whole, heads, report)
+        _keep(session, aim, found.ok, report)
     return report
 
 
-def _nodes(inventory: Inventory, services: Sequence[str]) -> Sequence[Node]:
-    """The nodes of these services; all without one."""
+def _own(inventory: Inventory, services: Sequence[str]) -> set[str]:
+    """The names of the nodes of these services; all without one."""
     if not services:
-        return inventory.nodes
-    return [n for view in inventory.views if view.service in services for n in view.nodes]
+        return _names(inventory.nodes)
+    return {n.name for view in inventory.views if view.service in services for n in view.nodes}
 
 
-def _shared(states: Mapping[str, State], services: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """The nodes where units of other services are recorded, with the request to stop only these
-    services' there; empty where there are none.
-    """
-    found: dict[str, dict[str, Any]] = {}
-    for node, there in states.items():
-        own = [unit for unit in there.units if service_of(unit) in services]
-        if len(own) < len(there.units):
-            found[node] = {"units": own, "grace": STOP_GRACE} if own else {}
-    return found
+def _announce(session: Session, reporter: Reporter, aim: Targets, services: Sequence[str]) -> None:
+    """Note which departed nodes are ended too, and for some services which are not."""
+    for name in session.departed.nodes:
+        if name in _names(aim.whole) or name in aim.part:
+            reporter.note(f"{name} is no longer in the inventory; what runs there is stopped too")
+    if services:
+        for unended in session.departed.doubts():
+            reporter.note(f"warning: {unended}")
 
 
-def _keep(
-    session: Session, ended: Sequence[Node], states: Mapping[str, State], report: DownReport
+def _stop_units(
+    session: Session, reporter: Reporter, aim: Targets, nodes: Sequence[Node], report: DownReport
 ) -> None:
-    """Record the cluster's nodes again where all its files were removed: other services may run,
-    and their nodes may leave the inventory.
+    """Stop the units on nodes that have others too, and remove their records."""
+    shared = [n for n in nodes if n.name in aim.part]
+    if not shared:
+        return
+    reporter.step("stop the services")
+    requests = {name: {"units": units, "grace": STOP_GRACE} for name, units in aim.part.items()}
+    if not _end(session, shared, STOP, requests, report):
+        reporter.end("failed")
+    # A damaged record would be replaced.
+    ended = [n for n in shared if n.name in aim.recorded - report.failed.keys()]
+    answers = session.ask_all(ended, FORGET, lambda n: {"units": aim.part[n.name]})
+    report.failed.update(answers.failed)
+
+
+def _clear(
+    session: Session,
+    reporter: Reporter,
+    whole: Sequence[Node],
+    heads: Collection[str],
+    report: DownReport,
+) -> None:
+    """End these nodes' engines, then what carries them, and remove the files."""
+    where = {"temp_dir": temp_dir(session.inventory.cluster), "grace": STOP_GRACE}
+    kinds = sorted({engine.kind for engine in ENGINES.values()})
+    for title, planned, call, request in (
+        ("stop the engines", whole, STOP, {"roles": kinds, "grace": STOP_GRACE}),
+        ("stop the workers", [n for n in whole if n.name not in heads], CLEAR, where),
+        ("stop the heads", [n for n in whole if n.name in heads], CLEAR, where),
+    ):
+        nodes = [n for n in planned if n.name not in report.failed]
+        if nodes:
+            reporter.step(title)
+            if not _end(session, nodes, call, dict.fromkeys(_names(nodes), request), report):
+                reporter.end("failed")
+
+
+def _keep(session: Session, aim: Targets, states: Mapping[str, State], report: DownReport) -> None:
+    """Record the cluster's nodes again where all its files were removed, while it goes on: other
+    services may run, and their nodes may leave the inventory; or a departed node is not ended.
     """
-    there = {n.name: states.get(n.name, State()) for n in ended if n.name not in report.failed}
-    kept = [n for n in ended if n.name in there and there[n.name].id]
+    gone, ended = session.departed, _names(aim.whole) - report.failed.keys()
+    for name in gone.nodes.keys() & ended:
+        del gone.nodes[name]
+    if not (aim.others or gone.nodes or gone.lost):
+        return
+    there = {n: s for n, s in states.items() if n in ended and s.id}
+    expected = departed.expected(session)
     answers = session.ask_all(
-        kept,
+        [n for n in aim.whole if n.name in there],
         JOIN,
-        lambda n: {key: getattr(there[n.name], key) for key in ("id", "by", "nodes")},
+        lambda n: {"id": there[n.name].id, "by": there[n.name].by, "nodes": expected},
         title="note the cluster",
     )
     report.failed.update(answers.failed)
@@ -141,15 +167,6 @@ def _keep(
         report.removed[name] = [p for p in report.removed[name] if not p.endswith(folder)]
         if not report.removed[name]:
             del report.removed[name]
-
-
-def _departed(session: Session, reporter: Reporter, states: Mapping[str, State]) -> list[Node]:
-    """The nodes that left the inventory and can be stopped."""
-    found = departed.reach(session, states)
-    found.nodes = departed.belonging(session, states)
-    for name in found.nodes:
-        reporter.note(f"{name} is no longer in the inventory; what runs there is stopped too")
-    return list(found.nodes.values())
 
 
 def _needed(states: Mapping[str, State]) -> set[str]:

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from sparkctl.operations.down import DownReport
     from sparkctl.output.stdio import Fields
 
+AGAIN = "fix what failed, then run `sparkctl down` again"
+UNKNOWN = ("record-damaged", "record-missing")  # another `down` of the service fails again
+
 
 def print_report(report: DownReport, *, as_json: bool) -> None:
     """Print it by node; what failed on stderr, also with `as_json`."""
@@ -21,7 +24,9 @@ def print_report(report: DownReport, *, as_json: bool) -> None:
     for name, error in report.failed.items():
         print_err(f"error: {name}: cleanup failed: {error.message}")
     if report.failed:
-        print_err("hint: fix what failed, then run `sparkctl down` again")
+        hints = [e.hint for e in report.failed.values() if e.code in UNKNOWN and e.hint]
+        for hint in dict.fromkeys(hints or [AGAIN]):
+            print_err(f"hint: {hint}")
         show_log()
 
 

@@ -105,6 +105,28 @@ def test_down_ends_a_node_that_left(toy: Cluster) -> None:
     assert toy.run("down").stdout == "nothing to do\n"
 
 
+def test_a_node_that_left_is_known_until_it_is_ended(toy: Cluster) -> None:
+    before, own_id = ranks(toy), known(toy, HEAD)["id"]
+    edit(toy, nodes=without(toy, WORKER), services={"toy": service(HEAD)})
+    with unreachable(toy, WORKER):
+        for words in (("down", "toy"), ("down",), ("down",)):
+            code = 0 if "toy" in words else 1
+            found = json.loads(toy.run(*words, "--json", code=code).stdout)
+            assert [*found["failed"]] == [WORKER] * code
+            assert [*known(toy, HEAD)["nodes"]] == [HEAD, WORKER]
+        toy.run("up")
+        assert known(toy, HEAD)["id"] == own_id
+    assert ranks(toy)[WORKER] == before[WORKER]
+    assert f"{WORKER} is no longer in the inventory" in toy.run("down", "toy").stderr
+    assert toy.traces() == {}, "the departed node had units of that service"
+
+
+def known(cluster: Cluster, node: str) -> dict[str, Any]:
+    """A node's record."""
+    found: dict[str, Any] = json.loads(cluster.on(node, f"cat {STATE}"))
+    return found
+
+
 def record(cluster: Cluster, name: str, host: str, **ssh: object) -> None:
     """Have the head's record name one more node."""
     state = json.loads(cluster.on(HEAD, f"cat {STATE}"))
@@ -125,6 +147,8 @@ def test_one_that_cannot_be_reached_blocks_nothing_and_stays_known(toy: Cluster)
     failed = json.loads(toy.run("down", "--json", code=1).stdout)
     assert failed["failed"].keys() == {"spark-9"}
     assert ranks(toy) == {HEAD: [], WORKER: []}
+    for node in (HEAD, WORKER):
+        toy.on(node, f"rm {STATE}")
 
 
 def test_a_renamed_node_is_the_same_machine(toy: Cluster) -> None:
