@@ -115,7 +115,7 @@ def ask(outlook: Outlook, *, dry_run: bool = True) -> None:
     """
     from sparkctl.errors import Interrupted, UsageError
 
-    models = ", ".join(outlook.ends)
+    models = ", ".join(outlook.served)
     restarts = any(change.action == "restart" for change in outlook.plan.changes)
     verb, done = ("restart", "restarted") if restarts else ("stop", "stopped")
     what = f"{models} {'is' if len(outlook.ends) == 1 else 'are'} served and would be {done}"
