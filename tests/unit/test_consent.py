@@ -188,7 +188,7 @@ def test_models_that_only_end_are_not_called_restarted(monkeypatch: pytest.Monke
     known: Any = SimpleNamespace(
         ends=("m", "n"), served=("m of a", "n of b"), plan=SimpleNamespace(changes=changes)
     )
-    with pytest.raises(UsageError, match="m, n are served and would be stopped") as caught:
+    with pytest.raises(UsageError, match="m of a, n of b are served and would be stopped") as caught:
         ask(known, dry_run=False)
     assert caught.value.hint == "--yes stops without asking"
     assert caught.value.data == {"model": "m, n", "models": ["m", "n"]}
