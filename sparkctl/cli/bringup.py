@@ -125,7 +125,7 @@ def ask(outlook: Outlook, *, dry_run: bool = True) -> None:
             f"{what}: {why}",
             hint=f"--yes {verb}s without asking" + SHOWS * dry_run,
             code="consent-required",
-            data={"model": models, "models": list(outlook.ends)},
+            data={"model": ", ".join(outlook.ends), "models": list(outlook.ends)},
         )
     if not confirm(f"{what}. {verb.capitalize()} now?"):
         raise Interrupted("nothing was changed")

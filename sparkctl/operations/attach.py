@@ -131,6 +131,7 @@ def _watch(session: Session, reporter: Reporter, at: Node, who: str) -> None:
         threading.Thread(target=wait, name="another's lease", daemon=True).start()
         _follow_all(session, reporter, over)
     except KeyboardInterrupt:
+        over.set()
         reporter.end("interrupted")
         reporter.note(f"The start by {who} goes on.")
         raise
@@ -152,8 +153,8 @@ def _follow_all(session: Session, reporter: Reporter, over: threading.Event) -> 
             if path in followed or (service in busy and busy[service].is_alive()):
                 continue
             followed.add(path)
-            shown = Part(f"{unit.title} of {service}", reporter, over, lock)
-            log = (session, shown if several else reporter, node, (unit, path), over)
+            name = f"{unit.title} of {service}" if several else ""
+            log = (session, Part(name, reporter, over, lock), node, (unit, path), over)
             busy[service] = threading.Thread(target=_follow, args=log, name=path, daemon=True)
             busy[service].start()
     for thread in busy.values():

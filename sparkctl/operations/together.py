@@ -49,10 +49,11 @@ class Part:
         self.stage(title, None)
 
     def stage(self, title: str, percent: int | None) -> None:
-        """The stage with the part's name."""
+        """The stage with the part's name, if it has one."""
         with self._lock:
             if not self._over.is_set():
-                self._inner.stage(f"{self._name}: {title}", percent)
+                named = f"{self._name}: {title}" if self._name else title
+                self._inner.stage(named, percent)
 
     def note(self, text: str) -> None:
         """As it is."""

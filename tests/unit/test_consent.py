@@ -188,7 +188,8 @@ def test_models_that_only_end_are_not_called_restarted(monkeypatch: pytest.Monke
     known: Any = SimpleNamespace(
         ends=("m", "n"), served=("m of a", "n of b"), plan=SimpleNamespace(changes=changes)
     )
-    with pytest.raises(UsageError, match="m of a, n of b are served and would be stopped") as caught:
+    asked = "m of a, n of b are served and would be stopped"
+    with pytest.raises(UsageError, match=asked) as caught:
         ask(known, dry_run=False)
     assert caught.value.hint == "--yes stops without asking"
     assert caught.value.data == {"model": "m, n", "models": ["m", "n"]}
