@@ -99,6 +99,7 @@ def test_another_ups_start_is_watched_until_it_serves(toy: Cluster) -> None:
 def test_the_starts_of_two_services_are_watched_at_once(toy: Cluster) -> None:
     value = yaml.safe_load(toy.inventory.read_text())
     row = value["services"]["toy"]
+    value["nodes"] = [{"name": n["name"], "host": n["host"]} for n in value["nodes"]]
     value["services"] = {
         name: {**row, "nodes": [node], "tensor_parallel_size": 1, "port": port(number)}
         for name, node, number in (("chat", "spark-1", 0), ("code", "spark-2", 1))
