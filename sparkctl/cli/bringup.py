@@ -115,7 +115,7 @@ def ask(outlook: Outlook, *, dry_run: bool = True) -> None:
     """
     from sparkctl.errors import Interrupted, UsageError
 
-    models = ", ".join(outlook.ends)
+    models = ", ".join(outlook.served)
     restarts = any(change.action == "restart" for change in outlook.plan.changes)
     verb, done = ("restart", "restarted") if restarts else ("stop", "stopped")
     what = f"{models} {'is' if len(outlook.ends) == 1 else 'are'} served and would be {done}"
@@ -125,7 +125,7 @@ def ask(outlook: Outlook, *, dry_run: bool = True) -> None:
             f"{what}: {why}",
             hint=f"--yes {verb}s without asking" + SHOWS * dry_run,
             code="consent-required",
-            data={"model": models, "models": list(outlook.ends)},
+            data={"model": ", ".join(outlook.ends), "models": list(outlook.ends)},
         )
     if not confirm(f"{what}. {verb.capitalize()} now?"):
         raise Interrupted("nothing was changed")

@@ -6,10 +6,10 @@ neither started nor stopped: it blocks the changes of its replica, and the plan 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sparkctl.node.unitid import replica_of
+from sparkctl.node.unitid import replica_of, service_of
 from sparkctl.node.units import ALONG, FAILED, RANK, STARTING, Absent, Running, Unread
 
 if TYPE_CHECKING:
@@ -23,7 +23,9 @@ WORDS = {"serve": "API server"}  # what users call a member
 
 @dataclass(frozen=True)
 class Change:
-    """What is done to a unit, and why; `action` is start, restart or stop."""
+    """What is done to a unit, and why; `action` is start, restart or stop. `service` is the unit's
+    where there are several, else empty.
+    """
 
     unit: str
     node: str
@@ -31,9 +33,11 @@ class Change:
     title: str
     action: str
     why: str
+    service: str = ""
 
     def __str__(self) -> str:
-        return f"{self.action} {self.title} on {self.node}: {self.why}"
+        owner = f" of {self.service}" if self.service else ""
+        return f"{self.action} {self.title}{owner} on {self.node}: {self.why}"
 
 
 @dataclass(frozen=True)
@@ -97,12 +101,13 @@ def difference(
     unsound: Mapping[str, str] | None = None,
     changed: Mapping[str, str] | None = None,
     strategy: str = "together",
+    named: bool = False,
 ) -> Plan:
     """The plan that turns what is observed into the desired units.
 
     `recorded` are the units as they were started: they say how to stop what is not desired any
     more. `unsound` (unit to why) has what only a look inside shows, `changed` words for a digest
-    that differs.
+    that differs and for what is not desired. `named`: the changes name their services.
     """
     every = {**(recorded or {}), **desired}
     reasons = _reasons(desired, observed, unsound or {}, changed or {}, recorded or {})
@@ -113,6 +118,8 @@ def difference(
     for replica in dict.fromkeys(map(replica_of, [*desired, *surplus])):
         ids = [u for u in (*desired, *surplus) if replica_of(u) == replica and u in reasons]
         changes = [_change(u, every, observed, reasons[u], desired) for u in ids]
+        if named:
+            changes = [replace(c, service=service_of(c.unit)) for c in changes]
         by = next((u for u in unread if replica_of(u) == replica), None)
         if by is not None:
             blocked += [Blocked(c, by, unread[by].reason) for c in changes]

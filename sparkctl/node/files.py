@@ -128,9 +128,17 @@ def _private(path: Path) -> None:
 
 
 def read(request: Read) -> dict[str, str | None]:
-    """The texts of `names` below the state directory, null for a file that does not exist."""
+    """The texts of `names` below the state directory, null for one that does not exist; of what is
+    no file the empty text, which no file of sparkctl's has.
+    """
     base = home(request["cluster"])
-    return {n: (base / n).read_text() if (base / n).is_file() else None for n in request["names"]}
+    return {n: _text(base / n) for n in request["names"]}
+
+
+def _text(path: Path) -> str | None:
+    if path.is_file():
+        return path.read_text()
+    return "" if path.exists() else None
 
 
 def over_login(cluster: str) -> dict[str, str]:

@@ -97,7 +97,7 @@ def recover(run: Run) -> None:
 def _recorded(run: Run) -> list[Node]:
     """The nodes where an earlier run has left files."""
     facts = run.session.facts
-    return [n for n in run.session.scope.nodes if known(facts[n.name].state).exists]
+    return [n for n in departed.joining(run) if known(facts[n.name].state).exists]
 
 
 def write_files(run: Run) -> None:
@@ -107,8 +107,9 @@ def write_files(run: Run) -> None:
     session, cluster = run.session, run.cluster
     starting = {run.outlook.units[u].node for u in run.outlook.plan.units(STARTS)}
     nodes = [n for n in session.inventory.nodes if n.name in starting]
-    for node in nodes:
-        if not known(session.facts[node.name].state).exists:
+    for node in departed.joining(run):
+        there = known(session.facts[node.name].state)
+        if not there.exists and (node.name in starting or not there.temp_dir):
             where = {"temp_dir": temp_dir(cluster), "owner": f"up/{run.id}"}
             remove = partial(session.ask, node, REMOVE, where, title="remove the files")
             run.undo.append((f"remove the files on {node.name}", remove))

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 from sparkctl.engines.table import ENGINES
 from sparkctl.errors import LockedError, RemoteError, SparkctlError
 from sparkctl.facts.calls import FREE_LEASE, READ_FILES
+from sparkctl.node.unitid import service_of
 from sparkctl.node.units import READY, STARTING, Running, Unread
 from sparkctl.operations import lease
 from sparkctl.operations.follow import follow
 from sparkctl.operations.outlook import read
 from sparkctl.operations.starting import stages_of
+from sparkctl.operations.together import Part
 from sparkctl.plan import record
 from sparkctl.plan.paths import APPLIED
 from sparkctl.remote.reconnect import Patience
@@ -127,13 +129,9 @@ def _watch(session: Session, reporter: Reporter, at: Node, who: str) -> None:
     session.patience = Patience(reporter.note, over=over)
     try:
         threading.Thread(target=wait, name="another's lease", daemon=True).start()
-        followed: set[str] = set()
-        while not over.wait(LOOK):
-            for node, unit, path in _logs(session):
-                if path not in followed:
-                    followed.add(path)
-                    _follow(session, reporter, node, (unit, path), over)
+        _follow_all(session, reporter, over)
     except KeyboardInterrupt:
+        over.set()
         reporter.end("interrupted")
         reporter.note(f"The start by {who} goes on.")
         raise
@@ -142,6 +140,25 @@ def _watch(session: Session, reporter: Reporter, at: Node, who: str) -> None:
         session.patience = None
     if failed:
         raise failed[0]
+
+
+def _follow_all(session: Session, reporter: Reporter, over: threading.Event) -> None:
+    """Report the stages of all services at once, of each one log after the other, until `over`."""
+    several, lock = len(session.inventory.views) > 1, threading.Lock()
+    followed: set[str] = set()
+    busy: dict[str, threading.Thread] = {}
+    while not over.wait(LOOK):
+        for node, unit, path in _logs(session):
+            service = service_of(unit.id)
+            if path in followed or (service in busy and busy[service].is_alive()):
+                continue
+            followed.add(path)
+            name = f"{unit.title} of {service}" if several else ""
+            log = (session, Part(name, reporter, over, lock), node, (unit, path), over)
+            busy[service] = threading.Thread(target=_follow, args=log, name=path, daemon=True)
+            busy[service].start()
+    for thread in busy.values():
+        thread.join(2 * LOOK)  # it ends at its next look
 
 
 def _is_held(session: Session, at: Node) -> bool:

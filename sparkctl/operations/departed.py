@@ -203,15 +203,22 @@ def tidy(run: Run) -> None:
 
 
 def join(run: Run) -> None:
-    """Record on each node that the run works on which cluster it is part of."""
+    """Record on each node that the run works on which cluster it is part of; a record that could
+    not be read is not replaced.
+    """
     session, lease = run.session, run.session.lease
     by = {"who": lease.who, "when": lease.when} if lease else {}
     request = {"id": run.cluster_id, "by": by, "nodes": expected(session)}
-    nodes = session.scope.nodes
+    nodes = joining(run)
     answers = session.ask_all(nodes, JOIN, lambda _: request, title="note the cluster")
     for name, answer in check_all(answers).items():
         if answer.other is not None:
             raise identity.foreign(run.cluster, name, answer.other)
+
+
+def joining(run: Run) -> list[Node]:
+    """The nodes that the run works on whose record was read, or that have none."""
+    return [n for n in run.session.scope.nodes if n.name in run.outlook.seen.states]
 
 
 def _forget(run: Run) -> None:

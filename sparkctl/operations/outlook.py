@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from sparkctl.errors import PreflightError, SparkctlError
 from sparkctl.facts.unread import Missing
 from sparkctl.inventory.layers import load_layers
-from sparkctl.node.difference import START, Plan, difference
+from sparkctl.node.difference import START, STOP, Plan, difference
 from sparkctl.node.unitid import kind_of, node_of, service_of
 from sparkctl.node.units import STARTING, Running, Unread
 from sparkctl.operations import departed, identity, serving
 from sparkctl.operations.starting import dead
-from sparkctl.plan.changed import changed
+from sparkctl.plan.changed import changed, gone
 from sparkctl.plan.desired import Desired, desire
 from sparkctl.plan.observed import Seen
 
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Outlook:
     """What `up` would do. `stops` are the models whose units run and would be stopped, `ends` those
-    of them that may be served now; `waits` are the units that another run has started and that are
+    of them that may be served now, `served` these with their services where there are several;
+    `waits` are the units that another run has started and that are
     not ready yet; `left` is what it leaves alone.
     """
 
@@ -40,6 +41,7 @@ class Outlook:
     doubts: tuple[Doubt, ...] = ()
     stops: tuple[str, ...] = ()
     ends: tuple[str, ...] = ()
+    served: tuple[str, ...] = ()
     waits: tuple[str, ...] = ()
     observed: Mapping[str, Observed] = field(default_factory=dict)
     untidy: bool = False  # see operations/departed.py
@@ -66,6 +68,8 @@ def read(session: Session) -> tuple[list[Desired], Seen]:
     scope.leave(session.probe(nodes).failed)
     layers = load_layers(session.inventory, session.base)
     seen = Seen(session.inventory, session.facts, scope.errors)
+    bare = [n for n in nodes if n.name in seen.damaged and not session.inventory.view_of(n)]
+    scope.leave({n.name: seen.damaged[n.name] for n in bare})
     desired = []
     for view in scope.views:
         try:
@@ -91,12 +95,14 @@ def plan(
     units, if others than all that are seen.
     """
     units = {name: unit for found in desired for name, unit in found.units.items()}
+    observed = seen.observed(units) if observed is None else observed
     return difference(
         units,
-        seen.observed(units) if observed is None else observed,
+        observed,
         recorded=seen.recorded,
         unsound=unsound,
-        changed=changed(desired, seen),
+        changed={**changed(desired, seen), **gone(desired, seen, observed)},
+        named=seen.several,
     )
 
 
@@ -149,15 +155,15 @@ def outlook(
     if restart:
         unsound = dict.fromkeys(units, "restart requested")
         found_plan = only(plan(desired, seen, unsound, observed), restart)
-        _require_free(found_plan, units, seen.observed(units))
+        _require_free(session, found_plan, units, seen.observed(units))
     else:
         found_plan, served = _needed(session, reporter, desired, seen, observed)
-        _require_free(found_plan, units, _left(session, seen.observed(units)))
+        _require_free(session, found_plan, units, _left(session, seen.observed(units)))
     changing = {c.unit for c in found_plan.changes}
     waits = [u for u in units if _starts(observed.get(u)) and u not in changing]
     stops = serving.stopped(desired, seen, found_plan)
     asked = stops if asks else {}
-    ends = [m for s, m in asked.items() if _may_serve(session, desired, seen, s, served.get(s))]
+    ends = {s: m for s, m in asked.items() if _may_serve(session, desired, seen, s, served.get(s))}
     for change in found_plan.changes:
         reporter.note(str(change))
     return Outlook(
@@ -166,7 +172,8 @@ def outlook(
         found_plan,
         tuple(doubts),
         tuple(stops.values()),
-        tuple(ends),
+        tuple(ends.values()),
+        tuple(_owned(seen, found_plan, s, m) for s, m in ends.items()),
         () if restart else tuple(waits),
         observed,
         not restart and departed.untidy(session, seen, units),
@@ -232,8 +239,11 @@ def _left(session: Session, observed: Mapping[str, Observed]) -> dict[str, Obser
     return {u: o for u, o in observed.items() if service_of(u) in services}
 
 
-def _require_free(found: Plan, units: Mapping[str, Unit], observed: Mapping[str, Observed]) -> None:
+def _require_free(
+    session: Session, found: Plan, units: Mapping[str, Unit], observed: Mapping[str, Observed]
+) -> None:
     """Raise SparkctlError when another service runs where this plan starts units."""
+    when = " when all nodes can be reached" if session.scope.errors else ""
     starting = {units[u].node: service_of(u) for u in found.units(START)}
     for name, seen in observed.items():
         if not isinstance(seen, Running) or seen.node not in starting:
@@ -244,11 +254,15 @@ def _require_free(found: Plan, units: Mapping[str, Unit], observed: Mapping[str,
                 f"service {other} still runs there, and the inventory gives the node to"
                 f" {starting[seen.node]}",
                 node=seen.node,
-                hint="run `sparkctl up` when all nodes can be reached: it stops the one and starts"
-                " the other",
+                hint=f"run `sparkctl up`{when}: it stops the one and starts the other",
                 code="node-taken",
                 data={"unit": name, "service": other},
             )
+
+
+def _owned(seen: Seen, found: Plan, service: str, model: str) -> str:
+    """A model with its service where there are several; not a unit, which stands for its model."""
+    return f"{model} of {service}" if seen.several and model not in found.units(STOP) else model
 
 
 def _may_serve(

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sparkctl.errors import SparkctlError, combined
+from sparkctl.errors import ConnectError, RemoteTimeout, SparkctlError, combined
 from sparkctl.node.unitid import service_of
 from sparkctl.node.units import Running, Unread
 
@@ -21,22 +21,29 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Left:
     """A service that is left alone because of an error of this node; `service` is empty for a node
-    that has none.
+    that has none. `command` is what to run again.
     """
 
     service: str
     node: str
     error: SparkctlError
+    command: str = "sparkctl up"
 
     def __str__(self) -> str:
-        what = f"service {self.service}" if self.service else f"node {self.node}"
+        what = (
+            f"service {self.service}"
+            if self.service
+            else f"node {self.node}, which has no service,"
+        )
         return f"{what} is left alone: {self.error}"
 
     @property
     def hint(self) -> str:
         """What to do."""
         why = self.error.hint or "`sparkctl doctor` shows why"
-        return f"{why}; run `sparkctl up` again when {self.node} answers"
+        if isinstance(self.error, (ConnectError, RemoteTimeout)):
+            return f"{why}; run `{self.command}` again when {self.node} answers"
+        return why if self.error.hint else f"{why}; then run `{self.command}` again"
 
     def document(self) -> dict[str, object]:
         """As JSON; part of the contract that scripts rely on."""
@@ -64,8 +71,8 @@ class Scope:
     def leave(self, errors: Mapping[str, SparkctlError], what: str = "failed") -> None:
         """Leave the services of these nodes alone.
 
-        Raises the errors where no service remains, the inventory has one service alone or this is
-        not `partial`. `what` the nodes did is for several nodes' errors.
+        Raises the errors where no service remains or this is not `partial`. `what` the nodes did is
+        for several nodes' errors.
         """
         names = {node.name for node in self.inventory.nodes}
         self.errors.update({n: e for n, e in errors.items() if n in names})
@@ -78,8 +85,7 @@ class Scope:
 
     def _require(self, what: str) -> None:
         left = self.left
-        several = self.partial and len(self.inventory.views) > 1
-        if left and not (several and self.views):
+        if left and not (self.partial and self.views):
             raise combined({one.node: one.error for one in left}, what)
 
     @property
@@ -93,9 +99,14 @@ class Scope:
         for node in self.inventory.nodes:
             if error := self.errors.get(node.name):
                 view = self.inventory.view_of(node)
-                found.append(Left(view.service if view else "", node.name, error))
+                found.append(self._one(view.service if view else "", node.name, error))
         known = {one.service for one in found}
-        return found + [Left(s, e.node or "", e) for s, e in self.blocked.items() if s not in known]
+        more = self.blocked.items()
+        return found + [self._one(s, e.node or "", e) for s, e in more if s not in known]
+
+    def _one(self, service: str, node: str, error: SparkctlError) -> Left:
+        command = f"restart {service}" if service in self.services else "up"
+        return Left(service, node, error, f"sparkctl {command}")
 
     @property
     def left_services(self) -> set[str]:

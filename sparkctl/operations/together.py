@@ -27,7 +27,7 @@ def together(run: Run, waits: Mapping[str, Callable[[Run], None]]) -> None:
     over, lock = threading.Event(), threading.Lock()
 
     def wait(name: str) -> None:
-        waits[name](replace(run, over=over, reporter=_Part(name, run.reporter, over, lock)))
+        waits[name](replace(run, over=over, reporter=Part(name, run.reporter, over, lock)))
 
     try:
         each([*waits], wait, key=str, until_failure=True)
@@ -36,7 +36,7 @@ def together(run: Run, waits: Mapping[str, Callable[[Run], None]]) -> None:
             over.set()
 
 
-class _Part:
+class Part:
     """Reports stages of a step that several share, each with its name, until that is over."""
 
     def __init__(
@@ -45,14 +45,18 @@ class _Part:
         self._name, self._inner, self._over, self._lock = name, inner, over, lock
 
     def step(self, title: str) -> None:
+        """A step of this part is a stage of the whole."""
         self.stage(title, None)
 
     def stage(self, title: str, percent: int | None) -> None:
+        """The stage with the part's name, if it has one."""
         with self._lock:
             if not self._over.is_set():
-                self._inner.stage(f"{self._name}: {title}", percent)
+                named = f"{self._name}: {title}" if self._name else title
+                self._inner.stage(named, percent)
 
     def note(self, text: str) -> None:
+        """As it is."""
         with self._lock:
             if not self._over.is_set():
                 self._inner.note(text)

@@ -43,7 +43,8 @@ class Endpoint:
 class UpReport:
     """What `up` did: the changes, none where nothing differed, and each step's seconds.
 
-    `starting`: units that were started and not waited for. `left_alone`: the services that were
+    `several`: there are several services. `starting`: units that were started and not waited for.
+    `left_alone`: the services that were
     not changed because a node of theirs could not be reached or read, and such nodes without one.
     """
 
@@ -54,6 +55,7 @@ class UpReport:
     doubts: tuple[Doubt, ...] = ()
     starting: tuple[str, ...] = ()
     left_alone: tuple[Left, ...] = ()
+    several: bool = False
 
 
 def up(
@@ -94,7 +96,12 @@ def up(
             services = endpoints(other.desired)
             left = tuple(session.scope.left)
             return UpReport(
-                inventory.cluster, services, (), starting=other.starting, left_alone=left
+                inventory.cluster,
+                services,
+                (),
+                starting=other.starting,
+                left_alone=left,
+                several=len(inventory.views) > 1,
             )
         found = outlook(session, reporter, preflight=preflight, restart=restart, asks=asks)
         found = unblocked(session, found, reporter)
@@ -117,7 +124,7 @@ def _held(
     session: Session, reporter: Reporter, *, force: bool, during: Callable[[], object] | None
 ) -> Iterator[None]:
     """Hold the lease on all nodes that the run works on; the services of nodes that fail are left
-    alone. Raises as `hold` does for another holder, and where the inventory has one service alone.
+    alone. Raises as `hold` does for another holder, and the nodes' errors where no service remains.
     """
     with hold(
         session,
@@ -125,7 +132,7 @@ def _held(
         WHY,
         session.scope.nodes,
         force=force,
-        partial=len(session.inventory.views) > 1,
+        partial=True,
         read=True,
         meanwhile=prepare,
         during=during,
@@ -185,7 +192,7 @@ def _unread(found: Outlook, unit: str, why: str) -> RemoteError:
     return RemoteError(
         f"{unit} could not be read: {why}" + (f"; it blocks: {lines}" if lines else ""),
         node=node,
-        hint=found.seen.hints.get(node, UNSEEN),
+        hint=(found.seen.damaged[node].hint if node in found.seen.damaged else None) or UNSEEN,
         code="unit-unread",
         data={"unit": unit, "blocked": [change.unit for change in changes]},
     )
@@ -218,4 +225,5 @@ def report(run: Run, *, detach: bool, restart: Sequence[str] = ()) -> UpReport:
         if detach
         else (),
         left_alone=found.left,
+        several=found.seen.several,
     )

@@ -24,7 +24,7 @@ def print_report(report: UpReport, *, as_json: bool) -> None:
         first = next(iter(report.services.values()))
         document = {
             "changed": bool(report.changes),
-            **asdict(replace(report, left_alone=())),
+            **{k: v for k, v in asdict(replace(report, left_alone=())).items() if k != "several"},
             "doubts": [doubt.document() for doubt in report.doubts],
             "endpoint": first.url,
             "model": first.model,
@@ -35,10 +35,11 @@ def print_report(report: UpReport, *, as_json: bool) -> None:
         return
     unchanged = "" if report.changes or report.starting else "no changes: "
     for name, service in report.services.items():
+        model = f"{service.model} of {name}" if report.several else service.model
         if any(unit.startswith(f"{name}/") for unit in report.starting):
-            print_out(f"{service.model} is starting; {STARTS.format(url=service.url)}")
+            print_out(f"{model} is starting; {STARTS.format(url=service.url)}")
         else:
-            print_out(f"{unchanged}{service.model} is served at {service.url}")
+            print_out(f"{unchanged}{model} is served at {service.url}")
 
 
 def print_outlook(outlook: Outlook, *, as_json: bool) -> None:
@@ -64,7 +65,7 @@ def print_outlook(outlook: Outlook, *, as_json: bool) -> None:
     for blocked in plan.blocked:
         print_out(f"cannot {blocked.change}: {blocked.by} could not be read: {blocked.reason}")
     restarts = any(change.action == RESTART for change in plan.changes)
-    for model in outlook.ends:
+    for model in outlook.served:
         print_out(f"would stop {'and restart ' if restarts else ''}{model}, which is served")
     for unit in outlook.waits:
         print_out(f"would wait for {unit}, which is starting")

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sparkctl.node.unitid import service_of
-from sparkctl.node.units import Generates
+from sparkctl.node.units import Generates, Running
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from sparkctl.node.units import Observed
     from sparkctl.plan.desired import Desired
     from sparkctl.plan.observed import Seen
 
@@ -29,6 +30,30 @@ def changed(desired: Sequence[Desired], seen: Seen) -> dict[str, str]:
             if lines:
                 more = f" and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
                 found[name] = ", ".join(lines[:SHOWN]) + more
+    return found
+
+
+def gone(
+    desired: Sequence[Desired], seen: Seen, observed: Mapping[str, Observed]
+) -> dict[str, str]:
+    """Why units end where they run: their service is still in the inventory, and has other nodes
+    than this one of the inventory.
+    """
+    found: dict[str, str] = {}
+    for service in desired:
+        titles = [unit.title for unit in service.units.values()]
+        new = {
+            unit.title: unit.node
+            for u, unit in service.units.items()
+            if titles.count(unit.title) == 1 and not isinstance(observed.get(u), Running)
+        }
+        for name, one in observed.items():
+            if service_of(name) != service.inventory.service or not isinstance(one, Running):
+                continue
+            if one.node in seen.nodes and one.node not in service.parts:
+                unit = seen.recorded.get(name)
+                to = new.get(unit.title) if unit else None
+                found[name] = f"moved to {to}" if to else "no longer on this node"
     return found
 
 

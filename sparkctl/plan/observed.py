@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from sparkctl.facts import unread as facts_unread
 from sparkctl.facts.unread import Missing
-from sparkctl.node.unitid import node_of, replica_of
+from sparkctl.node.unitid import node_of, replica_of, service_of
 from sparkctl.node.units import READY, Absent, Process, Running, Unread
-from sparkctl.plan.record import DAMAGED, NEWER, State, state
+from sparkctl.plan.record import DAMAGED, NEWER, State, ended, state
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -36,10 +36,11 @@ class Seen:
         departed: Mapping[str, NodeFacts] | None = None,
     ) -> None:
         self.states: dict[str, State] = {}
-        self.hints: dict[str, str] = {}  # by node, where more than a look helps
+        self.damaged: dict[str, Missing] = {}  # by node, that its record is
         self.gaps: dict[str, str] = {n: e.message for n, e in (errors or {}).items()}
         self.processes: dict[str, list[tuple[str, OurProcess]]] = {}  # by node, with their unit
         services = {n.name: view.service for view in inventory.views for n in view.nodes}
+        self.nodes, self.services = {n.name for n in inventory.nodes}, {*services.values()}
         default = inventory.views[0].service
         for node in inventory.nodes:
             if node.name not in facts:
@@ -52,8 +53,10 @@ class Seen:
                 if error.code == NEWER:  # nothing may be concluded
                     raise
                 self.gaps[node.name] = error.message
-                if error.code == DAMAGED and error.hint:
-                    self.hints[node.name] = error.hint
+                if error.code == DAMAGED:
+                    self.damaged[node.name] = error
+                    if len(inventory.views) > 1 and node.name in services:
+                        error.hint = ended(service)
         for name, known in (departed or {}).items():
             self._read(name, default, known)
 
@@ -61,7 +64,8 @@ class Seen:
     def on(cls, node: str, service: str, state: State, processes: Iterable[OurProcess]) -> Seen:
         """What one node has, where no inventory names the others: of these nothing is known."""
         seen = cls.__new__(cls)
-        seen.states, seen.hints = {node: state}, {}
+        seen.states, seen.damaged = {node: state}, {}
+        seen.nodes, seen.services = {*state.nodes}, {service}
         seen.gaps = {other: "not asked" for other in state.nodes if other != node}
         seen.processes = {node: _by_unit(node, service, processes)}
         return seen
@@ -92,6 +96,11 @@ class Seen:
     def places(self, unit: str) -> list[str]:
         """The nodes that have processes of a unit: one that was renamed has those of another."""
         return [n for n, found in self.processes.items() if any(of == unit for of, _ in found)]
+
+    @property
+    def several(self) -> bool:
+        """Whether the inventory or the records have several services."""
+        return len({*self.services, *map(service_of, self.records)}) > 1
 
     @property
     def recorded(self) -> dict[str, Unit]:

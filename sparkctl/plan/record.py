@@ -156,6 +156,14 @@ def damaged(node: str) -> Missing:
     return error
 
 
+def ended(service: str) -> str:
+    """The hint for a damaged record on a node of this service, one of several."""
+    return (
+        f"run `sparkctl down {service}`, or `sparkctl down` for all services, to end what runs and"
+        " remove it, then `sparkctl up`"
+    )
+
+
 def newer(node: str, schema: object) -> Missing:
     """The error for a record that a newer sparkctl wrote."""
     error = Missing(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from tests.lab.toycluster import completed, port, toy_cluster, unreachable
+from tests.lab.toycluster import completed, hold, let_go, port, toy_cluster, unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -166,13 +166,14 @@ def test_services_are_changed_one_by_one(pair: Cluster) -> None:
     first = ranks(pair)
     assert [len(pids) for pids in first.values()] == [1, 1]
     edit(pair, services={"chat": service(HEAD), "code": service(WORKER, number=2)})
+    assert "toy of code is served" in pair.error("up", code=2)["message"]
     (change,) = changes(pair, "up", "--yes")
-    assert change.startswith("restart toy rank 0 on spark-2: ")
+    assert change.startswith("restart toy rank 0 of code on spark-2: ")
     second = ranks(pair)
     assert second[HEAD] == first[HEAD]
     assert second[WORKER] != first[WORKER]
     assert changes(pair, "restart", "chat", "--yes") == [
-        "restart toy rank 0 on spark-1: restart requested"
+        "restart toy rank 0 of chat on spark-1: restart requested"
     ]
     third = ranks(pair)
     assert third[HEAD] != second[HEAD]
@@ -183,7 +184,7 @@ def test_services_are_changed_one_by_one(pair: Cluster) -> None:
     assert pair.run("down", "chat").stdout == "nothing to do\n"
     leftovers = ("doctor", "--check", "host.leftovers", "--json")
     assert json.loads(pair.run(*leftovers).stdout)["counts"]["WARN"] == 0
-    assert changes(pair, "up") == ["start toy rank 0 on spark-1: not running"]
+    assert changes(pair, "up") == ["start toy rank 0 of chat on spark-1: not running"]
 
 
 def test_a_node_that_left_is_known_to_one_whose_service_was_ended(pair: Cluster) -> None:
@@ -212,18 +213,27 @@ def test_a_service_that_left_is_ended(pair: Cluster) -> None:
     before = ranks(pair)
     edit(pair, services={"chat": service(HEAD)})
     assert changes(pair, "up", "--yes") == [
-        "stop toy rank 0 on spark-2: no longer in the inventory"
+        "stop toy rank 0 of code on spark-2: no longer in the inventory"
     ]
     assert ranks(pair) == {HEAD: before[HEAD], WORKER: []}
     assert json.loads(pair.on(WORKER, f"cat {STATE}"))["units"] == {}
 
 
+def whys(cluster: Cluster) -> dict[str, str]:
+    """Why `up` would change each unit."""
+    found = json.loads(cluster.run("up", "--dry-run", "--json").stdout)["changes"]
+    return {change["id"]: change["why"] for change in found}
+
+
 def test_a_node_goes_from_one_service_to_the_other(pair: Cluster) -> None:
     before = ranks(pair)
+    edit(pair, services={"chat": service(WORKER), "code": service(HEAD, number=1)})
+    assert whys(pair)["chat/0/rank/spark-1"] == "moved to spark-2"
     edit(pair, services={"chat": service(HEAD, WORKER, number=2)})
     has_status_of_both(pair)
     error = pair.error("restart", "chat", "--yes")
     assert (error["code"], error["node"]) == ("node-taken", WORKER)
+    assert error["hint"].startswith("run `sparkctl up`: "), "all nodes were reached"
     assert ranks(pair) == before
     pair.run("down", "chat")
     assert ranks(pair) == {HEAD: [], WORKER: before[WORKER]}, "code is another service"
@@ -231,6 +241,8 @@ def test_a_node_goes_from_one_service_to_the_other(pair: Cluster) -> None:
     after = ranks(pair)
     assert [len(pids) for pids in after.values()] == [1, 1]
     assert completed(pair.lab, 2) == 2
+    edit(pair, services={"chat": service(WORKER, number=2)})
+    assert whys(pair)["chat/0/rank/spark-1"] == "no longer on this node"
 
 
 def has_status_of_both(pair: Cluster) -> None:
@@ -246,7 +258,7 @@ def has_status_of_both(pair: Cluster) -> None:
     assert f"error: code ran on {WORKER}, not on {HEAD}" in done.stderr
 
 
-def left(document: dict[str, Any]) -> list[tuple[str, str, str]]:
+def left(document: dict[str, Any]) -> list[tuple[str | None, str, str]]:
     """What a command left alone: the service, the node and the error's code."""
     return [(one["service"], one["node"], one["code"]) for one in document["left_alone"]]
 
@@ -265,7 +277,7 @@ def test_a_node_that_cannot_be_reached_or_read_blocks_its_service_alone(pair: Cl
         assert (left(found), [*found["services"]]) == (gone, ["code"])
         assert f"error: service chat is left alone: {HEAD}: cannot connect" in done.stderr
         assert changes(pair, "restart", "code", "--yes") == [
-            "restart toy rank 0 on spark-2: restart requested"
+            "restart toy rank 0 of code on spark-2: restart requested"
         ]
         assert pair.error("restart", "chat", "--yes")["code"] == "connect-refused"
         pair.run("down", "code")  # so that no node that answers knows the cluster's id
@@ -276,7 +288,37 @@ def test_a_node_that_cannot_be_reached_or_read_blocks_its_service_alone(pair: Cl
     pair.on(HEAD, f"echo '{{' > {STATE}")
     found = json.loads(pair.run("up", "--yes", "--json", code=1).stdout)
     assert (left(found), found["changes"]) == ([("chat", HEAD, "unit-unread")], [])
+    assert "sparkctl down chat" in found["left_alone"][0]["hint"]
+    assert "answers" not in found["left_alone"][0]["hint"]
+    changes(pair, "restart", "code", "--yes")
+    assert pair.on(HEAD, f"cat {STATE}") == "{\n", "another service's record"
+    for made in ("mkdir", "mkfifo"):
+        pair.on(HEAD, f"rm -r {STATE}; {made} {STATE}")
+        error = pair.error("restart", "chat", "--yes")
+        assert (error["code"], "damaged" in error["message"]) == ("unit-unread", True)
+    assert ranks(pair)[HEAD] == after[HEAD]
+    after = ranks(pair)
+    pair.on(HEAD, f"rm {STATE}")
     pair.on(HEAD, f"cat > {STATE} <<'END'\n{state}\nEND\n")
     (change,) = changes(pair, "up", "--yes")
-    assert change.startswith("restart toy rank 0 on spark-1: ")
+    assert change.startswith("restart toy rank 0 of chat on spark-1: ")
     assert ranks(pair)[WORKER] == after[WORKER]
+
+
+def test_a_node_without_a_service(toy: Cluster) -> None:
+    toy.run("down")
+    edit(toy, services={"toy": service(HEAD)})
+    hold(toy, "fail")
+    toy.error("up")
+    let_go(toy)
+    assert toy.traces() == {}, "of a first start that failed"
+    toy.up()
+    leftovers = ("doctor", "--check", "host.leftovers", "--json")
+    assert json.loads(toy.run(*leftovers).stdout)["counts"]["WARN"] == 0
+    before = ranks(toy)
+    with unreachable(toy, WORKER):
+        done = toy.run("up", "--json", code=1)
+        found = json.loads(done.stdout)
+        assert (left(found), found["changes"]) == ([(None, WORKER, "connect-refused")], [])
+        assert f"node {WORKER}, which has no service, is left alone" in done.stderr
+    assert ranks(toy) == before

@@ -60,7 +60,7 @@ def test_two_services_run_until_one_leaves_the_inventory_and_the_other_is_ended(
     assert refused["code"] == "consent-required"
     assert refused["data"]["models"] == [f"m-{TWO}"]
     changes = json.loads(first.up("--yes", "--json").stdout)["changes"]
-    left = f"on {TWO}: no longer in the inventory"
+    left = f"of on-{TWO} on {TWO}: no longer in the inventory"
     assert sorted(changes) == [f"stop Ray head {left}", f"stop vLLM {left}"]
     assert parts(both) == {ONE: run[ONE], TWO: []}
     assert both.on(TWO, "ls -d ~/.sparkctl 2>/dev/null; true") == ""

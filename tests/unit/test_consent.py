@@ -176,7 +176,7 @@ CHANGE = Change(SERVE, "spark-1", "vllm", "vLLM", "restart", "its settings chang
 
 def test_nobody_is_asked_on_a_stdin_that_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", None)
-    known: Any = SimpleNamespace(ends=("m",), plan=SimpleNamespace(changes=[CHANGE]))
+    known: Any = SimpleNamespace(ends=("m",), served=("m",), plan=SimpleNamespace(changes=[CHANGE]))
     with pytest.raises(UsageError, match="m is served and would be restarted") as caught:
         ask(known)
     assert "--yes" in (caught.value.hint or "")
@@ -185,8 +185,11 @@ def test_nobody_is_asked_on_a_stdin_that_is_closed(monkeypatch: pytest.MonkeyPat
 def test_models_that_only_end_are_not_called_restarted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", None)
     changes = (replace(CHANGE, action="stop"), replace(CHANGE, action="start"))
-    known: Any = SimpleNamespace(ends=("m", "n"), plan=SimpleNamespace(changes=changes))
-    with pytest.raises(UsageError, match="m, n are served and would be stopped") as caught:
+    known: Any = SimpleNamespace(
+        ends=("m", "n"), served=("m of a", "n of b"), plan=SimpleNamespace(changes=changes)
+    )
+    asked = "m of a, n of b are served and would be stopped"
+    with pytest.raises(UsageError, match=asked) as caught:
         ask(known, dry_run=False)
     assert caught.value.hint == "--yes stops without asking"
     assert caught.value.data == {"model": "m, n", "models": ["m", "n"]}

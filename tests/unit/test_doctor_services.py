@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +16,7 @@ from sparkctl.doctor.runner import choose_checks, evaluate, undecided
 from sparkctl.doctor.table import CHECKS
 from sparkctl.engines.inventory import parse
 from sparkctl.facts.calls import COMPLETION, PEERS
+from sparkctl.plan.paths import APPLIED
 from tests.unit import answers as make
 from tests.unit.answers import all_facts
 from tests.unit.doctorview import Answers, examined, healthy, wrong
@@ -89,6 +91,20 @@ def of(findings: list[Finding], check: str) -> dict[str, tuple[str, str | None]]
 
 def test_two_pairs_that_serve_are_well() -> None:
     assert wrong(rack()) == set()
+
+
+def test_what_notes_the_cluster_is_no_leftover_while_another_node_cannot_be_read() -> None:
+    answers = rack(spare=True)
+    note = {"schema": 2, "id": "1", "by": {}, "nodes": {}, "units": {}}
+    answers.facts[SPARE]["state"] |= {"exists": True, "files": {APPLIED: json.dumps(note)}}
+
+    def found() -> list[str]:
+        own = [f for f in examined(answers, "host.leftovers") if f.node == SPARE]
+        return [f.severity.value for f in own]
+
+    assert found() == ["WARN"], "the others are of another cluster"
+    del answers.facts[FOUR]
+    assert found() == ["OK"]
 
 
 def test_cluster_and_pair_checks_run_once_for_each_service_and_name_it() -> None:

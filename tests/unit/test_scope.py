@@ -75,13 +75,32 @@ def test_one_service_alone_and_a_command_that_is_not_partial_need_every_node() -
         Scope(RACK).leave(gone("a"))
 
 
+def test_a_node_without_a_service_does_not_block_the_only_one() -> None:
+    text = PAIRS.partition("  code:")[0]
+    found = Scope(parse(text.encode(), "x"), partial=True)
+    found.leave(gone("spare", "c"))
+    assert [view.service for view in found.views] == ["chat"]
+    assert [(one.service, one.node) for one in found.left] == [("", "c"), ("", "spare")]
+
+
 def test_a_blocked_service_is_left_alone_as_one_with_a_lost_node_is() -> None:
     found = scope()
     found.block({"chat": SparkctlError("damaged", node="a", code="unit-unread")})
     assert [n.name for n in found.nodes] == ["c", "d", "spare"]
     (left,) = found.left
     assert (left.service, left.node, left.document()["code"]) == ("chat", "a", "unit-unread")
-    assert "sparkctl up" in left.hint
+    assert left.hint == "`sparkctl doctor` shows why; then run `sparkctl up` again"
+    damaged = SparkctlError("damaged", node="a", hint="run this")
+    found.block({"chat": damaged})
+    assert found.left[0].hint == "run this", "the node did answer"
+
+
+def test_a_restart_is_what_is_run_again() -> None:
+    found = scope("a", services=("chat", "code"))
+    assert "run `sparkctl restart chat` again when a answers" in found.left[0].hint
+    spare = scope("spare").left[0]
+    assert "run `sparkctl up` again when spare answers" in spare.hint
+    assert str(spare).startswith("node spare, which has no service, is left alone: ")
 
 
 def running(node: str) -> Running:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
@@ -11,7 +12,7 @@ from sparkctl.node.difference import Change, Part, Plan
 from sparkctl.operations.outlook import Outlook
 from sparkctl.operations.run import Step, perform
 from sparkctl.operations.up import report
-from sparkctl.output.up import print_outlook
+from sparkctl.output.up import print_outlook, print_report
 from sparkctl.plan.desired import desire
 from sparkctl.plan.observed import Seen
 from tests.unit.answers import all_facts
@@ -27,19 +28,28 @@ def outlook(*changes: Change, ends: tuple[str, ...] = (), waits: tuple[str, ...]
     found = all_facts(nodes(INVENTORY))
     desired = tuple(desire(view, [], found) for view in INVENTORY.views)
     parts = (Part("vllm/0", changes, ()),) if changes else ()
-    return Outlook(desired, Seen(INVENTORY, found), Plan(parts), ends=ends, waits=waits)
+    return Outlook(
+        desired, Seen(INVENTORY, found), Plan(parts), ends=ends, served=ends, waits=waits
+    )
 
 
 def change(action: str) -> Change:
     return Change(SERVE, "spark-1", "vllm", "vLLM", action, "restart requested")
 
 
-def test_a_restart_says_nothing_of_services_that_it_did_not_look_at() -> None:
+def test_a_restart_says_nothing_of_services_that_it_did_not_look_at(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     session = type("Session", (), {"inventory": INVENTORY})()
     run, _ = make(session, outlook(change("restart")))
     both = [view.service for view in INVENTORY.views]
     assert [*report(run, detach=False).services] == both
-    assert [*report(run, detach=False, restart=both[1:]).services] == both[1:]
+    only = report(run, detach=False, restart=both[1:])
+    assert [*only.services] == both[1:]
+    print_report(only, as_json=False)
+    assert "/m/code of code is served at " in capsys.readouterr().out
+    print_report(only, as_json=True)
+    assert "several" not in json.loads(capsys.readouterr().out)
 
 
 def test_the_seconds_of_two_steps_with_one_title_are_added(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from sparkctl.doctor.check import Check
@@ -12,6 +11,7 @@ from sparkctl.facts.calls import REMOVE, STOP
 from sparkctl.facts.unread import Missing, known
 from sparkctl.node.units import RANK
 from sparkctl.operations.lease import described
+from sparkctl.plan.departed import departed
 from sparkctl.plan.paths import APPLIED, temp_dir
 from sparkctl.plan.record import records
 from sparkctl.plan.record import state as recorded
@@ -114,17 +114,23 @@ def _in_group(snapshot: Snapshot, name: str) -> bool:
 
 
 def _in_cluster(snapshot: Snapshot, name: str) -> bool:
-    """Whether the node only notes a cluster that other nodes have units of, as after `down` of its
-    own service.
+    """Whether the node only notes a cluster that other nodes have units of: it has no service, or
+    after `down` of its own. A node that cannot be read may have such units.
     """
     own = recorded(snapshot.facts(name), "", name)
     if own.units or not own.id:
         return False
-    for node, facts in snapshot.all_facts.items():
-        with suppress(Missing):
-            there = recorded(facts, "", node)
-            if there.units and there.id == own.id:
-                return True
+    inventory = snapshot.whole or snapshot.inventory
+    others = [n.name for n in inventory.nodes if n.name != name]
+    if departed(inventory, [own]) or any(n not in snapshot.all_facts for n in others):
+        return True
+    for node in others:
+        try:
+            there = recorded(snapshot.all_facts[node], "", node)
+        except Missing:
+            return True
+        if there.units and there.id == own.id:
+            return True
     return False
 
 
