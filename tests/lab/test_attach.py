@@ -8,7 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
-import yaml
 
 from tests.lab.cluster import Cluster, environment, until
 from tests.lab.crashes import crash
@@ -17,7 +16,6 @@ from tests.lab.toycluster import (
     completed,
     hold,
     let_go,
-    port,
     ranks,
     toy_cluster,
     with_rows,
@@ -94,26 +92,6 @@ def test_another_ups_start_is_watched_until_it_serves(toy: Cluster) -> None:
     assert not ended(first)[0].startswith("no changes")
     assert ended(second)[0].startswith("no changes")
     served(toy, pids)
-
-
-def test_the_starts_of_two_services_are_watched_at_once(toy: Cluster) -> None:
-    value = yaml.safe_load(toy.inventory.read_text())
-    row = value["services"]["toy"]
-    value["nodes"] = [{"name": n["name"], "host": n["host"]} for n in value["nodes"]]
-    value["services"] = {
-        name: {**row, "nodes": [node], "tensor_parallel_size": 1, "port": port(number)}
-        for name, node, number in (("chat", "spark-1", 0), ("code", "spark-2", 1))
-    }
-    toy.inventory.write_text(yaml.safe_dump(value))
-    hold(toy)
-    toy.on("spark-2", f"echo 40 > {FOLDER}/hold")
-    shown = [f"toy rank 0 of {name}: {LOADING}" for name in ("chat", "code")]
-    first, _ = until(toy, shown[1], *UP)
-    watching = [until(toy, line, *UP)[0] for line in shown]
-    let_go(toy)
-    toy.on("spark-2", f"rm {FOLDER}/hold")
-    for process in (first, *watching):
-        ended(process)
 
 
 def test_of_two_ups_at_once_one_starts(toy: Cluster) -> None:
