@@ -145,14 +145,14 @@ def _watch(session: Session, reporter: Reporter, at: Node, who: str) -> None:
 def _follow_all(session: Session, reporter: Reporter, over: threading.Event) -> None:
     """Report the stages of all services at once, of each one log after the other, until `over`."""
     several, lock = len(session.inventory.views) > 1, threading.Lock()
-    followed: set[str] = set()
+    followed: set[str] = set()  # units: two nodes may have logs of one path
     busy: dict[str, threading.Thread] = {}
     while not over.wait(LOOK):
         for node, unit, path in _logs(session):
             service = service_of(unit.id)
-            if path in followed or (service in busy and busy[service].is_alive()):
+            if unit.id in followed or (service in busy and busy[service].is_alive()):
                 continue
-            followed.add(path)
+            followed.add(unit.id)
             name = f"{unit.title} of {service}" if several else ""
             log = (session, Part(name, reporter, over, lock), node, (unit, path), over)
             busy[service] = threading.Thread(target=_follow, args=log, name=path, daemon=True)
