@@ -153,8 +153,8 @@ def _follow_all(session: Session, reporter: Reporter, over: threading.Event) -> 
             if unit.id in followed or (service in busy and busy[service].is_alive()):
                 continue
             followed.add(unit.id)
-            name = f"{unit.title} of {service}" if several else ""
-            log = (session, Part(name, reporter, over, lock), node, (unit, path), over)
+            part = Part(service if several else "", reporter, over, lock)
+            log = (session, part, node, (unit, path), over)
             busy[service] = threading.Thread(target=_follow, args=log, name=path, daemon=True)
             busy[service].start()
     for thread in busy.values():

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
 from tests.lab.cluster import Cluster, environment, until
 from tests.lab.crashes import crash
@@ -16,6 +17,7 @@ from tests.lab.toycluster import (
     completed,
     hold,
     let_go,
+    port,
     ranks,
     toy_cluster,
     with_rows,
@@ -121,6 +123,26 @@ def test_a_rank_that_ends_while_rank_0_loads_ends_the_start(toy: Cluster) -> Non
     printed = ended(first, 1)[1]
     assert "toy rank 1 exited during startup" in printed
     assert "rank 1 joined" in printed, "its own log's end"
+
+
+def test_the_starts_of_two_services_are_watched_at_once(toy: Cluster) -> None:
+    value = yaml.safe_load(toy.inventory.read_text())
+    row = value["services"]["toy"]
+    value["nodes"] = [{"name": n["name"], "host": n["host"]} for n in value["nodes"]]
+    value["services"] = {
+        name: {**row, "nodes": [node], "tensor_parallel_size": 1, "port": port(number)}
+        for name, node, number in (("chat", "spark-1", 0), ("code", "spark-2", 1))
+    }
+    toy.inventory.write_text(yaml.safe_dump(value))
+    hold(toy)
+    toy.on("spark-2", f"echo 40 > {FOLDER}/hold")
+    shown = [f"{name}: {LOADING}" for name in ("chat", "code")]
+    first, _ = until(toy, shown[1], *UP)
+    watching = [until(toy, line, *UP)[0] for line in shown]
+    let_go(toy)
+    toy.on("spark-2", f"rm {FOLDER}/hold")
+    for process in (first, *watching):
+        ended(process)
 
 
 def test_a_start_whose_controller_was_killed_goes_on(toy: Cluster) -> None:
