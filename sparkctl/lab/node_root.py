@@ -11,6 +11,8 @@ from pathlib import Path
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 # Of root's home, what a node must not share: keys, state, what shells read at their start.
 HIDDEN = (".ssh", ".sparkctl", ".ray", ".bashrc", ".bash_profile", ".bash_login", ".profile")
+# A node's only firewall is nftables, whatever this machine has (node/firewalls.py).
+OTHER_FIREWALLS = ("iptables", "ufw", "firewall-cmd")
 MS_REMOUNT = 32  # linux/mount.h
 NULL = os.makedev(1, 3)  # Linux's devices.txt: /dev/null
 DESCRIPTORS = {"fd": "", "stdin": "/0", "stdout": "/1", "stderr": "/2"}  # in /proc/self/fd
@@ -59,6 +61,9 @@ def build(folder: Path, files: Path, shares: dict[Path, Path]) -> Path:
     root = folder / "root"
     _overlay(folder, "root", "/", root)
     _hide_home(root / "root")
+    for name in OTHER_FIREWALLS:
+        for programs in ("usr/sbin", "usr/bin", "usr/local/sbin"):
+            (root / programs / name).unlink(missing_ok=True)
     shutil.rmtree(root / "var/lib/sparkctl", ignore_errors=True)  # this machine's own journals
     _unlock_root(root / "etc/shadow")
     mount("-t", "proc", "proc", str(root / "proc"))

@@ -57,7 +57,7 @@ def test_units_are_ended_where_they_are_recorded(pair: Cluster) -> None:
     assert pair.run("down", "chat").stdout.startswith(f"{HEAD}: ")
     assert ranks(pair) == {HEAD: [], WORKER: before[WORKER]}
     edit(pair, services={"chat": service(HEAD), "code": service(WORKER, number=1)})
-    assert changes(pair, "up") == ["start toy rank 0 on spark-1: not running"]
+    assert changes(pair, "up") == ["start toy rank 0 of chat on spark-1: not running"]
     edit(pair, services={"code": service(HEAD)})  # WORKER is of no service
     pair.run("down", "code")
     assert [len(pids) for pids in ranks(pair).values()] == [1, 0]

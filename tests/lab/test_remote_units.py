@@ -14,7 +14,8 @@ from sparkctl.remote import node_rpc
 from sparkctl.remote.connection import Connection, connect
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from sparkctl.facts.calls import Call
     from tests.lab.conftest import Sshd
@@ -32,7 +33,9 @@ def ask(node: Connection, call: Call[T], **request: Any) -> T:
 
 
 @pytest.fixture
-def cleared(sshd: Sshd) -> Iterator[Sshd]:
+def cleared(make_sshd: Callable[..., Sshd], tmp_path: Path) -> Iterator[Sshd]:
+    """A home of its own: the lab's nodes see what is new in this machine's."""
+    sshd = make_sshd("sshd", more=f"SetEnv HOME={tmp_path}\n")
     yield sshd
     with connect("n", "127.0.0.1", sshd.ssh()) as node:
         ask(node, calls.CLEAR, temp_dir="/no/such", grace=1.0)
