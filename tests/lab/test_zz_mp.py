@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from tests.lab.cluster import until
 from tests.lab.examine import examine
 from tests.lab.guarded import status
 
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.lab, pytest.mark.serving, pytest.mark.usefixtures("downed")]
 ONE, TWO = "spark-1", "spark-2"
 RANKS = "pgrep -f '[V]LLM::Worker'; true"
-LAUNCHERS = "pgrep -f '[b]in/vllm serve'; true"
 
 
 @pytest.fixture
@@ -36,14 +34,6 @@ def found(cluster: Cluster, look: str) -> dict[str, list[str]]:
 
 
 def test_both_ranks_serve_are_replaced_together_and_end(mp: Cluster) -> None:
-    first, seen = until(mp, "joining the ranks", "up")
-    (launcher,) = found(mp, LAUNCHERS)[TWO]
-    mp.on(TWO, f"kill -9 {launcher}")
-    _, err = first.communicate(timeout=60)
-    assert first.returncode == 1
-    assert "vLLM node 1 exited during startup" in seen + err, "and not when vLLM gives up waiting"
-    assert mp.traces() == {}
-
     assert len(json.loads(mp.up("--json").stdout)["changes"]) == 2
     before = found(mp, RANKS)
     assert [len(pids) for pids in before.values()] == [1, 1]
