@@ -12,10 +12,11 @@
    (node/difference.py). Where nothing differs, one look inside: a completion and Ray's table
    (look.py, serving.py). The head has done that by its record while the facts were read; it counts
    where it answers the same question and shows no fault (look.py, recall).
-6. consent for a model that is served, then the checks before a start (doctor/preflight.py).
+6. consent for a model that is served, then the checks before a start (doctor/preflight.py), and
+   what the engine's own parser says of its command line (lines.py).
 7. apply: stops, files, then starts in waves, each journalled on its node before it is made.
 8. ready: what was started is waited for, by its log and at last a completion (startup.py), of all
-   services at once (together.py).
+   services and of all units of a group at once (together.py, group.py).
 9. settle: the units are recorded as ready, the journal of the run is closed, the lease released.
 10. A failure or Ctrl-C on the way rolls back this run's units and files alone (run.py).
 """
