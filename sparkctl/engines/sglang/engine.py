@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from sparkctl.engines.engine import Engine, Judged
 from sparkctl.engines.sglang.arguments import problems
 from sparkctl.engines.sglang.commandline import MEET, sglang_argv
-from sparkctl.engines.sglang.environment import BUILT_IN, own_environment, render
+from sparkctl.engines.sglang.environment import BUILT_IN, render
 from sparkctl.engines.sglang.recipe import choose, memory_share
 from sparkctl.engines.sglang.rules import warnings
-from sparkctl.engines.vllm.launcher import model
+from sparkctl.engines.vllm.launcher import model, own_environment
 from sparkctl.engines.vllm.placement import planned_ranks
 from sparkctl.engines.vllm.tls import api_base, local_base
 from sparkctl.facts.calls import SGLANG_LINE

@@ -34,13 +34,3 @@ def render(
     """The effective environment of a node, by name; see engines/vllm/environment.py."""
     own = Layer(vllm.BUILT_IN_LAYER, BUILT_IN)
     return vllm.render(inventory, node, choice, [own, *layers], facts)
-
-
-def own_environment(_inventory: Inventory, _home: str, temp_dir: str) -> dict[str, str]:
-    """What the mechanism itself needs, over every layer."""
-    return {
-        # Sockets and scratch files then go with the cluster.
-        "TMPDIR": f"{temp_dir}/tmp",
-        # setproctitle writes over the mark in /proc/PID/environ (SGLang 0.5.23, run).
-        "SPT_NOENV": "1",
-    }

@@ -88,7 +88,7 @@ OVER_RAY = Engine(
 OVER_MP = replace(
     OVER_RAY,
     units=mp.units,
-    own=lambda _inventory, _home, temp_dir: launcher.own_environment(temp_dir),
+    own=launcher.own_environment,
     secrets=(),
     judged=replace(OVER_RAY.judged, modules=("torch", "vllm"), packages=("vllm", "torch")),
     problems=mp.problems,

@@ -35,11 +35,11 @@ def generates(inventory: Inventory, home: str) -> Generates:
     return Generates(local_base(inventory.vllm), model(inventory, home))
 
 
-def own_environment(temp_dir: str) -> dict[str, str]:
+def own_environment(_inventory: Inventory, _home: str, temp_dir: str) -> dict[str, str]:
     """What sparkctl itself needs of every process, over every layer."""
     return {
         # Sockets and scratch files of vLLM and torch then go with the cluster.
         "TMPDIR": f"{temp_dir}/tmp",
-        # Ray's and vLLM's setproctitle would else write over the mark in /proc/PID/environ.
+        # setproctitle of Ray, vLLM and SGLang would else write over the mark in their environ.
         "SPT_NOENV": "1",
     }

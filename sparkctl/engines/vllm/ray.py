@@ -160,7 +160,7 @@ def _is_certain(replica: Replica) -> bool:
 
 def own_environment(inventory: Inventory, home: str, temp_dir: str) -> dict[str, str]:
     """What the mechanism itself needs, over every layer."""
-    values = launcher.own_environment(temp_dir)
+    values = launcher.own_environment(inventory, home, temp_dir)
     # Unset, a token file in somebody's home turns it on, on that node alone (Ray 2.59, later).
     values["RAY_AUTH_MODE"] = "disabled"
     if inventory.ray.auth == "token":
