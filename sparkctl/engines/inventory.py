@@ -14,6 +14,7 @@ from sparkctl.inventory.models import SHORT, Service
 from sparkctl.inventory.paths import Path as Place
 from sparkctl.inventory.paths import Problem, quoted, short
 from sparkctl.inventory.services import parts
+from sparkctl.runtimes import container
 from sparkctl.runtimes.table import RUNTIMES
 from sparkctl.secret.value import revealed
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from sparkctl.inventory.models import Inventory, Vllm
+    from sparkctl.inventory.models import Inventory, Runtime, Vllm
 
 
 def load(path: Path) -> Inventory:
@@ -69,10 +70,29 @@ def _engine(settings: Vllm) -> Iterator[Problem]:
 
 
 def _runtime(inventory: Inventory) -> Iterator[Problem]:
-    kind = inventory.runtime.kind
+    if inventory.runtime is not None:
+        yield from _runtime_at(("runtime",), inventory.runtime)
+    for name, service in (inventory.services or {}).items():
+        if service.runtime is not None:
+            yield from _runtime_at(("services", name, "runtime"), service.runtime)
+
+
+def _runtime_at(path: Place, runtime: Runtime) -> Iterator[Problem]:
+    kind, given = runtime.kind, runtime.model_fields_set
     if kind and kind not in RUNTIMES:
         found = _unknown("kind", kind, "a runtime", RUNTIMES)
-        yield found._replace(path=("runtime", "kind"), code="unknown-runtime")
+        yield found._replace(path=(*path, "kind"), code="unknown-runtime")
+    if {"venv", "image"} <= given:
+        text = "image conflicts with venv; write one of the two"
+        yield Problem((*path, "image"), text, at_key=True, code="keys-conflict")
+    elif "image" not in given:
+        for key in sorted(given & {"tool", "mounts", "flags"}):
+            text = f"{key} is for containers; it needs image"
+            yield Problem((*path, key), text, at_key=True, code="missing-image")
+    for flag in runtime.flags or {}:
+        if flag in container.OWN_FLAGS:
+            text = container.OWN_FLAGS[flag]
+            yield Problem((*path, "flags", flag), text, at_key=True, code="own-flag")
 
 
 def _recipe(settings: Vllm) -> Iterator[Problem]:

@@ -30,7 +30,7 @@ PLACES = (
     (r"ray\.num_gpus", "auto or a whole number from 1 to 16"),
     (r"services", "a mapping with a name for each service"),
     (
-        r"(vllm|services\.[^.]+)\.arguments\..*",
+        r"((vllm|services\.[^.]+)\.arguments|(.*\.)?runtime\.flags)\..*",
         "text, a number, true, false, null, a list of these, or a mapping",
     ),
     (r".*(_timeout)", "a number of seconds, more than 0 and at most 86400"),
@@ -42,7 +42,9 @@ PATTERNS = (
         "bad-name",
         "at most 32 lower-case letters, digits and inner dashes",
     ),
-    (r"runtime\.venv", "bad-path", "a path that begins with / or ~/"),
+    (r"(.*\.)?runtime\.venv", "bad-path", "a path that begins with / or ~/"),
+    (r"(.*\.)?runtime\.image", "bad-image", "an image such as vllm/vllm-openai:v0.32.0"),
+    (r"(.*\.)?runtime\.mounts\[\]", "bad-mount", "SOURCE, SOURCE:TARGET or SOURCE:TARGET:ro"),
     (r"nodes\[\]\.host", "bad-host", "a host name or address"),
     (r"(nodes\[\]\.env|env\.set)\..*", "bad-name", "a variable name of letters, digits and _"),
 )

@@ -46,6 +46,7 @@ def _protected(values: dict[str, Json]) -> dict[str, Json]:
 Variables = Annotated[dict[EnvName, str], AfterValidator(_protected)]
 Scalar = str | bool | int | float
 Argument = Scalar | list[Scalar] | dict[str, object] | None
+MOUNT = r"^(/|~/)[^:]*(:/[^:]*)?(:r[ow])?$"
 FlagName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
 Arguments = Annotated[dict[FlagName, Argument], AfterValidator(_protected)]
 
@@ -99,12 +100,25 @@ class Fabric(Model):
 
 
 class Runtime(Model):
-    """Where ray and vllm run on a node: `kind` is a name of runtimes/table.py, `venv` the virtual
-    environment (absolute, or under ~/).
+    """Where the programs run on a node: in the virtual environment `venv` (absolute, or under ~/),
+    or in containers of `image`.
+
+    `tool` starts these; `auto`: the first that all nodes have. `mounts` are paths of the node, as
+    SOURCE[:TARGET][:ro]. `flags` changes the flags of `docker run`; null drops one. `kind`: a name
+    of runtimes/table.py, for a runtime that the other keys do not say.
     """
 
-    kind: Text = "venv"
+    kind: Text | None = None
     venv: Annotated[str, Field(pattern=r"^(/|~/).+")] = "~/vllm"
+    image: Annotated[str, Field(max_length=512, pattern=r"^[A-Za-z0-9][\w./:@-]*$")] | None = None
+    tool: Literal["auto", "docker", "podman"] = "auto"
+    mounts: list[Annotated[str, Field(pattern=MOUNT)]] = []
+    flags: Arguments = {}
+
+    @property
+    def name(self) -> str:
+        """Its name in runtimes/table.py."""
+        return self.kind or ("container" if self.image else "venv")
 
 
 class Env(Model):
@@ -147,13 +161,15 @@ class Vllm(Model):
 
 
 class Service(Vllm):
-    """One of several services, with an engine on nodes of its own ([]: on all nodes).
+    """One of several services, with an engine on nodes of its own ([]: on all nodes), in a runtime of
+    its own or the cluster's.
 
     engines/inventory.py knows the engines and the executors of each.
     """
 
     engine: Text = "vllm"
     nodes: Annotated[list[Name], Field(min_length=1)] = []
+    runtime: Runtime | None = None
 
 
 class Inventory(Model):
@@ -226,7 +242,8 @@ class Inventory(Model):
     def _view(self, name: str, settings: Vllm, nodes: list[Node]) -> View:
         own = {**dict(settings), "nodes": [n.name for n in nodes]}
         service = Service.model_construct(settings.model_fields_set, **own)
-        seen = {"nodes": nodes, "vllm": service, "services": {}, "service": name}
+        seen: dict[str, Any] = {"nodes": nodes, "vllm": service, "services": {}, "service": name}
+        seen["runtime"] = service.runtime or self.runtime
         return View.model_construct(self.model_fields_set, **{**dict(self), **seen})
 
     def gpus_of(self, _node: Node) -> int:
@@ -250,6 +267,11 @@ class View(Inventory):
     def views(self) -> list[View]:
         """This one alone."""
         return [self]
+
+    @property
+    def runtime_key(self) -> str:
+        """Where the file has the runtime."""
+        return f"{self.key}.runtime" if self.vllm.runtime else "runtime"
 
     @property
     def key(self) -> str:

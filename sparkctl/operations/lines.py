@@ -55,7 +55,7 @@ def check_lines(run: Run) -> None:
 def _ask(run: Run, line: _Line) -> Parsed:
     part = line.desired.parts[line.unit.node]
     view = line.desired.inventory
-    python = RUNTIMES[view.runtime.kind].path(view, "python")
+    python = RUNTIMES[view.runtime.name].path(view, "python")
     return run.session.ask(
         part.node,
         line.parser,

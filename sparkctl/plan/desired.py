@@ -95,7 +95,7 @@ def desire(
         own = engine.own(view, home, temporary)
         environment.update({k: Setting(v, OWN_LAYER) for k, v in own.items()})
         parts[node.name] = Part(node, choices[node.name], environment, home)
-    runtime = RUNTIMES[view.runtime.kind]
+    runtime = RUNTIMES[view.runtime.name]
     replica = Replica(view, parts, recipe, runtime, temporary)
     units = [runtime.ending(unit) for unit in engine.units(replica)]
     found = Desired(view, engine, parts, {u.id: u for u in units}, {}, recipe)

@@ -24,6 +24,6 @@ def outline(view: View) -> dict[str, Unit]:
     """
     nodes = (view.head, *view.workers)
     parts = {node.name: Part(node, NOWHERE, {}, "~") for node in nodes}
-    runtime = RUNTIMES[view.runtime.kind]
+    runtime = RUNTIMES[view.runtime.name]
     replica = Replica(view, parts, NO_RECIPE, runtime, temp_dir(view.cluster))
     return {unit.id: unit for unit in engine_of(view.vllm).units(replica)}

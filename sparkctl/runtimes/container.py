@@ -24,6 +24,17 @@ FLAGS = (
     *("--ulimit", "stack=67108864:67108864", "--init", "--restart", "no", "--pull", "never"),
 )
 
+# What sparkctl says itself of each container, and why `flags` may not.
+OWN_FLAGS = {
+    **dict.fromkeys(
+        ("name", "entrypoint", "detach", "label"), "sparkctl sets this flag itself; remove it"
+    ),
+    **dict.fromkeys(
+        ("env", "env-file"), "env.set and the nodes' env are a container's too; write it there"
+    ),
+    **dict.fromkeys(("volume", "mount"), "runtime.mounts has the mounts; write it there"),
+}
+
 
 @dataclass(frozen=True)
 class Tool:

@@ -1,4 +1,4 @@
-"""All runtimes, by the name that `runtime.kind` has in the inventory."""
+"""All runtimes, by the name that Runtime.name gives."""
 
 from __future__ import annotations
 
