@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from sparkctl.facts import answers, groups, peeranswers
+from sparkctl.facts import answers, groups, imageanswers, peeranswers
 from sparkctl.facts.node import Claimed, NodeFacts
 from sparkctl.facts.shape import Name
 
@@ -38,6 +38,9 @@ FOLLOW: Call[answers.Followed] = Call("follow.follow", answers.Followed)
 IDLE: Call[answers.Idle] = Call("idle.idle", answers.Idle)
 READ_JOURNAL: Call[answers.Journal] = Call("journal.read", answers.Journal)
 TAKE_BACK: Call[answers.TakenBack] = Call("journal.take_back", answers.TakenBack)
+IMAGE_ROOM: Call[imageanswers.Room] = Call("imageroom.room", imageanswers.Room)
+RECEIVE_IMAGE: Call[imageanswers.Streamed] = Call("imagestream.receive", imageanswers.Streamed)
+SEND_IMAGE: Call[imageanswers.Streamed] = Call("imagestream.send", imageanswers.Streamed)
 IMPORTS: Call[Mapping[str, answers.Import]] = Call("imports.imports", Mapping[Name, answers.Import])
 RUN: Call[answers.Ran] = Call("launch.run", answers.Ran)
 START: Call[answers.Started] = Call("launch.start", answers.Started)
@@ -81,6 +84,9 @@ CALLS = (
     IDLE,
     READ_JOURNAL,
     TAKE_BACK,
+    IMAGE_ROOM,
+    RECEIVE_IMAGE,
+    SEND_IMAGE,
     IMPORTS,
     RUN,
     START,
