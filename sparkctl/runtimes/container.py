@@ -211,6 +211,11 @@ def load(tool: Tool) -> tuple[str, ...]:
     return tool.name, "load", "--quiet"
 
 
+def store(tool: Tool) -> tuple[str, ...]:
+    """The engine as a JSON object that has where it keeps images."""
+    return tool.name, "info", "--format", "{{json .}}"
+
+
 def image_id(text: str) -> str:
     """An image's Id in one form: docker writes "sha256:" before it, podman does not."""
     return text if text.startswith("sha256:") else f"sha256:{text}"
