@@ -40,8 +40,3 @@ class Streamed(Shape):
     lost: Mapping[Name, Text] | None = None
     error: Failure | None = None
     reason: Text = ""
-
-    @property
-    def last(self) -> bool:
-        """Whether nothing follows it."""
-        return not (self.image is None and self.lost is None and self.error is None)

@@ -11,6 +11,7 @@ import hmac
 import os
 import socket
 import struct
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -54,11 +55,12 @@ def listen(address: str) -> socket.socket:
 
 def welcome(peer: socket.socket, key: bytes) -> str:
     """The name of a receiver that has just connected. Raises Broken for a stranger."""
-    peer.settimeout(POLITE)
+    until = time.monotonic() + POLITE
     nonce = os.urandom(NONCE)
+    peer.settimeout(POLITE)
     peer.sendall(nonce)
-    theirs, proof, size = GREETING.unpack(_exactly(peer, GREETING.size))
-    name = _exactly(peer, size)
+    theirs, proof, size = GREETING.unpack(_exactly(peer, GREETING.size, until))
+    name = _exactly(peer, size, until)
     if not hmac.compare_digest(proof, _code(key, b"receiver", nonce, theirs, name)):
         raise Broken("a connection without the transfer's key was refused")
     peer.sendall(_code(key, b"sender", nonce, theirs))
@@ -70,11 +72,12 @@ def connect(address: str, port: int, key: bytes, name: str, timeout: float) -> s
     """A connection to the sender, which has proved itself. Raises OSError, Broken for another."""
     peer = socket.create_connection((address, port), timeout)
     try:
-        peer.settimeout(POLITE)
-        nonce, own, text = _exactly(peer, NONCE), os.urandom(NONCE), name.encode()[:LONGEST]
+        until = time.monotonic() + timeout
+        nonce, own, text = _exactly(peer, NONCE, until), os.urandom(NONCE), name.encode()[:LONGEST]
         proof = _code(key, b"receiver", nonce, own, text)
         peer.sendall(GREETING.pack(own, proof, len(text)) + text)
-        if not hmac.compare_digest(_exactly(peer, CODE), _code(key, b"sender", nonce, own)):
+        theirs = _exactly(peer, CODE, until)
+        if not hmac.compare_digest(theirs, _code(key, b"sender", nonce, own)):
             raise Broken("the sender does not have the transfer's key")
         peer.settimeout(None)  # an export may take minutes before its first byte
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -131,14 +134,16 @@ def _code(key: bytes, *parts: bytes | memoryview) -> bytes:
     return code.digest()
 
 
-def _exactly(peer: socket.socket, size: int) -> bytes:
+def _exactly(peer: socket.socket, size: int, until: float | None = None) -> bytes:
     data = bytearray(size)
-    _fill(peer, memoryview(data))
+    _fill(peer, memoryview(data), until)
     return bytes(data)
 
 
-def _fill(peer: socket.socket, view: memoryview) -> None:
+def _fill(peer: socket.socket, view: memoryview, until: float | None = None) -> None:
     while view:
+        if until is not None:
+            peer.settimeout(max(0.01, until - time.monotonic()))
         size = peer.recv_into(view)
         if not size:
             raise Broken("the stream ended early")

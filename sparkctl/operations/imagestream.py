@@ -38,7 +38,7 @@ class Copied:
 
 
 @dataclass
-class _Arrival:
+class Arrival:
     """How far a receiver is."""
 
     bytes: int = 0
@@ -66,12 +66,12 @@ class Transfer:
     _open: threading.Event = field(default_factory=threading.Event)
     _done: threading.Event = field(default_factory=threading.Event)
     _ports: dict[str, int] = field(default_factory=dict)
-    _arrivals: dict[str, _Arrival] = field(default_factory=dict)
+    _arrivals: dict[str, Arrival] = field(default_factory=dict)
     _unsent: SparkctlError | None = None
 
     def run(self, reporter: Reporter) -> GroupResult[Copied]:
         """Copy it; each node's result or error is kept. Raises LeaseLostError."""
-        self._arrivals = {node: _Arrival() for node in self.targets}
+        self._arrivals = {node: Arrival() for node in self.targets}
         ends = [*self.targets, ""]
         try:
             found = each(ends, self._end, key=str, meanwhile=lambda: self._watch(reporter))
@@ -233,8 +233,8 @@ class Transfer:
         while not self._done.wait(LOOK):
             going = {n: a for n, a in self._arrivals.items() if not a.ended}
             least = min((a.bytes for a in going.values()), default=total)
-            percent = min(99, least * 100 // total)
-            now = (percent // STEP, *((n, a.loading) for n, a in going.items()))
+            percent = min(99, least * 100 // total) if least else None
+            now = (percent and percent // STEP, *((n, a.loading) for n, a in going.items()))
             if now != last:
                 last = now
                 reporter.stage(described(going, total, time.monotonic()), percent)
@@ -244,7 +244,7 @@ def _scratch(room: Room) -> str:
     return room.archive.path if room.scratch else ""
 
 
-def described(arrivals: Mapping[str, _Arrival], total: int, now: float) -> str:
+def described(arrivals: Mapping[str, Arrival], total: int, now: float) -> str:
     """How far each node is, such as `spark-2 3.2 of 18.4 GB; 0.9 GB/s, 17 s left`."""
     if not any(arrival.bytes for arrival in arrivals.values()):
         return "waiting for the export"

@@ -177,9 +177,18 @@ def test_nothing_stays_when_the_controller_ends(
     assert image(slow, "spark-2") == ""
 
 
-def test_a_daemon_that_dies_is_named(slow: Cluster) -> None:
+@pytest.mark.parametrize(
+    ("command", "error"),
+    [
+        (f"pkill -KILL -u {USER} sshd", "connection lost while receive"),
+        ("kill -9 $(cat /run/docker.pid)", "docker cannot load"),  # the last test: it stays dead
+    ],
+)
+def test_a_node_or_a_daemon_that_is_lost_is_named(slow: Cluster, command: str, error: str) -> None:
     process = under_way(slow)
-    slow.on("spark-2", "kill -9 $(cat /run/docker.pid); rm -f /run/docker.pid")
-    _, err = process.communicate(timeout=20)
+    slow.on("spark-2", command)
+    _, err = process.communicate(timeout=30)
     assert process.returncode == 1
-    assert "error: spark-2: docker cannot load" in err
+    assert f"error: spark-2: {error}" in err
+    if "sshd" in command:
+        assert traces(slow) == []

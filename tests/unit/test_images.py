@@ -8,6 +8,7 @@ import pytest
 
 from sparkctl.engines.inventory import parse
 from sparkctl.errors import SparkctlError
+from sparkctl.operations.imagestream import Arrival, described
 from sparkctl.plan.images import Wanted, same, source, views, wanted
 from tests.refused import refused
 from tests.unit.answers import all_facts, engine, engines
@@ -106,3 +107,16 @@ def test_the_hint_names_the_command_that_gets_it() -> None:
 def test_a_venv_has_no_image() -> None:
     with refused("no-image"):
         views(parse(GOOD.encode(), "x"), ())
+
+
+def test_the_progress_is_that_of_the_slowest() -> None:
+    first, second = (
+        Arrival(bytes=8_000_000_000, began=90.0),
+        Arrival(bytes=5_000_000_000, began=90.0),
+    )
+    assert described({"a": first, "b": second}, 20_000_000_000, 100.0) == (
+        "a 8.0 GB of 20.0 GB, b 5.0 GB of 20.0 GB; 500 MB/s, 30 s left"
+    )
+    first.loading = second.loading = True
+    assert described({"a": first, "b": second}, 20_000_000_000, 100.0) == "a loading, b loading"
+    assert described({"a": Arrival()}, 20, 1.0) == "waiting for the export"
