@@ -78,7 +78,7 @@ def receive(request: ReceiveImage) -> Answer:
                 answer = _loaded(program, key, peer)
         except OSError as error:
             return _failed("unloaded", error)
-    return answer or _inspected(request["inspect"])
+    return answer or _inspected(request["named"], request["inspect"])
 
 
 class Life:
@@ -270,9 +270,11 @@ def _written(program: Program, data: memoryview) -> bool:
     return True
 
 
-def _inspected(argv: Sequence[str]) -> Answer:
-    """The Id of the image as `argv` prints it, alone or in a JSON list of one."""
+def _inspected(named: Sequence[Sequence[str]], argv: Sequence[str]) -> Answer:
+    """The Id of the image in what `argv` prints, a JSON list of one, after it is `named`."""
     try:
+        for line in named:
+            start(line).wait(INSPECT)  # it may have its name: the Id decides
         (found,) = json.loads(start(argv).finish(INSPECT))
         return {"image": str(found["Id"])}
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -32,9 +32,12 @@ class SendImage(_Transfer):
 
 
 class ReceiveImage(_Transfer):
-    """Where the sender waits, this receiver's name, and how the loaded image is inspected."""
+    """Where the sender waits, this receiver's name, what names the loaded image as it was, and how
+    it is inspected.
+    """
 
     address: str
     port: int
     name: str
+    named: Sequence[Sequence[str]]
     inspect: Sequence[str]

@@ -127,6 +127,8 @@ class Transfer:
 
     def _receive(self, node: str) -> Copied:
         target, address = self.targets[node], self.addresses[node]
+        image = self.source.image.id if self.source.image else self.name
+        tool = self.source.tool
         self._open.wait()
         if address not in self._ports:
             raise self._unsent or self._ended_early(node)
@@ -137,6 +139,9 @@ class Transfer:
             "name": node,
             "argv": container.load(target.tool),
             "scratch": _scratch(self.rooms[node]),
+            "named": [
+                *(container.named(target.tool, image, self.name) if tool != target.tool else ())
+            ],
             "inspect": container.inspect_image(target.tool, self.name),
         }
         arrival = self._arrivals[node]

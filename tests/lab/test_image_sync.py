@@ -14,6 +14,7 @@ import yaml
 from sparkctl.cli.lab import cache_folder
 from sparkctl.lab import lab as labs
 from sparkctl.lab.containers.engines import USER
+from sparkctl.runtimes import container
 from tests.lab.cluster import BASE, Cluster, until
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.lab
 IMAGES = BASE.with_name(BASE.name + "-images")
-NAME = "localhost/big:1"
+NAME = "lab/big:1"  # podman has it as docker.io/lab/big:1
 SIZE = 50_000_000
 MAKE = (
     f"head -c {SIZE} /dev/urandom >/tmp/r && tar -C /tmp -c r | docker import - {NAME}; rm /tmp/r"
@@ -74,7 +75,8 @@ def written(cluster: Cluster, folder: Path, value: dict[str, Any]) -> Cluster:
 
 def image(cluster: Cluster, node: str, tool: str = "docker") -> str:
     """The Id by the name."""
-    found = cluster.on(node, f"{tool} image inspect -f '{{{{.Id}}}}' {NAME} || true")
+    name = container.reference(container.TOOLS[tool], NAME)
+    found = cluster.on(node, f"{tool} image inspect -f '{{{{.Id}}}}' {name} || true")
     return found.strip().removeprefix("sha256:")
 
 
@@ -147,6 +149,7 @@ def test_docker_to_podman_where_there_is_room(nodes: Cluster, tmp_path: Path) ->
         nodes.on("spark-2", "umount /var/tmp")
     assert [*synced(both)["copied"]] == ["spark-2"]
     assert image(nodes, "spark-2", "podman") == image(nodes, "spark-1")
+    assert "localhost/lab" not in nodes.on("spark-2", "podman images"), "it has one name"
     assert traces(nodes) == []
 
 

@@ -79,7 +79,13 @@ def image(tmp_path: Path) -> Path:
 
 def receiver(ends: Any, port: int, name: str, script: str, **more: Any) -> End:
     end: End = ends(
-        "receive", port=port, name=name, argv=["sh", "-c", script], inspect=INSPECT, **more
+        "receive",
+        port=port,
+        name=name,
+        argv=["sh", "-c", script],
+        named=[],
+        inspect=INSPECT,
+        **more,
     )
     return end
 
