@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING
 
+from sparkctl.engines.choice import AUTO, NONE
 from sparkctl.engines.table import ENGINES
 from sparkctl.engines.vllm.arguments import problem
-from sparkctl.engines.vllm.recipe import AUTO, NONE, RECIPES
+from sparkctl.engines.vllm.recipe import RECIPES
 from sparkctl.engines.vllm.secretarguments import API_KEY, NO_HEADER, fits_a_header
 from sparkctl.inventory import loader
 from sparkctl.inventory.models import SHORT, Service

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from sparkctl.doctor.snapshot import Snapshot
-    from sparkctl.engines.vllm.failures import Explanation
+    from sparkctl.engines.explanation import Explanation
     from sparkctl.facts.groups import Uverbs
     from sparkctl.facts.processes import OurProcess
 

@@ -7,9 +7,9 @@ other reference.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sparkctl.engines.setting import Setting
 from sparkctl.engines.vllm.secretarguments import API_KEY, variables
 from sparkctl.fabric.grammar import IB_HCA, SOCKET_IFNAME, takes_more
 from sparkctl.facts.unread import Unread
@@ -54,18 +54,6 @@ BUILT_IN: dict[str, str] = {
     "VLLM_ENGINE_READY_TIMEOUT_S": "7200",
 }
 BUILT_IN_LAYER = "built-in"
-
-
-@dataclass(frozen=True)
-class Setting:
-    """A value, a Secret if it is one, and the layer that it comes from.
-
-    `literal`: what looks like a reference in it is none.
-    """
-
-    value: str
-    layer: str
-    literal: bool = False
 
 
 def merge(inventory: Inventory, node: Node, layers: list[Layer]) -> dict[str, Setting]:
