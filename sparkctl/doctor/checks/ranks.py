@@ -33,7 +33,7 @@ STARTING = 60.0  # seconds in which the ranks of all nodes have come up
 def every_gpu(snapshot: Snapshot) -> bool:
     """Whether the plan has a rank on every GPU, and so on every node."""
     inventory = snapshot.inventory
-    return rank_count(inventory) >= sum(inventory.gpus_of(n) for n in inventory.nodes)
+    return rank_count(inventory.vllm) >= sum(inventory.gpus_of(n) for n in inventory.nodes)
 
 
 def ranks(snapshot: Snapshot) -> Iterator[Finding]:
