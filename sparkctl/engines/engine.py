@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from sparkctl.engines.vllm.recipe import NO_RECIPE
+from sparkctl.engines.choice import NO_RECIPE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sparkctl.doubts import Doubt
-    from sparkctl.engines.vllm.environment import Setting
-    from sparkctl.engines.vllm.failures import Explanation
-    from sparkctl.engines.vllm.recipe import Choice
+    from sparkctl.engines.choice import Choice
+    from sparkctl.engines.explanation import Explanation
+    from sparkctl.engines.setting import Setting
     from sparkctl.fabric.selection import FabricChoice
     from sparkctl.facts.answers import Parsed
     from sparkctl.facts.calls import Call

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sparkctl.engines.engine import Part, Replica
+from sparkctl.engines.setting import Setting
 from sparkctl.engines.table import engine_of
-from sparkctl.engines.vllm.environment import Setting
 from sparkctl.errors import SparkctlError
 from sparkctl.plan.fabric import fabric_choices
 from sparkctl.plan.paths import temp_dir
@@ -17,8 +17,8 @@ from sparkctl.runtimes.table import RUNTIMES
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sparkctl.engines.choice import Choice
     from sparkctl.engines.engine import Engine
-    from sparkctl.engines.vllm.recipe import Choice
     from sparkctl.fabric.selection import FabricChoice
     from sparkctl.facts.node import NodeFacts
     from sparkctl.inventory.layers import Layer

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sparkctl.engines.choice import NO_RECIPE
 from sparkctl.engines.engine import Part, Replica
 from sparkctl.engines.table import engine_of
-from sparkctl.engines.vllm.recipe import NO_RECIPE
 from sparkctl.fabric.selection import FabricChoice
 from sparkctl.plan.paths import temp_dir
 from sparkctl.runtimes.table import RUNTIMES

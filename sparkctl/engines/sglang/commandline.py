@@ -9,7 +9,7 @@ from sparkctl.node import modelpath
 from sparkctl.secret.value import protected_text
 
 if TYPE_CHECKING:
-    from sparkctl.engines.vllm.recipe import Choice
+    from sparkctl.engines.choice import Choice
     from sparkctl.inventory.models import View
 
 MEET = 25000  # the head's port where the ranks meet

@@ -32,7 +32,7 @@ from sparkctl.node.units import (
 
 if TYPE_CHECKING:
     from sparkctl.engines.engine import Progress, Replica
-    from sparkctl.engines.vllm.failures import Explanation
+    from sparkctl.engines.explanation import Explanation
     from sparkctl.inventory.models import Inventory
 
 KIND = "sglang"  # of the units, and the engine's name

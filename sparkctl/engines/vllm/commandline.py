@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from sparkctl.engines.vllm.recipe import BASE, Choice
+from sparkctl.engines.vllm.recipe import BASE
 from sparkctl.engines.vllm.secretarguments import by_environment
 from sparkctl.node import modelpath
 from sparkctl.secret.value import Secret, protected_text, revealed, text_of
 
 if TYPE_CHECKING:
+    from sparkctl.engines.choice import Choice
     from sparkctl.inventory.models import Argument, Inventory
 
 DEFAULT_SHARE = 0.92  # in vLLM 0.20 and later (0.14 to 0.33, compared)
