@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sparkctl.inventory.models import Argument, Inventory, Node, View
     from sparkctl.inventory.paths import Path, Problem
     from sparkctl.node.units import Unit
-    from sparkctl.runtimes.runtime import Runtime
+    from sparkctl.runtimes.runtime import Place, Runtime
 
 
 TAIL = 60  # lines of a log that a user reads
@@ -42,13 +42,14 @@ class Part:
 class Replica:
     """What units are made from: a service's view of the inventory, and its nodes, the head first.
 
-    `temp_dir` is a directory of the units on each node, `state_dir` sparkctl's own below `home`.
+    `places` are the same nodes for the runtime, `temp_dir` is a directory of the units on each.
     """
 
     inventory: View
     parts: Mapping[str, Part]
     recipe: Choice
     runtime: Runtime
+    places: Mapping[str, Place]
     temp_dir: str
     index: int = 0
 

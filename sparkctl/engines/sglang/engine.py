@@ -73,7 +73,7 @@ def _rank(replica: Replica, rank: int, node: str, count: dict[str, int]) -> Unit
         kind=KIND,
         title=f"SGLang rank {rank}" if rank else "SGLang",
         group=replica.name,
-        program=replica.runtime.start(Program(argv)),
+        program=Program(argv),
         needs=() if rank else tuple(Need(u, STARTED, follows=False) for u in others),
         members=(Member(node, "serve"), Member(node, RANK, count[node])),
         ready=() if rank else serves,
