@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar
 from pydantic import BeforeValidator, Field, ValidationInfo, WrapValidator, model_validator
 from pydantic_core import ValidationError
 
-from sparkctl.facts import groups, hostgroups, processes
+from sparkctl.facts import containers, groups, hostgroups, processes
 from sparkctl.facts.answers import LeaseTaken
 from sparkctl.facts.shape import Count, Flag, Name, Rows, Shape, Text, Time, Uid
 from sparkctl.facts.unread import Unread
@@ -86,6 +86,7 @@ class NodeFacts(Shape):
     foreign_rays: Group[Rows[groups.ForeignRay]]
     state: Group[groups.State]
     gpu: Group[hostgroups.Gpus]
+    containers: Group[containers.Containers]
 
     @model_validator(mode="before")
     @classmethod

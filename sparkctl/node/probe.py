@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from sparkctl.node import (
     belongings,
     checkpoint,
+    containers,
     gpu,
     hardware,
     kernellog,
@@ -31,7 +32,7 @@ from sparkctl.node import (
     verbs,
 )
 from sparkctl.node.subprocesses import start
-from sparkctl.node.timeout import bounded
+from sparkctl.node.timeout import begin, bounded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,15 +53,17 @@ KINDS = (
 def probe(request: Probe) -> Answer:
     """The facts that planning and checks are made from.
 
-    `request` has cluster, venv, model, revision and hub (node/modelconfig.py), ports and
-    worker_ports (the first and last; those whose owners matter), conf_file (node/settings.py),
-    temp_dir, names (files in the state directory to read), lease (the caller's token) and watch
-    (names of variables to show of the cluster's processes). A group that cannot be read, or not in
-    time, is left out; `unread` has its reason and kind. `time` and `time_end` are this node's
+    `request` has cluster, venv, image and tools (node/containers.py; a venv has no tools), model,
+    revision and hub (node/modelconfig.py), ports and worker_ports (the first and last; those whose
+    owners matter), conf_file (node/settings.py), temp_dir, names (files in the state directory to
+    read), lease (the caller's token) and watch (names of variables to show of the cluster's
+    processes). A group that cannot be read, or not in time, is left out; `unread` has its reason
+    and kind. `time` and `time_end` are this node's
     clock, in seconds.
     """
     begun = time.time()
     gpus, links = gpu.begin(), start(["ip", "-json", "address", "show"])
+    boxes = _containers(request)
     table = cache(lambda: processes.table(request["cluster"]))
     facts: dict[str, Json] = {
         "hostname": os.uname().nodename,
@@ -94,6 +97,7 @@ def probe(request: Probe) -> Answer:
         "foreign_rays": lambda: running.foreign_rays(request["cluster"], table()),
         "state": lambda: belongings.of(request, table()),
         "gpu": lambda: gpu.gpu(gpus),
+        "containers": boxes,
     }
     unread: dict[str, dict[str, str]] = {}
     deadline = time.monotonic() + ALL_SECONDS
@@ -113,6 +117,15 @@ def _unread(error: Exception) -> dict[str, str]:
     if isinstance(error, OSError):  # the kind stands for the type
         reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)
     return {"reason": reason, "kind": kind}
+
+
+def _containers(request: Probe) -> Callable[[], Answer]:
+    """Begin to ask the container engines; the function returned waits for them."""
+    image, tools = request["image"], request["tools"]
+    if not tools:
+        return lambda: containers.containers(image, tools)
+    asked = begin(lambda: containers.containers(image, tools))
+    return lambda: asked(GROUP_SECONDS)
 
 
 def _ours(request: Probe, table: list[processes.Process]) -> list[Answer]:

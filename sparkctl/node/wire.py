@@ -246,6 +246,8 @@ class Probe(Belongings):
     """What the facts of a node depend on, see node/probe.py."""
 
     venv: str
+    image: str
+    tools: Sequence[str]
     model: str
     revision: str | None
     hub: Mapping[str, str]

@@ -24,6 +24,7 @@ from sparkctl.remote import node_rpc
 from sparkctl.remote.command import LIMIT
 from sparkctl.remote.fanout import GroupResult, each
 from sparkctl.remote.reconnect import lasting
+from sparkctl.runtimes.container import TOOLS
 from sparkctl.secret.value import public
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from sparkctl.facts.answers import LeaseTaken, Recalled
     from sparkctl.facts.calls import Call
     from sparkctl.facts.node import NodeFacts
-    from sparkctl.inventory.models import Inventory, Node
+    from sparkctl.inventory.models import Inventory, Node, Runtime
     from sparkctl.operations.lease import Lease
     from sparkctl.remote.connection import Connection
     from sparkctl.remote.pool import Pool
@@ -260,7 +261,9 @@ class Session:
         conf_file = planned.get("NCCL_CONF_FILE")
         revision = vllm.arguments.get("revision")
         return {
-            "venv": self.inventory.runtime.venv,
+            "venv": view.runtime.venv,
+            "image": view.runtime.image or "",
+            "tools": _tools(view.runtime),
             "model": vllm.model,
             "revision": None if revision is None else str(revision),
             "hub": {
@@ -276,3 +279,10 @@ class Session:
             "watch": list(public({name: s.value for name, s in planned.items()})),
             "conf_file": conf_file.value if conf_file else "",
         }
+
+
+def _tools(runtime: Runtime) -> list[str]:
+    """The container engines that may run this, the first choice first; none for a venv."""
+    if not runtime.image:
+        return []
+    return [*TOOLS] if runtime.tool == "auto" else [runtime.tool]

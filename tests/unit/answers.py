@@ -29,6 +29,7 @@ WHO = {
     "python": "3.12.3",
     "unread": {},
 }
+IMAGE = "sha256:" + "a1" * 32
 GID_LESS = {"phys_state": "LinkUp", "rate": "200 Gb/sec", "link_layer": "Ethernet", "gids": []}
 
 
@@ -102,6 +103,43 @@ def listener(port: int, **values: Any) -> dict[str, Any]:
         "cluster": "",
         **values,
     }
+
+
+def container(name: str, **values: Any) -> dict[str, Any]:
+    """A running container of somebody else's."""
+    return {
+        "id": f"{name}-id",
+        "name": name,
+        "image": IMAGE,
+        "state": "running",
+        "pid": 4000,
+        "cluster": None,
+        "unit": None,
+        "user": None,
+        "restart": "no",
+        "memory": 0,
+        "gpu": False,
+        **values,
+    }
+
+
+def engine(*containers: dict[str, Any], **values: Any) -> dict[str, Any]:
+    """docker or podman, with the image and these containers."""
+    image = {"id": IMAGE, "digests": [], "architecture": "arm64", "size": 20_000_000_000}
+    return {
+        "version": "28.3.0",
+        "rootless": False,
+        "problem": "",
+        "reason": "",
+        "image": image,
+        "containers": [*containers],
+        **values,
+    }
+
+
+def engines(**values: dict[str, Any]) -> dict[str, Any]:
+    """The group `containers` with these engines, by name."""
+    return {"gid": 1000, "groups": [1000], "infiniband": True, "engines": values}
 
 
 def config_json(*architectures: str, error: str | None = None) -> ModelConfig:

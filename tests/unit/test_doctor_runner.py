@@ -159,11 +159,17 @@ def test_the_facts_are_asked_for_with_what_the_plan_sets(tmp_path: Path) -> None
         "env: {layers: [absent.env], set: {NCCL_CONF_FILE: /opt/set.conf}}\n",
         "",
     ):
-        inventory = healthy(INVENTORY + text).inventory
+        file = (
+            INVENTORY.replace("{venv: /opt/vllm}", "{image: x, tool: podman}")
+            if not text
+            else INVENTORY
+        )
+        inventory = healthy(file + text).inventory
         session = Asking(inventory, tmp_path, None)  # type: ignore[arg-type]  # as above
         assert not session.probe(inventory.nodes[:1]).failed
     assert [r["conf_file"] for r in asked] == ["/opt/layer.conf", "/opt/set.conf", ""]
     assert [tuple(r["worker_ports"]) for r in asked] == [(21000, 22000), *[(10002, 19999)] * 2]
+    assert [(r["image"], r["tools"]) for r in asked] == [*[("", [])] * 2, ("x", ["podman"])]
 
 
 def test_preflight_refuses_with_every_failure_and_its_remedy() -> None:

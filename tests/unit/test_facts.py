@@ -86,6 +86,8 @@ def test_this_machines_own_answer_has_the_declared_shape() -> None:
     request: Any = {
         "cluster": "no-such",
         "venv": "/nowhere",
+        "image": "",
+        "tools": ["docker", "podman"],
         "model": "/nowhere",
         "ports": [22],
         "worker_ports": [1, 65535],

@@ -1,0 +1,61 @@
+"""The command lines of docker and podman that a node reads with, and how the two differ.
+
+Run with docker 20.10 and 28 and podman 4.3 by tests/lab/test_containers.py.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    Argv = tuple[str, ...]
+
+# Labels: cluster/run as in the variable SPARKCTL_CLUSTER, the unit's id, the login's uid.
+CLUSTER, UNIT, USER = "sparkctl.cluster", "sparkctl.unit", "sparkctl.user"
+# What a name without a registry means; docker completes it itself, podman fails without search
+# registries.
+REGISTRY = {"docker": "", "podman": "docker.io"}
+# podman: CDI; 4.3 ignores --gpus.
+GPUS = {"docker": ("--gpus", "all"), "podman": ("--device", "nvidia.com/gpu=all")}
+# `podman info` asks dpkg or rpm for the packages of its programs, which takes most of a second.
+ABOUT = {"docker": ("info", "--format", "{{json .}}"), "podman": ("version", "--format", "json")}
+
+
+def reference(tool: str, image: str) -> str:
+    """The image's name in full where the engine needs that: "vllm/x" is "docker.io/vllm/x".
+
+    A first part with a dot or a colon, or "localhost", is a registry; "x" alone is "library/x"
+    (the reference grammar of github.com/distribution/reference).
+    """
+    first, slash, _ = image.partition("/")
+    is_registry = bool(slash) and (first == "localhost" or "." in first or ":" in first)
+    if not REGISTRY[tool] or is_registry or image.startswith("sha256:"):
+        return image
+    return f"{REGISTRY[tool]}/{'' if slash else 'library/'}{image}"
+
+
+def image_id(text: str) -> str:
+    """An image's Id in one form: docker writes "sha256:" before it, podman does not."""
+    return text if text.startswith("sha256:") else f"sha256:{text}"
+
+
+def about(tool: str) -> Argv:
+    """The engine itself, as a JSON object."""
+    return (tool, *ABOUT[tool])
+
+
+def find(tool: str) -> Argv:
+    """The Ids of all containers that the login may see, also of those that have ended."""
+    return tool, "ps", "--all", "--no-trunc", "--quiet"
+
+
+def inspect(tool: str, containers: Iterable[str]) -> Argv:
+    """Containers as a JSON list; State.Pid is the node's pid of the first process."""
+    return tool, "container", "inspect", *containers
+
+
+def inspect_image(tool: str, image: str) -> Argv:
+    """An image as a JSON list of one, with Id, RepoDigests and Architecture."""
+    return tool, "image", "inspect", reference(tool, image)
