@@ -6,7 +6,7 @@ import json
 import os
 import shlex
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -139,12 +139,10 @@ def test_an_image_keeps_its_id_from_one_engine_to_the_other(
 @pytest.mark.parametrize("tool", [DOCKER, PODMAN], ids=lambda tool: tool.name)
 def test_an_images_gpu_is_there_only_where_it_is_asked_for(boxes: Cluster, tool: Tool) -> None:
     look, node = ("sh", "-c", "nvidia-smi -L || echo none"), Node(boxes, "spark-1", tool)
-    made = Container("", NAME, look, flags=with_gpu(tool))
-    assert "GB10" in node.run(container.once(tool, made))
-    assert (
-        node.run(container.once(tool, Container("", NAME, look, flags={"network": "none"})))
-        == "none\n"
-    )
+    bare = Container("", NAME, look, flags={"network": "none"})
+    with_one = replace(bare, flags=with_gpu(tool))
+    assert "GB10" in node.run(container.once(tool, with_one))
+    assert node.run(container.once(tool, bare)) == "none\n"
     assert node.run((tool.name, "ps", "--all", "--quiet")) == ""
 
 
