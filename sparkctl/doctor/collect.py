@@ -232,7 +232,7 @@ def _ray(session: Session, snapshot: Snapshot, node: Node) -> Failed | RayTable:
         raise Missing("Ray is not running", what="ray", kind="absent")
     view, units = session.inventory.views[0], snapshot.observed.recorded
     at = recorded.ray(view, units, snapshot.all_facts)
-    return ask_ray(session, at.ready.address, at.ready.python, node=session.node(at.node))
+    return ask_ray(session, at.ready, node=session.node(at.node))
 
 
 def _require_engine(snapshot: Snapshot, node: Node, *, or_died: bool = False) -> None:

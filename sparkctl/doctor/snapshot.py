@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from sparkctl.doctor.environment import Environment
 from sparkctl.doctor.looks import Looks
 from sparkctl.engines.table import engine_of
-from sparkctl.engines.vllm.environment import Setting, merge
+from sparkctl.engines.vllm.environment import merge
 from sparkctl.errors import PreflightError, SparkctlError
 from sparkctl.fabric.topology import Half, halves
 from sparkctl.fabric.version import NEWEST, Version
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sparkctl.engines.engine import Engine
+    from sparkctl.engines.setting import Setting
     from sparkctl.fabric.selection import FabricChoice
     from sparkctl.facts.node import NodeFacts
     from sparkctl.facts.processes import OurProcess

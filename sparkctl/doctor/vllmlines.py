@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sparkctl.engines.vllm.diagnosis import explain_server, explain_vllm, explain_wait
 from sparkctl.engines.vllm.errorlevel import Level
-from sparkctl.engines.vllm.failures import WEDGED, Explanation
+from sparkctl.engines.vllm.failures import WEDGED
 from sparkctl.engines.vllm.rootcause import MANY_STALLS, Root, Tracer
 from sparkctl.fabric.nccllog.lines import GLOO_NEEDLE, NEEDLE, TEXT_LIMIT, shown
 from sparkctl.fabric.nccllog.model import Evidence, Finding, Fix
@@ -17,6 +17,7 @@ from sparkctl.node.errorlines import ERRORS, PROGRESS, START, STEP, TOKENS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from sparkctl.engines.explanation import Explanation
     from sparkctl.fabric.nccllog.model import LogVerdict
 
 Numbered = tuple[int, bytes]

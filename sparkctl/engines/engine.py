@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from sparkctl.engines.vllm.recipe import NO_RECIPE
+from sparkctl.engines.choice import NO_RECIPE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sparkctl.doubts import Doubt
-    from sparkctl.engines.vllm.environment import Setting
-    from sparkctl.engines.vllm.failures import Explanation
-    from sparkctl.engines.vllm.recipe import Choice
+    from sparkctl.engines.choice import Choice
+    from sparkctl.engines.explanation import Explanation
+    from sparkctl.engines.setting import Setting
     from sparkctl.fabric.selection import FabricChoice
     from sparkctl.facts.answers import Parsed
     from sparkctl.facts.calls import Call
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sparkctl.inventory.models import Argument, Inventory, Node, View
     from sparkctl.inventory.paths import Path, Problem
     from sparkctl.node.units import Unit
-    from sparkctl.runtimes.runtime import Runtime
+    from sparkctl.runtimes.runtime import Place, Runtime
 
 
 TAIL = 60  # lines of a log that a user reads
@@ -42,13 +42,14 @@ class Part:
 class Replica:
     """What units are made from: a service's view of the inventory, and its nodes, the head first.
 
-    `temp_dir` is a directory of the units on each node, `state_dir` sparkctl's own below `home`.
+    `places` are the same nodes for the runtime, `temp_dir` is a directory of the units on each.
     """
 
     inventory: View
     parts: Mapping[str, Part]
     recipe: Choice
     runtime: Runtime
+    places: Mapping[str, Place]
     temp_dir: str
     index: int = 0
 

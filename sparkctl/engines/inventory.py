@@ -5,9 +5,11 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING
 
+from sparkctl.engines.choice import AUTO, NONE
 from sparkctl.engines.table import ENGINES
 from sparkctl.engines.vllm.arguments import problem
-from sparkctl.engines.vllm.recipe import AUTO, NONE, RECIPES
+from sparkctl.engines.vllm.placement import EVEN, even_share, rank_count
+from sparkctl.engines.vllm.recipe import RECIPES
 from sparkctl.engines.vllm.secretarguments import API_KEY, NO_HEADER, fits_a_header
 from sparkctl.inventory import loader
 from sparkctl.inventory.models import SHORT, Service
@@ -101,6 +103,24 @@ def _recipe(settings: Vllm) -> Iterator[Problem]:
         yield _unknown("recipe", recipe, "a recipe", RECIPES, also=(AUTO, NONE))
 
 
+def _ranks(inventory: Inventory) -> Iterator[Problem]:
+    """The ranks that do not divide over a service's nodes, as its executor requires."""
+    for path, settings, nodes in parts(inventory):
+        engine = ENGINES.get(settings.engine if isinstance(settings, Service) else SHORT)
+        given = "executor" in settings.model_fields_set
+        executor = settings.executor if given or not engine else engine.executors[0]
+        if not (nodes and settings.tensor_parallel_size and inventory.ray.num_gpus):
+            continue
+        count, gpus = rank_count(settings), inventory.gpus_of(nodes[0])
+        fits = count <= gpus * len(nodes)
+        if executor == EVEN and fits and not even_share(count, gpus, len(nodes)):
+            text = (
+                f"executor {EVEN} has the same number of ranks on each node; {count} ranks do not"
+                f" divide over {len(nodes)} nodes with {gpus} GPUs each"
+            )
+            yield Problem((*path, "tensor_parallel_size"), text, code="uneven-ranks")
+
+
 def _unknown(
     key: str, value: str, what: str, names: Iterable[str], *, also: tuple[str, ...] = ()
 ) -> Problem:
@@ -134,4 +154,4 @@ def _api_key(place: Place, values: Mapping[str, str] | None) -> Iterator[Problem
         yield Problem((*place, API_KEY), NO_HEADER, code="unsendable-key")
 
 
-RULES = (_settings, _runtime, _api_keys)
+RULES = (_settings, _ranks, _runtime, _api_keys)

@@ -161,8 +161,9 @@ class Vllm(Model):
 
 
 class Service(Vllm):
-    """One of several services, with an engine on nodes of its own ([]: on all nodes), in a runtime of
-    its own or the cluster's.
+    """One of several services, with an engine on nodes of its own ([]: on all nodes).
+
+    `runtime` is its own, None: the cluster's.
 
     engines/inventory.py knows the engines and the executors of each.
     """

@@ -119,6 +119,7 @@ def _living(request: Start, entry: dict[str, Any]) -> Spawned | None:
 
 def _cut_off(request: Start, path: Path) -> dict[str, int]:
     """The program of a call that ended before it could record it, if it has started one."""
+    inside = bool(request.get("inside"))
     deadline = time.monotonic() + SPAWN
     while (begun := shim.begun(path)) is None:
         shims = processes.ours(request["cluster"], [marks.LOG], request["run"])
@@ -126,7 +127,7 @@ def _cut_off(request: Start, path: Path) -> dict[str, int]:
         if not waits or time.monotonic() > deadline:
             return {}
         time.sleep(LOOK)
-    return begun._asdict()
+    return {**begun._asdict(), "pid": processes.outer(*begun) if inside else begun.pid}
 
 
 def _log(request: Start) -> tuple[Path, int]:
@@ -156,12 +157,17 @@ def _spawn(request: Start, log: Path, offset: int) -> Spawned:
         processes.UNIT: unit,
     }
     # The login's environment, overridden by the cluster's and then by the request's `env`.
-    environment = {**files.over_login(cluster), **request["env"], **mark}
+    # In a container only the cluster's counts.
+    inside = request.get("inside", ())
+    under = files.environment(cluster) if inside else files.over_login(cluster)
+    environment = {**under, **request["env"], **mark}
     folder, ends = str(files.state_dir(cluster)), str(logs.exit_path(log))
-    job = shim.Job(argv, environment, folder, str(log), ends, shim.BYTES, shim.EVERY)
+    job = shim.Job(argv, environment, folder, str(log), ends, shim.BYTES, shim.EVERY, inside)
     try:
         with log.open("ab") as stream:
             begun = shim.begin(job, stream, {**os.environ, **mark, processes.ROLE: marks.LOG})
     except ChildProcessError as error:
-        sys.exit(f"cannot start {argv[0]}: {error}")
-    return Spawned(begun.pid, begun.started, log, offset)
+        said = logs.tail(log, offset) if inside else []  # by the container engine
+        sys.exit(f"cannot start {argv[0]}: {said[-1] if said else error}")
+    pid = processes.outer(*begun) if inside else begun.pid
+    return Spawned(pid, begun.started, log, offset)

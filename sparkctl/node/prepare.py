@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sparkctl.node import files, journal
+from sparkctl.node import containerend, files, journal
 
 if TYPE_CHECKING:
     from sparkctl.node.wire import Answer, Prepare
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 def prepare(request: Prepare) -> Answer:
     """Make the directories for `owner`, and write `files`, as files.write does.
 
+    `folders` of the login are made where they are missing, and stay. What `tool` has left of
+    containers of `units`, which are started next, is removed.
     The journal has what was made until the run is settled, so that a run whose controller died can
     be taken back.
     """
@@ -26,6 +29,10 @@ def prepare(request: Prepare) -> Answer:
             "unfinished": True,
         }
     )
+    for folder in request.get("folders", ()):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    if units := request.get("units"):
+        containerend.remove(cluster, units, request.get("tool", ""))
     return files.write(
         {"cluster": cluster, "files": request["files"], "temp_dir": where["temp_dir"]}
     )

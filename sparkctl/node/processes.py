@@ -81,12 +81,17 @@ def environment(pid: int) -> dict[str, str]:
 
 def capabilities(pid: int) -> int | None:
     """A process's effective capabilities as bits (proc(5), CapEff); None if unreadable."""
+    return next((int(field, 16) for field in _status(pid, "CapEff:")), None)
+
+
+def _status(pid: int, name: str) -> list[str]:
+    """The words of a line of /proc/PID/status; none if it is gone."""
     try:
         text = (PROC / str(pid) / "status").read_text(errors="replace")
     except OSError:
-        return None
-    lines = (line.split() for line in text.splitlines() if line.startswith("CapEff:"))
-    return next((int(fields[1], 16) for fields in lines), None)
+        return []
+    lines = (line.split()[1:] for line in text.splitlines() if line.startswith(name))
+    return next(lines, [])
 
 
 def table(cluster: str | None = None) -> list[Process]:
@@ -159,6 +164,20 @@ def identity(pid: int) -> int:
     """The start ticks of a process, 0 if it is gone."""
     stat = _stat(pid)
     return stat[1] if stat else 0
+
+
+def outer(pid: int, started: int) -> int:
+    """The pid here of a process that has this one in a container's pid namespace; the same where
+    it is gone.
+
+    Its start ticks are the same in both (proc(5)): together they name one process.
+    """
+    for entry in PROC.iterdir():
+        if entry.name.isdigit() and identity(int(entry.name)) == started:
+            numbers = _status(int(entry.name), "NSpid:")
+            if len(numbers) > 1 and numbers[-1] == str(pid):
+                return int(entry.name)
+    return pid
 
 
 def alive(pid: int, started: int) -> bool:

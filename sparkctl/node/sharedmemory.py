@@ -22,9 +22,9 @@ SHM = Path("/dev/shm")
 
 
 def mapped(found: Iterable[processes.Process]) -> set[str]:
-    """The /dev/shm files that these processes map."""
+    """The /dev/shm files that these processes map; a container's own /dev/shm ends with it."""
     paths: set[str] = set()
-    semaphores = _semaphores()
+    semaphores, own = _semaphores(), _device(SHM.stat()) if SHM.exists() else ""
     for process in found:
         try:
             maps = (processes.PROC / str(process.pid) / "maps").read_text(errors="replace")
@@ -32,6 +32,8 @@ def mapped(found: Iterable[processes.Process]) -> set[str]:
             continue
         lines = (line.split(maxsplit=5) for line in maps.splitlines() if "/dev/shm/" in line)
         for _, _, _, device, inode, path in (fields for fields in lines if len(fields) == 6):
+            if device != own:
+                continue
             if not path.endswith("(deleted)"):
                 paths.add(path)
             elif (device, inode) in semaphores:
@@ -48,9 +50,13 @@ def _semaphores() -> dict[tuple[str, str], str]:
     for path in SHM.glob("sem.*"):
         with suppress(OSError):
             status = path.lstat()
-            device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}"
-            found[device, str(status.st_ino)] = str(path)
+            found[_device(status), str(status.st_ino)] = str(path)
     return found
+
+
+def _device(status: os.stat_result) -> str:
+    """The device of a file as /proc/PID/maps writes it."""
+    return f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}"
 
 
 def release(paths: set[str]) -> set[str]:

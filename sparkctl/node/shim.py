@@ -55,11 +55,13 @@ try:  # adopt the program's orphans: PR_SET_CHILD_SUBREAPER of prctl(2)
     ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
 except (ImportError, OSError, AttributeError):
     pass
+env = {**os.environ, **job["env"]} if job["inside"] else job["env"]
 try:
-    program = subprocess.Popen(
-        job["argv"], stdin=subprocess.DEVNULL, stdout=2, stderr=2, env=job["env"],
-        cwd=job["cwd"], start_new_session=True,
-    )
+    with open(job["log"], "ab", 0) as log:
+        program = subprocess.Popen(
+            job["argv"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env,
+            cwd=job["cwd"], start_new_session=True,
+        )
 except OSError as error:
     print(json.dumps({"error": error.strerror}), flush=True)
     sys.exit(1)
@@ -92,7 +94,11 @@ while True:
 
 
 class Job(NamedTuple):
-    """What a shim runs: `log` is where the output goes, `exit` the file that says how it ended."""
+    """What a shim runs: `log` is where the output goes, `exit` the file that says how it ended.
+
+    `inside`: the shim too runs in a container, by that command line, and `env` is over the
+    container's own.
+    """
 
     argv: Sequence[str]
     env: Mapping[str, str]
@@ -101,22 +107,25 @@ class Job(NamedTuple):
     exit: str
     bytes: int
     every: float
+    inside: Sequence[str] = ()
 
 
 class Begun(NamedTuple):
-    """The program's pid and start ticks."""
+    """The program's pid, as it is where the shim runs, and start ticks."""
 
     pid: int
     started: int
 
 
 def begin(job: Job, output: IO[bytes], environment: Mapping[str, str]) -> Begun:
-    """Start a shim with this environment, and by it the program, whose output goes to `output`.
+    """Start a shim with this environment, and by it the program; its own errors go to `output`.
 
-    Raises ChildProcessError with the reason if the program cannot be started.
+    Raises ChildProcessError with the reason if the program cannot be started, OSError if `inside`
+    cannot.
     """
+    python = [*job.inside, "python3"] if job.inside else [sys.executable]
     shim = subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", SHIM],
+        [*python, "-I", "-S", "-c", SHIM],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=output,

@@ -13,10 +13,21 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sparkctl.node import entries, files, lease, logs, marks, sharedmemory, signals, state
+from sparkctl.node import (
+    containerend,
+    entries,
+    files,
+    lease,
+    logs,
+    marks,
+    sharedmemory,
+    signals,
+    state,
+)
 from sparkctl.node.processes import Process, ours
 from sparkctl.node.subprocesses import start
 from sparkctl.node.unitid import kind_of, replica_of
+from sparkctl.node.units import CONTAINER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -64,6 +75,7 @@ def stop(request: Stop) -> Answer:
         end(_found(request), signal.SIGKILL, KILLED)
     if _leaves_ranks(request):
         _ranks_end(cluster, look)
+    _remove_containers(request)
     remaining = _found(request)
     if not remaining:
         _end_shims(request, look)
@@ -89,11 +101,31 @@ def _ask(request: Stop, grace: float, end: Callable[..., None]) -> str | None:
     led = {p.unit for p in leaders}
     # A raylet signs off at the GCS, and waits ten seconds for one that is already gone.
     last = request.get("last", [signals.GCS])
-    asked = [p for p in found if p.unit not in led and signals.program(p) not in last]
-    end([*leaders, *asked], signal.SIGTERM, grace, [p for p in found if p.unit in led])
+    free = [p for p in found if p.unit not in led and p.role != CONTAINER]
+    asked = [p for p in free if signals.program(p) not in last]
+    also = [p for p in found if p.unit in led and p.role != CONTAINER]
+    end([*leaders, *asked], signal.SIGTERM, grace, also)
     late = [p for p in _found(request) if p.unit not in led and signals.program(p) in last]
     end(late, signal.SIGTERM, grace)
+    # With a container's first process the kernel KILLs all that is left in it.
+    end([p for p in _found(request) if p.role == CONTAINER], signal.SIGTERM, grace)
     return None
+
+
+def _remove_containers(request: Stop) -> None:
+    """Remove the containers of the units that have ended: what is left in them ends too."""
+    units, roles, run = request.get("units"), request.get("roles"), request.get("run")
+    if units is None and not roles and run is None:
+        containerend.remove(request["cluster"])
+        return
+    ended = [
+        unit
+        for unit, entry in state.read(request["cluster"])["units"].items()
+        if kind_of(unit) == CONTAINER and run in (None, entry.get("run"))
+        if (unit in units if units is not None else not roles or CONTAINER in roles)
+    ]
+    if ended:
+        containerend.remove(request["cluster"], ended)
 
 
 def _command(request: Stop, seconds: float) -> str | None:

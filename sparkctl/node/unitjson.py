@@ -26,6 +26,8 @@ KINDS: Mapping[str, type] = {
     "generates": units.Generates,
 }
 
+INSIDE = "inside"
+
 
 def document(unit: units.Unit) -> dict[str, Json]:
     """The unit as JSON; a secret in it that is a str with a mask is shown as that."""
@@ -43,6 +45,8 @@ def _encoded(value: Any) -> Any:
     if is_dataclass(value):
         kind = next((k for k, cls in KINDS.items() if type(value) is cls), None)
         found = {f.name: _encoded(getattr(value, f.name)) for f in fields(value)}
+        if found.get(INSIDE) == []:  # earlier releases do not know it
+            del found[INSIDE]
         return found if kind is None else {"kind": kind, **found}
     if isinstance(value, tuple):
         return [_encoded(part) for part in value]
@@ -126,6 +130,7 @@ FIELDS: Mapping[type, Mapping[str, Callable[[Json], Any]]] = {
         "argv": _tuple(_text),
         "environment": _table(_text),
         "ends": _number,
+        "inside": _tuple(_text),
     },
     units.Listens: {"address": _text, "port": _whole},
     units.RayNodes: {
@@ -133,8 +138,14 @@ FIELDS: Mapping[type, Mapping[str, Callable[[Json], Any]]] = {
         "python": _text,
         "nodes": _table(_number),
         "seconds": _number,
+        "inside": _tuple(_text),
     },
-    units.RayRanks: {"address": _text, "python": _text, "most": _table(_whole)},
+    units.RayRanks: {
+        "address": _text,
+        "python": _text,
+        "most": _table(_whole),
+        "inside": _tuple(_text),
+    },
     units.LogStages: {"engine": _text, "stall": _number},
     units.Generates: {"base": _text, "model": _text},
     units.Stop: {

@@ -21,6 +21,7 @@ ALONG, STARTED, REACHABLE, READY = "along", "started", "reachable", "ready"
 # How far a unit that runs has come.
 STARTING, FAILED = "starting", "failed"
 RANK = "rank"
+CONTAINER = "container"  # the kind of the units that others run in
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,14 @@ class Program:
     """What to run; `environment` is over the node's own, and no part of the digest: it names what
     the unit needs, and a restart of that is a restart of this one.
 
-    `ends`: it exits with status 0 within so many seconds and leaves daemons; 0: it stays.
+    `ends`: it exits with status 0 within so many seconds and leaves daemons; 0: it stays. `inside`
+    is a command line that runs the one that follows it in a container.
     """
 
     argv: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
     ends: float = 0.0
+    inside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,13 +75,14 @@ class Listens:
 class RayNodes:
     """The GCS at `address` lists each of these addresses as alive with so many GPUs.
 
-    `python` is an interpreter on the unit's node that has ray.
+    `python` is an interpreter on the unit's node that has ray, `inside` as a Program's.
     """
 
     address: str
     python: str
     nodes: Mapping[str, float]
     seconds: float
+    inside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,7 @@ class RayRanks:
     address: str
     python: str
     most: Mapping[str, int]
+    inside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

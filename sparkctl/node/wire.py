@@ -72,7 +72,8 @@ class Record(TypedDict):
 
 class Start(Cluster):
     """A program to start, of a unit (its id, or a kind alone); `shown` is its command line with
-    masked secrets, for the log; `wait`: seconds to wait for its end.
+    masked secrets, for the log; `wait`: seconds to wait for its end; `inside` as a Program's
+    (units.py).
     """
 
     argv: Sequence[str]
@@ -82,6 +83,7 @@ class Start(Cluster):
     shown: NotRequired[str]
     record: NotRequired[Record]
     wait: NotRequired[float]
+    inside: NotRequired[Sequence[str]]
 
 
 class Run(Start):
@@ -113,6 +115,9 @@ class Prepare(Cluster):
     files: Mapping[str, str]
     owner: str
     temp_dir: str
+    folders: NotRequired[Sequence[str]]
+    units: NotRequired[Sequence[str]]
+    tool: NotRequired[str]
 
 
 class Settle(Cluster):

@@ -16,6 +16,7 @@ from sparkctl.node.difference import START as STARTS
 from sparkctl.node.files import environment_text
 from sparkctl.node.unitid import node_of
 from sparkctl.node.unitjson import document
+from sparkctl.node.units import CONTAINER
 from sparkctl.operations import departed, ending, ready
 from sparkctl.operations.run import Step
 from sparkctl.operations.together import together
@@ -129,10 +130,22 @@ def write_files(run: Run) -> None:
                 "owner": f"up/{run.id}",
                 "temp_dir": temp_dir(cluster),
                 "files": files[node.name],
+                **_containers(run, node.name),
             },
             title="write the environment",
         )
     )
+
+
+def _containers(run: Run, node: str) -> dict[str, list[str] | str]:
+    """What a node makes ready for the containers that start there."""
+    starting = [run.outlook.units[u] for u in run.outlook.plan.units(STARTS)]
+    units = [unit.id for unit in starting if unit.node == node and unit.kind == CONTAINER]
+    if not units:
+        return {}
+    desired = run.outlook.of(units[0])
+    place = desired.places[node]
+    return {"units": units, "tool": place.tool, "folders": [*desired.runtime.folders(place)]}
 
 
 def _secrets(
@@ -200,6 +213,7 @@ def _start(run: Run, unit: Unit) -> Started:
             "argv": revealed(unit.program.argv),
             "shown": shlex.join(unit.program.argv),
             "env": {**run.mark(unit), **revealed(dict(unit.program.environment))},
+            "inside": list(unit.program.inside),
             "run": run.id,
         },
         title=f"start {unit.title}",

@@ -8,7 +8,6 @@ from sparkctl.errors import PreflightError
 from sparkctl.node import modelpath
 from sparkctl.node.difference import START
 from sparkctl.remote.fanout import check_all, each
-from sparkctl.runtimes.table import RUNTIMES
 from sparkctl.secret.value import revealed
 
 if TYPE_CHECKING:
@@ -55,11 +54,13 @@ def check_lines(run: Run) -> None:
 def _ask(run: Run, line: _Line) -> Parsed:
     part = line.desired.parts[line.unit.node]
     view = line.desired.inventory
-    python = RUNTIMES[view.runtime.name].path(view, "python")
+    runtime = line.desired.runtime
+    python = runtime.path(view, "python")
     return run.session.ask(
         part.node,
         line.parser,
         {"argv": revealed(line.unit.program.argv)},
         python=modelpath.expanded(python, part.home),
+        inside=runtime.once(line.desired.places[line.unit.node]),
         title="check the command line",
     )

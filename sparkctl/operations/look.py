@@ -13,20 +13,12 @@ from sparkctl.remote import node_rpc
 from sparkctl.remote.fanout import each
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from sparkctl.facts.answers import Completion, Failed, Health, Looked, Recalled
     from sparkctl.inventory.models import View
+    from sparkctl.node.units import RayNodes
     from sparkctl.operations.session import Session
-
-
-@dataclass(frozen=True)
-class Ray:
-    """The Ray to look at: the GCS's address, the head's runtime, the GPUs expected by address."""
-
-    address: str
-    python: str
-    wanted: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -72,7 +64,7 @@ def recall(session: Session) -> None:
     session.recalled.update(each(views, ask, key=lambda view: view.service).ok)
 
 
-def _recalled(session: Session, base: str, ray: Ray | None) -> Looked | None:
+def _recalled(session: Session, base: str, ray: RayNodes | None) -> Looked | None:
     """What `recall` has seen, if it was the same question and nothing is wrong with it.
 
     Faults are looked at again, with the bounds and the lease that a restart needs.
@@ -83,7 +75,7 @@ def _recalled(session: Session, base: str, ray: Ray | None) -> Looked | None:
         return None
     asked, seen = found.asked, found.seen
     same = asked.base == base and asked.address == (ray.address if ray else None)
-    if not same or asked.wanted != dict(ray.wanted if ray else {}):
+    if not same or asked.wanted != dict(ray.nodes if ray else {}):
         return None
     table = seen.table
     listed = table is None if ray is None else isinstance(table, RayTable) and not table.missing
@@ -92,7 +84,7 @@ def _recalled(session: Session, base: str, ray: Ray | None) -> Looked | None:
     return seen if listed and serves else None
 
 
-def look(session: Session, argv: Sequence[str], ray: Ray | None) -> Look:
+def look(session: Session, argv: Sequence[str], ray: RayNodes | None) -> Look:
     """Ask the engine of this command line for a completion and, meanwhile, Ray for its table.
 
     An answer that `recall` got is taken where it shows no fault. Nothing is called wedged within
@@ -102,7 +94,7 @@ def look(session: Session, argv: Sequence[str], ray: Ray | None) -> Look:
     # A completion that the metrics say nothing of may wait among others: no reason to restart.
     timeout = still + health.UNANSWERED
     cluster = {"cluster": session.inventory.cluster}
-    request = raytable.question(ray.address, ray.wanted, 0.0) if ray else None
+    request = raytable.question(ray.address, ray.nodes, 0.0) if ray else None
     question = api.question(
         session.inventory,
         tokens=api.TOKENS,
@@ -120,5 +112,5 @@ def look(session: Session, argv: Sequence[str], ray: Ray | None) -> Look:
     )
     table = found.table
     if ray and request and table is not None:
-        table = raytable.understood(session, request, table, ray.python)
+        table = raytable.understood(session, request, table, ray)
     return Look(found.completion, health.of(found.completion, session.inventory.head.name), table)

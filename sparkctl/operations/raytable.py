@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from sparkctl.facts.answers import RayTable
     from sparkctl.inventory.models import Node
+    from sparkctl.node.units import RayNodes, RayRanks
     from sparkctl.operations.session import Session
 
 TITLE = "read Ray's node table"
@@ -21,22 +22,21 @@ IMPORT_ALLOWANCE = 60.0  # seconds for importing ray on a busy node, without the
 
 def ask_ray(
     session: Session,
-    address: str,
-    python: str,
+    at: RayNodes | RayRanks,
     *,
     wanted: Mapping[str, float] | None = None,
     timeout: float = 0.0,
     node: Node | None = None,
 ) -> Failed | RayTable:
-    """What node/raytable.py answers of the Ray at `address`, asked on the head or on `node`.
+    """What node/raytable.py answers of this Ray, asked on the head or on `node`.
 
     Where its GCS answers in a way that is not understood, as with TLS, ray itself is asked, by
-    `python`, its runtime.
+    its runtime.
     """
-    request = question(address, wanted, timeout)
+    request = question(at.address, wanted, timeout)
     asked = node or session.inventory.head
     found = session.ask(asked, RAY_TABLE, request, timeout=timeout + ALLOWANCE, title=TITLE)
-    return understood(session, request, found, python, asked)
+    return understood(session, request, found, at, asked)
 
 
 def question(address: str, wanted: Mapping[str, float] | None, timeout: float) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def understood(
     session: Session,
     request: dict[str, Any],
     found: Failed | RayTable,
-    python: str,
+    at: RayNodes | RayRanks,
     node: Node | None = None,
 ) -> Failed | RayTable:
     """The answer, or ray's own where it was not understood."""
@@ -60,5 +60,6 @@ def understood(
         request,
         timeout=request["timeout"] + IMPORT_ALLOWANCE,
         title=TITLE,
-        python=python,
+        python=at.python,
+        inside=at.inside,
     )

@@ -117,6 +117,8 @@ def reach(run: Run, need: Need) -> None:
     unit = run.outlook.units[need.unit]
     if unit.reachable:
         _listens(run, unit, unit.reachable)
+    elif unit.program.ends:
+        _ended(run, [unit])
     if need.until == READY:
         for step in _conditions(run, unit):
             step.apply(run)
@@ -178,7 +180,7 @@ def _failure(run: Run, unit: Unit, answer: Waited) -> ServingError:
 def _ray(run: Run, unit: Unit, ready: RayNodes) -> None:
     """Wait until Ray lists every node as alive, by its fabric address and with its GPU."""
     session = run.session.within(run.outlook.of(unit.id).inventory)
-    table = ask_ray(session, ready.address, ready.python, wanted=ready.nodes, timeout=ready.seconds)
+    table = ask_ray(session, ready, wanted=ready.nodes, timeout=ready.seconds)
     if isinstance(table, Failed):
         raise ServingError(f"Ray does not answer: {table.error}", node=unit.node, code="ray-silent")
     if table.missing:
@@ -211,7 +213,7 @@ def _placed(run: Run, unit: Unit, ready: RayRanks) -> bool:
     desired = run.outlook.of(unit.id)
     session = run.session.within(desired.inventory)
     try:
-        table = ask_ray(session, ready.address, ready.python)
+        table = ask_ray(session, ready)
     except RemoteError:
         return False
     if isinstance(table, Failed):

@@ -145,7 +145,7 @@ def _ray(session: Session, view: View, units: Mapping[str, Unit], *, starts: boo
     try:
         at = recorded.ray(view, units, session.facts)
         node = session.node(at.node)
-        table = ask_ray(session, at.ready.address, at.ready.python, node=node)
+        table = ask_ray(session, at.ready, node=node)
     except SparkctlError as error:
         answer = RayAnswer(error=str(error), code=error.code)
     else:

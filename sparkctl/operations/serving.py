@@ -11,7 +11,7 @@ from sparkctl.node.difference import STOP
 from sparkctl.node.unitid import kind_of, service_of
 from sparkctl.node.units import READY, Absent, Generates, RayNodes, Running
 from sparkctl.operations import health
-from sparkctl.operations.look import Ray, look
+from sparkctl.operations.look import look
 from sparkctl.operations.raytable import ask_ray
 from sparkctl.plan import older
 
@@ -40,8 +40,7 @@ def unsound(session: Session, desired: Desired, reporter: Reporter) -> tuple[dic
         return {}, True
     table = next(((u, r) for u, r in every if isinstance(r, RayNodes)), None)
     session = session.within(desired.inventory)
-    ray = Ray(table[1].address, table[1].python, table[1].nodes) if table else None
-    seen = look(session, serving.program.argv, ray)
+    seen = look(session, serving.program.argv, table[1] if table else None)
     if table and seen.table is not None and (found := _ray(desired, table[0], seen.table)):
         return found, seen.serves
     unserved, said = health.judged(desired.inventory, seen.completion, seen.health)
@@ -62,7 +61,7 @@ def carriers(
         for ready in unit.ready:
             if isinstance(ready, RayNodes) and unit.id in kept:
                 session = session.within(desired.inventory)
-                table = ask_ray(session, ready.address, ready.python, wanted=ready.nodes)
+                table = ask_ray(session, ready, wanted=ready.nodes)
                 return {u: why for u, why in _absent(desired, unit, table).items() if u in kept}
     return {}
 

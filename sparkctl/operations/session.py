@@ -28,7 +28,7 @@ from sparkctl.runtimes.container import TOOLS
 from sparkctl.secret.value import public
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from sparkctl.facts.answers import LeaseTaken, Recalled
@@ -97,11 +97,13 @@ class Session:
         timeout: float | None = None,
         title: str = "",
         python: str = node_rpc.SYSTEM,
+        inside: Sequence[str] = (),
         leased: bool = True,
         root: bool = False,
         limit: int = LIMIT,
     ) -> T:
-        """Call a function of sparkctl/node on a node. Returns its answer.
+        """Call a function of sparkctl/node on a node, by its `python` or, behind the words of
+        `inside`, by a container's. Returns its answer.
 
         One that changes the node goes with the lease, which the node checks first (not `leased`:
         the lease's own calls). It runs as the login, or as `root`. Raises RemoteError when the node
@@ -119,6 +121,7 @@ class Session:
             timeout=timeout,
             title=title,
             python=python,
+            inside=inside,
             lease=lease.guard(node) if lease else None,
             root=root,
             limit=limit,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from sparkctl.engines.engine import Engine, Progress
-    from sparkctl.engines.vllm.failures import Explanation
+    from sparkctl.engines.explanation import Explanation
     from sparkctl.facts.answers import Followed
     from sparkctl.node.units import Observed, Unit
     from sparkctl.operations.session import Session

@@ -6,25 +6,28 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sparkctl.engines.engine import Part, Replica
+from sparkctl.engines.setting import Setting
 from sparkctl.engines.table import engine_of
-from sparkctl.engines.vllm.environment import Setting
 from sparkctl.errors import SparkctlError
 from sparkctl.plan.fabric import fabric_choices
 from sparkctl.plan.paths import temp_dir
+from sparkctl.plan.placed import place, units_of
 from sparkctl.plan.record import make
 from sparkctl.runtimes.table import RUNTIMES
+from sparkctl.secret.value import revealed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sparkctl.engines.choice import Choice
     from sparkctl.engines.engine import Engine
-    from sparkctl.engines.vllm.recipe import Choice
     from sparkctl.fabric.selection import FabricChoice
     from sparkctl.facts.node import NodeFacts
     from sparkctl.inventory.layers import Layer
     from sparkctl.inventory.models import View
     from sparkctl.node.units import Unit
     from sparkctl.plan.record import Record
+    from sparkctl.runtimes.runtime import Place, Runtime
 
 OWN_LAYER = "sparkctl"
 
@@ -43,6 +46,8 @@ class Desired:
     units: dict[str, Unit]
     records: dict[str, Record]
     recipe: Choice
+    runtime: Runtime
+    places: dict[str, Place]
 
     @property
     def head(self) -> Part:
@@ -88,17 +93,19 @@ def desire(
     recipe = engine.recipe(view, facts[view.head.name])
     choices = _choices(view, facts)
     temporary = temp_dir(view.cluster)
-    parts = {}
+    parts, places = {}, {}
     for node in (view.head, *view.workers):
         home = facts[node.name].home
         environment = engine.environment(view, node, choices[node.name], layers, facts[node.name])
         own = engine.own(view, home, temporary)
         environment.update({k: Setting(v, OWN_LAYER) for k, v in own.items()})
         parts[node.name] = Part(node, choices[node.name], environment, home)
+        values = {name: revealed(setting.value) for name, setting in environment.items()}
+        places[node.name] = place(view, node.name, temporary, facts, values)
     runtime = RUNTIMES[view.runtime.name]
-    replica = Replica(view, parts, recipe, runtime, temporary)
-    units = [runtime.ending(unit) for unit in engine.units(replica)]
-    found = Desired(view, engine, parts, {u.id: u for u in units}, {}, recipe)
+    replica = Replica(view, parts, recipe, runtime, places, temporary)
+    units = {unit.id: unit for unit in units_of(engine, replica)}
+    found = Desired(view, engine, parts, units, {}, recipe, runtime, places)
     return _sealed(found, started or {})
 
 

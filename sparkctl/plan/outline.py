@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sparkctl.engines.choice import NO_RECIPE
 from sparkctl.engines.engine import Part, Replica
 from sparkctl.engines.table import engine_of
-from sparkctl.engines.vllm.recipe import NO_RECIPE
 from sparkctl.fabric.selection import FabricChoice
 from sparkctl.plan.paths import temp_dir
+from sparkctl.plan.placed import place, units_of
 from sparkctl.runtimes.table import RUNTIMES
 
 if TYPE_CHECKING:
@@ -25,5 +26,7 @@ def outline(view: View) -> dict[str, Unit]:
     nodes = (view.head, *view.workers)
     parts = {node.name: Part(node, NOWHERE, {}, "~") for node in nodes}
     runtime = RUNTIMES[view.runtime.name]
-    replica = Replica(view, parts, NO_RECIPE, runtime, temp_dir(view.cluster))
-    return {unit.id: unit for unit in engine_of(view.vllm).units(replica)}
+    temporary = temp_dir(view.cluster)
+    places = {node.name: place(view, node.name, temporary, {}) for node in nodes}
+    replica = Replica(view, parts, NO_RECIPE, runtime, places, temporary)
+    return {unit.id: unit for unit in units_of(engine_of(view.vllm), replica)}

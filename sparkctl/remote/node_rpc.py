@@ -19,6 +19,7 @@ from sparkctl.node.calls import CALLS
 from sparkctl.remote.command import LIMIT, Command
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from importlib.abc import InspectLoader
     from types import CodeType
 
@@ -124,6 +125,7 @@ def call(
     timeout: float | None = None,
     title: str = "",
     python: str = SYSTEM,
+    inside: Sequence[str] = (),
     lease: dict[str, str] | None = None,
     root: bool = False,
     limit: int = LIMIT,
@@ -133,7 +135,8 @@ def call(
     Its stdout is the function's answer as JSON. Secrets in the request travel on stdin only. With
     a `lease` (cluster and token) the function is called only while that is in force on the node;
     else it ends with the status STALE, and its answer is node/lease.py's `stale`. With `root` it
-    runs as root: a login that is not goes through sudo, after that check. `timeout` is the
+    runs as root: a login that is not goes through sudo, after that check. The words of `inside` run
+    `python` in a container. `timeout` is the
     function's own (node/calls.py) unless another is given. Raises ValueError when that is more than
     its maximum.
     """
@@ -143,8 +146,8 @@ def call(
     module, _, function = target.partition(".")
     modules = (module,) if lease is None else ("lease", module)
     # The system's own python needs no site-packages, which take a part of its start.
-    flags = ("-I", "-S") if python == SYSTEM else ("-I",)
-    argv = (python, *flags, "-c", LOADER)
+    flags = ("-I", "-S") if python == SYSTEM and not inside else ("-I",)
+    argv = (*inside, python, *flags, "-c", LOADER)
     load = {
         "modules": [*_bundle(*modules).items()],
         "magic": MAGIC_NUMBER.hex(),

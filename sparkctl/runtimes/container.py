@@ -5,25 +5,31 @@ Flags and differences: docker 20.10 and 28, podman 4.3, as run on the lab's node
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+from sparkctl.node.containerend import CLUSTER, UNIT, USER
 
-CLUSTER = "sparkctl.cluster"  # label: cluster/run, as the variable SPARKCTL_CLUSTER
-UNIT = "sparkctl.unit"  # label: the unit's id
-DIGEST = "sparkctl.digest"  # label: the unit's digest
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from sparkctl.inventory.models import Argument
+
+IMAGE = "sparkctl.image"  # label: the image's Id
+MEMLOCK = "memlock=-1:-1"
+INFINIBAND = "/dev/infiniband"
 # Enough for NCCL over RDMA without --privileged. `--init`: a shell as the first process ignores
 # SIGTERM. No restart policy: one on a failing start leaks unified memory. No `--ipc host`: vLLM
 # 0.32 leaves 190 MB in /dev/shm even after SIGTERM, which goes with the container when it has its
 # own. Its size is a limit and takes nothing.
-FLAGS = (
-    *("--network", "host", "--shm-size", "64g", "--device", "/dev/infiniband"),
-    *("--cap-add", "IPC_LOCK", "--ulimit", "memlock=-1:-1"),
-    *("--ulimit", "stack=67108864:67108864", "--init", "--restart", "no", "--pull", "never"),
-)
-
+FLAGS: Mapping[str, Argument] = {
+    "network": "host",
+    "shm-size": "64g",
+    "ulimit": [MEMLOCK, "stack=67108864:67108864"],
+    "init": True,
+    "restart": "no",
+    "pull": "never",
+}
 # What sparkctl says itself of each container, and why `flags` may not.
 OWN_FLAGS = {
     **dict.fromkeys(
@@ -32,6 +38,7 @@ OWN_FLAGS = {
     **dict.fromkeys(
         ("env", "env-file"), "env.set and the nodes' env are a container's too; write it there"
     ),
+    "user": "the programs run as the login, which can see and stop them then; remove it",
     **dict.fromkeys(("volume", "mount"), "runtime.mounts has the mounts; write it there"),
 }
 
@@ -40,20 +47,21 @@ OWN_FLAGS = {
 class Tool:
     """How one of the container engines differs from the other.
 
-    `save`: a program's arguments that write an image to stdout as an archive that both load.
-    `registry`: what a name without a registry means, "" where the engine completes it itself.
+    `gpus`: the flags by which a container gets the GPU. `save`: a program's arguments that write an
+    image to stdout as an archive that both load. `registry`: what a name without a registry means,
+    "" where the engine completes it itself.
     """
 
     name: str
-    gpus: tuple[str, ...]
+    gpus: Mapping[str, Argument]
     save: tuple[str, ...]
     registry: str = ""
 
 
-DOCKER = Tool(name="docker", gpus=("--gpus", "all"), save=("save",))
+DOCKER = Tool(name="docker", gpus={"gpus": "all"}, save=("save",))
 PODMAN = Tool(
     name="podman",
-    gpus=("--device", "nvidia.com/gpu=all"),  # CDI; podman 4.3 ignores --gpus
+    gpus={"device": ["nvidia.com/gpu=all"]},  # CDI; podman 4.3 ignores --gpus
     save=("save", "--quiet", "--format", "docker-archive"),
     registry="docker.io",  # without search registries a short name fails
 )
@@ -73,18 +81,17 @@ class Mount:
 class Container:
     """A container to start: `argv` replaces the image's entry point and command.
 
-    `environment_file` is a path on the node (env_file() makes its text). It has no secrets, which
-    inspect() would show: those are mounted files. `flags` are the user's own and come last.
+    `environment` has no secrets, which inspect() would show; None: the value that the variable has
+    where the engine's program runs. `flags` by name, as `flags()` gives them.
     """
 
     name: str
     image: str
     argv: tuple[str, ...]
-    labels: Mapping[str, str]
+    labels: Mapping[str, str] = field(default_factory=dict)
     mounts: tuple[Mount, ...] = ()
-    environment_file: str = ""
-    flags: tuple[str, ...] = ()
-    gpu: bool = True
+    environment: Mapping[str, str | None] = field(default_factory=dict)
+    flags: Mapping[str, Argument] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -100,9 +107,42 @@ def name(cluster: str, unit: str) -> str:
     return f"sparkctl.{cluster}.{unit.replace('/', '.')}"
 
 
-def labels(cluster: str, run: str, unit: str, digest: str) -> dict[str, str]:
-    """The labels by which sparkctl knows a container as its own."""
-    return {CLUSTER: f"{cluster}/{run}", UNIT: unit, DIGEST: digest}
+def labels(cluster: str, unit: str, uid: int, image: str) -> dict[str, str]:
+    """The labels by which sparkctl knows a container as this login's."""
+    return {CLUSTER: cluster, UNIT: unit, USER: str(uid), IMAGE: image}
+
+
+def merged(*layers: Mapping[str, Argument]) -> dict[str, Argument]:
+    """Flags from several mappings: a later value replaces an earlier one, lists are joined, and
+    None drops the flag.
+    """
+    found: dict[str, Argument] = {}
+    for layer in layers:
+        for name, value in layer.items():
+            if value is None:
+                found.pop(name, None)
+            elif isinstance(value, list) or isinstance(found.get(name), list):
+                found[name] = [*_values(found.get(name)), *_values(value)]
+            else:
+                found[name] = value
+    return found
+
+
+def _values(value: Argument) -> list[str]:
+    if value is None or value is False:
+        return []
+    parts = value if isinstance(value, list) else [value]
+    return [str(part) for part in parts]
+
+
+def _flags(flags: Mapping[str, Argument]) -> Iterator[str]:
+    """Flags as words; true is a flag without a value."""
+    for name, value in sorted(flags.items()):
+        if value is True:
+            yield f"--{name}"
+        else:
+            for text in _values(value):
+                yield from (f"--{name}", text)
 
 
 def reference(tool: Tool, image: str) -> str:
@@ -118,32 +158,26 @@ def reference(tool: Tool, image: str) -> str:
     return f"{tool.registry}/{'' if slash else 'library/'}{image}"
 
 
-def env_file(environment: Mapping[str, str]) -> str:
-    """The text for `--env-file`, which has no quotes and no escapes.
-
-    Raises ValueError for a value with a line break, which the format cannot hold.
-    """
-    for key, value in environment.items():
-        if "\n" in value or "\r" in value:
-            raise ValueError(key)
-    return "".join(f"{key}={value}\n" for key, value in sorted(environment.items()))
-
-
 def start(tool: Tool, container: Container) -> tuple[str, ...]:
-    """Start a container in the background; prints its Id. It stays after its end, with its log."""
-    first, *rest = container.argv
-    labelled = [w for k, v in sorted(container.labels.items()) for w in ("--label", f"{k}={v}")]
-    env = ("--env-file", container.environment_file) if container.environment_file else ()
-    return (
-        *(tool.name, "run", "--detach", "--name", container.name, *FLAGS),
-        *(tool.gpus if container.gpu else ()),
-        *labelled,
-        *env,
-        *(word for mount in container.mounts for word in ("--mount", _mount(mount))),
-        *container.flags,
-        # Both: a value of one word replaces the entry point, and the image's command is dropped.
-        *("--entrypoint", first, reference(tool, container.image), *rest),
-    )
+    """Start a container in the background; prints its Id. It stays after its end."""
+    return (tool.name, "run", "--detach", "--name", container.name, *_run(tool, container))
+
+
+def once(tool: Tool, container: Container) -> tuple[str, ...]:
+    """Run a program in a new container that gets this one's stdin, and remove it at its end."""
+    return (tool.name, "run", "--rm", "--interactive", *_run(tool, container))
+
+
+def _run(tool: Tool, container: Container) -> Iterator[str]:
+    yield from _flags(container.flags)
+    for key, label in sorted(container.labels.items()):
+        yield from ("--label", f"{key}={label}")
+    for key, value in sorted(container.environment.items()):
+        yield from ("--env", key if value is None else f"{key}={value}")
+    for mount in container.mounts:
+        yield from ("--mount", _mount(mount))
+    # Empty, it clears the image's own and its command (docker 20.10, podman 4.3, run).
+    yield from ("--entrypoint=", reference(tool, container.image), *container.argv)
 
 
 def _mount(mount: Mount) -> str:
@@ -156,14 +190,6 @@ def _mount(mount: Mount) -> str:
 def _csv(field: str) -> str:
     plain = not any(c in field for c in ',"\n')
     return field if plain else '"' + field.replace('"', '""') + '"'
-
-
-def once(tool: Tool, image: str, argv: Iterable[str], *, gpu: bool = False) -> tuple[str, ...]:
-    """Run a program in a new container of an image, without network, and remove it at its end."""
-    first, *rest = argv
-    gpus = tool.gpus if gpu else ()
-    start = (tool.name, "run", "--rm", "--network", "none", "--pull", "never", *gpus)
-    return *start, "--entrypoint", first, reference(tool, image), *rest
 
 
 def stop(tool: Tool, container: str, grace: float) -> tuple[str, ...]:
@@ -186,9 +212,13 @@ def inspect(tool: Tool, containers: Iterable[str]) -> tuple[str, ...]:
     return tool.name, "container", "inspect", *containers
 
 
-def inside(tool: Tool, container: str, argv: Iterable[str]) -> tuple[str, ...]:
-    """Run a program in a container, with its `--env-file` but not what its entry point exported."""
-    return tool.name, "exec", container, *argv
+def inside(tool: Tool, container: str, *names: str) -> tuple[str, ...]:
+    """What runs the program that follows in a container, with this one's stdin and these variables.
+
+    It has the container's environment, but not what its entry point exported.
+    """
+    passed = [word for name in names for word in ("--env", name)]
+    return tool.name, "exec", "--interactive", *passed, container
 
 
 def logs(tool: Tool, container: str, lines: int) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import json
 import os
 import shlex
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from tests.refused import refused
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sparkctl.inventory.models import Argument
     from sparkctl.lab.lab import Lab
 
 pytestmark = pytest.mark.lab
@@ -79,8 +80,14 @@ class Node:
 
 def box(unit: str, **more: Any) -> Container:
     """A container that only sleeps."""
-    labels = container.labels("lab", "run", unit, "digest")
+    labels = container.labels("lab", unit, 0, "sha256:1")
     return Container("box", NAME, ("sleep", "infinity"), labels, **more)
+
+
+def with_gpu(tool: Tool) -> dict[str, Any]:
+    """The flags of a container with the GPU and RDMA."""
+    own: dict[str, Argument] = {"device": [container.INFINIBAND], "cap-add": ["IPC_LOCK"]}
+    return container.merged(container.FLAGS, tool.gpus, own)
 
 
 @pytest.mark.parametrize(
@@ -91,20 +98,22 @@ def test_a_container_is_started_probed_and_stopped(
     boxes: Cluster, tool: Tool, name: str, address: int
 ) -> None:
     """By the command lines of runtimes/container.py."""
-    node, file = Node(boxes, name, tool), "/tmp/box.env"
-    text = container.env_file({"TAG": '{"a": "$b"} #'})
-    node.run(("sh", "-c", f"printf %s {shlex.quote(text)} > {file}"))
+    node, flags = Node(boxes, name, tool), with_gpu(tool)
     mount = Mount("/etc/hostname", "/etc/node", readonly=True)
-    made = box(f"toy/0/engine/{name}", mounts=(mount,), environment_file=file)
-    node.run(container.start(tool, made))
+    environment = {"TAG": '{"a": "$b"} #', "OUTER": None}
+    made = box(f"toy/0/engine/{name}", mounts=(mount,), environment=environment, flags=flags)
+    node.run(("env", "OUTER=of the client", *container.start(tool, made)))
     state = node.state()
     assert node.run(container.find(tool)).split() == [state["Id"]]
     assert state["Config"]["Labels"].items() >= made.labels.items()
     assert "init" in boxes.on(name, f"cat /proc/{state['State']['Pid']}/comm"), "the node's pid"
-    seen = node.run(container.inside(tool, "box", ("sh", "-c", LOOK))).split()
+    seen = node.run((*container.inside(tool, "box"), "sh", "-c", LOOK)).split()
     assert f"192.168.100.{address}/24" in seen
     assert {"uverbs3", "rocep1s0f0", "GPU", f"{tool.name}-init", name} <= set(seen)
-    assert node.run(container.inside(tool, "box", ("printenv", "TAG"))) == '{"a": "$b"} #\n'
+    inside = container.inside(tool, "box", "GIVEN")
+    look = ("sh", "-c", 'echo "$TAG"; echo "$OUTER"; echo "$GIVEN"; cat')
+    said = node.run(("sh", "-c", f"echo stdin | GIVEN=now {shlex.join((*inside, *look))}"))
+    assert said.splitlines() == ['{"a": "$b"} #', "of the client", "now", "stdin"]
     node.run(container.stop(tool, "box", 20))
     state = node.state()
     assert state["State"]["ExitCode"] == 128 + signal.SIGTERM
@@ -130,8 +139,10 @@ def test_an_image_keeps_its_id_from_one_engine_to_the_other(
 @pytest.mark.parametrize("tool", [DOCKER, PODMAN], ids=lambda tool: tool.name)
 def test_an_images_gpu_is_there_only_where_it_is_asked_for(boxes: Cluster, tool: Tool) -> None:
     look, node = ("sh", "-c", "nvidia-smi -L || echo none"), Node(boxes, "spark-1", tool)
-    assert "GB10" in node.run(container.once(tool, NAME, look, gpu=True))
-    assert node.run(container.once(tool, NAME, look)) == "none\n"
+    bare = Container("", NAME, look, flags={"network": "none"})
+    with_one = replace(bare, flags=with_gpu(tool))
+    assert "GB10" in node.run(container.once(tool, with_one))
+    assert node.run(container.once(tool, bare)) == "none\n"
     assert node.run((tool.name, "ps", "--all", "--quiet")) == ""
 
 
@@ -162,7 +173,8 @@ def test_the_engines_of_a_lab_are_shown_and_kept(boxes: Cluster) -> None:
 
 def test_down_after_a_crash_ends_containers_and_leaves_nothing(boxes: Cluster) -> None:
     for tool in (DOCKER, PODMAN):
-        boxes.on("spark-1", shlex.join(container.start(tool, box("toy/0/engine/spark-1"))))
+        made = box("toy/0/engine/spark-1", flags=container.FLAGS)
+        boxes.on("spark-1", shlex.join(container.start(tool, made)))
     os.kill(first_pids(boxes.lab.nodes)["spark-1"], signal.SIGKILL)
     labs.down(BOXES)
     assert remains(BOXES) == []

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from sparkctl.engines.vllm.diagnosis import explain_ray, explain_start
-from sparkctl.engines.vllm.failures import CRASH, NCCL, RAY, REMEDIES, VLLM, WAITING, Explanation
+from sparkctl.engines.vllm.failures import CRASH, NCCL, RAY, REMEDIES, VLLM, WAITING
 from sparkctl.engines.vllm.progress import Progress
 from sparkctl.fabric.nccllog.advice import ADVICE
 from tests.unit.nccllogs import (
@@ -22,6 +23,9 @@ from tests.unit.nccllogs import (
     Warn,
     process,
 )
+
+if TYPE_CHECKING:
+    from sparkctl.engines.explanation import Explanation
 
 LOGS = Path(__file__).parents[1] / "fixtures/vllm"
 WHOLE = (LOGS / "serve-tp2.log").read_text()

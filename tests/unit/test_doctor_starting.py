@@ -9,7 +9,7 @@ import pytest
 
 from sparkctl.doctor import collect as collecting
 from sparkctl.doctor.check import Source
-from sparkctl.engines.vllm.failures import Explanation
+from sparkctl.engines.explanation import Explanation
 from sparkctl.operations.starting import Startup, clock
 from sparkctl.output.doctor import print_findings
 from tests.unit.doctorview import examined, wrong

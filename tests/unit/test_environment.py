@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sparkctl.engines.inventory import parse
-from sparkctl.engines.vllm.environment import Setting, render
+from sparkctl.engines.setting import Setting
+from sparkctl.engines.vllm.environment import render
 from sparkctl.errors import InventoryError
 from sparkctl.fabric.selection import FabricChoice
 from sparkctl.inventory.layers import parse_layer

@@ -127,7 +127,7 @@ def test_the_short_form_is_a_service_called_vllm_on_all_nodes(
     assert short.nodes == service.nodes
     (view,) = short.views
     assert (view.service, view.vllm.nodes) == ("vllm", ["a", "b"])
-    assert short.vllm.model_dump() == view.vllm.model_dump(exclude={"engine", "nodes"})
+    assert short.vllm.model_dump() == view.vllm.model_dump(exclude={"engine", "nodes", "runtime"})
     key = view.vllm.arguments.get("api-key")
     assert key is None or str(key) == "****", "a secret stays one"
 

@@ -80,6 +80,21 @@ def test_what_sparkctl_gives_each_launcher_is_no_argument(name: str) -> None:
     assert "executor mp" in problems(text)[0]
 
 
+@pytest.mark.parametrize("executor", ["executor: mp", "engine: sglang"])
+def test_ranks_that_do_not_divide_over_the_nodes_are_a_problem(executor: str) -> None:
+    text = GOOD.replace("vllm:\n  ", f"ray: {{num_gpus: 3}}\nservices:\n  m:\n    {executor}\n    ")
+    text += "    tensor_parallel_size: 5\n"
+    assert codes(text) == ["10:27 services.m.tensor_parallel_size uneven-ranks"]
+    assert "5 ranks do not divide over 2 nodes" in problems(text)[0]
+
+
+def test_each_node_has_the_same_number_of_ranks_under_mp() -> None:
+    text = SHORT.replace("vllm:\n", "ray: {num_gpus: 3}\nvllm:\n  tensor_parallel_size: 4\n")
+    found = desired(text).units.values()
+    assert [unit.members[1].count for unit in found] == [2, 2]
+    assert [unit.members[1].count for unit in desired(text.replace("4", "3")).units.values()] == [3]
+
+
 def started() -> tuple[Run, Unit]:
     """A run that has started both launchers, and the one that serves."""
     made, session = prepared()

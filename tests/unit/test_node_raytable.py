@@ -12,6 +12,7 @@ from sparkctl.facts.answers import Failed, RayTable
 from sparkctl.facts.calls import LOOK, RAY_IMPORTED, RAY_TABLE
 from sparkctl.node import claim, completion, lease, look, probe, protobuf, raytable
 from sparkctl.node import gcs as node_gcs
+from sparkctl.node.units import RayNodes
 from sparkctl.operations.raytable import ask_ray
 from tests.unit.answers import decoded
 from tests.unit.gcs import UNAUTHENTICATED, captured, gcs, reply
@@ -153,19 +154,19 @@ def test_any_bytes_are_fields_or_a_value_error(text: bytes) -> None:
 
 @pytest.mark.parametrize("foreign", [False, True])
 def test_ray_itself_is_asked_only_where_the_gcs_is_not_understood(foreign: bool) -> None:
-    asked: list[tuple[str, str]] = []
+    asked: list[tuple[str, str, tuple[str, ...]]] = []
 
     class Asking:
         inventory = type("Inventory", (), {"head": None})
 
         def ask(self, _node: Any, call: Any, _request: Any, **more: Any) -> Failed:
-            asked.append((call.target, more.get("python", "")))
+            asked.append((call.target, more.get("python", ""), more.get("inside", ())))
             return Failed(error="x", foreign=foreign and call is RAY_TABLE)
 
     session: Session = Asking()  # type: ignore[assignment]  # has what is used of it
-    ask_ray(session, "a:1", "/venv/bin/python")
-    through_ray = [(RAY_IMPORTED.target, "/venv/bin/python")]
-    assert asked == [(RAY_TABLE.target, ""), *(through_ray if foreign else [])]
+    ask_ray(session, RayNodes("a:1", "python3", {}, 1.0, ("docker", "exec", "box")))
+    through_ray = [(RAY_IMPORTED.target, "python3", ("docker", "exec", "box"))]
+    assert asked == [(RAY_TABLE.target, "", ()), *(through_ray if foreign else [])]
 
 
 @pytest.mark.parametrize("has_ray", [False, True])

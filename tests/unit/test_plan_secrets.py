@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sparkctl.engines.inventory import parse
-from sparkctl.engines.vllm.environment import Setting
+from sparkctl.engines.setting import Setting
 from sparkctl.inventory.layers import parse_layer
 from sparkctl.output.plan import env_document, env_lines, plan_document, plan_lines
 from sparkctl.secret.value import revealed

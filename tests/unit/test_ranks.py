@@ -191,5 +191,5 @@ def test_the_number_of_planned_ranks(arguments: dict[str, Any], expected: int) -
     inventory = running().inventory
     vllm = inventory.vllm.model_copy(update={"arguments": arguments})
     inventory = inventory.model_copy(update={"vllm": vllm})
-    assert rank_count(inventory) == expected
+    assert rank_count(vllm) == expected
     assert sum(planned_ranks(inventory).values()) == min(expected, 2)

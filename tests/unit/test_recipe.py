@@ -4,15 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sparkctl.engines.vllm.recipe import (
-    BACKEND,
-    BASE,
-    MINIMAX_M2,
-    RECIPES,
-    REMOTE_CODE,
-    Choice,
-    choose_recipe,
-)
+from sparkctl.engines.choice import REMOTE_CODE, Choice
+from sparkctl.engines.vllm.recipe import BACKEND, BASE, MINIMAX_M2, RECIPES, choose_recipe
 from sparkctl.inventory.models import Vllm
 from tests.unit.answers import config_json
 from tests.unit.test_inventory import GOOD, details

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sparkctl.engines.choice import Choice
 from sparkctl.engines.inventory import parse
-from sparkctl.engines.vllm.recipe import Choice
+from sparkctl.engines.vllm.recipe import BACKEND
 from sparkctl.engines.vllm.rules import warnings
 from sparkctl.errors import InventoryError
 from sparkctl.inventory.layers import parse_layer
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from sparkctl.plan.desired import Desired
 
 PW = "Pw-Of-Theirs"
-NO_RECIPE = Choice(None, "none")
+NO_RECIPE = Choice(None, "none", base={BACKEND: "ray"})
 
 
 def desired(extra: str, *layers: Layer) -> Desired:

@@ -11,10 +11,11 @@ import pytest
 
 import sparkctl
 from sparkctl.doctor.logs import read_logs
+from sparkctl.engines.explanation import Explanation
 from sparkctl.engines.inventory import parse
 from sparkctl.engines.vllm import rules
 from sparkctl.engines.vllm.environment import merge
-from sparkctl.engines.vllm.failures import REMEDIES, WEDGED, Explanation
+from sparkctl.engines.vllm.failures import REMEDIES, WEDGED
 from sparkctl.engines.vllm.recipe import RECIPES, choose_recipe
 from sparkctl.inventory.models import Service
 from tests.unit.doctorview import Answers, examined

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from sparkctl.doctor.snapshot import Snapshot
-    from sparkctl.engines.vllm.failures import Explanation
+    from sparkctl.engines.explanation import Explanation
     from sparkctl.facts.groups import Uverbs
     from sparkctl.facts.processes import OurProcess
 
@@ -33,7 +33,7 @@ STARTING = 60.0  # seconds in which the ranks of all nodes have come up
 def every_gpu(snapshot: Snapshot) -> bool:
     """Whether the plan has a rank on every GPU, and so on every node."""
     inventory = snapshot.inventory
-    return rank_count(inventory) >= sum(inventory.gpus_of(n) for n in inventory.nodes)
+    return rank_count(inventory.vllm) >= sum(inventory.gpus_of(n) for n in inventory.nodes)
 
 
 def ranks(snapshot: Snapshot) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from sparkctl.doctor import applies
 from sparkctl.doctor.check import Check
 from sparkctl.doctor.finding import Evidence, Finding, fail, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy, command
-from sparkctl.engines.vllm.recipe import Choice, choose_recipe
+from sparkctl.engines.vllm.recipe import choose_recipe
 from sparkctl.fabric.ncclparam import number
 from sparkctl.facts.unread import Missing, known
 from sparkctl.secret.value import masked, protected_text
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sparkctl.doctor.snapshot import Snapshot
+    from sparkctl.engines.choice import Choice
     from sparkctl.errors import Data
     from sparkctl.facts.groups import Assignment
 

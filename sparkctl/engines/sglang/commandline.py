@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from sparkctl.engines.vllm.commandline import flag
 from sparkctl.node import modelpath
+from sparkctl.runtimes.table import path
 from sparkctl.secret.value import protected_text
 
 if TYPE_CHECKING:
-    from sparkctl.engines.vllm.recipe import Choice
+    from sparkctl.engines.choice import Choice
     from sparkctl.inventory.models import View
 
 MEET = 25000  # the head's port where the ranks meet
@@ -24,7 +25,7 @@ def sglang_argv(
     it is a Secret. Flags: SGLang 0.5.23.
     """
     service = inventory.vllm
-    argv = [f"{inventory.runtime.venv}/bin/sglang", "serve"]
+    argv = [path(inventory, "sglang"), "serve"]
     argv += ["--model-path", modelpath.expanded(service.model, home)]
     argv += ["--host", service.host, "--port", str(service.port)]
     if service.served_model_name:

@@ -32,7 +32,7 @@ from sparkctl.node.units import (
 
 if TYPE_CHECKING:
     from sparkctl.engines.engine import Progress, Replica
-    from sparkctl.engines.vllm.failures import Explanation
+    from sparkctl.engines.explanation import Explanation
     from sparkctl.inventory.models import Inventory
 
 KIND = "sglang"  # of the units, and the engine's name
@@ -73,7 +73,7 @@ def _rank(replica: Replica, rank: int, node: str, count: dict[str, int]) -> Unit
         kind=KIND,
         title=f"SGLang rank {rank}" if rank else "SGLang",
         group=replica.name,
-        program=replica.runtime.start(Program(argv)),
+        program=Program(argv),
         needs=() if rank else tuple(Need(u, STARTED, follows=False) for u in others),
         members=(Member(node, "serve"), Member(node, RANK, count[node])),
         ready=() if rank else serves,

@@ -8,7 +8,7 @@ from sparkctl.engines.vllm import environment as vllm
 from sparkctl.inventory.layers import Layer
 
 if TYPE_CHECKING:
-    from sparkctl.engines.vllm.environment import Setting
+    from sparkctl.engines.setting import Setting
     from sparkctl.fabric.selection import FabricChoice
     from sparkctl.facts.node import NodeFacts
     from sparkctl.inventory.models import Inventory, Node

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from sparkctl.engines.vllm.failures import KERNEL, Explanation
+from sparkctl.engines.explanation import Explanation
+from sparkctl.engines.vllm.failures import KERNEL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sparkctl.engines.vllm.failures import Table
+    from sparkctl.engines.explanation import Table
 
 # Seen with SGLang 0.5.23 on a CPU, or in reports of DGX Spark users (0.5.4 to 0.5.12).
 SGLANG: Table = (

@@ -5,14 +5,15 @@ The inventory's arguments change or drop each, `recipe` chooses the recipe: the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from sparkctl.engines.choice import REMOTE_CODE, Recipe
 from sparkctl.engines.vllm import recipe as vllm
 from sparkctl.engines.vllm.engine import head_recipe
-from sparkctl.engines.vllm.recipe import REMOTE_CODE, Recipe
 
 if TYPE_CHECKING:
+    from sparkctl.engines.choice import Choice
     from sparkctl.facts.node import NodeFacts
     from sparkctl.inventory.models import Argument, Inventory
 
@@ -38,27 +39,10 @@ MINIMAX_M2 = Recipe(
 RECIPES = {recipe.name: recipe for recipe in (MINIMAX_M2,)}
 
 
-@dataclass(frozen=True)
-class Choice(vllm.Choice):
-    """SGLang's recipe of a model, None where there is none, and why."""
-
-    @property
-    def defaults(self) -> dict[str, Argument]:
-        """SGLang's arguments, which those of the inventory override."""
-        return {**BASE, **self.allowed}
-
-
 def choose(inventory: Inventory, facts: NodeFacts) -> Choice:
     """The recipe by the head's facts; see head_recipe, which raises Missing."""
     found = head_recipe(inventory, facts)
-    return Choice(
-        RECIPES.get(found.name or ""),
-        found.why,
-        found.architectures,
-        remote_code=found.remote_code,
-        unknown=found.unknown,
-        key=found.key,
-    )
+    return replace(found, recipe=RECIPES.get(found.name or ""), base=BASE, names=(*RECIPES,))
 
 
 def memory_share(inventory: Inventory) -> float:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sparkctl.doubts import Doubt
-    from sparkctl.engines.vllm.recipe import Choice
+    from sparkctl.engines.choice import Choice
     from sparkctl.inventory.models import Inventory
 
 # Each turns both captures off.

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from sparkctl.engines.vllm.recipe import BASE, Choice
+from sparkctl.engines.vllm.recipe import BASE
 from sparkctl.engines.vllm.secretarguments import by_environment
 from sparkctl.node import modelpath
+from sparkctl.runtimes.table import path
 from sparkctl.secret.value import Secret, protected_text, revealed, text_of
 
 if TYPE_CHECKING:
+    from sparkctl.engines.choice import Choice
     from sparkctl.inventory.models import Argument, Inventory
 
 DEFAULT_SHARE = 0.92  # in vLLM 0.20 and later (0.14 to 0.33, compared)
@@ -23,7 +25,7 @@ def vllm_argv(inventory: Inventory, recipe: Choice, home: str) -> tuple[str, ...
     hub's token go by environment.
     """
     vllm = inventory.vllm
-    argv = [f"{inventory.runtime.venv}/bin/vllm", "serve", modelpath.expanded(vllm.model, home)]
+    argv = [path(inventory, "vllm"), "serve", modelpath.expanded(vllm.model, home)]
     argv += ["--host", vllm.host, "--port", str(vllm.port)]
     if vllm.served_model_name:
         argv += ["--served-model-name", vllm.served_model_name]
@@ -72,7 +74,7 @@ def ray_worker_argv(inventory: Inventory, address: str, head_address: str) -> tu
 
 def _ray(inventory: Inventory, address: str, role: list[str]) -> tuple[str, ...]:
     ray = inventory.ray
-    argv = [f"{inventory.runtime.venv}/bin/ray", "start", *role]
+    argv = [path(inventory, "ray"), "start", *role]
     argv += ["--node-ip-address", address, "--disable-usage-stats"]
     for flag, value in (
         ("--node-manager-port", ray.node_manager_port),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from sparkctl.engines.vllm.failures import CRASH, NCCL, RAY, VLLM, WAITING, Explanation, explain
+from sparkctl.engines.explanation import Explanation
+from sparkctl.engines.vllm.failures import CRASH, NCCL, RAY, VLLM, WAITING, explain
 
 if TYPE_CHECKING:
     from sparkctl.engines.vllm.progress import Progress

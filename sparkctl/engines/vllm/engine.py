@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from sparkctl.engines.choice import AUTO
 from sparkctl.engines.engine import Ended, Engine, Judged
 from sparkctl.engines.vllm import launcher, mp, ray
 from sparkctl.engines.vllm.commandline import memory_share
 from sparkctl.engines.vllm.environment import render
-from sparkctl.engines.vllm.recipe import AUTO, choose_recipe
+from sparkctl.engines.vllm.recipe import choose_recipe
 from sparkctl.engines.vllm.rules import problems, warnings
 from sparkctl.engines.vllm.tls import api_base
 from sparkctl.facts.unread import Unread, known
@@ -17,9 +18,9 @@ from sparkctl.facts.unread import Unread, known
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sparkctl.engines.choice import Choice
     from sparkctl.engines.engine import Progress
-    from sparkctl.engines.vllm.failures import Explanation
-    from sparkctl.engines.vllm.recipe import Choice
+    from sparkctl.engines.explanation import Explanation
     from sparkctl.facts.node import NodeFacts
     from sparkctl.inventory.models import Inventory
     from sparkctl.node.units import Unit

@@ -7,9 +7,9 @@ other reference.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sparkctl.engines.setting import Setting
 from sparkctl.engines.vllm.secretarguments import API_KEY, variables
 from sparkctl.fabric.grammar import IB_HCA, SOCKET_IFNAME, takes_more
 from sparkctl.facts.unread import Unread
@@ -44,6 +44,8 @@ BUILT_IN: dict[str, str] = {
     "TORCHINDUCTOR_MAX_AUTOTUNE": "0",
     # On unified memory Ray's monitor would kill workers for the GPU's memory.
     "RAY_memory_monitor_refresh_ms": "0",
+    # Ray starts its workers, which are vLLM's ranks, at niceness 15 (2.60, run); mp's have 0.
+    "RAY_worker_niceness": "0",
     # Readable logs.
     "RAY_DEDUP_LOGS": "0",
     "RAY_COLOR_PREFIX": "0",
@@ -54,18 +56,6 @@ BUILT_IN: dict[str, str] = {
     "VLLM_ENGINE_READY_TIMEOUT_S": "7200",
 }
 BUILT_IN_LAYER = "built-in"
-
-
-@dataclass(frozen=True)
-class Setting:
-    """A value, a Secret if it is one, and the layer that it comes from.
-
-    `literal`: what looks like a reference in it is none.
-    """
-
-    value: str
-    layer: str
-    literal: bool = False
 
 
 def merge(inventory: Inventory, node: Node, layers: list[Layer]) -> dict[str, Setting]:

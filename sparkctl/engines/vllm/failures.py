@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from sparkctl.text import keyed
+from sparkctl.engines.explanation import Explanation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-Table = tuple[tuple[str, str], ...]  # pattern of one line, code
-
-
-class Explanation(NamedTuple):
-    """Why a start failed, as a stable code, and the remedy for people, in the form of text.KEY."""
-
-    code: str
-    remedy: str
-
-    def text(self, key: str) -> str:
-        """The remedy where the inventory has the settings at `key`."""
-        return keyed(self.remedy, key)
-
+    from sparkctl.engines.explanation import Table
 
 # Ray's memory monitor killed a process, which prints nothing itself.
 MONITOR = re.compile(

@@ -43,7 +43,7 @@ def _launcher(replica: Replica, ranks: dict[str, int], index: int) -> Unit:
         kind=SERVE,
         title=f"vLLM node {index}" if index else "vLLM",
         group=replica.name,
-        program=replica.runtime.start(Program((*argv, *_place(replica, len(ranks), index)))),
+        program=Program((*argv, *_place(replica, len(ranks), index))),
         members=(Member(name, "serve"), Member(name, RANK, count)),
         ready=() if index else (stages(inventory), generates(inventory, home)),
         stop=Stop(GRACE),

@@ -11,18 +11,19 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sparkctl.facts.answers import RayTable
-    from sparkctl.inventory.models import Inventory
+    from sparkctl.inventory.models import Inventory, Vllm
 
 
+EVEN = "mp"  # the executor whose nodes have the same number of ranks
 # Each multiplies the ranks. Decode context parallelism divides those of tensor parallelism.
 SIZES = ("pipeline-parallel-size", "prefill-context-parallel-size", "data-parallel-size")
 
 
-def rank_count(inventory: Inventory) -> int:
-    """The ranks that the inventory asks vLLM for; a size that is no number counts as 1."""
-    count = inventory.vllm.tensor_parallel_size
+def rank_count(settings: Vllm) -> int:
+    """The ranks that a service's settings ask for; a size that is no number counts as 1."""
+    count = settings.tensor_parallel_size
     for flag in SIZES:
-        text = str(inventory.vllm.arguments.get(flag))
+        text = str((settings.arguments or {}).get(flag))
         count *= int(text) if text.isdecimal() else 1
     return count
 
@@ -30,13 +31,26 @@ def rank_count(inventory: Inventory) -> int:
 def planned_ranks(inventory: Inventory) -> dict[str, int]:
     """The ranks of each node: the head's GPUs first, then the workers' in the inventory's order.
 
-    With fewer ranks than GPUs Ray may take another worker, which is as good.
+    With fewer ranks than GPUs Ray may take another worker, which is as good. mp has the same number
+    on each node.
     """
-    left, planned = rank_count(inventory), {}
-    for node in (inventory.head, *inventory.workers):
-        planned[node.name] = min(left, inventory.gpus_of(node))
+    nodes = (inventory.head, *inventory.workers)
+    left, planned, most = rank_count(inventory.vllm), dict[str, int](), None
+    if inventory.vllm.executor == EVEN:
+        most = even_share(left, inventory.gpus_of(inventory.head), len(nodes))
+    for node in nodes:
+        planned[node.name] = min(left, most or inventory.gpus_of(node))
         left -= planned[node.name]
     return planned
+
+
+def even_share(ranks: int, gpus: int, nodes: int) -> int | None:
+    """The ranks of each node, the same on as few as hold them; None where they do not divide.
+
+    A launcher's --nnodes must divide the ranks (vLLM 0.32, engine/arg_utils.py; SGLang 0.5.23).
+    """
+    shares = (ranks // n for n in range(1, nodes + 1) if ranks % n == 0)
+    return next((share for share in shares if share <= gpus), None)
 
 
 def spans_nodes(inventory: Inventory) -> bool:

@@ -59,6 +59,10 @@ def _python(replica: Replica) -> str:
     return modelpath.expanded(path, replica.head.home)
 
 
+def _inside(replica: Replica) -> tuple[str, ...]:
+    return replica.runtime.inside(replica.places[replica.head.node.name])
+
+
 def _ray_head(replica: Replica) -> Unit:
     inventory, head = replica.inventory, replica.head
     gpus = {p.choice.address: float(inventory.gpus_of(p.node)) for p in replica.parts.values()}
@@ -74,7 +78,7 @@ def _ray_head(replica: Replica) -> Unit:
         ),
         members=(Member(head.node.name, "raylet"), Member(head.node.name, GCS)),
         reachable=_gcs(replica),
-        ready=(RayNodes(_address(replica), _python(replica), gpus, seconds),),
+        ready=(RayNodes(_address(replica), _python(replica), gpus, seconds, _inside(replica)),),
         stop=Stop(GRACE, last=(GCS,)),
     )
 
@@ -101,8 +105,7 @@ def _ray_worker(replica: Replica, name: str) -> Unit:
 
 
 def _ray(replica: Replica, argv: tuple[str, ...]) -> Program:
-    program = Program(argv, ends=replica.inventory.ray.start_timeout)
-    return replica.runtime.start(program)
+    return Program(argv, ends=replica.inventory.ray.start_timeout)
 
 
 def _serve(replica: Replica) -> Unit:
@@ -122,7 +125,7 @@ def _serve(replica: Replica) -> Unit:
         kind=SERVE,
         title="vLLM",
         group=replica.unit(SERVE, name),
-        program=replica.runtime.start(program),
+        program=program,
         needs=tuple(
             Need(replica.unit(RAY, n), STARTED if n == name else ALONG) for n in replica.parts
         ),
@@ -132,7 +135,7 @@ def _serve(replica: Replica) -> Unit:
         ),
         ready=(
             stages(inventory),
-            RayRanks(_address(replica), _python(replica), most),
+            RayRanks(_address(replica), _python(replica), most, _inside(replica)),
             generates(inventory, home),
         ),
         stop=Stop(GRACE),

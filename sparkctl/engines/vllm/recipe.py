@@ -5,15 +5,13 @@ A service's `arguments` changes or drops each argument, its `recipe` chooses the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sparkctl.engines.choice import AUTO, REMOTE_CODE, Choice, Recipe
 from sparkctl.inventory.models import SHORT
 from sparkctl.node import modelpath
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from sparkctl.facts.groups import ModelConfig
     from sparkctl.inventory.models import Argument, Vllm
 
@@ -22,20 +20,7 @@ BASE: dict[str, Argument] = {
     # vLLM's default, 0.92, is too much where the CPU shares the memory (0.14 to 0.33, compared).
     "gpu-memory-utilization": 0.85,
 }
-# It runs Python code from the model, so it is a default only for a directory on the node.
 BACKEND = "distributed-executor-backend"  # by the service's executor
-REMOTE_CODE = "trust-remote-code"
-AUTO, NONE = "auto", "none"
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """vLLM's arguments for models of these architectures, class names in config.json."""
-
-    name: str
-    architectures: tuple[str, ...]
-    arguments: Mapping[str, Argument]
-
 
 MINIMAX_M2 = Recipe(
     "minimax-m2",
@@ -69,52 +54,6 @@ MINIMAX_M2 = Recipe(
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (MINIMAX_M2,)}
 
 
-@dataclass(frozen=True)
-class Choice:
-    """The recipe of a model, None where there is none, and why.
-
-    `unknown`: the service's `recipe` is auto and the model's architecture is unknown. `key` is
-    where the inventory has the service's settings.
-    """
-
-    recipe: Recipe | None
-    why: str
-    architectures: tuple[str, ...] = ()
-    remote_code: bool = False
-    unknown: bool = False
-    key: str = SHORT
-    executor: str = "ray"
-
-    @property
-    def name(self) -> str | None:
-        """The recipe's name; None without a recipe."""
-        return self.recipe.name if self.recipe else None
-
-    @property
-    def defaults(self) -> dict[str, Argument]:
-        """vLLM's arguments, which those of the inventory override."""
-        return {BACKEND: self.executor, **BASE, **self.allowed}
-
-    @property
-    def allowed(self) -> dict[str, Argument]:
-        """The recipe's own arguments, but for those that this model may not have."""
-        own = self.recipe.arguments if self.recipe else {}
-        return {k: v for k, v in own.items() if k != REMOTE_CODE or self.remote_code}
-
-    def fits(self, recipe: Recipe) -> bool:
-        """Whether this recipe is for the model."""
-        return self.recipe is recipe or any(a in recipe.architectures for a in self.architectures)
-
-    def __str__(self) -> str:
-        if self.recipe:
-            return f"recipe {self.name}: {self.why}"
-        names = f"{', '.join(RECIPES)} or {NONE}"
-        return f"no recipe: {self.why}" + f"; set {self.key}.recipe ({names})" * self.unknown
-
-
-NO_RECIPE = Choice(None, "the engine has none")
-
-
 def choose_recipe(vllm: Vllm, found: ModelConfig | None, key: str = SHORT) -> Choice:
     """The recipe for a model, by the settings that the inventory has at `key`.
 
@@ -133,10 +72,11 @@ def choose_recipe(vllm: Vllm, found: ModelConfig | None, key: str = SHORT) -> Ch
         recipe,
         why,
         architectures,
+        base={BACKEND: vllm.executor, **BASE},
+        names=(*RECIPES,),
         remote_code=is_path,
         unknown=unknown,
         key=key,
-        executor=vllm.executor,
     )
 
 

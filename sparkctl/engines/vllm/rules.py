@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sparkctl.doubts import Doubt
 from sparkctl.engines.vllm import secretarguments, tls
 from sparkctl.engines.vllm.arguments import FIELDS, cuda_graphs, mapping, problem
-from sparkctl.engines.vllm.recipe import BACKEND, MINIMAX_M2, Choice
+from sparkctl.engines.vllm.recipe import BACKEND, MINIMAX_M2
 from sparkctl.engines.vllm.secretarguments import readable
 from sparkctl.fabric.ncclparam import number
 from sparkctl.inventory.paths import dotted
@@ -17,6 +17,7 @@ from sparkctl.text import keyed, quoted
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from sparkctl.engines.choice import Choice
     from sparkctl.inventory.models import Argument, Inventory
     from sparkctl.inventory.paths import Path, Problem
 

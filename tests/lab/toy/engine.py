@@ -40,7 +40,7 @@ def _rank(replica: Replica, rank: int, part: Part) -> Unit:
         kind=KIND,
         title=f"toy rank {rank}",
         group=replica.name,
-        program=replica.runtime.start(Program(("python3", PROGRAM, str(rank), *meet, str(port)))),
+        program=Program(("python3", PROGRAM, str(rank), *meet, str(port))),
         members=(Member(node, PROGRAM),),
         ready=() if rank else (stages, Generates(f"http://127.0.0.1:{port}", MODEL)),
         stop=Stop(grace=5.0),

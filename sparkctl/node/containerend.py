@@ -1,0 +1,66 @@
+"""Removing a cluster's containers: what stays of one whose processes have ended."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from typing import TYPE_CHECKING, Any
+
+from sparkctl.node import state
+from sparkctl.node.subprocesses import start
+from sparkctl.node.unitid import kind_of
+from sparkctl.node.units import CONTAINER
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+# Labels: the cluster's name, the unit's id, and the uid of the login that started it.
+CLUSTER, UNIT, USER = "sparkctl.cluster", "sparkctl.unit", "sparkctl.user"
+TOOLS = ("docker", "podman")
+LOOK = 10.0  # seconds for a list
+END = 40.0  # seconds for a removal, which ends what still runs in it
+
+
+def remove(cluster: str, units: Collection[str] | None = None, tool: str = "") -> list[str]:
+    """Remove this login's containers of the cluster, or only of these units; gives their Ids.
+
+    Their volumes without a name go too. Ends the call with a message when `tool`, or one that has
+    started some of them, does not answer.
+    """
+    recorded = state.read(cluster)["units"]
+    chosen = [u for u in recorded if kind_of(u) == CONTAINER and (units is None or u in units)]
+    starters = {tool, *(_tool(recorded[unit]) for unit in chosen)}
+    removed = []
+    for name in TOOLS:
+        if name not in starters and (units is not None or shutil.which(name) is None):
+            continue
+        try:
+            found = _found(name, cluster, units)
+            if found:
+                start([name, "rm", "--force", "--volumes", *found]).finish(END)
+        except OSError as error:
+            if name in starters:
+                sys.exit(f"cannot remove the cluster's containers: {error}")
+            continue
+        removed += found
+    return removed
+
+
+def _tool(entry: Any) -> str:
+    """The container engine that started a unit."""
+    try:
+        return str(entry["unit"]["program"]["argv"][0])
+    except (KeyError, IndexError, TypeError):
+        return ""
+
+
+def _found(tool: str, cluster: str, units: Collection[str] | None) -> list[str]:
+    labels = [f"{CLUSTER}={cluster}", f"{USER}={os.getuid()}"]
+    chosen = [[]] if units is None else [[f"{UNIT}={unit}"] for unit in units]
+    found: dict[str, None] = {}
+    for more in chosen:
+        filters = [word for label in (*labels, *more) for word in ("--filter", f"label={label}")]
+        listed = start([tool, "ps", "--all", "--quiet", "--no-trunc", *filters]).finish(LOOK)
+        found.update(dict.fromkeys(listed.split()))
+    return [*found]
