@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sparkctl.errors import SparkctlError, UsageError
+from sparkctl.errors import PreflightError, SparkctlError, UsageError
 from sparkctl.facts.unread import known
+from sparkctl.plan.placed import tool_of
 from sparkctl.runtimes import container
 from sparkctl.runtimes.container import TOOLS, Tool
 
@@ -90,7 +92,7 @@ def _wanted(
         names = [n.name for n in view.nodes]
         engines = {n: _engines(facts[n], n, failed) for n in names if n in facts}
         failed |= {n: e for n, e in errors.items() if n in names}
-        used = _used(engines)
+        used = _used(view, {n: facts[n] for n in engines if n not in failed}, engines)
         for node, found in engines.items():
             holdings += [
                 Holding(node, TOOLS[tool], engine.image, tool == used)
@@ -119,8 +121,14 @@ def _engines(
         return {}
 
 
-def _used(engines: Mapping[str, Mapping[str, ContainerEngine]]) -> str:
-    """The first engine that all nodes can use, or else that most can."""
+def _used(
+    view: View,
+    facts: Mapping[str, NodeFacts],
+    engines: Mapping[str, Mapping[str, ContainerEngine]],
+) -> str:
+    """The engine that `up` would use, or else the one that most nodes can."""
+    with suppress(PreflightError):
+        return tool_of(view, facts)
     tools = list(dict.fromkeys(tool for found in engines.values() for tool in found))
 
     def users(tool: str) -> int:
