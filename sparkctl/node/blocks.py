@@ -26,7 +26,7 @@ POLITE = 5.0  # seconds that a stranger may take to prove itself
 # A node that is gone is detected by the receiver within IDLE + EVERY * PROBES seconds, while the
 # sender is silent; the sender detects it by STALL.
 IDLE, EVERY, PROBES = 10, 5, 3
-STALL = 120.0  # seconds without any progress of a receiver; a slow disk's pauses are shorter
+STALL = 60.0  # seconds without any progress of a receiver; a slow disk's pauses are shorter
 
 
 class Broken(OSError):

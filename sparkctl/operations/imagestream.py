@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 LOOK = 0.5  # seconds between two looks at the progress
 STEP = 2  # percent between two lines of progress
+SETTLED = 1.0  # seconds until a rate means something
 AGAIN = "run this command again"
 
 
@@ -257,7 +258,7 @@ def described(arrivals: Mapping[str, Arrival], total: int, now: float) -> str:
         f"{node} {'loading' if a.loading else f'{gigabytes(a.bytes)} of {gigabytes(total)}'}"
         for node, a in arrivals.items()
     ]
-    going = [a for a in arrivals.values() if not a.loading and a.bytes and now > a.began]
+    going = [a for a in arrivals.values() if not a.loading and a.bytes and now - a.began > SETTLED]
     if not going:
         return ", ".join(parts)
     slowest = min(going, key=lambda a: a.bytes)
