@@ -200,7 +200,8 @@ class Transfer:
         message, hint, code = {
             "unconnected": (
                 f"cannot connect to {at}: {event.reason}",
-                "a firewall may block it: `sparkctl doctor --check host.firewall`",
+                "a firewall may block it: allow TCP between the nodes' fabric addresses;"
+                " `sparkctl doctor --check host.firewall` shows what blocks Ray",
                 "image-unconnected",
             ),
             "refused": (
@@ -253,7 +254,7 @@ def _scratch(room: Room) -> str:
 def described(arrivals: Mapping[str, Arrival], total: int, now: float) -> str:
     """How far each node is, such as `spark-2 3.2 of 18.4 GB; 0.9 GB/s, 17 s left`."""
     if not any(arrival.bytes for arrival in arrivals.values()):
-        return "waiting for the export"
+        return "waiting for the first bytes"
     parts = [
         f"{node} {'loading' if a.loading else f'{gigabytes(a.bytes)} of {gigabytes(total)}'}"
         for node, a in arrivals.items()

@@ -119,4 +119,4 @@ def test_the_progress_is_that_of_the_slowest() -> None:
     )
     first.loading = second.loading = True
     assert described({"a": first, "b": second}, 20_000_000_000, 100.0) == "a loading, b loading"
-    assert described({"a": Arrival()}, 20, 1.0) == "waiting for the export"
+    assert described({"a": Arrival()}, 20, 1.0) == "waiting for the first bytes"
