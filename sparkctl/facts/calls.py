@@ -39,6 +39,7 @@ IDLE: Call[answers.Idle] = Call("idle.idle", answers.Idle)
 READ_JOURNAL: Call[answers.Journal] = Call("journal.read", answers.Journal)
 TAKE_BACK: Call[answers.TakenBack] = Call("journal.take_back", answers.TakenBack)
 IMPORTS: Call[Mapping[str, answers.Import]] = Call("imports.imports", Mapping[Name, answers.Import])
+IN_IMAGE: Call[groups.Installed] = Call("inimage.read", groups.Installed)
 RUN: Call[answers.Ran] = Call("launch.run", answers.Ran)
 START: Call[answers.Started] = Call("launch.start", answers.Started)
 FREE_LEASE: Call[answers.Stale] = Call("lease.free", answers.Stale)
@@ -82,6 +83,7 @@ CALLS = (
     READ_JOURNAL,
     TAKE_BACK,
     IMPORTS,
+    IN_IMAGE,
     RUN,
     START,
     FREE_LEASE,

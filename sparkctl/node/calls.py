@@ -40,6 +40,7 @@ CALLS = {
     "follow.follow": Bounds(mutates=False, timeout=DAY, maximum=DAY),
     "idle.idle": Bounds(mutates=False, timeout=60.0, maximum=DAY),
     "imports.imports": Bounds(mutates=False, timeout=120.0, maximum=120.0),
+    "inimage.read": READS,
     "journal.change": CHANGES,
     "journal.read": READS,
     "journal.take_back": Bounds(mutates=True, timeout=120.0, maximum=600.0),

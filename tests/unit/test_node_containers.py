@@ -43,13 +43,14 @@ def install(folder: Path, tool: str, **changed: str) -> None:
     ids = "\n".join(c["Id"] for c in found["containers"])
     printed = {"about": found["about"], "image": found["image"], "inspect": found["containers"]}
     scripts = {k: f"printf %s {shlex.quote(json.dumps(v))}" for k, v in printed.items()}
-    scripts = {**scripts, "ps": f"echo {shlex.quote(ids)}", **changed}
+    scripts = {**scripts, "ps": f"echo {shlex.quote(ids)}", "run": "exit 1", **changed}
     text = f"""#!/bin/sh
 case "$1 $2" in
 info*|version*) {scripts["about"]} ;;
 ps*) {scripts["ps"]} ;;
 "container inspect") {scripts["inspect"]} ;;
 "image inspect") {scripts["image"]} ;;
+run*) {scripts["run"]} ;;
 esac
 """
     (folder / tool).write_text(text)
