@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sparkctl.node import libnccl
@@ -12,6 +11,7 @@ from sparkctl.node.subprocesses import start
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from sparkctl.node.wire import Answer
 

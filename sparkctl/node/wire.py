@@ -320,3 +320,9 @@ class Imports(TypedDict):
     """Names of modules."""
 
     modules: Sequence[str]
+
+
+class BoxLook(Program):
+    """What runs a program in a container, with a limit in seconds."""
+
+    seconds: float

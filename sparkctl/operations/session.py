@@ -264,7 +264,7 @@ class Session:
             "venv": view.runtime.venv,
             "image": view.runtime.image or "",
             "tools": _tools(view.runtime),
-            "reader": _reader() if view.runtime.image else None,
+            "reader": node_rpc.reader(IN_IMAGE.target) if view.runtime.image else None,
             "model": vllm.model,
             "revision": None if revision is None else str(revision),
             "hub": {
@@ -287,10 +287,3 @@ def _tools(runtime: Runtime) -> list[str]:
     if not runtime.image:
         return []
     return [*TOOLS] if runtime.tool == "auto" else [runtime.tool]
-
-
-def _reader() -> dict[str, Any]:
-    """The program that reads what an image has, for the image's own Python."""
-    command = node_rpc.call(IN_IMAGE.target, {})
-    argv = [node_rpc.SYSTEM, "-I", "-c", node_rpc.LOADER]  # with its site-packages
-    return {"argv": argv, "stdin": command.stdin.decode()}

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sparkctl.facts.groups import Runtime
 from sparkctl.node import containers, images, inimage, packages, verbs
-from sparkctl.operations.session import _reader
-from tests.unit.test_node_containers import IMAGE, bin_, install  # noqa: F401 - bin_ is a fixture
+from sparkctl.remote.node_rpc import reader
+from tests.unit.enginestub import IMAGE, install
 
 if TYPE_CHECKING:
-    from sparkctl.node.wire import Program
+    from pathlib import Path
 
 FILE = f"{images.FOLDER}/{IMAGE.removeprefix('sha256:')}.json"
 # Runs what follows --entrypoint and the image, and counts its runs.
@@ -26,15 +25,22 @@ exec {sys.executable} "$@\""""
 
 
 @pytest.fixture
+def bin_(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of programs, with no container engine yet."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(tmp_path))
     return tmp_path
 
 
-def read(*tools: str, reader: Program | None = None) -> Any:
+def read(*tools: str) -> Any:
     engines = containers.containers("vllm/x", tools)["engines"]
     assert isinstance(engines, dict)
-    program: Any = reader or _reader()
+    program: Any = reader("inimage.read")
     found = json.loads(json.dumps(images.runtime("vllm/x", tools, engines, program)))
     assert Runtime.model_validate(found)
     return found
@@ -44,7 +50,7 @@ def runs(home: Path) -> int:
     return len((home / "runs").read_text().splitlines())
 
 
-def test_an_image_is_read_by_its_own_python_and_once(bin_: Path, home: Path) -> None:  # noqa: F811
+def test_an_image_is_read_by_its_own_python_and_once(bin_: Path, home: Path) -> None:
     install(bin_, "docker", run=RUN)
     found = read("docker")
     assert found["python"] == ".".join(map(str, sys.version_info[:3]))
@@ -58,7 +64,7 @@ def test_an_image_is_read_by_its_own_python_and_once(bin_: Path, home: Path) -> 
 @pytest.mark.parametrize(
     "text", ["{", "[]", '{"schema": 2}', f'{{"schema": 1, "id": "{IMAGE}", "found": 1}}']
 )
-def test_a_kept_answer_that_is_damaged_is_read_again(bin_: Path, home: Path, text: str) -> None:  # noqa: F811
+def test_a_kept_answer_that_is_damaged_is_read_again(bin_: Path, home: Path, text: str) -> None:
     install(bin_, "docker", run=RUN)
     (home / FILE).parent.mkdir(parents=True)
     (home / FILE).write_text(text)
@@ -67,7 +73,7 @@ def test_a_kept_answer_that_is_damaged_is_read_again(bin_: Path, home: Path, tex
 
 
 @pytest.mark.usefixtures("home")
-def test_what_cannot_be_read_is_not_absent(bin_: Path) -> None:  # noqa: F811
+def test_what_cannot_be_read_is_not_absent(bin_: Path) -> None:
     install(bin_, "docker", run="echo 'exec: python3: not found' >&2; exit 127")
     with pytest.raises(OSError, match="python3: not found"):
         read("docker")
@@ -80,7 +86,7 @@ def test_what_cannot_be_read_is_not_absent(bin_: Path) -> None:  # noqa: F811
 
 
 @pytest.mark.usefixtures("home")
-def test_an_image_that_no_engine_has_does_not_exist(bin_: Path) -> None:  # noqa: F811
+def test_an_image_that_no_engine_has_does_not_exist(bin_: Path) -> None:
     install(bin_, "docker", image="echo '[]'; echo 'No such image: x' >&2; exit 1")
     assert read("podman", "docker")["exists"] is False
 
