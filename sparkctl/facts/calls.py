@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from sparkctl.facts import answers, groups, peeranswers
+from sparkctl.facts import answers, containers, groups, peeranswers
 from sparkctl.facts.node import Claimed, NodeFacts
 from sparkctl.facts.shape import Name
 
@@ -25,6 +25,7 @@ class Call(Generic[T_co]):
 
 
 BELONGINGS: Call[groups.State] = Call("belongings.belongings", groups.State)
+BOX_LOOK: Call[containers.BoxLook] = Call("boxlook.look", containers.BoxLook)
 CLAIM: Call[Claimed] = Call("claim.claim", Claimed)
 CHANGE: Call[answers.Nothing] = Call("journal.change", answers.Nothing)
 CLUSTERS: Call[answers.Clusters] = Call("clusters.clusters", answers.Clusters)
@@ -39,6 +40,8 @@ IDLE: Call[answers.Idle] = Call("idle.idle", answers.Idle)
 READ_JOURNAL: Call[answers.Journal] = Call("journal.read", answers.Journal)
 TAKE_BACK: Call[answers.TakenBack] = Call("journal.take_back", answers.TakenBack)
 IMPORTS: Call[Mapping[str, answers.Import]] = Call("imports.imports", Mapping[Name, answers.Import])
+IN_BOX: Call[containers.Inside] = Call("inbox.read", containers.Inside)
+IN_IMAGE: Call[groups.Installed] = Call("inimage.read", groups.Installed)
 RUN: Call[answers.Ran] = Call("launch.run", answers.Ran)
 START: Call[answers.Started] = Call("launch.start", answers.Started)
 FREE_LEASE: Call[answers.Stale] = Call("lease.free", answers.Stale)
@@ -68,6 +71,7 @@ COUNTERS: Call[groups.Counters] = Call("verbs.counters", groups.Counters)
 
 CALLS = (
     BELONGINGS,
+    BOX_LOOK,
     CLAIM,
     CHANGE,
     CLUSTERS,
@@ -82,6 +86,8 @@ CALLS = (
     READ_JOURNAL,
     TAKE_BACK,
     IMPORTS,
+    IN_BOX,
+    IN_IMAGE,
     RUN,
     START,
     FREE_LEASE,

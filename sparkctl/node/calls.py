@@ -32,6 +32,7 @@ LEASE = Bounds(mutates=True, timeout=10.0, maximum=10.0, repeats=True)  # by its
 # By module.function. What is not here cannot be called.
 CALLS = {
     "belongings.belongings": READS,
+    "boxlook.look": Bounds(mutates=False, timeout=60.0, maximum=120.0),
     "claim.claim": REPEATS,
     "clusters.clusters": READS,
     "completion.ask": Bounds(mutates=False, timeout=60.0, maximum=2 * DAY),
@@ -40,6 +41,8 @@ CALLS = {
     "follow.follow": Bounds(mutates=False, timeout=DAY, maximum=DAY),
     "idle.idle": Bounds(mutates=False, timeout=60.0, maximum=DAY),
     "imports.imports": Bounds(mutates=False, timeout=120.0, maximum=120.0),
+    "inbox.read": READS,
+    "inimage.read": READS,
     "journal.change": CHANGES,
     "journal.read": READS,
     "journal.take_back": Bounds(mutates=True, timeout=120.0, maximum=600.0),

@@ -242,12 +242,20 @@ class Belongings(Read):
     lease: str | None
 
 
+class Program(TypedDict):
+    """A program's command line, and what it gets as stdin."""
+
+    argv: Sequence[str]
+    stdin: str
+
+
 class Probe(Belongings):
     """What the facts of a node depend on, see node/probe.py."""
 
     venv: str
     image: str
     tools: Sequence[str]
+    reader: Program | None
     model: str
     revision: str | None
     hub: Mapping[str, str]
@@ -312,3 +320,9 @@ class Imports(TypedDict):
     """Names of modules."""
 
     modules: Sequence[str]
+
+
+class BoxLook(Program):
+    """What runs a program in a container, with a limit in seconds."""
+
+    seconds: float

@@ -75,6 +75,12 @@ def once(place: Place) -> tuple[str, ...]:
     return container.once(_tool(place), replace(_container(place), name="", argv=()))
 
 
+def bare(place: Place) -> tuple[str, ...]:
+    """The same without mounts, of which some are made by a start."""
+    made = replace(_container(place), name="", argv=(), mounts=())
+    return container.once(_tool(place), made)
+
+
 def folders(place: Place) -> tuple[str, ...]:
     """The folders for compiled kernels and for the hub's models, which are mounted."""
     caches = [f"{place.login.home}/{name}" for name in CACHES]

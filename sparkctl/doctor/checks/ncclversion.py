@@ -70,7 +70,7 @@ def _versions(snapshot: Snapshot, name: str) -> Mapping[str, str]:
         return found
     runtime = known(snapshot.facts(name).runtime)
     wheels = ((p, v) for p, v in runtime.versions.items() if p.startswith(WHEEL))
-    return {version: f"{runtime.venv}, {package}" for package, version in wheels}
+    return {version: f"{runtime.place}, {package}" for package, version in wheels}
 
 
 def _hangs(snapshot: Snapshot, where: Mapping[str, str]) -> Finding:
