@@ -34,6 +34,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Find why the fabric is slow or a start fails: cause, evidence, fix.",
     ),
     "fabric": ("sparkctl.cli.fabric:fabric", "Show the fabric, and which devices NCCL selects."),
+    "image": (
+        "sparkctl.cli.image:image",
+        "Copy container images between nodes; show which each has.",
+    ),
     "down": ("sparkctl.cli.down:down", "Stop the cluster and remove its files."),
     "lab": ("sparkctl.cli.lab:lab", "Run imitated Sparks on this Linux machine."),
 }

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from sparkctl.facts import answers, containers, groups, peeranswers
+from sparkctl.facts import answers, groups, imageanswers, peeranswers
 from sparkctl.facts.node import Claimed, NodeFacts
 from sparkctl.facts.shape import Name
 
@@ -39,6 +40,9 @@ FOLLOW: Call[answers.Followed] = Call("follow.follow", answers.Followed)
 IDLE: Call[answers.Idle] = Call("idle.idle", answers.Idle)
 READ_JOURNAL: Call[answers.Journal] = Call("journal.read", answers.Journal)
 TAKE_BACK: Call[answers.TakenBack] = Call("journal.take_back", answers.TakenBack)
+IMAGE_ROOM: Call[imageanswers.Room] = Call("imageroom.room", imageanswers.Room)
+RECEIVE_IMAGE: Call[imageanswers.Streamed] = Call("imagestream.receive", imageanswers.Streamed)
+SEND_IMAGE: Call[imageanswers.Streamed] = Call("imagestream.send", imageanswers.Streamed)
 IMPORTS: Call[Mapping[str, answers.Import]] = Call("imports.imports", Mapping[Name, answers.Import])
 IN_BOX: Call[containers.Inside] = Call("inbox.read", containers.Inside)
 IN_IMAGE: Call[groups.Installed] = Call("inimage.read", groups.Installed)
@@ -85,6 +89,9 @@ CALLS = (
     IDLE,
     READ_JOURNAL,
     TAKE_BACK,
+    IMAGE_ROOM,
+    RECEIVE_IMAGE,
+    SEND_IMAGE,
     IMPORTS,
     IN_BOX,
     IN_IMAGE,

@@ -29,6 +29,7 @@ READS = Bounds(mutates=False, timeout=60.0, maximum=60.0)
 CHANGES = Bounds(mutates=True, timeout=60.0, maximum=60.0)
 REPEATS = CHANGES._replace(repeats=True)
 LEASE = Bounds(mutates=True, timeout=10.0, maximum=10.0, repeats=True)  # by its token
+IMAGE = Bounds(mutates=True, timeout=7200.0, maximum=7200.0)  # 50 GB at 7 MB/s
 # By module.function. What is not here cannot be called.
 CALLS = {
     "belongings.belongings": READS,
@@ -40,6 +41,9 @@ CALLS = {
     "files.write": REPEATS,
     "follow.follow": Bounds(mutates=False, timeout=DAY, maximum=DAY),
     "idle.idle": Bounds(mutates=False, timeout=60.0, maximum=DAY),
+    "imageroom.room": READS,
+    "imagestream.receive": IMAGE,
+    "imagestream.send": IMAGE,
     "imports.imports": Bounds(mutates=False, timeout=120.0, maximum=120.0),
     "inbox.read": READS,
     "inimage.read": READS,

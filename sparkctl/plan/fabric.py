@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sparkctl.errors import SparkctlError
+from sparkctl.fabric.cabling import in_common, parsed
 from sparkctl.fabric.cluster_selection import Choices, choose_all
-from sparkctl.fabric.selection import FabricSpec
+from sparkctl.fabric.selection import FabricChoice, FabricSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -25,6 +27,31 @@ def fabric_choices(inventory: Inventory, facts: Mapping[str, NodeFacts]) -> Choi
     if any(node.name not in chosen and node.name in facts for node in inventory.nodes):
         chosen = {**_chosen(inventory, inventory.nodes, facts), **chosen}
     return chosen
+
+
+def pair_address(
+    inventory: Inventory, node: Node, peer: Node, facts: Mapping[str, NodeFacts]
+) -> str:
+    """The address of `node` in the subnet of the fabric that it shares with `peer`.
+
+    Raises SparkctlError where that cannot be derived, or there is none.
+    """
+    chosen = _chosen(inventory, [node, peer], facts)
+    found = [chosen[n.name] for n in (node, peer)]
+    for choice in found:
+        if isinstance(choice, SparkctlError):
+            raise choice
+    own, other = (choice for choice in found if isinstance(choice, FabricChoice))
+    ours, theirs = (parsed(choice.addresses[0]) for choice in (own, other))
+    if not in_common(ours, theirs):
+        raise SparkctlError(
+            f"{peer.name} ({theirs}) and {node.name} ({ours}) share no subnet of the fabric",
+            node=peer.name,
+            hint="`sparkctl fabric show` shows which ports face each other",
+            code="fabric-apart",
+            data={"peer": node.name},
+        )
+    return own.address
 
 
 def _chosen(inventory: Inventory, nodes: Iterable[Node], facts: Mapping[str, NodeFacts]) -> Choices:

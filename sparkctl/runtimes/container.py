@@ -241,6 +241,23 @@ def load(tool: Tool) -> tuple[str, ...]:
     return tool.name, "load", "--quiet"
 
 
+def named(tool: Tool, image: str, name: str) -> tuple[tuple[str, ...], ...]:
+    """What gives an image (its Id) that was loaded the name by which it was saved.
+
+    Archives have docker's short names, and podman 4.3 takes "vllm/x" for "localhost/vllm/x".
+    """
+    full = reference(tool, name)
+    short = full.removeprefix(f"{tool.registry}/").removeprefix("library/")
+    if not tool.registry or short == full:
+        return ()
+    return (tool.name, "tag", image, full), (tool.name, "untag", image, f"localhost/{short}")
+
+
+def store(tool: Tool) -> tuple[str, ...]:
+    """The engine as a JSON object that has where it keeps images."""
+    return tool.name, "info", "--format", "{{json .}}"
+
+
 def image_id(text: str) -> str:
     """An image's Id in one form: docker writes "sha256:" before it, podman does not."""
     return text if text.startswith("sha256:") else f"sha256:{text}"

@@ -1,0 +1,120 @@
+"""The images that nodes have, and what was copied."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sparkctl.operations.imagestream import gigabytes
+from sparkctl.output.failure import show_log
+from sparkctl.output.spans import duration
+from sparkctl.output.stdio import print_err, print_json, print_out
+from sparkctl.plan.images import short
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sparkctl.errors import SparkctlError
+    from sparkctl.operations.imagesync import Synced
+    from sparkctl.output.stdio import Fields
+    from sparkctl.plan.images import Holding, Wanted
+
+
+def print_synced(found: Sequence[Synced], *, as_json: bool) -> bool:
+    """Print what was copied, and on stderr what failed; gives whether nothing did."""
+    if as_json:
+        images = [_synced(one) for one in found]
+        print_json({"changed": any(one.copied for one in found), "images": images})
+    else:
+        for one in found:
+            _print_synced(one)
+    return _print_errors(error for one in found for error in one.failed.values())
+
+
+def _print_synced(one: Synced) -> None:
+    for node, copied in one.copied.items():
+        size, took = gigabytes(copied.bytes), duration(copied.seconds)
+        where = one.source.node if one.source else "-"
+        print_out(f"{node}: copied {one.image.name} from {where} ({size} in {took})")
+    if one.source and not one.copied and not one.failed:
+        nodes = ", ".join(one.same)
+        verb = "has" if len(one.same) == 1 else "have"
+        print_out(f"nothing to do: {nodes} {verb} {one.image.name} ({short(one.source)})")
+
+
+def _synced(one: Synced) -> Fields:
+    source = one.source
+    return {
+        "image": one.image.name,
+        "services": list(one.image.services),
+        "source": source.node if source else None,
+        "id": source.image.id if source and source.image else None,
+        "same": list(one.same),
+        "copied": {n: {"bytes": c.bytes, "seconds": c.seconds} for n, c in one.copied.items()},
+        "failed": {n: e.message for n, e in one.failed.items()},
+        "codes": {n: e.code for n, e in one.failed.items()},
+    }
+
+
+def print_listed(found: Sequence[Wanted], *, as_json: bool) -> bool:
+    """Print which image each node has, and on stderr where that is not known; gives whether it is
+    known of all.
+    """
+    if as_json:
+        print_json({"images": [_listed(image) for image in found]})
+    else:
+        _print_table(found)
+    return _print_errors(error for image in found for error in image.errors.values())
+
+
+def _print_table(found: Sequence[Wanted]) -> None:
+    from sparkctl.output.console import console
+    from sparkctl.output.table import Column, print_table
+
+    rows = [(image.name, *_row(n, image.used(n))) for image in found for n in image.nodes]
+    titles = ("IMAGE", "NODE", "ENGINE", "ID", "SIZE")
+    ranks = (2, 4, 1, 3, 0)
+    print_table(
+        console(),
+        [
+            Column(title, [row[i] for row in rows], rank)
+            for i, (title, rank) in enumerate(zip(titles, ranks, strict=True))
+        ],
+    )
+
+
+def _row(node: str, holding: Holding | None) -> tuple[str, str, str, str]:
+    if holding is None:
+        return node, "-", "unknown", "-"
+    if holding.image is None:
+        return node, holding.tool.name, "missing", "-"
+    return node, holding.tool.name, short(holding), gigabytes(holding.image.size)
+
+
+def _listed(image: Wanted) -> Fields:
+    used = {n: h for n in image.nodes if (h := image.used(n))}
+    return {
+        "image": image.name,
+        "services": list(image.services),
+        "nodes": {
+            n: {
+                "engine": h.tool.name,
+                "id": h.image.id if h.image else None,
+                "bytes": h.image.size if h.image else None,
+            }
+            for n, h in used.items()
+        },
+        "failed": {n: e.message for n, e in image.errors.items()},
+        "codes": {n: e.code for n, e in image.errors.items()},
+    }
+
+
+def _print_errors(errors: Iterable[SparkctlError]) -> bool:
+    """Print each error once, with its hint; gives whether there was none."""
+    each = list({id(error): error for error in errors}.values())
+    for error in each:
+        print_err(f"error: {error}")
+        if error.hint:
+            print_err(f"hint: {error.hint}")
+    if each:
+        show_log()
+    return not each
