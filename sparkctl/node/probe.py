@@ -151,6 +151,20 @@ def _os_name() -> str:
     return match[1] if match else os.uname().sysname
 
 
+def _sites(venv: Path) -> list[Path]:
+    """The directories with a virtual environment's packages, in Python's order: its own, and those
+    that their .pth files name (site.py).
+    """
+    found = [*venv.glob("lib/python3*/site-packages")]
+    for path in [p for own in found for p in sorted(own.glob("*.pth"))]:
+        for line in path.read_text(errors="replace").splitlines():
+            named = path.parent / line.strip()
+            code = not line.strip() or line.startswith(("#", "import ", "import\t"))
+            if not code and named.is_dir() and os.access(named, os.R_OK):
+                found.append(named)
+    return found
+
+
 def _runtime(venv: Path) -> Answer:
     """Versions in the virtual environment, read from its metadata, as importing takes seconds;
     `nccl`: the libnccl files of its packages, by path.
@@ -158,10 +172,10 @@ def _runtime(venv: Path) -> Answer:
     versions: dict[str, str] = {}
     nccl: dict[str, Answer] = {}
     pattern = re.compile(r"^(ray|vllm|sglang|torch|nvidia_nccl_cu\d+)-(.+)\.dist-info$")
-    for site in venv.glob("lib/python3*/site-packages"):
+    for site in _sites(venv):
         for entry in os.listdir(site):
             if match := pattern.match(entry):
-                versions[match[1]] = match[2]
+                versions.setdefault(match[1], match[2])
         for path in site.glob(libnccl.IN_PACKAGES):
             version, build = libnccl.read(path)
             nccl[str(path)] = {"version": version, "build": build}
