@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from sparkctl.facts import answers, containers, groups, peeranswers
-from sparkctl.facts import answers, groups, imageanswers, peeranswers
+from sparkctl.facts import answers, containers, groups, imageanswers, peeranswers
 from sparkctl.facts.node import Claimed, NodeFacts
 from sparkctl.facts.shape import Name
 

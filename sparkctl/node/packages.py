@@ -22,7 +22,7 @@ METADATA = re.compile(r"^(ray|vllm|sglang|torch|nvidia_nccl_cu\d+)-(.+)\.dist-in
 
 def venv(path: Path) -> Answer:
     """The virtual environment at `path`; `nccl`: the libnccl files of its packages, by path."""
-    sites = [*path.glob("lib/python3*/site-packages")]
+    sites = _sites(path)
     # Not from pyvenv.cfg: that has the version that made the environment.
     try:
         printed = start([str(path / "bin/python"), "-V"]).finish(PYTHON_SECONDS)
@@ -40,13 +40,27 @@ def venv(path: Path) -> Answer:
     }
 
 
+def _sites(venv: Path) -> list[Path]:
+    """The directories with a virtual environment's packages, in Python's order: its own, and those
+    that their .pth files name (site.py).
+    """
+    found = [*venv.glob("lib/python3*/site-packages")]
+    for path in [p for own in found for p in sorted(own.glob("*.pth"))]:
+        for line in path.read_text(errors="replace").splitlines():
+            named = path.parent / line.strip()
+            code = not line.strip() or line.startswith(("#", "import ", "import\t"))
+            if not code and named.is_dir() and os.access(named, os.R_OK):
+                found.append(named)
+    return found
+
+
 def versions(sites: Iterable[Path]) -> dict[str, str]:
     """Versions by distribution, from the metadata in these folders: importing takes seconds."""
     found: dict[str, str] = {}
     for site in sites:
         for entry in os.listdir(site):
             if match := METADATA.match(entry):
-                found[match[1]] = match[2]
+                found.setdefault(match[1], match[2])
     return found
 
 

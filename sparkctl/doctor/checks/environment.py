@@ -156,7 +156,7 @@ def _finding(variable: str, expected: str | None, got: str | None, pids: list[in
         f" the plan has {planned}",
         Evidence(planned, actual, f"/proc/{pids[0]}/environ"),
         Remedy(
-            "restart Ray and vLLM; if it stays, an image, a wrapper or a shell profile sets the"
+            "restart the service; if it stays, an image, a wrapper or a shell profile sets the"
             " variable",
             ("sparkctl up",),
         ),
