@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from sparkctl.facts import answers, groups, peeranswers
+from sparkctl.facts import answers, groups, installanswers, peeranswers
 from sparkctl.facts.node import Claimed, NodeFacts
 from sparkctl.facts.shape import Name
 
@@ -39,6 +39,10 @@ IDLE: Call[answers.Idle] = Call("idle.idle", answers.Idle)
 READ_JOURNAL: Call[answers.Journal] = Call("journal.read", answers.Journal)
 TAKE_BACK: Call[answers.TakenBack] = Call("journal.take_back", answers.TakenBack)
 IMPORTS: Call[Mapping[str, answers.Import]] = Call("imports.imports", Mapping[Name, answers.Import])
+INSTALL_BEGIN: Call[installanswers.Begun] = Call("install.begin", installanswers.Begun)
+INSTALL_ENDED: Call[installanswers.Built] = Call("install.ended", installanswers.Built)
+INSTALL_FINISH: Call[installanswers.Moved] = Call("install.finish", installanswers.Moved)
+INSTALL_LOOK: Call[installanswers.VenvLooked] = Call("install.look", installanswers.VenvLooked)
 RUN: Call[answers.Ran] = Call("launch.run", answers.Ran)
 START: Call[answers.Started] = Call("launch.start", answers.Started)
 FREE_LEASE: Call[answers.Stale] = Call("lease.free", answers.Stale)
@@ -82,6 +86,10 @@ CALLS = (
     READ_JOURNAL,
     TAKE_BACK,
     IMPORTS,
+    INSTALL_BEGIN,
+    INSTALL_ENDED,
+    INSTALL_FINISH,
+    INSTALL_LOOK,
     RUN,
     START,
     FREE_LEASE,

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from sparkctl.doctor.snapshot import Snapshot
     from sparkctl.facts.groups import Runtime
 
-PACKAGE = "dgx-sparkctl[node]"  # installs Ray and vLLM on a node
-
 # From this version on vLLM's Ray executor (V2) keeps what a node has set itself; V1 overwrote it
 # with the head's NCCL_*, UCX_* and VLLM_* (vLLM 0.17 to 0.32 have both).
 CARRIES_PER_NODE = (0, 22, 1)
@@ -34,8 +32,7 @@ def present(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     found = known(snapshot.facts(name).runtime)
     venv = found.venv
     remedy = Remedy(
-        f"create the virtual environment on {name}, or set runtime.venv",
-        (command("python3", "-m", "venv", venv), command(f"{venv}/bin/pip", "install", PACKAGE)),
+        f"run `sparkctl node install --node {name}`, which makes {venv} there, or set runtime.venv"
     )
     if not found.exists:
         yield fail(
@@ -111,8 +108,8 @@ def imports(snapshot: Snapshot, name: str) -> Iterator[Finding]:
             f"{module} cannot be imported: {error}",
             Evidence(f"{statement} works", error, command(f"{venv}/bin/python", "-c", statement)),
             Remedy(
-                "install torch and vllm together, so that they match",
-                (command(f"{venv}/bin/pip", "install", "--force-reinstall", PACKAGE),),
+                f"run `sparkctl node install --node {name}`, which installs versions that match, in"
+                f" place of {venv}"
             ),
             code="import-failed",
             data={"module": module, "error": error},
