@@ -49,10 +49,13 @@ class Begun(Shape):
 
 
 class Built(Shape):
-    """How that ended: its exit status, -N for signal N, None if unknown, and its last lines."""
+    """How that ended: its exit status, -N for signal N, None if unknown, and its last lines; `free`
+    bytes are left on the disk.
+    """
 
     status: Whole | None
     tail: Rows[str]
+    free: Count
 
 
 class Moved(Shape):

@@ -106,13 +106,13 @@ def begin(request: Install) -> Answer:
 
 def ended(request: Installed) -> Answer:
     """How the program that builds has ended: `status` (null: it runs, or was killed with its shim)
-    and the last lines of its log.
+    the last lines of its log, and `free` bytes: a log on a full disk lacks its end.
     """
     place = venvs.place(request["venv"])
     deadline = time.monotonic() + SEEN
     while (status := shim.status(place.exit)) is None and time.monotonic() < deadline:
         time.sleep(LOOK)
-    return {"status": status, "tail": logs.tail(place.log, 0)}
+    return {"status": status, "tail": logs.tail(place.log, 0), "free": _free(place.path)}
 
 
 def finish(request: Installed) -> Answer:

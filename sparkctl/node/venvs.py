@@ -107,10 +107,10 @@ class Place(NamedTuple):
             return
         if self.old.exists() and not os.path.lexists(self.path):
             self.old.rename(self.path)
-        guard.remove(self.new)
-        guard.remove(self.scratch)
-        self.exit.unlink(missing_ok=True)
-        (self.folder / STATE).unlink(missing_ok=True)
+        # The state goes last: without it nothing here is known as sparkctl's.
+        kept = (self.log, self.folder / STATE)
+        for path in (*(p for p in self.folder.iterdir() if p not in kept), kept[1]):
+            guard.remove(path)
 
 
 def place(venv: str) -> Place:

@@ -10,9 +10,10 @@ from sparkctl.secret.text import command_line
 from sparkctl.text import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from sparkctl.facts.installanswers import Built
 
 LINE = 300  # characters of a line in a message
+FULL = 256 * 2**20  # bytes: fewer are left on a disk that was full; a log there lacks its end
 
 
 class Known(NamedTuple):
@@ -24,12 +25,13 @@ class Known(NamedTuple):
 
 
 # pip 23 to 26, uv 0.9 (their sources); errno texts are glibc's.
+DISK = Known(
+    "disk-full",
+    re.compile(r"No space left on device|Disk quota exceeded"),
+    "free some space on {node}, or set runtime.venv to a path on a larger disk",
+)
 KNOWN = (
-    Known(
-        "disk-full",
-        re.compile(r"No space left on device|Disk quota exceeded"),
-        "free some space on {node}, or set runtime.venv to a path on a larger disk",
-    ),
+    DISK,
     Known(
         "index-unreachable",
         re.compile(
@@ -56,8 +58,8 @@ KNOWN = (
 ERROR = re.compile(r"^\s*(ERROR|error|Error)\b")
 
 
-def failure(node: str, log: str, status: int | None, tail: Sequence[str]) -> RemoteError:
-    """The error for an installation that ended with this status and these last lines."""
+def failure(node: str, log: str, built: Built) -> RemoteError:
+    """The error for an installation that ended so."""
 
     def error(line: str, hint: str, code: str) -> RemoteError:
         return RemoteError(
@@ -65,16 +67,19 @@ def failure(node: str, log: str, status: int | None, tail: Sequence[str]) -> Rem
             node=node,
             hint=hint,
             code=code,
-            data={"log": log, "status": status},
+            data={"log": log, "status": built.status},
         )
 
-    lines = [line for text in tail for line in plain(text).splitlines() if line.strip()]
+    lines = [line for text in built.tail for line in plain(text).splitlines() if line.strip()]
     for known in KNOWN:
         found = next((line for line in lines if known.pattern.search(line)), None)
         if found is not None:
             return error(found, known.hint.format(node=node), known.code)
-    if status is None or status < 0:
-        how = "was killed" if status is None else f"was killed by signal {-status}"
+    if built.free < FULL:
+        left = f"only {built.free // 2**20} MiB are free on its disk"
+        return error(left, DISK.hint.format(node=node), DISK.code)
+    if built.status is None or built.status < 0:
+        how = "was killed" + (f" by signal {-built.status}" if built.status else "")
         return error(f"it {how}", "run `sparkctl node install` again", "install-killed")
     errors = [line for line in lines if ERROR.match(line)]
     last = (errors or lines or ["it printed nothing"])[-1]

@@ -287,7 +287,7 @@ def _require_built(
     name = aim.node.name
     built = session.ask(aim.node, INSTALL_ENDED, where, title="look how the installation ended")
     if built.status != 0:
-        raise failure(name, begun.log, built.status, built.tail)
+        raise failure(name, begun.log, built)
     progress.show(name, f"importing {', '.join(aim.modules)}")
     for module, error in _broken(session, aim, f"{begun.new}/bin/python").items():
         raise RemoteError(
