@@ -126,16 +126,14 @@ class LiveLines:
         from rich.table import Table
         from rich.text import Text
 
-        clock = elapsed(time.monotonic() - self._start)
-        lines = Table.grid(padding=(0, 1))
+        lines = Table.grid(padding=(0, 1), expand=True)
+        for ratio in (None, None, 1, None):
+            lines.add_column(ratio=ratio, no_wrap=True, overflow="ellipsis")
         for name, row in dict(self._rows).items():
             style = {"✓": "green", "✗": "bold red"}.get(row.mark, "")
             text = f"{row.stage}: {row.detail}" if row.detail else row.stage
-            took = row.took or clock
-            room = max(8, self._console.width - len(name) - len(took) - 5)
-            shown = Text(text)
-            shown.truncate(room, overflow="ellipsis")
-            lines.add_row(Text(row.mark or "…", style), Text(name), shown, Text(took, "dim"))
+            clock = row.took or elapsed(time.monotonic() - self._start)
+            lines.add_row(Text(row.mark or "…", style), name, Text(text), Text(clock, "dim"))
         return lines
 
 

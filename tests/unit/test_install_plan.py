@@ -38,7 +38,7 @@ USER = {"pid": 7, "command": "VLLM::Worker", "cluster": "sparks", "unit": "vllm/
 
 
 def planned(broken: dict[str, str] | None = None, **changes: Any) -> Any:
-    aim = goal(NODE, "vllm/0/install/spark-1", ENGINES["vllm"].judged, Asked())
+    aim = goal(NODE, "vllm/0/install/spark-1", "~/vllm", ENGINES["vllm"].judged, Asked())
     assert aim is not None
     return step(aim, VenvLooked.model_validate(LOOKED | changes), broken or {})
 

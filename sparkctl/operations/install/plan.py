@@ -57,10 +57,11 @@ class Asked:
 
 @dataclass(frozen=True)
 class Goal:
-    """What one node is to have: `versions` that its engine requires, and can import `modules`."""
+    """What one node is to have at `venv`: the `versions` of packages, and `modules` to import."""
 
     node: Node
     unit: str
+    venv: str
     versions: Mapping[str, str]
     modules: tuple[str, ...]
 
@@ -81,11 +82,11 @@ class Goal:
         }
 
 
-def goal(node: Node, unit: str, judged: Judged, asked: Asked) -> Goal | None:
+def goal(node: Node, unit: str, venv: str, judged: Judged, asked: Asked) -> Goal | None:
     """What a node of an engine is to have; None of one that needs no packages."""
     if not judged.packages:
         return None
-    return Goal(node, unit, pinned(judged.packages, asked.versions), judged.modules)
+    return Goal(node, unit, venv, pinned(judged.packages, asked.versions), judged.modules)
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from sparkctl.operations.install.plan import Asked, Goal, Step
     from sparkctl.operations.session import Session
 
+VENV = "venv"  # the kind of runtime
 OWNER = "install"  # of the journal's entries
 WHY = "node install"
 LINE = 200  # characters of a log's line that are shown
@@ -110,8 +111,8 @@ def install(
     goals = [g for node in nodes if (g := _goal(session, node, asked))]
     if not goals:
         raise SparkctlError(
-            "no engine on these nodes requires packages",
-            hint="name nodes of a service",
+            "no service of these nodes has an engine in a virtual environment",
+            hint="`sparkctl validate` shows the services; a container's image has its packages",
             code="nothing-to-install",
         )
     if errors := {n.name: e for n in nodes if (e := session.pool.errors.get(n.name))}:
@@ -131,13 +132,15 @@ def install(
 
 def _goal(session: Session, node: Node, asked: Asked) -> Goal | None:
     view = session.inventory.view_for(node)
+    if view.runtime.kind != VENV:
+        return None
     unit = f"{view.service}/0/{OWNER}/{node.name}"
-    return goal(node, unit, engine_of(view.vllm).judged, asked)
+    return goal(node, unit, view.runtime.venv, engine_of(view.vllm).judged, asked)
 
 
 def _examine(session: Session, asked: Asked, progress: Progress, aim: Goal) -> Step:
     request = {
-        "venv": session.inventory.runtime.venv,
+        "venv": aim.venv,
         "program": asked.program,
         "packages": [*aim.versions],
     }
@@ -293,7 +296,7 @@ def _require_built(
         raise RemoteError(
             f"{module} was installed and cannot be imported: {error}",
             node=name,
-            hint="the versions may not fit together, or not this node; name others",
+            hint="name versions that fit together and this node with --vllm, --ray, --torch",
             code="install-import-failed",
             data={"module": module, "log": begun.log},
         )
