@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("sparkctl.cli.init:init", "Write a commented starter inventory and env layers."),
     "validate": ("sparkctl.cli.validate:validate", "Check the inventory; contact no node."),
     "env": ("sparkctl.cli.env:env", "Print each node's effective environment and its origins."),
+    "node": ("sparkctl.cli.node:node", "Install vLLM and Ray, or SGLang, on the nodes."),
     "plan": ("sparkctl.cli.plan:plan", "Print the exact commands that up would use."),
     "up": ("sparkctl.cli.up:up", "Start the engines, and wait for a real completion."),
     "restart": ("sparkctl.cli.restart:restart", "Restart a service; touch no other."),

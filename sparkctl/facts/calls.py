@@ -9,7 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from sparkctl.facts import answers, containers, groups, imageanswers, peeranswers
+from sparkctl.facts import (
+    answers,
+    containers,
+    groups,
+    imageanswers,
+    installanswers,
+    peeranswers,
+)
 from sparkctl.facts.node import Claimed, NodeFacts
 from sparkctl.facts.shape import Name
 
@@ -45,6 +52,10 @@ SEND_IMAGE: Call[imageanswers.Streamed] = Call("imagestream.send", imageanswers.
 IMPORTS: Call[Mapping[str, answers.Import]] = Call("imports.imports", Mapping[Name, answers.Import])
 IN_BOX: Call[containers.Inside] = Call("inbox.read", containers.Inside)
 IN_IMAGE: Call[groups.Installed] = Call("inimage.read", groups.Installed)
+INSTALL_BEGIN: Call[installanswers.Begun] = Call("install.begin", installanswers.Begun)
+INSTALL_ENDED: Call[installanswers.Built] = Call("install.ended", installanswers.Built)
+INSTALL_FINISH: Call[installanswers.Moved] = Call("install.finish", installanswers.Moved)
+INSTALL_LOOK: Call[installanswers.VenvLooked] = Call("install.look", installanswers.VenvLooked)
 RUN: Call[answers.Ran] = Call("launch.run", answers.Ran)
 START: Call[answers.Started] = Call("launch.start", answers.Started)
 FREE_LEASE: Call[answers.Stale] = Call("lease.free", answers.Stale)
@@ -94,6 +105,10 @@ CALLS = (
     IMPORTS,
     IN_BOX,
     IN_IMAGE,
+    INSTALL_BEGIN,
+    INSTALL_ENDED,
+    INSTALL_FINISH,
+    INSTALL_LOOK,
     RUN,
     START,
     FREE_LEASE,

@@ -47,6 +47,11 @@ CALLS = {
     "imports.imports": Bounds(mutates=False, timeout=120.0, maximum=120.0),
     "inbox.read": READS,
     "inimage.read": READS,
+    "install.begin": REPEATS,  # by what it builds
+    "install.ended": READS,
+    # Moving takes no time; what was replaced, some 60,000 files, is removed.
+    "install.finish": Bounds(mutates=True, timeout=300.0, maximum=600.0, repeats=True),
+    "install.look": READS,
     "journal.change": CHANGES,
     "journal.read": READS,
     "journal.take_back": Bounds(mutates=True, timeout=120.0, maximum=600.0),

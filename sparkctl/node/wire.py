@@ -316,6 +316,36 @@ class Line(TypedDict):
     argv: Sequence[str]
 
 
+class VenvLook(TypedDict):
+    """A virtual environment, the interpreter that makes it, and packages that it should have."""
+
+    venv: str
+    program: str
+    packages: Sequence[str]
+
+
+class Install(Cluster):
+    """What to build (node/install.py): the arguments of pip and of uv, the environment of both, a
+    digest of what is built, and the unit in the mark of what builds.
+    """
+
+    venv: str
+    program: str
+    pip: Sequence[str]
+    uv: Sequence[str]
+    env: Mapping[str, str]
+    spec: str
+    run: str
+    unit: str
+
+
+class Installed(Cluster):
+    """What a run has built."""
+
+    venv: str
+    run: str
+
+
 class Imports(TypedDict):
     """Names of modules."""
 

@@ -52,7 +52,7 @@ def test_a_runtime_also_has_the_packages_that_its_pth_files_name(tmp_path: Path)
     for site, package in ((own, "torch-2.13.0"), (base, "torch-2.9.1"), (base, "vllm-0.32.0")):
         (site / f"{package}.dist-info").mkdir(parents=True)
     (own / "base.pth").write_text(f"# base\nimport os\n\n{base}\n/nowhere\n")
-    assert probe._runtime(tmp_path / "venv")["versions"] == {"torch": "2.13.0", "vllm": "0.32.0"}
+    assert packages.venv(tmp_path / "venv")["versions"] == {"torch": "2.13.0", "vllm": "0.32.0"}
 
 
 def test_a_runtimes_own_libnccl_is_read_and_its_path_without_links(tmp_path: Path) -> None:

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from sparkctl.doctor.snapshot import Snapshot
     from sparkctl.facts.groups import Runtime
 
-PACKAGE = "dgx-sparkctl[node]"  # installs Ray and vLLM on a node
-
 # From this version on vLLM's Ray executor (V2) keeps what a node has set itself; V1 overwrote it
 # with the head's NCCL_*, UCX_* and VLLM_* (vLLM 0.17 to 0.32 have both).
 CARRIES_PER_NODE = (0, 22, 1)
@@ -54,10 +52,9 @@ def present(snapshot: Snapshot, name: str) -> Iterator[Finding]:
 
 
 def _make(name: str, found: Runtime) -> Remedy:
-    venv = found.venv or ""
     return Remedy(
-        f"create the virtual environment on {name}, or set runtime.venv",
-        (command("python3", "-m", "venv", venv), command(f"{venv}/bin/pip", "install", PACKAGE)),
+        f"run `sparkctl node install --node {name}`, which makes {found.venv} there, or set"
+        " runtime.venv"
     )
 
 
@@ -131,7 +128,7 @@ def imports(snapshot: Snapshot, name: str) -> Iterator[Finding]:
         yield fail(
             f"{module} cannot be imported: {error}",
             Evidence(f"{statement} works", error, command(python, "-c", statement)),
-            _matching(runtime),
+            _matching(name, runtime),
             code="import-failed",
             data={"module": module, "error": error},
         )
@@ -142,12 +139,12 @@ def imports(snapshot: Snapshot, name: str) -> Iterator[Finding]:
         yield ok(", ".join(f"{m} {a.version or ''}".strip() for m, a in found.items()))
 
 
-def _matching(runtime: Runtime) -> Remedy:
+def _matching(name: str, runtime: Runtime) -> Remedy:
     if runtime.image:
         return Remedy("name an image whose torch and engine match; try this one on one node alone")
     return Remedy(
-        "install torch and vllm together, so that they match",
-        (command(f"{runtime.venv}/bin/pip", "install", "--force-reinstall", PACKAGE),),
+        f"run `sparkctl node install --node {name}`, which installs versions that match, in place"
+        f" of {runtime.venv}"
     )
 
 
