@@ -24,11 +24,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("sparkctl.cli.init:init", "Write a commented starter inventory and env layers."),
     "validate": ("sparkctl.cli.validate:validate", "Check the inventory; contact no node."),
     "env": ("sparkctl.cli.env:env", "Print each node's effective environment and its origins."),
+    "node": ("sparkctl.cli.node:node", "Install vLLM and Ray, or SGLang, on the nodes."),
     "plan": ("sparkctl.cli.plan:plan", "Print the exact commands that up would use."),
-    "up": ("sparkctl.cli.up:up", "Start Ray and vLLM, and wait for a real completion."),
+    "up": ("sparkctl.cli.up:up", "Start the engines, and wait for a real completion."),
     "restart": ("sparkctl.cli.restart:restart", "Restart a service; touch no other."),
     "status": ("sparkctl.cli.status:status", "Show what runs where, and whether it serves."),
-    "logs": ("sparkctl.cli.logs:logs", "Show the log of a unit, such as vLLM."),
+    "logs": ("sparkctl.cli.logs:logs", "Show the log of a unit, such as an engine."),
     "doctor": (
         "sparkctl.cli.doctor:doctor",
         "Find why the fabric is slow or a start fails: cause, evidence, fix.",
@@ -83,7 +84,7 @@ class LazyGroup(click.Group):
 @click.version_option(__version__, prog_name="sparkctl")
 @click.option("--debug", is_flag=True, help="Print every remote command and tracebacks on stderr.")
 def cli(debug: bool) -> None:
-    """Run large models across NVIDIA DGX Spark (GB10) nodes with Ray and vLLM.
+    """Run large models across NVIDIA DGX Spark (GB10) nodes with vLLM or SGLang.
 
     Exit codes: 0 done; 1 the operation failed; 2 usage or inventory; 3 a check found a failure;
     130 interrupted. The debug logs of the last ten runs that contacted a node, or failed, are in

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 @click.command()
 @inventory_option
 @json_option
-@click.option("--deep", is_flag=True, help="Generate a few tokens with vLLM.")
+@click.option("--deep", is_flag=True, help="Generate a few tokens.")
 @click.option("--host", metavar="NODE", help="Show what runs on a node, without an inventory.")
 def status(inventory: Path, *, as_json: bool, deep: bool, host: str | None) -> None:
-    """Show what runs where since when, Ray's view, and whether vLLM serves.
+    """Show what runs where since when, Ray's view, and whether the engine serves.
 
     Exits 0 when the cluster is healthy, 1 otherwise, also while it starts. With --host, a name or
     address as for ssh(1), shows the account's clusters there: who started them, their nodes and

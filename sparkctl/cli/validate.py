@@ -47,14 +47,15 @@ def validate(inventory: Path, as_json: bool, connect: bool) -> None:
 
 def _doubts(inventory: Inventory, layers: list[Layer]) -> list[Doubt]:
     """The doubtful settings of every service's nodes, each once."""
-    from sparkctl.engines.vllm.environment import merge
-    from sparkctl.engines.vllm.recipe import choose_recipe
-    from sparkctl.engines.vllm.rules import warnings
+    from sparkctl.engines.table import engine_of
+    from sparkctl.engines.vllm.environment import BUILT_IN_LAYER, merge
+    from sparkctl.inventory.layers import Layer
 
     found: dict[Doubt, None] = {}
     for view in inventory.views:
-        recipe = choose_recipe(view.vllm, None, view.key)
+        engine = engine_of(view.vllm)
+        recipe, own = engine.unread(view), Layer(BUILT_IN_LAYER, dict(engine.built_in))
         for node in view.nodes:
-            values = {k: s.value for k, s in merge(view, node, layers).items()}
-            found |= dict.fromkeys(warnings(view, values, recipe))
+            values = {k: s.value for k, s in merge(view, node, [own, *layers]).items()}
+            found |= dict.fromkeys(engine.doubts(view, values, recipe))
     return list(found)

@@ -68,6 +68,18 @@ def recipes(snapshot: Snapshot) -> str:
     return _lacks(snapshot, "has no recipes", has=snapshot.engine.judged.recipes)
 
 
+def container(snapshot: Snapshot) -> str:
+    """A service that runs in containers."""
+    named = snapshot.inventory.views[0].runtime.name == "container"
+    return _lacks(snapshot, "does not run in a container", has=named)
+
+
+def host(snapshot: Snapshot) -> str:
+    """A service whose programs have the host's libraries and a login's limits."""
+    named = snapshot.inventory.views[0].runtime.name != "container"
+    return _lacks(snapshot, "runs in a container, which is judged inside", has=named)
+
+
 def has(snapshot: Snapshot, ready: type) -> bool:
     """Whether a unit of the service becomes ready in this way."""
     return any(isinstance(one, ready) for unit in snapshot.units for one in unit.ready)

@@ -21,6 +21,7 @@ class Source(Enum):
     """What a check requires besides the nodes' facts (doctor/collect.py)."""
 
     PEERS = "peers"  # pings and connections between the nodes
+    INSIDE = "inside"  # a look into the container
     IMPORTS = "imports"  # importing the runtime's packages
     RAY = "ray"  # Ray's own node table
     LOG = "log"  # NCCL's lines in the engine's log

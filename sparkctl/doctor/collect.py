@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from sparkctl.doctor import applies
+from sparkctl.doctor import applies, boxes
 from sparkctl.doctor.check import Source
 from sparkctl.doctor.checks.firewall import open_ports
 from sparkctl.doctor.checks.ping import HEADERS
@@ -29,12 +29,14 @@ from sparkctl.operations.raytable import ask_ray
 from sparkctl.operations.starting import startup
 from sparkctl.plan import recorded
 from sparkctl.remote.fanout import each
+from sparkctl.remote.node_rpc import SYSTEM
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from sparkctl.facts.answers import Failed, RayTable
-    from sparkctl.facts.groups import Counters, Runtime
+    from sparkctl.facts.containers import BoxLook
+    from sparkctl.facts.groups import Counters
     from sparkctl.facts.peeranswers import Peers
     from sparkctl.inventory.models import Node
     from sparkctl.node.units import Generates
@@ -81,6 +83,7 @@ def _looks(session: Session, snapshot: Snapshot, sources: Collection[Source]) ->
     """
     peers: dict[str, Peers | Unread] = {}
     imports: dict[str, Mapping[str, Import] | Unread] = {}
+    inside: dict[str, BoxLook | Unread] = {}
     ray: dict[str, Failed | RayTable | Unread] = {}
     log: dict[str, EngineLog | Unread] = {}
     generation: dict[str, Generation | Unread] = {}
@@ -88,6 +91,7 @@ def _looks(session: Session, snapshot: Snapshot, sources: Collection[Source]) ->
     parts = {n.name: part for part in snapshot.parts for n in part.inventory.nodes}
     reached = [n for n in parts if n in snapshot.all_facts]
     asked = [n for n in snapshot.known if n in parts]
+    boxed = [n for n in asked if not applies.container(parts[n])]
     heads = list(dict.fromkeys(part.inventory.head.name for part in parts.values()))
 
     def take(
@@ -107,6 +111,7 @@ def _looks(session: Session, snapshot: Snapshot, sources: Collection[Source]) ->
 
     takes = {
         Source.PEERS: lambda: take(Source.PEERS, _peers, reached, peers),
+        Source.INSIDE: lambda: take(Source.INSIDE, boxes.look, boxed, inside),
         Source.IMPORTS: lambda: take(Source.IMPORTS, _imports, asked, imports),
         Source.RAY: lambda: take(Source.RAY, _ray, heads, ray),
         Source.LOG: lambda: take(Source.LOG, _log, heads, log),
@@ -114,7 +119,7 @@ def _looks(session: Session, snapshot: Snapshot, sources: Collection[Source]) ->
         Source.GENERATION: lambda: take(Source.GENERATION, _generation, heads, generation),
     }
     each([s for s in takes if s in sources], lambda s: takes[s](), key=lambda s: s.value)
-    return Looks(peers, imports, ray, log, generation, api, snapshot.looks.start)
+    return Looks(peers, imports, inside, ray, log, generation, api, snapshot.looks.start)
 
 
 def _starts(session: Session, snapshot: Snapshot) -> dict[str, Startup | Unread]:
@@ -211,7 +216,8 @@ def _imports(session: Session, snapshot: Snapshot, node: Node) -> Mapping[str, I
         return {}
     runtime = known(snapshot.facts(node.name).runtime)
     if not runtime.exists:
-        raise Missing(f"no virtual environment at {runtime.venv}", what="imports", kind="absent")
+        what = runtime.image or f"virtual environment at {runtime.venv}"
+        raise Missing(f"no {what}", what="imports", kind="absent")
     if snapshot.serves(node.name):  # which proves more than an import
         return {m: Import(version="is running", error=None) for m in modules}
     return session.ask(
@@ -219,12 +225,9 @@ def _imports(session: Session, snapshot: Snapshot, node: Node) -> Mapping[str, I
         IMPORTS,
         {"modules": [*modules]},
         title=f"importing {', '.join(modules[:-1])} and {modules[-1]}",
-        python=_python(runtime),
+        python=SYSTEM if runtime.image else f"{runtime.venv}/bin/python",
+        inside=boxes.words(snapshot, node.name) if runtime.image else (),
     )
-
-
-def _python(runtime: Runtime) -> str:
-    return f"{runtime.venv}/bin/python"
 
 
 def _ray(session: Session, snapshot: Snapshot, node: Node) -> Failed | RayTable:

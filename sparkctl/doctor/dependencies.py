@@ -76,6 +76,12 @@ RULES: tuple[Rule, ...] = (
     # A receiver on a narrow PCIe link drops packets, as does one that has a smaller MTU.
     Rule("fabric.loss", ("fabric.halves", "fabric.pcie")),
     Rule("fabric.loss", ("fabric.mtu",), Where.ANYWHERE),
+    # Nothing is known of a container that no engine can start, or without its image.
+    Rule("container.image", ("container.engine",)),
+    Rule("container.gpu", ("container.engine", "container.image", "host.gpu")),
+    Rule("container.rdma", ("container.engine", "container.image", "fabric.uverbs")),
+    Rule("container.memlock", ("container.engine", "container.image")),
+    Rule("runtime", ("container.image",)),
     # An installation requires room, and versions are compared with the head's.
     Rule("runtime.present", ("host.disk",)),
     Rule("runtime.versions", ("host.disk", "runtime.present")),

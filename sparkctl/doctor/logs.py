@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
+from sparkctl.doctor.sglanglines import SglangLines
 from sparkctl.doctor.vllmlines import BATCH, VllmLines
 from sparkctl.errors import UsageError
 from sparkctl.fabric.nccllog.program import NOTED
@@ -31,25 +32,27 @@ def read_logs(names: Iterable[str]) -> LogVerdict:
 
     `-` is stdin; gzip is detected by its first bytes. Raises UsageError for an unreadable file.
     """
-    reader, vllm = Reader(), VllmLines()
+    reader, vllm, sglang = Reader(), VllmLines(), SglangLines()
     files = list(dict.fromkeys(names))
     for name in files:
         try:
             with _opened(name) as file:
-                reader.feed_numbered(name, vllm.passing(name, _noting(reader, name, pieces(file))))
+                lines = sglang.passing(name, _noting(reader, name, pieces(file)))
+                reader.feed_numbered(name, vllm.passing(name, lines))
         except (OSError, EOFError, zlib.error) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             raise UsageError(
                 f"--log: {name} could not be read: {reason}",
-                hint="name a log of vLLM, Ray or NCCL_DEBUG_FILE, or - for stdin",
+                hint="name a log of vLLM, SGLang, Ray or NCCL_DEBUG_FILE, or - for stdin",
                 code="unreadable-log",
                 data={"path": name},
             ) from error
-    recognized = reader.recognized | vllm.recognized
+    vllm.leave(sglang.recognized)
+    recognized = reader.recognized | vllm.recognized | sglang.recognized
     for name in vllm.recognized:
         reader.of_vllm(name)
     return replace(
-        reader.verdict(vllm.findings(reader.verdict())),
+        reader.verdict([*vllm.findings(reader.verdict()), *sglang.findings()]),
         unrecognized=tuple(name for name in files if name not in recognized),
     )
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from sparkctl.engines.vllm.rootcause import Tracer
     from sparkctl.fabric.nccllog.model import LogVerdict
     from sparkctl.facts.answers import Completion, Failed, Health, Import, RayTable
+    from sparkctl.facts.containers import BoxLook
     from sparkctl.facts.groups import Counters
     from sparkctl.facts.peeranswers import Peers
     from sparkctl.facts.unread import Unread
@@ -63,6 +64,7 @@ class Looks:
 
     peers: Mapping[str, Peers | Unread] = field(default_factory=dict)
     imports: Mapping[str, Mapping[str, Import] | Unread] = field(default_factory=dict)
+    inside: Mapping[str, BoxLook | Unread] = field(default_factory=dict)
     ray: Mapping[str, Failed | RayTable | Unread] = field(default_factory=dict)
     log: Mapping[str, EngineLog | Unread] = field(default_factory=dict)
     generation: Mapping[str, Generation | Unread] = field(default_factory=dict)

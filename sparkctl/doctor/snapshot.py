@@ -71,6 +71,7 @@ class Snapshot:
     )
     _choices: dict[str, FabricChoice | SparkctlError] = field(default_factory=dict, init=False)
     _observed: Seen | None = field(default=None, init=False)
+    _outline: dict[str, Unit] = field(default_factory=dict, init=False)
 
     @property
     def parts(self) -> list[Snapshot]:
@@ -116,7 +117,9 @@ class Snapshot:
             started = [*self.started.values()]
         except Missing:  # what was started is judged by the checks of it
             started = []
-        return [*started, *outline(self.inventory.views[0]).values()]
+        if not self._outline:
+            self._outline.update(outline(self.inventory.views[0]))
+        return [*started, *self._outline.values()]
 
     def node(self, name: str) -> Node:
         """The inventory's node of that name."""

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 
 from sparkctl.doctor.checks import (
     capacity,
+    container_inside,
+    container_list,
+    containers,
     devices,
     environment,
     firewall,
@@ -50,6 +53,9 @@ CHECKS: tuple[Check, ...] = (
     *ping.CHECKS,
     *firewall.CHECKS,
     *settings.CHECKS,
+    *containers.CHECKS,
+    *container_inside.CHECKS,
+    *container_list.CHECKS,
     *runtime.CHECKS,
     *ncclversion.CHECKS,
     *model.CHECKS,

@@ -102,6 +102,12 @@ class VllmLines:
         if file.tracer.ready or file.failed:
             self.recognized.add(name)
 
+    def leave(self, names: Iterable[str]) -> None:
+        """Forget these files, which are another engine's."""
+        for name in names:
+            self.recognized.discard(name)
+            self._files.pop(name, None)
+
     def findings(self, network: LogVerdict) -> list[Finding]:
         """Why vLLM failed or waits, and that it hangs; `network` is the verdict on NCCL's lines."""
         found = (self._failure(network), self._wait(), self._wedge())

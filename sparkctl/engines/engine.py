@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sparkctl.engines.choice import Choice
     from sparkctl.engines.explanation import Explanation
     from sparkctl.engines.setting import Setting
+    from sparkctl.engines.share import Share
     from sparkctl.fabric.selection import FabricChoice
     from sparkctl.facts.answers import Parsed
     from sparkctl.facts.calls import Call
@@ -157,22 +158,46 @@ def _ended(unit: Unit, status: int | None, tail: Sequence[str]) -> Ended:
     return Ended("start-failed", f"{unit.title} exited with status {status}: {last}")
 
 
+class Graphs(NamedTuple):
+    """Whether arguments have an engine capture CUDA graphs, and which turn that off, for people."""
+
+    captured: Callable[[Mapping[str, Argument]], bool]
+    off: str
+
+
 @dataclass(frozen=True)
 class Judged:
     """What the doctor's checks judge of an engine, but for what its units say; see Check.lacks.
 
     The runtime can import `modules`, and all nodes have one version of `packages`. `memory` is the
-    share of a node's that the engine claims, from 0 to 1. `checkpoint`: `model` names one that
-    each node has, or the hub. `recipes`: `recipe` chooses one. `steps`: its log and /metrics show
-    engine steps, as vLLM's do, and so an engine that hangs.
+    share of a node's that the engine claims. `checkpoint`: `model` names one that each node has, or
+    the hub. `recipes`: `recipe` chooses one. `steps`: its log shows engine steps, as vLLM's does,
+    and so an engine that hangs. `counted`: what has /metrics show them, in the form of text.KEY.
+    `graphs` is about CUDA graphs.
     """
 
     modules: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
-    memory: Callable[[Inventory], float] | None = None
+    memory: Share | None = None
     checkpoint: bool = False
     recipes: bool = False
     steps: bool = False
+    counted: str = ""
+    graphs: Graphs | None = None
+
+
+class Codes(NamedTuple):
+    """The codes of what is reported of an engine: that it is running; of a start that it exited,
+    that a line says it failed, that its log showed no progress.
+    """
+
+    running: str = "vllm-running"
+    exited: str = "vllm-exited"
+    failed: str = "vllm-failed"
+    stalled: str = "vllm-stalled"
+
+
+CODES = Codes()
 
 
 @dataclass(frozen=True)
@@ -184,7 +209,8 @@ class Engine:
     units, each after what it needs, without a digest: also where nothing but the inventory is known
     (plan/outline.py). `environment` is each node's, `built_in` how it differs from vLLM's before
     any layer (None: unset), `own` what the mechanism needs over every layer. `host_ip` is the
-    variable with the node's own address. `base` is the API's URL at a host, `model` its name there.
+    variable with the node's own address. `recipe` is by the head's facts, and may raise Missing,
+    `unread` by the inventory alone. `base` is the API's URL at a host, `model` its name there.
     `problems` are those of a service's arguments, by its place in the file. `parser` asks a node
     what the engine's own parser says of a unit's command line. `secrets` are files on each node
     with one random token for all. `judged` is for doctor, as are `ports`: those of the head that no
@@ -205,6 +231,7 @@ class Engine:
     host_ip: str = "VLLM_HOST_IP"
     own: Callable[[Inventory, str, str], dict[str, str]] = lambda _inventory, _home, _temp: {}
     recipe: Callable[[Inventory, NodeFacts], Choice] = lambda _inventory, _facts: NO_RECIPE
+    unread: Callable[[Inventory], Choice] = lambda _inventory: NO_RECIPE
     doubts: Callable[[Inventory, Mapping[str, str], Choice], list[Doubt]] = lambda *_: []
     problems: Callable[[Path, Mapping[str, Argument]], Iterator[Problem]] = lambda *_: iter(())
     parser: Call[Parsed] | None = None
@@ -215,3 +242,4 @@ class Engine:
     progress: Callable[[], Progress] = Silent
     explain: Callable[..., Explanation | None] = _no_explanation
     ended: Callable[[Unit, int | None, Sequence[str]], Ended] = _ended
+    codes: Codes = CODES

@@ -9,7 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from sparkctl.facts import answers, groups, imageanswers, peeranswers
+from sparkctl.facts import (
+    answers,
+    containers,
+    groups,
+    imageanswers,
+    installanswers,
+    peeranswers,
+)
 from sparkctl.facts.node import Claimed, NodeFacts
 from sparkctl.facts.shape import Name
 
@@ -25,6 +32,7 @@ class Call(Generic[T_co]):
 
 
 BELONGINGS: Call[groups.State] = Call("belongings.belongings", groups.State)
+BOX_LOOK: Call[containers.BoxLook] = Call("boxlook.look", containers.BoxLook)
 CLAIM: Call[Claimed] = Call("claim.claim", Claimed)
 CHANGE: Call[answers.Nothing] = Call("journal.change", answers.Nothing)
 CLUSTERS: Call[answers.Clusters] = Call("clusters.clusters", answers.Clusters)
@@ -42,6 +50,12 @@ IMAGE_ROOM: Call[imageanswers.Room] = Call("imageroom.room", imageanswers.Room)
 RECEIVE_IMAGE: Call[imageanswers.Streamed] = Call("imagestream.receive", imageanswers.Streamed)
 SEND_IMAGE: Call[imageanswers.Streamed] = Call("imagestream.send", imageanswers.Streamed)
 IMPORTS: Call[Mapping[str, answers.Import]] = Call("imports.imports", Mapping[Name, answers.Import])
+IN_BOX: Call[containers.Inside] = Call("inbox.read", containers.Inside)
+IN_IMAGE: Call[groups.Installed] = Call("inimage.read", groups.Installed)
+INSTALL_BEGIN: Call[installanswers.Begun] = Call("install.begin", installanswers.Begun)
+INSTALL_ENDED: Call[installanswers.Built] = Call("install.ended", installanswers.Built)
+INSTALL_FINISH: Call[installanswers.Moved] = Call("install.finish", installanswers.Moved)
+INSTALL_LOOK: Call[installanswers.VenvLooked] = Call("install.look", installanswers.VenvLooked)
 RUN: Call[answers.Ran] = Call("launch.run", answers.Ran)
 START: Call[answers.Started] = Call("launch.start", answers.Started)
 FREE_LEASE: Call[answers.Stale] = Call("lease.free", answers.Stale)
@@ -71,6 +85,7 @@ COUNTERS: Call[groups.Counters] = Call("verbs.counters", groups.Counters)
 
 CALLS = (
     BELONGINGS,
+    BOX_LOOK,
     CLAIM,
     CHANGE,
     CLUSTERS,
@@ -88,6 +103,12 @@ CALLS = (
     RECEIVE_IMAGE,
     SEND_IMAGE,
     IMPORTS,
+    IN_BOX,
+    IN_IMAGE,
+    INSTALL_BEGIN,
+    INSTALL_ENDED,
+    INSTALL_FINISH,
+    INSTALL_LOOK,
     RUN,
     START,
     FREE_LEASE,

@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from sparkctl.facts.shape import Count, Flag, Name, Rows, Shape, Text, Uid
+from sparkctl.facts.groups import Verbs
+from sparkctl.facts.shape import Bits, Count, Flag, Limit, Name, Rows, Shape, Text, Uid
 
 # Why an engine cannot be used: it is not installed, the login may not, the daemon does not answer.
 EngineProblem = Literal["", "absent", "denied", "stopped", "failed"]
+# Why a container did not start.
+BoxProblem = Literal["", "no-toolkit", "no-cdi", "unloaded", "failed"]
+# Why nvidia-smi gave no answer inside; "revoked": the container has lost the GPU since its start.
+InsideGpuProblem = Literal[
+    "absent", "timeout", "mismatch", "unloaded", "no-devices", "revoked", "failed"
+]
 
 
 class Image(Shape):
@@ -60,3 +67,25 @@ class Containers(Shape):
     groups: Rows[Uid]
     infiniband: Flag
     engines: Mapping[Name, ContainerEngine]
+
+
+class Inside(Shape):
+    """What a process in a container has (node/inbox.py): the GPUs that nvidia-smi lists, the files
+    /dev/nvidia*, RDMA, its limit of locked memory in bytes and its capabilities.
+    """
+
+    gpus: Rows[Text] | None
+    gpu_error: Text | None
+    gpu_problem: InsideGpuProblem | None
+    devices: Rows[Name]
+    verbs: Verbs
+    memlock: Limit
+    capabilities: Bits | None
+
+
+class BoxLook(Shape):
+    """A look into a container, or why it did not start (node/boxlook.py)."""
+
+    problem: BoxProblem
+    reason: Text
+    inside: Inside | None

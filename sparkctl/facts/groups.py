@@ -175,18 +175,40 @@ class NcclLibrary(Shape):
     build: Build | None
 
 
-class Runtime(Shape):
-    """The virtual environment; versions by distribution. `real` is its path without links, `nccl`
-    the libnccl files of its packages (None in older answers).
+class Libibverbs(Shape):
+    """Where the loader finds libibverbs, and rdma-core's providers, such as mlx5."""
+
+    path: Name | None
+    providers: Rows[Name]
+
+
+class Installed(Shape):
+    """What a runtime has installed; versions by distribution, `nccl` the libnccl files by path
+    (None in older answers).
     """
 
-    venv: Name
-    real: Name | None = None
-    exists: bool
     python: Name | None
     programs: Mapping[Name, bool]
     versions: Mapping[Name, Name]
     nccl: Mapping[Name, NcclLibrary] | None = None
+    libibverbs: Libibverbs | None = None  # of an image
+
+
+class Runtime(Installed):
+    """The virtual environment `venv`, `real` without links; or the `image` as the inventory names
+    it, with its `id`, and the prefix of its Python as `real`. `exists`: it is there.
+    """
+
+    venv: Name | None = None
+    image: Name | None = None
+    id: Name | None = None
+    real: Name | None = None
+    exists: bool
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people."""
+        return self.image or self.venv or "the runtime"
 
 
 class ModelConfig(Shape):

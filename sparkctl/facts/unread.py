@@ -21,6 +21,7 @@ WORDS = {
     "model_config": "the model's config.json",
     "state": "sparkctl's files",
     "gpu": "the GPU",
+    "inside": "the container",
     "containers": "the container engines",
     "limits": "the limits of a login",
     "kernel_log": "the kernel's log",

@@ -33,6 +33,7 @@ IMAGE = Bounds(mutates=True, timeout=7200.0, maximum=7200.0)  # 50 GB at 7 MB/s
 # By module.function. What is not here cannot be called.
 CALLS = {
     "belongings.belongings": READS,
+    "boxlook.look": Bounds(mutates=False, timeout=60.0, maximum=120.0),
     "claim.claim": REPEATS,
     "clusters.clusters": READS,
     "completion.ask": Bounds(mutates=False, timeout=60.0, maximum=2 * DAY),
@@ -44,6 +45,13 @@ CALLS = {
     "imagestream.receive": IMAGE,
     "imagestream.send": IMAGE,
     "imports.imports": Bounds(mutates=False, timeout=120.0, maximum=120.0),
+    "inbox.read": READS,
+    "inimage.read": READS,
+    "install.begin": REPEATS,  # by what it builds
+    "install.ended": READS,
+    # Moving takes no time; what was replaced, some 60,000 files, is removed.
+    "install.finish": Bounds(mutates=True, timeout=300.0, maximum=600.0, repeats=True),
+    "install.look": READS,
     "journal.change": CHANGES,
     "journal.read": READS,
     "journal.take_back": Bounds(mutates=True, timeout=120.0, maximum=600.0),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     Argv = tuple[str, ...]
 
@@ -59,3 +59,12 @@ def inspect(tool: str, containers: Iterable[str]) -> Argv:
 def inspect_image(tool: str, image: str) -> Argv:
     """An image as a JSON list of one, with Id, RepoDigests and Architecture."""
     return tool, "image", "inspect", reference(tool, image)
+
+
+def once(tool: str, image: str, argv: Sequence[str]) -> Argv:
+    """Run a program in a new container of an image, with this one's stdin and without network and
+    GPU; the container is removed at its end.
+    """
+    program, *rest = argv
+    flags = ("--rm", "--interactive", "--network", "none", "--pull", "never")
+    return tool, "run", *flags, "--entrypoint", program, reference(tool, image), *rest

@@ -2,7 +2,8 @@
 
 journal.json lies in ~/.sparkctl/CLUSTER/ for what the login changes, in /var/lib/sparkctl/CLUSTER/
 (root's, 0700) for what root changes, and in a lab's folder for its faults. Each entry has an owner,
-`up/RUN`, `fix`, `fabric` or `lab/FAULT`, and an undo: a name from a closed table and data.
+`up/RUN`, `install/RUN`, `fix`, `fabric` or
+`lab/FAULT`, and an undo: a name from a closed table and data.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ ROOT = Path("/var/lib/sparkctl")
 NAME, GUARD = files.JOURNAL
 LIMIT = 2**20  # bytes of a journal
 CLUSTER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-OWNER = re.compile(r"(up|fix|fabric|lab)(/[A-Za-z0-9][A-Za-z0-9._-]{0,99}){0,2}")
+OWNER = re.compile(r"(up|install|fix|fabric|lab)(/[A-Za-z0-9][A-Za-z0-9._-]{0,99}){0,2}")
 WORD = re.compile(r"[a-z][a-z0-9-]{0,63}")  # an id, the name of an undo
 
 

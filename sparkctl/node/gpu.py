@@ -52,6 +52,11 @@ def _gpus(*fields: str) -> Started:
     return start(["nvidia-smi", wanted, "--format=csv,noheader,nounits"])
 
 
+def listed() -> Rows:
+    """The GPUs that nvidia-smi lists, a row of text each."""
+    return _rows(start(["nvidia-smi", "-L"]), TIMEOUT)
+
+
 def gpu(started: tuple[Started, Started]) -> Answer:
     """`gpus` (name, driver and readings, null where nvidia-smi has none; the list is null where it
     is missing, fails or hangs, with `gpu_error` and its kind, `gpu_problem`) and `gpu_processes`

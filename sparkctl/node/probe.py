@@ -17,12 +17,14 @@ from sparkctl.node import (
     containers,
     gpu,
     hardware,
+    images,
+    jsontext,
     kernellog,
-    libnccl,
     limits,
     listeners,
     marks,
     modelconfig,
+    packages,
     persistence,
     processes,
     running,
@@ -41,7 +43,8 @@ if TYPE_CHECKING:
 
 # A whole probe stays within the 60 s of its call even when every group hangs.
 GROUP_SECONDS, ALL_SECONDS, LEAST_SECONDS = 6.0, 40.0, 1.0
-PYTHON_SECONDS = 3.0  # for `python -V`, which takes a millisecond
+# An image's first start from a cold disk; all else is read meanwhile.
+IMAGE_SECONDS = 30.0
 # Why a group is unread, by the error that it raises; "failed" for any other.
 KINDS = (
     (PermissionError, "denied"),
@@ -53,7 +56,8 @@ KINDS = (
 def probe(request: Probe) -> Answer:
     """The facts that planning and checks are made from.
 
-    `request` has cluster, venv, image and tools (node/containers.py; a venv has no tools), model,
+    `request` has cluster, venv, or image and tools (node/containers.py) with the `reader` of the
+    image (node/images.py), model,
     revision and hub (node/modelconfig.py), ports and worker_ports (the first and last; those whose
     owners matter), conf_file (node/settings.py), temp_dir, names (files in the state directory to
     read), lease (the caller's token) and watch (names of variables to show of the cluster's
@@ -63,7 +67,7 @@ def probe(request: Probe) -> Answer:
     """
     begun = time.time()
     gpus, links = gpu.begin(), start(["ip", "-json", "address", "show"])
-    boxes = _containers(request)
+    boxes, runtime = _boxes(request)
     table = cache(lambda: processes.table(request["cluster"]))
     facts: dict[str, Json] = {
         "hostname": os.uname().nodename,
@@ -89,7 +93,6 @@ def probe(request: Probe) -> Answer:
         "settings": lambda: settings.settings(request["conf_file"]),
         "persistence": persistence.persistence,
         "people": lambda: users.people(p.uid for p in table()),
-        "runtime": lambda: _runtime(Path(request["venv"]).expanduser()),
         "model_config": lambda: _model_config(request),
         "model": lambda: _model(request),
         "ports": lambda: listeners.listeners(_ports(request), table()),
@@ -98,13 +101,15 @@ def probe(request: Probe) -> Answer:
         "state": lambda: belongings.of(request, table()),
         "gpu": lambda: gpu.gpu(gpus),
         "containers": boxes,
+        "runtime": runtime,
     }
     unread: dict[str, dict[str, str]] = {}
     deadline = time.monotonic() + ALL_SECONDS
     for name, read in groups.items():
         left = max(LEAST_SECONDS, deadline - time.monotonic())
         try:
-            facts[name] = bounded(read, min(GROUP_SECONDS, left))
+            most = IMAGE_SECONDS if name == "runtime" else GROUP_SECONDS
+            facts[name] = bounded(read, min(most, left))
         except Exception as error:  # one unreadable file must not hide all the others
             unread[name] = _unread(error)
     return {**facts, "unread": unread, "time_end": time.time()}
@@ -119,13 +124,20 @@ def _unread(error: Exception) -> dict[str, str]:
     return {"reason": reason, "kind": kind}
 
 
-def _containers(request: Probe) -> Callable[[], Answer]:
-    """Begin to ask the container engines; the function returned waits for them."""
-    image, tools = request["image"], request["tools"]
-    if not tools:
-        return lambda: containers.containers(image, tools)
-    asked = begin(lambda: containers.containers(image, tools))
-    return lambda: asked(GROUP_SECONDS)
+def _boxes(request: Probe) -> tuple[Callable[[], Answer], Callable[[], Answer]]:
+    """Begin to ask the container engines, and to read the image; the functions returned wait."""
+    image, tools, reader = request["image"], request["tools"], request["reader"]
+    if not tools or reader is None:
+        path = Path(request["venv"]).expanduser()
+        return lambda: containers.containers("", ()), lambda: packages.venv(path)
+    engines = begin(lambda: containers.containers(image, tools))
+
+    def inside() -> Answer:
+        found = jsontext.table(engines(GROUP_SECONDS)["engines"])
+        return images.runtime(image, tools, found, reader)
+
+    read = begin(inside)
+    return lambda: engines(GROUP_SECONDS), lambda: read(IMAGE_SECONDS)
 
 
 def _ours(request: Probe, table: list[processes.Process]) -> list[Answer]:
@@ -162,34 +174,3 @@ def _os_name() -> str:
     text = hardware.text(Path("/etc/os-release")) or ""
     match = re.search(r'^PRETTY_NAME="?([^"\n]*)', text, re.M)
     return match[1] if match else os.uname().sysname
-
-
-def _runtime(venv: Path) -> Answer:
-    """Versions in the virtual environment, read from its metadata, as importing takes seconds;
-    `nccl`: the libnccl files of its packages, by path.
-    """
-    versions: dict[str, str] = {}
-    nccl: dict[str, Answer] = {}
-    pattern = re.compile(r"^(ray|vllm|sglang|torch|nvidia_nccl_cu\d+)-(.+)\.dist-info$")
-    for site in venv.glob("lib/python3*/site-packages"):
-        for entry in os.listdir(site):
-            if match := pattern.match(entry):
-                versions[match[1]] = match[2]
-        for path in site.glob(libnccl.IN_PACKAGES):
-            version, build = libnccl.read(path)
-            nccl[str(path)] = {"version": version, "build": build}
-    # Not from pyvenv.cfg: that has the version that made the environment.
-    try:
-        printed = start([str(venv / "bin/python"), "-V"]).finish(PYTHON_SECONDS)
-    except OSError:
-        printed = ""
-    python = re.match(r"Python ([\d.]+)", printed)
-    return {
-        "venv": str(venv),
-        "real": os.path.realpath(venv),
-        "exists": os.access(venv / "bin/python", os.X_OK),
-        "python": python[1] if python else None,
-        "programs": {n: os.access(venv / "bin" / n, os.X_OK) for n in ("ray", "vllm", "sglang")},
-        "versions": versions,
-        "nccl": nccl,
-    }

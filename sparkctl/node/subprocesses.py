@@ -38,6 +38,7 @@ class Started(NamedTuple):
 
     name: str
     process: subprocess.Popen[str] | OSError
+    stdin: str | None = None
 
     def finish(self, timeout: float) -> str:
         """What it printed. Raises OSError if it could not be started or failed: TimeoutError after
@@ -54,7 +55,7 @@ class Started(NamedTuple):
         if isinstance(self.process, OSError):
             raise self.process
         try:
-            out, err = self.process.communicate(timeout=timeout)
+            out, err = self.process.communicate(self.stdin, timeout)
         except subprocess.TimeoutExpired:
             # Its children may keep the pipes open, so kill the whole group and read nothing.
             # One that became root, as sudo does, stays.
@@ -64,14 +65,17 @@ class Started(NamedTuple):
         return Ended(self.process.returncode, out, err)
 
 
-def start(argv: Sequence[str], **environment: str) -> Started:
-    """Start a program in a process group of its own, with these variables besides its own."""
+def start(argv: Sequence[str], *, stdin: str | None = None, **environment: str) -> Started:
+    """Start a program in a process group of its own, with these variables besides its own.
+
+    It gets the text `stdin` while it is waited for.
+    """
     process: subprocess.Popen[str] | OSError
     try:
         process = subprocess.Popen(
             argv,
             env={**os.environ, **environment},
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -80,4 +84,4 @@ def start(argv: Sequence[str], **environment: str) -> Started:
         )
     except OSError as error:
         process = type(error)(f"{argv[0]}: {error.strerror}")
-    return Started(argv[0], process)
+    return Started(argv[0], process, stdin)

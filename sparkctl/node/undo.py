@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from sparkctl.node import files, jsontext, stop, subprocesses
+from sparkctl.node import files, jsontext, stop, subprocesses, venvs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -135,6 +135,11 @@ def _end(cluster: str, data: Data) -> None:
         raise NotUndone(f"processes still running after SIGKILL: {', '.join(left)}")
 
 
+def _unbuild(cluster: str, data: Data) -> None:
+    _end(cluster, {"role": venvs.ROLE, "run": data["run"]})
+    venvs.place(str(data["venv"])).restore(str(data["run"]))
+
+
 _LINK = {"interface": is_text(INTERFACE)}
 _FILES = {"temp_dir": is_text(TEMPORARY)}
 
@@ -162,5 +167,7 @@ TABLE: Mapping[str, Row] = {
     "files": Row({**_FILES, "state": is_flag, "temp": is_flag}, undo=_remove),
     # Started by launch.py; the processes of a run with this role, "" for all.
     "unit": Row({"run": is_text(RUN), "role": is_text(re.compile("[a-z]{0,20}"))}, undo=_end),
+    # Built by install.py: what the run has not completed.
+    "venv": Row({"venv": venvs.is_place, "run": is_text(RUN)}, undo=_unbuild),
 }
 UNDONE_BY = {"make-files": "files"}  # else a change is undone by its own name

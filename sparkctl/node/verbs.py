@@ -23,7 +23,7 @@ def verbs() -> Answer:
     """`uverbs` (RDMA device to its file and the errno's name from opening it, null if it opens),
     `library` (null if libibverbs loads, else why not), `providers` (names such as mlx5).
     """
-    return {"uverbs": _uverbs(), "library": _library(), "providers": _providers()}
+    return {"uverbs": _uverbs(), "library": _library(), "providers": providers()}
 
 
 def _uverbs() -> dict[str, dict[str, str | None]]:
@@ -53,7 +53,8 @@ def _library() -> str | None:
     return None
 
 
-def _providers() -> list[str]:
+def providers() -> list[str]:
+    """The names of rdma-core's providers that are installed."""
     files = (p.name for pattern in PROVIDERS for p in Path("/").glob(f"{pattern[1:]}/lib*.so*"))
     return sorted({name[3:].partition("-rdmav")[0].partition(".so")[0] for name in files})
 

@@ -1,4 +1,4 @@
-"""An engine's health, from successive looks at vLLM's /metrics during a request; pure.
+"""An engine's health, from successive looks at its /metrics during a request; pure.
 
 `generating`  a completion returned tokens
 `busy`        engine steps end, and this request is waiting
@@ -11,6 +11,9 @@ vLLM writes all values of SIGNS when an engine step ends (v1/metrics/loggers.py 
 v1/core/sched/scheduler.py of 0.32, read). While it reads a prompt in chunks it counts neither
 tokens nor iterations: only the usage of the KV cache grows. A request that reaches a wedged engine
 is in none of them.
+
+SGLang, with --enable-metrics, counts the tokens of each step as it ends, by `mode`; its other
+values follow later (0.5.23, managers/scheduler_components/metrics_reporter.py, read and run).
 """
 
 from __future__ import annotations
@@ -34,26 +37,43 @@ SIGNS = (
     "kv_cache_usage_perc",
     "gpu_cache_usage_perc",  # its name before vLLM 0.12
 )
+# SGLang's names for the same.
+ALIKE = {
+    "num_running_reqs": "num_requests_running",
+    "num_queue_reqs": "num_requests_waiting",
+    "token_usage": "kv_cache_usage_perc",
+}
+COUNTED, DECODED = "realtime_tokens_total", 'mode="decode"'
 Look = dict[str, float]
 
 
 def parse(text: str) -> Look | None:
     """The values of SIGNS in Prometheus' text, each summed over its label sets.
 
-    None if there are none: with --disable-log-stats vLLM counts nothing.
+    None if there are none: with --disable-log-stats vLLM counts nothing, and SGLang nothing without
+    --enable-metrics.
     """
     found: Look = {}
     for line in text.splitlines():
-        if not line.startswith("vllm:"):
-            continue
-        name = line[5:].partition("{")[0].partition(" ")[0]
-        if name not in SIGNS:
+        name = _sign(line)
+        if name is None:
             continue
         # Braces and blanks may occur in a label, but not after the last brace.
         value = _number(line.rpartition("}")[2] if "{" in line else line.partition(" ")[2])
         if value is not None:
             found[name] = found.get(name, 0.0) + value
     return found or None
+
+
+def _sign(line: str) -> str | None:
+    """The one of SIGNS that a line has; None for any other line."""
+    engine, _, rest = line.partition(":")
+    name = rest.partition("{")[0].partition(" ")[0]
+    if engine == "sglang" and name == COUNTED:
+        return "generation_tokens_total" if DECODED in rest else "prompt_tokens_total"
+    if engine == "sglang":
+        return ALIKE.get(name)
+    return name if engine == "vllm" and name in SIGNS else None
 
 
 def _number(text: str) -> float | None:

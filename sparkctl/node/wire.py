@@ -242,12 +242,20 @@ class Belongings(Read):
     lease: str | None
 
 
+class Program(TypedDict):
+    """A program's command line, and what it gets as stdin."""
+
+    argv: Sequence[str]
+    stdin: str
+
+
 class Probe(Belongings):
     """What the facts of a node depend on, see node/probe.py."""
 
     venv: str
     image: str
     tools: Sequence[str]
+    reader: Program | None
     model: str
     revision: str | None
     hub: Mapping[str, str]
@@ -308,7 +316,43 @@ class Line(TypedDict):
     argv: Sequence[str]
 
 
+class VenvLook(TypedDict):
+    """A virtual environment, the interpreter that makes it, and packages that it should have."""
+
+    venv: str
+    program: str
+    packages: Sequence[str]
+
+
+class Install(Cluster):
+    """What to build (node/install.py): the arguments of pip and of uv, the environment of both, a
+    digest of what is built, and the unit in the mark of what builds.
+    """
+
+    venv: str
+    program: str
+    pip: Sequence[str]
+    uv: Sequence[str]
+    env: Mapping[str, str]
+    spec: str
+    run: str
+    unit: str
+
+
+class Installed(Cluster):
+    """What a run has built."""
+
+    venv: str
+    run: str
+
+
 class Imports(TypedDict):
     """Names of modules."""
 
     modules: Sequence[str]
+
+
+class BoxLook(Program):
+    """What runs a program in a container, with a limit in seconds."""
+
+    seconds: float

@@ -35,7 +35,7 @@ def ask_api(
         COMPLETION,
         question(session.inventory, tokens=tokens, timeout=timeout, base=base, **limits),
         timeout=bound,
-        title="ask for a completion" if tokens else "ask vLLM",
+        title="ask for a completion" if tokens else "ask the API",
     )
 
 

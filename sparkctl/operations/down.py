@@ -10,7 +10,7 @@ from sparkctl.errors import RemoteError
 from sparkctl.facts.answers import Cleared
 from sparkctl.facts.calls import CLEAR, FORGET, JOIN, STOP
 from sparkctl.node.unitid import node_of
-from sparkctl.operations import departed, identity
+from sparkctl.operations import departed, identity, stoporder
 from sparkctl.operations.ending import STOP_GRACE, remaining
 from sparkctl.operations.lease import hold
 from sparkctl.operations.targets import Targets, targets
@@ -19,7 +19,7 @@ from sparkctl.remote.fanout import GroupResult
 from sparkctl.secret.text import command_line
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from sparkctl.errors import SparkctlError
     from sparkctl.events import Reporter
@@ -72,18 +72,17 @@ def down(
         found = departed.states(session, held)
         identity.same_name(inventory.cluster, found.ok)
         departed.reach(session, found.ok)
-        gone = departed.belonging(session, found.ok)
+        states = {**found.ok, **departed.belonging(session, found.ok)}
         nodes = [*held, *session.departed.nodes.values()]
         if services:
-            there = GroupResult({**found.ok, **gone}, found.failed)
-            aim = targets(session, services, nodes, there)
+            aim = targets(session, services, nodes, GroupResult(states, found.failed))
         else:
-            aim = Targets(whole=nodes, failed={**session.departed.errors})
+            aim = Targets(nodes, states, whole=nodes, failed={**session.departed.errors})
         _announce(session, reporter, aim, services)
-        _stop_units(session, reporter, aim, nodes, report)
+        _stop_recorded(session, reporter, aim, report)
+        _stop_units(session, reporter, aim, report)
         report.failed.update(aim.failed)
-        heads = {view.head.name for view in inventory.views} | _needed({**found.ok, **gone})
-        _clear(session, reporter, aim.whole, heads, report)
+        _clear(session, reporter, aim, report)
         _keep(session, aim, found.ok, report)
     return report
 
@@ -105,38 +104,55 @@ def _announce(session: Session, reporter: Reporter, aim: Targets, services: Sequ
             reporter.note(f"warning: {unended}")
 
 
-def _stop_units(
-    session: Session, reporter: Reporter, aim: Targets, nodes: Sequence[Node], report: DownReport
-) -> None:
-    """Stop the units on nodes that have others too, and remove their records."""
-    shared = [n for n in nodes if n.name in aim.part]
-    if not shared:
-        return
-    reporter.step("stop the services")
-    requests = {name: {"units": units, "grace": STOP_GRACE} for name, units in aim.part.items()}
-    if not _end(session, shared, STOP, requests, report):
-        reporter.end("failed")
+def _stop_recorded(session: Session, reporter: Reporter, aim: Targets, report: DownReport) -> None:
+    """Stop the units that are recorded, in the order of their needs, each in its own way."""
+    there = stoporder.recorded(aim.states, [*_names(aim.whole), *aim.part])
+    for name in aim.part.keys() & there.keys():
+        there[name] = {u: unit for u, unit in there[name].items() if u in aim.part[name]}
+    for title, requests in stoporder.rounds(there):
+        asked = [n for n in aim.nodes if n.name in requests and n.name not in report.failed]
+        if asked:
+            reporter.step(title)
+            if not _end(session, asked, STOP, requests, report):
+                reporter.end("failed")
+
+
+def _stop_units(session: Session, reporter: Reporter, aim: Targets, report: DownReport) -> None:
+    """On nodes that have other units too, stop those that are not recorded, and remove the records
+    of all.
+    """
+    shared = [n for n in aim.nodes if n.name in aim.part and n.name not in report.failed]
+    ended = stoporder.recorded(aim.states, aim.part)
+    left = {n: [u for u in units if u not in ended.get(n, {})] for n, units in aim.part.items()}
+    if unknown := [n for n in shared if left[n.name]]:
+        reporter.step("stop the services")
+        requests = {name: {"units": units, "grace": STOP_GRACE} for name, units in left.items()}
+        if not _end(session, unknown, STOP, requests, report):
+            reporter.end("failed")
     # A damaged record would be replaced.
-    ended = [n for n in shared if n.name in aim.recorded - report.failed.keys()]
-    answers = session.ask_all(ended, FORGET, lambda n: {"units": aim.part[n.name]})
-    report.failed.update(answers.failed)
+    known = [n for n in shared if n.name in aim.states.keys() - report.failed.keys()]
+    if known:
+        answers = session.ask_all(known, FORGET, lambda n: {"units": aim.part[n.name]})
+        report.failed.update(answers.failed)
 
 
-def _clear(
-    session: Session,
-    reporter: Reporter,
-    whole: Sequence[Node],
-    heads: Collection[str],
-    report: DownReport,
-) -> None:
-    """End these nodes' engines, then what carries them, and remove the files."""
+def _clear(session: Session, reporter: Reporter, aim: Targets, report: DownReport) -> None:
+    """End what is left on these nodes, and remove the files.
+
+    Without a record of all: the engines first, then what carries them, that of the heads last.
+    """
+    whole = aim.whole
     where = {"temp_dir": temp_dir(session.inventory.cluster), "grace": STOP_GRACE}
     kinds = sorted({engine.kind for engine in ENGINES.values()})
-    for title, planned, call, request in (
+    heads = {view.head.name for view in session.inventory.views} | _needed(aim.states)
+    steps: tuple[tuple[str, Sequence[Node], Call[Any], dict[str, Any]], ...] = (
         ("stop the engines", whole, STOP, {"roles": kinds, "grace": STOP_GRACE}),
         ("stop the workers", [n for n in whole if n.name not in heads], CLEAR, where),
         ("stop the heads", [n for n in whole if n.name in heads], CLEAR, where),
-    ):
+    )
+    if stoporder.complete(aim.states, _names(whole)):
+        steps = (("remove the files", whole, CLEAR, where),)
+    for title, planned, call, request in steps:
         nodes = [n for n in planned if n.name not in report.failed]
         if nodes:
             reporter.step(title)

@@ -8,6 +8,7 @@ from sparkctl.errors import ServingError
 from sparkctl.facts.calls import IDLE, STOP
 from sparkctl.node.unitid import node_of
 from sparkctl.node.units import Generates, Stop
+from sparkctl.operations.stoporder import request
 from sparkctl.remote.fanout import check_all, each
 from sparkctl.secret.text import command_line
 
@@ -49,10 +50,9 @@ def stop(run: Run, units: Sequence[str], only: str | None = None) -> None:
 
 def _stop(run: Run, name: str, place: str, unit: Unit | None, only: str | None) -> Stopped:
     how = unit.stop if unit else Stop()
-    request = {"units": [name], "run": only, "grace": how.grace, "last": list(how.last)}
-    request |= {"leader": how.leader, "argv": list(how.argv)}
     title = f"stop {unit.title if unit else name}"
-    return run.session.ask(run.session.node(place), STOP, request, title=title)
+    asked = request([name], how, only)
+    return run.session.ask(run.session.node(place), STOP, asked, title=title)
 
 
 def remaining(answer: Stopped) -> str:
@@ -67,10 +67,10 @@ def drain(run: Run, units: Sequence[str], seconds: float) -> None:
     bases = {u: r.base for u in units for r in _ready(every.get(u)) if isinstance(r, Generates)}
 
     def wait(name: str) -> object:
-        request = {"base": bases[name], "timeout": seconds}
+        asked = {"base": bases[name], "timeout": seconds}
         place = next(iter(run.outlook.seen.places(name)), every[name].node)
         node = run.session.node(place)
-        return run.session.ask(node, IDLE, request, timeout=seconds + ALLOWANCE)
+        return run.session.ask(node, IDLE, asked, timeout=seconds + ALLOWANCE)
 
     check_all(each([*bases], wait, key=str))
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from sparkctl.engines.table import engine_of
 from sparkctl.errors import CommandError, ServingError
 from sparkctl.operations.api import TOKENS, ask_api
+from sparkctl.text import keyed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,6 +26,8 @@ REPORT = 5.0  # seconds without an engine step that `status` and `doctor` report
 # Seconds without an engine step before `up` restarts: kernels that are compiled on the way for a
 # shape not seen before take tens of seconds; vLLM itself gives a step up after 300 (0.32, read).
 RESTART = 60.0
+# Tokens of a prompt that vLLM, SGLang read in one step.
+STEP_FLAGS = ("--max-num-batched-tokens", "--chunked-prefill-size")
 PREFILL = 300.0  # tokens per second that the slowest prefill of a long prompt still reads
 # Seconds after a start for the API's first answers, and again for the first tokens, as kernels may
 # still be compiled. Less would roll back a load of up to 40 minutes.
@@ -82,12 +85,12 @@ def of(found: Completion, node: str) -> Health:
 
 
 def still_bound(argv: Sequence[str]) -> float:
-    """Seconds without an engine step that no healthy vLLM with this command line reaches.
+    """Seconds without an engine step that no healthy engine with this command line reaches.
 
-    One step reads at most max-num-batched-tokens of a prompt, and ends only then.
+    One step reads at most so many tokens of a prompt, and ends only then.
     """
-    flag = "--max-num-batched-tokens"
-    after = argv[argv.index(flag) + 1 :] if flag in argv else ()
+    flag = next((f for f in STEP_FLAGS if f in argv), None)
+    after = argv[argv.index(flag) + 1 :] if flag else ()
     tokens = int(after[0]) if after and after[0].isdigit() else 0
     return max(RESTART, tokens / PREFILL)
 
@@ -110,9 +113,8 @@ def judged(view: View, found: Completion, health: Health) -> tuple[str | None, s
         f"{engine.title} runs but does not complete a request: {error}",
         node=view.head.name,
         hint="not restarted, because /metrics does not show whether the engine is busy or wedged;"
-        f" remove disable-log-stats from {view.key}.arguments, or run `sparkctl down`, then"
-        " `sparkctl up`"
-        if state == "unclear" and engine.judged.steps
+        f" {keyed(engine.judged.counted, view.key)}, or run `sparkctl down`, then `sparkctl up`"
+        if state == "unclear" and engine.judged.counted
         else f"not restarted, because that may not help; read `sparkctl logs {view.service}`",
     )
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sparkctl.engines.table import engine_of
 from sparkctl.engines.vllm.environment import BUILT_IN_LAYER, merge
 from sparkctl.errors import ConnectError, InventoryError, SparkctlError
-from sparkctl.facts.calls import CLAIM, PROBE, STALE_LEASE
+from sparkctl.facts.calls import CLAIM, IN_IMAGE, PROBE, STALE_LEASE
 from sparkctl.facts.decode import decode
 from sparkctl.inventory.layers import Layer, load_layers
 from sparkctl.inventory.validate import worker_range
@@ -264,6 +264,7 @@ class Session:
             "venv": view.runtime.venv,
             "image": view.runtime.image or "",
             "tools": _tools(view.runtime),
+            "reader": node_rpc.reader(IN_IMAGE.target) if view.runtime.image else None,
             "model": vllm.model,
             "revision": None if revision is None else str(revision),
             "hub": {

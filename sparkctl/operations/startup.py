@@ -111,7 +111,7 @@ class Start:
                 setting = f"{self.view.key}.stall_timeout"
                 what = f"{title} made no progress for {stall:g} s ({setting})"
                 text = f"{what} at stage {progress.title}"
-                raise self.failure("vllm-stalled", text, waited=True)
+                raise self.failure(self.engine.codes.stalled, text, waited=True)
         raise self.failure("log-lost", f"the connection to {title}'s log was lost")
 
     def take(self, event: Followed, events: Iterator[Followed | None]) -> None:
@@ -120,12 +120,12 @@ class Start:
         """
         progress, title = self.progress, self.title
         if event.exited is not None:
-            raise self.failure("vllm-exited", f"{title} exited during startup")
+            raise self.failure(self.engine.codes.exited, f"{title} exited during startup")
         if progress.feed(event.text or ""):
             self.run.reporter.stage(progress.title, progress.percent)
         if progress.failed and not progress.ready:
             self.read_on(events)  # the trace, with the cause at its end
-            raise self.failure("vllm-failed", f"{title} failed to start")
+            raise self.failure(self.engine.codes.failed, f"{title} failed to start")
 
     def read_on(self, events: Iterator[Followed | None]) -> None:
         """Take what is logged now, until there is no more."""

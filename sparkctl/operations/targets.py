@@ -11,7 +11,7 @@ from sparkctl.node.unitid import service_of
 from sparkctl.plan.record import DAMAGED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sparkctl.errors import SparkctlError
     from sparkctl.inventory.models import Node
@@ -23,13 +23,14 @@ if TYPE_CHECKING:
 @dataclass
 class Targets:
     """The nodes to end `whole`, those to end in `part` with their units, and the errors of nodes
-    of the services where it is unknown what to end. `recorded`: the nodes whose records could be
-    read. `others`: the cluster goes on elsewhere.
+    of the services where it is unknown what to end. `nodes` are all that can be asked, `states`
+    what they have recorded, where that could be read. `others`: the cluster goes on elsewhere.
     """
 
+    nodes: Sequence[Node]
+    states: Mapping[str, State]
     whole: list[Node] = field(default_factory=list)
     part: dict[str, list[str]] = field(default_factory=dict)
-    recorded: set[str] = field(default_factory=set)
     failed: dict[str, SparkctlError] = field(default_factory=dict)
     others: bool = False
 
@@ -43,7 +44,7 @@ def targets(
     service, and is one of the services' own, has units of theirs, or these are the last services.
     Where the record has no unit or could not be read, the processes' marks say whose they are.
     """
-    inventory, aim = session.inventory, Targets(recorded={*found.ok})
+    inventory, aim = session.inventory, Targets(nodes, found.ok)
     own = {n.name for v in inventory.views if v.service in services for n in v.nodes}
     running, unasked = _running(session, own, nodes, found)
     idle: list[Node] = []  # nothing of any service is there

@@ -48,7 +48,7 @@ def print_verdict(verdict: LogVerdict) -> None:
         console.print()
         _print_finding(console, finding)
     for name in verdict.unrecognized:
-        text = f"{name} has no known line of NCCL or vLLM; NCCL logs under NCCL_DEBUG=INFO"
+        text = f"{name} has no known line of NCCL, vLLM or SGLang; NCCL logs under NCCL_DEBUG=INFO"
         print_prose(console, text, 4)
     if verdict.ranks:
         console.print()

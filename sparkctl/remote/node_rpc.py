@@ -166,3 +166,11 @@ def call(
         title=title or target,
         limit=limit,
     )
+
+
+def reader(target: str) -> dict[str, Any]:
+    """The command line and stdin by which a container's own Python, with its site-packages, calls
+    a function of sparkctl/node; the function gets an empty request.
+    """
+    command = call(target, {})
+    return {"argv": [SYSTEM, "-I", "-c", LOADER], "stdin": command.stdin.decode()}

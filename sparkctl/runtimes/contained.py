@@ -24,8 +24,16 @@ SLEEP = ("sleep", "infinity")
 HOME_SIZE = "4g"  # of what is written to the home besides the caches; it takes what is used
 # Folders of the home where compiled kernels are kept: without them each start compiles again.
 CACHES = (".cache", ".triton", ".tilelang")
-# Where the hub's models are, if they are not below ~/.cache.
-HUB_VARIABLES = ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "XDG_CACHE_HOME")
+# Where the environment may have such folders, and the hub's models, instead.
+FOLDER_VARIABLES = (
+    *("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "XDG_CACHE_HOME"),
+    *(
+        "VLLM_CACHE_ROOT",
+        "TORCHINDUCTOR_CACHE_DIR",
+        "TRITON_CACHE_DIR",
+        "FLASHINFER_WORKSPACE_BASE",
+    ),
+)
 MARKS = (processes.MARK, processes.ROLE, processes.UNIT)
 
 
@@ -67,10 +75,16 @@ def once(place: Place) -> tuple[str, ...]:
     return container.once(_tool(place), replace(_container(place), name="", argv=()))
 
 
+def bare(place: Place) -> tuple[str, ...]:
+    """The same without mounts, of which some are made by a start."""
+    made = replace(_container(place), name="", argv=(), mounts=())
+    return container.once(_tool(place), made)
+
+
 def folders(place: Place) -> tuple[str, ...]:
     """The folders for compiled kernels and for the hub's models, which are mounted."""
     caches = [f"{place.login.home}/{name}" for name in CACHES]
-    named = (place.environment.get(name, "") for name in HUB_VARIABLES)
+    named = (place.environment.get(name, "") for name in FOLDER_VARIABLES)
     return tuple(dict.fromkeys([*caches, *(path for path in named if path.startswith("/"))]))
 
 

@@ -16,6 +16,7 @@ from sparkctl.inventory.models import Ssh
 from sparkctl.lab import lab as labs
 from sparkctl.lab.faults import engine, settled
 from tests.lab.cluster import BASE, Cluster
+from tests.lab.gang import parts
 from tests.lab.guarded import guarded_cluster
 from tests.lab.nodestate import running_nodes, state
 from tests.lab.toycluster import install, remove
@@ -127,10 +128,20 @@ def guarded(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Cluster:
     return guarded_cluster(lab, tmp_path_factory.mktemp("guarded"))
 
 
+@pytest.fixture(scope="session")
+def started() -> dict[str, list[str]]:
+    """The processes of Ray and vLLM that the last `up` of `served` left."""
+    return {}
+
+
 @pytest.fixture
-def served(guarded: Cluster) -> Cluster:
-    """The guarded cluster, which runs, started by the first test that needs it."""
-    guarded.up()
+def served(guarded: Cluster, started: dict[str, list[str]]) -> Cluster:
+    """The guarded cluster, which runs: brought up for the first test, and after one that changed
+    its processes.
+    """
+    if not started or parts(guarded) != started:
+        guarded.up()
+        started.update(parts(guarded))
     return guarded
 
 

@@ -31,8 +31,9 @@ def guarded_cluster(lab: Lab, folder: Path) -> Cluster:
     home = plain.on("spark-1", CERTIFICATE).strip()
     vllm = yaml.safe_load(lab.inventory.read_text())["vllm"]
     arguments = {"ssl-keyfile": f"{home}/tls.key", "ssl-certfile": f"{home}/tls.crt"}
-    # Compiling takes a quarter of a start, and the other tests' models compile.
-    own = {"api-key": KEY, "enforce-eager": True, **arguments}
+    # Compiling takes a quarter of a start, and the model of test_zz_upgrade.py compiles. With fewer
+    # tokens in a step `up` is sooner sure that an engine makes none.
+    own = {"api-key": KEY, "enforce-eager": True, "max-num-batched-tokens": 2048, **arguments}
     vllm["arguments"] = {**vllm.get("arguments", {}), **own}
     return plain.changed(folder / "inventory.yaml", vllm=vllm)
 

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import json
 import signal
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.lab.cluster import Cluster, failure, unlocked, until
+from tests.lab.toycluster import completed, ranks, toy_cluster, with_rows
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("downed")]
+BRIEF = {"SPARKCTL_TEST_LEASE": "6"}  # seconds that a lease holds, in place of 30
 
 
 def test_a_command_suspended_past_the_expiry_changes_nothing_more(cluster: Cluster) -> None:
+    cluster = with_rows(cluster, **BRIEF)
     first, _ = until(cluster, "read the nodes' facts", "up", "--json")
     try:
         first.send_signal(signal.SIGSTOP)
@@ -31,6 +38,33 @@ def test_a_command_suspended_past_the_expiry_changes_nothing_more(cluster: Clust
     assert first.returncode == 1, err
     assert failure(out)["code"] == "lease-lost"
     assert cluster.traces() == {}
+
+
+def test_an_up_that_slept_while_another_took_over_changes_nothing_more(
+    cluster: Cluster, toys: None, tmp_path: Path
+) -> None:
+    toy = with_rows(toy_cluster(cluster.lab, tmp_path), **BRIEF)
+    try:
+        toy.up()
+        (lost,) = ranks(toy)["spark-2"]
+        toy.on("spark-2", f"kill -9 {lost}")
+        first, seen = until(toy, "] start toy rank 0", "up", "--json")
+        try:
+            first.send_signal(signal.SIGSTOP)
+            unlocked(toy, "up")
+            served = ranks(toy)
+            first.send_signal(signal.SIGCONT)
+            out, err = first.communicate(timeout=120)
+        finally:
+            first.kill()
+        assert "] stop toy rank 0" in seen
+        assert first.returncode == 1, err
+        assert failure(out)["code"] == "lease-lost"
+        assert "roll back:" not in err
+        assert ranks(toy) == served
+        assert completed(toy.lab) == 2
+    finally:
+        toy.run("down", "--break-lock")
 
 
 def test_kill_9_leaves_a_lease_that_is_named_and_can_be_broken(cluster: Cluster) -> None:

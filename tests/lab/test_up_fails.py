@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import signal
 import subprocess
-import sys
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.lab.cluster import Cluster, environment, failure
+from tests.lab.cluster import Cluster, failure
 from tests.lab.conftest import keygen
 
 if TYPE_CHECKING:
@@ -24,10 +20,15 @@ NO_CONNECTION = ("connect-timeout", "host-unreachable")  # by which ends first: 
 STEPS = [
     "check the nodes",
     "write the environment",
-    "start Ray head",
-    "start Ray worker, vLLM",
-    "wait for Ray's node table",
-    "wait for vLLM",
+    *(
+        pytest.param(step, marks=pytest.mark.serving)
+        for step in (
+            "start Ray head",
+            "start Ray worker, vLLM",
+            "wait for Ray's node table",
+            "wait for vLLM",
+        )
+    ),
 ]
 
 
@@ -149,7 +150,6 @@ def test_a_vllm_that_dies_at_its_start_shows_its_error(
     assert_clean(cluster)
 
 
-@pytest.mark.serving
 @pytest.mark.parametrize("step", STEPS)
 def test_ctrl_c_in_the_middle_leaves_nothing(cluster: Cluster, step: str) -> None:
     process = cluster.start("up")
@@ -168,25 +168,4 @@ def test_ctrl_c_in_the_middle_leaves_nothing(cluster: Cluster, step: str) -> Non
     if step.startswith(("start", "wait")):
         assert "Rolled back." in rest
     assert rest.rstrip().endswith("interrupted")
-    assert_clean(cluster)
-
-
-@pytest.mark.serving
-@pytest.mark.parametrize("how", ["kill", "terminal"])
-def test_sigterm_and_a_closed_terminal_leave_nothing(cluster: Cluster, how: str) -> None:
-    pid, terminal = pty.fork()
-    if pid == 0:
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored
-        argv = [sys.executable, "-m", "sparkctl", "up"]
-        os.execve(sys.executable, argv, environment(cluster.inventory))
-    seen = b""
-    while b"start Ray worker" not in seen:
-        seen += os.read(terminal, 1 << 16)
-    if how == "kill":
-        os.kill(pid, signal.SIGTERM)
-        with suppress(OSError):  # a terminal's end
-            while os.read(terminal, 1 << 16):
-                pass
-    os.close(terminal)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 130
     assert_clean(cluster)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+from tests.lab.gang import parts
 from tests.lab.guarded import status
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.lab, pytest.mark.serving, pytest.mark.usefixtures("downed")]
 ONE, TWO = "spark-1", "spark-2"
-PARTS = "pgrep -f '[r]aylet/raylet|[g]cs_server|[v]llm serve|[r]ay::RayWorkerProc'; true"
 
 
 def written(cluster: Cluster, path: Path, *names: str) -> Cluster:
@@ -31,11 +31,6 @@ def written(cluster: Cluster, path: Path, *names: str) -> Cluster:
     services = {f"on-{n}": {**settings, "served_model_name": f"m-{n}", "nodes": [n]} for n in names}
     path.write_text(json.dumps({**value, "nodes": nodes, "services": services}))
     return replace(cluster, inventory=path)
-
-
-def parts(cluster: Cluster) -> dict[str, list[str]]:
-    """The processes of Ray and vLLM on each node."""
-    return {node: cluster.on(node, PARTS).split() for node in (ONE, TWO)}
 
 
 def test_two_services_run_until_one_leaves_the_inventory_and_the_other_is_ended(

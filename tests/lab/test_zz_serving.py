@@ -82,6 +82,9 @@ def test_the_two_ranks_sit_on_two_nodes_as_ray_has_it(served: Cluster) -> None:
     (group,) = [g for g in found["ray"]["groups"] if g["state"] == "CREATED"]
     assert sorted(address[n] for n in group["bundles"].values()) == sorted(address.values())
     assert [n["ranks"] for n in found["nodes"]] == [1, 1]
+    for node in found["nodes"]:  # Ray's own default is 15
+        nice = served.on(node["name"], "ps -eo ni=,args= | grep '[r]ay::'").splitlines()
+        assert {line.split()[0] for line in nice} == {"0"}
 
 
 def test_status_generates_and_names_what_is_imitated(served: Cluster) -> None:

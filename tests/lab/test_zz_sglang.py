@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 import urllib.request
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
 from sparkctl.cli.lab import cache_folder
+from sparkctl.node.vitals import Look, parse
 from tests.lab.cluster import Cluster
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sparkctl.lab.lab import Lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.serving]
 HEAD, WORKER = "spark-1", "spark-2"
+KEPT = "/root/ended.log"  # a link to a log, which `down` removes
 # SGLang 0.5.23 on a CPU without AMX; the kernels that it would compile take longer than they save.
 CPU_ENVIRONMENT = {
     "SGLANG_USE_CPU_ENGINE": "1",
@@ -76,6 +78,17 @@ def completed(report: dict[str, Any]) -> int:
     return tokens
 
 
+def metrics(report: dict[str, Any]) -> Look:
+    """What /metrics counts, by vLLM's names."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(report["endpoint"].removesuffix("/v1") + "/metrics", timeout=60) as reply:
+        text = reply.read().decode()
+    (Path("/tmp/engines11/metrics.txt")).write_text(text)
+    found = parse(text)
+    assert found is not None
+    return found
+
+
 def test_from_an_inventory_to_a_completion_and_back(sglang: Cluster, tmp_path: Path) -> None:
     wrong = sglang.changed(tmp_path / "wrong.yaml")
     value = yaml.safe_load(wrong.inventory.read_text())
@@ -96,12 +109,22 @@ def test_from_an_inventory_to_a_completion_and_back(sglang: Cluster, tmp_path: P
         assert [node["ranks"] for node in status["nodes"]] == [1, 1]
         log = sglang.run("logs", "sglang", WORKER, "--all").stdout
         assert "TP1] Load weight end" in log
-        checks = ("--check", "running.environment", "--check", "fabric.interfaces")
-        findings = json.loads(sglang.run("doctor", "--json", *checks).stdout)["findings"]
-        assert {(f["check"], f["severity"]) for f in findings} == {(c, "OK") for c in checks[1::2]}
+        assert metrics(report)["generation_tokens_total"] >= 8
+        checks = ("running.environment", "fabric.interfaces", "runtime.versions")
+        chosen = [word for check in checks for word in ("--check", check)]
+        findings = json.loads(sglang.run("doctor", "--json", *chosen).stdout)["findings"]
+        assert {(f["check"], f["severity"]) for f in findings} == {(c, "OK") for c in checks}
         assert sglang.up().stdout.startswith("no changes")
         assert pids(sglang) == before
+        for node in (HEAD, WORKER):
+            sglang.on(node, f"ln ~/.sparkctl/sglang/logs/*/sglang.log {KEPT}")
     finally:
-        sglang.run("down", "--break-lock")
+        steps = sglang.run("down", "--break-lock").stderr
+    assert "stop SGLang" in steps, "rank 0 was asked to end before all others"
     assert pids(sglang) == {HEAD: [], WORKER: []}
     assert sglang.traces() == {}
+    ended = sglang.on(HEAD, f"cat {KEPT}")
+    assert "ready to roll" in ended
+    assert not re.search(r"SIGQUIT|Scheduler hit an exception|Traceback", ended)
+    for node in (HEAD, WORKER):
+        sglang.on(node, f"rm -f {KEPT}")

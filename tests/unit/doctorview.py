@@ -16,7 +16,7 @@ from sparkctl.doctor.runner import evaluate
 from sparkctl.doctor.snapshot import Snapshot
 from sparkctl.doctor.table import CHECKS
 from sparkctl.engines.inventory import parse
-from sparkctl.facts.calls import COMPLETION, COUNTERS, IMPORTS, PEERS, RAY_TABLE
+from sparkctl.facts.calls import BOX_LOOK, COMPLETION, COUNTERS, IMPORTS, PEERS, RAY_TABLE
 from sparkctl.operations.starting import Startup
 from tests.unit.answers import all_facts, decoded
 
@@ -71,6 +71,7 @@ class Answers:
             asked=self.asked,
             looks=Looks(
                 peers=self._each("peers", lambda a: decoded(PEERS, a)),
+                inside=self._each("inside", lambda a: decoded(BOX_LOOK, a)),
                 imports=self._each("imports", lambda a: decoded(IMPORTS, a)),
                 ray=self._each("ray", lambda a: decoded(RAY_TABLE, a)),
                 log=self._each("log", lambda a: EngineLog(**{**a, "tail": tuple(a["tail"])})),

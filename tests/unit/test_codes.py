@@ -24,6 +24,7 @@ MAKERS = frozenset({"fail", "warn", "info"})
 KEBAB = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 # Values that have a code of their own, which the tests of where they are made pin.
 CODED = {
+    ("capacity", "<engine.codes.running>"),  # engines/*/engine.py
     ("devices", "<error.code>"),  # fabric/port_errors.py
     ("pairs", "<mismatch.code>"),  # fabric/selection.py
     ("settings", "<doubt.code>"),  # engines/vllm/rules.py

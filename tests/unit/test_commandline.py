@@ -9,12 +9,11 @@ import pytest
 
 from sparkctl.engines.inventory import parse
 from sparkctl.engines.vllm.commandline import (
-    memory_share,
     ray_head_argv,
     ray_worker_argv,
     vllm_argv,
 )
-from sparkctl.engines.vllm.recipe import choose_recipe
+from sparkctl.engines.vllm.recipe import SHARE, choose_recipe
 from sparkctl.remote.command import Command
 from tests.unit.answers import config_json
 from tests.unit.test_inventory import GOOD
@@ -105,4 +104,4 @@ def test_a_command_is_quoted_in_one_place() -> None:
     ("value", "share"), [("0.5", 0.5), ("'0.5'", 0.5), ("null", 0.92), ("much", 0.92)]
 )
 def test_the_share_of_memory_as_number_or_text(value: str, share: float) -> None:
-    assert memory_share(inventory(f"  arguments: {{gpu-memory-utilization: {value}}}\n")) == share
+    assert SHARE.of(inventory(f"  arguments: {{gpu-memory-utilization: {value}}}\n")) == share

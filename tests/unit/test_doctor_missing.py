@@ -18,6 +18,7 @@ from sparkctl.facts.unread import Unread
 from tests.unit.doctorview import healthy
 
 if TYPE_CHECKING:
+    from sparkctl.doctor.snapshot import Snapshot
     from tests.unit.doctorview import Answers
 
 TWO = "spark-2"
@@ -85,7 +86,15 @@ def others(value: Any) -> list[Any]:
     return [{}] if isinstance(value, dict) else [[]]
 
 
-BEFORE = {check.id: evaluate(healthy().snapshot(), [check]) for check in CHECKS}
+def judged(snapshot: Snapshot) -> dict[str, list[Finding]]:
+    """The findings of each check, all run at once."""
+    found: dict[str, list[Finding]] = {check.id: [] for check in CHECKS}
+    for finding in evaluate(snapshot, CHECKS):
+        found[finding.check].append(finding)
+    return found
+
+
+BEFORE = judged(healthy().snapshot())
 
 
 def changed(source: str, way: Keys, change: Change) -> dict[str, list[Finding]]:
@@ -98,8 +107,7 @@ def changed(source: str, way: Keys, change: Change) -> dict[str, list[Finding]]:
         del answers.looks[source][TWO]
         snapshot = answers.snapshot()
         snapshot.looks = replace(snapshot.looks, **{source: {TWO: Unread(source, str(error))}})
-    after = {check.id: evaluate(snapshot, [check]) for check in CHECKS}
-    return {check: found for check, found in after.items() if found != BEFORE[check]}
+    return {check: found for check, found in judged(snapshot).items() if found != BEFORE[check]}
 
 
 def severities(check: str, found: list[Finding]) -> set[Severity]:

@@ -11,12 +11,15 @@ import pytest
 
 from sparkctl.facts.calls import BELONGINGS, CLEAR, STOP
 from sparkctl.facts.unread import Missing
+from sparkctl.node.units import Member, Need, Program, Stop, Unit
 from sparkctl.operations.down import down
+from sparkctl.operations.stoporder import rounds
 from sparkctl.plan.departed import Departed
 from sparkctl.remote.fanout import GroupResult
 from tests.unit.answers import decoded
 from tests.unit.clusterpair import CLUSTER
 from tests.unit.runs import Told
+from tests.unit.started import ONE, RAY, SERVE, TWO, WORKER, started
 
 if TYPE_CHECKING:
     from sparkctl.facts.calls import Call
@@ -72,3 +75,49 @@ def test_a_newer_sparkctls_cluster_is_not_ended_in_part(services: list[str]) -> 
         down(there, Told(), services=services)
     assert caught.value.code == "record-newer"
     assert not {call for call, _ in asked} & {STOP.target, CLEAR.target}
+
+
+def test_units_stop_before_what_they_need_each_in_its_own_way() -> None:
+    """As recorded: vLLM, then Ray's workers, then its head, and no process by its kind alone."""
+    states = {n: found["state"]["files"]["applied.json"] for n, found in started().items()}
+    written = {n: json.dumps({**json.loads(text), "nodes": {}}) for n, text in states.items()}
+    calls: list[tuple[str, str]] = []
+    told = Told()
+    down(session(calls, written), told)
+    stops = [(call, node) for call, node in calls if call in (STOP.target, CLEAR.target)]
+    assert stops == [
+        (STOP.target, ONE),
+        (STOP.target, TWO),  # a rank of vLLM's is there
+        (STOP.target, TWO),
+        (STOP.target, ONE),
+        (CLEAR.target, ONE),
+        (CLEAR.target, TWO),
+    ]
+    assert told.said == ["stop vLLM", "stop Ray worker", "stop Ray head", "remove the files"]
+    assert {RAY, SERVE} <= json.loads(written[ONE])["units"].keys()
+    assert WORKER in json.loads(written[TWO])["units"]
+
+
+def unit(node: str, *needs: str, stop: Stop, members: tuple[Member, ...] = ()) -> Unit:
+    name, needed = f"m/0/e/{node}", tuple(Need(f"m/0/e/{n}") for n in needs)
+    program = Program(("serve",))
+    return Unit(name, node, "e", f"rank {node}", "m/0", program, needed, members, stop=stop)
+
+
+def test_a_nodes_record_names_no_command_for_another_node() -> None:
+    first = unit("a", "b", stop=Stop(20.0, leader=True, argv=("x",)), members=(Member("b", "r"),))
+    second = unit("b", stop=Stop(5.0, leader=True))
+    found = list(rounds({"a": {first.id: first}, "b": {second.id: second}}))
+    assert [made.title for made in found] == ["stop rank a", "stop rank b"]
+    asked = found[0].requests
+    assert (asked["a"]["leader"], asked["a"]["argv"]) == (True, ["x"])
+    assert (asked["b"]["units"], asked["b"]["argv"]) == ([first.id], [])
+    assert found[1].requests == {
+        "b": {**asked["b"], "units": [second.id], "grace": 5.0, "leader": True}
+    }
+
+
+def test_records_that_do_not_fit_together_still_stop() -> None:
+    loop = {n: unit(n, other, stop=Stop()) for n, other in (("a", "b"), ("b", "a"))}
+    (made,) = rounds({n: {u.id: u} for n, u in loop.items()})
+    assert {*made.requests} == {"a", "b"}

@@ -86,8 +86,9 @@ def test_this_machines_own_answer_has_the_declared_shape() -> None:
     request: Any = {
         "cluster": "no-such",
         "venv": "/nowhere",
-        "image": "",
+        "image": "nowhere/x",
         "tools": ["docker", "podman"],
+        "reader": {"argv": ["python3"], "stdin": ""},
         "model": "/nowhere",
         "ports": [22],
         "worker_ports": [1, 65535],

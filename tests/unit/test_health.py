@@ -70,6 +70,22 @@ def test_values_are_summed_over_their_labels_and_others_are_not_read() -> None:
     assert samples("# nothing\nvllm:num_requests_running{} x\n") is None
 
 
+def test_sglangs_values_by_vllms_names() -> None:
+    labels = 'engine_type="unified",model_name="m",tp_rank="0"'
+    text = (
+        f"sglang:num_running_reqs{{{labels}}} 2.0\nsglang:num_queue_reqs{{{labels}}} 1.0\n"
+        f'sglang:realtime_tokens_total{{{labels},mode="decode"}} 8.0\n'
+        f'sglang:realtime_tokens_total{{{labels},mode="prefill_compute"}} 22.0\n'
+        f"sglang:generation_tokens_total{{{labels}}} 99.0\nsglang:unknown 1\n"
+    )
+    assert samples(text) == {
+        "num_requests_running": 2.0,
+        "num_requests_waiting": 1.0,
+        "generation_tokens_total": 8.0,
+        "prompt_tokens_total": 22.0,
+    }
+
+
 def test_stillness_counts_between_looks_that_were_taken() -> None:
     same = {"generation_tokens_total": 8.0}
     assert watched([(0, same), (5.9, same), (6, same)])[-2:] == [None, "wedged"]

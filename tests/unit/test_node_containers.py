@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sparkctl.facts.containers import Containers
 from sparkctl.node import containers, enginejson
+from tests.unit.enginestub import CAPTURED, IMAGE, install
 
-CAPTURED = json.loads(
-    (Path(__file__).parents[1] / "fixtures/containers/engines.json").read_text(encoding="utf-8")
-)
-IMAGE = "sha256:cecc606f98e538de17204011e7136f42dfa0e363f221b3698a9895aa0d24ea38"
+if TYPE_CHECKING:
+    from pathlib import Path
+
 DENIED = (
     "permission denied while trying to connect to the Docker daemon socket at "
     "unix:///var/run/docker.sock: dial unix /var/run/docker.sock: connect: permission denied"
@@ -35,25 +34,6 @@ def bin_(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(containers, "SECONDS", 3.0)
     return tmp_path
-
-
-def install(folder: Path, tool: str, **changed: str) -> None:
-    """A program that prints what the engine printed, but for these commands, which are scripts."""
-    found = CAPTURED[tool]
-    ids = "\n".join(c["Id"] for c in found["containers"])
-    printed = {"about": found["about"], "image": found["image"], "inspect": found["containers"]}
-    scripts = {k: f"printf %s {shlex.quote(json.dumps(v))}" for k, v in printed.items()}
-    scripts = {**scripts, "ps": f"echo {shlex.quote(ids)}", **changed}
-    text = f"""#!/bin/sh
-case "$1 $2" in
-info*|version*) {scripts["about"]} ;;
-ps*) {scripts["ps"]} ;;
-"container inspect") {scripts["inspect"]} ;;
-"image inspect") {scripts["image"]} ;;
-esac
-"""
-    (folder / tool).write_text(text)
-    (folder / tool).chmod(0o755)
 
 
 def asked(*tools: str, image: str = "vllm/x") -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from sparkctl.node import checkpoint, listeners, modelconfig, probe, processes, system, users
+from sparkctl.node import checkpoint, listeners, modelconfig, packages, processes, system, users
 from tests.unit.test_elf import library, note
 
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  …"
@@ -46,6 +46,15 @@ def owners(proc: Path, *sockets: str) -> list[Any]:
     return [*listeners.listeners(PORTS, TABLE)]
 
 
+def test_a_runtime_also_has_the_packages_that_its_pth_files_name(tmp_path: Path) -> None:
+    """As Python sees them: its own first, and no line that is code."""
+    own, base = tmp_path / "venv/lib/python3.12/site-packages", tmp_path / "base"
+    for site, package in ((own, "torch-2.13.0"), (base, "torch-2.9.1"), (base, "vllm-0.32.0")):
+        (site / f"{package}.dist-info").mkdir(parents=True)
+    (own / "base.pth").write_text(f"# base\nimport os\n\n{base}\n/nowhere\n")
+    assert packages.venv(tmp_path / "venv")["versions"] == {"torch": "2.13.0", "vllm": "0.32.0"}
+
+
 def test_a_runtimes_own_libnccl_is_read_and_its_path_without_links(tmp_path: Path) -> None:
     folder = tmp_path / "real/lib/python3.12/site-packages/nvidia/nccl/lib"
     folder.mkdir(parents=True)
@@ -53,7 +62,7 @@ def test_a_runtimes_own_libnccl_is_read_and_its_path_without_links(tmp_path: Pat
     content = library(note(b"GNU\0", 3, b"\xa7\xf4")) + b"NCCL version 2.28.9+cuda13.0\0"
     (folder / "libnccl.so.2").write_bytes(content)
     (folder / "libnccl.so.9").touch()
-    found = probe._runtime(tmp_path / "venv")
+    found = packages.venv(tmp_path / "venv")
     lib = str(tmp_path / "venv/lib/python3.12/site-packages/nvidia/nccl/lib/libnccl.so")
     assert found["nccl"] == {
         f"{lib}.2": {"version": "2.28.9", "build": {"id": "a7f4", "bytes": len(content)}},
@@ -66,10 +75,10 @@ def test_a_runtimes_python_is_the_one_that_runs_in_it(tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/python").symlink_to(sys.executable)
     (tmp_path / "pyvenv.cfg").write_text("version = 3.9.0\n")  # of when it was made
-    found = probe._runtime(tmp_path)
+    found = packages.venv(tmp_path)
     assert found["python"] == ".".join(map(str, sys.version_info[:3]))
     assert found["exists"] is True
-    assert probe._runtime(tmp_path / "absent")["python"] is None
+    assert packages.venv(tmp_path / "absent")["python"] is None
 
 
 def test_an_owner_whose_descriptors_are_read_and_one_whose_are_not(proc: Path) -> None:

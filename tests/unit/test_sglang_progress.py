@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sparkctl.doctor.logs import read_logs
 from sparkctl.engines.sglang.engine import SGLANG
 from sparkctl.engines.sglang.failures import REMEDIES, WAITING, explain
 from sparkctl.engines.sglang.failures import SGLANG as FAILURES
@@ -132,3 +133,30 @@ def test_a_capture_that_never_ends_is_known() -> None:
 
 def test_every_failure_has_a_remedy_and_every_remedy_a_failure() -> None:
     assert {code for _, code in (*FAILURES, *WAITING)} == REMEDIES.keys()
+
+
+@pytest.mark.parametrize(
+    ("log", "severity", "code"),
+    [
+        ("rank-1-killed.log", "FAIL", "sglang-rank-lost"),
+        ("bad-argument.log", "FAIL", "sglang-arguments"),
+        ("model-missing.log", "WARN", "sglang-model-not-found"),
+        ("port-taken.log", "FAIL", "sglang-port-in-use"),
+        ("rank-1-missing.log", "WARN", "sglang-rank-missing"),
+    ],
+)
+def test_doctor_reads_a_real_log(log: str, severity: str, code: str, tmp_path: Path) -> None:
+    """Of one engine alone, and not what an earlier start in the same file did."""
+    path, text = tmp_path / "engine.log", (LOGS / log).read_text()
+    path.write_text((LOGS / "serve-tp2.log").read_text() + "== sparkctl 2026: sglang\n" + text)
+    for name in (LOGS / log, path):
+        verdict = read_logs([str(name)])
+        (found,) = (f for f in verdict.findings if f.severity in ("FAIL", "WARN"))
+        assert (found.cause, found.severity, found.code) == ("sglang", severity, code)
+        assert not verdict.unrecognized
+
+
+def test_doctor_finds_nothing_wrong_in_the_log_of_an_engine_that_serves() -> None:
+    verdict = read_logs([str(LOGS / "serve-tp2.log")])
+    assert [f.code for f in verdict.findings] == ["no-nccl-lines"]
+    assert not verdict.unrecognized

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sparkctl.engines.inventory import parse
-from sparkctl.engines.sglang.recipe import BASE, MINIMAX_M2, memory_share
+from sparkctl.engines.sglang.recipe import BASE, MINIMAX_M2, SHARE
 from sparkctl.node.difference import START, STOP, difference
 from sparkctl.node.units import READY, Process, Running
 from tests.unit.clusterpair import desired, nodes
@@ -48,10 +48,10 @@ def test_minimax_on_a_pair() -> None:
     line = (
         "'~/vllm/bin/sglang' serve --model-path /home/u/m --host 0.0.0.0 --port 30000 --tp 2"
         " --nnodes 2 --node-rank 0 --dist-init-addr 192.168.100.11:25000"
-        " --mem-fraction-static 0.85 --kv-cache-dtype fp8_e4m3 --max-running-requests 16"
-        " --chunked-prefill-size 8192 --trust-remote-code --tool-call-parser minimax-m2"
-        " --reasoning-parser minimax-append-think --disable-decode-cuda-graph"
-        " --disable-prefill-cuda-graph"
+        " --mem-fraction-static 0.85 --enable-metrics --kv-cache-dtype fp8_e4m3"
+        " --max-running-requests 16 --chunked-prefill-size 8192 --trust-remote-code"
+        " --tool-call-parser minimax-m2 --reasoning-parser minimax-append-think"
+        " --disable-decode-cuda-graph --disable-prefill-cuda-graph"
     )
     zero, one = made.units.values()
     assert (zero.id, one.id) == (ZERO, ONE)
@@ -67,7 +67,7 @@ def test_arguments_change_add_and_drop() -> None:
     for flags in ("--kv-cache-dtype auto", "--ep 2", "--mem-fraction-static 0.8"):
         assert flags in line
     assert "--trust-remote-code" not in line
-    assert memory_share(made.inventory) == 0.8
+    assert SHARE.of(made.inventory) == 0.8
 
 
 def test_one_rank_is_one_unit_that_meets_nobody() -> None:

@@ -70,7 +70,7 @@ def install(snapshot: Snapshot, name: str) -> tuple[str, ...]:
     nvidia-nccl package is known there.
     """
     runtime = snapshot.facts(name).runtime
-    if isinstance(runtime, Unread):
+    if isinstance(runtime, Unread) or runtime.venv is None:
         return ()
     wheels = [package for package in runtime.versions if package.startswith(WHEEL)]
     packages = [f"{wheel.replace('_', '-')}=={CURED}" for wheel in wheels]

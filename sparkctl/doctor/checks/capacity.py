@@ -30,14 +30,14 @@ FIRST_USER = 1000  # logind exempts the system users below from RemoveIPC (login
 
 def memory(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """MemAvailable is enough for what the engine will request: GB10's GPU shares it."""
-    found, title = known(snapshot.facts(name).memory), snapshot.engine.title
+    found, engine = known(snapshot.facts(name).memory), snapshot.engine
+    title, claimed = engine.title, engine.judged.memory
     if snapshot.serves(name):
-        yield info(f"{title} is running and has its share of the memory", code="vllm-running")
+        yield info(f"{title} is running and has its share of the memory", code=engine.codes.running)
         return
-    share_of = snapshot.engine.judged.memory
-    if share_of is None:
+    if claimed is None:
         return
-    share = share_of(snapshot.inventory)
+    share = claimed.of(snapshot.inventory)
     total = required(found.get("MemTotal"), "memory.MemTotal")
     free = required(found.get("MemAvailable"), "memory.MemAvailable")
     expected = int(total * share)
@@ -49,7 +49,7 @@ def memory(snapshot: Snapshot, name: str) -> Iterator[Finding]:
         f"{has} of memory is available; {title} will request {needs} ({share:g} of {_gib(total)})",
         Evidence(needs, has, f"{MEMINFO} MemAvailable"),
         Remedy(
-            "drop the page cache, end what else uses memory, or lower gpu-memory-utilization in"
+            f"drop the page cache, end what else uses memory, or lower {claimed.flag} in"
             f" {snapshot.inventory.key}.arguments; reboot if nothing runs and memory is still"
             " missing",
             ("ps -eo pid,rss,args --sort=-rss | head",),

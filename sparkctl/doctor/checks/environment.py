@@ -82,10 +82,10 @@ def _own_folders(snapshot: Snapshot, name: str) -> re.Pattern[str]:
 
     Where the runtime is /usr, the system's libraries are not among them; pip's are below local.
     """
-    found, venvs = snapshot.facts(name).runtime, {snapshot.inventory.runtime.venv}
+    found, prefixes = snapshot.facts(name).runtime, {snapshot.inventory.runtime.venv}
     if not isinstance(found, Unread):
-        venvs = {found.venv, found.real or found.venv}
-    roots = "|".join(re.escape(venv.rstrip("/")) for venv in venvs)
+        prefixes = {path for path in (found.venv, found.real) if path} or prefixes
+    roots = "|".join(re.escape(prefix.rstrip("/")) for prefix in prefixes)
     return re.compile(rf"(?:{roots})/(?:local/)?(?:bin|lib(?:64)?/python3[^/]*/.+)")
 
 
@@ -156,7 +156,7 @@ def _finding(variable: str, expected: str | None, got: str | None, pids: list[in
         f" the plan has {planned}",
         Evidence(planned, actual, f"/proc/{pids[0]}/environ"),
         Remedy(
-            "restart Ray and vLLM; if it stays, an image, a wrapper or a shell profile sets the"
+            "restart the service; if it stays, an image, a wrapper or a shell profile sets the"
             " variable",
             ("sparkctl up",),
         ),

@@ -50,14 +50,15 @@ def clocks(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     for index, gpu in enumerate(gpus):
         which = f"GPU {index}" if gpus[1:] else "the GPU"
         if _spins(gpu) and _starting(snapshot, name):
-            text = f"{which} waits for other ranks, as vLLM is starting: {_figures(gpu)}"
+            waits = f"waits for other ranks, as {snapshot.engine.title} is starting"
+            text = f"{which} {waits}: {_figures(gpu)}"
             yield info(text, code="starting", data={"gpu": index})
         else:
             yield _judged(gpu, which, {"gpu": index})
 
 
 def _starting(snapshot: Snapshot, name: str) -> bool:
-    """Whether a rank may wait for one that still loads: nothing listens until vLLM is ready."""
+    """Whether a rank may wait for one that still loads: nothing listens until it is ready."""
     if not snapshot.serves(name):
         return False
     if under_way(snapshot):

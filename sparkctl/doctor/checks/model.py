@@ -70,21 +70,22 @@ def _other_path(snapshot: Snapshot, name: str, found: Checkpoint) -> Finding | N
 
 
 def _of_hub(snapshot: Snapshot, name: str) -> Finding:
-    """What is known of a model that vLLM gets from the hub."""
+    """What is known of a model that the engine gets from the hub."""
     vllm, found = snapshot.inventory.vllm, known(snapshot.facts(name).model)
+    title = snapshot.engine.title
     if not isinstance(found, HubModel) or not found.dangling or found.path is None:
-        return info(
-            f"{snapshot.engine.title} downloads {vllm.model} from the hub", code="hub-model"
-        )
+        return info(f"{title} downloads {vllm.model} from the hub", code="hub-model")
     planned, revision = snapshot.planned(name), vllm.arguments.get("revision")
     offline = next((n for n in OFFLINE if planned.get(n, "").upper() in TRUE), None)
-    # The cache that vLLM will have is the one to fill.
+    # The cache that the engine will have is the one to fill.
     cache = [f"{n}={planned[n]}" for n in HUB_VARIABLES if n in planned]
     argv = ["hf", "download", vllm.model, *(["--revision", str(revision)] if revision else [])]
     return _dangling(
         found.path,
         found.dangling,
-        f"{offline} forbids vLLM to download them" if offline else "vLLM downloads them again",
+        f"{offline} forbids {title} to download them"
+        if offline
+        else f"{title} downloads them again",
         Remedy(
             f"download them on {name}; whoever copies a folder of the hub's cache needs its"
             " `blobs` as well, where the files are",
@@ -115,7 +116,7 @@ def _incomplete(found: Checkpoint, remedy: Remedy) -> Finding | None:
         evidence = Evidence("a directory", "none", path)
         return fail(f"no directory {path}", evidence, remedy, code="no-model", data=data)
     if found.dangling:
-        effect = "vLLM cannot read them"
+        effect = "the engine cannot read them"
         return _dangling(path, found.dangling, effect, remedy, fatal=True)
     if not found.config:
         evidence = Evidence("config.json", "none", path)

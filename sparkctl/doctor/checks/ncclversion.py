@@ -1,4 +1,4 @@
-"""Whether the ranks' NCCL is known to hang with the planned arguments of vLLM."""
+"""Whether the ranks' NCCL is known to hang with the planned arguments of the engine."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from sparkctl.doctor.checks.builds import CURED, WHEEL, Library, builds, install
 from sparkctl.doctor.checks.libnccl import loaded
 from sparkctl.doctor.finding import Evidence, Finding, info, ok, warn
 from sparkctl.doctor.remedy import Remedy
-from sparkctl.engines.vllm.arguments import cuda_graphs
 from sparkctl.engines.vllm.placement import spans_nodes
 from sparkctl.facts.unread import known
+from sparkctl.text import keyed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from sparkctl.doctor.snapshot import Snapshot
+    from sparkctl.engines.engine import Graphs
 
 # A replayed CUDA graph with collectives between nodes hung within three requests with HANGS, and
 # ran with CURED on the same two DGX Sparks (vllm-project/vllm issue 52504). Of the versions between
@@ -39,10 +40,11 @@ def nccl(snapshot: Snapshot) -> Iterator[Finding]:
     if not hanging or not spans_nodes(snapshot.inventory):
         yield ok(", ".join(sorted({v for versions in used.values() for v in versions})))
         return
-    if _has_graphs(snapshot):
-        yield _hangs(snapshot, {name: used[name][HANGS] for name in hanging})
+    graphs = snapshot.engine.judged.graphs
+    if graphs and _has_graphs(snapshot, graphs):
+        yield _hangs(snapshot, graphs, {name: used[name][HANGS] for name in hanging})
     else:
-        yield ok(f"{HANGS}, and vLLM captures no CUDA graphs")
+        yield ok(f"{HANGS}, and {snapshot.engine.title} captures no CUDA graphs")
 
 
 def _installed(snapshot: Snapshot, name: str) -> Sequence[Library]:
@@ -51,14 +53,14 @@ def _installed(snapshot: Snapshot, name: str) -> Sequence[Library]:
     return [Library(path, file.version, file.build) for path, file in files.items()]
 
 
-def _has_graphs(snapshot: Snapshot) -> bool:
-    """Whether vLLM captures CUDA graphs. Raises Missing if the recipe decides it and is unknown."""
+def _has_graphs(snapshot: Snapshot, graphs: Graphs) -> bool:
+    """Whether CUDA graphs are captured. Raises Missing if the recipe decides it and is unknown."""
     inventory = snapshot.inventory
     arguments = inventory.vllm.arguments
-    if not cuda_graphs(arguments):  # the inventory turns them off, whatever the recipe says
+    if not graphs.captured(arguments):  # the inventory turns them off, whatever the recipe says
         return False
     defaults = snapshot.engine.recipe(inventory, snapshot.facts(inventory.head.name)).defaults
-    return cuda_graphs({**defaults, **arguments})
+    return graphs.captured({**defaults, **arguments})
 
 
 def _versions(snapshot: Snapshot, name: str) -> Mapping[str, str]:
@@ -70,18 +72,18 @@ def _versions(snapshot: Snapshot, name: str) -> Mapping[str, str]:
         return found
     runtime = known(snapshot.facts(name).runtime)
     wheels = ((p, v) for p, v in runtime.versions.items() if p.startswith(WHEEL))
-    return {version: f"{runtime.venv}, {package}" for package, version in wheels}
+    return {version: f"{runtime.place}, {package}" for package, version in wheels}
 
 
-def _hangs(snapshot: Snapshot, where: Mapping[str, str]) -> Finding:
+def _hangs(snapshot: Snapshot, graphs: Graphs, where: Mapping[str, str]) -> Finding:
     listed = "; ".join(f"{name}: {place}" for name, place in where.items())
     return warn(
-        f"NCCL {HANGS} may hang within a few requests: vLLM captures CUDA graphs, and its ranks are"
-        " on several nodes",
+        f"NCCL {HANGS} may hang within a few requests: {snapshot.engine.title} captures CUDA"
+        " graphs, and its ranks are on several nodes",
         Evidence(f"{CURED}, or no CUDA graphs", HANGS, listed),
         Remedy(
-            f"install NCCL {CURED} in the runtime of every node, or set cudagraph_mode: none in"
-            f" {snapshot.inventory.key}.arguments compilation-config; then restart the cluster",
+            f"install NCCL {CURED} in the runtime of every node, or set"
+            f" {keyed(graphs.off, snapshot.inventory.key)}; then restart the cluster",
             install(snapshot, next(iter(where))),
         ),
         code="graphs-hang",

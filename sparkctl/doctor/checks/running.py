@@ -12,6 +12,7 @@ from sparkctl.doctor.remedy import LOG, LOG_SHOWS, RESTART, Remedy
 from sparkctl.doctor.starting import failed, under_way, whole
 from sparkctl.facts.unread import Missing
 from sparkctl.operations.starting import clock
+from sparkctl.text import keyed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from sparkctl.facts.processes import OurProcess
 
 RAY = "ray"  # the role of Ray's processes
-UNCOUNTED = "drop disable-log-stats from {key}.arguments, so that vLLM counts its steps"
 
 
 def idle(snapshot: Snapshot, role: str = "") -> Finding | None:
@@ -133,7 +133,7 @@ def generation(snapshot: Snapshot) -> Iterator[Finding]:
         yield unknown("the API does not answer, see running.api", node=head, code="no-api")
     else:
         key = snapshot.inventory.key
-        cure = UNCOUNTED.format(key=key) if snapshot.engine.judged.steps else LOG_SHOWS
+        cure = keyed(snapshot.engine.judged.counted, key) or LOG_SHOWS
         yield _nothing_generated(found, head, cure)
 
 

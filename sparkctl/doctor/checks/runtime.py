@@ -18,35 +18,32 @@ if TYPE_CHECKING:
     from sparkctl.doctor.snapshot import Snapshot
     from sparkctl.facts.groups import Runtime
 
-PACKAGE = "dgx-sparkctl[node]"  # installs Ray and vLLM on a node
-
 # From this version on vLLM's Ray executor (V2) keeps what a node has set itself; V1 overwrote it
 # with the head's NCCL_*, UCX_* and VLLM_* (vLLM 0.17 to 0.32 have both).
 CARRIES_PER_NODE = (0, 22, 1)
 # What must be equal besides the engine's packages: Ray's workers refuse another Python (Ray 2.60,
 # run); ranks with another NCCL hang (reports of DGX Spark users).
 PYTHON = "Python"
+RAY, MP = "ray", "mp"  # a program, and the executor without it
 NCCL = ("nvidia_nccl_cu12", "nvidia_nccl_cu13")  # a build for the CPU has none
 
 
 def present(snapshot: Snapshot, name: str) -> Iterator[Finding]:
-    """The virtual environment exists, with the programs that this node runs."""
+    """The runtime exists, with the programs that this node runs."""
     found = known(snapshot.facts(name).runtime)
-    venv = found.venv
-    remedy = Remedy(
-        f"create the virtual environment on {name}, or set runtime.venv",
-        (command("python3", "-m", "venv", venv), command(f"{venv}/bin/pip", "install", PACKAGE)),
-    )
+    if not found.exists and found.image:
+        raise Missing(f"{name} does not have the image {found.image}", what="runtime")
     if not found.exists:
         yield fail(
-            f"no virtual environment at {venv}",
-            Evidence("a virtual environment", "none", f"{venv}/bin/python"),
-            remedy,
+            f"no virtual environment at {found.venv}",
+            Evidence("a virtual environment", "none", f"{found.venv}/bin/python"),
+            _make(name, found),
             code="no-runtime",
-            data={"path": venv},
+            data={"path": found.venv},
         )
         return
-    gaps = [f for program in _programs(snapshot, name) for f in _program(found, program, remedy)]
+    needed = _programs(snapshot, name, found)
+    gaps = [f for program in needed for f in _program(snapshot, name, found, program)]
     yield from gaps
     yield from _old_vllm(found)
     if not gaps:
@@ -54,29 +51,49 @@ def present(snapshot: Snapshot, name: str) -> Iterator[Finding]:
         yield ok(f"Python {required(found.python, 'runtime.python')}, {versions}")
 
 
-def _programs(snapshot: Snapshot, name: str) -> list[str]:
-    """The programs of the virtual environment that a node's units run."""
-    view, folder = snapshot.inventory.views[0], f"{snapshot.inventory.runtime.venv}/bin/"
+def _make(name: str, found: Runtime) -> Remedy:
+    return Remedy(
+        f"run `sparkctl node install --node {name}`, which makes {found.venv} there, or set"
+        " runtime.venv"
+    )
+
+
+def _programs(snapshot: Snapshot, name: str, found: Runtime) -> list[str]:
+    """The programs of the runtime that a node's units run."""
+    view = snapshot.inventory.views[0]
     started = [unit.program.argv[0] for unit in outline(view).values() if unit.node == name]
+    if found.image:
+        return list(dict.fromkeys(p for p in started if p in found.programs))
+    folder = f"{view.runtime.venv}/bin/"
     return list(dict.fromkeys(p.removeprefix(folder) for p in started if p.startswith(folder)))
 
 
-def _program(found: Runtime, program: str, remedy: Remedy) -> Iterator[Finding]:
+def _program(snapshot: Snapshot, name: str, found: Runtime, program: str) -> Iterator[Finding]:
     """What is missing of a program: its file, or its version."""
-    path = f"{found.venv}/bin/{program}"
+    folder = f"the PATH of {found.image}" if found.image else f"{found.venv}/bin"
+    path = program if found.image else f"{found.venv}/bin/{program}"
     if not required(found.programs.get(program), f"runtime.programs.{program}"):
         yield fail(
-            f"no {program} in {found.venv}/bin",
-            Evidence(f"{program}, executable", "none", path),
-            remedy,
+            f"no {program} in {folder}",
+            Evidence(f"{program}, executable", "none", folder if found.image else path),
+            _with(snapshot, program) if found.image else _make(name, found),
             code="no-program",
             data={"program": program, "path": path},
         )
     elif program not in found.versions:
         yield unknown(
-            f"the version of {program} could not be read; {found.venv} has no metadata of it",
+            f"the version of {program} could not be read; {found.place} has no metadata of it",
             data={"package": program},
         )
+
+
+def _with(snapshot: Snapshot, program: str) -> Remedy:
+    """How a service gets an image that has a program, or does without."""
+    image = f"name an image that has {program}, or add it by a Dockerfile line: RUN pip install"
+    if program == RAY and MP in snapshot.engine.executors:
+        key = f"{snapshot.inventory.key}.executor"
+        return Remedy(f"run vLLM without Ray, with {key}: {MP}; or {image} ray")
+    return Remedy(f"{image} {program}")
 
 
 def _old_vllm(found: Runtime) -> Iterator[Finding]:
@@ -86,7 +103,7 @@ def _old_vllm(found: Runtime) -> Iterator[Finding]:
     oldest = ".".join(map(str, CARRIES_PER_NODE))
     yield warn(
         f"vLLM {version} overwrites each worker's NCCL and VLLM settings with the head's",
-        Evidence(f"{oldest} or newer", version, f"the metadata in {found.venv}"),
+        Evidence(f"{oldest} or newer", version, f"the metadata in {found.place}"),
         Remedy(
             "install a newer vLLM, or name the variables that differ between nodes in"
             " ray_non_carry_over_env_vars.json of VLLM_CONFIG_ROOT"
@@ -103,17 +120,15 @@ def _numbers(version: str) -> tuple[int, ...]:
 def imports(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """Ray, torch and vLLM can be imported: their binaries are compatible."""
     found = snapshot.seen(snapshot.looks.imports, name)
-    venv = known(snapshot.facts(name).runtime).venv
+    runtime = known(snapshot.facts(name).runtime)
+    python = "python3" if runtime.image else f"{runtime.venv}/bin/python"
     broken = {module: answer.error for module, answer in found.items() if answer.error}
     for module, error in broken.items():
         statement = f"import {module}"
         yield fail(
             f"{module} cannot be imported: {error}",
-            Evidence(f"{statement} works", error, command(f"{venv}/bin/python", "-c", statement)),
-            Remedy(
-                "install torch and vllm together, so that they match",
-                (command(f"{venv}/bin/pip", "install", "--force-reinstall", PACKAGE),),
-            ),
+            Evidence(f"{statement} works", error, command(python, "-c", statement)),
+            _matching(name, runtime),
             code="import-failed",
             data={"module": module, "error": error},
         )
@@ -122,6 +137,15 @@ def imports(snapshot: Snapshot, name: str) -> Iterator[Finding]:
         yield unknown(f"not tried: import of {', '.join(untried)}", data={"modules": untried})
     elif not broken:
         yield ok(", ".join(f"{m} {a.version or ''}".strip() for m, a in found.items()))
+
+
+def _matching(name: str, runtime: Runtime) -> Remedy:
+    if runtime.image:
+        return Remedy("name an image whose torch and engine match; try this one on one node alone")
+    return Remedy(
+        f"run `sparkctl node install --node {name}`, which installs versions that match, in place"
+        f" of {runtime.venv}"
+    )
 
 
 def versions(snapshot: Snapshot) -> Iterator[Finding]:
@@ -134,9 +158,10 @@ def _installed(snapshot: Snapshot, name: str) -> Mapping[str, str]:
     """The versions of Python and each package on a node. Raises Missing if there are none."""
     found = known(snapshot.facts(name).runtime)
     if not found.exists:
-        raise Missing(f"{name} has no virtual environment at {found.venv}", what="runtime")
+        what = f"image {found.image}" if found.image else f"virtual environment at {found.venv}"
+        raise Missing(f"{name} has no {what}", what="runtime")
     if not found.versions:
-        raise Missing(f"{name} has no metadata of packages at {found.venv}", what="runtime")
+        raise Missing(f"{name} has no metadata of packages in {found.place}", what="runtime")
     return {PYTHON: required(found.python, "runtime.python"), **found.versions}
 
 
@@ -144,13 +169,13 @@ def _differences(snapshot: Snapshot, name: str, expected: Mapping[str, str]) -> 
     head = snapshot.inventory.head.name
     if name == head:
         return
-    venv, found = known(snapshot.facts(name).runtime).venv, _installed(snapshot, name)
+    runtime, found = known(snapshot.facts(name).runtime), _installed(snapshot, name)
     needed = snapshot.engine.judged.packages
     equal = (PYTHON, *needed, *NCCL)
     different = [package for package in equal if expected.get(package) != found.get(package)]
     for package in different:
         pair = expected.get(package), found.get(package)
-        yield _different(name, head, venv, package, pair)
+        yield _different(name, head, runtime, package, pair)
     unknowns = [n for n in needed if n not in expected and n not in found]
     for package in unknowns:
         yield unknown(
@@ -163,19 +188,25 @@ def _differences(snapshot: Snapshot, name: str, expected: Mapping[str, str]) -> 
 
 
 def _different(
-    name: str, head: str, venv: str, package: str, pair: tuple[str | None, str | None]
+    name: str, head: str, runtime: Runtime, package: str, pair: tuple[str | None, str | None]
 ) -> Finding:
     expected, got = pair
-    pinned = expected and package != PYTHON
-    install = command(f"{venv}/bin/pip", "install", f"{package}=={expected}")
     return fail(
         f"{package} is {got or 'absent'}, but {expected or 'absent'} on the head {head}",
-        Evidence(expected or "absent", got or "absent", venv),
-        Remedy(f"install the same {package} on every node", (install,) if pinned else ()),
+        Evidence(expected or "absent", got or "absent", runtime.place),
+        _same(runtime, package, expected),
         node=name,
         code="version-differs",
         data={"package": package, "expected": expected, "got": got},
     )
+
+
+def _same(runtime: Runtime, package: str, expected: str | None) -> Remedy:
+    if runtime.image:
+        return Remedy("copy the head's image to all nodes", ("sparkctl image sync",))
+    pinned = expected and package != PYTHON
+    install = command(f"{runtime.venv}/bin/pip", "install", f"{package}=={expected}")
+    return Remedy(f"install the same {package} on every node", (install,) if pinned else ())
 
 
 CHECKS = (

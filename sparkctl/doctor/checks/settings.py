@@ -8,7 +8,6 @@ from sparkctl.doctor import applies
 from sparkctl.doctor.check import Check
 from sparkctl.doctor.finding import Evidence, Finding, fail, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy, command
-from sparkctl.engines.vllm.recipe import choose_recipe
 from sparkctl.fabric.ncclparam import number
 from sparkctl.facts.unread import Missing, known
 from sparkctl.secret.value import masked, protected_text
@@ -197,7 +196,7 @@ def _recipe(snapshot: Snapshot) -> Choice:
             snapshot.inventory, snapshot.facts(snapshot.inventory.head.name)
         )
     except Missing:
-        return choose_recipe(snapshot.inventory.vllm, None, snapshot.inventory.key)
+        return snapshot.engine.unread(snapshot.inventory)
 
 
 CHECKS = (

@@ -6,6 +6,7 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from sparkctl.doctor import applies
 from sparkctl.doctor.check import Check, Source
 from sparkctl.doctor.checks.memlock import memlock
 from sparkctl.doctor.finding import Evidence, Finding, fail, ok, unknown, warn
@@ -170,7 +171,7 @@ def _lost(hca: str, when: str, grown: Mapping[str, int]) -> Finding:
 
 CHECKS = (
     Check("fabric.uverbs", "node", uverbs, preflight=True),
-    Check("fabric.memlock", "node", memlock, preflight=True),
-    Check("fabric.libraries", "node", libraries, preflight=True),
+    Check("fabric.memlock", "node", memlock, preflight=True, lacks=applies.host),
+    Check("fabric.libraries", "node", libraries, preflight=True, lacks=applies.host),
     Check("fabric.loss", "node", loss, needs=(Source.PEERS, Source.GENERATION)),
 )

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparkctl.engines.engine import Engine, Judged
+from sparkctl.engines.engine import Codes, Engine, Graphs, Judged
 from sparkctl.engines.sglang.arguments import problems
 from sparkctl.engines.sglang.commandline import MEET, sglang_argv
 from sparkctl.engines.sglang.environment import BUILT_IN, render
-from sparkctl.engines.sglang.recipe import choose, memory_share
-from sparkctl.engines.sglang.rules import warnings
+from sparkctl.engines.sglang.recipe import SHARE, choose, unread
+from sparkctl.engines.sglang.rules import cuda_graphs, warnings
 from sparkctl.engines.vllm.launcher import model, own_environment
 from sparkctl.engines.vllm.placement import planned_ranks
 from sparkctl.engines.vllm.tls import api_base, local_base
@@ -112,17 +112,24 @@ SGLANG = Engine(
     model=model,
     own=own_environment,
     recipe=choose,
+    unread=unread,
     doubts=warnings,
     problems=problems,
     judged=Judged(
         modules=("torch", "sglang"),
         packages=("sglang", "torch"),
-        memory=memory_share,
+        memory=SHARE,
         checkpoint=True,
         recipes=True,
+        counted="set enable-metrics: true in {key}.arguments, so that SGLang counts its steps",
+        graphs=Graphs(
+            cuda_graphs,
+            "disable-decode-cuda-graph and disable-prefill-cuda-graph in {key}.arguments",
+        ),
     ),
     parser=SGLANG_LINE,
     ports=_ports,
     progress=_progress,
     explain=_explain,
+    codes=Codes("sglang-running", "sglang-exited", "sglang-failed", "sglang-stalled"),
 )

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sparkctl.engines.choice import REMOTE_CODE, Recipe
+from sparkctl.engines.share import Share
 from sparkctl.engines.vllm import recipe as vllm
 from sparkctl.engines.vllm.engine import head_recipe
 
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
     from sparkctl.inventory.models import Argument, Inventory
 
 # For every model. SGLang's own choice for one GPU leaves the CPU, which shares the memory, little.
-BASE: dict[str, Argument] = {"mem-fraction-static": 0.85}
-SHARE = 0.9  # about what SGLang takes without the flag (0.5.23, read)
+# Without metrics a busy engine is not told from one that hangs.
+BASE: dict[str, Argument] = {"mem-fraction-static": 0.85, "enable-metrics": True}
+# About what SGLang takes without the flag (0.5.23, read).
+SHARE = Share("mem-fraction-static", BASE, otherwise=0.9)
 MINIMAX_M2 = Recipe(
     vllm.MINIMAX_M2.name,
     vllm.MINIMAX_M2.architectures,
@@ -41,14 +44,13 @@ RECIPES = {recipe.name: recipe for recipe in (MINIMAX_M2,)}
 
 def choose(inventory: Inventory, facts: NodeFacts) -> Choice:
     """The recipe by the head's facts; see head_recipe, which raises Missing."""
-    found = head_recipe(inventory, facts)
+    return _own(head_recipe(inventory, facts))
+
+
+def unread(inventory: Inventory) -> Choice:
+    """The recipe by the inventory alone."""
+    return _own(vllm.choose_recipe(inventory.vllm, None, inventory.key))
+
+
+def _own(found: Choice) -> Choice:
     return replace(found, recipe=RECIPES.get(found.name or ""), base=BASE, names=(*RECIPES,))
-
-
-def memory_share(inventory: Inventory) -> float:
-    """The share of a node's memory that SGLang claims for weights and KV cache, from 0 to 1."""
-    value = {**BASE, **inventory.vllm.arguments}.get("mem-fraction-static")
-    try:
-        return SHARE if value is None else float(str(value))
-    except ValueError:
-        return SHARE  # SGLang refuses the value

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from sparkctl.doubts import Doubt
     from sparkctl.engines.choice import Choice
-    from sparkctl.inventory.models import Inventory
+    from sparkctl.inventory.models import Argument, Inventory
 
 # Each turns both captures off.
 NO_GRAPHS = (
@@ -22,14 +22,18 @@ NO_GRAPHS = (
 DISABLED = ("cuda-graph-backend-decode", "cuda-graph-backend-prefill")
 
 
+def cuda_graphs(arguments: Mapping[str, Argument]) -> bool:
+    """Whether SGLang captures any CUDA graphs, as it does by default (0.5.23, read)."""
+    on = {name for name, value in arguments.items() if value is True}
+    off = all(arguments.get(name) == "disabled" for name in DISABLED)
+    return not (off or any(flags <= on for flags in NO_GRAPHS))
+
+
 def warnings(inventory: Inventory, environment: Mapping[str, str], recipe: Choice) -> list[Doubt]:
     """The doubtful settings; `setting` in a doubt's data is the variable or key it is about."""
     arguments = {**recipe.defaults, **inventory.vllm.arguments}
     found = [*variables(environment, inventory.key)]
-    on = {name for name, value in arguments.items() if value is True}
-    off = any(flags <= on for flags in NO_GRAPHS)
-    off = off or all(arguments.get(name) == "disabled" for name in DISABLED)
-    if recipe.fits(MINIMAX_M2) and not off:
+    if recipe.fits(MINIMAX_M2) and cuda_graphs(arguments):
         text = (
             "the capture of CUDA graphs does not end with MiniMax MoE on two Sparks; set"
             " disable-decode-cuda-graph and disable-prefill-cuda-graph to true"

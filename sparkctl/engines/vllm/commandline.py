@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from sparkctl.engines.vllm.recipe import BASE
 from sparkctl.engines.vllm.secretarguments import by_environment
 from sparkctl.node import modelpath
 from sparkctl.runtimes.table import path
@@ -14,8 +13,6 @@ from sparkctl.secret.value import Secret, protected_text, revealed, text_of
 if TYPE_CHECKING:
     from sparkctl.engines.choice import Choice
     from sparkctl.inventory.models import Argument, Inventory
-
-DEFAULT_SHARE = 0.92  # in vLLM 0.20 and later (0.14 to 0.33, compared)
 
 
 def vllm_argv(inventory: Inventory, recipe: Choice, home: str) -> tuple[str, ...]:
@@ -34,15 +31,6 @@ def vllm_argv(inventory: Inventory, recipe: Choice, home: str) -> tuple[str, ...
         if not by_environment(name, value):
             argv += flag(name, value)
     return tuple(protected_text(part) for part in argv)
-
-
-def memory_share(inventory: Inventory) -> float:
-    """The share of a node's memory that vLLM claims, from 0 to 1."""
-    value = {**BASE, **inventory.vllm.arguments}.get("gpu-memory-utilization")
-    try:
-        return DEFAULT_SHARE if value is None else float(str(value))
-    except ValueError:
-        return DEFAULT_SHARE  # vLLM refuses the value
 
 
 def flag(name: str, value: Argument) -> list[str]:

@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sparkctl.engines.choice import AUTO
-from sparkctl.engines.engine import Ended, Engine, Judged
+from sparkctl.engines.engine import Ended, Engine, Graphs, Judged
 from sparkctl.engines.vllm import launcher, mp, ray
-from sparkctl.engines.vllm.commandline import memory_share
+from sparkctl.engines.vllm.arguments import cuda_graphs
 from sparkctl.engines.vllm.environment import render
-from sparkctl.engines.vllm.recipe import choose_recipe
+from sparkctl.engines.vllm.recipe import SHARE, choose_recipe
 from sparkctl.engines.vllm.rules import problems, warnings
 from sparkctl.engines.vllm.tls import api_base
 from sparkctl.facts.unread import Unread, known
@@ -69,6 +69,7 @@ OVER_RAY = Engine(
     model=launcher.model,
     own=ray.own_environment,
     recipe=head_recipe,
+    unread=lambda inventory: choose_recipe(inventory.vllm, None, inventory.key),
     doubts=warnings,
     problems=problems,
     secrets=(ray.TOKEN,),
@@ -77,10 +78,12 @@ OVER_RAY = Engine(
         # Ray's workers refuse another Ray (2.60, run); ranks with another vLLM or torch hang
         # (reports of DGX Spark users).
         packages=("ray", "vllm", "torch"),
-        memory=memory_share,
+        memory=SHARE,
         checkpoint=True,
         recipes=True,
         steps=True,
+        counted="drop disable-log-stats from {key}.arguments, so that vLLM counts its steps",
+        graphs=Graphs(cuda_graphs, "cudagraph_mode: none in {key}.arguments compilation-config"),
     ),
     progress=_progress,
     explain=_explain,

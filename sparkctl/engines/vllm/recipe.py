@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sparkctl.engines.choice import AUTO, REMOTE_CODE, Choice, Recipe
+from sparkctl.engines.share import Share
 from sparkctl.inventory.models import SHORT
 from sparkctl.node import modelpath
 
@@ -20,6 +21,8 @@ BASE: dict[str, Argument] = {
     # vLLM's default, 0.92, is too much where the CPU shares the memory (0.14 to 0.33, compared).
     "gpu-memory-utilization": 0.85,
 }
+# vLLM 0.20 and later (0.14 to 0.33, compared).
+SHARE = Share("gpu-memory-utilization", BASE, otherwise=0.92)
 BACKEND = "distributed-executor-backend"  # by the service's executor
 
 MINIMAX_M2 = Recipe(

@@ -156,7 +156,7 @@ def _cause(findings: Sequence[Finding]) -> Cause | None:
     wrong = [f.cause for f in findings if f.severity != "INFO"]
     for name in wrong:
         match name:
-            case "nccl-versions" | "vllm" | "cuda-graphs" | "earlier-starts":
+            case "nccl-versions" | "vllm" | "sglang" | "cuda-graphs" | "earlier-starts":
                 continue
             case _:
                 return name

@@ -37,7 +37,7 @@ Cause = Literal[
 ]
 
 # What a finding may be about instead; the cause of the log and of its ranks is then `unknown`.
-Other = Literal["nccl-versions", "vllm", "cuda-graphs", "earlier-starts"]
+Other = Literal["nccl-versions", "vllm", "sglang", "cuda-graphs", "earlier-starts"]
 
 
 @dataclass(frozen=True)
@@ -135,8 +135,8 @@ class RankVerdict:
 class LogVerdict:
     """All ranks joined; the findings come worst first.
 
-    `unrecognized` are the files without a known line of NCCL or vLLM. The verdict is on the last
-    start in each file; `earlier` has the number of starts before it, by transport.
+    `unrecognized` are the files without a known line of NCCL or an engine. The verdict is on the
+    last start in each file; `earlier` has the number of starts before it, by transport.
     """
 
     ranks: tuple[RankVerdict, ...]

@@ -1,0 +1,100 @@
+"""The containers of a service: the engine that it has, and the looks into them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sparkctl.errors import PreflightError
+from sparkctl.facts.calls import BOX_LOOK, IN_BOX
+from sparkctl.facts.unread import Missing, Unread, known
+from sparkctl.node.units import CONTAINER
+from sparkctl.plan import placed
+from sparkctl.plan.paths import temp_dir
+from sparkctl.remote.node_rpc import reader
+from sparkctl.runtimes import contained
+
+if TYPE_CHECKING:
+    from sparkctl.doctor.snapshot import Snapshot
+    from sparkctl.facts.containers import BoxLook, Container, ContainerEngine
+    from sparkctl.inventory.models import Node
+    from sparkctl.operations.session import Session
+    from sparkctl.runtimes.runtime import Place
+
+SECONDS = 50.0  # for a container of a cold image to start; a warm one takes 0.5
+RUNNING = "running"
+
+
+def tool(snapshot: Snapshot) -> str:
+    """The container engine of the service, by the nodes of which there are facts. Raises Missing
+    where none works on all of them.
+    """
+    known_of = {
+        name: facts
+        for name, facts in snapshot.all_facts.items()
+        if not isinstance(facts.containers, Unread)
+    }
+    try:
+        return placed.tool_of(snapshot.inventory.views[0], known_of)
+    except PreflightError as error:
+        raise Missing(error.message, what="containers", kind="absent") from None
+
+
+def engine(snapshot: Snapshot, name: str) -> ContainerEngine:
+    """The same as a node has it. Raises Missing where it cannot be used there."""
+    engines = known(snapshot.facts(name).containers).engines
+    chosen = tool(snapshot)
+    if chosen not in engines or engines[chosen].problem:
+        raise Missing(f"{chosen} cannot be used on {name}", what="containers", kind="absent")
+    return engines[chosen]
+
+
+def all_of(snapshot: Snapshot, name: str) -> list[tuple[str, Container]]:
+    """All containers on a node that its login may see, with their engine. Raises Missing where no
+    engine can be used.
+    """
+    engines = known(snapshot.facts(name).containers).engines
+    usable = {tool: found for tool, found in engines.items() if not found.problem}
+    if not usable:
+        raise Missing(f"no container engine can be used on {name}", what="containers")
+    return [(tool, container) for tool, found in usable.items() for container in found.containers]
+
+
+def is_own(snapshot: Snapshot, name: str, container: Container) -> bool:
+    """Whether this login started a container for this cluster."""
+    owner = (snapshot.inventory.cluster, str(snapshot.facts(name).uid))
+    return (container.cluster, container.user) == owner
+
+
+def words(snapshot: Snapshot, name: str) -> tuple[str, ...]:
+    """What runs the program that follows in the service's container on a node, or in one like it
+    where that does not run. Raises Missing where neither can be.
+    """
+    at = _place(snapshot, name)
+    if engine(snapshot, name).image is None:
+        image = snapshot.inventory.views[0].runtime.image
+        raise Missing(f"{name} does not have the image {image}", what="inside", kind="absent")
+    unit = at.unit(CONTAINER)
+    lives = any(
+        container.unit == unit and container.state == RUNNING and is_own(snapshot, name, container)
+        for container in engine(snapshot, name).containers
+    )
+    return contained.inside(at) if lives else contained.bare(at)
+
+
+def _place(snapshot: Snapshot, name: str) -> Place:
+    view = snapshot.inventory.views[0]
+    try:
+        return placed.place(view, name, temp_dir(view.cluster), snapshot.all_facts)
+    except PreflightError as error:
+        raise Missing(error.message, what="containers", kind="absent") from None
+
+
+def look(session: Session, snapshot: Snapshot, node: Node) -> BoxLook:
+    """What a process in the service's container on a node has."""
+    program = reader(IN_BOX.target)
+    request = {
+        **program,
+        "argv": [*words(snapshot, node.name), *program["argv"]],
+        "seconds": SECONDS,
+    }
+    return session.ask(node, BOX_LOOK, request, title="look into the container")

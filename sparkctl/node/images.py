@@ -1,0 +1,93 @@
+"""The versions inside an image: read once, then kept by the image's Id."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sparkctl.node import containertools, files, jsontext
+from sparkctl.node.subprocesses import start
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sparkctl.node.wire import Answer, Json, Program
+
+SCHEMA = 1
+SECONDS = 25.0  # for a first start of a 20 GB image from a cold disk; a warm one takes 0.5
+KEPT = 16  # images
+LIMIT = 2**20  # bytes of a file or an answer
+FOLDER = ".cache/sparkctl/images"
+ID = re.compile(r"sha256:([0-9a-f]{12,128})")
+
+
+def runtime(
+    reference: str, tools: Sequence[str], engines: Mapping[str, Json], program: Program
+) -> Answer:
+    """What the image has installed, by the first of `tools` that has it.
+
+    `engines` as node/containers.py gives them; `program` reads it inside (inimage.py). Raises
+    OSError with the reason where no engine can be used or the image cannot be started.
+    """
+    usable = {tool: jsontext.table(engines[tool]) for tool in tools}
+    usable = {tool: found for tool, found in usable.items() if not found["problem"]}
+    if not usable:
+        first = jsontext.table(engines[tools[0]])
+        kind = PermissionError if first["problem"] == "denied" else OSError
+        raise kind(str(first["reason"]))
+    for tool, found in usable.items():
+        if found["image"] is not None:
+            identity = jsontext.text(jsontext.table(found["image"])["id"])
+            return {**_of(tool, identity, program), "image": reference, "id": identity}
+    return {
+        "image": reference,
+        "exists": False,
+        "python": None,
+        "programs": {},
+        "versions": {},
+        "nccl": {},
+    }
+
+
+def _of(tool: str, identity: str, program: Program) -> Mapping[str, Json]:
+    match = ID.fullmatch(identity)
+    path = Path.home() / FOLDER / f"{match[1]}.json" if match else None
+    if path and (kept := _kept(path, identity)):
+        return kept
+    argv = containertools.once(tool, identity, program["argv"])
+    printed = start(argv, stdin=program["stdin"]).finish(SECONDS)
+    try:
+        found = {**jsontext.table(jsontext.load(printed[:LIMIT])), "exists": True}
+    except ValueError:
+        raise OSError(f"the image's python3 printed no JSON: {printed[:200]!r}") from None
+    if path:
+        with suppress(OSError):  # a full disk, a home that is read-only
+            _keep(path, identity, found)
+    return found
+
+
+def _kept(path: Path, identity: str) -> Mapping[str, Json] | None:
+    """What was read before; None where that is damaged, of another schema or not this login's."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(fd, "rb") as stream:
+            if os.fstat(fd).st_uid != os.getuid():
+                return None
+            document = jsontext.table(jsontext.load(stream.read(LIMIT)))
+        if document["schema"] != SCHEMA or document["id"] != identity:
+            return None
+        return jsontext.table(document["found"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _keep(path: Path, identity: str, found: Mapping[str, Json]) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    files.replace(path, json.dumps({"schema": SCHEMA, "id": identity, "found": found}))
+    by_age = sorted(path.parent.glob("*.json"), key=lambda file: file.stat().st_mtime)
+    for old in by_age[:-KEPT]:
+        old.unlink()

@@ -1,0 +1,118 @@
+"""What an image has installed, by a docker that runs the reader on this machine."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sparkctl.facts.groups import Runtime
+from sparkctl.node import containers, images, inimage, packages, verbs
+from sparkctl.remote.node_rpc import reader
+from tests.unit.enginestub import IMAGE, install
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FILE = f"{images.FOLDER}/{IMAGE.removeprefix('sha256:')}.json"
+# Runs what follows --entrypoint and the image, and counts its runs.
+RUN = f"""echo run >>"$HOME/runs"
+while [ "$1" != --entrypoint ]; do shift; done
+shift 3
+exec {sys.executable} "$@\""""
+
+
+@pytest.fixture
+def bin_(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of programs, with no container engine yet."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+def read(*tools: str) -> Any:
+    engines = containers.containers("vllm/x", tools)["engines"]
+    assert isinstance(engines, dict)
+    program: Any = reader("inimage.read")
+    found = json.loads(json.dumps(images.runtime("vllm/x", tools, engines, program)))
+    assert Runtime.model_validate(found)
+    return found
+
+
+def runs(home: Path) -> int:
+    return len((home / "runs").read_text().splitlines())
+
+
+def test_an_image_is_read_by_its_own_python_and_once(bin_: Path, home: Path) -> None:
+    install(bin_, "docker", run=RUN)
+    found = read("docker")
+    assert found["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert (found["image"], found["id"], found["exists"]) == ("vllm/x", IMAGE, True)
+    assert found["real"] == sys.prefix
+    assert (home / FILE).stat().st_mode & 0o777 == 0o600
+    assert read("docker") == found
+    assert runs(home) == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"schema": 2}', f'{{"schema": 1, "id": "{IMAGE}", "found": 1}}']
+)
+def test_a_kept_answer_that_is_damaged_is_read_again(bin_: Path, home: Path, text: str) -> None:
+    install(bin_, "docker", run=RUN)
+    (home / FILE).parent.mkdir(parents=True)
+    (home / FILE).write_text(text)
+    assert read("docker")["exists"] is True
+    assert json.loads((home / FILE).read_text())["schema"] == 1
+
+
+@pytest.mark.usefixtures("home")
+def test_what_cannot_be_read_is_not_absent(bin_: Path) -> None:
+    install(bin_, "docker", run="echo 'exec: python3: not found' >&2; exit 127")
+    with pytest.raises(OSError, match="python3: not found"):
+        read("docker")
+    install(bin_, "docker", run="echo hello")
+    with pytest.raises(OSError, match="no JSON: 'hello"):
+        read("docker")
+    install(bin_, "docker", about="echo 'permission denied' >&2; exit 1")
+    with pytest.raises(PermissionError, match="permission denied"):
+        read("docker")
+
+
+@pytest.mark.usefixtures("home")
+def test_an_image_that_no_engine_has_does_not_exist(bin_: Path) -> None:
+    install(bin_, "docker", image="echo '[]'; echo 'No such image: x' >&2; exit 1")
+    assert read("podman", "docker")["exists"] is False
+
+
+def test_the_packages_and_libraries_of_an_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site, lib, bins = tmp_path / "site", tmp_path / "lib", tmp_path / "bin"
+    for path in (site / "vllm-0.32.0.dist-info", site / "nvidia/nccl/lib", lib, bins):
+        path.mkdir(parents=True)
+    own = site / "nvidia/nccl/lib/libnccl.so.2"
+    for path in (own, lib / "libnccl.so.2.28.9", lib / "libibverbs.so.1", bins / "ray"):
+        path.write_bytes(b"NCCL version 2.28.9+cuda13.0")
+        path.chmod(0o755)
+    (lib / "libnccl.so.2").symlink_to("libnccl.so.2.28.9")
+    lines = f"""echo '2 libs found
+\tlibibverbs.so.1 (libc6,AArch64) => {lib}/libibverbs.so.1
+\tlibnccl.so.2 (libc6,AArch64) => {lib}/libnccl.so.2'"""
+    (bins / "ldconfig").write_text(f"#!/bin/sh\n{lines}\n")
+    (bins / "ldconfig").chmod(0o755)
+    monkeypatch.setenv("PATH", str(bins))
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(lib))
+    monkeypatch.setattr(sys, "path", ["/nowhere", str(site)])
+    monkeypatch.setattr(verbs, "PROVIDERS", ())
+    found: Any = inimage.read({})
+    assert found["versions"] == {"vllm": "0.32.0"}
+    assert found["programs"] == dict.fromkeys(packages.PROGRAMS, False) | {"ray": True}
+    assert {*found["nccl"]} == {str(own), str(lib / "libnccl.so.2.28.9")}
+    assert found["libibverbs"] == {"path": f"{lib}/libibverbs.so.1", "providers": []}
