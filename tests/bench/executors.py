@@ -4,7 +4,9 @@
 each with its caches warm: `up`, completions of one stream, `down`. Without an inventory it makes a
 lab.
 `--first-boot` compares the first start with empty compile caches, in folders of its own, with the
-second one instead. Prints one JSON document with every run, and a table in Markdown on stderr.
+second one instead. `--at-once` starts both once, each in a lab of its own, and alternates only the
+completions: so load that comes and goes on this machine is the same for both of a pair. Prints one
+JSON document with every run, and a table in Markdown on stderr.
 """
 
 from __future__ import annotations
@@ -15,8 +17,8 @@ import os
 import random
 import subprocess
 import sys
-from contextlib import contextmanager
-from math import exp, log
+from contextlib import ExitStack, contextmanager
+from math import exp, isnan, log
 from pathlib import Path
 from statistics import mean, median
 from typing import TYPE_CHECKING, Any
@@ -26,6 +28,7 @@ import yaml
 from sparkctl.engines.inventory import load
 from tests.bench.steps import measure
 from tests.bench.up import as_installed, fresh_lab
+from tests.lab.cluster import BASE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -62,11 +65,22 @@ def variant(inventory: Path, executor: str, caches: str = "") -> Iterator[Path]:
 
 def run(path: Path, tokens: int) -> dict[str, Any]:
     """One start, what its steps cost, and its end."""
+    with served(path) as look:
+        return look(tokens, trace=True)
+
+
+@contextmanager
+def served(path: Path) -> Iterator[Callable[..., dict[str, Any]]]:
+    """What tells what steps cost while the cluster of this inventory serves."""
+
+    def look(tokens: int, *, trace: bool) -> dict[str, Any]:
+        where = inventory, path.parent, up["endpoint"], up["model"]
+        return {"seconds": up["seconds"], **measure(*where, tokens, trace=trace)._asdict()}
+
     inventory = load(path)
     try:
         up = json.loads(_sparkctl("up", "--yes", "--json", "-i", str(path)))
-        steps = measure(inventory, path.parent, up["endpoint"], up["model"], tokens)
-        return {"seconds": up["seconds"], **steps._asdict()}
+        yield look
     finally:
         _sparkctl("down", "--json", "-i", str(path))
 
@@ -100,6 +114,23 @@ def compare(inventory: Path, pairs: int, tokens: int) -> dict[str, list[dict[str
     return found
 
 
+def at_once(pairs: int, tokens: int) -> dict[str, Any]:
+    """Alternating completions of both, which serve at once; the document."""
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in EXECUTORS}
+    with ExitStack() as stack:
+        looks = {}
+        for name in EXECUTORS:
+            lab = stack.enter_context(fresh_lab(BASE.with_name(f"{BASE.name}-{name}")))
+            path = stack.enter_context(variant(lab.inventory, name))
+            looks[name] = stack.enter_context(served(path))
+        for number in range(pairs):
+            for name in EXECUTORS if number % 2 else EXECUTORS[::-1]:
+                one = looks[name](tokens, trace=not number)
+                _say(f"{number}: {name} {1e3 * one['tpot']:.2f} ms a step")
+                found[name].append(one)
+        return document(path, found, code=0)
+
+
 def boots(inventory: Path, tokens: int) -> dict[str, list[dict[str, Any]]]:
     """The first start of each executor with empty caches, and the one after it."""
     folder = f"~/.cache/sparkctl-bench-{os.getpid()}"
@@ -121,10 +152,14 @@ def _remove(path: Path, folder: str) -> None:
             session.connection(node).run(command)
 
 
-def document(inventory: Path, found: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    """All runs, the ratio of the steps of each pair, and on what they were made."""
-    # Nothing runs any more.
-    status = json.loads(_sparkctl("status", "--json", "-i", str(inventory), code=1))
+def document(
+    inventory: Path, found: dict[str, list[dict[str, Any]]], *, code: int = 1
+) -> dict[str, Any]:
+    """All runs, the ratio of the steps of each pair, and on what they were made.
+
+    `code` is what `status` exits with: 1 when nothing runs any more.
+    """
+    status = json.loads(_sparkctl("status", "--json", "-i", str(inventory), code=code))
     ratios = [m["tpot"] / r["tpot"] for r, m in zip(found["ray"], found["mp"], strict=True)]
     middle, low, high = interval(ratios)
     return {
@@ -148,11 +183,19 @@ def table(result: dict[str, Any]) -> Iterator[str]:
     }
     for title, value in rows.items():
         sides = [[value(one) for one in result["runs"][name]] for name in EXECUTORS]
-        yield f"| {title} | " + " | ".join(f"{median(side):.2f}" for side in sides) + " |"
+        yield f"| {title} | " + " | ".join(f"{_median(side):.2f}" for side in sides) + " |"
+    for name in EXECUTORS:
+        each = (f"{sum(one['seconds'].values()):.1f}" for one in result["runs"][name])
+        yield f"`up` with {name}, s: {', '.join(dict.fromkeys(each))}"
     ratio = result["mp_by_ray"]
     low, high = ratio["interval_95"]
     what = f"mp/ray, a step: {ratio['tpot']:.3f} (95 %: {low:.3f} to {high:.3f})"
     yield f"{what}, {ratio['pairs']} pairs"
+
+
+def _median(values: list[float]) -> float:
+    """Of those that are known."""
+    return median([value for value in values if not isnan(value)] or [float("nan")])
 
 
 def _sum(values: Any) -> float:
@@ -170,22 +213,27 @@ def main() -> None:
     parser.add_argument("-i", "--inventory", type=Path, help="default: a lab's")
     parser.add_argument("--pairs", type=int, default=10)
     parser.add_argument("--tokens", type=int, default=200, help="of each completion")
-    parser.add_argument("--first-boot", action="store_true")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--first-boot", action="store_true")
+    how.add_argument("--at-once", action="store_true", help="in labs")
     options = parser.parse_args()
     as_installed()
-    if options.inventory:
-        _print(options.inventory, options)
-        return
-    with fresh_lab() as cluster:
-        _print(cluster.inventory, options)
-
-
-def _print(inventory: Path, options: argparse.Namespace) -> None:
-    if options.first_boot:
-        found = boots(inventory, options.tokens)
+    if options.at_once:
+        _print(at_once(options.pairs, options.tokens))
+    elif options.inventory:
+        _print(_measured(options.inventory, options))
     else:
-        found = compare(inventory, options.pairs, options.tokens)
-    result = document(inventory, found)
+        with fresh_lab() as cluster:
+            _print(_measured(cluster.inventory, options))
+
+
+def _measured(inventory: Path, options: argparse.Namespace) -> dict[str, Any]:
+    if options.first_boot:
+        return document(inventory, boots(inventory, options.tokens))
+    return document(inventory, compare(inventory, options.pairs, options.tokens))
+
+
+def _print(result: dict[str, Any]) -> None:
     for line in table(result):
         _say(line)
     print(json.dumps(result, indent=2))

@@ -61,8 +61,10 @@ class Steps(NamedTuple):
     nice: dict[str, list[int]]
 
 
-def measure(inventory: Inventory, base: Path, url: str, model: str, tokens: int) -> Steps:
-    """Decode alone once to warm up, once timed, once under strace."""
+def measure(
+    inventory: Inventory, base: Path, url: str, model: str, tokens: int, *, trace: bool = True
+) -> Steps:
+    """Decode alone once to warm up, once timed, once under strace with `trace`."""
     with connected(inventory, base) as session:
         pids = {
             name: [p.pid for p in known(facts.ours) if p.rank]
@@ -72,7 +74,7 @@ def measure(inventory: Inventory, base: Path, url: str, model: str, tokens: int)
         before = _look(session, pids)
         gaps, first = decode(url, model, tokens)
         after = _look(session, pids)
-        calls = _traced(session, pids, url, model, tokens)
+        calls = _traced(session, pids, url, model, tokens) if trace else dict.fromkeys(pids)
     count = len(gaps) + 1
     return Steps(
         median(gaps),

@@ -25,6 +25,7 @@ from tests.lab.cluster import BASE, Cluster
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 IDLE_PAIRS = 9
 LOGS = "~/bench/vllm.log ~/.sparkctl/*/logs/*/vllm.log"
@@ -47,15 +48,15 @@ def as_installed() -> None:
 
 
 @contextmanager
-def fresh_lab() -> Iterator[Cluster]:
+def fresh_lab(base: Path = BASE) -> Iterator[Cluster]:
     """A new lab of two nodes, whose caches are those of the lab before."""
     cache = cache_folder()
-    labs.down(BASE)
-    lab = labs.up(2, BASE, cache / "runtime", cache / "lab", model=True)
+    labs.down(base)
+    lab = labs.up(2, base, cache / "runtime", cache / "lab", model=True)
     try:
         yield Cluster(lab, lab.inventory)
     finally:
-        labs.down(BASE)
+        labs.down(base)
 
 
 @contextmanager

@@ -170,7 +170,7 @@ def test_a_file_without_a_line_that_is_known_is_no_success(text: str, tmp_path: 
     path.write_text(text)
     done = sparkctl("doctor", "--log", str(path))
     assert done.returncode == 3
-    assert f"{path} has no known line of NCCL or vLLM" in done.stdout
+    assert f"{path} has no known line of NCCL, vLLM or SGLang" in done.stdout
     done = sparkctl("doctor", "--log", str(path), "--log", str(path), "--json")
     assert done.returncode == 3
     assert json.loads(done.stdout)["unrecognized"] == [str(path)]
