@@ -43,7 +43,7 @@ def test_a_command_suspended_past_the_expiry_changes_nothing_more(cluster: Clust
 def test_an_up_that_slept_while_another_took_over_changes_nothing_more(
     cluster: Cluster, toys: None, tmp_path: Path
 ) -> None:
-    toy = toy_cluster(cluster.lab, tmp_path, **BRIEF)
+    toy = with_rows(toy_cluster(cluster.lab, tmp_path), **BRIEF)
     try:
         toy.up()
         (lost,) = ranks(toy)["spark-2"]
