@@ -128,7 +128,7 @@ def test_what_a_container_has_is_looked_at_inside(lab: Cluster, tmp_path: Path, 
         ("container.memlock", "memlock-limit"),
         ("container.leftovers", "leftover-container"),
     } - {CLAMPED}
-    lab.on(ONE, f"{tool} rm --force {made.name}")
+    lab.on(ONE, f"{tool} kill {made.name} && {tool} rm {made.name}")
 
 
 def test_containers_that_take_the_gpu_and_those_that_are_left(boxes: Cluster) -> None:
