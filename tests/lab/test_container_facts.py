@@ -124,7 +124,7 @@ def test_what_a_container_has_is_looked_at_inside(lab: Cluster, tmp_path: Path, 
     lab.on(ONE, shlex.join(container.start(container.TOOLS[tool], made)))
     assert found(cluster, code=3) == {
         ("container.gpu", "no-gpu"),
-        ("container.rdma", "no-device"),
+        ("container.rdma", "uverbs-hidden"),
         ("container.memlock", "memlock-limit"),
         ("container.leftovers", "leftover-container"),
     } - {CLAMPED}

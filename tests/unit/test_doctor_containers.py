@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sparkctl.doctor import boxes
+from sparkctl.doctor.cause_tables import DECIDING
 from sparkctl.doctor.check import Source
 from sparkctl.doctor.collect import collect
+from sparkctl.doctor.log_causes import Question
 from sparkctl.doctor.preflight import preflight
 from sparkctl.doctor.table import CHECKS
 from sparkctl.facts.calls import BOX_LOOK, IMPORTS
@@ -100,9 +102,9 @@ CASES: list[tuple[Change, str, str, str, str]] = [
     (unstarted("failed"), "container.gpu", "FAIL", "not-started", "runtime.flags"),
     (inside(**REVOKED), "container.gpu", "FAIL", "no-gpu", "native.cgroupdriver=cgroupfs"),
     (inside(gpus=[]), "container.gpu", "FAIL", "no-gpu", "toolkit"),
-    (verbs(uverbs={}), "container.rdma", "FAIL", "no-device", "ls -l /dev/infiniband"),
-    (verbs(library="none"), "container.rdma", "FAIL", "no-libibverbs", "ibverbs-providers"),
-    (verbs(providers=["efa"]), "container.rdma", "FAIL", "no-provider", "ibverbs-providers"),
+    (verbs(uverbs={}), "container.rdma", "FAIL", "uverbs-hidden", "ls -l /dev/infiniband"),
+    (verbs(library="none"), "container.rdma", "FAIL", "libibverbs-missing", "ibverbs-providers"),
+    (verbs(providers=["efa"]), "container.rdma", "FAIL", "provider-missing", "ibverbs-providers"),
     (inside(memlock=2**23), "container.memlock", "FAIL", "memlock-limit", "runtime.flags"),
     (inside(memlock=2**31), "container.memlock", "WARN", "memlock-limit", "runtime.flags"),
     (
@@ -290,3 +292,12 @@ def test_a_remedy_inside_waits_for_the_image() -> None:
         "container.rdma": ["container.image"],
         "container.memlock": ["container.image"],
     }
+
+
+def test_what_a_log_leaves_open_is_decided_inside() -> None:
+    answers = boxed()
+    verbs(library="none")(answers)
+    found = examined(answers, *DECIDING["libibverbs-missing"])
+    question = Question("libibverbs-missing", None, frozenset(), proven=False, by_selection=False)
+    assert [(f.check, f.node) for f in found if question.shown_by(f)] == [("container.rdma", TWO)]
+    assert {f.severity.value for f in found if f.check == "fabric.libraries"} == {"INFO"}
