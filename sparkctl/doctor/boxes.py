@@ -11,7 +11,7 @@ from sparkctl.node.units import CONTAINER
 from sparkctl.plan import placed
 from sparkctl.plan.paths import temp_dir
 from sparkctl.remote.node_rpc import reader
-from sparkctl.runtimes import contained
+from sparkctl.runtimes import contained, container
 
 if TYPE_CHECKING:
     from sparkctl.doctor.snapshot import Snapshot
@@ -56,13 +56,13 @@ def all_of(snapshot: Snapshot, name: str) -> list[tuple[str, Container]]:
     usable = {tool: found for tool, found in engines.items() if not found.problem}
     if not usable:
         raise Missing(f"no container engine can be used on {name}", what="containers")
-    return [(tool, container) for tool, found in usable.items() for container in found.containers]
+    return [(tool, one) for tool, found in usable.items() for one in found.containers]
 
 
-def is_own(snapshot: Snapshot, name: str, container: Container) -> bool:
+def is_own(snapshot: Snapshot, name: str, one: Container) -> bool:
     """Whether this login started a container for this cluster."""
     owner = (snapshot.inventory.cluster, str(snapshot.facts(name).uid))
-    return (container.cluster, container.user) == owner
+    return (one.cluster, one.user) == owner
 
 
 def words(snapshot: Snapshot, name: str) -> tuple[str, ...]:
@@ -73,10 +73,10 @@ def words(snapshot: Snapshot, name: str) -> tuple[str, ...]:
     if engine(snapshot, name).image is None:
         image = snapshot.inventory.views[0].runtime.image
         raise Missing(f"{name} does not have the image {image}", what="inside", kind="absent")
-    unit = at.unit(CONTAINER)
+    own = container.name(at.view.cluster, at.unit(CONTAINER))
     lives = any(
-        container.unit == unit and container.state == RUNNING and is_own(snapshot, name, container)
-        for container in engine(snapshot, name).containers
+        one.name == own and one.state == RUNNING and is_own(snapshot, name, one)
+        for one in engine(snapshot, name).containers
     )
     return contained.inside(at) if lives else contained.bare(at)
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 IB_DISABLE = "NCCL_IB_DISABLE"
-NO_DEVICE = ("fabric.devices", "fabric.halves", "fabric.uverbs", "fabric.libraries", "fabric.hca")
+# Of a service in containers the second decides: the host's libraries and limits are not its own.
+LIBRARIES = ("fabric.libraries", "container.rdma")
+MEMLOCK = ("fabric.memlock", "container.memlock", "running.verbs")
+NO_DEVICE = ("fabric.devices", "fabric.halves", "fabric.uverbs", *LIBRARIES, "fabric.hca")
 ADDRESSES = ("fabric.addresses", "fabric.gid", "fabric.gid-index", "fabric.pairing")
 PATH = ("fabric.mtu", "fabric.ping", "fabric.loss", "fabric.subnets")
 SETTINGS = ("settings", "running.environment")
@@ -18,10 +21,10 @@ DECIDING: dict[str, tuple[str, ...]] = {
     "net-ib-unavailable": NO_DEVICE,
     "no-hardware": ("fabric.devices",),
     "port-down": ("fabric.halves",),
-    "uverbs-missing": ("fabric.uverbs", "running.verbs"),
+    "uverbs-missing": ("fabric.uverbs", "container.rdma", "running.verbs"),
     "device-open-denied": ("fabric.uverbs",),
-    "provider-missing": ("fabric.libraries",),
-    "libibverbs-missing": ("fabric.libraries",),
+    "provider-missing": LIBRARIES,
+    "libibverbs-missing": LIBRARIES,
     "ifname-no-match": ("fabric.interfaces",),
     "gid-family-mismatch": ADDRESSES,
     "gid-empty-slot": ADDRESSES,
@@ -32,8 +35,8 @@ DECIDING: dict[str, tuple[str, ...]] = {
     "mtu-mismatch": ("fabric.mtu", "fabric.ping"),
     "loss": ("fabric.loss", "fabric.ping"),
     "peer-died": ("running.ranks",),
-    "memory-registration": ("fabric.memlock", "running.verbs", "host.kernel"),
-    "memlock-limit": ("fabric.memlock", "running.verbs"),
+    "memory-registration": (*MEMLOCK, "host.kernel"),
+    "memlock-limit": MEMLOCK,
     "kho-kernel": ("host.kernel",),
     "settings-differ": SETTINGS,
     "mixed-transports": (*NO_DEVICE, *SETTINGS),

@@ -259,6 +259,9 @@ class Snapshot:
         for package, text in runtime.versions.items():
             if package.startswith("nvidia_nccl") and all(p.isdigit() for p in text.split(".")):
                 return tuple(int(p) for p in text.split("."))
+        for library in (runtime.nccl or {}).values():  # of an image's system
+            if library.version and all(p.isdigit() for p in library.version.split(".")):
+                return tuple(int(p) for p in library.version.split("."))
         return NEWEST
 
     def origin(self, name: str, variable: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sparkctl.node import state
+from sparkctl.node.containertools import CLUSTER, TOOLS, UNIT, USER
 from sparkctl.node.subprocesses import start
 from sparkctl.node.unitid import kind_of
 from sparkctl.node.units import CONTAINER
@@ -16,9 +17,6 @@ from sparkctl.node.units import CONTAINER
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-# Labels: the cluster's name, the unit's id, and the uid of the login that started it.
-CLUSTER, UNIT, USER = "sparkctl.cluster", "sparkctl.unit", "sparkctl.user"
-TOOLS = ("docker", "podman")
 LOOK = 10.0  # seconds for a list
 END = 40.0  # seconds for a removal, which ends what still runs in it
 

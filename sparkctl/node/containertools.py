@@ -12,13 +12,12 @@ if TYPE_CHECKING:
 
     Argv = tuple[str, ...]
 
-# Labels: cluster/run as in the variable SPARKCTL_CLUSTER, the unit's id, the login's uid.
+TOOLS = ("docker", "podman")
+# Labels: the cluster's name, the unit's id, and the uid of the login that started it.
 CLUSTER, UNIT, USER = "sparkctl.cluster", "sparkctl.unit", "sparkctl.user"
 # What a name without a registry means; docker completes it itself, podman fails without search
 # registries.
 REGISTRY = {"docker": "", "podman": "docker.io"}
-# podman: CDI; 4.3 ignores --gpus.
-GPUS = {"docker": ("--gpus", "all"), "podman": ("--device", "nvidia.com/gpu=all")}
 # `podman info` asks dpkg or rpm for the packages of its programs, which takes most of a second.
 ABOUT = {"docker": ("info", "--format", "{{json .}}"), "podman": ("version", "--format", "json")}
 

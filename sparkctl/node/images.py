@@ -22,6 +22,7 @@ SECONDS = 25.0  # for a first start of a 20 GB image from a cold disk; a warm on
 KEPT = 16  # images
 LIMIT = 2**20  # bytes of a file or an answer
 FOLDER = ".cache/sparkctl/images"
+KEYS = ("real", "python", "programs", "versions", "nccl", "libibverbs")  # of inimage.py
 ID = re.compile(r"sha256:([0-9a-f]{12,128})")
 
 
@@ -61,9 +62,10 @@ def _of(tool: str, identity: str, program: Program) -> Mapping[str, Json]:
     argv = containertools.once(tool, identity, program["argv"])
     printed = start(argv, stdin=program["stdin"]).finish(SECONDS)
     try:
-        found = {**jsontext.table(jsontext.load(printed[:LIMIT])), "exists": True}
-    except ValueError:
-        raise OSError(f"the image's python3 printed no JSON: {printed[:200]!r}") from None
+        answer = jsontext.table(jsontext.load(printed[:LIMIT]))
+        found: dict[str, Json] = {**{key: answer[key] for key in KEYS}, "exists": True}
+    except (ValueError, KeyError):
+        raise OSError(f"the image's python3 printed no such JSON: {printed[:200]!r}") from None
     if path:
         with suppress(OSError):  # a full disk, a home that is read-only
             _keep(path, identity, found)

@@ -55,7 +55,9 @@ def _sites(venv: Path) -> list[Path]:
 
 
 def versions(sites: Iterable[Path]) -> dict[str, str]:
-    """Versions by distribution, from the metadata in these folders: importing takes seconds."""
+    """Versions by distribution, from the metadata in these folders, the first of which counts:
+    importing takes seconds.
+    """
     found: dict[str, str] = {}
     for site in sites:
         for entry in os.listdir(site):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sparkctl.node.containerend import CLUSTER, UNIT, USER
+from sparkctl.node.containertools import CLUSTER, UNIT, USER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -6,8 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sparkctl.doctor import boxes
+from sparkctl.doctor.cause_tables import DECIDING
+from sparkctl.doctor.check import Source
+from sparkctl.doctor.collect import collect
+from sparkctl.doctor.log_causes import Question
 from sparkctl.doctor.preflight import preflight
 from sparkctl.doctor.table import CHECKS
+from sparkctl.facts.calls import BOX_LOOK, IMPORTS
+from sparkctl.facts.unread import Unread
 from tests.unit.answers import container, engine
 from tests.unit.boxview import BOXED, REFERENCE, boxed, own
 from tests.unit.doctorview import examined, healthy, wrong
@@ -95,9 +102,9 @@ CASES: list[tuple[Change, str, str, str, str]] = [
     (unstarted("failed"), "container.gpu", "FAIL", "not-started", "runtime.flags"),
     (inside(**REVOKED), "container.gpu", "FAIL", "no-gpu", "native.cgroupdriver=cgroupfs"),
     (inside(gpus=[]), "container.gpu", "FAIL", "no-gpu", "toolkit"),
-    (verbs(uverbs={}), "container.rdma", "FAIL", "no-device", "ls -l /dev/infiniband"),
-    (verbs(library="none"), "container.rdma", "FAIL", "no-libibverbs", "ibverbs-providers"),
-    (verbs(providers=["efa"]), "container.rdma", "FAIL", "no-provider", "ibverbs-providers"),
+    (verbs(uverbs={}), "container.rdma", "FAIL", "uverbs-hidden", "ls -l /dev/infiniband"),
+    (verbs(library="none"), "container.rdma", "FAIL", "libibverbs-missing", "ibverbs-providers"),
+    (verbs(providers=["efa"]), "container.rdma", "FAIL", "provider-missing", "ibverbs-providers"),
     (inside(memlock=2**23), "container.memlock", "FAIL", "memlock-limit", "runtime.flags"),
     (inside(memlock=2**31), "container.memlock", "WARN", "memlock-limit", "runtime.flags"),
     (
@@ -245,3 +252,52 @@ def test_an_image_without_nvidia_smi_may_have_the_gpu() -> None:
     assert {f.code for f in examined(answers, "container.gpu")} == {"ok"}
     inside(devices=[])(answers)
     assert {f.code for f in examined(answers, "container.gpu")} == {"ok", "no-gpu"}
+
+
+def test_a_look_goes_into_the_services_own_container_where_that_runs() -> None:
+    answers = boxed()
+    there(own(TWO))(answers)
+    snapshot = answers.snapshot()
+    assert boxes.words(snapshot, ONE)[:3] == ("docker", "run", "--rm")
+    assert "--mount" not in boxes.words(snapshot, ONE), "a start makes some of the sources"
+    assert boxes.words(snapshot, TWO)[:2] == ("docker", "exec")
+    session = Asked(answers)
+    collect(session, session.inventory.nodes, [Source.INSIDE, Source.IMPORTS])
+    assert session.requests[TWO, BOX_LOOK.target]["argv"][:2] == ["docker", "exec"]
+    assert session.requests[ONE, IMPORTS.target] == {"modules": ["torch", "ray", "vllm"]}
+
+
+def test_no_look_is_taken_into_an_image_that_is_not_there() -> None:
+    answers = boxed()
+    docker(image=None)(answers)
+    session = Asked(answers)
+    snapshot = collect(session, session.inventory.nodes, [Source.INSIDE])
+    assert {node for node, _ in session.requests} == {ONE}
+    found = snapshot.looks.inside[TWO]
+    assert isinstance(found, Unread)
+    assert (found.what, found.kind) == ("inside", "absent")
+    assert not collect(Asked(), Asked().inventory.nodes, [Source.INSIDE]).looks.inside
+
+
+def test_a_remedy_inside_waits_for_the_image() -> None:
+    answers = boxed()
+    for change in (image(id=OTHER), inside(memlock=2**23), verbs(library="none")):
+        change(answers)
+    waiting = {
+        f.check: [prior.check for prior in f.fix.after]
+        for f in examined(answers)
+        if f.fix and f.fix.after
+    }
+    assert waiting == {
+        "container.rdma": ["container.image"],
+        "container.memlock": ["container.image"],
+    }
+
+
+def test_what_a_log_leaves_open_is_decided_inside() -> None:
+    answers = boxed()
+    verbs(library="none")(answers)
+    found = examined(answers, *DECIDING["libibverbs-missing"])
+    question = Question("libibverbs-missing", None, frozenset(), proven=False, by_selection=False)
+    assert [(f.check, f.node) for f in found if question.shown_by(f)] == [("container.rdma", TWO)]
+    assert {f.severity.value for f in found if f.check == "fabric.libraries"} == {"INFO"}

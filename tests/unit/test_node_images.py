@@ -78,7 +78,7 @@ def test_what_cannot_be_read_is_not_absent(bin_: Path) -> None:
     with pytest.raises(OSError, match="python3: not found"):
         read("docker")
     install(bin_, "docker", run="echo hello")
-    with pytest.raises(OSError, match="no JSON: 'hello"):
+    with pytest.raises(OSError, match="no such JSON: 'hello"):
         read("docker")
     install(bin_, "docker", about="echo 'permission denied' >&2; exit 1")
     with pytest.raises(PermissionError, match="permission denied"):

@@ -128,7 +128,7 @@ def _no_device(hca: str, error: str) -> Finding:
             " node its files must be open to the login",
             ("ls -l /dev/infiniband",),
         ),
-        code="no-device",
+        code="uverbs-hidden",
         data={"hca": hca, "error": error},
     )
 
@@ -138,7 +138,7 @@ def _no_library(error: str) -> Finding:
         "the image has no libibverbs, so NCCL would use TCP",
         Evidence("libibverbs.so.1 loads", error, "dlopen in the container"),
         Remedy(f"use an image with rdma-core, or add it by a Dockerfile line: {LAYER}"),
-        code="no-libibverbs",
+        code="libibverbs-missing",
         data={"error": error},
     )
 
@@ -148,7 +148,7 @@ def _no_provider(needed: str, got: str) -> Finding:
         f"the image lacks rdma-core's provider {needed}, so NCCL finds no device",
         Evidence(f"lib{needed}", got, "/usr/lib/*/libibverbs in the container"),
         Remedy(f"use an image with rdma-core, or add it by a Dockerfile line: {LAYER}"),
-        code="no-provider",
+        code="provider-missing",
         data={"provider": needed},
     )
 

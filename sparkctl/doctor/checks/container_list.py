@@ -60,14 +60,20 @@ def restart(snapshot: Snapshot, name: str) -> Iterator[Finding]:
             f"container {container.name} has the GPU and the restart policy {container.restart}:"
             " starts that fail leak unified memory until the node hangs",
             Evidence(NEVER, container.restart, _shown(tool, container)),
-            Remedy(
-                "drop the policy", (command(tool, "update", "--restart", NEVER, container.name),)
-            ),
+            _without_policy(tool, container),
             code="restart-policy",
             data={**_data(tool, container), "policy": container.restart},
         )
     if not found:
         yield ok("no container with the GPU has a restart policy")
+
+
+def _without_policy(tool: str, container: Container) -> Remedy:
+    """podman changes it from 5.1 on."""
+    if tool == "docker":
+        argv = (tool, "update", "--restart", NEVER, container.name)
+        return Remedy("drop the policy", (command(*argv),))
+    return Remedy(f"remove {container.name}, and start it without --restart")
 
 
 def leftovers(snapshot: Snapshot, name: str) -> Iterator[Finding]:

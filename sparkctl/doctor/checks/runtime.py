@@ -141,7 +141,7 @@ def imports(snapshot: Snapshot, name: str) -> Iterator[Finding]:
 
 def _matching(name: str, runtime: Runtime) -> Remedy:
     if runtime.image:
-        return Remedy("name an image whose torch and engine match; try this one on one node alone")
+        return Remedy("name an image whose torch and engine match")
     return Remedy(
         f"run `sparkctl node install --node {name}`, which installs versions that match, in place"
         f" of {runtime.venv}"
