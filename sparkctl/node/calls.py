@@ -28,6 +28,7 @@ class Bounds(NamedTuple):
 READS = Bounds(mutates=False, timeout=60.0, maximum=60.0)
 CHANGES = Bounds(mutates=True, timeout=60.0, maximum=60.0)
 REPEATS = CHANGES._replace(repeats=True)
+REMOVES = Bounds(mutates=True, timeout=300.0, maximum=600.0, repeats=True)  # some 60,000 files
 LEASE = Bounds(mutates=True, timeout=10.0, maximum=10.0, repeats=True)  # by its token
 # By module.function. What is not here cannot be called.
 CALLS = {
@@ -40,10 +41,9 @@ CALLS = {
     "follow.follow": Bounds(mutates=False, timeout=DAY, maximum=DAY),
     "idle.idle": Bounds(mutates=False, timeout=60.0, maximum=DAY),
     "imports.imports": Bounds(mutates=False, timeout=120.0, maximum=120.0),
-    "install.begin": REPEATS,  # by what it builds
+    "install.begin": REMOVES,  # by what it builds
     "install.ended": READS,
-    # Moving takes no time; what was replaced, some 60,000 files, is removed.
-    "install.finish": Bounds(mutates=True, timeout=300.0, maximum=600.0, repeats=True),
+    "install.finish": REMOVES,
     "install.look": READS,
     "journal.change": CHANGES,
     "journal.read": READS,
