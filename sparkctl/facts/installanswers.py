@@ -31,6 +31,7 @@ class VenvLooked(Shape):
     base: Name | None
     base_python: Name | None
     ensurepip: bool
+    headers: bool
     uv: Name | None
     users: Rows[VenvUser]
     free: Count

@@ -28,6 +28,7 @@ class Bounds(NamedTuple):
 READS = Bounds(mutates=False, timeout=60.0, maximum=60.0)
 CHANGES = Bounds(mutates=True, timeout=60.0, maximum=60.0)
 REPEATS = CHANGES._replace(repeats=True)
+REMOVES = Bounds(mutates=True, timeout=300.0, maximum=600.0, repeats=True)  # some 60,000 files
 LEASE = Bounds(mutates=True, timeout=10.0, maximum=10.0, repeats=True)  # by its token
 IMAGE = Bounds(mutates=True, timeout=7200.0, maximum=7200.0)  # 50 GB at 7 MB/s
 # By module.function. What is not here cannot be called.
@@ -47,10 +48,9 @@ CALLS = {
     "imports.imports": Bounds(mutates=False, timeout=120.0, maximum=120.0),
     "inbox.read": READS,
     "inimage.read": READS,
-    "install.begin": REPEATS,  # by what it builds
+    "install.begin": REMOVES,  # by what it builds
     "install.ended": READS,
-    # Moving takes no time; what was replaced, some 60,000 files, is removed.
-    "install.finish": Bounds(mutates=True, timeout=300.0, maximum=600.0, repeats=True),
+    "install.finish": REMOVES,
     "install.look": READS,
     "journal.change": CHANGES,
     "journal.read": READS,

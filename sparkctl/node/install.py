@@ -13,7 +13,7 @@ import shutil
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.node import (
     entries,
@@ -40,9 +40,11 @@ SECONDS = 10.0  # for a look at an interpreter
 SEEN = 2.0  # seconds for the shim to write how the program ended
 LOOK = 0.05  # seconds between looks
 MOST = 20  # processes in an answer
-PYTHON = (
-    "import json, platform, sys; print(json.dumps([sys.executable, platform.python_version()]))"
-)
+PYTHON = """\
+import json, os, platform, sys, sysconfig
+headers = os.path.isfile(os.path.join(sysconfig.get_path("include"), "Python.h"))
+print(json.dumps([sys.executable, platform.python_version(), headers]))
+"""
 # Where uv's installer puts it; a login that runs one command may have neither on its PATH.
 UV = ("uv", "~/.local/bin/uv", "~/.cargo/bin/uv")
 # ensurepip apart, as venv hides what it prints. Without PYTHONPATH and the user's own packages.
@@ -60,24 +62,33 @@ exec "$uv" pip install --no-progress --python "$venv/bin/python" "$@"
 """
 
 
+class Interpreter(NamedTuple):
+    """A Python, whose path and version are None if it does not run; `headers`: it has Python.h."""
+
+    path: str | None
+    version: str | None
+    headers: bool
+
+
 def look(request: VenvLook) -> Answer:
     """What there is for a virtual environment: `path` without links, `kind` (absent, venv, other),
     `python` and `versions` of it, `unwritable`: why it cannot be made or replaced; `base` and
-    `base_python`: the interpreter `program` and its version, null if it does not run; `ensurepip`;
-    `uv`: its path or null; `users`: processes that run from it; `free` bytes there; `left`: whether
-    an installation is under way, or was not completed.
+    `base_python`: the interpreter `program` and its version, null if it does not run; whether it
+    has `ensurepip` and `headers`; `uv`: its path or null; `users`: processes that run from it;
+    `free` bytes there; `left`: whether an installation is under way, or was not completed.
     """
     place = venvs.place(request["venv"])
-    python, version = _python(request["program"])
+    python, version, headers = _python(request["program"])
     return {
         "path": str(place.path),
         "kind": _kind(place.path),
-        "python": _python(str(place.path / "bin/python"))[1],
+        "python": _python(str(place.path / "bin/python")).version,
         "versions": _versions(place.path, request["packages"]),
         "unwritable": _unwritable(place),
         "base": python,
         "base_python": version,
         "ensurepip": python is not None and _has_ensurepip(python),
+        "headers": headers,
         "uv": _uv(),
         "users": _users(place.path, Path(request["venv"]).expanduser()),
         "free": _free(place.path),
@@ -147,7 +158,7 @@ def _clear(cluster: str, place: Place) -> None:
 
 def _start(request: Install, place: Place) -> None:
     cluster, run = request["cluster"], request["run"]
-    python, _ = _python(request["program"])
+    python = _python(request["program"]).path
     uv = _uv()
     if python is None:
         sys.exit(f"{request['program']} does not run")
@@ -200,14 +211,14 @@ def _kind(path: Path) -> str:
     return "other"
 
 
-def _python(program: str) -> tuple[str | None, str | None]:
-    """The path and version of an interpreter, both None if it does not run."""
+def _python(program: str) -> Interpreter:
+    """What there is of an interpreter."""
     try:
         printed = start([program, "-Ic", PYTHON]).finish(SECONDS)
-        path, version = json.loads(printed)
+        path, version, headers = json.loads(printed)
     except (OSError, ValueError):
-        return None, None
-    return str(path), str(version)
+        return Interpreter(None, None, headers=False)
+    return Interpreter(str(path), str(version), headers=bool(headers))
 
 
 def _has_ensurepip(python: str) -> bool:
@@ -240,7 +251,10 @@ def _unwritable(place: Place) -> str | None:
         parent = parent.parent
     if not parent.is_dir():
         return f"{parent} is not a directory"
-    return None if os.access(parent, os.W_OK | os.X_OK) else f"{parent} is not writable"
+    for path in (parent, place.path):
+        if os.path.lexists(path) and not os.access(path, os.W_OK | os.X_OK):
+            return f"{path} is not writable"
+    return None
 
 
 def _free(path: Path) -> int:

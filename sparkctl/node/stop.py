@@ -23,6 +23,7 @@ from sparkctl.node import (
     sharedmemory,
     signals,
     state,
+    venvs,
 )
 from sparkctl.node.processes import Process, ours
 from sparkctl.node.subprocesses import start
@@ -218,8 +219,22 @@ def clear(request: Clear) -> Answer:
     ended = stop({"cluster": request["cluster"], "grace": grace})
     if ended["remaining"]:
         return {**ended, "removed": []}
+    _forget_installs(request["cluster"])
     where: Remove = {"cluster": request["cluster"], "temp_dir": request["temp_dir"], "owner": "up"}
     return {**ended, **remove(where)}
+
+
+def _forget_installs(cluster: str) -> None:
+    """Remove what installations have left that nobody completed; their programs have ended."""
+    journal = entries.of(cluster, root=False)
+    try:
+        for entry in journal.read():
+            venv, run = entry.data.get("venv"), entry.data.get("run")
+            if entry.is_of(venvs.ROLE) and isinstance(venv, str) and isinstance(run, str):
+                venvs.place(venv).restore(run, log=False)
+        journal.close(venvs.ROLE)
+    except ValueError as error:
+        sys.exit(entries.damaged(journal, error))
 
 
 def remove(request: Remove) -> Answer:

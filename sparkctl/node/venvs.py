@@ -96,8 +96,8 @@ class Place(NamedTuple):
             self.new.rename(self.path)
         guard.remove(self.folder)
 
-    def restore(self, run: str) -> None:
-        """Take back what this run has built or moved, unless it is complete; the log stays."""
+    def restore(self, run: str, *, log: bool = True) -> None:
+        """Take back what this run has built or moved, unless it is complete; a `log` stays."""
         build = self.build()
         if build is None or build.run != run:
             return
@@ -111,6 +111,8 @@ class Place(NamedTuple):
         kept = (self.log, self.folder / STATE)
         for path in (*(p for p in self.folder.iterdir() if p not in kept), kept[1]):
             guard.remove(path)
+        if not log:
+            guard.remove(self.folder)
 
 
 def place(venv: str) -> Place:

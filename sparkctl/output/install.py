@@ -159,6 +159,7 @@ def print_report(report: Report, *, as_json: bool) -> None:
                 "cluster": report.cluster,
                 "changed": any(done.action != "unchanged" for done in report.nodes.values()),
                 "nodes": {name: _document(done) for name, done in report.nodes.items()},
+                "doubts": [doubt.document() for doubt in report.doubts],
             }
         )
         return

@@ -127,6 +127,8 @@ def test_json_errors_are_one_document(tmp_path: Path) -> None:
         ("fabric match --bogus --json", "No such option"),
         ("nonsense --json", "No such command"),
         ("doctor --json --explain", "requires an argument"),
+        ("node install --no-index --json", "--no-index requires --find-links"),
+        ("node install --find-links wheels --json", "a path that begins with / or ~/"),
     ],
 )
 def test_usage_errors_are_one_document_with_json(args: str, said: str) -> None:

@@ -12,7 +12,7 @@ from sparkctl.facts.installanswers import Built, VenvLooked
 from sparkctl.inventory.models import Node
 from sparkctl.operations.install.failures import failure
 from sparkctl.operations.install.pins import PINS, TORCH, pinned, requirements
-from sparkctl.operations.install.plan import Asked, goal, require_same_python, step
+from sparkctl.operations.install.plan import Asked, doubts, goal, require_same_python, step
 
 NODE = Node(name="spark-1", host="a")
 LOOKED: dict[str, Any] = {
@@ -24,6 +24,7 @@ LOOKED: dict[str, Any] = {
     "base": "/usr/bin/python3",
     "base_python": "3.12.3",
     "ensurepip": True,
+    "headers": True,
     "uv": None,
     "users": [],
     "free": 2**40,
@@ -110,6 +111,12 @@ def test_uv_serves_where_ensurepip_is_absent() -> None:
     assert planned(ensurepip=False, uv="/usr/bin/uv").action == "install"
 
 
+def test_a_python_without_headers_is_a_doubt() -> None:
+    assert doubts([planned()]) == ()
+    (doubt,) = doubts([planned(headers=False)])
+    assert doubt.data == {"node": "spark-1", "package": "python3.12-dev"}
+
+
 def test_the_nodes_have_one_python() -> None:
     require_same_python([planned(), planned()])
     other = planned(base_python="3.12.7")
@@ -152,7 +159,7 @@ ERROR: No matching distribution found for ray==2.60.0
 @pytest.mark.parametrize(
     ("text", "status", "free", "code", "said"),
     [
-        (OFFLINE, 1, 2**40, "index-unreachable", "Connection refused"),
+        (OFFLINE, 1, 2**40, "index-unreachable", "reached: Connection refused"),
         (OFFLINE[OFFLINE.index("ERROR") :], 1, 2**40, "version-missing", "No matching"),
         ("error: Failed to fetch\n  Caused by: dns error", 2, 2**40, "index-unreachable", "dns"),
         ("  x No solution found when resolving", 1, 2**40, "version-missing", "No solution"),

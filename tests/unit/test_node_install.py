@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from sparkctl.node import entries, guard, install, journal, shim, venvs
+from sparkctl.node import entries, guard, install, journal, shim, stop, venvs
 
 # In place of pip: an environment with a script, and then as long as there is a file `hold`.
 BUILDS = """\
@@ -127,6 +127,14 @@ def test_what_is_not_complete_is_taken_back_and_the_log_stays(home: Path, how: s
     assert entered(home) == []
 
 
+def test_down_ends_it_and_leaves_nothing(home: Path) -> None:
+    (home / "hold").touch()
+    begun = begin(home, "r1")
+    answer: Any = stop.clear({"cluster": "c", "temp_dir": str(home / "tmp")})
+    assert begun["pid"] in [process["pid"] for process in answer["stopped"]]
+    assert names(home) == []
+
+
 @pytest.mark.parametrize("after", ["relocate", "old", "new"])
 def test_a_move_that_was_cut_off_is_completed_or_taken_back(
     home: Path, after: str, monkeypatch: pytest.MonkeyPatch
@@ -162,21 +170,21 @@ def cut_off(place: venvs.Place, after: str, monkeypatch: pytest.MonkeyPatch) -> 
     class CutOffError(Exception):
         pass
 
-    def stop(*_: object) -> None:
+    def cut(*_: object) -> None:
         raise CutOffError
 
     with monkeypatch.context() as patched:
         if after == "relocate":
-            patched.setattr(shutil, "copyfile", stop)
+            patched.setattr(shutil, "copyfile", cut)
         elif after == "old":
             rename = Path.rename
 
             def first(path: Any, target: Any) -> Any:
-                return stop() if path.name == "new" else rename(path, target)
+                return cut() if path.name == "new" else rename(path, target)
 
             patched.setattr(Path, "rename", first)
         else:
-            patched.setattr(guard, "remove", stop)
+            patched.setattr(guard, "remove", cut)
         with pytest.raises(CutOffError):
             place.move()
 

@@ -17,10 +17,14 @@ FULL = 256 * 2**20  # bytes: fewer are left on a disk that was full; a log there
 
 
 class Known(NamedTuple):
-    """A failure by a line of the log; the first of them that occurs is the cause."""
+    """A failure by a line of the log; the first of them that occurs is the cause.
+
+    `text` is for people, with that `line`, or the last `match` in it.
+    """
 
     code: str
     pattern: re.Pattern[str]
+    text: str
     hint: str
 
 
@@ -28,6 +32,7 @@ class Known(NamedTuple):
 DISK = Known(
     "disk-full",
     re.compile(r"No space left on device|Disk quota exceeded"),
+    "{line}",
     "free some space on {node}, or set runtime.venv to a path on a larger disk",
 )
 KNOWN = (
@@ -39,6 +44,7 @@ KNOWN = (
             r"|Network is unreachable|No route to host|Connection refused|timed out"
             r"|Failed to establish a new connection|error sending request|ProxyError"
         ),
+        "the package index cannot be reached: {match}",
         "check the network and proxy of {node}, or name a reachable index with --index-url, or a"
         " folder of wheels on {node} with --no-index --find-links",
     ),
@@ -47,11 +53,13 @@ KNOWN = (
         re.compile(
             r"\b(401|403|407) (Client )?(Error|Unauthorized|Forbidden)|status code: 40[137]"
         ),
+        "{line}",
         "check the account in --index-url",
     ),
     Known(
         "version-missing",
         re.compile(r"No matching distribution found|No solution found|not found in the package"),
+        "{line}",
         "check the versions; the index may have none for this Python and processor",
     ),
 )
@@ -72,9 +80,12 @@ def failure(node: str, log: str, built: Built) -> RemoteError:
 
     lines = [line for text in built.tail for line in plain(text).splitlines() if line.strip()]
     for known in KNOWN:
-        found = next((line for line in lines if known.pattern.search(line)), None)
-        if found is not None:
-            return error(found, known.hint.format(node=node), known.code)
+        found = [(line, m[0]) for line in lines for m in known.pattern.finditer(line)]
+        if found:
+            line, match = found[-1]
+            return error(
+                known.text.format(line=line, match=match), known.hint.format(node=node), known.code
+            )
     if built.free < FULL:
         left = f"only {built.free // 2**20} MiB are free on its disk"
         return error(left, DISK.hint.format(node=node), DISK.code)

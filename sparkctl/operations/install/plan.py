@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from sparkctl.doubts import Doubt
 from sparkctl.errors import SparkctlError
 from sparkctl.operations.install.pins import pinned, requirements
 from sparkctl.secret.text import command_line
@@ -149,11 +150,10 @@ def _require_possible(goal: Goal, looked: VenvLooked) -> None:
             code="python-missing",
         )
     if not (looked.ensurepip or looked.uv):
-        minor = ".".join((looked.base_python or "3").split(".")[:2])
         raise SparkctlError(
             f"{looked.base} has no ensurepip, and uv is not installed",
             node=name,
-            hint=f"run `sudo apt install python{minor}-venv` on {name}, or install uv there",
+            hint=f"run `sudo apt install python{_minor(looked)}-venv` there, or install uv",
             code="ensurepip-missing",
             data={"python": looked.base},
         )
@@ -183,6 +183,24 @@ def _require_possible(goal: Goal, looked: VenvLooked) -> None:
                 "clusters": clusters,
             },
         )
+
+
+def doubts(steps: Sequence[Step]) -> tuple[Doubt, ...]:
+    """What the engines will lack on a node: triton and torch.compile compile with Python.h."""
+    found = []
+    for name, looked in ((s.goal.node.name, s.looked) for s in steps):
+        if looked.base is not None and not looked.headers:
+            package = f"python{_minor(looked)}-dev"
+            text = (
+                f"{name}: {looked.base} has no headers, with which torch compiles;"
+                f" run `sudo apt install {package}` there"
+            )
+            found.append(Doubt("headers-missing", text, {"node": name, "package": package}))
+    return tuple(found)
+
+
+def _minor(looked: VenvLooked) -> str:
+    return ".".join((looked.base_python or "3").split(".")[:2])
 
 
 def require_same_python(steps: Sequence[Step]) -> None:

@@ -9,7 +9,7 @@ import re
 import secrets
 import time
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -32,7 +32,7 @@ from sparkctl.facts.calls import (
 )
 from sparkctl.operations.follow import follow
 from sparkctl.operations.install.failures import failure
-from sparkctl.operations.install.plan import goal, require_same_python, step
+from sparkctl.operations.install.plan import doubts, goal, require_same_python, step
 from sparkctl.operations.lease import hold, settle
 from sparkctl.remote.fanout import check_all, each
 from sparkctl.secret.text import command_line
@@ -41,6 +41,7 @@ from sparkctl.text import plain
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from sparkctl.doubts import Doubt
     from sparkctl.facts.installanswers import Begun
     from sparkctl.inventory.models import Node
     from sparkctl.operations.install.plan import Asked, Goal, Step
@@ -90,7 +91,8 @@ class Report:
     """What was done, by node."""
 
     cluster: str
-    nodes: Mapping[str, Done] = field(default_factory=dict)
+    nodes: Mapping[str, Done]
+    doubts: tuple[Doubt, ...] = ()
 
 
 def install(
@@ -127,7 +129,11 @@ def install(
         if replaced := [s for s in steps if s.action == "replace"]:
             progress.pause()
             consent(replaced)
-        return Report(session.inventory.cluster, _carry_out(session, steps, asked, progress))
+        found = doubts(steps)
+        for doubt in found:
+            progress.note(f"warning: {doubt}")
+        done = _carry_out(session, steps, asked, progress)
+        return Report(session.inventory.cluster, done, found)
 
 
 def _goal(session: Session, node: Node, asked: Asked) -> Goal | None:
