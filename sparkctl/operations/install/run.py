@@ -138,7 +138,7 @@ def install(
 
 def _goal(session: Session, node: Node, asked: Asked) -> Goal | None:
     view = session.inventory.view_for(node)
-    if view.runtime.kind != VENV:
+    if view.runtime.name != VENV:
         return None
     unit = f"{view.service}/0/{OWNER}/{node.name}"
     return goal(node, unit, view.runtime.venv, engine_of(view.vllm).judged, asked)
