@@ -83,7 +83,7 @@ def test_the_two_ranks_sit_on_two_nodes_as_ray_has_it(served: Cluster) -> None:
     assert sorted(address[n] for n in group["bundles"].values()) == sorted(address.values())
     assert [n["ranks"] for n in found["nodes"]] == [1, 1]
     for node in found["nodes"]:  # Ray's own default is 15
-        nice = served.on(node["name"], "ps -eo ni=,args= | grep '[r]ay::'").splitlines()
+        nice = served.on(node["name"], "ps -eo ni=,args= | grep '[r]ay::RayWorker'").splitlines()
         assert {line.split()[0] for line in nice} == {"0"}
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import urllib.request
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +15,8 @@ from sparkctl.node.vitals import Look, parse
 from tests.lab.cluster import Cluster
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sparkctl.lab.lab import Lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.serving]
@@ -82,9 +83,7 @@ def metrics(report: dict[str, Any]) -> Look:
     """What /metrics counts, by vLLM's names."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(report["endpoint"].removesuffix("/v1") + "/metrics", timeout=60) as reply:
-        text = reply.read().decode()
-    (Path("/tmp/engines11/metrics.txt")).write_text(text)
-    found = parse(text)
+        found = parse(reply.read().decode())
     assert found is not None
     return found
 
