@@ -16,9 +16,9 @@ from sparkctl.inventory.models import Ssh
 from sparkctl.lab import lab as labs
 from sparkctl.lab.faults import engine, settled
 from tests.lab.cluster import BASE, Cluster
-from tests.lab.gang import parts
 from tests.lab.guarded import guarded_cluster
 from tests.lab.nodestate import running_nodes, state
+from tests.lab.raygang import parts
 from tests.lab.toycluster import install, remove
 
 if TYPE_CHECKING:

@@ -36,7 +36,7 @@ UP = ("up", "--ignore-check", "runtime.imports")  # of vLLM, for seconds
 LOADING = "loading toys 40%"
 UNITS = ["toy/0/rank/spark-1", "toy/0/rank/spark-2"]
 SESSIONS = "pgrep -f '[s]shd.*: root@notty'"
-LEASE = {"SPARKCTL_TEST_LEASE": "6"}
+LEASE = {"SPARKCTL_TEST_LEASE": "12"}  # seconds; a busy machine may not renew it for some
 
 
 @pytest.fixture

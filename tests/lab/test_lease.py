@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("downed")]
-BRIEF = {"SPARKCTL_TEST_LEASE": "6"}  # seconds that a lease holds, in place of 30
+BRIEF = {"SPARKCTL_TEST_LEASE": "12"}  # seconds that a lease holds, in place of 30
 
 
 def test_a_command_suspended_past_the_expiry_changes_nothing_more(cluster: Cluster) -> None:

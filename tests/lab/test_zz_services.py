@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from tests.lab.gang import parts
 from tests.lab.guarded import status
+from tests.lab.raygang import parts
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,8 +16,8 @@ from sparkctl.lab.faults import engine
 from tests.lab.cluster import Cluster, until
 from tests.lab.crashes import crash
 from tests.lab.examine import examine, generation
-from tests.lab.gang import ONE, RANK, TWO, assert_one_gang, parts
 from tests.lab.guarded import load, pids, raylets, status
+from tests.lab.raygang import ONE, RANK, TWO, assert_one_gang, parts
 from tests.lab.toycluster import with_rows
 from tests.lab.users import other_user
 

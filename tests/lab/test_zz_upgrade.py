@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.lab.crashes import crash
-from tests.lab.gang import assert_one_gang, parts
 from tests.lab.guarded import status
 from tests.lab.oldtool import old_package, old_tool
+from tests.lab.raygang import assert_one_gang, parts
 from tests.lab.toycluster import with_rows
 from tests.lab.users import other_user
 
