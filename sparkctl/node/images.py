@@ -22,7 +22,7 @@ SECONDS = 25.0  # for a first start of a 20 GB image from a cold disk; a warm on
 KEPT = 16  # images
 LIMIT = 2**20  # bytes of a file or an answer
 FOLDER = ".cache/sparkctl/images"
-KEYS = ("real", "python", "programs", "versions", "nccl", "libibverbs")  # of inimage.py
+KEYS = ("real", "python", "programs", "versions", "nccl", "libibverbs", "environment")
 ID = re.compile(r"sha256:([0-9a-f]{12,128})")
 
 
