@@ -15,7 +15,8 @@ from sparkctl.node.subprocesses import start
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sparkctl.node.wire import Answer, Json, Program
+    from sparkctl.node.boxwire import Program
+    from sparkctl.node.wire import Answer, Json
 
 SCHEMA = 1
 SECONDS = 25.0  # for a first start of a 20 GB image from a cold disk; a warm one takes 0.5
