@@ -319,3 +319,11 @@ def test_what_keeps_a_container_has_no_planned_environment() -> None:
     keeper = process("container", "sleep infinity", unit=UNIT.format(TWO), environment={"A": "b"})
     answers.facts[TWO]["ours"] = [keeper]
     assert {f.code for f in examined(answers, "running.environment")} == {"not-running"}
+
+
+def test_a_node_is_judged_by_the_engine_that_the_inventory_names() -> None:
+    for tool, decided in (("docker", "ok"), ("auto", "unread")):
+        answers = boxed(BOXED.replace(f"'{REFERENCE}'", f"'{REFERENCE}', tool: {tool}"))
+        broken("denied")(answers)
+        codes = {f.node: f.code for f in examined(answers, "container.image")}
+        assert codes == {ONE: decided, TWO: "unread"}
