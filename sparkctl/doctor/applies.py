@@ -70,14 +70,13 @@ def recipes(snapshot: Snapshot) -> str:
 
 def container(snapshot: Snapshot) -> str:
     """A service that runs in containers."""
-    named = snapshot.inventory.views[0].runtime.name == "container"
-    return _lacks(snapshot, "does not run in a container", has=named)
+    return _lacks(snapshot, "does not run in a container", has=snapshot.contained)
 
 
 def host(snapshot: Snapshot) -> str:
-    """A service whose programs have the host's libraries and a login's limits."""
-    named = snapshot.inventory.views[0].runtime.name != "container"
-    return _lacks(snapshot, "runs in a container, which is judged inside", has=named)
+    """A service whose programs have the host's libraries and files, and a login's limits."""
+    what = "runs in a container, which is judged inside"
+    return _lacks(snapshot, what, has=not snapshot.contained)
 
 
 def has(snapshot: Snapshot, ready: type) -> bool:

@@ -25,16 +25,19 @@ RUNNING = "running"
 
 
 def tool(snapshot: Snapshot) -> str:
-    """The container engine of the service, by the nodes of which there are facts. Raises Missing
-    where none works on all of them.
+    """The container engine of the service: the one that the inventory names, or by the nodes of
+    which there are facts. Raises Missing where none works on all of them.
     """
+    view = snapshot.inventory.views[0]
+    if view.runtime.tool != "auto":
+        return view.runtime.tool
     known_of = {
         name: facts
         for name, facts in snapshot.all_facts.items()
         if not isinstance(facts.containers, Unread)
     }
     try:
-        return placed.tool_of(snapshot.inventory.views[0], known_of)
+        return placed.tool_of(view, known_of)
     except PreflightError as error:
         raise Missing(error.message, what="containers", kind="absent") from None
 

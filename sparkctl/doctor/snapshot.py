@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sparkctl.engines.engine import Engine
     from sparkctl.engines.setting import Setting
     from sparkctl.fabric.selection import FabricChoice
+    from sparkctl.facts.groups import NcclFile
     from sparkctl.facts.node import NodeFacts
     from sparkctl.facts.processes import OurProcess
     from sparkctl.facts.unread import Kind
@@ -218,8 +219,22 @@ class Snapshot:
         return used
 
     def environment(self, name: str) -> Environment:
-        """What a process that `up` starts would have: the plan over the session's variables."""
-        return self.planned(name).over(known(self.facts(name).settings).session)
+        """What a process that `up` starts would have: the plan over what it inherits."""
+        return self.planned(name).over(self._inherited(name)[0])
+
+    def _inherited(self, name: str) -> tuple[Mapping[str, str], str]:
+        """The variables of a login, or of the image whose containers have nothing of that; and
+        whose they are.
+        """
+        if self.contained:
+            runtime = known(self.facts(name).runtime)
+            return runtime.environment, f"the image {runtime.place}"
+        return known(self.facts(name).settings).session, f"the login environment of {name}"
+
+    @property
+    def contained(self) -> bool:
+        """Whether the service that this is about runs in containers."""
+        return self.inventory.views[0].runtime.name == "container"
 
     def planned(self, name: str) -> Environment:
         """What layers and inventory set on a node; if its fabric is not known, neither is what
@@ -231,9 +246,13 @@ class Snapshot:
     def effective(self, name: str) -> Environment:
         """What NCCL has in such a process: that environment over NCCL's own files."""
         found: dict[str, str] = {}
-        for file in reversed(known(self.facts(name).settings).conf):
+        for file in reversed(self._conf(name)):
             found.update(file.values)
         return self.environment(name).over(found)
+
+    def _conf(self, name: str) -> tuple[NcclFile, ...]:
+        """NCCL's own files; a container does not have the node's."""
+        return () if self.contained else known(self.facts(name).settings).conf
 
     def _plan(self, name: str) -> tuple[dict[str, Setting], dict[str, str]]:
         """The settings that are known, and why the others are not."""
@@ -266,12 +285,12 @@ class Snapshot:
 
     def origin(self, name: str, variable: str) -> str:
         """Where NCCL gets a variable from."""
-        planned, settings = self._plan(name)[0], known(self.facts(name).settings)
+        planned, (inherited, whose) = self._plan(name)[0], self._inherited(name)
         if variable in planned:
             return f"layer {planned[variable].layer}"
-        if variable in settings.session:
-            return f"the login environment of {name}"
-        files = (f.path for f in settings.conf if variable in f.values)
+        if variable in inherited:
+            return whose
+        files = (f.path for f in self._conf(name) if variable in f.values)
         return next(files, "nowhere")
 
     def serves(self, name: str) -> bool:

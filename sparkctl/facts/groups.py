@@ -184,14 +184,15 @@ class Libibverbs(Shape):
 
 class Installed(Shape):
     """What a runtime has installed; versions by distribution, `nccl` the libnccl files by path
-    (None in older answers).
+    (None in older answers). Of an image: libibverbs, and its variables that change the fabric.
     """
 
     python: Name | None
     programs: Mapping[Name, bool]
     versions: Mapping[Name, Name]
     nccl: Mapping[Name, NcclLibrary] | None = None
-    libibverbs: Libibverbs | None = None  # of an image
+    libibverbs: Libibverbs | None = None
+    environment: Texts = Field(default_factory=dict)
 
 
 class Runtime(Installed):

@@ -8,8 +8,9 @@ from sparkctl.node import jsontext
 from sparkctl.node.subprocesses import start
 
 if TYPE_CHECKING:
+    from sparkctl.node.boxwire import BoxLook
     from sparkctl.node.subprocesses import Ended
-    from sparkctl.node.wire import Answer, BoxLook
+    from sparkctl.node.wire import Answer
 
 # What the engines print when a container cannot have the GPU (docker 20.10 to 29, podman 4 and 5,
 # NVIDIA's container toolkit), and why.

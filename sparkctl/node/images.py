@@ -15,14 +15,15 @@ from sparkctl.node.subprocesses import start
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sparkctl.node.wire import Answer, Json, Program
+    from sparkctl.node.boxwire import Program
+    from sparkctl.node.wire import Answer, Json
 
 SCHEMA = 1
 SECONDS = 25.0  # for a first start of a 20 GB image from a cold disk; a warm one takes 0.5
 KEPT = 16  # images
 LIMIT = 2**20  # bytes of a file or an answer
 FOLDER = ".cache/sparkctl/images"
-KEYS = ("real", "python", "programs", "versions", "nccl", "libibverbs")  # of inimage.py
+KEYS = ("real", "python", "programs", "versions", "nccl", "libibverbs", "environment")
 ID = re.compile(r"sha256:([0-9a-f]{12,128})")
 
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sparkctl.node import libnccl, packages, verbs
+from sparkctl.node import libnccl, packages, settings, verbs
 from sparkctl.node.subprocesses import start
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ CACHED = re.compile(r"^\s*(\S+) \(.*\) => (/.+)$", re.M)
 
 def read(_request: Answer) -> Answer:
     """Python, programs on the PATH, versions, each libnccl that a process may load, libibverbs and
-    rdma-core's providers; `real` is the prefix of Python.
+    rdma-core's providers, and the variables that change the fabric; `real` is the prefix of Python.
     """
     # -I of the interpreter leaves PYTHONPATH out, which the image's own programs have.
     folders = [*os.environ.get("PYTHONPATH", "").split(":"), *sys.path]
@@ -41,6 +41,7 @@ def read(_request: Answer) -> Answer:
         "programs": {name: shutil.which(name) is not None for name in packages.PROGRAMS},
         "versions": packages.versions(sites),
         "nccl": packages.libraries(dict.fromkeys(nccl)),
+        "environment": settings.watched(dict(os.environ)),
         "libibverbs": {"path": library, "providers": verbs.providers()},
     }
 

@@ -6,7 +6,10 @@ Nothing imports it at run time, so it is not sent to nodes. facts/ declares each
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NotRequired, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, NotRequired, TypeAlias, TypedDict
+
+if TYPE_CHECKING:
+    from sparkctl.node.boxwire import Program
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 Answer: TypeAlias = Mapping[str, Json]
@@ -242,13 +245,6 @@ class Belongings(Read):
     lease: str | None
 
 
-class Program(TypedDict):
-    """A program's command line, and what it gets as stdin."""
-
-    argv: Sequence[str]
-    stdin: str
-
-
 class Probe(Belongings):
     """What the facts of a node depend on, see node/probe.py."""
 
@@ -350,9 +346,3 @@ class Imports(TypedDict):
     """Names of modules."""
 
     modules: Sequence[str]
-
-
-class BoxLook(Program):
-    """What runs a program in a container, with a limit in seconds."""
-
-    seconds: float

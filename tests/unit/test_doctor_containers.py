@@ -15,8 +15,8 @@ from sparkctl.doctor.preflight import preflight
 from sparkctl.doctor.table import CHECKS
 from sparkctl.facts.calls import BOX_LOOK, IMPORTS
 from sparkctl.facts.unread import Unread
-from tests.unit.answers import container, engine
-from tests.unit.boxview import BOXED, REFERENCE, boxed, own
+from tests.unit.answers import container, engine, process
+from tests.unit.boxview import BOXED, REFERENCE, UNIT, boxed, own
 from tests.unit.doctorview import examined, healthy, wrong
 from tests.unit.test_doctor_collect import Asked
 
@@ -301,3 +301,29 @@ def test_what_a_log_leaves_open_is_decided_inside() -> None:
     question = Question("libibverbs-missing", None, frozenset(), proven=False, by_selection=False)
     assert [(f.check, f.node) for f in found if question.shown_by(f)] == [("container.rdma", TWO)]
     assert {f.severity.value for f in found if f.check == "fabric.libraries"} == {"INFO"}
+
+
+def test_a_container_has_the_images_variables_and_none_of_a_login() -> None:
+    answers, found = boxed(), {"NCCL_NET": "Socket"}
+    for facts in answers.facts.values():
+        facts["settings"]["session"] = found
+        facts["settings"]["conf"] = [{"path": "/etc/nccl.conf", "values": found}]
+    assert wrong(answers) == set()
+    answers.facts[TWO]["runtime"]["environment"] = found
+    (finding,) = [f for f in examined(answers, "settings.forced") if f.code == "net-forced"]
+    assert (finding.node, finding.evidence[0].where) == (TWO, f"the image {REFERENCE}")
+
+
+def test_what_keeps_a_container_has_no_planned_environment() -> None:
+    answers = boxed()
+    keeper = process("container", "sleep infinity", unit=UNIT.format(TWO), environment={"A": "b"})
+    answers.facts[TWO]["ours"] = [keeper]
+    assert {f.code for f in examined(answers, "running.environment")} == {"not-running"}
+
+
+def test_a_node_is_judged_by_the_engine_that_the_inventory_names() -> None:
+    for tool, decided in (("docker", "ok"), ("auto", "unread")):
+        answers = boxed(BOXED.replace(f"'{REFERENCE}'", f"'{REFERENCE}', tool: {tool}"))
+        broken("denied")(answers)
+        codes = {f.node: f.code for f in examined(answers, "container.image")}
+        assert codes == {ONE: decided, TWO: "unread"}

@@ -110,8 +110,10 @@ def test_the_packages_and_libraries_of_an_image(
     monkeypatch.setenv("PATH", str(bins))
     monkeypatch.setenv("LD_LIBRARY_PATH", str(lib))
     monkeypatch.setattr(sys, "path", ["/nowhere", str(site)])
+    monkeypatch.setenv("NCCL_IB_DISABLE", "1")
     monkeypatch.setattr(verbs, "PROVIDERS", ())
     found: Any = inimage.read({})
+    assert found["environment"]["NCCL_IB_DISABLE"] == "1"
     assert found["versions"] == {"vllm": "0.32.0"}
     assert found["programs"] == dict.fromkeys(packages.PROGRAMS, False) | {"ray": True}
     assert {*found["nccl"]} == {str(own), str(lib / "libnccl.so.2.28.9")}

@@ -12,6 +12,7 @@ from sparkctl.doctor.finding import Evidence, Finding, counted, fail, info, ok, 
 from sparkctl.doctor.remedy import Remedy
 from sparkctl.facts.unread import Unread
 from sparkctl.node.settings import watched
+from sparkctl.node.units import CONTAINER
 from sparkctl.secret.value import protected_text, public
 from sparkctl.text import quoted
 
@@ -54,7 +55,12 @@ Environments = list[tuple[int, "Mapping[str, str]"]]  # by pid
 def environment(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """The cluster's processes have the planned environment; secrets are not compared."""
     older = strays(snapshot, name)
-    running = [p for p in snapshot.running(name) if p not in older]  # those: see host.leftovers
+    running = [
+        p
+        for p in snapshot.running(name)
+        # The former: see host.leftovers. The latter keeps a container, and runs nothing of a plan.
+        if p not in older and p.role != CONTAINER
+    ]
     if not running:
         yield info("no process of this cluster is running", code="not-running")
         return

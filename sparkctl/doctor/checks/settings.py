@@ -202,7 +202,7 @@ def _recipe(snapshot: Snapshot) -> Choice:
 CHECKS = (
     Check("settings.forced", "node", forced, preflight=True),
     Check("settings.memory-monitor", "node", memory_monitor, lacks=applies.ray),
-    Check("settings.nccl-conf", "node", nccl_conf),
-    Check("settings.profiles", "node", profiles),
+    Check("settings.nccl-conf", "node", nccl_conf, lacks=applies.host),
+    Check("settings.profiles", "node", profiles, lacks=applies.host),
     Check("settings.recipe", "node", recipe),
 )
