@@ -60,6 +60,9 @@ def test_ray_and_vllm_serve_in_docker_and_end(docker: Cluster) -> None:
         assert user == USER
         assert {"NCCL_IB_HCA=rocep1s0f0,roceP2p1s0f0", "NCCL_IB_DISABLE=0"} <= {*variables}
     assert docker.up(*IGNORED).stdout.startswith("no changes")
-    assert {check for check, _, _ in examine(docker.inventory)[0]} == {"container.memlock"}
+    assert {check for check, _, _ in examine(docker.inventory)[0]} == {
+        "container.memlock",
+        "running.verbs",
+    }
     docker.run("down")
     assert [docker.on(node, LEFT, user=USER) for node in NODES] == ["", ""]
