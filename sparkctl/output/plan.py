@@ -72,6 +72,7 @@ def _unit(desired: Desired, name: str) -> Fields:
         "service": desired.inventory.service,
         "needs": [need.unit for need in unit.needs],
         "argv": unit.program.argv,
+        "inside": unit.program.inside,
         "environment": dict(unit.program.environment),
     }
 
@@ -116,7 +117,10 @@ def plan_lines(desired: Sequence[Desired]) -> Iterator[str]:
                 if unit.node == name:
                     for key, value in unit.program.environment.items():
                         yield f"export {key}={shlex.quote(value)}"
-                    yield shlex.join(unit.program.argv)
+                    names = (*part.environment, *unit.program.environment)
+                    within = one.runtime.inside(one.places[name], *names)
+                    inside = within if unit.program.inside else ()
+                    yield shlex.join((*inside, *unit.program.argv))
             yield ""
 
 

@@ -48,7 +48,7 @@ class Place:
         return f"{self.replica}/{kind}/{self.node}"
 
 
-def _nothing(_place: Place) -> tuple[str, ...]:
+def _nothing(_place: Place, *_names: str) -> tuple[str, ...]:
     return ()
 
 
@@ -57,13 +57,14 @@ class Runtime:
     """`path` gives where a program is, on a node of this inventory; `base` the unit in which others
     run, if there is one; `within` a unit as it starts there.
 
-    A program that follows the words of `inside` runs in what `base` started, with those of `once`
-    without that. `folders` are those of the login that it needs, made where they are missing.
+    A program that follows the words of `inside` runs in what `base` started, and gets the named
+    variables; with those of `once` without that. `folders` are those of the login that it needs,
+    made where they are missing.
     """
 
     path: Callable[[Inventory, str], str]
     base: Callable[[Place], Unit | None] = lambda _place: None
     within: Callable[[Place, Unit], Unit] = lambda _place, unit: unit
-    inside: Callable[[Place], tuple[str, ...]] = _nothing
+    inside: Callable[..., tuple[str, ...]] = _nothing
     once: Callable[[Place], tuple[str, ...]] = _nothing
     folders: Callable[[Place], tuple[str, ...]] = _nothing

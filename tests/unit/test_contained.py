@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from sparkctl.errors import PreflightError
 from sparkctl.node import processes, sharedmemory
 from sparkctl.node.unitjson import document, unit_of
 from sparkctl.node.units import READY, Need, RayNodes
+from sparkctl.output.plan import plan_lines
 from sparkctl.plan.desired import desire
 from sparkctl.plan.outline import outline
 from tests.unit.answers import all_facts, engine, engines
@@ -74,6 +76,16 @@ def test_each_node_has_one_container_in_which_ray_and_vllm_start() -> None:
     (ray,) = [ready for ready in unit(found, "ray").ready if isinstance(ready, RayNodes)]
     assert (ray.python, ray.inside[:3]) == ("python3", INSIDE)
     assert {*outline(found.inventory)} == {*found.units}
+
+
+def test_a_plan_can_be_pasted_line_by_line() -> None:
+    """What a program gets is named in its line, with the values of the lines before it."""
+    found = desired()
+    (line,) = [line for line in plan_lines([found]) if "vllm serve" in line]
+    argv = shlex.split(line)
+    passed = {argv[i + 1] for i, word in enumerate(argv) if word == "--env"}
+    assert argv[:3] == [*INSIDE]
+    assert passed >= {*found.values("spark-1"), "RAY_ADDRESS"}
 
 
 def test_programs_run_as_the_login_at_the_nodes_own_paths() -> None:
