@@ -81,7 +81,7 @@ def words(snapshot: Snapshot, name: str) -> tuple[str, ...]:
         one.name == own and one.state == RUNNING and is_own(snapshot, name, one)
         for one in engine(snapshot, name).containers
     )
-    return contained.inside(at) if lives else contained.bare(at)
+    return contained.inside(at) if lives else contained.once(at)
 
 
 def _place(snapshot: Snapshot, name: str) -> Place:

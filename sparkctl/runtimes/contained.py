@@ -71,14 +71,10 @@ def inside(place: Place, *names: str) -> tuple[str, ...]:
 
 
 def once(place: Place) -> tuple[str, ...]:
-    """What runs the program that follows in a container like that of a node, for a moment."""
-    return container.once(_tool(place), replace(_container(place), name="", argv=()))
-
-
-def bare(place: Place) -> tuple[str, ...]:
-    """The same without mounts, of which some are made by a start."""
-    made = replace(_container(place), name="", argv=(), mounts=())
-    return container.once(_tool(place), made)
+    """What runs the program that follows in a container like that of a node, for a moment; without
+    mounts, of which a start makes some.
+    """
+    return container.once(_tool(place), replace(_container(place), name="", mounts=()))
 
 
 def folders(place: Place) -> tuple[str, ...]:
