@@ -121,6 +121,12 @@ class Sessions:
                     code="session-refused",
                 ) from error
             except (paramiko.SSHException, OSError, EOFError) as error:
+                # Of two sessions that are refused at once one gets no reason (paramiko 5.1,
+                # Transport.get_exception clears it).
+                refused = isinstance(error, paramiko.SSHException) and self._transport.is_active()
+                if refused and time.monotonic() < deadline:
+                    time.sleep(0.05)  # interval between retries
+                    continue
                 raise self.lost(command, error, sent=False) from error
 
     def kill(self, channel: paramiko.Channel) -> None:

@@ -141,6 +141,19 @@ def test_a_session_that_sshd_refuses_is_no_lost_connection(make_sshd: Callable[.
         assert caught.value.code == "session-refused"
 
 
+def test_a_refusal_without_a_reason_is_tried_again(
+    make_sshd: Callable[..., Sshd], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one of two sessions gets that sshd refuses at once."""
+    few, refused = make_sshd("few", more="MaxSessions 1\n"), threading.Event()
+    monkeypatch.setattr(paramiko.Transport, "get_exception", lambda _: refused.set())
+    with connect("n", HOST, few.ssh()) as node, ThreadPoolExecutor(1) as pool:
+        with node.stream(Command(("cat",))):
+            waiting = pool.submit(node.run, Command(("echo", "5")))
+            assert refused.wait(20)
+        assert waiting.result().stdout == b"5\n"
+
+
 def test_a_lost_connection_is_an_error(sshd: Sshd) -> None:
     with connect("n", HOST, sshd.ssh()) as node:
         session = int(node.run(Command(("sh", "-c", "ps -o ppid= -p $(ps -o ppid= -p $$)"))).stdout)
