@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sparkctl.node import state
+from sparkctl.node import containertools, state
 from sparkctl.node.containertools import CLUSTER, TOOLS, UNIT, USER
 from sparkctl.node.subprocesses import start
 from sparkctl.node.unitid import kind_of
@@ -32,7 +30,7 @@ def remove(cluster: str, units: Collection[str] | None = None, tool: str = "") -
     starters = {tool, *(_tool(recorded[unit]) for unit in chosen)}
     removed = []
     for name in TOOLS:
-        if name not in starters and (units is not None or not _may_have(name)):
+        if name not in starters and (units is not None or not containertools.may_have(name)):
             continue
         try:
             found = _found(name, cluster, units)
@@ -44,15 +42,6 @@ def remove(cluster: str, units: Collection[str] | None = None, tool: str = "") -
             continue
         removed += found
     return removed
-
-
-def _may_have(tool: str) -> bool:
-    """Whether an engine may have containers of this login. podman makes its store when it is asked
-    for them, and leaves a process.
-    """
-    root = Path("/var/lib") if os.getuid() == 0 else Path.home() / ".local/share"
-    is_used = tool != "podman" or (root / "containers/storage").is_dir()
-    return is_used and shutil.which(tool) is not None
 
 
 def _tool(entry: Any) -> str:

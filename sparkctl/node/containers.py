@@ -51,17 +51,30 @@ def containers(image: str, tools: Sequence[str]) -> Answer:
     """`engines` by name, each with its version, whether it is `rootless`, the `image` or None, and
     `containers`; or its `problem` with the `reason`, and then the rest is unread.
 
-    Without `tools` no program is run. `gid` and `groups` are the login's.
+    Without `tools` no program is run; a later one only where an earlier one cannot serve. `gid` and
+    `groups` are the login's.
     """
     deadline = time.monotonic() + SECONDS
-    asked = {tool: _ask(tool, image) for tool in tools}
-    found = {tool: _engine(tool, asked[tool], deadline) for tool in tools}
+    found: dict[str, tuple[dict[str, Json], Started | None]] = {}
+    for tool in tools:
+        if _is_wanted(tool, [engine for engine, _ in found.values()]):
+            found[tool] = _engine(tool, _ask(tool, image), deadline)
     return {
         "gid": os.getgid(),
         "groups": sorted(os.getgroups()),
         "infiniband": INFINIBAND.is_dir(),
-        "engines": {tool: _completed(tool, *found[tool], deadline) for tool in tools},
+        "engines": {tool: _completed(tool, *found[tool], deadline) for tool in found},
     }
+
+
+def _is_wanted(tool: str, before: Sequence[dict[str, Json]]) -> bool:
+    """Whether an engine is asked after these: where none of them can be used, or has the image and
+    the login uses this one. podman makes its store when it is asked, and leaves a process.
+    """
+    usable = [engine for engine in before if not engine["problem"]]
+    if not usable:
+        return True
+    return all(e["image"] is None for e in usable) and containertools.may_have(tool)
 
 
 def _ask(tool: str, image: str) -> Asked:

@@ -5,6 +5,9 @@ Run with docker 20.10 and 28 and podman 4.3 by tests/lab/test_containers.py.
 
 from __future__ import annotations
 
+import os
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,6 +23,15 @@ CLUSTER, UNIT, USER = "sparkctl.cluster", "sparkctl.unit", "sparkctl.user"
 REGISTRY = {"docker": "", "podman": "docker.io"}
 # `podman info` asks dpkg or rpm for the packages of its programs, which takes most of a second.
 ABOUT = {"docker": ("info", "--format", "{{json .}}"), "podman": ("version", "--format", "json")}
+
+
+def may_have(tool: str) -> bool:
+    """Whether an engine may have containers of this login. podman makes its store when it is asked
+    for them, and leaves a process.
+    """
+    root = Path("/var/lib") if os.getuid() == 0 else Path.home() / ".local/share"
+    is_used = tool != "podman" or (root / "containers/storage").is_dir()
+    return is_used and shutil.which(tool) is not None
 
 
 def reference(tool: str, image: str) -> str:

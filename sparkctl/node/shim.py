@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -135,9 +136,9 @@ def begin(job: Job, output: IO[bytes], environment: Mapping[str, str]) -> Begun:
     )
     assert shim.stdin is not None
     assert shim.stdout is not None
-    with shim.stdin, shim.stdout:
-        shim.stdin.write(json.dumps(job._asdict()).encode() + b"\n")
-        shim.stdin.flush()
+    with shim.stdout:
+        with suppress(BrokenPipeError), shim.stdin:  # `inside` has ended, and says why on `output`
+            shim.stdin.write(json.dumps(job._asdict()).encode() + b"\n")
         line = shim.stdout.readline()
     if not line:
         raise ChildProcessError("the process that keeps its log ended")
