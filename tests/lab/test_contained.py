@@ -137,22 +137,18 @@ def test_podman_starts_is_probed_and_stops(boxed: Lab, tmp_path: Path) -> None:
     assert [podman.containers(node) for node in NODES] == [{}, {}]
 
 
-def test_up_replaces_what_a_killed_container_took_with_it(docker: Box) -> None:
-    cluster = docker.cluster
+def test_up_replaces_what_a_killed_container_took_and_a_dead_dockerd_is_named(
+    docker: Box,
+) -> None:
+    cluster, own = docker.cluster, docker.names()["spark-2"]
     cluster.up(*IGNORED)
-    docker.on("spark-2", f"docker kill {docker.names()['spark-2']}")
-    assert docker.containers("spark-2")[docker.names()["spark-2"]] == "exited"
+    docker.on("spark-2", f"docker kill {own}")
+    assert docker.containers("spark-2")[own] == "exited"
     assert up(cluster) == [
         "start container on spark-2",
         "restart toy rank 0 on spark-1",
         "start toy rank 1 on spark-2",
     ]
-    assert completed(cluster.lab) == 2
-
-
-def test_a_dead_dockerd_ends_nothing_and_is_named(docker: Box) -> None:
-    cluster = docker.cluster
-    cluster.up(*IGNORED)
     cluster.on("spark-2", DEAD)
     try:
         assert cluster.error("up", code=3)["data"]["checks"] == ["container.engine"]
@@ -164,7 +160,7 @@ def test_a_dead_dockerd_ends_nothing_and_is_named(docker: Box) -> None:
     finally:
         cluster.on("spark-2", ALIVE)
         docker.on("spark-2", f"docker start {FOREIGN}")
-    assert docker.names()["spark-2"] in docker.containers("spark-2")
+    assert own in docker.containers("spark-2")
     assert up(cluster) == ALL, "what is left of a container is no hindrance"
 
 
