@@ -71,10 +71,11 @@ def inside(place: Place, *names: str) -> tuple[str, ...]:
 
 
 def once(place: Place) -> tuple[str, ...]:
-    """What runs the program that follows in a container like that of a node, for a moment; without
-    mounts, of which a start makes some.
+    """What runs the program that follows in a container like that of a node, for a moment; with the
+    user's mounts alone, as a start makes some of the others.
     """
-    return container.once(_tool(place), replace(_container(place), name="", mounts=()))
+    made = replace(_container(place), name="", mounts=_own_mounts(place))
+    return container.once(_tool(place), made)
 
 
 def folders(place: Place) -> tuple[str, ...]:
@@ -147,8 +148,12 @@ def _mounts(place: Place) -> tuple[Mount, ...]:
         mounts.append(Mount(at, at, readonly=True))
     if place.login.uid and not place.rootless:  # so that the login has a name
         mounts += [Mount(f"/etc/{n}", f"/etc/{n}", readonly=True) for n in ("passwd", "group")]
-    mounts += [_own(text, home) for text in view.runtime.mounts]
+    mounts += _own_mounts(place)
     return tuple({mount.target: mount for mount in mounts}.values())
+
+
+def _own_mounts(place: Place) -> tuple[Mount, ...]:
+    return tuple(_own(text, place.login.home) for text in place.view.runtime.mounts)
 
 
 def _own(text: str, home: str) -> Mount:

@@ -107,6 +107,15 @@ def test_programs_run_as_the_login_at_the_nodes_own_paths() -> None:
     assert {"SPARKCTL_CLUSTER", "SPARKCTL_UNIT", f"HOME={home}"} <= {*words(found, "env")}
 
 
+def test_a_look_into_the_image_needs_nothing_that_a_start_makes() -> None:
+    found = desired()
+    argv = found.runtime.once(found.places["spark-1"])
+    mounts = [argv[i + 1].split("target=")[1] for i, word in enumerate(argv) if word == "--mount"]
+    assert mounts == ["/data,readonly", "/y"]
+    assert argv[:4] == ("docker", "run", "--rm", "--interactive")
+    assert argv[-1] == "vllm/vllm-openai:v0.32.0", "what follows is the program"
+
+
 def test_a_rootless_engines_root_is_the_login() -> None:
     found = desired(engines={"docker": engine(rootless=True)})
     assert (words(found, "user"), words(found, "tmpfs")) == ([], [])
