@@ -44,8 +44,6 @@ BUILT_IN: dict[str, str] = {
     "TORCHINDUCTOR_MAX_AUTOTUNE": "0",
     # On unified memory Ray's monitor would kill workers for the GPU's memory.
     "RAY_memory_monitor_refresh_ms": "0",
-    # Ray starts its workers, which are vLLM's ranks, at niceness 15 (2.60, run); mp's have 0.
-    "RAY_worker_niceness": "0",
     # Readable logs.
     "RAY_DEDUP_LOGS": "0",
     "RAY_COLOR_PREFIX": "0",

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 RAY = "ray"  # the kind of Ray's units
 TOKEN = "ray-token"  # the file with the token that Ray's programs of one cluster share
 GCS = "gcs_server"
+NICENESS = "RAY_worker_niceness"
 
 
 def units(replica: Replica) -> list[Unit]:
@@ -74,7 +75,9 @@ def _ray_head(replica: Replica) -> Unit:
         title="Ray head",
         group=replica.unit(RAY, head.node.name),
         program=_ray(
-            replica, ray_head_argv(inventory, head.choice.address, ray_dir(replica.temp_dir))
+            replica,
+            head.node.name,
+            ray_head_argv(inventory, head.choice.address, ray_dir(replica.temp_dir)),
         ),
         members=(Member(head.node.name, "raylet"), Member(head.node.name, GCS)),
         reachable=_gcs(replica),
@@ -97,15 +100,18 @@ def _ray_worker(replica: Replica, name: str) -> Unit:
         kind=RAY,
         title="Ray worker",
         group=replica.unit(RAY, name),
-        program=_ray(replica, argv),
+        program=_ray(replica, name, argv),
         needs=(Need(replica.unit(RAY, head.node.name), REACHABLE),),
         members=(Member(name, "raylet"),),
         stop=Stop(GRACE),
     )
 
 
-def _ray(replica: Replica, argv: tuple[str, ...]) -> Program:
-    return Program(argv, ends=replica.inventory.ray.start_timeout)
+def _ray(replica: Replica, node: str, argv: tuple[str, ...]) -> Program:
+    given = replica.parts[node].environment
+    # Else Ray starts its workers, which are vLLM's ranks, at niceness 15 (2.60, run); mp's have 0.
+    own = {} if NICENESS in given else {NICENESS: "0"}
+    return Program(argv, environment=own, ends=replica.inventory.ray.start_timeout)
 
 
 def _serve(replica: Replica) -> Unit:
