@@ -130,17 +130,21 @@ def _is_engine(kind: str, record: Record | None) -> bool:
 
 
 def may_serve(session: Session, desired: Sequence[Desired], seen: Seen, service: str) -> bool:
-    """Whether the service that runs may be serving; yes where that cannot be asked, no where its
-    group is not whole.
+    """Whether the service that runs may be serving; yes where that cannot be asked, no where what
+    serves has ended, or its group is not whole.
     """
     one = next((d for d in desired if d.inventory.service == service), None)
-    serving = [
+    answering = [
         (name, record, ready.base)
         for name, record in seen.records.items()
-        if service_of(name) == service and seen.places(name) and record.unit
+        if service_of(name) == service and record.unit
         for ready in record.unit.ready
         if isinstance(ready, Generates)
     ]
+    observed = seen.observed(seen.recorded)
+    if answering and all(isinstance(observed[name], Absent) for name, *_ in answering):
+        return False
+    serving = [found for found in answering if seen.places(found[0])]
     if one is None or not serving:
         return True
     view, lost = session.within(one.inventory), lacking(seen)

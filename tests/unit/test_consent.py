@@ -171,6 +171,17 @@ def test_a_vllm_that_is_gone_ends_nothing(known: dict[str, Any]) -> None:
     assert (found.ends, found.stops, asked) == ((), (), [])
 
 
+def test_a_rank_that_outlived_what_serves_ends_without_consent(known: dict[str, Any]) -> None:
+    """As under mp, where the head's container was killed and the other node's rank hangs."""
+    rank = process("ray", "ray::RayWorkerProc.run", unit=WORKER, pid=9, rank=True)
+    known["spark-2"]["ours"].append(rank)
+    moved = parse((GOOD + "ray: {port: 6400}\n").encode(), "x")
+    assert outlook(SERVES, known, moved)[0].ends == ("/models/m",)
+    found, asked = outlook(SERVES, without(known, "spark-1", role="vllm"), moved)
+    assert found.stops == ("/models/m",), "the rank's"
+    assert (found.ends, asked) == ((), [])
+
+
 CHANGE = Change(SERVE, "spark-1", "vllm", "vLLM", "restart", "its settings changed")
 
 
