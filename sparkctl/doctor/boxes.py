@@ -37,7 +37,7 @@ def tool(snapshot: Snapshot) -> str:
         if not isinstance(facts.containers, Unread)
     }
     try:
-        return placed.tool_of(view, known_of)
+        return placed.tool_of(view, known_of, snapshot.observed.records)
     except PreflightError as error:
         raise Missing(error.message, what="containers", kind="absent") from None
 
@@ -87,7 +87,9 @@ def words(snapshot: Snapshot, name: str) -> tuple[str, ...]:
 def _place(snapshot: Snapshot, name: str) -> Place:
     view = snapshot.inventory.views[0]
     try:
-        return placed.place(view, name, temp_dir(view.cluster), snapshot.all_facts)
+        started = snapshot.observed.records
+        temporary, known_of = temp_dir(view.cluster), snapshot.all_facts
+        return placed.place(view, name, temporary, known_of, started=started)
     except PreflightError as error:
         raise Missing(error.message, what="containers", kind="absent") from None
 

@@ -10,6 +10,7 @@ Files that sparkctl writes on a node, below ~/.sparkctl/CLUSTER/ (files.py), wit
     applied.json        2     whose cluster this is, what was last started, and how (state.py)
     environment.json    1     the environment of what it starts; holds secrets (files.py)
     shared-memory.json  1     /dev/shm files to remove after a SIGKILL (sharedmemory.py)
+    container.id        none  the Id of the cluster's container here, by its engine (processes.py)
     ray-token           none  plain text for Ray: RAY_AUTH_TOKEN_PATH
     lease.lock          none  empty: only its flock counts (guard.py)
     applied.lock        none  the same, of applied.json; journal.lock of journal.json

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 LOOK = 10.0  # seconds for a list
+GLANCE = 3.0  # the same of an engine that nothing says was used
 END = 40.0  # seconds for a removal, which ends what still runs in it
+# What the engines say of a container that somebody else removes, as `--rm` does.
+GONE = ("already in progress", "no such container")
 
 
 def remove(cluster: str, units: Collection[str] | None = None, tool: str = "") -> list[str]:
@@ -33,9 +36,9 @@ def remove(cluster: str, units: Collection[str] | None = None, tool: str = "") -
         if name not in starters and (units is not None or not containertools.may_have(name)):
             continue
         try:
-            found = _found(name, cluster, units)
-            if found:
-                start([name, "rm", "--force", "--volumes", *found]).finish(END)
+            found = _found(name, cluster, units, LOOK if name in starters else GLANCE)
+            for each in found:
+                _remove(name, each)
         except OSError as error:
             if name in starters:
                 sys.exit(f"cannot remove the cluster's containers: {error}")
@@ -52,12 +55,23 @@ def _tool(entry: Any) -> str:
         return ""
 
 
-def _found(tool: str, cluster: str, units: Collection[str] | None) -> list[str]:
+def _remove(tool: str, container: str) -> None:
+    ended = start([tool, "rm", "--force", "--volumes", container]).wait(END)
+    if ended.status and not any(word in ended.err.lower() for word in GONE):
+        raise OSError(f"{tool} rm: {ended.last}")
+
+
+def _found(tool: str, cluster: str, units: Collection[str] | None, seconds: float) -> list[str]:
+    """The Ids by label and name: docker-commit(1) keeps the labels of one in an image."""
     labels = [f"{CLUSTER}={cluster}", f"{USER}={os.getuid()}"]
     chosen = [[]] if units is None else [[f"{UNIT}={unit}"] for unit in units]
     found: dict[str, None] = {}
     for more in chosen:
         filters = [word for label in (*labels, *more) for word in ("--filter", f"label={label}")]
-        listed = start([tool, "ps", "--all", "--quiet", "--no-trunc", *filters]).finish(LOOK)
-        found.update(dict.fromkeys(listed.split()))
+        form = "{{.ID}} {{.Names}}"
+        listed = start([tool, "ps", "--all", "--no-trunc", "--format", form, *filters])
+        for line in listed.finish(seconds).splitlines():
+            identity, _, name = line.partition(" ")
+            if name.startswith(f"sparkctl.{cluster}."):
+                found[identity] = None
     return [*found]

@@ -192,6 +192,8 @@ def _problem(
         return f"it runs on {seen.node}"
     if seen.phase == FAILED:
         return "its start failed"
+    if started is not None and bool(started.program.inside) != bool(unit.program.inside):
+        return "it is in a container" if started.program.inside else "it is in no container"
     if seen.digest != unit.digest:  # its members are not those that it was started with
         return changed or "its settings changed"
     for member in unit.members:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sparkctl.node.wire import Answer, Json, Read, Write
 
 SCHEMA = 1  # of environment.json
+CONTAINER = "container.id"  # what docker run wrote: the Id of this cluster's container
 JOURNAL = ("journal.json", "journal.lock")  # of changes that may have to be taken back (entries.py)
 
 

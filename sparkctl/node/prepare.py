@@ -33,6 +33,7 @@ def prepare(request: Prepare) -> Answer:
         Path(folder).mkdir(parents=True, exist_ok=True)
     if units := request.get("units"):
         containerend.remove(cluster, units, request.get("tool", ""))
+        (files.home(cluster) / files.CONTAINER).unlink(missing_ok=True)
     return files.write(
         {"cluster": cluster, "files": request["files"], "temp_dir": where["temp_dir"]}
     )

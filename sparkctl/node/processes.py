@@ -8,10 +8,11 @@ marks.py.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from sparkctl.node import marks, state
+from sparkctl.node import files, marks, state
 from sparkctl.node.ranks import ranks
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ MARK = "SPARKCTL_CLUSTER"
 ROLE = "SPARKCTL_ROLE"
 UNIT = "SPARKCTL_UNIT"
 PROC = Path("/proc")
+CONTAINER = re.compile("[0-9a-f]{64}")
 
 
 class Process(NamedTuple):
@@ -131,11 +133,39 @@ def _process(pid: int) -> Process | None:
         return None
     command = argv.strip()[:400] or comm
     env = environment(pid)
+    if MARK in env and _in_other_container(pid, env[MARK].partition("/")[0]):
+        env = {}
     cluster, _, run = env.get(MARK, "").partition("/")
     role, unit = env.get(ROLE, ""), env.get(UNIT, "")
     return Process(
         pid, ppid, started, status, command, cluster, run, role, uid, unit=unit, session=session
     )
+
+
+def _in_other_container(pid: int, cluster: str) -> bool:
+    """Whether a process with the cluster's mark is in another container than the cluster's: an
+    image that was made of that one (docker-commit(1)) keeps its environment.
+    """
+    found = container(pid)
+    if not found or found == container(os.getpid()):
+        return False
+    path = files.home(cluster) / files.CONTAINER
+    try:
+        return path.read_text().strip() not in ("", found)
+    except (OSError, ValueError):  # it was started by nothing that wrote one
+        return False
+
+
+def container(pid: int) -> str:
+    """The Id of the innermost container that a process is in, by its cgroup; empty without one.
+
+    docker names a cgroup ID or docker-ID.scope, podman libpod-ID (20.10 and 4.3, run).
+    """
+    try:
+        found = CONTAINER.findall((PROC / str(pid) / "cgroup").read_text())
+    except OSError:
+        return ""
+    return str(found[-1]) if found else ""
 
 
 def ours(

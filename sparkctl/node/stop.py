@@ -246,6 +246,8 @@ def remove(request: Remove) -> Answer:
     """
     state.check(request)
     cluster = request["cluster"]
+    if any(kind_of(unit) == CONTAINER for unit in state.read(cluster)["units"]):
+        containerend.remove(cluster)  # without their record nobody would look for them
     sharedmemory.release(sharedmemory.noted(cluster))
     removed = [*remove_folder(Path(request["temp_dir"])), *empty(cluster)]
     if "owner" in request:

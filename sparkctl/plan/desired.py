@@ -101,7 +101,9 @@ def desire(
         environment.update({k: Setting(v, OWN_LAYER) for k, v in own.items()})
         parts[node.name] = Part(node, choices[node.name], environment, home)
         values = {name: revealed(setting.value) for name, setting in environment.items()}
-        places[node.name] = place(view, node.name, temporary, facts, values)
+        places[node.name] = place(
+            view, node.name, temporary, facts, environment=values, started=started
+        )
     runtime = RUNTIMES[view.runtime.name]
     replica = Replica(view, parts, recipe, runtime, places, temporary)
     units = {unit.id: unit for unit in units_of(engine, replica)}

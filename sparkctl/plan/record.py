@@ -31,6 +31,7 @@ OLDER = ("ray", "vllm")  # the units of schema 1, one of each on a node
 DAMAGED = "record-damaged"  # the code of the error for a record that cannot be understood
 NEWER = "record-newer"  # the code of the error for a newer sparkctl's record
 SHOWN = 60  # characters of a value
+FEW = 3  # words that are shown whole
 LATEST = 1e11  # seconds since the epoch: the year 5138
 
 
@@ -85,7 +86,7 @@ class Record:
             return []
         if self.environment is None:
             return ["its settings changed"]
-        old, new = _flags(self.argv), _flags(now.argv)
+        old, new = _compared(self.argv, now.argv)
         found = [*_differences(old, new), *_differences(self.environment, now.environment or {})]
         return found or ["its arguments are in another order"]
 
@@ -240,17 +241,32 @@ def _oldest(value: Mapping[str, Any], service: str, node: str) -> dict[str, Reco
     }
 
 
-def _flags(argv: Sequence[str]) -> dict[str, str]:
-    """An argv by flag; what stands before the first one is the program."""
+def _flags(argv: Sequence[str]) -> dict[str, list[str]]:
+    """An argv's words by flag; what stands before the first one is the program, and what stands
+    after one with `=`.
+    """
     found: dict[str, list[str]] = {"program": []}
     name = "program"
     for part in argv:
         if part.startswith("--"):
-            name = part
-            found.setdefault(name, [])
+            name, sign, value = part.partition("=")
+            found.setdefault(name, []).extend([value] * bool(value))
+            name = "program" if sign else name
         else:
             found[name].append(part)
-    return {flag: " ".join(values) for flag, values in found.items()}
+    return found
+
+
+def _compared(old: Sequence[str], new: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Two argvs by flag; of more than a few words of one flag those that differ."""
+    before, after = _flags(old), _flags(new)
+    for name in before.keys() & after.keys():
+        less = [word for word in before[name] if word not in after[name]]
+        more = [word for word in after[name] if word not in before[name]]
+        if less and more and len(after[name]) > FEW:
+            before[name], after[name] = less, more
+    texts = [{flag: " ".join(words) for flag, words in one.items()} for one in (before, after)]
+    return texts[0], texts[1]
 
 
 def _differences(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sparkctl.node import modelpath, processes
+from sparkctl.node import files, modelpath, processes
 from sparkctl.node.units import CONTAINER, READY, Member, Need, Program, Stop, Unit
 from sparkctl.runtimes import container
 from sparkctl.runtimes.container import DOCKER, TOOLS, Container, Mount, Tool
@@ -45,7 +45,12 @@ def path(_inventory: Inventory, program: str) -> str:
 def base(place: Place) -> Unit:
     """The container of a node. It is started when the engine says so, and ends with its units."""
     name = place.unit(CONTAINER)
-    made = replace(_container(place), argv=SLEEP, labels=_labels(place, name))
+    made = replace(
+        _container(place),
+        argv=SLEEP,
+        labels=_labels(place, name),
+        id_file=f"{_state(place)}/{files.CONTAINER}",
+    )
     return Unit(
         id=name,
         node=place.node,
@@ -97,6 +102,11 @@ def _labels(place: Place, unit: str) -> dict[str, str]:
     return container.labels(place.view.cluster, unit, place.login.uid, place.image)
 
 
+def _state(place: Place) -> str:
+    """The cluster's directory on the node (node/files.py)."""
+    return f"{place.login.home}/.sparkctl/{place.view.cluster}"
+
+
 def _container(place: Place) -> Container:
     login = place.login
     # Without a user of that name in the image these are what asks for a home or a name gets.
@@ -140,8 +150,7 @@ def _mounts(place: Place) -> tuple[Mount, ...]:
     target the later one counts.
     """
     home, view = place.login.home, place.view
-    state = f"{home}/.sparkctl/{view.cluster}"
-    mounts = [Mount(each, each) for each in (state, place.temp_dir, *folders(place))]
+    mounts = [Mount(each, each) for each in (_state(place), place.temp_dir, *folders(place))]
     model = view.vllm.model
     if modelpath.is_path(model):
         at = modelpath.expanded(model, home)

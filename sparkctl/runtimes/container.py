@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from sparkctl.inventory.models import Argument
 
-IMAGE = "sparkctl.image"  # label: the image's Id
+IMAGE = "sparkctl.image"  # label: the first digits of the image's Id
 MEMLOCK = "memlock=-1:-1"
 INFINIBAND = "/dev/infiniband"
 # Enough for NCCL over RDMA without --privileged. `--init`: a shell as the first process ignores
@@ -91,6 +91,7 @@ class Container:
     labels: Mapping[str, str] = field(default_factory=dict)
     mounts: tuple[Mount, ...] = ()
     environment: Mapping[str, str | None] = field(default_factory=dict)
+    id_file: str = ""
     flags: Mapping[str, Argument] = field(default_factory=dict)
 
 
@@ -109,7 +110,8 @@ def name(cluster: str, unit: str) -> str:
 
 def labels(cluster: str, unit: str, uid: int, image: str) -> dict[str, str]:
     """The labels by which sparkctl knows a container as this login's."""
-    return {CLUSTER: cluster, UNIT: unit, USER: str(uid), IMAGE: image}
+    short = image.removeprefix("sha256:")[:12]
+    return {CLUSTER: cluster, UNIT: unit, USER: str(uid), IMAGE: short}
 
 
 def merged(*layers: Mapping[str, Argument]) -> dict[str, Argument]:
@@ -159,8 +161,12 @@ def reference(tool: Tool, image: str) -> str:
 
 
 def start(tool: Tool, container: Container) -> tuple[str, ...]:
-    """Start a container in the background; prints its Id. It stays after its end."""
-    return (tool.name, "run", "--detach", "--name", container.name, *_run(tool, container))
+    """Start a container in the background; prints its Id, and writes it to `id_file`, which must
+    not be there. The container stays after its end.
+    """
+    written = ("--cidfile", container.id_file) if container.id_file else ()
+    named = ("--name", container.name, *written)
+    return (tool.name, "run", "--detach", *named, *_run(tool, container))
 
 
 def once(tool: Tool, container: Container) -> tuple[str, ...]:

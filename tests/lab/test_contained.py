@@ -113,8 +113,18 @@ def test_a_login_in_group_docker_serves_and_leaves_nothing(docker: Box) -> None:
     assert up(cluster) == ALL
     assert completed(cluster.lab) == 2
     before = ranks(cluster)
+    # An image that was made of ours has its labels, its account and its environment.
+    ours = docker.names()["spark-1"]
+    docker.on(
+        "spark-1",
+        f"docker commit {ours} kin && docker run --detach --network host --name kin kin sleep 99",
+    )
     for node, pids in before.items():
-        assert docker.containers(node) == {FOREIGN: "running", docker.names()[node]: "running"}
+        kin = {"kin": "running"} if node == "spark-1" else {}
+        assert docker.containers(node) == kin | {
+            FOREIGN: "running",
+            docker.names()[node]: "running",
+        }
         (found,) = json.loads(docker.on(node, f"docker inspect {docker.names()[node]}"))
         own: dict[str, Any] = found["Config"]["Labels"]
         assert own["sparkctl.unit"] == f"toy/0/container/{node}"
@@ -126,6 +136,9 @@ def test_a_login_in_group_docker_serves_and_leaves_nothing(docker: Box) -> None:
     assert cluster.up(*IGNORED).stdout.startswith("no changes")
     assert ranks(cluster) == before
     assert "rank 1 joined" in cluster.run("logs", "rank", "spark-2", "--all").stdout
+    cluster.run("down")
+    assert docker.containers("spark-1") == {FOREIGN: "running", "kin": "running"}
+    docker.on("spark-1", "docker rm --force kin && docker image rm kin")
 
 
 def test_podman_starts_is_probed_and_stops(boxed: Lab, tmp_path: Path) -> None:

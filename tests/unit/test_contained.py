@@ -13,8 +13,9 @@ import pytest
 from sparkctl.engines.inventory import parse
 from sparkctl.errors import PreflightError
 from sparkctl.node import processes, sharedmemory
+from sparkctl.node.difference import difference
 from sparkctl.node.unitjson import document, unit_of
-from sparkctl.node.units import READY, Need, RayNodes
+from sparkctl.node.units import READY, Need, RayNodes, Running
 from sparkctl.output.plan import plan_lines
 from sparkctl.plan.desired import desire
 from sparkctl.plan.outline import outline
@@ -44,13 +45,13 @@ sys.stdin.read()
 root = pytest.mark.skipif(os.getuid() != 0, reason="only root can make namespaces")
 
 
-def desired(text: str = TEXT, **values: Any) -> Desired:
+def desired(text: str = TEXT, started: Any = None, **values: Any) -> Desired:
     """What `text` wants on nodes where docker works; `values` are the group's."""
     inventory = parse(text.encode(), "x")
     answers = nodes(inventory)
     for answer in answers.values():
         answer["containers"] = {**engines(docker=engine()), **values}
-    return desire(inventory.views[0], [], all_facts(answers), {})
+    return desire(inventory.views[0], [], all_facts(answers), started)
 
 
 def words(found: Desired, flag: str, node: str = "spark-1") -> list[str]:
@@ -158,6 +159,31 @@ def test_the_engine_is_one_that_all_nodes_can_use_and_that_has_the_image() -> No
     with pytest.raises(PreflightError, match=r"spark-2: docker: no permission") as caught:
         desired(engines={"docker": denied, "podman": denied})
     assert caught.value.code == "no-container-engine"
+
+
+def test_the_engine_that_runs_a_service_stays_though_it_does_not_answer() -> None:
+    stopped = engine(problem="stopped", reason="no daemon", image=None)
+    before = desired(engines={"docker": engine(), "podman": engine()})
+    with pytest.raises(PreflightError, match="spark-1: docker: no daemon"):
+        desired(started=before.records, engines={"docker": stopped, "podman": engine()})
+
+
+def test_a_program_that_leaves_or_enters_a_container_is_replaced() -> None:
+    """Its command line may be the same."""
+    serve = unit(desired(), "vllm")
+    bare = replace(serve, program=replace(serve.program, inside=()))
+    for wanted, started in ((serve, bare), (bare, serve)):
+        runs = {serve.id: Running("spark-1", "r", serve.digest, READY, 0.0)}
+        plan = difference({wanted.id: wanted}, runs, recorded={started.id: started})
+        assert "container" in plan.changes[0].why
+
+
+def test_another_image_is_named_as_what_changed() -> None:
+    old = desired()
+    new = desired(TEXT.replace("v0.32.0", "v0.33.0"))
+    box = unit(old, "container").id
+    (said, *_) = old.records[box].changes(new.records[box])
+    assert said.startswith("program: vllm/vllm-openai:v0.32.0 -> vllm/vllm-openai:v0.33.0")
 
 
 def test_a_service_may_have_a_runtime_of_its_own() -> None:
