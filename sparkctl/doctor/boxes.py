@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sparkctl.doctor.remedy import command
 from sparkctl.errors import PreflightError
 from sparkctl.facts.calls import BOX_LOOK, IN_BOX
 from sparkctl.facts.unread import Missing, Unread, known
@@ -82,6 +83,15 @@ def words(snapshot: Snapshot, name: str) -> tuple[str, ...]:
         for one in engine(snapshot, name).containers
     )
     return contained.inside(at) if lives else contained.once(at)
+
+
+def sync(snapshot: Snapshot, source: str) -> str:
+    """The command that copies the service's image from a node to its others."""
+    service = snapshot.inventory.views[0].service
+    several = snapshot.whole is not None and len(snapshot.whole.views) > 1
+    services = [service] if several and service else []
+    # Without --from it refuses to choose where two images are on as many nodes each.
+    return command("sparkctl", "image", "sync", *services, "--from", source)
 
 
 def _place(snapshot: Snapshot, name: str) -> Place:

@@ -93,9 +93,9 @@ CASES: list[tuple[Change, str, str, str, str]] = [
     (broken("absent"), "container.engine", "FAIL", "engine-unusable", "apt-get install docker.io"),
     (broken("failed"), "container.engine", "FAIL", "engine-unusable", "docker info"),
     (rootless, "container.engine", "WARN", "no-linger", "enable-linger root"),
-    (docker(image=None), "container.image", "FAIL", "no-image", "sparkctl image sync"),
+    (docker(image=None), "container.image", "FAIL", "no-image", "image sync --from spark-1"),
     (image(architecture="arm64"), "container.image", "FAIL", "other-architecture", "runtime.image"),
-    (image(id=OTHER), "container.image", "FAIL", "image-differs", "sparkctl image sync"),
+    (image(id=OTHER), "container.image", "FAIL", "image-differs", "image sync --from spark-1"),
     (unstarted("no-toolkit"), "container.gpu", "FAIL", "not-started", "nvidia-container-toolkit"),
     (unstarted("no-cdi"), "container.gpu", "FAIL", "not-started", "nvidia-ctk cdi generate"),
     (unstarted("unloaded"), "container.gpu", "FAIL", "not-started", "host.gpu"),
@@ -138,7 +138,7 @@ CASES: list[tuple[Change, str, str, str, str]] = [
     ),
     (there(own(TWO)), "container.leftovers", "WARN", "leftover-container", "docker rm --force"),
     (no_program, "runtime.present", "FAIL", "no-program", "vllm.executor: mp; or"),
-    (other_version, "runtime.versions", "FAIL", "version-differs", "sparkctl image sync"),
+    (other_version, "runtime.versions", "FAIL", "version-differs", "image sync --from spark-1"),
 ]
 
 
@@ -217,7 +217,19 @@ def test_an_image_that_no_node_has_is_pulled_on_the_head() -> None:
     found = examined(answers, "container.image", "runtime.present", "container.engine")
     (first, *_) = [f for f in found if f.code == "no-image"]
     assert first.fix
-    assert first.fix.to_paste == (f"docker pull {REFERENCE}", "sparkctl image sync")
+    assert first.fix.to_paste == (
+        f"docker pull {REFERENCE}",
+        "sparkctl image sync --from spark-1",
+    )
+
+
+def test_of_several_services_the_image_of_one_is_copied() -> None:
+    """Another service may have no node that is the source."""
+    own = "{model: /models/m2, tensor_parallel_size: 1, nodes: [spark-%d]}"
+    services = f"services: {{a: {own % 1}, b: {own % 2}}}\n"
+    text = BOXED.partition("vllm: ")[0].replace(", role: head", "").replace(", role: worker", "")
+    parts = boxed(text + services).snapshot().parts
+    assert boxes.sync(parts[1], TWO) == "sparkctl image sync b --from spark-2"
 
 
 def test_a_container_of_root_may_lock_memory_by_its_capability() -> None:

@@ -132,10 +132,11 @@ def image(snapshot: Snapshot, name: str) -> Iterator[Finding]:
         )
         return
     if (head := _head(snapshot, name)) and not same(_identity(head), _identity(found)):
+        source = snapshot.inventory.head.name
         yield fail(
-            f"{reference} is another image than on {snapshot.inventory.head.name}",
+            f"{reference} is another image than on {source}",
             Evidence(head.id, found.id, f"{tool} image inspect {reference}"),
-            Remedy("copy the head's image to all nodes", ("sparkctl image sync",)),
+            Remedy("copy the head's image to all nodes", (boxes.sync(snapshot, source),)),
             code="image-differs",
             data={"image": reference, "expected": head.id, "got": found.id},
         )
@@ -160,15 +161,17 @@ def _identity(found: Found) -> Image:
 
 
 def _no_image(snapshot: Snapshot, reference: str, tool: str) -> Finding:
-    having = [n for n in snapshot.reached if _has(snapshot, n)]
+    head = snapshot.inventory.head.name
+    having = sorted((n for n in snapshot.reached if _has(snapshot, n)), key=lambda n: n != head)
     if having:
         remedy = Remedy(
-            f"copy it from {having[0]}, which has it, over the fabric", ("sparkctl image sync",)
+            f"copy it from {having[0]}, which has it, over the fabric",
+            (boxes.sync(snapshot, having[0]),),
         )
     else:
         remedy = Remedy(
             "no node has it: pull or load it on the head, and copy it to the others",
-            (command(tool, "pull", reference), "sparkctl image sync"),
+            (command(tool, "pull", reference), boxes.sync(snapshot, head)),
         )
     return fail(
         f"{tool} does not have the image {reference}",
