@@ -15,7 +15,7 @@ from sparkctl.doctor.preflight import preflight
 from sparkctl.doctor.table import CHECKS
 from sparkctl.facts.calls import BOX_LOOK, IMPORTS
 from sparkctl.facts.unread import Unread
-from tests.unit.answers import container, engine, process
+from tests.unit.answers import container, process
 from tests.unit.boxview import BOXED, REFERENCE, UNIT, boxed, own
 from tests.unit.doctorview import examined, healthy, wrong
 from tests.unit.test_doctor_collect import Asked
@@ -194,14 +194,6 @@ def docker_on(answers: Answers, name: str) -> dict[str, Any]:
     return found
 
 
-def test_one_engine_has_to_work_on_all_nodes() -> None:
-    answers = boxed()
-    found = answers.facts[TWO]["containers"]["engines"]
-    found |= {"docker": engine(problem="denied", reason="no"), "podman": engine()}
-    codes = {f.node: f.code for f in examined(answers, "container.engine")}
-    assert codes == {ONE: "engines-differ", TWO: "engines-differ"}
-
-
 def test_an_image_without_registry_is_the_same_by_its_digest() -> None:
     answers = boxed()
     for name in (ONE, TWO):
@@ -331,11 +323,3 @@ def test_what_keeps_a_container_has_no_planned_environment() -> None:
     keeper = process("container", "sleep infinity", unit=UNIT.format(TWO), environment={"A": "b"})
     answers.facts[TWO]["ours"] = [keeper]
     assert {f.code for f in examined(answers, "running.environment")} == {"not-running"}
-
-
-def test_a_node_is_judged_by_the_engine_that_the_inventory_names() -> None:
-    for tool, decided in (("docker", "ok"), ("auto", "unread")):
-        answers = boxed(BOXED.replace(f"'{REFERENCE}'", f"'{REFERENCE}', tool: {tool}"))
-        broken("denied")(answers)
-        codes = {f.node: f.code for f in examined(answers, "container.image")}
-        assert codes == {ONE: decided, TWO: "unread"}
