@@ -105,8 +105,8 @@ CASES: list[tuple[Change, str, str, str, str]] = [
     (verbs(uverbs={}), "container.rdma", "FAIL", "uverbs-hidden", "ls -l /dev/infiniband"),
     (verbs(library="none"), "container.rdma", "FAIL", "libibverbs-missing", "ibverbs-providers"),
     (verbs(providers=["efa"]), "container.rdma", "FAIL", "provider-missing", "ibverbs-providers"),
-    (inside(memlock=2**23), "container.memlock", "FAIL", "memlock-limit", "runtime.flags"),
-    (inside(memlock=2**31), "container.memlock", "WARN", "memlock-limit", "runtime.flags"),
+    (inside(memlock=2**23), "container.memlock", "FAIL", "memlock-limit", "systemctl edit docker"),
+    (inside(memlock=2**31), "container.memlock", "WARN", "memlock-limit", "LimitMEMLOCK=infinity"),
     (
         there(container("x", gpu=True, memory=2**30, state="exited")),
         "container.memory",
@@ -237,6 +237,17 @@ def test_a_rootless_engine_lifts_no_limit() -> None:
     (finding,) = [f for f in examined(answers, "container.memlock") if f.node == TWO]
     assert finding.fix
     assert "root - memlock unlimited" in finding.fix.to_paste[0]
+
+
+@pytest.mark.parametrize("value", ["null", "[memlock=1:1]", "memlock=1"])
+def test_a_limit_that_the_inventory_sets_is_removed_there(value: str) -> None:
+    flags = f"'{REFERENCE}', flags: {{ulimit: {value}}}"
+    answers = boxed(BOXED.replace(f"'{REFERENCE}'", flags))
+    inside(memlock=2**23)(answers)
+    (finding,) = [f for f in examined(answers, "container.memlock") if f.node == TWO]
+    assert finding.fix
+    assert "`ulimit" in finding.fix.text
+    assert not finding.fix.commands
 
 
 def test_flags_of_the_inventory_are_judged() -> None:
