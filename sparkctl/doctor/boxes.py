@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sparkctl.doctor.remedy import command
 from sparkctl.errors import PreflightError
 from sparkctl.facts.calls import BOX_LOOK, IN_BOX
 from sparkctl.facts.unread import Missing, Unread, known
@@ -14,32 +15,59 @@ from sparkctl.remote.node_rpc import reader
 from sparkctl.runtimes import contained, container
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sparkctl.doctor.snapshot import Snapshot
-    from sparkctl.facts.containers import BoxLook, Container, ContainerEngine
+    from sparkctl.facts.containers import BoxLook, Container, ContainerEngine, Containers
     from sparkctl.inventory.models import Node
     from sparkctl.operations.session import Session
     from sparkctl.runtimes.runtime import Place
 
 SECONDS = 50.0  # for a container of a cold image to start; a warm one takes 0.5
 RUNNING = "running"
+FIRST = next(iter(container.TOOLS))  # of tool: auto
 
 
 def tool(snapshot: Snapshot) -> str:
     """The container engine of the service: the one that the inventory names, or by the nodes of
-    which there are facts. Raises Missing where none works on all of them.
+    which there are facts. That may be one that has yet to be repaired on some of them. Raises
+    Missing where none is on all of them.
     """
     view = snapshot.inventory.views[0]
     if view.runtime.tool != "auto":
         return view.runtime.tool
     known_of = {
-        name: facts
-        for name, facts in snapshot.all_facts.items()
-        if not isinstance(facts.containers, Unread)
+        node.name: facts
+        for node in view.nodes
+        if (facts := snapshot.all_facts.get(node.name)) and not isinstance(facts.containers, Unread)
     }
+    found = [known(facts.containers) for facts in known_of.values()]
     try:
-        return placed.tool_of(view, known_of, snapshot.observed.records)
+        usable = placed.tool_of(view, known_of, snapshot.observed.records)
     except PreflightError as error:
+        if installed := _installed(found):
+            return installed
         raise Missing(error.message, what="containers", kind="absent") from None
+    if usable == FIRST or any(each.engines[usable].image for each in found):
+        return usable
+    # One that works by chance must not hide the trouble of the one that the nodes are meant for.
+    return _installed(found) or usable
+
+
+def _installed(found: Sequence[Containers]) -> str:
+    """The engine that is installed on each node, working or not: the one that has the image on most
+    of them, or else the first; empty without one.
+    """
+    everywhere = [
+        tool
+        for tool in container.TOOLS
+        if all(tool in e.engines and e.engines[tool].problem != "absent" for e in found)
+    ]
+
+    def holders(tool: str) -> int:
+        return sum(each.engines[tool].image is not None for each in found)
+
+    return max(everywhere, key=holders, default="")
 
 
 def engine(snapshot: Snapshot, name: str) -> ContainerEngine:
@@ -82,6 +110,15 @@ def words(snapshot: Snapshot, name: str) -> tuple[str, ...]:
         for one in engine(snapshot, name).containers
     )
     return contained.inside(at) if lives else contained.once(at)
+
+
+def sync(snapshot: Snapshot, source: str) -> str:
+    """The command that copies the service's image from a node to its others."""
+    service = snapshot.inventory.views[0].service
+    several = snapshot.whole is not None and len(snapshot.whole.views) > 1
+    services = [service] if several and service else []
+    # Without --from it refuses to choose where two images are on as many nodes each.
+    return command("sparkctl", "image", "sync", *services, "--from", source)
 
 
 def _place(snapshot: Snapshot, name: str) -> Place:

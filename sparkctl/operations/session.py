@@ -248,15 +248,16 @@ class Session:
 
     def _probe_request(self, node: Node) -> dict[str, Any]:
         view = self.inventory.view_for(node)
-        ray, vllm = view.ray, view.vllm
+        ray, vllm, engine = view.ray, view.vllm, engine_of(view.vllm)
         ports = (
             ray.port,
             ray.dashboard_port,
             ray.node_manager_port,
             ray.object_manager_port,
             vllm.port,
+            *engine.ports(view).values(),
         )
-        own = Layer(BUILT_IN_LAYER, dict(engine_of(view.vllm).built_in))
+        own = Layer(BUILT_IN_LAYER, dict(engine.built_in))
         planned = merge(view, node, [own, *self._layers])
         conf_file = planned.get("NCCL_CONF_FILE")
         revision = vllm.arguments.get("revision")

@@ -1,8 +1,11 @@
-"""The doctor over other sshds: two nodes on one host, and a node that answers with {}."""
+"""The doctor over other sshds: two nodes on one host, a port that is taken, and a node that answers
+with {}.
+"""
 
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -76,6 +79,24 @@ def test_each_ports_key_is_checked_and_recorded_by_itself(
     with Pool(load(accept), read_only=True) as pool:
         assert [*pool.errors] == ["spark-2"]
         assert pool.errors["spark-2"].code == "host-key-changed"
+
+
+def test_the_port_where_the_ranks_meet_is_looked_at(
+    make_sshd: Callable[..., Sshd], tmp_path: Path
+) -> None:
+    one, two = make_sshd("one"), make_sshd("two")
+    both = tmp_path / "known_hosts"
+    both.write_text(one.known_hosts.read_text() + two.known_hosts.read_text())
+    path = inventory(tmp_path / "i.yaml", one, two, known_hosts=str(both))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        settings = yaml.safe_load(path.read_text())
+        settings["vllm"] |= {"executor": "mp", "arguments": {"master-port": port}}
+        path.write_text(yaml.safe_dump(settings))
+        code, document = doctor(path, "--passive", "--check", "ports.free")
+    found = {f["node"]: (f["severity"], f["data"].get("setting")) for f in document["findings"]}
+    assert (code, found["spark-1"]) == (3, ("FAIL", "vllm.arguments.master-port"))
+    assert found["spark-2"][0] == "OK"
 
 
 @pytest.mark.parametrize("options", [("--passive",), ("--passive", "--check", "host")])

@@ -15,7 +15,7 @@ from sparkctl.doctor.preflight import preflight
 from sparkctl.doctor.table import CHECKS
 from sparkctl.facts.calls import BOX_LOOK, IMPORTS
 from sparkctl.facts.unread import Unread
-from tests.unit.answers import container, engine, process
+from tests.unit.answers import container, process
 from tests.unit.boxview import BOXED, REFERENCE, UNIT, boxed, own
 from tests.unit.doctorview import examined, healthy, wrong
 from tests.unit.test_doctor_collect import Asked
@@ -93,9 +93,9 @@ CASES: list[tuple[Change, str, str, str, str]] = [
     (broken("absent"), "container.engine", "FAIL", "engine-unusable", "apt-get install docker.io"),
     (broken("failed"), "container.engine", "FAIL", "engine-unusable", "docker info"),
     (rootless, "container.engine", "WARN", "no-linger", "enable-linger root"),
-    (docker(image=None), "container.image", "FAIL", "no-image", "sparkctl image sync"),
+    (docker(image=None), "container.image", "FAIL", "no-image", "image sync --from spark-1"),
     (image(architecture="arm64"), "container.image", "FAIL", "other-architecture", "runtime.image"),
-    (image(id=OTHER), "container.image", "FAIL", "image-differs", "sparkctl image sync"),
+    (image(id=OTHER), "container.image", "FAIL", "image-differs", "image sync --from spark-1"),
     (unstarted("no-toolkit"), "container.gpu", "FAIL", "not-started", "nvidia-container-toolkit"),
     (unstarted("no-cdi"), "container.gpu", "FAIL", "not-started", "nvidia-ctk cdi generate"),
     (unstarted("unloaded"), "container.gpu", "FAIL", "not-started", "host.gpu"),
@@ -105,8 +105,8 @@ CASES: list[tuple[Change, str, str, str, str]] = [
     (verbs(uverbs={}), "container.rdma", "FAIL", "uverbs-hidden", "ls -l /dev/infiniband"),
     (verbs(library="none"), "container.rdma", "FAIL", "libibverbs-missing", "ibverbs-providers"),
     (verbs(providers=["efa"]), "container.rdma", "FAIL", "provider-missing", "ibverbs-providers"),
-    (inside(memlock=2**23), "container.memlock", "FAIL", "memlock-limit", "runtime.flags"),
-    (inside(memlock=2**31), "container.memlock", "WARN", "memlock-limit", "runtime.flags"),
+    (inside(memlock=2**23), "container.memlock", "FAIL", "memlock-limit", "systemctl edit docker"),
+    (inside(memlock=2**31), "container.memlock", "WARN", "memlock-limit", "LimitMEMLOCK=infinity"),
     (
         there(container("x", gpu=True, memory=2**30, state="exited")),
         "container.memory",
@@ -138,7 +138,7 @@ CASES: list[tuple[Change, str, str, str, str]] = [
     ),
     (there(own(TWO)), "container.leftovers", "WARN", "leftover-container", "docker rm --force"),
     (no_program, "runtime.present", "FAIL", "no-program", "vllm.executor: mp; or"),
-    (other_version, "runtime.versions", "FAIL", "version-differs", "sparkctl image sync"),
+    (other_version, "runtime.versions", "FAIL", "version-differs", "image sync --from spark-1"),
 ]
 
 
@@ -194,14 +194,6 @@ def docker_on(answers: Answers, name: str) -> dict[str, Any]:
     return found
 
 
-def test_one_engine_has_to_work_on_all_nodes() -> None:
-    answers = boxed()
-    found = answers.facts[TWO]["containers"]["engines"]
-    found |= {"docker": engine(problem="denied", reason="no"), "podman": engine()}
-    codes = {f.node: f.code for f in examined(answers, "container.engine")}
-    assert codes == {ONE: "engines-differ", TWO: "engines-differ"}
-
-
 def test_an_image_without_registry_is_the_same_by_its_digest() -> None:
     answers = boxed()
     for name in (ONE, TWO):
@@ -217,7 +209,19 @@ def test_an_image_that_no_node_has_is_pulled_on_the_head() -> None:
     found = examined(answers, "container.image", "runtime.present", "container.engine")
     (first, *_) = [f for f in found if f.code == "no-image"]
     assert first.fix
-    assert first.fix.to_paste == (f"docker pull {REFERENCE}", "sparkctl image sync")
+    assert first.fix.to_paste == (
+        f"docker pull {REFERENCE}",
+        "sparkctl image sync --from spark-1",
+    )
+
+
+def test_of_several_services_the_image_of_one_is_copied() -> None:
+    """Another service may have no node that is the source."""
+    own = "{model: /models/m2, tensor_parallel_size: 1, nodes: [spark-%d]}"
+    services = f"services: {{a: {own % 1}, b: {own % 2}}}\n"
+    text = BOXED.partition("vllm: ")[0].replace(", role: head", "").replace(", role: worker", "")
+    parts = boxed(text + services).snapshot().parts
+    assert boxes.sync(parts[1], TWO) == "sparkctl image sync b --from spark-2"
 
 
 def test_a_container_of_root_may_lock_memory_by_its_capability() -> None:
@@ -233,6 +237,17 @@ def test_a_rootless_engine_lifts_no_limit() -> None:
     (finding,) = [f for f in examined(answers, "container.memlock") if f.node == TWO]
     assert finding.fix
     assert "root - memlock unlimited" in finding.fix.to_paste[0]
+
+
+@pytest.mark.parametrize("value", ["null", "[memlock=1:1]", "memlock=1"])
+def test_a_limit_that_the_inventory_sets_is_removed_there(value: str) -> None:
+    flags = f"'{REFERENCE}', flags: {{ulimit: {value}}}"
+    answers = boxed(BOXED.replace(f"'{REFERENCE}'", flags))
+    inside(memlock=2**23)(answers)
+    (finding,) = [f for f in examined(answers, "container.memlock") if f.node == TWO]
+    assert finding.fix
+    assert "`ulimit" in finding.fix.text
+    assert not finding.fix.commands
 
 
 def test_flags_of_the_inventory_are_judged() -> None:
@@ -319,11 +334,3 @@ def test_what_keeps_a_container_has_no_planned_environment() -> None:
     keeper = process("container", "sleep infinity", unit=UNIT.format(TWO), environment={"A": "b"})
     answers.facts[TWO]["ours"] = [keeper]
     assert {f.code for f in examined(answers, "running.environment")} == {"not-running"}
-
-
-def test_a_node_is_judged_by_the_engine_that_the_inventory_names() -> None:
-    for tool, decided in (("docker", "ok"), ("auto", "unread")):
-        answers = boxed(BOXED.replace(f"'{REFERENCE}'", f"'{REFERENCE}', tool: {tool}"))
-        broken("denied")(answers)
-        codes = {f.node: f.code for f in examined(answers, "container.image")}
-        assert codes == {ONE: decided, TWO: "unread"}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sparkctl.doctor.check import Source
+from sparkctl.doctor.checks.ports import required_ports
 from sparkctl.doctor.collect import collect
 from sparkctl.doctor.finding import Severity
 from sparkctl.doctor.preflight import preflight
@@ -19,6 +20,7 @@ from sparkctl.engines.inventory import parse
 from sparkctl.engines.table import ENGINES
 from sparkctl.engines.vllm.engine import VLLM
 from sparkctl.errors import ConnectError, UsageError
+from sparkctl.facts.calls import PROBE
 from sparkctl.node.units import LogStages
 from sparkctl.operations.logs import chosen, missing, recorded
 from sparkctl.plan.desired import desire
@@ -133,6 +135,21 @@ def test_ray_is_asked_for_where_units_need_it(monkeypatch: pytest.MonkeyPatch) -
     assert foreign(found) == {*without, "running.api", "running.generation"}
     (ports,) = [f for f in found if (f.check, f.node) == ("ports.free", ONE)]
     assert "6379" not in ports.summary
+
+
+@pytest.mark.parametrize("keys", ["executor: mp", "engine: sglang"])
+def test_a_node_is_asked_for_each_port_that_is_judged(keys: str) -> None:
+    """A port that is not asked for is never taken."""
+    nodes = INVENTORY.partition("vllm:")[0]
+    answers = healthy(f"{nodes}services: {{m: {{{keys}, model: /models/m2}}}}\n")
+    session = Asked(answers)
+    session.facts.clear()
+    session.probe(session.inventory.nodes)
+    asked = session.requests[ONE, PROBE.target]["ports"]
+    view = replace(answers.snapshot(), inventory=answers.inventory.views[0])
+    required = required_ports(view, ONE)
+    assert len(required) == 2, "the API's, and where the ranks meet"
+    assert {*required} <= {*asked}
 
 
 @pytest.mark.parametrize("inventory", [INVENTORY, TOY])

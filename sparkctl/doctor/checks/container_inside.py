@@ -12,6 +12,7 @@ from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, 
 from sparkctl.doctor.limits import UNLIMITED
 from sparkctl.doctor.remedy import Remedy, command
 from sparkctl.facts.unread import Missing, required
+from sparkctl.runtimes.container import DOCKER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -175,15 +176,21 @@ def memlock(snapshot: Snapshot, name: str) -> Iterator[Finding]:
 
 
 def _lift(snapshot: Snapshot, name: str) -> Remedy:
-    user = snapshot.facts(name).user
-    if boxes.engine(snapshot, name).rootless:
+    view, user = snapshot.inventory.views[0], snapshot.facts(name).user
+    ulimit = view.runtime.flags.get("ulimit", [])
+    if ulimit is None or "memlock" in str(ulimit):
+        dropped = "`ulimit: null`" if ulimit is None else "memlock from `ulimit`"
+        return Remedy(f"remove {dropped} in {view.runtime_key}.flags: sparkctl lifts the limit")
+    if boxes.tool(snapshot) == DOCKER.name and not boxes.engine(snapshot, name).rootless:
         return Remedy(
-            f"a rootless engine has at most the limit of {user}: lift that; the next login has it",
-            (f"{command('echo', f'{user} - memlock unlimited')} | sudo tee -a {DROP_IN}",),
+            "raise the daemon's own limit: LimitMEMLOCK=infinity under [Service]; the restart ends"
+            " all its containers. A docker that runs in a container has the limit of that",
+            ("sudo systemctl edit docker", "sudo systemctl restart docker"),
         )
     return Remedy(
-        "remove `ulimit` from runtime.flags, by which sparkctl lifts it; an engine that may not"
-        " lift it runs in a container itself, or without CAP_SYS_RESOURCE"
+        f"without a daemon of root an engine has at most the limit of {user}: lift that, and log in"
+        " again",
+        (f"{command('echo', f'{user} - memlock unlimited')} | sudo tee -a {DROP_IN}",),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sparkctl.doctor import applies, boxes
@@ -34,18 +35,19 @@ WORDS = {
 def engine(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     """The login may use a container engine that works on all nodes."""
     engines = known(snapshot.facts(name).containers).engines
-    usable = [tool for tool, found in engines.items() if not found.problem]
-    if not usable:
-        yield _unusable(snapshot, name, engines)
-        return
+    usable = _usable(snapshot, name)
     try:
         tool = boxes.tool(snapshot)
     except Missing as error:
-        if _others(snapshot):
+        if usable and all(_usable(snapshot, each) for each in snapshot.reached):
             yield _not_common(usable, error)
             return
-        tool = usable[0]  # another node has none at all, which is said there
+        # Where another node has none at all, that is said there.
+        tool = usable[0] if usable else _nearest(snapshot, engines)
     found = engines.get(tool)
+    if found and found.problem:
+        yield _unusable(snapshot, name, engines, tool)
+        return
     if found and found.rootless and not known(snapshot.facts(name).system).linger:
         yield _no_linger(snapshot.facts(name).user, tool)
         return
@@ -53,25 +55,46 @@ def engine(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     yield ok(f"{tool} {version or ''}".strip(), data={"engine": tool, "version": version})
 
 
-def _others(snapshot: Snapshot) -> bool:
-    """Whether every node has an engine that can be used."""
-    return all(
-        any(not found.problem for found in known(snapshot.facts(name).containers).engines.values())
-        for name in snapshot.reached
-    )
+def _usable(snapshot: Snapshot, name: str) -> list[str]:
+    """The engines that can be used on a node; none where that is not known."""
+    try:
+        engines = known(snapshot.facts(name).containers).engines
+    except Missing:
+        return []
+    return [tool for tool, found in engines.items() if not found.problem]
 
 
-def _unusable(snapshot: Snapshot, name: str, engines: Mapping[str, ContainerEngine]) -> Finding:
-    tool = min(engines, key=lambda each: NEAREST.index(engines[each].problem or "absent"))
+def _nearest(snapshot: Snapshot, engines: Mapping[str, ContainerEngine]) -> str:
+    """Of the engines that cannot be used the one to repair: first those that other nodes use."""
+    used = {tool for name in snapshot.reached for tool in _usable(snapshot, name)}
+
+    def rank(tool: str) -> tuple[bool, int]:
+        return tool not in used, NEAREST.index(engines[tool].problem or "absent")
+
+    return min(engines, key=rank)
+
+
+def _unusable(
+    snapshot: Snapshot, name: str, engines: Mapping[str, ContainerEngine], tool: str
+) -> Finding:
     problem, user = engines[tool].problem or "absent", snapshot.facts(name).user
     listed = "; ".join(f"{each}: {found.reason}" for each, found in engines.items())
     return fail(
         WORDS[problem].format(user=user, tool=tool),
         Evidence("a container engine that answers", listed, f"{tool} info"),
-        _enable(tool, problem, user),
+        _or_another(snapshot, _enable(tool, problem, user)),
         code="engine-unusable",
         data={"engines": [*engines], "problems": [found.problem for found in engines.values()]},
     )
+
+
+def _or_another(snapshot: Snapshot, remedy: Remedy) -> Remedy:
+    """The remedy, and the engine that works on all nodes instead."""
+    names = [{*_usable(snapshot, name)} for name in snapshot.reached]
+    if another := min(set.intersection(*names), default=""):
+        text = f"{remedy.text}; or set {_key(snapshot)}.tool: {another}, which works on every node"
+        return replace(remedy, text=text)
+    return remedy
 
 
 def _enable(tool: str, problem: str, user: str) -> Remedy:
@@ -82,7 +105,7 @@ def _enable(tool: str, problem: str, user: str) -> Remedy:
         )
     if tool == "docker" and problem == "denied":
         return Remedy(
-            f"add {user} to the group docker; the next login has it",
+            f"add {user} to the group docker, and log in again",
             (command("sudo", "usermod", "-aG", "docker", user),),
         )
     if tool == "docker" and problem == "stopped":
@@ -132,10 +155,11 @@ def image(snapshot: Snapshot, name: str) -> Iterator[Finding]:
         )
         return
     if (head := _head(snapshot, name)) and not same(_identity(head), _identity(found)):
+        source = snapshot.inventory.head.name
         yield fail(
-            f"{reference} is another image than on {snapshot.inventory.head.name}",
+            f"{reference} is another image than on {source}",
             Evidence(head.id, found.id, f"{tool} image inspect {reference}"),
-            Remedy("copy the head's image to all nodes", ("sparkctl image sync",)),
+            Remedy("copy the head's image to all nodes", (boxes.sync(snapshot, source),)),
             code="image-differs",
             data={"image": reference, "expected": head.id, "got": found.id},
         )
@@ -160,15 +184,17 @@ def _identity(found: Found) -> Image:
 
 
 def _no_image(snapshot: Snapshot, reference: str, tool: str) -> Finding:
-    having = [n for n in snapshot.reached if _has(snapshot, n)]
+    head = snapshot.inventory.head.name
+    having = sorted((n for n in snapshot.reached if _has(snapshot, n)), key=lambda n: n != head)
     if having:
         remedy = Remedy(
-            f"copy it from {having[0]}, which has it, over the fabric", ("sparkctl image sync",)
+            f"copy it from {having[0]}, which has it, over the fabric",
+            (boxes.sync(snapshot, having[0]),),
         )
     else:
         remedy = Remedy(
             "no node has it: pull or load it on the head, and copy it to the others",
-            (command(tool, "pull", reference), "sparkctl image sync"),
+            (command(tool, "pull", reference), boxes.sync(snapshot, head)),
         )
     return fail(
         f"{tool} does not have the image {reference}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from sparkctl.doctor import applies
+from sparkctl.doctor import applies, boxes
 from sparkctl.doctor.check import Check, Source, per_node
 from sparkctl.doctor.finding import Evidence, Finding, fail, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy, command
@@ -175,7 +175,7 @@ def _differences(snapshot: Snapshot, name: str, expected: Mapping[str, str]) -> 
     different = [package for package in equal if expected.get(package) != found.get(package)]
     for package in different:
         pair = expected.get(package), found.get(package)
-        yield _different(name, head, runtime, package, pair)
+        yield _different(snapshot, name, runtime, package, pair)
     unknowns = [n for n in needed if n not in expected and n not in found]
     for package in unknowns:
         yield unknown(
@@ -188,22 +188,26 @@ def _differences(snapshot: Snapshot, name: str, expected: Mapping[str, str]) -> 
 
 
 def _different(
-    name: str, head: str, runtime: Runtime, package: str, pair: tuple[str | None, str | None]
+    snapshot: Snapshot,
+    name: str,
+    runtime: Runtime,
+    package: str,
+    pair: tuple[str | None, str | None],
 ) -> Finding:
-    expected, got = pair
+    head, (expected, got) = snapshot.inventory.head.name, pair
     return fail(
         f"{package} is {got or 'absent'}, but {expected or 'absent'} on the head {head}",
         Evidence(expected or "absent", got or "absent", runtime.place),
-        _same(runtime, package, expected),
+        _same(runtime, package, expected, boxes.sync(snapshot, head)),
         node=name,
         code="version-differs",
         data={"package": package, "expected": expected, "got": got},
     )
 
 
-def _same(runtime: Runtime, package: str, expected: str | None) -> Remedy:
+def _same(runtime: Runtime, package: str, expected: str | None, sync: str) -> Remedy:
     if runtime.image:
-        return Remedy("copy the head's image to all nodes", ("sparkctl image sync",))
+        return Remedy("copy the head's image to all nodes", (sync,))
     pinned = expected and package != PYTHON
     install = command(f"{runtime.venv}/bin/pip", "install", f"{package}=={expected}")
     return Remedy(f"install the same {package} on every node", (install,) if pinned else ())
