@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.node import containertools, enginejson, modelpath
-from sparkctl.node.subprocesses import start
+from sparkctl.node.subprocesses import reason, start
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -171,7 +171,7 @@ def _wait(tool: str, program: Started, deadline: float) -> Ended:
 def _good(ended: Ended) -> str:
     """What a program printed; raises Failed where its exit status is not 0."""
     if ended.status:
-        raise _failed(ended.err.strip() or ended.last)
+        raise _failed(ended.err or ended.last)
     return ended.out
 
 
@@ -182,4 +182,4 @@ def _failed(printed: str) -> Failed:
         for text, problem in PROBLEMS:
             if text in line.lower():
                 return Failed(problem, line.strip())
-    return Failed("failed", lines[-1].strip())
+    return Failed("failed", reason(lines) or "no output")
