@@ -48,6 +48,8 @@ class Rule:
 STARTS = tuple(check.id for check in CHECKS if check.preflight)
 # What a half of the cable needs before anything else works.
 HALF = ("fabric.halves", "fabric.addresses")
+# What a container requires before it starts.
+BOX = ("container.engine", "container.image", "container.mounts")
 # What runs and is cured without a restart.
 WITHOUT_RESTART = ("running.api/unreachable", "running.libnccl")
 RULES: tuple[Rule, ...] = (
@@ -78,9 +80,10 @@ RULES: tuple[Rule, ...] = (
     Rule("fabric.loss", ("fabric.mtu",), Where.ANYWHERE),
     # Nothing is known of a container that no engine can start, or without its image.
     Rule("container.image", ("container.engine",)),
-    Rule("container.gpu", ("container.engine", "container.image", "host.gpu")),
-    Rule("container.rdma", ("container.engine", "container.image", "fabric.uverbs")),
-    Rule("container.memlock", ("container.engine", "container.image")),
+    # Nor does a container start without what it mounts.
+    Rule("container.gpu", (*BOX, "host.gpu")),
+    Rule("container.rdma", (*BOX, "fabric.uverbs")),
+    Rule("container.memlock", BOX),
     Rule("runtime", ("container.image",)),
     # An installation requires room, and versions are compared with the head's.
     Rule("runtime.present", ("host.disk",)),

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from sparkctl.engines.choice import NO_RECIPE
+from sparkctl.node.subprocesses import reason
+from sparkctl.node.units import CONTAINER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,6 +29,10 @@ if TYPE_CHECKING:
 
 
 TAIL = 60  # lines of a log that a user reads
+OF_CONTAINER = (
+    "run `sparkctl doctor`, whose checks container.* look at the engine, the image, the mounts and"
+    " the GPU; what the inventory adds to `docker run` is in runtime.flags and runtime.mounts"
+)
 
 
 @dataclass(frozen=True)
@@ -144,17 +150,31 @@ def _no_explanation(_progress: Progress, *, waited: bool) -> Explanation | None:
 
 
 class Ended(NamedTuple):
-    """Why a unit's program failed: a code, the text, and the known failure that it is."""
+    """Why a unit's program failed: a code, the text, and the known failure that it is; `hint` is
+    what to do about any other.
+    """
 
     code: str
     text: str
     known: Explanation | None = None
+    hint: str | None = None
+
+
+def ended(engine: Engine, unit: Unit, status: int | None, tail: Sequence[str]) -> Ended:
+    """Why a unit's program failed, by its exit status (None: it did not end in time) and the last
+    lines that it printed. A container is no engine's.
+    """
+    if unit.kind != CONTAINER:
+        return engine.ended(unit, status, tail)
+    said = reason(tail) or f"exit status {status}"
+    why = f" within {unit.program.ends:g} s" if status is None else f": {said}"
+    return Ended("container-start", f"the container did not start{why}", hint=OF_CONTAINER)
 
 
 def _ended(unit: Unit, status: int | None, tail: Sequence[str]) -> Ended:
     if status is None:
         return Ended("start-timeout", f"{unit.title} did not start within {unit.program.ends:g} s")
-    last = next((line.strip() for line in reversed(tail) if line.strip()), "it printed nothing")
+    last = reason(tail) or "it printed nothing"
     return Ended("start-failed", f"{unit.title} exited with status {status}: {last}")
 
 

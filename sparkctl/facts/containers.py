@@ -10,6 +10,8 @@ from sparkctl.facts.shape import Bits, Count, Flag, Limit, Name, Rows, Shape, Te
 
 # Why an engine cannot be used: it is not installed, the login may not, the daemon does not answer.
 EngineProblem = Literal["", "absent", "denied", "stopped", "failed"]
+# Why a path to mount is not there: the login may not look, its file system does not answer.
+MountProblem = Literal["", "absent", "denied", "failed"]
 # Why a container did not start.
 BoxProblem = Literal["", "no-toolkit", "no-cdi", "unloaded", "failed"]
 # Why nvidia-smi gave no answer inside; "revoked": the container has lost the GPU since its start.
@@ -59,13 +61,14 @@ class ContainerEngine(Shape):
 
 
 class Containers(Shape):
-    """The engines that were asked, by name; `gid` and `groups` of the login, and whether the node
-    has /dev/infiniband.
+    """The engines that were asked, by name; `gid` and `groups` of the login, whether the node has
+    /dev/infiniband, and the paths of runtime.mounts as the inventory has them.
     """
 
     gid: Uid
     groups: Rows[Uid]
     infiniband: Flag
+    mounts: Mapping[Text, MountProblem]
     engines: Mapping[Name, ContainerEngine]
 
 

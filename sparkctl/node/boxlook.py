@@ -43,11 +43,9 @@ def look(request: BoxLook) -> Answer:
 
 
 def _why(ended: Ended) -> tuple[str, str]:
-    """The problem, and the line that says it: docker prints a hint after it."""
-    lines = [line.strip() for line in ended.err.splitlines() if line.strip()]
-    for line in lines:
+    """The problem, and the line that says it."""
+    for line in ended.err.splitlines():
         for text, problem in PROBLEMS:
             if text in line.lower():
-                return problem, line
-    named = [line for line in lines if "error" in line.lower()]
-    return "failed", [*named, ended.last][0]
+                return problem, line.strip()
+    return "failed", ended.last

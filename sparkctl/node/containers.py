@@ -7,11 +7,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from sparkctl.node import containertools, enginejson
-from sparkctl.node.subprocesses import start
+from sparkctl.node import containertools, enginejson, modelpath
+from sparkctl.node.subprocesses import reason, start
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from sparkctl.node.subprocesses import Ended, Started
     from sparkctl.node.wire import Answer, Json
@@ -47,12 +47,12 @@ class Asked(NamedTuple):
     image: Started | None
 
 
-def containers(image: str, tools: Sequence[str]) -> Answer:
+def containers(image: str, tools: Sequence[str], mounts: Iterable[str] = ()) -> Answer:
     """`engines` by name, each with its version, whether it is `rootless`, the `image` or None, and
     `containers`; or its `problem` with the `reason`, and then the rest is unread.
 
     Without `tools` no program is run; a later one only where an earlier one cannot serve. `gid` and
-    `groups` are the login's.
+    `groups` are the login's. `mounts`: of each of these paths why it is not there, "" if it is.
     """
     deadline = time.monotonic() + SECONDS
     found: dict[str, tuple[dict[str, Json], Started | None]] = {}
@@ -63,8 +63,21 @@ def containers(image: str, tools: Sequence[str]) -> Answer:
         "gid": os.getgid(),
         "groups": sorted(os.getgroups()),
         "infiniband": INFINIBAND.is_dir(),
+        "mounts": {path: _mount(path) for path in mounts},
         "engines": {tool: _completed(tool, *found[tool], deadline) for tool in found},
     }
+
+
+def _mount(path: str) -> str:
+    try:
+        Path(modelpath.expanded(path, str(Path.home()))).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return "absent"
+    except PermissionError:
+        return "denied"
+    except OSError:  # as of a file server that does not answer
+        return "failed"
+    return ""
 
 
 def _is_wanted(tool: str, before: Sequence[dict[str, Json]]) -> bool:
@@ -158,7 +171,7 @@ def _wait(tool: str, program: Started, deadline: float) -> Ended:
 def _good(ended: Ended) -> str:
     """What a program printed; raises Failed where its exit status is not 0."""
     if ended.status:
-        raise _failed(ended.err.strip() or ended.last)
+        raise _failed(ended.err or ended.last)
     return ended.out
 
 
@@ -169,4 +182,4 @@ def _failed(printed: str) -> Failed:
         for text, problem in PROBLEMS:
             if text in line.lower():
                 return Failed(problem, line.strip())
-    return Failed("failed", lines[-1].strip())
+    return Failed("failed", reason(lines) or "no output")

@@ -18,7 +18,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from sparkctl.node import blocks
-from sparkctl.node.subprocesses import start
+from sparkctl.node.subprocesses import reason, start
 
 if TYPE_CHECKING:
     import socket
@@ -167,8 +167,8 @@ class Program:
     def last(self) -> str:
         """The last line of what it printed, or how it ended."""
         self._reader.join(1.0)
-        lines = self._printed.decode(errors="replace").strip().splitlines()
-        return lines[-1].strip() if lines else f"exit status {self._process.poll()}"
+        said = reason(self._printed.decode(errors="replace").splitlines())
+        return said or f"exit status {self._process.poll()}"
 
 
 def _arrived(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sparkctl.node import entries, files, logs, marks, processes, shim, state
+from sparkctl.node.subprocesses import reason
 from sparkctl.node.unitid import kind_of
 
 if TYPE_CHECKING:
@@ -167,7 +168,7 @@ def _spawn(request: Start, log: Path, offset: int) -> Spawned:
         with log.open("ab") as stream:
             begun = shim.begin(job, stream, {**os.environ, **mark, processes.ROLE: marks.LOG})
     except ChildProcessError as error:
-        said = logs.tail(log, offset) if inside else []  # by the container engine
-        sys.exit(f"cannot start {argv[0]}: {said[-1] if said else error}")
+        said = reason(logs.tail(log, offset)) if inside else ""  # by the container engine
+        sys.exit(f"cannot start {argv[0]}: {said or error}")
     pid = processes.outer(*begun) if inside else begun.pid
     return Spawned(pid, begun.started, log, offset)

@@ -56,8 +56,8 @@ KINDS = (
 def probe(request: Probe) -> Answer:
     """The facts that planning and checks are made from.
 
-    `request` has cluster, venv, or image and tools (node/containers.py) with the `reader` of the
-    image (node/images.py), model,
+    `request` has cluster, venv, or image, tools and mounts (node/containers.py) with the `reader`
+    of the image (node/images.py), model,
     revision and hub (node/modelconfig.py), ports and worker_ports (the first and last; those whose
     owners matter), conf_file (node/settings.py), temp_dir, names (files in the state directory to
     read), lease (the caller's token) and watch (names of variables to show of the cluster's
@@ -127,10 +127,11 @@ def _unread(error: Exception) -> dict[str, str]:
 def _boxes(request: Probe) -> tuple[Callable[[], Answer], Callable[[], Answer]]:
     """Begin to ask the container engines, and to read the image; the functions returned wait."""
     image, tools, reader = request["image"], request["tools"], request["reader"]
+    mounts = request["mounts"]
     if not tools or reader is None:
         path = Path(request["venv"]).expanduser()
         return lambda: containers.containers("", ()), lambda: packages.venv(path)
-    engines = begin(lambda: containers.containers(image, tools))
+    engines = begin(lambda: containers.containers(image, tools, mounts))
 
     def inside() -> Answer:
         found = jsontext.table(engines(GROUP_SECONDS)["engines"])

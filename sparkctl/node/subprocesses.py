@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+
+# What docker and podman print after the reason (docker 20.10 to 29, podman 4 and 5).
+HINT = re.compile(r"(Run|See) '[\w .-]+ --help'|Usage: ")
+
+
+def reason(printed: Iterable[str]) -> str:
+    """The last line that says something, as programs end with why they failed; empty without one.
+
+    A hint at `--help` is none, nor is the usage.
+    """
+    lines = [line.strip() for line in printed]
+    return next((line for line in reversed(lines) if line and not HINT.match(line)), "")
 
 
 class ExitError(ChildProcessError):
@@ -29,8 +42,8 @@ class Ended(NamedTuple):
 
     @property
     def last(self) -> str:
-        """The last line that it printed, of its errors if there are any."""
-        return (self.err.strip() or self.out.strip() or "no output").splitlines()[-1]
+        """The last line that it printed, of its errors if there are any, but for hints."""
+        return reason(self.err.splitlines()) or reason(self.out.splitlines()) or "no output"
 
 
 class Started(NamedTuple):

@@ -251,6 +251,7 @@ class Probe(Belongings):
     venv: str
     image: str
     tools: Sequence[str]
+    mounts: Sequence[str]
     reader: Program | None
     model: str
     revision: str | None

@@ -28,16 +28,11 @@ def stop(run: Run, units: Sequence[str], only: str | None = None) -> None:
 
     They are stopped as they were started. Raises ServingError when a process is left.
     """
-    every = {**run.outlook.units, **run.outlook.seen.recorded}
-    if only:
-        every.update(run.outlook.units)
-    else:
+    if not only:
         run.ended = run.outlook.stops
     places = {u: [] if only else run.outlook.seen.places(u) for u in units}
     targets = [(u, node) for u in units for node in places[u] or [node_of(u)]]
-    answers = check_all(
-        each(targets, lambda at: _stop(run, *at, every.get(at[0]), only), key=" on ".join)
-    )
+    answers = check_all(each(targets, lambda at: _stop(run, *at, only), key=" on ".join))
     for name, answer in answers.items():
         if left := remaining(answer):
             raise ServingError(
@@ -48,11 +43,20 @@ def stop(run: Run, units: Sequence[str], only: str | None = None) -> None:
             )
 
 
-def _stop(run: Run, name: str, place: str, unit: Unit | None, only: str | None) -> Stopped:
-    how = unit.stop if unit else Stop()
+def _stop(run: Run, name: str, place: str, only: str | None) -> Stopped:
+    unit = run.outlook.units.get(name)
+    if not only:
+        unit = _started(run, name, place) or unit
     title = f"stop {unit.title if unit else name}"
-    asked = request([name], how, only)
+    asked = request([name], unit.stop if unit else Stop(), only)
     return run.session.ask(run.session.node(place), STOP, asked, title=title)
+
+
+def _started(run: Run, name: str, place: str) -> Unit | None:
+    """The unit as this node has recorded it: what another has names no command for it."""
+    state = run.outlook.seen.states.get(place)
+    record = state.units.get(name) if state else None
+    return record.unit if record else None
 
 
 def remaining(answer: Stopped) -> str:

@@ -6,6 +6,7 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from sparkctl.engines.engine import ended
 from sparkctl.engines.vllm.placement import misplaced, placements
 from sparkctl.errors import LeaseLostError, RemoteError, ServingError
 from sparkctl.facts.answers import Failed
@@ -166,13 +167,13 @@ def _failure(run: Run, unit: Unit, answer: Waited) -> ServingError:
     """Why a program did not start."""
     status = answer.status if answer.ended else None
     desired = run.outlook.of(unit.id)
-    code, text, cause = desired.engine.ended(unit, status, answer.tail)
+    why = ended(desired.engine, unit, status, answer.tail)
     return ServingError(
-        text,
+        why.text,
         node=unit.node,
-        code=code,
-        data={"cause": cause.code if cause else None, "status": status, "unit": unit.id},
-        hint=cause.text(desired.inventory.key) if cause else None,
+        code=why.code,
+        data={"cause": why.known.code if why.known else None, "status": status, "unit": unit.id},
+        hint=why.known.text(desired.inventory.key) if why.known else why.hint,
         log_tail=[*answer.tail],
     )
 

@@ -24,6 +24,7 @@ from sparkctl.remote import node_rpc
 from sparkctl.remote.command import LIMIT
 from sparkctl.remote.fanout import GroupResult, each
 from sparkctl.remote.reconnect import lasting
+from sparkctl.runtimes.contained import sources
 from sparkctl.runtimes.container import TOOLS
 from sparkctl.secret.value import public
 
@@ -265,6 +266,7 @@ class Session:
             "venv": view.runtime.venv,
             "image": view.runtime.image or "",
             "tools": _tools(view.runtime),
+            "mounts": sources(view.runtime),
             "reader": node_rpc.reader(IN_IMAGE.target) if view.runtime.image else None,
             "model": vllm.model,
             "revision": None if revision is None else str(revision),

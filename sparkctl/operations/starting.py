@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from sparkctl.engines.engine import ended
 from sparkctl.engines.table import ENGINES
 from sparkctl.errors import RemoteTimeout, SparkctlError
 from sparkctl.facts.calls import FOLLOW, UNTIL
@@ -122,7 +123,7 @@ def _died(session: Session, engine: Engine, record: Record, unit: Unit, *, lives
         request = {"unit": unit.id, "run": record.run, "listens": None, "ends": True, "timeout": 0}
         answer = session.ask(session.node(unit.node), UNTIL, request)
         if answer.ended and answer.status:
-            return engine.ended(unit, answer.status, answer.tail).text
+            return ended(engine, unit, answer.status, answer.tail).text
         return ""
     if stages_of(unit):
         connection = session.connection(session.node(unit.node))

@@ -16,6 +16,7 @@ from sparkctl.runtimes.container import DOCKER, TOOLS, Container, Mount, Tool
 
 if TYPE_CHECKING:
     from sparkctl.inventory.models import Argument, Inventory
+    from sparkctl.inventory.models import Runtime as Settings
     from sparkctl.runtimes.runtime import Place
 
 START = 120.0  # seconds for the engine to start a container; a cold image of 20 GB takes some
@@ -88,6 +89,11 @@ def folders(place: Place) -> tuple[str, ...]:
     caches = [f"{place.login.home}/{name}" for name in CACHES]
     named = (place.environment.get(name, "") for name in FOLDER_VARIABLES)
     return tuple(dict.fromkeys([*caches, *(path for path in named if path.startswith("/"))]))
+
+
+def sources(runtime: Settings) -> list[str]:
+    """The paths of the node that the user's mounts name, as the inventory has them."""
+    return [text.split(":")[0] for text in runtime.mounts]
 
 
 def _tool(place: Place) -> Tool:

@@ -139,7 +139,8 @@ def engine(*containers: dict[str, Any], **values: Any) -> dict[str, Any]:
 
 def engines(**values: dict[str, Any]) -> dict[str, Any]:
     """The group `containers` with these engines, by name."""
-    return {"gid": 1000, "groups": [1000], "infiniband": True, "engines": values}
+    login = {"gid": 1000, "groups": [1000]}
+    return {**login, "infiniband": True, "mounts": {}, "engines": values}
 
 
 def config_json(*architectures: str, error: str | None = None) -> ModelConfig:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sparkctl.engines.engine import ended
 from sparkctl.engines.inventory import parse
 from sparkctl.errors import PreflightError
 from sparkctl.node import processes, sharedmemory
@@ -237,11 +238,25 @@ def test_a_program_that_starts_inside_is_found_by_its_pid_outside() -> None:
     assert {p.cluster for p in of("m/0/vllm/a")} == {CLUSTER}
 
 
+@pytest.mark.parametrize("executor", ["ray", "mp"])
+def test_a_container_that_does_not_start_is_named_with_the_engines_reason(executor: str) -> None:
+    found = desired(TEXT.replace("\nvllm:\n", f"\nvllm:\n  executor: {executor}\n"))
+    box, said = unit(found, "container"), "docker: Error response from daemon: no such path: /x."
+    tail = ["0a1b", said, "", "Run 'docker run --help' for more information"]
+    why = ended(found.engine, box, 125, tail)
+    assert (why.code, why.text) == ("container-start", f"the container did not start: {said}")
+    assert why.hint
+    assert ended(found.engine, box, 125, []).text == "the container did not start: exit status 125"
+    late = ended(found.engine, box, None, [])
+    assert (late.code, late.text) == (why.code, "the container did not start within 120 s")
+
+
 @root
 @pytest.mark.usefixtures("home")
 def test_what_the_engine_says_is_why_a_program_cannot_start_inside() -> None:
-    with pytest.raises(SystemExit, match="cannot start vllm: no such container"):
-        start(["vllm"], inside=["sh", "-c", "echo no such container >&2; exit 1"])
+    printed = r"no such container\n\nRun \047docker exec --help\047 for more information\n"
+    with pytest.raises(SystemExit, match=r"cannot start vllm: no such container$"):
+        start(["vllm"], inside=["sh", "-c", f"printf '{printed}' >&2; exit 1"])
 
 
 @root

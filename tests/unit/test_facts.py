@@ -88,6 +88,7 @@ def test_this_machines_own_answer_has_the_declared_shape() -> None:
         "venv": "/nowhere",
         "image": "nowhere/x",
         "tools": ["docker", "podman"],
+        "mounts": ["/", "~/no-such"],
         "reader": {"argv": ["python3"], "stdin": ""},
         "model": "/nowhere",
         "ports": [22],

@@ -43,10 +43,14 @@ def look(*argv: str, stdin: str = "", seconds: float = 20.0) -> BoxLook:
             "unloaded",
         ),
         ("docker: Error response from daemon: no space left on device.", "failed"),
+        ("docker: invalid reference format: repository name must be lowercase", "failed"),
     ],
 )
-def test_why_no_container_starts(text: str, problem: str) -> None:
-    found = look("sh", "-c", 'echo "$0" >&2; echo "See \'docker run --help\'." >&2; exit 125', text)
+@pytest.mark.parametrize(
+    "hint", ["See 'docker run --help'.", "\nRun 'docker run --help' for more information"]
+)
+def test_why_no_container_starts(text: str, problem: str, hint: str) -> None:
+    found = look("sh", "-c", 'echo "$0" >&2; echo "$1" >&2; exit 125', text, hint)
     assert (found.problem, found.reason, found.inside) == (problem, text, None)
 
 

@@ -170,3 +170,16 @@ def test_another_users_names_are_data_from_a_stranger() -> None:
     assert found["cluster"].startswith("a?b?x")
     assert len(found["cluster"]) == enginejson.LONGEST
     assert (found["unit"], found["name"], found["state"]) == (None, "unnamed", "unknown")
+
+
+def test_what_the_mounts_name_is_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "x").touch()
+    (tmp_path / "dangling").symlink_to("nowhere")
+    (tmp_path / "loop").symlink_to("loop")
+    names = ("~/x", "~/y", "~/x/y", "~/dangling", "~/loop")
+    answer: Any = containers.containers("", (), names)
+    found = Containers.model_validate(json.loads(json.dumps(answer))).mounts
+    assert [*found.values()] == ["", "absent", "absent", "absent", "failed"]

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 MODEL: Any = {"model": "/", "revision": None, "hub": {}}
 PORTS: Any = {"ports": [], "worker_ports": [1, 1]}
 REQUEST: Any = {"cluster": "c", "venv": "/nowhere", "temp_dir": "/nowhere", **MODEL, **PORTS}
-REQUEST |= {"names": [], "conf_file": "", "watch": [], "image": "", "tools": [], "reader": None}
+REQUEST |= {"names": [], "conf_file": "", "watch": [], "image": "", "tools": [], "mounts": []}
+REQUEST["reader"] = None
 
 
 @pytest.fixture

@@ -115,6 +115,24 @@ def test_what_is_replaced_is_stopped_whoever_started_it() -> None:
     assert request["last"] == ["gcs_server"]
 
 
+def test_what_one_node_has_recorded_names_no_command_for_another() -> None:
+    known, gone = live(), "gone/0/ray/spark-2"
+    first, second = (known[node]["state"]["files"] for node in ("spark-1", "spark-2"))
+    record = json.loads(first["applied.json"])
+    for name in (WORKER, gone):
+        entry = json.loads(json.dumps(record["units"][HEAD]))
+        entry["unit"] |= {"id": name, "node": "spark-2"}
+        entry["unit"]["stop"]["argv"] = ["rm"]
+        record["units"][name] = entry
+    first["applied.json"], second["applied.json"] = json.dumps(record), None
+    known["spark-2"]["ours"] = []
+    made, session = run(known)
+    for name in (WORKER, gone):
+        assert made.outlook.seen.recorded[name].stop.argv == ("rm",)
+        ending.stop(made, [name])
+        assert session.requests["spark-2", "stop.stop"]["argv"] == []
+
+
 def test_a_process_that_is_left_ends_the_run() -> None:
     left = {"stopped": [], "remaining": [process("ray", "/ray/raylet")]}
     made, _ = run(live(), stop_stop=left)
