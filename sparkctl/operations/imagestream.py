@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 LOOK = 0.5  # seconds between two looks at the progress
 STEP = 2  # percent between two lines of progress
+GB = 10**9
 SETTLED = 1.0  # seconds until a rate means something
 AGAIN = "run this command again"
 
@@ -252,22 +253,37 @@ def _scratch(room: Room) -> str:
 
 
 def described(arrivals: Mapping[str, Arrival], total: int, now: float) -> str:
-    """How far each node is, such as `spark-2 3.2 of 18.4 GB; 0.9 GB/s, 17 s left`."""
+    """How far the slowest node is, such as `0.9 GB/s, 17 s left, 3.2 of 18.4 GB`, and of several
+    nodes how far each: the end of a long line is cut on a terminal.
+    """
     if not any(arrival.bytes for arrival in arrivals.values()):
         return "waiting for the first bytes"
-    parts = [
-        f"{node} {'loading' if a.loading else f'{gigabytes(a.bytes)} of {gigabytes(total)}'}"
-        for node, a in arrivals.items()
-    ]
-    going = [a for a in arrivals.values() if not a.loading and a.bytes and now - a.began > SETTLED]
-    if not going:
-        return ", ".join(parts)
-    slowest = min(going, key=lambda a: a.bytes)
-    rate = slowest.bytes / (now - slowest.began)
-    left = max(0, total - slowest.bytes) / rate
-    return f"{', '.join(parts)}; {gigabytes(rate)}/s, {left:.0f} s left"
+    going = {node: a for node, a in arrivals.items() if not a.loading}
+    loading = [node for node in arrivals if node not in going]
+    parts = [f"loading on {', '.join(loading)}"] if loading else []
+    if going:
+        slowest = min(going.values(), key=lambda a: a.bytes)
+        done = f"{_part(slowest.bytes, total)} of {gigabytes(total)}"
+        parts.insert(0, ", ".join([*_pace(slowest, total, now), done]))
+        if len(going) > 1:
+            parts.append(", ".join(f"{n} {gigabytes(a.bytes)}" for n, a in going.items()))
+    return "; ".join(parts)
+
+
+def _pace(arrival: Arrival, total: int, now: float) -> list[str]:
+    """The rate and the time that is left; nothing while they mean nothing."""
+    seconds = now - arrival.began
+    if not arrival.bytes or seconds <= SETTLED:
+        return []
+    rate = arrival.bytes / seconds
+    return [f"{gigabytes(rate)}/s", f"{max(0, total - arrival.bytes) / rate:.0f} s left"]
 
 
 def gigabytes(count: float) -> str:
     """Such as `18.4 GB`; MB below one."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+    return f"{_part(count, count)} {'GB' if count >= GB else 'MB'}"
+
+
+def _part(count: float, total: float) -> str:
+    """A part of `total` in the unit of that, which `gigabytes` names."""
+    return f"{count / GB:.1f}" if total >= GB else f"{count / 1e6:.0f}"

@@ -56,8 +56,8 @@ def _synced(one: Synced) -> Fields:
 
 
 def print_listed(found: Sequence[Wanted], *, as_json: bool) -> bool:
-    """Print which image each node has, and on stderr where that is not known; gives whether it is
-    known of all.
+    """Print each image above its nodes and what they have, and on stderr where that is not known;
+    gives whether it is known of all.
     """
     if as_json:
         print_json({"images": [_listed(image) for image in found]})
@@ -70,16 +70,18 @@ def _print_table(found: Sequence[Wanted]) -> None:
     from sparkctl.output.console import console
     from sparkctl.output.table import Column, print_table
 
-    rows = [(image.name, *_row(n, image.used(n))) for image in found for n in image.nodes]
-    titles = ("IMAGE", "NODE", "ENGINE", "ID", "SIZE")
-    ranks = (2, 4, 1, 3, 0)
-    print_table(
-        console(),
-        [
-            Column(title, [row[i] for row in rows], rank)
-            for i, (title, rank) in enumerate(zip(titles, ranks, strict=True))
-        ],
-    )
+    titles = ("NODE", "ENGINE", "ID", "SIZE")
+    ranks = (3, 1, 2, 0)
+    for image in found:
+        print_out(f"{image.name} of {', '.join(image.services)}")  # a name may fill the line alone
+        rows = [_row(n, image.used(n)) for n in image.nodes]
+        print_table(
+            console(),
+            [
+                Column(title, [row[i] for row in rows], rank)
+                for i, (title, rank) in enumerate(zip(titles, ranks, strict=True))
+            ],
+        )
 
 
 def _row(node: str, holding: Holding | None) -> tuple[str, str, str, str]:

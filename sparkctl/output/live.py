@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from sparkctl.events import Outcome
 
-BAR = 24  # columns
+BAR = 16  # columns
+TITLE = 4  # a long title keeps one part in so many of the line; its stage, which changes, the rest
 NARROW = 60  # columns below which there is no room for a bar
 MARKS: dict[Outcome, Text] = {
     "done": Text("✓", "green"),
@@ -80,13 +81,25 @@ class TerminalReporter:
         """One line; the clock is the step's and goes on whatever the bar says."""
         bar = self._console.width >= NARROW
         clock = elapsed(time.monotonic() - self._start)
-        title = Text(f"{self._title}: {self._stage}" if self._stage else self._title)
+        percent = "" if self._percent is None else f"{self._percent}%"
         room = self._console.width - len(clock) - 4 - (BAR + 1 if bar else 0)
-        title.truncate(max(1, room), overflow="ellipsis")
-        cells: list[RenderableType] = [self._spinner, title]
+        room -= len(percent) + 1 if percent else 0
+        cells: list[RenderableType] = [self._spinner, _titled(self._title, self._stage, room)]
         if bar:
             total = None if self._percent is None else 100.0
             cells.append(ProgressBar(total, self._percent or 0, width=BAR))
+        if percent:
+            cells.append(Text(percent))
         line = Table.grid(padding=(0, 1))
         line.add_row(*cells, Text(clock, "progress.elapsed"))
         return line
+
+
+def _titled(title: str, stage: str, room: int) -> Text:
+    """A step and its stage in so many columns; the title is cut first."""
+    line, rest = Text(title), Text(f": {stage}" if stage else "")
+    short = max(room - rest.cell_len, room // TITLE) if stage else room
+    line.truncate(max(1, short), overflow="ellipsis")
+    line.append_text(rest)
+    line.truncate(max(1, room), overflow="ellipsis")
+    return line

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from sparkctl.engines.inventory import parse
 from sparkctl.errors import SparkctlError
 from sparkctl.operations.imagestream import Arrival, described
+from sparkctl.output.image import print_listed
 from sparkctl.plan.images import Wanted, same, source, views, wanted
 from tests.refused import refused
 from tests.unit.answers import all_facts, engine, engines
@@ -109,14 +112,35 @@ def test_a_venv_has_no_image() -> None:
         views(parse(GOOD.encode(), "x"), ())
 
 
+def test_a_long_name_hides_no_column(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = f"registry.example/{'team/' * 12}vllm:v1"
+    found = planned({"docker": there(A)}, {"docker": there(None)}, {}, name=name)
+    screen = partial(Console, width=80, force_terminal=True, color_system=None)
+    monkeypatch.setattr("sparkctl.output.console.console", screen)
+    assert not print_listed([found], as_json=False)
+    assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == [
+        f"{name} of vllm",
+        "NODE     ENGINE  ID            SIZE",
+        "spark-1  docker  aaaaaaaaaaaa  0 MB",
+        "spark-2  docker  missing       -",
+        "spark-3  -       unknown       -",
+    ]
+
+
 def test_the_progress_is_that_of_the_slowest() -> None:
     first, second = (
         Arrival(bytes=8_000_000_000, began=90.0),
         Arrival(bytes=5_000_000_000, began=90.0),
     )
     assert described({"a": first, "b": second}, 20_000_000_000, 100.0) == (
-        "a 8.0 GB of 20.0 GB, b 5.0 GB of 20.0 GB; 500 MB/s, 30 s left"
+        "500 MB/s, 30 s left, 5.0 of 20.0 GB; a 8.0 GB, b 5.0 GB"
+    )
+    first.loading = True
+    assert described({"a": first, "b": second}, 20_000_000_000, 100.0) == (
+        "500 MB/s, 30 s left, 5.0 of 20.0 GB; loading on a"
     )
     first.loading = second.loading = True
-    assert described({"a": first, "b": second}, 20_000_000_000, 100.0) == "a loading, b loading"
+    assert described({"a": first, "b": second}, 20_000_000_000, 100.0) == "loading on a, b"
     assert described({"a": Arrival()}, 20, 1.0) == "waiting for the first bytes"

@@ -12,9 +12,8 @@ from sparkctl.facts.installanswers import Built, VenvLooked
 from sparkctl.inventory.models import Node
 from sparkctl.operations.install.failures import failure
 from sparkctl.operations.install.pins import PINS, TORCH, pinned, requirements
-from sparkctl.operations.install.plan import Asked, doubts, goal, require_same_python, step
+from sparkctl.operations.install.plan import Asked, doubts, goal, same_python, step
 
-NODE = Node(name="spark-1", host="a")
 LOOKED: dict[str, Any] = {
     "path": "/home/nvidia/vllm",
     "kind": "absent",
@@ -30,7 +29,7 @@ LOOKED: dict[str, Any] = {
     "free": 2**40,
     "left": False,
 }
-WHOLE = {
+WHOLE: dict[str, Any] = {
     "kind": "venv",
     "python": "3.12.3",
     "versions": {"ray": PINS["ray"], "vllm": PINS["vllm"], "torch": f"{TORCH['vllm']}+cu130"},
@@ -38,10 +37,19 @@ WHOLE = {
 USER = {"pid": 7, "command": "VLLM::Worker", "cluster": "sparks", "unit": "vllm/0/vllm/spark-1"}
 
 
-def planned(broken: dict[str, str] | None = None, **changes: Any) -> Any:
-    aim = goal(NODE, "vllm/0/install/spark-1", "~/vllm", ENGINES["vllm"].judged, Asked())
+def planned(
+    broken: dict[str, str] | None = None,
+    *,
+    node: str = "spark-1",
+    service: str = "vllm",
+    asked: Asked | None = None,
+    **changes: Any,
+) -> Any:
+    asked = asked or Asked()
+    unit = f"{service}/0/install/{node}"
+    aim = goal(Node(name=node, host="a"), unit, "~/vllm", ENGINES["vllm"].judged, asked)
     assert aim is not None
-    return step(aim, VenvLooked.model_validate(LOOKED | changes), broken or {})
+    return step(aim, VenvLooked.model_validate(LOOKED | changes), asked, broken or {})
 
 
 def test_every_package_of_an_engine_has_a_pin() -> None:
@@ -69,7 +77,8 @@ def test_another_engine_than_the_pinned_brings_its_own_torch() -> None:
         # What stays needs nothing to be made with, and may run.
         (WHOLE | {"unwritable": "no", "ensurepip": False, "users": [USER]}, {}, "keep", ()),
         (WHOLE, {"vllm": "bad"}, "replace", ("vllm cannot be imported: bad",)),
-        (WHOLE | {"python": "3.12.1"}, {}, "replace", ("Python is 3.12.1, expected 3.12.3",)),
+        (WHOLE | {"python": "3.11.1"}, {}, "keep", ()),
+        (WHOLE | {"python": None}, {}, "replace", ("Python is absent, expected 3.12.3",)),
         (
             WHOLE | {"versions": {"ray": "2.5.0"}},
             {},
@@ -117,13 +126,53 @@ def test_a_python_without_headers_is_a_doubt() -> None:
     assert doubt.data == {"node": "spark-1", "package": "python3.12-dev"}
 
 
-def test_the_nodes_have_one_python() -> None:
-    require_same_python([planned(), planned()])
-    other = planned(base_python="3.12.7")
-    object.__setattr__(other.goal, "node", Node(name="spark-2", host="b"))
+@pytest.mark.parametrize(
+    ("python", "action"),
+    [("3.12", "keep"), ("3.12.3", "replace"), ("3.1", "replace"), ("/opt/python", "replace")],
+)
+def test_a_python_that_was_asked_for_counts(python: str, action: str) -> None:
+    assert planned(asked=Asked(python=python), **WHOLE | {"python": "3.12.1"}).action == action
+
+
+def pair(first: str | None, second: str | None, **changes: str) -> list[Any]:
+    """Two nodes whose virtual environments have these Pythons, or do not exist."""
+    nodes = {"spark-1": first, "spark-2": second}
+    there = {n: WHOLE | {"python": v} if v else {} for n, v in nodes.items()}
+    return [planned(node=n, **there[n] | changes) for n in nodes]
+
+
+@pytest.mark.parametrize(
+    ("pythons", "actions", "differences"),
+    [
+        (("3.12.1", "3.12.1"), ["keep", "keep"], []),
+        (("3.12.1", "3.12.3"), ["replace", "keep"], ["Python is 3.12.1, but 3.12.3 on spark-2"]),
+        (("3.12.1", None), ["replace", "install"], ["Python is 3.12.1, but 3.12.3 on spark-2"]),
+        (
+            ("3.12.1", "3.12.2"),
+            ["replace", "replace"],
+            ["Python is 3.12.1, but 3.12.2 on spark-2", "Python is 3.12.2, but 3.12.1 on spark-1"],
+        ),
+    ],
+)
+def test_a_python_is_replaced_where_another_node_differs(
+    pythons: tuple[str | None, str | None], actions: list[str], differences: list[str]
+) -> None:
+    found = same_python(pair(*pythons))
+    assert [s.action for s in found] == actions
+    assert [d for s in found for d in s.differences] == differences
+    assert len({s.python for s in found}) == 1
+
+
+def test_services_may_differ_and_nodes_without_a_python_in_common_are_refused() -> None:
+    steps = [planned(), planned(node="spark-2", base_python="3.12.7")]
     with pytest.raises(SparkctlError, match=r"3\.12\.3 on spark-1, 3\.12\.7 on spark-2") as raised:
-        require_same_python([planned(), other])
+        same_python(steps)
     assert raised.value.code == "python-differs"
+    other = planned(node="spark-2", service="chat", base_python="3.12.7")
+    assert same_python([steps[0], other]) == [steps[0], other]
+    with pytest.raises(SparkctlError) as raised:
+        same_python([planned(**WHOLE | {"python": "3.12.1", "users": [USER]}), planned(node="b")])
+    assert raised.value.code == "venv-in-use"
 
 
 def test_an_index_goes_by_environment_and_not_by_command_line() -> None:

@@ -115,6 +115,16 @@ def test_a_long_title_takes_one_line_while_it_runs(child: Child) -> None:
     assert "spark-" * 20 in "".join(child.ended()).replace(" ", "")
 
 
+def test_a_long_title_leaves_room_for_the_figures(child: Child) -> None:
+    """Those of `image sync`, on 80 columns."""
+    child.do(
+        f"r.step('copy registry.example/{'team/' * 9}vllm:v1 from spark-1 to spark-2 (18 GB)')"
+    )
+    child.do("r.stage('0.9 GB/s, 17 s left, 3.2 of 18.4 GB', 17)")
+    (line,) = child.terminal.until(lambda lines: "GB/s" in lines[-1] and clock(lines) is not None)
+    assert re.search(r"copy reg.*…: 0\.9 GB/s, 17 s left, 3\.2 of 18\.4 GB .* 17% \d+ s$", line)
+
+
 def test_plain_lines_tell_the_end_of_the_last_step_and_what_failed(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sparkctl.doubts import Doubt
 from sparkctl.errors import SparkctlError
+from sparkctl.node.unitid import service_of
 from sparkctl.operations.install.pins import pinned, requirements
 from sparkctl.secret.text import command_line
 
@@ -99,12 +100,18 @@ class Step:
     action: Literal["keep", "install", "replace"]
     differences: tuple[str, ...] = ()
 
+    @property
+    def python(self) -> str | None:
+        """The version of the Python that it has when this is done."""
+        return self.looked.python if self.action == "keep" else self.looked.base_python
+
     def __str__(self) -> str:
         return f"{self.goal.node.name}: {self.looked.path}: {'; '.join(self.differences)}"
 
 
-def step(goal: Goal, looked: VenvLooked, broken: Mapping[str, str]) -> Step:
-    """What is done; `broken` says why modules of what is there cannot be imported.
+def step(goal: Goal, looked: VenvLooked, asked: Asked, broken: Mapping[str, str]) -> Step:
+    """What is done; `broken` says why modules of what is there cannot be imported. Another Python
+    than the interpreter's is none of its differences, unless it was asked for: see `same_python`.
 
     Raises SparkctlError where it cannot be done.
     """
@@ -116,22 +123,33 @@ def step(goal: Goal, looked: VenvLooked, broken: Mapping[str, str]) -> Step:
             code="venv-foreign",
             data={"path": looked.path},
         )
-    found = differences(goal, looked) if looked.kind == "venv" else []
+    found = differences(goal, looked, asked) if looked.kind == "venv" else []
     found += [f"{module} cannot be imported: {why}" for module, why in broken.items()]
     if looked.kind == "venv" and not found:
         return Step(goal, looked, "keep")
+    return _built(goal, looked, "replace" if looked.kind == "venv" else "install", found)
+
+
+def _built(
+    goal: Goal, looked: VenvLooked, action: Literal["install", "replace"], found: Sequence[str]
+) -> Step:
     _require_possible(goal, looked)
-    return Step(goal, looked, "replace" if looked.kind == "venv" else "install", tuple(found))
+    return Step(goal, looked, action, tuple(found))
 
 
-def differences(goal: Goal, looked: VenvLooked) -> list[str]:
-    """How the versions in a virtual environment differ from those that it is to have."""
-    versions = {"Python": looked.base_python, **goal.versions}
+def differences(goal: Goal, looked: VenvLooked, asked: Asked) -> list[str]:
+    """How a virtual environment differs from what it is to have, which any Python may serve unless
+    one was asked for: by 3.12 each 3.12.x.
+    """
     there = {"Python": looked.python, **looked.versions}
+    versions = {**goal.versions}
+    python = asked.python if asked.python[:1].isdigit() else looked.base_python or asked.program
+    if not looked.python or (asked.python and not f"{looked.python}.".startswith(f"{python}.")):
+        versions = {"Python": python, **versions}
     return [
         f"{name} is {there.get(name) or 'absent'}, expected {version}"
         for name, version in versions.items()
-        if version and not _is(there.get(name), version)
+        if not _is(there.get(name), version)
     ]
 
 
@@ -203,14 +221,38 @@ def _minor(looked: VenvLooked) -> str:
     return ".".join((looked.base_python or "3").split(".")[:2])
 
 
-def require_same_python(steps: Sequence[Step]) -> None:
-    """Raise SparkctlError where the nodes' interpreters differ: Ray refuses another patch level."""
-    found = {s.goal.node.name: s.looked.base_python or "" for s in steps if s.looked.base_python}
-    if len({*found.values()}) > 1:
+def same_python(steps: Sequence[Step]) -> list[Step]:
+    """The steps after which the nodes of each service have one Python, to the patch level: Ray
+    refuses another. What differs is replaced on as few nodes as possible.
+
+    Raises SparkctlError where the nodes' interpreters do not allow it, or as `step` does.
+    """
+    services: dict[str, list[Step]] = {}
+    for each in steps:
+        services.setdefault(service_of(each.goal.unit), []).append(each)
+    return [found for own in services.values() for found in _aligned(own)]
+
+
+def _aligned(steps: Sequence[Step]) -> list[Step]:
+    pythons = {s.goal.node.name: s.python for s in steps}
+    if len({*pythons.values()}) == 1:
+        return [*steps]
+    either = [(s.python, s.looked.base_python) for s in steps]
+    possible = [v for v in sum(either, ()) if v and all(v in pair for pair in either)]
+    if not possible:
         raise SparkctlError(
             "the nodes have different Pythons: "
-            + ", ".join(f"{version} on {name}" for name, version in found.items()),
+            + ", ".join(f"{version} on {name}" for name, version in pythons.items()),
             hint="update the nodes (`sudo apt upgrade`), or name one that all have with --python",
             code="python-differs",
-            data={"nodes": [*found], "versions": [*found.values()]},
+            data={"nodes": [*pythons], "versions": [f"{v}" for v in pythons.values()]},
         )
+    chosen = max(possible, key=[*pythons.values()].count)
+    return [s if s.python == chosen else _replaced(s, pythons) for s in steps]
+
+
+def _replaced(kept: Step, pythons: Mapping[str, str | None]) -> Step:
+    """A virtual environment that is whole, but has another Python than one of these nodes."""
+    name, version = next((n, v) for n, v in pythons.items() if v != kept.python)
+    found = f"Python is {kept.python}, but {version} on {name}"
+    return _built(kept.goal, kept.looked, "replace", [found])

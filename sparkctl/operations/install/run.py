@@ -32,7 +32,7 @@ from sparkctl.facts.calls import (
 )
 from sparkctl.operations.follow import follow
 from sparkctl.operations.install.failures import failure
-from sparkctl.operations.install.plan import doubts, goal, require_same_python, step
+from sparkctl.operations.install.plan import doubts, goal, same_python, step
 from sparkctl.operations.lease import hold, settle
 from sparkctl.remote.fanout import check_all, each
 from sparkctl.secret.text import command_line
@@ -120,12 +120,8 @@ def install(
     if errors := {n.name: e for n in nodes if (e := session.pool.errors.get(n.name))}:
         raise combined(errors, "cannot be reached")
     with hold(session, progress.note, WHY, [g.node for g in goals], force=force):
-        steps = [
-            *check_all(
-                each(goals, partial(_examine, session, asked, progress), key=lambda g: g.node.name)
-            ).values()
-        ]
-        require_same_python(steps)
+        looks = each(goals, partial(_examine, session, asked, progress), key=lambda g: g.node.name)
+        steps = same_python([*check_all(looks).values()])
         if replaced := [s for s in steps if s.action == "replace"]:
             progress.pause()
             consent(replaced)
@@ -151,11 +147,11 @@ def _examine(session: Session, asked: Asked, progress: Progress, aim: Goal) -> S
         "packages": [*aim.versions],
     }
     looked = session.ask(aim.node, INSTALL_LOOK, request, title="look at the installation")
-    found = step(aim, looked, {})
+    found = step(aim, looked, asked, {})
     if found.action != "keep":
         return found
     progress.show(aim.node.name, f"importing {', '.join(aim.modules)}")
-    return step(aim, looked, _broken(session, aim, f"{looked.path}/bin/python"))
+    return step(aim, looked, asked, _broken(session, aim, f"{looked.path}/bin/python"))
 
 
 def _broken(session: Session, aim: Goal, python: str) -> dict[str, str]:
