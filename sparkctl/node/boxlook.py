@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sparkctl.node import jsontext
-from sparkctl.node.subprocesses import start
+from sparkctl.node.subprocesses import LONGEST, start
 
 if TYPE_CHECKING:
     from sparkctl.node.boxwire import BoxLook
@@ -34,7 +34,7 @@ def look(request: BoxLook) -> Answer:
         return {"problem": "failed", "reason": str(error), "inside": None}
     if ended.status:
         problem, reason = _why(ended)
-        return {"problem": problem, "reason": reason, "inside": None}
+        return {"problem": problem, "reason": reason[:LONGEST], "inside": None}
     try:
         return {"problem": "", "reason": "", "inside": jsontext.load(ended.out)}
     except ValueError:

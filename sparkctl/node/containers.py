@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.node import containertools, enginejson, modelpath
-from sparkctl.node.subprocesses import reason, start
+from sparkctl.node.subprocesses import LONGEST, reason, start
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -35,7 +35,7 @@ class Failed(OSError):
     """Why an engine does not answer, and its kind."""
 
     def __init__(self, problem: str, reason: str) -> None:
-        super().__init__(reason)
+        super().__init__(reason[:LONGEST])
         self.problem = problem
 
 
@@ -56,15 +56,21 @@ def containers(image: str, tools: Sequence[str], mounts: Iterable[str] = ()) -> 
     """
     deadline = time.monotonic() + SECONDS
     found: dict[str, tuple[dict[str, Json], Started | None]] = {}
-    for tool in tools:
-        if _is_wanted(tool, [engine for engine, _ in found.values()]):
-            found[tool] = _engine(tool, _ask(tool, image), deadline)
+    try:
+        for tool in tools:
+            if _is_wanted(tool, [engine for engine, _ in found.values()]):
+                found[tool] = _engine(tool, _ask(tool, image), deadline)
+        engines: dict[str, Json] = {t: _completed(t, *found[t], deadline) for t in found}
+    finally:
+        for _, listed in found.values():
+            if listed is not None:
+                listed.end()
     return {
         "gid": os.getgid(),
         "groups": sorted(os.getgroups()),
         "infiniband": INFINIBAND.is_dir(),
         "mounts": {path: _mount(path) for path in mounts},
-        "engines": {tool: _completed(tool, *found[tool], deadline) for tool in found},
+        "engines": engines,
     }
 
 
@@ -108,6 +114,10 @@ def _engine(tool: str, asked: Asked, deadline: float) -> tuple[dict[str, Json], 
         image = _image(_wait(tool, asked.image, deadline)) if asked.image else None
     except Failed as error:
         return {**blank, "problem": error.problem, "reason": str(error)}, None
+    finally:  # a daemon that hangs leaves those that were not waited for
+        for program in (asked.about, asked.ids, asked.image):
+            if program is not None:
+                program.end()
     known = {**blank, "version": version, "rootless": rootless, "image": image}
     return known, start(containertools.inspect(tool, ids)) if ids else None
 

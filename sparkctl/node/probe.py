@@ -33,7 +33,7 @@ from sparkctl.node import (
     users,
     verbs,
 )
-from sparkctl.node.subprocesses import start
+from sparkctl.node.subprocesses import LONGEST, start
 from sparkctl.node.timeout import begin, bounded
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def _unread(error: Exception) -> dict[str, str]:
     reason = f"{type(error).__name__}: {error}"
     if isinstance(error, OSError):  # the kind stands for the type
         reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-    return {"reason": reason, "kind": kind}
+    return {"reason": reason[:LONGEST], "kind": kind}
 
 
 def _boxes(request: Probe) -> tuple[Callable[[], Answer], Callable[[], Answer]]:

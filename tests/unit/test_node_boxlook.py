@@ -58,6 +58,8 @@ def test_a_container_that_hangs_or_prints_something_else_has_failed() -> None:
     assert look("sleep", "60", seconds=0.1).reason == "sleep timed out after 0.1 s"
     assert look("echo", "hello").reason == "the container printed no JSON: 'hello\\n'"
     assert look("/nowhere/docker").problem == "failed"
+    long = "head -c 200000 /dev/zero | tr '\\0' x >&2; exit 1"
+    assert look("sh", "-c", long).reason == "x" * 500
 
 
 def test_what_a_process_has_is_read_by_the_containers_own_python(

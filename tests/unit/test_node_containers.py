@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 import shlex
+from subprocess import Popen
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sparkctl.facts.containers import Containers
 from sparkctl.node import containers, enginejson
+from sparkctl.node.subprocesses import Started, start
 from tests.unit.enginestub import CAPTURED, IMAGE, install
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 DENIED = (
@@ -103,6 +106,28 @@ def test_an_absent_engine_hides_no_other_and_a_hanging_one_is_stopped(
     install(bin_, "docker", about="exec /bin/sleep 1000")
     monkeypatch.setattr(containers, "SECONDS", 0.3)
     assert asked("docker")["docker"]["problem"] == "stopped"
+
+
+def test_a_daemon_that_hangs_leaves_no_program(bin_: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(containers, "SECONDS", 0.2)
+    started: list[Started] = []
+
+    def noted(argv: Sequence[str]) -> Started:
+        started.append(start(argv))
+        return started[-1]
+
+    monkeypatch.setattr(containers, "start", noted)
+    hangs = "/bin/sleep 1000; :"
+    install(bin_, "docker", about=hangs, ps=hangs, image=hangs)
+    assert asked("docker")["docker"]["problem"] == "stopped"
+    assert [isinstance(s.process, Popen) and s.process.wait(10) for s in started] == [-9] * 3
+
+
+def test_an_engines_long_line_is_cut(bin_: Path) -> None:
+    install(
+        bin_, "docker", about="/usr/bin/head -c 200000 /dev/zero | /usr/bin/tr '\\0' x >&2; exit 1"
+    )
+    assert asked("docker")["docker"]["reason"] == "x" * 500
 
 
 def test_podman_called_docker_is_no_docker(bin_: Path) -> None:

@@ -92,6 +92,7 @@ def test_a_file_of_settings_that_hangs_is_named(
         (ChildProcessError("ip exited with status 1: what"), None, "failed"),
         (IsADirectoryError(21, "Is a directory", "/x"), "/x: Is a directory", "failed"),
         (KeyError("mtu"), "KeyError: 'mtu'", "failed"),
+        (OSError("x" * 200_000), "x" * 500, "failed"),
     ],
 )
 def test_a_group_that_fails_has_a_reason_and_a_kind(
