@@ -87,13 +87,17 @@ def _runtime_at(path: Place, runtime: Runtime) -> Iterator[Problem]:
     if {"venv", "image"} <= given:
         text = "image conflicts with venv; write one of the two"
         yield Problem((*path, "image"), text, at_key=True, code="keys-conflict")
+    elif kind == "venv" and "image" in given:
+        text = "kind venv conflicts with image; remove one of the two"
+        yield Problem((*path, "kind"), text, code="keys-conflict")
+    elif kind == "container" and "image" not in given:
+        yield Problem((*path, "kind"), "kind container needs image", code="missing-image")
     elif "image" not in given:
         for key in sorted(given & {"tool", "mounts", "flags"}):
             text = f"{key} is for containers; it needs image"
             yield Problem((*path, key), text, at_key=True, code="missing-image")
-    for flag in runtime.flags or {}:
-        if flag in container.OWN_FLAGS:
-            text = container.OWN_FLAGS[flag]
+    for flag, value in (runtime.flags or {}).items():
+        if text := container.refusal(flag, value):
             yield Problem((*path, "flags", flag), text, at_key=True, code="own-flag")
 
 

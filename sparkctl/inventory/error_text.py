@@ -88,6 +88,9 @@ def problem(error: ErrorDetails, path: Path) -> Problem:
     if kind == "missing":
         return Problem(path, f'missing required key "{path[-1]}"', code="missing-key")
     at_key = error["loc"][-1] == "[key]"
+    if at_key and path[-2:-1] == ("flags",):
+        what = "a flag's long name as in `docker run --help`, without dashes in front"
+        return _misnamed(path, what, r"[a-z][a-z0-9-]+")
     if at_key and "arguments" in path[1:-1]:
         return _bad_flag(path)
     expected, code = _expected(error, path)
@@ -140,9 +143,15 @@ def _bad_flag(path: Path) -> Problem:
             f" write a mapping under {quoted(group)}"
         )
         return Problem(path, text, at_key=True, code="dotted-flag")
+    return _misnamed(path, "a flag name such as max-model-len", r"[a-z][a-z0-9-]*")
+
+
+def _misnamed(path: Path, expected: str, pattern: str) -> Problem:
+    """A flag's name that is written otherwise, with the right form if that can be known."""
+    name = str(path[-1])
     plain = name.lstrip("-").lower().replace("_", "-")
-    hint = f"; write {short(plain)}" if re.fullmatch(r"[a-z][a-z0-9-]*", plain) else ""
-    text = f"expected a flag name such as max-model-len, got {quoted(name)}{hint}"
+    hint = f"; write {short(plain)}" if re.fullmatch(pattern, plain) else ""
+    text = f"expected {expected}, got {quoted(name)}{hint}"
     return Problem(path, text, at_key=True, code="bad-flag")
 
 

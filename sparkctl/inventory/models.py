@@ -49,6 +49,8 @@ Argument = Scalar | list[Scalar] | dict[str, object] | None
 MOUNT = r"^(/|~/)[^:]*(:/[^:]*)?(:r[ow])?$"
 FlagName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
 Arguments = Annotated[dict[FlagName, Argument], AfterValidator(_protected)]
+# Long names alone: rules know a flag by one name.
+LongName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]+$")]
 
 
 class Model(BaseModel):
@@ -113,7 +115,7 @@ class Runtime(Model):
     image: Annotated[str, Field(max_length=512, pattern=r"^[A-Za-z0-9][\w./:@-]*$")] | None = None
     tool: Literal["auto", "docker", "podman"] = "auto"
     mounts: list[Annotated[str, Field(pattern=MOUNT)]] = []
-    flags: Arguments = {}
+    flags: Annotated[dict[LongName, Argument], AfterValidator(_protected)] = {}
 
     @property
     def name(self) -> str:

@@ -130,7 +130,8 @@ def _container(place: Place) -> Container:
 def _flags(place: Place) -> dict[str, Argument]:
     own = dict(place.view.runtime.flags)
     tool, gpus = _tool(place), own.pop("gpus", "all")
-    found = container.merged(container.FLAGS, tool.gpus if gpus == "all" else {"gpus": gpus})
+    base = container.defaults(own)
+    found = container.merged(base, tool.gpus if gpus == "all" else {"gpus": gpus})
     if place.infiniband:
         found = container.merged(found, {"device": [container.INFINIBAND]})
     return container.merged(found, _identity(place), own)

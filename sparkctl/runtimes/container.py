@@ -30,6 +30,8 @@ FLAGS: Mapping[str, Argument] = {
     "restart": "no",
     "pull": "never",
 }
+# Values of --ipc with which the container has its own /dev/shm.
+OWN_SHM = ("private", "shareable")
 # What sparkctl says itself of each container, and why `flags` may not.
 OWN_FLAGS = {
     **dict.fromkeys(
@@ -40,6 +42,15 @@ OWN_FLAGS = {
     ),
     "user": "the programs run as the login, which can see and stop them then; remove it",
     **dict.fromkeys(("volume", "mount"), "runtime.mounts has the mounts; write it there"),
+    "net": "sparkctl sets network itself; remove it",
+}
+# The only values that `flags` may give these, and why. Without one docker does not restart either.
+FIXED: Mapping[str, tuple[tuple[Argument, ...], str]] = {
+    "restart": (
+        ("no", False, None),
+        "a container that restarts by itself leaks unified memory; remove it",
+    ),
+    "network": (("host",), "Ray and NCCL need the node's own interfaces; remove it"),
 }
 
 
@@ -112,6 +123,20 @@ def labels(cluster: str, unit: str, uid: int, image: str) -> dict[str, str]:
     """The labels by which sparkctl knows a container as this login's."""
     short = image.removeprefix("sha256:")[:12]
     return {CLUSTER: cluster, UNIT: unit, USER: str(uid), IMAGE: short}
+
+
+def refusal(name: str, value: Argument) -> str:
+    """Why `flags` may not have this one; empty where it may."""
+    values, why = FIXED.get(name, ((value,), ""))
+    return OWN_FLAGS.get(name) or ("" if value in values else why)
+
+
+def defaults(own: Mapping[str, Argument]) -> dict[str, Argument]:
+    """FLAGS, but for one that an engine refuses together with those of `own`."""
+    found = dict(FLAGS)
+    if own.get("ipc") not in (None, False, *OWN_SHM):
+        del found["shm-size"]  # podman 4.3: cannot set shmsize when running in the host IPC
+    return found
 
 
 def merged(*layers: Mapping[str, Argument]) -> dict[str, Argument]:

@@ -23,7 +23,7 @@ from sparkctl.plan.outline import outline
 from tests.unit.answers import all_facts, engine, engines
 from tests.unit.clusterpair import nodes
 from tests.unit.nodeunits import CLUSTER, SLEEP, home, of, start, until
-from tests.unit.test_inventory import GOOD, codes
+from tests.unit.test_inventory import GOOD, codes, problems
 
 if TYPE_CHECKING:
     from sparkctl.node.units import Unit
@@ -212,11 +212,39 @@ services:
         ("{image: a, flags: {user: root}}", "own-flag"),
         ("{image: a, flags: {env: A=1}}", "own-flag"),
         ("{image: a, flags: {volume: '/a:/b'}}", "own-flag"),
+        ("{image: a, flags: {restart: always}}", "own-flag"),
+        ("{image: a, flags: {network: bridge}}", "own-flag"),
+        ("{image: a, flags: {network: null}}", "own-flag"),
+        ("{image: a, flags: {net: host}}", "own-flag"),
+        ("{image: a, flags: {v: '/a:/b'}}", "bad-flag"),
+        ("{image: a, kind: venv}", "keys-conflict"),
+        ("{kind: container}", "missing-image"),
     ],
 )
 def test_mistakes_in_a_runtime_are_named(runtime: str, code: str) -> None:
     (found,) = codes(f"runtime: {runtime}\n{GOOD}")
     assert found.split()[-1] == code
+
+
+@pytest.mark.parametrize("name", ["shm_size", "--shm-size", "--SHM-size"])
+def test_a_flag_that_is_written_otherwise_is_named_with_its_form(name: str) -> None:
+    (found,) = problems(f"runtime: {{image: a, flags: {{{name}: 8g}}}}\n{GOOD}")
+    assert f'`docker run --help`, without dashes in front, got "{name}"; write shm-size' in found
+
+
+def test_what_sparkctl_sets_itself_may_be_repeated() -> None:
+    for flags in ("restart: 'no'", "restart: false", "restart: null", "network: host"):
+        assert parse(f"runtime: {{image: a, flags: {{{flags}}}}}\n{GOOD}".encode(), "x")
+
+
+@pytest.mark.parametrize(
+    ("flags", "size"),
+    [("ipc: host", []), ("ipc: host, shm-size: 1g", ["1g"]), ("ipc: private", ["64g"])],
+)
+def test_no_size_is_given_to_anothers_shared_memory(flags: str, size: list[str]) -> None:
+    """podman refuses both together."""
+    found = desired(TEXT.replace("{image", f"{{flags: {{{flags}}}, image"))
+    assert words(found, "shm-size") == size
 
 
 def test_earlier_releases_can_read_what_runs_in_no_container() -> None:
