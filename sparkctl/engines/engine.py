@@ -234,8 +234,9 @@ class Engine:
     `problems` are those of a service's arguments, by its place in the file. `parser` asks a node
     what the engine's own parser says of a unit's command line. `secrets` are files on each node
     with one random token for all. `judged` is for doctor, as are `ports`: those of the head that no
-    unit's `ready` names, by their keys. `ended` explains a program that ended with this status
-    (None: it did not end in time) and these last lines.
+    unit's `ready` names, by their keys, or by the flag where sparkctl sets it itself. `ended`
+    explains a program that ended with this status (None: it did not end in time) and these last
+    lines.
     """
 
     title: str

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sparkctl.doctor.check import Source
-from sparkctl.doctor.checks.ports import required_ports
+from sparkctl.doctor.checks.ports import ports, required_ports
 from sparkctl.doctor.collect import collect
 from sparkctl.doctor.finding import Severity
 from sparkctl.doctor.preflight import preflight
@@ -27,7 +27,7 @@ from sparkctl.plan.desired import desire
 from sparkctl.plan.outline import outline
 from tests.lab.toy import engine
 from tests.unit import clusterpair
-from tests.unit.answers import all_facts, process
+from tests.unit.answers import all_facts, listener, process
 from tests.unit.doctorview import INVENTORY, Answers, examined, healthy, wrong
 from tests.unit.test_doctor_collect import Asked
 
@@ -150,6 +150,13 @@ def test_a_node_is_asked_for_each_port_that_is_judged(keys: str) -> None:
     required = required_ports(view, ONE)
     assert len(required) == 2, "the API's, and where the ranks meet"
     assert {*required} <= {*asked}
+    meeting = min(required)
+    answers.facts[ONE]["ports"] = [listener(meeting)]
+    taken = replace(answers.snapshot(), inventory=answers.inventory.views[0])
+    (found,) = ports(taken, ONE)
+    assert (found.code, found.data["port"]) == ("port-taken", meeting)
+    assert found.fix
+    assert ("master-port to a free port" in found.fix.text) is (keys == "executor: mp")
 
 
 @pytest.mark.parametrize("inventory", [INVENTORY, TOY])

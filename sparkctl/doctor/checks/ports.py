@@ -30,11 +30,13 @@ def ports(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     taken = [o for o in _others(snapshot, name) if o.port in required]
     for owner in taken:
         setting, program = required[owner.port], _owner(owner)
+        # A key of the inventory is a path; another name is a flag that sparkctl sets itself.
+        moved = f" if it is not needed, or set {setting} to a free port" if "." in setting else ""
         yield fail(
             f"port {owner.port} ({setting}) is taken by {program}",
             Evidence("free, or this cluster's", program, LISTENING),
             Remedy(
-                f"end that process if it is not needed, or set {setting} to a free port",
+                f"end that process{moved}",
                 (f"sudo ss -tlnp 'sport = :{owner.port}'",),
             ),
             code="port-taken",
