@@ -35,7 +35,11 @@ NODE_OPTIONS = {
 @json_option
 @click.option("--check", "only", multiple=True, metavar="ID", help="Run only this check or family.")
 @click.option("--skip", multiple=True, metavar="ID", help="Skip this check or family.")
-@click.option("--passive", is_flag=True, help="Send no ping, load no library, generate no token.")
+@click.option(
+    "--passive",
+    is_flag=True,
+    help="Send no ping, load no library, start no container, generate no token.",
+)
 @click.option("--list-checks", is_flag=True, help="List the checks' ids.")
 @click.option("--explain", metavar="ID", help="Print what a check looks at, and why.")
 @click.option(

@@ -25,6 +25,7 @@ def image() -> None:
     "--node", "nodes", multiple=True, metavar="NODE", help="Copy to this node alone; repeatable."
 )
 @break_lock_option
+@click.option("--accept-new", is_flag=True, help="Record the keys of unknown hosts.")
 @click.argument("services", nargs=-1, metavar="[SERVICE]...")
 def sync(
     inventory: Path,
@@ -33,6 +34,7 @@ def sync(
     source: str | None,
     nodes: tuple[str, ...],
     break_lock: bool,
+    accept_new: bool,
     services: tuple[str, ...],
 ) -> None:
     """Copy each SERVICE's image to the nodes that lack it, from node to node over the fabric.
@@ -55,7 +57,9 @@ def sync(
     views(loaded, services)
     with reporting() as progress:
         progress.step("connect to the nodes")
-        with open_session(inventory, partial=True, facts=False, waits="hidden") as session:
+        with open_session(
+            inventory, partial=True, accept_new=accept_new, facts=False, waits="hidden"
+        ) as session:
             found = copy(
                 session, progress, services, source=source, only=nodes, break_lock=break_lock
             )

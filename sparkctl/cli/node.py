@@ -79,9 +79,9 @@ def install(
 
     A virtual environment that has these versions is kept, with any Python that the nodes of a
     service have in common. One that differs is replaced after asking; without a terminal --yes is
-    required. It is built in a folder beside its path and moved
-    there when all can be imported. Ctrl-C takes back what is not complete. What a lost connection
-    or a killed command has left goes on; the next run continues it.
+    required. It is built in a folder beside its path and moved there when all can be imported.
+    Ctrl-C takes back what is not complete. What a lost connection or a killed command has left
+    goes on; the next run continues it.
     """
     from sparkctl.cli.context import chosen, open_session
     from sparkctl.engines.inventory import load
@@ -136,15 +136,15 @@ def _asked(options: dict[str, Any]) -> Asked:
 def ask(replaced: Sequence[Step]) -> None:
     """Ask whether virtual environments may be replaced, with all that is in them.
 
-    Raises SparkctlError without a terminal, Interrupted when the answer is no.
+    Raises UsageError without a terminal, Interrupted when the answer is no.
     """
-    from sparkctl.errors import Interrupted, SparkctlError
+    from sparkctl.errors import Interrupted, UsageError
 
     count = len(replaced)
     what = "1 virtual environment" if count == 1 else f"{count} virtual environments"
     lines = "\n".join(f"  {step}" for step in replaced)
     if not interactive():
-        raise SparkctlError(
+        raise UsageError(
             f"{what} would be replaced:\n{lines}",
             hint="--yes replaces without asking; set runtime.venv to another path to keep what is"
             " there",

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from sparkctl.doubts import Doubt
     from sparkctl.errors import SparkctlError
-    from sparkctl.inventory.models import Inventory, View
+    from sparkctl.inventory.models import Inventory, Runtime, View
     from sparkctl.output.stdio import Fields
 
     Reached = Mapping[str, SparkctlError | None]  # each node's error; none where it was not tried
@@ -39,10 +39,27 @@ def print_valid(
             print_out(f"  service  {view.service}: {served}, on {names}")
         else:
             print_out(f"  model    {served}")
+    _print_runtimes(inventory.views)
     for name, error in reached.items():
         print_out(f"{name}: unreachable: {_reason(error)}" if error else f"{name}: reached")
     for doubt in doubts:
         print_err(f"warning: {doubt}")
+
+
+def _print_runtimes(views: Sequence[View]) -> None:
+    """Print where the services run, each place once; with its services if there are several."""
+    places: dict[str, list[str]] = {}
+    for view in views:
+        places.setdefault(_place(view.runtime), []).append(view.service)
+    for place, services in places.items():
+        named = f"{', '.join(services)}: " if len(places) > 1 else ""
+        print_out(f"  runtime  {named}{place}")
+
+
+def _place(runtime: Runtime) -> str:
+    engine = "docker, else podman" if runtime.tool == "auto" else runtime.tool
+    known = {"venv": runtime.venv, "container": f"containers of {runtime.image}, by {engine}"}
+    return known.get(runtime.name, runtime.name)
 
 
 def _document(inventory: Inventory, doubts: Sequence[Doubt], reached: Reached) -> Fields:
@@ -64,11 +81,21 @@ def _service(view: View) -> Fields:
     return {
         "engine": vllm.engine,
         "executor": vllm.executor,
+        "runtime": _runtime(view.runtime),
         "model": vllm.model,
         "port": vllm.port,
         "tensor_parallel_size": vllm.tensor_parallel_size,
         "nodes": [n.name for n in view.nodes],
         "head": view.head.name,
+    }
+
+
+def _runtime(runtime: Runtime) -> Fields:
+    return {
+        "kind": runtime.name,
+        "venv": None if runtime.image else runtime.venv,
+        "image": runtime.image,
+        "tool": runtime.tool if runtime.image else None,
     }
 
 

@@ -40,11 +40,12 @@ def test_one_service_in_short_has_the_line_that_it_had_and_is_a_service_as_json(
     folder: Path,
 ) -> None:
     done = sparkctl("validate", cwd=folder)
-    assert "  model    /models/m on port 30000, TP 2\n" in done.stdout
+    assert "  model    /models/m on port 30000, TP 2\n  runtime  ~/vllm\n" in done.stdout
     assert json.loads(sparkctl("validate", "--json", cwd=folder).stdout)["services"] == {
         "vllm": {
             "engine": "vllm",
             "executor": "ray",
+            "runtime": {"kind": "venv", "venv": "~/vllm", "image": None, "tool": None},
             "model": "/models/m",
             "port": 30000,
             "tensor_parallel_size": 2,
@@ -58,7 +59,7 @@ SERVICES = """\
 cluster: rack
 nodes: [{name: a, host: a}, {name: b, host: b}, {name: c, host: c}]
 services:
-  one: {model: /m, nodes: [b], tensor_parallel_size: 1}
+  one: {model: /m, nodes: [b], tensor_parallel_size: 1, runtime: {image: "i:v1", tool: podman}}
   two:
     {model: org/n, nodes: [a], tensor_parallel_size: 1, arguments: {enable-expert-parallel: true}}
 """
@@ -72,8 +73,12 @@ def test_each_service_has_a_line_and_its_own_doubts(folder: Path) -> None:
         "  env      no layers",
         "  service  one: /m on port 30000, TP 1, on b",
         "  service  two: org/n on port 30000, TP 1, on a",
+        "  runtime  one: containers of i:v1, by podman",
+        "  runtime  two: ~/vllm",
     ]
     document = json.loads(sparkctl("validate", "--json", cwd=folder).stdout)
+    runtime = {"kind": "container", "venv": None, "image": "i:v1", "tool": "podman"}
+    assert document["services"]["one"]["runtime"] == runtime
     assert {n: s["nodes"] for n, s in document["services"].items()} == {"one": ["b"], "two": ["a"]}
     settings = [doubt["data"]["setting"] for doubt in document["doubts"]]
     assert settings == ["services.two.arguments.enable-expert-parallel"]

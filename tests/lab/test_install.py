@@ -159,8 +159,8 @@ def test_what_is_there_is_kept_or_replaced_with_consent(installs: Cluster, tmp_p
     for node in (HEAD, WORKER):
         assert (again[node]["action"], again[node]["versions"]) == ("unchanged", wheels.VERSIONS)
     differs = ("--node", WORKER, "--vllm", wheels.OTHER)
-    error = made.error(*INSTALL, *differs)
-    assert (error["code"], error["exit_code"]) == ("consent-required", 1)
+    error = made.error(*INSTALL, *differs, code=2)
+    assert error["code"] == "consent-required"
     assert error["data"]["differences"] == [
         f"{WORKER}: {MADE}: vllm is {wheels.VERSIONS['vllm']}, expected {wheels.OTHER}"
     ]

@@ -45,10 +45,11 @@ def test_a_path_of_the_inventory_is_one_word_of_each_command() -> None:
     assert words(answers, "host.disk")[0][:5] == ["sudo", "du", "-xh", "--max-depth=2", ODD]
     facts["runtime"] |= {"venv": ODD, "versions": {**facts["runtime"]["versions"], "ray": "1"}}
     assert words(answers, "runtime.versions")[0][:2] == [f"{ODD}/bin/pip", "install"]
+    facts["runtime"]["python"] = "3.9.9"
+    assert words(answers, "runtime.versions")[0] == ["sparkctl", "node", "install"]
     facts["runtime"]["exists"] = False
-    (absent,) = of(answers, "runtime.present")
-    assert absent.fix is not None
-    assert "`sparkctl node install --node spark-2`" in absent.fix.text
+    (absent,) = words(answers, "runtime.present")
+    assert absent == ["sparkctl", "node", "install", "--node", "spark-2"]
     facts["user"], facts["uid"] = "a b", 1000
     facts["system"] |= {"linger": False, "remove_ipc": True}
     assert ["sudo", "loginctl", "enable-linger", "a b"] in words(answers, "host.login")

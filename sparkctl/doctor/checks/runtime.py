@@ -53,9 +53,13 @@ def present(snapshot: Snapshot, name: str) -> Iterator[Finding]:
 
 def _make(name: str, found: Runtime) -> Remedy:
     return Remedy(
-        f"run `sparkctl node install --node {name}`, which makes {found.venv} there, or set"
-        " runtime.venv"
+        f"run `sparkctl node install`, which makes {found.venv}, or set runtime.venv",
+        (_install(name),),
     )
+
+
+def _install(name: str) -> str:
+    return command("sparkctl", "node", "install", "--node", name)
 
 
 def _programs(snapshot: Snapshot, name: str, found: Runtime) -> list[str]:
@@ -143,8 +147,8 @@ def _matching(name: str, runtime: Runtime) -> Remedy:
     if runtime.image:
         return Remedy("name an image whose torch and engine match")
     return Remedy(
-        f"run `sparkctl node install --node {name}`, which installs versions that match, in place"
-        f" of {runtime.venv}"
+        f"run `sparkctl node install`, which puts versions that match in place of {runtime.venv}",
+        (_install(name),),
     )
 
 
@@ -208,9 +212,11 @@ def _different(
 def _same(runtime: Runtime, package: str, expected: str | None, sync: str) -> Remedy:
     if runtime.image:
         return Remedy("copy the head's image to all nodes", (sync,))
-    pinned = expected and package != PYTHON
+    if package == PYTHON:
+        text = "run `sparkctl node install`, which gives all nodes of a service one Python"
+        return Remedy(text, ("sparkctl node install",))
     install = command(f"{runtime.venv}/bin/pip", "install", f"{package}=={expected}")
-    return Remedy(f"install the same {package} on every node", (install,) if pinned else ())
+    return Remedy(f"install the same {package} on every node", (install,) if expected else ())
 
 
 CHECKS = (
