@@ -8,6 +8,7 @@ from sparkctl.doctor.remedy import command
 from sparkctl.errors import PreflightError
 from sparkctl.facts.calls import BOX_LOOK, IN_BOX
 from sparkctl.facts.unread import Missing, Unread, known
+from sparkctl.node.containertools import transient
 from sparkctl.node.units import CONTAINER
 from sparkctl.plan import placed
 from sparkctl.plan.paths import temp_dir
@@ -96,9 +97,9 @@ def is_own(snapshot: Snapshot, name: str, one: Container) -> bool:
     return (one.cluster, one.user) == owner
 
 
-def words(snapshot: Snapshot, name: str) -> tuple[str, ...]:
-    """What runs the program that follows in the service's container on a node, or in one like it
-    where that does not run. Raises Missing where neither can be.
+def words(snapshot: Snapshot, name: str, new: str) -> tuple[str, ...]:
+    """What runs the program that follows in the service's container on a node, or in one like it,
+    of the name `new`, where that does not run. Raises Missing where neither can be.
     """
     at = _place(snapshot, name)
     if engine(snapshot, name).image is None:
@@ -109,7 +110,7 @@ def words(snapshot: Snapshot, name: str) -> tuple[str, ...]:
         one.name == own and one.state == RUNNING and is_own(snapshot, name, one)
         for one in engine(snapshot, name).containers
     )
-    return contained.inside(at) if lives else contained.once(at)
+    return contained.inside(at) if lives else contained.once(at, new)
 
 
 def sync(snapshot: Snapshot, source: str) -> str:
@@ -133,10 +134,11 @@ def _place(snapshot: Snapshot, name: str) -> Place:
 
 def look(session: Session, snapshot: Snapshot, node: Node) -> BoxLook:
     """What a process in the service's container on a node has."""
-    program = reader(IN_BOX.target)
+    program, name = reader(IN_BOX.target), transient(snapshot.inventory.cluster)
     request = {
         **program,
-        "argv": [*words(snapshot, node.name), *program["argv"]],
+        "argv": [*words(snapshot, node.name, name), *program["argv"]],
         "seconds": SECONDS,
+        "container": name,
     }
     return session.ask(node, BOX_LOOK, request, title="look into the container")

@@ -81,6 +81,7 @@ RAY_IMPORTED: Call[answers.Failed | answers.RayTable] = Call(
 RECOVER: Call[answers.TakenBack] = Call("settle.recover", answers.TakenBack)
 SGLANG_LINE: Call[answers.Parsed] = Call("sglangline.parse", answers.Parsed)
 SETTLE: Call[answers.Changed] = Call("settle.settle", answers.Changed)
+REMOVE_BOX: Call[answers.Nothing] = Call("transient.remove", answers.Nothing)
 COUNTERS: Call[groups.Counters] = Call("verbs.counters", groups.Counters)
 
 CALLS = (
@@ -130,5 +131,6 @@ CALLS = (
     RECOVER,
     SETTLE,
     SGLANG_LINE,
+    REMOVE_BOX,
     COUNTERS,
 )

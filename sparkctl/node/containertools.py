@@ -72,10 +72,25 @@ def inspect_image(tool: str, image: str) -> Argv:
     return tool, "image", "inspect", reference(tool, image)
 
 
-def once(tool: str, image: str, argv: Sequence[str]) -> Argv:
+def transient(cluster: str) -> str:
+    """A new name for a container that runs one program, as "sparkctl.lab.look.1f2e3d4c"."""
+    return f"sparkctl.{cluster}.look.{os.urandom(4).hex()}"
+
+
+def remove(tool: str, container: str) -> Argv:
+    """Remove a container with its anonymous volumes, also while it runs: by SIGKILL, for which
+    podman waits ten seconds else.
+    """
+    at_once = ("--time", "0") if tool == "podman" else ()
+    return tool, "rm", "--force", *at_once, "--volumes", container
+
+
+def once(tool: str, image: str, name: str, cluster: str, argv: Sequence[str]) -> Argv:
     """Run a program in a new container of an image, with this one's stdin and without network and
     GPU; the container is removed at its end.
     """
     program, *rest = argv
-    flags = ("--rm", "--interactive", "--network", "none", "--pull", "never")
-    return tool, "run", *flags, "--entrypoint", program, reference(tool, image), *rest
+    labels = (f"{CLUSTER}={cluster}", f"{USER}={os.getuid()}")
+    flags = ("--rm", "--interactive", "--network", "none", "--pull", "never", "--name", name)
+    marks = [word for label in labels for word in ("--label", label)]
+    return tool, "run", *flags, *marks, "--entrypoint", program, reference(tool, image), *rest

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sparkctl.facts.groups import Runtime
-from sparkctl.node import containers, images, inimage, packages, verbs
+from sparkctl.node import containers, images, inimage, packages, transient, verbs
 from sparkctl.remote.node_rpc import reader
 from tests.unit.enginestub import IMAGE, install
 
@@ -41,7 +42,7 @@ def read(*tools: str) -> Any:
     engines = containers.containers("vllm/x", tools)["engines"]
     assert isinstance(engines, dict)
     program: Any = reader("inimage.read")
-    found = json.loads(json.dumps(images.runtime("vllm/x", tools, engines, program)))
+    found = json.loads(json.dumps(images.runtime("vllm/x", tools, engines, program, "lab")))
     assert Runtime.model_validate(found)
     return found
 
@@ -83,6 +84,24 @@ def test_what_cannot_be_read_is_not_absent(bin_: Path) -> None:
     install(bin_, "docker", about="echo 'permission denied' >&2; exit 1")
     with pytest.raises(PermissionError, match="permission denied"):
         read("docker")
+
+
+@pytest.mark.parametrize("tool", ["docker", "podman"])
+@pytest.mark.parametrize("run", ["exec /bin/sleep 1000", "/usr/bin/yes", "kill -9 $$"])
+def test_a_container_that_hangs_or_fails_is_removed(
+    bin_: Path, home: Path, monkeypatch: pytest.MonkeyPatch, tool: str, run: str
+) -> None:
+    monkeypatch.setattr(images, "SECONDS", 0.3)
+    monkeypatch.setattr(transient, "WAIT", 20.0)
+    monkeypatch.setenv("PATH", f"{bin_}:/usr/bin:/bin")
+    install(bin_, tool, run=f'echo "$@" >$HOME/line; {run}', rm='echo "$@" >$HOME/removed')
+    with pytest.raises(OSError, match=r"timed out|printed more|status -9"):
+        read(tool)
+    line, removed = (home / "line").read_text().split(), (home / "removed").read_text().split()
+    assert removed[:2] == ["rm", "--force"]
+    assert removed[-1] == line[line.index("--name") + 1]
+    assert removed[-1].startswith("sparkctl.lab.look.")
+    assert {"sparkctl.cluster=lab", f"sparkctl.user={os.getuid()}"} <= {*line}
 
 
 @pytest.mark.usefixtures("home")
