@@ -67,7 +67,7 @@ LOOK: Call[answers.Looked] = Call("look.look", answers.Looked)
 RECALL: Call[answers.Recalled] = Call("look.recall", answers.Recalled)
 NCCL_LINES: Call[answers.Lines] = Call("nccllines.lines", answers.Lines)
 PEERS: Call[peeranswers.Peers] = Call("peers.peers", peeranswers.Peers)
-PREPARE: Call[answers.Changed] = Call("prepare.prepare", answers.Changed)
+PREPARE: Call[answers.Prepared] = Call("prepare.prepare", answers.Prepared)
 PROBE: Call[NodeFacts] = Call("probe.probe", NodeFacts)
 RAY_TABLE: Call[answers.Failed | answers.RayTable] = Call(
     "raytable.table", answers.Failed | answers.RayTable
