@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 TOOLS = ("docker", "podman")
 # Labels: the cluster's name, the unit's id, and the uid of the login that started it.
 CLUSTER, UNIT, USER = "sparkctl.cluster", "sparkctl.unit", "sparkctl.user"
+# The architecture that images name, by `uname -m`.
+ARCHITECTURES = {"aarch64": "arm64", "x86_64": "amd64"}
 # What a name without a registry means; docker completes it itself, podman fails without search
 # registries.
 REGISTRY = {"docker": "", "podman": "docker.io"}
@@ -45,6 +47,11 @@ def reference(tool: str, image: str) -> str:
     if not REGISTRY[tool] or is_registry or image.startswith("sha256:"):
         return image
     return f"{REGISTRY[tool]}/{'' if slash else 'library/'}{image}"
+
+
+def architecture(machine: str) -> str:
+    """What images for a machine (`uname -m`) name."""
+    return ARCHITECTURES.get(machine, machine)
 
 
 def image_id(text: str) -> str:

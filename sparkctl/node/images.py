@@ -23,6 +23,8 @@ KEPT = 16  # images
 LIMIT = 2**20  # bytes of a file or an answer
 FOLDER = ".cache/sparkctl/images"
 KEYS = ("real", "python", "programs", "versions", "nccl", "libibverbs", "environment")
+NOTHING: Answer = {"python": None, "programs": {}, "versions": {}, "nccl": {}}
+NO_PROGRAM = 127  # exit status of docker's and podman's run
 ID = re.compile(r"sha256:([0-9a-f]{12,128})")
 
 
@@ -33,7 +35,8 @@ def runtime(
     program: Program,
     cluster: str,
 ) -> Answer:
-    """What the image has installed, by the first of `tools` that has it.
+    """What the image has installed, by the first of `tools` that has it; `python` is None where it
+    has none.
 
     `engines` as node/containers.py gives them; `program` reads it inside (inimage.py), in a
     container of `cluster`. Raises OSError with the reason where no engine can be used or the image
@@ -47,16 +50,19 @@ def runtime(
         raise kind(str(first["reason"]))
     for tool, found in usable.items():
         if found["image"] is not None:
-            identity = jsontext.text(jsontext.table(found["image"])["id"])
-            return {**_of(tool, identity, program, cluster), "image": reference, "id": identity}
-    return {
-        "image": reference,
-        "exists": False,
-        "python": None,
-        "programs": {},
-        "versions": {},
-        "nccl": {},
-    }
+            image = jsontext.table(found["image"])
+            identity = jsontext.text(image["id"])
+            _check(str(image["architecture"]))
+            read = _of(tool, identity, program, cluster)
+            return {**read, "image": reference, "id": identity}
+    return {**NOTHING, "image": reference, "exists": False}
+
+
+def _check(built: str) -> None:
+    """Raises OSError for an image of another architecture, whose programs do not run."""
+    own = containertools.architecture(os.uname().machine)
+    if built != own:
+        raise OSError(f"the image is built for {built}, and the node is {own}")
 
 
 def _of(tool: str, identity: str, program: Program, cluster: str) -> Mapping[str, Json]:
@@ -67,6 +73,8 @@ def _of(tool: str, identity: str, program: Program, cluster: str) -> Mapping[str
     name = containertools.transient(cluster)
     argv = containertools.once(tool, identity, name, cluster, program["argv"])
     ended = transient.run(argv, program["stdin"], SECONDS, name)
+    if ended.status == NO_PROGRAM and program["argv"][0] in ended.err:
+        return {**NOTHING, "exists": True}
     printed = ended.checked(tool)
     try:
         answer = jsontext.table(jsontext.load(printed[:LIMIT]))
