@@ -8,6 +8,7 @@ from sparkctl.doctor.remedy import command
 from sparkctl.errors import PreflightError
 from sparkctl.facts.calls import BOX_LOOK, IN_BOX
 from sparkctl.facts.unread import Missing, Unread, known
+from sparkctl.node.containertools import architecture, transient
 from sparkctl.node.units import CONTAINER
 from sparkctl.plan import placed
 from sparkctl.plan.paths import temp_dir
@@ -96,20 +97,18 @@ def is_own(snapshot: Snapshot, name: str, one: Container) -> bool:
     return (one.cluster, one.user) == owner
 
 
-def words(snapshot: Snapshot, name: str) -> tuple[str, ...]:
-    """What runs the program that follows in the service's container on a node, or in one like it
-    where that does not run. Raises Missing where neither can be.
+def words(snapshot: Snapshot, name: str, new: str) -> tuple[str, ...]:
+    """What runs the program that follows in the service's container on a node, or in one like it,
+    of the name `new`, where that does not run. Raises Missing where neither can be.
     """
     at = _place(snapshot, name)
-    if engine(snapshot, name).image is None:
-        image = snapshot.inventory.views[0].runtime.image
-        raise Missing(f"{name} does not have the image {image}", what="inside", kind="absent")
+    _runs_python(snapshot, name)
     own = container.name(at.view.cluster, at.unit(CONTAINER))
     lives = any(
         one.name == own and one.state == RUNNING and is_own(snapshot, name, one)
         for one in engine(snapshot, name).containers
     )
-    return contained.inside(at) if lives else contained.once(at)
+    return contained.inside(at) if lives else contained.once(at, new)
 
 
 def sync(snapshot: Snapshot, source: str) -> str:
@@ -119,6 +118,20 @@ def sync(snapshot: Snapshot, source: str) -> str:
     services = [service] if several and service else []
     # Without --from it refuses to choose where two images are on as many nodes each.
     return command("sparkctl", "image", "sync", *services, "--from", source)
+
+
+def _runs_python(snapshot: Snapshot, name: str) -> None:
+    """Raises Missing where no program can be run in the image, which other checks say."""
+    image = snapshot.inventory.views[0].runtime.image
+    facts, found = snapshot.facts(name), engine(snapshot, name).image
+    if found is None:
+        raise Missing(f"{name} does not have the image {image}", what="inside", kind="absent")
+    if found.architecture != architecture(facts.machine):
+        text = f"{image} is built for {found.architecture}, see container.image"
+        raise Missing(text, what="inside")
+    runtime = facts.runtime
+    if not isinstance(runtime, Unread) and runtime.exists and runtime.python is None:
+        raise Missing(f"{image} has no python3, see runtime.present", what="inside")
 
 
 def _place(snapshot: Snapshot, name: str) -> Place:
@@ -133,10 +146,11 @@ def _place(snapshot: Snapshot, name: str) -> Place:
 
 def look(session: Session, snapshot: Snapshot, node: Node) -> BoxLook:
     """What a process in the service's container on a node has."""
-    program = reader(IN_BOX.target)
+    program, name = reader(IN_BOX.target), transient(snapshot.inventory.cluster)
     request = {
         **program,
-        "argv": [*words(snapshot, node.name), *program["argv"]],
+        "argv": [*words(snapshot, node.name, name), *program["argv"]],
         "seconds": SECONDS,
+        "container": name,
     }
     return session.ask(node, BOX_LOOK, request, title="look into the container")

@@ -6,6 +6,7 @@ UNKNOWN with its reason.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from sparkctl.doctor import applies, boxes
@@ -25,11 +26,11 @@ from sparkctl.facts.unread import Missing, Unread, known
 from sparkctl.inventory.layers import load_layers
 from sparkctl.node.peerwire import Connect, Ping
 from sparkctl.operations import health as engine
+from sparkctl.operations import transient
 from sparkctl.operations.raytable import ask_ray
 from sparkctl.operations.starting import startup
 from sparkctl.plan import recorded
 from sparkctl.remote.fanout import each
-from sparkctl.remote.node_rpc import SYSTEM
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -220,14 +221,12 @@ def _imports(session: Session, snapshot: Snapshot, node: Node) -> Mapping[str, I
         raise Missing(f"no {what}", what="imports", kind="absent")
     if snapshot.serves(node.name):  # which proves more than an import
         return {m: Import(version="is running", error=None) for m in modules}
-    return session.ask(
-        node,
-        IMPORTS,
-        {"modules": [*modules]},
-        title=f"importing {', '.join(modules[:-1])} and {modules[-1]}",
-        python=SYSTEM if runtime.image else f"{runtime.venv}/bin/python",
-        inside=boxes.words(snapshot, node.name) if runtime.image else (),
-    )
+    title = f"importing {', '.join(modules[:-1])} and {modules[-1]}"
+    ask = partial(session.ask, node, IMPORTS, {"modules": [*modules]}, title=title)
+    if not runtime.image:
+        return ask(python=f"{runtime.venv}/bin/python")
+    with transient.named(session, node, boxes.tool(snapshot)) as name:
+        return ask(inside=boxes.words(snapshot, node.name, name))
 
 
 def _ray(session: Session, snapshot: Snapshot, node: Node) -> Failed | RayTable:

@@ -282,6 +282,13 @@ class Changed(Shape):
     changed: Rows[Name]
 
 
+class Prepared(Changed):
+    """The files that were written; or the folder that could not be made, and why."""
+
+    folder: Text | None = None
+    reason: Text = ""
+
+
 class Position(Shape):
     """How far a log was read, for node/follow.py to go on from."""
 

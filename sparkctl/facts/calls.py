@@ -67,7 +67,7 @@ LOOK: Call[answers.Looked] = Call("look.look", answers.Looked)
 RECALL: Call[answers.Recalled] = Call("look.recall", answers.Recalled)
 NCCL_LINES: Call[answers.Lines] = Call("nccllines.lines", answers.Lines)
 PEERS: Call[peeranswers.Peers] = Call("peers.peers", peeranswers.Peers)
-PREPARE: Call[answers.Changed] = Call("prepare.prepare", answers.Changed)
+PREPARE: Call[answers.Prepared] = Call("prepare.prepare", answers.Prepared)
 PROBE: Call[NodeFacts] = Call("probe.probe", NodeFacts)
 RAY_TABLE: Call[answers.Failed | answers.RayTable] = Call(
     "raytable.table", answers.Failed | answers.RayTable
@@ -81,6 +81,7 @@ RAY_IMPORTED: Call[answers.Failed | answers.RayTable] = Call(
 RECOVER: Call[answers.TakenBack] = Call("settle.recover", answers.TakenBack)
 SGLANG_LINE: Call[answers.Parsed] = Call("sglangline.parse", answers.Parsed)
 SETTLE: Call[answers.Changed] = Call("settle.settle", answers.Changed)
+REMOVE_BOX: Call[answers.Nothing] = Call("transient.remove", answers.Nothing)
 COUNTERS: Call[groups.Counters] = Call("verbs.counters", groups.Counters)
 
 CALLS = (
@@ -130,5 +131,6 @@ CALLS = (
     RECOVER,
     SETTLE,
     SGLANG_LINE,
+    REMOVE_BOX,
     COUNTERS,
 )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparkctl.node import jsontext
-from sparkctl.node.subprocesses import LONGEST, start
+from sparkctl.node import jsontext, transient
+from sparkctl.node.subprocesses import LONGEST
 
 if TYPE_CHECKING:
     from sparkctl.node.boxwire import BoxLook
@@ -27,9 +27,10 @@ PROBLEMS = (
 
 def look(request: BoxLook) -> Answer:
     """`inside`: the JSON that the program printed; or null, with the `problem` and the `reason`."""
-    program = start(request["argv"], stdin=request["stdin"])
     try:
-        ended = program.wait(request["seconds"])
+        ended = transient.run(
+            request["argv"], request["stdin"], request["seconds"], request["container"]
+        )
     except OSError as error:
         return {"problem": "failed", "reason": str(error), "inside": None}
     if ended.status:

@@ -15,7 +15,17 @@ class Program(TypedDict):
     stdin: str
 
 
+class Transient(TypedDict):
+    """A container, by its name, and the engine that has it."""
+
+    tool: str
+    container: str
+
+
 class BoxLook(Program):
-    """What runs a program in a container, with a limit in seconds."""
+    """What runs a program in a container, with a limit in seconds; `container` is the name of the
+    one that it starts, if it does.
+    """
 
     seconds: float
+    container: str

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 TOOLS = ("docker", "podman")
 # Labels: the cluster's name, the unit's id, and the uid of the login that started it.
 CLUSTER, UNIT, USER = "sparkctl.cluster", "sparkctl.unit", "sparkctl.user"
+# The architecture that images name, by `uname -m`.
+ARCHITECTURES = {"aarch64": "arm64", "x86_64": "amd64"}
 # What a name without a registry means; docker completes it itself, podman fails without search
 # registries.
 REGISTRY = {"docker": "", "podman": "docker.io"}
@@ -47,6 +49,11 @@ def reference(tool: str, image: str) -> str:
     return f"{REGISTRY[tool]}/{'' if slash else 'library/'}{image}"
 
 
+def architecture(machine: str) -> str:
+    """What images for a machine (`uname -m`) name."""
+    return ARCHITECTURES.get(machine, machine)
+
+
 def image_id(text: str) -> str:
     """An image's Id in one form: docker writes "sha256:" before it, podman does not."""
     return text if text.startswith("sha256:") else f"sha256:{text}"
@@ -72,10 +79,25 @@ def inspect_image(tool: str, image: str) -> Argv:
     return tool, "image", "inspect", reference(tool, image)
 
 
-def once(tool: str, image: str, argv: Sequence[str]) -> Argv:
+def transient(cluster: str) -> str:
+    """A new name for a container that runs one program, as "sparkctl.lab.look.1f2e3d4c"."""
+    return f"sparkctl.{cluster}.look.{os.urandom(4).hex()}"
+
+
+def remove(tool: str, container: str) -> Argv:
+    """Remove a container with its anonymous volumes, also while it runs: by SIGKILL, for which
+    podman waits ten seconds else.
+    """
+    at_once = ("--time", "0") if tool == "podman" else ()
+    return tool, "rm", "--force", *at_once, "--volumes", container
+
+
+def once(tool: str, image: str, name: str, cluster: str, argv: Sequence[str]) -> Argv:
     """Run a program in a new container of an image, with this one's stdin and without network and
     GPU; the container is removed at its end.
     """
     program, *rest = argv
-    flags = ("--rm", "--interactive", "--network", "none", "--pull", "never")
-    return tool, "run", *flags, "--entrypoint", program, reference(tool, image), *rest
+    labels = (f"{CLUSTER}={cluster}", f"{USER}={os.getuid()}")
+    flags = ("--rm", "--interactive", "--network", "none", "--pull", "never", "--name", name)
+    marks = [word for label in labels for word in ("--label", label)]
+    return tool, "run", *flags, *marks, "--entrypoint", program, reference(tool, image), *rest

@@ -9,8 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sparkctl.node import containertools, files, jsontext
-from sparkctl.node.subprocesses import start
+from sparkctl.node import containertools, files, jsontext, transient
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,16 +23,24 @@ KEPT = 16  # images
 LIMIT = 2**20  # bytes of a file or an answer
 FOLDER = ".cache/sparkctl/images"
 KEYS = ("real", "python", "programs", "versions", "nccl", "libibverbs", "environment")
+NOTHING: Answer = {"python": None, "programs": {}, "versions": {}, "nccl": {}}
+NO_PROGRAM = 127  # exit status of docker's and podman's run
 ID = re.compile(r"sha256:([0-9a-f]{12,128})")
 
 
 def runtime(
-    reference: str, tools: Sequence[str], engines: Mapping[str, Json], program: Program
+    reference: str,
+    tools: Sequence[str],
+    engines: Mapping[str, Json],
+    program: Program,
+    cluster: str,
 ) -> Answer:
-    """What the image has installed, by the first of `tools` that has it.
+    """What the image has installed, by the first of `tools` that has it; `python` is None where it
+    has none.
 
-    `engines` as node/containers.py gives them; `program` reads it inside (inimage.py). Raises
-    OSError with the reason where no engine can be used or the image cannot be started.
+    `engines` as node/containers.py gives them; `program` reads it inside (inimage.py), in a
+    container of `cluster`. Raises OSError with the reason where no engine can be used or the image
+    cannot be started.
     """
     usable = {tool: jsontext.table(engines[tool]) for tool in tools}
     usable = {tool: found for tool, found in usable.items() if not found["problem"]}
@@ -43,25 +50,32 @@ def runtime(
         raise kind(str(first["reason"]))
     for tool, found in usable.items():
         if found["image"] is not None:
-            identity = jsontext.text(jsontext.table(found["image"])["id"])
-            return {**_of(tool, identity, program), "image": reference, "id": identity}
-    return {
-        "image": reference,
-        "exists": False,
-        "python": None,
-        "programs": {},
-        "versions": {},
-        "nccl": {},
-    }
+            image = jsontext.table(found["image"])
+            identity = jsontext.text(image["id"])
+            _check(str(image["architecture"]))
+            read = _of(tool, identity, program, cluster)
+            return {**read, "image": reference, "id": identity}
+    return {**NOTHING, "image": reference, "exists": False}
 
 
-def _of(tool: str, identity: str, program: Program) -> Mapping[str, Json]:
+def _check(built: str) -> None:
+    """Raises OSError for an image of another architecture, whose programs do not run."""
+    own = containertools.architecture(os.uname().machine)
+    if built != own:
+        raise OSError(f"the image is built for {built}, and the node is {own}")
+
+
+def _of(tool: str, identity: str, program: Program, cluster: str) -> Mapping[str, Json]:
     match = ID.fullmatch(identity)
     path = Path.home() / FOLDER / f"{match[1]}.json" if match else None
     if path and (kept := _kept(path, identity)):
         return kept
-    argv = containertools.once(tool, identity, program["argv"])
-    printed = start(argv, stdin=program["stdin"]).finish(SECONDS)
+    name = containertools.transient(cluster)
+    argv = containertools.once(tool, identity, name, cluster, program["argv"])
+    ended = transient.run(argv, program["stdin"], SECONDS, name)
+    if ended.status == NO_PROGRAM and program["argv"][0] in ended.err:
+        return {**NOTHING, "exists": True}
+    printed = ended.checked(tool)
     try:
         answer = jsontext.table(jsontext.load(printed[:LIMIT]))
         found: dict[str, Json] = {**{key: answer[key] for key in KEYS}, "exists": True}

@@ -16,6 +16,7 @@ def prepare(request: Prepare) -> Answer:
 
     `folders` of the login are made where they are missing, and stay. What `tool` has left of
     containers of `units`, which are started next, is removed.
+    `folder` is one that could not be made, for the `reason`; then nothing is written.
     The journal has what was made until the run is settled, so that a run whose controller died can
     be taken back.
     """
@@ -30,7 +31,10 @@ def prepare(request: Prepare) -> Answer:
         }
     )
     for folder in request.get("folders", ()):
-        Path(folder).mkdir(parents=True, exist_ok=True)
+        try:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            return {"changed": [], "folder": folder, "reason": error.strerror or str(error)}
     if units := request.get("units"):
         containerend.remove(cluster, units, request.get("tool", ""))
         (files.home(cluster) / files.CONTAINER).unlink(missing_ok=True)

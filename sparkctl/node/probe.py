@@ -43,8 +43,9 @@ if TYPE_CHECKING:
 
 # A whole probe stays within the 60 s of its call even when every group hangs.
 GROUP_SECONDS, ALL_SECONDS, LEAST_SECONDS = 6.0, 40.0, 1.0
-# An image's first start from a cold disk; all else is read meanwhile.
-IMAGE_SECONDS = 30.0
+# The engines, an image's first start from a cold disk, and the end of that; all else is read
+# meanwhile.
+IMAGE_SECONDS = 34.0
 # Why a group is unread, by the error that it raises; "failed" for any other.
 KINDS = (
     (PermissionError, "denied"),
@@ -135,7 +136,7 @@ def _boxes(request: Probe) -> tuple[Callable[[], Answer], Callable[[], Answer]]:
 
     def inside() -> Answer:
         found = jsontext.table(engines(GROUP_SECONDS)["engines"])
-        return images.runtime(image, tools, found, reader)
+        return images.runtime(image, tools, found, reader, request["cluster"])
 
     read = begin(inside)
     return lambda: engines(GROUP_SECONDS), lambda: read(IMAGE_SECONDS)

@@ -52,6 +52,13 @@ class Ended(NamedTuple):
         """The last line that it printed, of its errors if there are any, but for hints."""
         return reason(self.err.splitlines()) or reason(self.out.splitlines()) or "no output"
 
+    def checked(self, name: str) -> str:
+        """What the program of this name printed; raises ExitError if its status is not 0."""
+        if self.status:
+            message = f"{name} exited with status {self.status}: {self.last[:LONGEST]}"
+            raise ExitError(message, f"{self.out}\n{self.err}")
+        return self.out
+
 
 class Started(NamedTuple):
     """A program that runs, or the error that kept it from starting."""
@@ -64,12 +71,7 @@ class Started(NamedTuple):
         """What it printed. Raises OSError if it could not be started or failed: TimeoutError after
         `timeout` seconds, FileNotFoundError if it is not installed, PermissionError, ExitError.
         """
-        ended = self.wait(timeout)
-        if ended.status:
-            why = ended.last[:LONGEST]
-            message = f"{self.name} exited with status {ended.status}: {why}"
-            raise ExitError(message, f"{ended.out}\n{ended.err}")
-        return ended.out
+        return self.wait(timeout).checked(self.name)
 
     def wait(self, timeout: float, most: int = MOST) -> Ended:
         """How it ended, whatever its status; raises OSError as `finish` does for the rest, and

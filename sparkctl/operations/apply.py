@@ -9,6 +9,7 @@ from functools import partial
 from itertools import chain, zip_longest
 from typing import TYPE_CHECKING
 
+from sparkctl.errors import RemoteError
 from sparkctl.facts.calls import PREPARE, READ_FILES, RECOVER, REMOVE, START
 from sparkctl.facts.unread import Missing, known
 from sparkctl.node.difference import DRAIN
@@ -122,19 +123,34 @@ def write_files(run: Run) -> None:
         for name in own:
             values = environment_text(revealed(desired.values(name)))
             files[name] = {ENVIRONMENT: values, **shared}
-    check_all(
-        session.ask_all(
-            nodes,
-            PREPARE,
-            lambda node: {
-                "owner": f"up/{run.id}",
-                "temp_dir": temp_dir(cluster),
-                "files": files[node.name],
-                **_containers(run, node.name),
-            },
-            title="write the environment",
-        )
+    check_all(each(nodes, lambda n: _prepare(run, n, files[n.name]), key=lambda n: n.name))
+
+
+def _prepare(run: Run, node: Node, files: dict[str, str]) -> None:
+    request = {
+        "owner": f"up/{run.id}",
+        "temp_dir": temp_dir(run.cluster),
+        "files": files,
+        **_containers(run, node.name),
+    }
+    answer = run.session.ask(node, PREPARE, request, title="write the environment")
+    if answer.folder is None:
+        return
+    variable = _variable(run, node.name, answer.folder)
+    raise RemoteError(
+        f"cannot make {answer.folder}, which a container needs: {answer.reason}",
+        node=node.name,
+        hint="make it there, writable by the login"
+        + (f", or change {variable}, which names it" if variable else ""),
+        code="folder-unwritable",
+        data={"folder": answer.folder, "variable": variable},
     )
+
+
+def _variable(run: Run, node: str, folder: str) -> str | None:
+    """The variable that names a folder of the node's containers; None for one of the home."""
+    placed = [d.places[node].environment for d in run.outlook.desired if node in d.places]
+    return next((k for found in placed for k, value in found.items() if value == folder), None)
 
 
 def _containers(run: Run, node: str) -> dict[str, list[str] | str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sparkctl.errors import PreflightError
 from sparkctl.node import modelpath
 from sparkctl.node.difference import START
+from sparkctl.operations import transient
 from sparkctl.remote.fanout import check_all, each
 from sparkctl.secret.value import revealed
 
@@ -56,11 +57,13 @@ def _ask(run: Run, line: _Line) -> Parsed:
     view = line.desired.inventory
     runtime = line.desired.runtime
     python = runtime.path(view, "python")
-    return run.session.ask(
-        part.node,
-        line.parser,
-        {"argv": revealed(line.unit.program.argv)},
-        python=modelpath.expanded(python, part.home),
-        inside=runtime.once(line.desired.places[line.unit.node]),
-        title="check the command line",
-    )
+    place = line.desired.places[line.unit.node]
+    with transient.named(run.session, part.node, place.tool) as name:
+        return run.session.ask(
+            part.node,
+            line.parser,
+            {"argv": revealed(line.unit.program.argv)},
+            python=modelpath.expanded(python, part.home),
+            inside=runtime.once(place, name),
+            title="check the command line",
+        )

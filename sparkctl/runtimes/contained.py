@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sparkctl.node import files, modelpath, processes
+from sparkctl.node.containertools import CLUSTER, USER
 from sparkctl.node.units import CONTAINER, READY, Member, Need, Program, Stop, Unit
 from sparkctl.runtimes import container
 from sparkctl.runtimes.container import DOCKER, TOOLS, Container, Mount, Tool
@@ -76,11 +77,12 @@ def inside(place: Place, *names: str) -> tuple[str, ...]:
     return container.inside(_tool(place), _name(place), *names)
 
 
-def once(place: Place) -> tuple[str, ...]:
-    """What runs the program that follows in a container like that of a node, for a moment; with the
-    user's mounts alone, as a start makes some of the others.
+def once(place: Place, name: str) -> tuple[str, ...]:
+    """What runs the program that follows in a container of this name like that of a node, for a
+    moment; with the user's mounts alone, as a start makes some of the others.
     """
-    made = replace(_container(place), name="", mounts=_own_mounts(place))
+    labels = {CLUSTER: place.view.cluster, USER: str(place.login.uid)}
+    made = replace(_container(place), name=name, mounts=_own_mounts(place), labels=labels)
     return container.once(_tool(place), made)
 
 

@@ -204,7 +204,8 @@ def image(argv: Sequence[str]) -> str | None:
 
 def once(tool: Tool, container: Container) -> tuple[str, ...]:
     """Run a program in a new container that gets this one's stdin, and remove it at its end."""
-    return (tool.name, "run", "--rm", "--interactive", *_run(tool, container))
+    flags = ("--rm", "--interactive", "--name", container.name)
+    return (tool.name, "run", *flags, *_run(tool, container))
 
 
 def _run(tool: Tool, container: Container) -> Iterator[str]:

@@ -58,13 +58,13 @@ class Runtime:
     run, if there is one; `within` a unit as it starts there.
 
     A program that follows the words of `inside` runs in what `base` started, and gets the named
-    variables; with those of `once` without that. `folders` are those of the login that it needs,
-    made where they are missing.
+    variables; with those of `once` in a container of the given name, which ends with it. `folders`
+    are those of the login that it needs, made where they are missing.
     """
 
     path: Callable[[Inventory, str], str]
     base: Callable[[Place], Unit | None] = lambda _place: None
     within: Callable[[Place, Unit], Unit] = lambda _place, unit: unit
     inside: Callable[..., tuple[str, ...]] = _nothing
-    once: Callable[[Place], tuple[str, ...]] = _nothing
+    once: Callable[[Place, str], tuple[str, ...]] = _nothing
     folders: Callable[[Place], tuple[str, ...]] = _nothing

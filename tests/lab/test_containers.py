@@ -139,7 +139,7 @@ def test_an_image_keeps_its_id_from_one_engine_to_the_other(
 @pytest.mark.parametrize("tool", [DOCKER, PODMAN], ids=lambda tool: tool.name)
 def test_an_images_gpu_is_there_only_where_it_is_asked_for(boxes: Cluster, tool: Tool) -> None:
     look, node = ("sh", "-c", "nvidia-smi -L || echo none"), Node(boxes, "spark-1", tool)
-    bare = Container("", NAME, look, flags={"network": "none"})
+    bare = Container("look", NAME, look, flags={"network": "none"})
     with_one = replace(bare, flags=with_gpu(tool))
     assert "GB10" in node.run(container.once(tool, with_one))
     assert node.run(container.once(tool, bare)) == "none\n"

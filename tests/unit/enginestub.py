@@ -18,7 +18,7 @@ def install(folder: Path, tool: str, **changed: str) -> None:
     ids = "\n".join(c["Id"] for c in found["containers"])
     printed = {"about": found["about"], "image": found["image"], "inspect": found["containers"]}
     scripts = {k: f"printf %s {shlex.quote(json.dumps(v))}" for k, v in printed.items()}
-    scripts = {**scripts, "ps": f"echo {shlex.quote(ids)}", "run": "exit 1", **changed}
+    scripts = {**scripts, "ps": f"echo {shlex.quote(ids)}", "run": "exit 1", "rm": "", **changed}
     text = f"""#!/bin/sh
 case "$1 $2" in
 info*|version*) {scripts["about"]} ;;
@@ -26,6 +26,7 @@ ps*) {scripts["ps"]} ;;
 "container inspect") {scripts["inspect"]} ;;
 "image inspect") {scripts["image"]} ;;
 run*) {scripts["run"]} ;;
+rm*) {scripts["rm"]} ;;
 esac
 """
     (folder / tool).write_text(text)

@@ -111,10 +111,13 @@ def test_programs_run_as_the_login_at_the_nodes_own_paths() -> None:
 
 def test_a_look_into_the_image_needs_nothing_that_a_start_makes() -> None:
     found = desired()
-    argv = found.runtime.once(found.places["spark-1"])
+    argv = found.runtime.once(found.places["spark-1"], "sparkctl.sparks.look.1")
     mounts = [argv[i + 1].split("target=")[1] for i, word in enumerate(argv) if word == "--mount"]
     assert mounts == ["/data,readonly", "/y"]
     assert argv[:4] == ("docker", "run", "--rm", "--interactive")
+    assert argv[4:6] == ("--name", "sparkctl.sparks.look.1")
+    labels = [argv[i + 1] for i, word in enumerate(argv) if word == "--label"]
+    assert labels == ["sparkctl.cluster=sparks", "sparkctl.user=1000"], "by which `down` finds it"
     assert argv[-1] == "vllm/vllm-openai:v0.32.0", "what follows is the program"
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from sparkctl.doctor import boxes
+from sparkctl.facts.unread import Missing
 from tests.unit.answers import engine
 from tests.unit.boxview import BOXED, REFERENCE, boxed
 from tests.unit.doctorview import examined
@@ -70,3 +72,25 @@ def test_a_node_is_judged_by_the_engine_that_the_inventory_names() -> None:
         answers.facts[TWO]["containers"]["engines"]["docker"] = DENIED
         codes = {f.node: f.code for f in examined(answers, "container.image")}
         assert codes == {ONE: "ok", TWO: "unread"}
+
+
+@pytest.mark.parametrize(
+    ("lacks", "check", "code"),
+    [
+        ("architecture", "container.image", "other-architecture"),
+        ("python3", "runtime.present", "no-python"),
+    ],
+)
+def test_an_image_in_which_nothing_runs_is_not_looked_into(
+    lacks: str, check: str, code: str
+) -> None:
+    answers = boxed()
+    facts = answers.facts[TWO]
+    if lacks == "architecture":
+        facts["containers"]["engines"]["docker"]["image"]["architecture"] = "arm64"
+    else:
+        facts["runtime"]["python"] = None
+    wrong = [f for f in examined(answers, check) if f.severity.value == "FAIL"]
+    assert [(f.node, f.code) for f in wrong] == [(TWO, code)]
+    with pytest.raises(Missing, match=f"see {check}"):
+        boxes.words(answers.snapshot(), TWO, "x")

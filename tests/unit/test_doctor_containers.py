@@ -273,9 +273,9 @@ def test_a_look_goes_into_the_services_own_container_where_that_runs() -> None:
     answers = boxed()
     there(own(TWO))(answers)
     snapshot = answers.snapshot()
-    assert boxes.words(snapshot, ONE)[:3] == ("docker", "run", "--rm")
-    assert "--mount" not in boxes.words(snapshot, ONE), "a start makes some of the sources"
-    assert boxes.words(snapshot, TWO)[:2] == ("docker", "exec")
+    assert boxes.words(snapshot, ONE, "x")[:3] == ("docker", "run", "--rm")
+    assert "--mount" not in boxes.words(snapshot, ONE, "x"), "a start makes some of the sources"
+    assert boxes.words(snapshot, TWO, "x")[:2] == ("docker", "exec")
     session = Asked(answers)
     collect(session, session.inventory.nodes, [Source.INSIDE, Source.IMPORTS])
     assert session.requests[TWO, BOX_LOOK.target]["argv"][:2] == ["docker", "exec"]

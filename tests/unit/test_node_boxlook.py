@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def look(*argv: str, stdin: str = "", seconds: float = 20.0) -> BoxLook:
-    found = boxlook.look({"argv": argv, "stdin": stdin, "seconds": seconds})
+    found = boxlook.look({"argv": argv, "stdin": stdin, "seconds": seconds, "container": "x"})
     return BoxLook.model_validate(json.loads(json.dumps(found)))
 
 

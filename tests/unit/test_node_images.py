@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sparkctl.facts.groups import Runtime
-from sparkctl.node import containers, images, inimage, packages, verbs
+from sparkctl.node import containers, containertools, images, inimage, packages, transient, verbs
 from sparkctl.remote.node_rpc import reader
 from tests.unit.enginestub import IMAGE, install
 
@@ -28,6 +30,7 @@ exec {sys.executable} "$@\""""
 def bin_(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of programs, with no container engine yet."""
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(containertools, "architecture", lambda _: "amd64")  # of the captured image
     return tmp_path
 
 
@@ -41,7 +44,7 @@ def read(*tools: str) -> Any:
     engines = containers.containers("vllm/x", tools)["engines"]
     assert isinstance(engines, dict)
     program: Any = reader("inimage.read")
-    found = json.loads(json.dumps(images.runtime("vllm/x", tools, engines, program)))
+    found = json.loads(json.dumps(images.runtime("vllm/x", tools, engines, program, "lab")))
     assert Runtime.model_validate(found)
     return found
 
@@ -74,8 +77,8 @@ def test_a_kept_answer_that_is_damaged_is_read_again(bin_: Path, home: Path, tex
 
 @pytest.mark.usefixtures("home")
 def test_what_cannot_be_read_is_not_absent(bin_: Path) -> None:
-    install(bin_, "docker", run="echo 'exec: python3: not found' >&2; exit 127")
-    with pytest.raises(OSError, match="python3: not found"):
+    install(bin_, "docker", run="echo 'no space left' >&2; exit 127")
+    with pytest.raises(OSError, match="no space left"):
         read("docker")
     install(bin_, "docker", run="echo hello")
     with pytest.raises(OSError, match="no such JSON: 'hello"):
@@ -83,6 +86,50 @@ def test_what_cannot_be_read_is_not_absent(bin_: Path) -> None:
     install(bin_, "docker", about="echo 'permission denied' >&2; exit 1")
     with pytest.raises(PermissionError, match="permission denied"):
         read("docker")
+
+
+@pytest.mark.parametrize("tool", ["docker", "podman"])
+@pytest.mark.parametrize("run", ["exec /bin/sleep 1000", "/usr/bin/yes", "kill -9 $$"])
+def test_a_container_that_hangs_or_fails_is_removed(
+    bin_: Path, home: Path, monkeypatch: pytest.MonkeyPatch, tool: str, run: str
+) -> None:
+    monkeypatch.setattr(images, "SECONDS", 0.3)
+    monkeypatch.setattr(transient, "WAIT", 20.0)
+    monkeypatch.setenv("PATH", f"{bin_}:/usr/bin:/bin")
+    install(bin_, tool, run=f'echo "$@" >$HOME/line; {run}', rm='echo "$@" >$HOME/removed')
+    with pytest.raises(OSError, match=r"timed out|printed more|status -9"):
+        read(tool)
+    line, removed = (home / "line").read_text().split(), (home / "removed").read_text().split()
+    assert removed[:2] == ["rm", "--force"]
+    assert removed[-1] == line[line.index("--name") + 1]
+    assert removed[-1].startswith("sparkctl.lab.look.")
+    assert {"sparkctl.cluster=lab", f"sparkctl.user={os.getuid()}"} <= {*line}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # runc, by docker and by podman; crun.
+        "docker: Error response from daemon: failed to create task for container: runc create"
+        ' failed: exec: "python3": executable file not found in $PATH: unknown.',
+        "Error: crun: executable file `python3` not found in $PATH: No such file or directory: OCI"
+        " runtime attempted to invoke a command that was not found",
+    ],
+)
+@pytest.mark.usefixtures("home")
+def test_an_image_without_python_has_nothing(bin_: Path, text: str) -> None:
+    install(bin_, "docker", run=f"echo {shlex.quote(text)} >&2; exit 127")
+    assert (read("docker")["exists"], read("docker")["python"]) == (True, None)
+
+
+def test_an_image_for_another_machine_is_not_run(
+    bin_: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(containertools, "architecture", lambda _: "arm64")
+    install(bin_, "docker", run=RUN)
+    with pytest.raises(OSError, match="built for amd64, and the node is arm64"):
+        read("docker")
+    assert not (home / "runs").exists()
 
 
 @pytest.mark.usefixtures("home")

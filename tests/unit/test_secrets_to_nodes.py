@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sparkctl.errors import ServingError
+from sparkctl.errors import RemoteError, ServingError
 from sparkctl.facts.unread import Missing
-from sparkctl.node import launch
+from sparkctl.node import journal, launch, prepare
 from sparkctl.operations import apply, ending
 from sparkctl.operations.run import undo
 from tests.unit.answers import process
@@ -63,6 +64,23 @@ def test_only_nodes_where_something_starts_are_written_to() -> None:
     assert [n for n, call in session.requests if call == "state.join"] == ["spark-1", "spark-2"]
     joined = session.requests["spark-2", "state.join"]
     assert (joined["id"], [*joined["nodes"]]) == ("id-1", ["spark-1", "spark-2"])
+
+
+def test_a_folder_of_a_container_that_cannot_be_made_is_named_with_its_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "change", lambda _: {})
+    (tmp_path / "file").touch()
+    folder = str(tmp_path / "file/hf")
+    request: Any = {"cluster": "c", "owner": "up/1", "temp_dir": "/x", "folders": [folder]}
+    answer = prepare.prepare(request)
+    made, _ = run(prepare_prepare=answer)
+    (desired,) = made.outlook.desired
+    places = {n: replace(p, environment={"HF_HOME": folder}) for n, p in desired.places.items()}
+    made.outlook = replace(made.outlook, desired=(replace(desired, places=places),))
+    with pytest.raises(RemoteError, match=f"cannot make {folder}.*: Not a directory") as raised:
+        apply.write_files(made)
+    assert "change HF_HOME" in str(raised.value)
 
 
 @pytest.mark.parametrize("exists", [True, False])

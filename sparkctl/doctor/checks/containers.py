@@ -10,6 +10,7 @@ from sparkctl.doctor.check import Check
 from sparkctl.doctor.finding import Evidence, Finding, fail, ok, warn
 from sparkctl.doctor.remedy import Remedy, command
 from sparkctl.facts.unread import Missing, known
+from sparkctl.node.containertools import architecture
 from sparkctl.runtimes.container import Image, same
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from sparkctl.facts.containers import Image as Found
 
 GIB = 2**30
-# The architecture that images name, by `uname -m`.
-ARCHITECTURES = {"aarch64": "arm64", "x86_64": "amd64"}
 # Of several engines that cannot be used, the one that is nearest to it is named first.
 NEAREST = ("denied", "stopped", "failed", "absent")
 WORDS = {
@@ -143,8 +142,7 @@ def image(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     if found is None:
         yield _no_image(snapshot, reference, tool)
         return
-    machine = snapshot.facts(name).machine
-    expected = ARCHITECTURES.get(machine, machine)
+    expected = architecture(snapshot.facts(name).machine)
     if found.architecture != expected:
         yield fail(
             f"{reference} is built for {found.architecture}, and the node is {expected}",

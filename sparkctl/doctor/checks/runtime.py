@@ -42,6 +42,9 @@ def present(snapshot: Snapshot, name: str) -> Iterator[Finding]:
             data={"path": found.venv},
         )
         return
+    if found.image and found.python is None:
+        yield _no_python(found.image)
+        return
     needed = _programs(snapshot, name, found)
     gaps = [f for program in needed for f in _program(snapshot, name, found, program)]
     yield from gaps
@@ -49,6 +52,16 @@ def present(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     if not gaps:
         versions = ", ".join(f"{k} {v}" for k, v in found.versions.items())
         yield ok(f"Python {required(found.python, 'runtime.python')}, {versions}")
+
+
+def _no_python(image: str) -> Finding:
+    return fail(
+        f"the image {image} has no python3, which sparkctl and the engines need",
+        Evidence("python3 on the PATH", "none", f"the PATH of {image}"),
+        Remedy("name an image of the engine, which has it"),
+        code="no-python",
+        data={"image": image},
+    )
 
 
 def _make(name: str, found: Runtime) -> Remedy:
