@@ -37,8 +37,10 @@ ENTRYPOINT = "--entrypoint="
 # What sparkctl says itself of each container, and why `flags` may not.
 OWN_FLAGS = {
     **dict.fromkeys(
-        ("name", "entrypoint", "detach", "label"), "sparkctl sets this flag itself; remove it"
+        ("name", "entrypoint", "detach", "label", "label-file", "cidfile"),
+        "sparkctl sets this flag itself; remove it",
     ),
+    "rm": "sparkctl removes its containers itself, when they have ended; remove it",
     **dict.fromkeys(
         ("env", "env-file"), "env.set and the nodes' env are a container's too; write it there"
     ),

@@ -214,6 +214,7 @@ services:
         ("{image: '-v'}", "bad-image"),
         ("{image: a, flags: {user: root}}", "own-flag"),
         ("{image: a, flags: {env: A=1}}", "own-flag"),
+        ("{image: a, flags: {rm: true}}", "own-flag"),
         ("{image: a, flags: {volume: '/a:/b'}}", "own-flag"),
         ("{image: a, flags: {restart: always}}", "own-flag"),
         ("{image: a, flags: {network: bridge}}", "own-flag"),
