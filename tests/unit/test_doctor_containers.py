@@ -66,15 +66,6 @@ def verbs(**values: Any) -> Change:
     return change
 
 
-def mounted(problem: str) -> Change:
-    return lambda a: a.facts[TWO]["containers"].update(mounts={"/data/w": problem, "~/x": ""})
-
-
-def hidden(answers: Answers) -> None:
-    docker(rootless=True)(answers)
-    mounted("denied")(answers)
-
-
 def unstarted(problem: str) -> Change:
     looked = {"problem": problem, "reason": "docker: Error", "inside": None}
     return lambda a: a.looks["inside"].update({TWO: looked})
@@ -105,8 +96,6 @@ CASES: list[tuple[Change, str, str, str, str]] = [
     (docker(image=None), "container.image", "FAIL", "no-image", "image sync --from spark-1"),
     (image(architecture="arm64"), "container.image", "FAIL", "other-architecture", "runtime.image"),
     (image(id=OTHER), "container.image", "FAIL", "image-differs", "image sync --from spark-1"),
-    (mounted("absent"), "container.mounts", "FAIL", "mount-missing", "/data/w on spark-2"),
-    (hidden, "container.mounts", "FAIL", "mount-denied", "permit root to access"),
     (unstarted("no-toolkit"), "container.gpu", "FAIL", "not-started", "nvidia-container-toolkit"),
     (unstarted("no-cdi"), "container.gpu", "FAIL", "not-started", "nvidia-ctk cdi generate"),
     (unstarted("unloaded"), "container.gpu", "FAIL", "not-started", "host.gpu"),
@@ -189,23 +178,6 @@ def test_what_a_container_lacks_refuses_a_start() -> None:
     assert refused == {"container.image", "runtime.present"}
     early = {check.id.partition(".")[2] for check in CHECKS if check.preflight and check.id in IDS}
     assert early == {"engine", "image", "mounts", "gpu", "rdma", "memlock"}
-
-
-def test_dockers_daemon_may_mount_what_the_login_cannot_see() -> None:
-    answers = boxed()
-    mounted("denied")(answers)
-    found = {f.node: (f.severity.value, f.code) for f in examined(answers, "container.mounts")}
-    assert found == {ONE: ("OK", "ok"), TWO: ("UNKNOWN", "mount-unread")}
-
-
-def test_a_missing_mount_is_the_cause_of_what_does_not_start() -> None:
-    answers = boxed()
-    for change in (mounted("absent"), unstarted("failed")):
-        change(answers)
-    (finding,) = [f for f in examined(answers, "container.gpu", "container.mounts") if f.fix][1:]
-    assert finding.fix
-    assert [prior.check for prior in finding.fix.after] == ["container.mounts"]
-    assert "container.mounts" in {f.check for f in preflight(Asked(answers), passive=True)}
 
 
 def test_nothing_is_said_of_a_container_that_no_engine_starts() -> None:
