@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Literal
 
 from sparkctl.node.difference import unsound
 from sparkctl.node.unitid import is_unit, kind_of, node_of, service_of
-from sparkctl.node.units import FAILED, READY, STARTING, Absent, Running, Unread
+from sparkctl.node.units import CONTAINER, FAILED, READY, STARTING, Absent, Running, Unread
 from sparkctl.operations.starting import Startup, stages_of
 from sparkctl.plan.outline import outline
+from sparkctl.runtimes.container import image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -32,7 +33,7 @@ class UnitStatus:
     """A unit: `since` is in seconds since the epoch, `pids` and `ranks` are its own processes'.
 
     `why` it failed, is absent or unread; `cause` is a known failure's code. `stage` is an id,
-    `doing` what people read of it.
+    `doing` what people read of it. `image` is what a container was started from.
     """
 
     id: str
@@ -51,6 +52,7 @@ class UnitStatus:
     stage: str | None = None
     percent: int | None = None
     doing: str = ""
+    image: str | None = None
 
 
 def statuses(seen: Seen, look: Look, locked: Collection[str] = ()) -> list[UnitStatus]:
@@ -118,6 +120,7 @@ def _basic(
         since=min((p.since for p in own), default=(record.since or None) if record else None),
         pids=tuple(p.pid for p in own),
         ranks=sum(p.rank for p in own),
+        image=image(unit.program.argv) if record and unit and kind == CONTAINER else None,
     )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sparkctl.node.containertools import CLUSTER, UNIT, USER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from sparkctl.inventory.models import Argument
 
@@ -32,6 +32,8 @@ FLAGS: Mapping[str, Argument] = {
 }
 # Values of --ipc with which the container has its own /dev/shm.
 OWN_SHM = ("private", "shareable")
+# Empty, it clears the image's own and its command (docker 20.10, podman 4.3, run).
+ENTRYPOINT = "--entrypoint="
 # What sparkctl says itself of each container, and why `flags` may not.
 OWN_FLAGS = {
     **dict.fromkeys(
@@ -194,6 +196,12 @@ def start(tool: Tool, container: Container) -> tuple[str, ...]:
     return (tool.name, "run", "--detach", *named, *_run(tool, container))
 
 
+def image(argv: Sequence[str]) -> str | None:
+    """The image that a command line of start() names, in full for podman."""
+    at = argv.index(ENTRYPOINT) + 1 if ENTRYPOINT in argv else len(argv)
+    return next(iter(argv[at:]), None)
+
+
 def once(tool: Tool, container: Container) -> tuple[str, ...]:
     """Run a program in a new container that gets this one's stdin, and remove it at its end."""
     return (tool.name, "run", "--rm", "--interactive", *_run(tool, container))
@@ -207,8 +215,7 @@ def _run(tool: Tool, container: Container) -> Iterator[str]:
         yield from ("--env", key if value is None else f"{key}={value}")
     for mount in container.mounts:
         yield from ("--mount", _mount(mount))
-    # Empty, it clears the image's own and its command (docker 20.10, podman 4.3, run).
-    yield from ("--entrypoint=", reference(tool, container.image), *container.argv)
+    yield from (ENTRYPOINT, reference(tool, container.image), *container.argv)
 
 
 def _mount(mount: Mount) -> str:

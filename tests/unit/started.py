@@ -9,7 +9,7 @@ from sparkctl.engines.inventory import parse
 from sparkctl.node.unitjson import document
 from sparkctl.plan.desired import desire
 from tests.bench.nodes import healthy
-from tests.unit.answers import node_facts
+from tests.unit.answers import engine, engines, node_facts
 from tests.unit.doctorview import INVENTORY
 
 if TYPE_CHECKING:
@@ -25,6 +25,9 @@ def started(inventory: str = INVENTORY, **phases: str) -> Facts:
     """Each node's facts while the pair serves; `phases` by kind, else ready."""
     facts = healthy(serving=True)
     view = parse(inventory.encode(), "inventory.yaml").views[0]
+    if view.runtime.image:
+        for answer in facts.values():
+            answer["containers"] = engines(docker=engine())
     typed = {name: node_facts(answer, name) for name, answer in facts.items()}
     desired = desire(view, [], typed)
     for name, answer in facts.items():

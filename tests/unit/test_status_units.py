@@ -13,6 +13,8 @@ import pytest
 from sparkctl.remote import pool
 from tests.bench.hostile import run
 from tests.bench.nodes import Answers, Node
+from tests.unit import answers
+from tests.unit.boxview import BOXED, REFERENCE, UNIT
 from tests.unit.started import (
     ID,
     ONE,
@@ -102,6 +104,20 @@ def test_each_unit_has_its_row(tmp_path: Path) -> None:
     assert (service["state"], service["model"]) == ("ready", "/models/m2")
     assert service["endpoint"] == document["vllm"]["endpoint"]
     assert (service["ray"], service["api"]) == (document["ray"], document["vllm"])
+
+
+def test_a_container_has_its_row_and_its_image(tmp_path: Path) -> None:
+    facts, boxes = started(BOXED), [UNIT.format(name) for name in (ONE, TWO)]
+    facts[ONE]["ours"].append(answers.process("container", "sleep infinity", unit=boxes[0]))
+    code, document = as_json(tmp_path, Given(facts))
+    rows = {unit["id"]: unit for unit in document["units"]}
+    assert [(rows[u]["state"], rows[u]["image"]) for u in boxes] == [
+        ("ready", REFERENCE),
+        ("absent", REFERENCE),
+    ]
+    assert (code, rows[SERVE]["image"]) == (1, None)
+    _, out = status(tmp_path, Given(facts))
+    assert f"container on {TWO}: not running" in out
 
 
 def test_ray_and_the_api_are_asked_where_they_were_started(tmp_path: Path) -> None:
