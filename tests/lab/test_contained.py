@@ -30,6 +30,7 @@ NODES = ("spark-1", "spark-2")
 CACHES = ("VLLM_CACHE_ROOT", "TORCHINDUCTOR_CACHE_DIR")  # only root can write there
 # No limit can be raised on this machine, and a login that is not root has no capability instead.
 IGNORED = ("--ignore-check", "container.memlock")
+NOTHING = "/no/such"  # a path that no node has
 FOREIGN = "foreign"  # a container of somebody else
 DEAD = "kill -9 $(pgrep -x dockerd); while pgrep -x dockerd; do sleep 0.05; done"
 ALIVE = "setsid dockerd > /var/log/dockerd.log 2>&1 & until docker version; do sleep 0.05; done"
@@ -108,6 +109,12 @@ ALL = [
 ]
 
 
+def _mount_nothing(cluster: Cluster) -> None:
+    value = yaml.safe_load(cluster.inventory.read_text())
+    value["runtime"]["mounts"].append(NOTHING)
+    cluster.inventory.write_text(yaml.safe_dump(value))
+
+
 def test_a_login_in_group_docker_serves_and_leaves_nothing(docker: Box) -> None:
     cluster = docker.cluster
     assert up(cluster) == ALL
@@ -136,9 +143,17 @@ def test_a_login_in_group_docker_serves_and_leaves_nothing(docker: Box) -> None:
     assert cluster.up(*IGNORED).stdout.startswith("no changes")
     assert ranks(cluster) == before
     assert "rank 1 joined" in cluster.run("logs", "rank", "spark-2", "--all").stdout
+    _mount_nothing(cluster)
+    assert cluster.error("up", *IGNORED, "--yes", code=3)["data"]["checks"] == ["container.mounts"]
+    assert ranks(cluster) == before
     cluster.run("down")
     assert docker.containers("spark-1") == {FOREIGN: "running", "kin": "running"}
     docker.on("spark-1", "docker rm --force kin && docker image rm kin")
+    past = ("--ignore-check", "container.mounts", "--ignore-check", "container.gpu")
+    error = cluster.error("up", *IGNORED, *past)
+    assert (error["code"], error["data"]["status"]) == ("container-start", 125)
+    assert "container did not start: docker: " in error["message"]
+    assert NOTHING in error["message"], "docker's own reason"
 
 
 def test_podman_starts_is_probed_and_stops(boxed: Lab, tmp_path: Path) -> None:
