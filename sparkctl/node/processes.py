@@ -151,9 +151,9 @@ def _in_other_container(pid: int, cluster: str) -> bool:
         return False
     path = files.home(cluster) / files.CONTAINER
     try:
-        return path.read_text().strip() not in ("", found)
-    except (OSError, ValueError):  # it was started by nothing that wrote one
-        return False
+        return path.read_text().strip() != found
+    except (OSError, ValueError):  # gone with the container; what is left of one goes by its name
+        return True
 
 
 def container(pid: int) -> str:

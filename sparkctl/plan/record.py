@@ -263,8 +263,10 @@ def _compared(old: Sequence[str], new: Sequence[str]) -> tuple[dict[str, str], d
     for name in before.keys() & after.keys():
         less = [word for word in before[name] if word not in after[name]]
         more = [word for word in after[name] if word not in before[name]]
-        if less and more and len(after[name]) > FEW:
+        if (less or more) and max(len(before[name]), len(after[name])) > FEW:
             before[name], after[name] = less, more
+            if not (less and more):
+                (after if less else before).pop(name)
     texts = [{flag: " ".join(words) for flag, words in one.items()} for one in (before, after)]
     return texts[0], texts[1]
 

@@ -190,6 +190,14 @@ def test_another_image_is_named_as_what_changed() -> None:
     assert said.startswith("program: vllm/vllm-openai:v0.32.0 -> vllm/vllm-openai:v0.33.0")
 
 
+def test_a_mount_more_or_less_is_named() -> None:
+    old, new = desired(), desired(TEXT.replace("'/data:ro', ", ""))
+    one, other = (found.records[unit(found, "container").id] for found in (old, new))
+    mount = "type=bind,source=/data,target=/data,readonly"
+    assert one.changes(other) == ["--mount removed"]
+    assert other.changes(one) == [f"--mount added: {mount}"]
+
+
 def test_a_service_may_have_a_runtime_of_its_own() -> None:
     text = """\
 cluster: sparks

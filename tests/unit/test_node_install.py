@@ -30,7 +30,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def begin(home: Path, run: str, spec: str = "s", cluster: str = "venvs") -> Any:
+CLUSTER = f"venvs-{os.getpid()}"  # what is stopped is found by its mark, also in other workers
+
+
+def begin(home: Path, run: str, spec: str = "s", cluster: str = CLUSTER) -> Any:
     return install.begin(
         {
             "cluster": cluster,
@@ -47,7 +50,7 @@ def begin(home: Path, run: str, spec: str = "s", cluster: str = "venvs") -> Any:
 
 
 def finish(home: Path, run: str) -> Any:
-    request: Any = {"cluster": "venvs", "venv": str(home / "v"), "run": run}
+    request: Any = {"cluster": CLUSTER, "venv": str(home / "v"), "run": run}
     while (ended := install.ended(request))["status"] is None:
         pass
     assert ended["status"] == 0
@@ -55,7 +58,7 @@ def finish(home: Path, run: str) -> Any:
 
 
 def take_back() -> Any:
-    answer = journal.take_back({"cluster": "venvs", "owner": "install", "unfinished": True})
+    answer = journal.take_back({"cluster": CLUSTER, "owner": "install", "unfinished": True})
     assert answer["failed"] == []
     return answer["taken"]
 
@@ -65,7 +68,7 @@ def names(home: Path) -> list[str]:
 
 
 def entered(home: Path) -> list[str]:
-    return [entry.owner for entry in entries.of("venvs", root=False).read()]
+    return [entry.owner for entry in entries.of(CLUSTER, root=False).read()]
 
 
 def test_what_was_built_is_moved_and_its_scripts_name_the_path(home: Path) -> None:
@@ -79,7 +82,7 @@ def test_what_was_built_is_moved_and_its_scripts_name_the_path(home: Path) -> No
     assert log == str(home / "v/sparkctl-install.log")
     assert names(home) == ["v"], "neither a journal nor the folder is left"
     # A call that was lost with its connection is repeated.
-    assert install.finish({"cluster": "venvs", "venv": str(home / "v"), "run": "r1"})["log"] == log
+    assert install.finish({"cluster": CLUSTER, "venv": str(home / "v"), "run": "r1"})["log"] == log
 
 
 def test_the_same_is_found_again_and_something_else_replaces_it(home: Path) -> None:
@@ -87,7 +90,7 @@ def test_the_same_is_found_again_and_something_else_replaces_it(home: Path) -> N
     first = begin(home, "r1")
     assert begin(home, "r1") == first
     assert begin(home, "r2") == first, "another run goes on with it"
-    assert begin(home, "r3", cluster="other")["other"] == "venvs"
+    assert begin(home, "r3", cluster="other")["other"] == CLUSTER
     other = begin(home, "r4", spec="t")
     assert (other["run"], other["pid"] != first["pid"]) == ("r4", True)
     assert not Path(f"/proc/{first['pid']}").exists()
@@ -116,7 +119,7 @@ def test_what_is_not_complete_is_taken_back_and_the_log_stays(home: Path, how: s
     if how == "killed":
         os.kill(begun["pid"], signal.SIGKILL)
     if how != "runs":
-        request: Any = {"cluster": "venvs", "venv": str(home / "v"), "run": "r1"}
+        request: Any = {"cluster": CLUSTER, "venv": str(home / "v"), "run": "r1"}
         while install.ended(request)["status"] is None:
             pass
         with pytest.raises(SystemExit, match="nothing complete was built"):
@@ -130,7 +133,7 @@ def test_what_is_not_complete_is_taken_back_and_the_log_stays(home: Path, how: s
 def test_down_ends_it_and_leaves_nothing(home: Path) -> None:
     (home / "hold").touch()
     begun = begin(home, "r1")
-    answer: Any = stop.clear({"cluster": "venvs", "temp_dir": str(home / "tmp")})
+    answer: Any = stop.clear({"cluster": CLUSTER, "temp_dir": str(home / "tmp")})
     assert begun["pid"] in [process["pid"] for process in answer["stopped"]]
     assert names(home) == []
 
@@ -192,11 +195,11 @@ def cut_off(place: venvs.Place, after: str, monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_journal_of_somebody_else_removes_no_virtual_environment(home: Path) -> None:
     (home / ".v.sparkctl/new").mkdir(parents=True)
     (home / "v").mkdir()
-    journal_of = entries.made("venvs", root=False)
+    journal_of = entries.made(CLUSTER, root=False)
     for venv in (str(home / "v"), "/", "v"):
         entry = entries.new("install/r1", "venv", {"venv": venv, "run": "r1"}, "x")
         journal_of.enter(entry)
-    answer: Any = journal.take_back({"cluster": "venvs", "owner": "install", "unfinished": True})
+    answer: Any = journal.take_back({"cluster": CLUSTER, "owner": "install", "unfinished": True})
     assert len(answer["failed"]) == 2, "a relative path, and one that has no folder"
     assert (home / "v").exists()
     assert (home / ".v.sparkctl/new").exists(), "its state names no run"
