@@ -38,7 +38,7 @@ CPU_ARGUMENTS = {
     "disable-overlap-schedule": True,
     "kv-cache-dtype": None,
     "max-total-tokens": 4096,
-    "mem-fraction-static": 0.1,
+    "mem-fraction-static": 0.3,  # other processes take memory while it loads
     "context-length": 2048,
 }
 
