@@ -79,7 +79,7 @@ def install(
 
     A virtual environment that has these versions is kept, with any Python that the nodes of a
     service have in common. One that differs is replaced after asking; without a terminal --yes is
-    required. It is built in a folder beside its path and moved there when all can be imported.
+    required. It is built in a folder next to its path and moved there when all can be imported.
     Ctrl-C takes back what is not complete. What a lost connection or a killed command has left
     goes on; the next run continues it.
     """

@@ -19,7 +19,7 @@ Files that sparkctl writes on a node, below ~/.sparkctl/CLUSTER/ (files.py), wit
     lock/owner.json     none  read only: the lock of a sparkctl before there were leases
 
 In /var/lib/sparkctl/CLUSTER/, which only root may enter, is the journal of what root changed.
-Beside a virtual environment that is being installed is a folder of its own (venvs.py).
+Next to a virtual environment that is being installed is its own folder (venvs.py).
 In /tmp/sparkctl-CLUSTER/ (plan/paths.py) Ray and vLLM write; sparkctl makes the directories.
 Reading takes a known schema, and none, which older releases wrote. A newer schema is never read as
 if it were known: files.Newer names the file and the schema.

@@ -59,6 +59,11 @@ def image_id(text: str) -> str:
     return text if text.startswith("sha256:") else f"sha256:{text}"
 
 
+def short_id(text: str) -> str:
+    """An image's Id as docker shows it: the first 12 digits."""
+    return text.removeprefix("sha256:")[:12]
+
+
 def about(tool: str) -> Argv:
     """The engine itself, as a JSON object."""
     return (tool, *ABOUT[tool])

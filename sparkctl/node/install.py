@@ -20,6 +20,7 @@ from sparkctl.node import (
     files,
     guard,
     journal,
+    jsontext,
     logs,
     marks,
     processes,
@@ -149,8 +150,8 @@ def _clear(cluster: str, place: Place) -> None:
     """Take back what this cluster's earlier runs have left, and what another's has left there."""
     found = journal.readable(entries.of(cluster, root=False))
     answer = journal.undone(cluster, [e for e in found if e.is_of("install")], root=False)
-    for failed in answer["failed"]:  # type: ignore[union-attr]  # an Answer's values are Json
-        sys.exit(f"cannot take back an earlier installation: {failed['error']}")  # type: ignore
+    for failed in map(jsontext.table, jsontext.rows(answer["failed"])):
+        sys.exit(f"cannot take back an earlier installation: {failed['error']}")
     if (build := place.build()) is not None:
         place.restore(build.run)
     guard.remove(place.folder)
@@ -245,7 +246,7 @@ def _versions(venv: Path, packages: Sequence[str]) -> Answer:
 
 
 def _unwritable(place: Place) -> str | None:
-    """Why no folder can be made beside the path; None if it can."""
+    """Why no folder can be made next to the path; None if it can."""
     parent = place.path.parent
     while not os.path.lexists(parent):
         parent = parent.parent

@@ -1,4 +1,4 @@
-"""A virtual environment that is built in a folder beside its path, and then moved there whole.
+"""A virtual environment that is built in a folder next to its path, and then moved there whole.
 
 The folder of ~/vllm is ~/.vllm.sparkctl/: `new` (what is built), `old` (what it replaces, while
 both are moved), tmp, install.json (what is built, by whom), install.exit (how that ended, see

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sparkctl.errors import CommandError, SparkctlError
 from sparkctl.facts.calls import RECEIVE_IMAGE, SEND_IMAGE
 from sparkctl.facts.decode import decode
+from sparkctl.node import containertools
 from sparkctl.remote import node_rpc
 from sparkctl.remote.fanout import GroupResult, each
 from sparkctl.runtimes import container
@@ -144,7 +145,7 @@ class Transfer:
             "named": [
                 *(container.named(target.tool, image, self.name) if tool != target.tool else ())
             ],
-            "inspect": container.inspect_image(target.tool, self.name),
+            "inspect": containertools.inspect_image(target.tool.name, self.name),
         }
         arrival = self._arrivals[node]
         for event in self._events(node, RECEIVE_IMAGE, request, f"receive {self.name}"):
@@ -183,7 +184,7 @@ class Transfer:
 
     def _check(self, node: str, loaded: str) -> None:
         image = self.source.image
-        if image is None or container.image_id(loaded) == container.image_id(image.id):
+        if image is None or containertools.image_id(loaded) == containertools.image_id(image.id):
             return
         raise SparkctlError(
             f"{self.name} is another image there after it was loaded: {loaded}, not {image.id}",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from sparkctl.errors import PreflightError, SparkctlError, UsageError
 from sparkctl.facts.unread import known
+from sparkctl.node import containertools
 from sparkctl.plan.placed import tool_of
 from sparkctl.runtimes import container
 from sparkctl.runtimes.container import TOOLS, Tool
@@ -200,7 +201,7 @@ def _missing(image: Wanted, node: str | None) -> SparkctlError:
     where = node or next(iter(image.nodes))
     used = image.used(where)
     tool = used.tool if used else TOOLS["docker"]
-    pull = f"{tool.name} pull {container.reference(tool, image.name)}"
+    pull = f"{tool.name} pull {containertools.reference(tool.name, image.name)}"
     return SparkctlError(
         f"{node} does not have {image.name}" if node else f"no node has {image.name}",
         hint=f"pull it on one node: `ssh {where} {pull}`; then run this command again",
@@ -220,7 +221,5 @@ def _ambiguous(image: Wanted, groups: Sequence[Sequence[Holding]]) -> SparkctlEr
 
 
 def short(holding: Holding) -> str:
-    """An image's Id as docker shows it: the first 12 digits."""
-    return (
-        container.image_id(holding.image.id).removeprefix("sha256:")[:12] if holding.image else "-"
-    )
+    """The image's Id in a few digits."""
+    return containertools.short_id(holding.image.id) if holding.image else "-"

@@ -8,10 +8,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sparkctl.node.containertools import CLUSTER, UNIT, USER
+from sparkctl.node.containertools import (
+    CLUSTER,
+    REGISTRY,
+    UNIT,
+    USER,
+    image_id,
+    reference,
+    short_id,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sparkctl.inventory.models import Argument
 
@@ -63,14 +71,12 @@ class Tool:
     """How one of the container engines differs from the other.
 
     `gpus`: the flags by which a container gets the GPU. `save`: a program's arguments that write an
-    image to stdout as an archive that both load. `registry`: what a name without a registry means,
-    "" where the engine completes it itself.
+    image to stdout as an archive that both load. The rest of it: node/containertools.py.
     """
 
     name: str
     gpus: Mapping[str, Argument]
     save: tuple[str, ...]
-    registry: str = ""
 
 
 DOCKER = Tool(name="docker", gpus={"gpus": "all"}, save=("save",))
@@ -78,7 +84,6 @@ PODMAN = Tool(
     name="podman",
     gpus={"device": ["nvidia.com/gpu=all"]},  # CDI; podman 4.3 ignores --gpus
     save=("save", "--quiet", "--format", "docker-archive"),
-    registry="docker.io",  # without search registries a short name fails
 )
 TOOLS = {tool.name: tool for tool in (DOCKER, PODMAN)}
 
@@ -125,8 +130,7 @@ def name(cluster: str, unit: str) -> str:
 
 def labels(cluster: str, unit: str, uid: int, image: str) -> dict[str, str]:
     """The labels by which sparkctl knows a container as this login's."""
-    short = image.removeprefix("sha256:")[:12]
-    return {CLUSTER: cluster, UNIT: unit, USER: str(uid), IMAGE: short}
+    return {CLUSTER: cluster, UNIT: unit, USER: str(uid), IMAGE: short_id(image)}
 
 
 def refusal(name: str, value: Argument) -> str:
@@ -176,19 +180,6 @@ def _flags(flags: Mapping[str, Argument]) -> Iterator[str]:
                 yield from (f"--{name}", text)
 
 
-def reference(tool: Tool, image: str) -> str:
-    """The image's name in full where the engine needs that: "vllm/x" is "docker.io/vllm/x".
-
-    An Id ("sha256:…") stays. A first part with a dot, a colon or the name localhost is a registry
-    (the reference grammar of github.com/distribution/reference).
-    """
-    first, slash, _ = image.partition("/")
-    is_registry = bool(slash) and (first == "localhost" or "." in first or ":" in first)
-    if not tool.registry or is_registry or image.startswith("sha256:"):
-        return image
-    return f"{tool.registry}/{'' if slash else 'library/'}{image}"
-
-
 def start(tool: Tool, container: Container) -> tuple[str, ...]:
     """Start a container in the background; prints its Id, and writes it to `id_file`, which must
     not be there. The container stays after its end.
@@ -218,7 +209,7 @@ def _run(tool: Tool, container: Container) -> Iterator[str]:
         yield from ("--env", key if value is None else f"{key}={value}")
     for mount in container.mounts:
         yield from ("--mount", _mount(mount))
-    yield from (ENTRYPOINT, reference(tool, container.image), *container.argv)
+    yield from (ENTRYPOINT, reference(tool.name, container.image), *container.argv)
 
 
 def _mount(mount: Mount) -> str:
@@ -233,26 +224,6 @@ def _csv(field: str) -> str:
     return field if plain else '"' + field.replace('"', '""') + '"'
 
 
-def stop(tool: Tool, container: str, grace: float) -> tuple[str, ...]:
-    """Send SIGTERM to the first process, and SIGKILL to all after `grace` seconds."""
-    return tool.name, "stop", "-t", f"{max(1, round(grace))}", container
-
-
-def remove(tool: Tool, container: str) -> tuple[str, ...]:
-    """Remove a container that has ended, with its anonymous volumes."""
-    return tool.name, "rm", "--volumes", container
-
-
-def find(tool: Tool) -> tuple[str, ...]:
-    """The Ids of all containers of sparkctl, also of those that have ended, one a line."""
-    return tool.name, "ps", "--all", "--no-trunc", "--quiet", "--filter", f"label={CLUSTER}"
-
-
-def inspect(tool: Tool, containers: Iterable[str]) -> tuple[str, ...]:
-    """Containers as a JSON list; State.Pid is the node's pid of the first process."""
-    return tool.name, "container", "inspect", *containers
-
-
 def inside(tool: Tool, container: str, *names: str) -> tuple[str, ...]:
     """What runs the program that follows in a container, with this one's stdin and these variables.
 
@@ -262,19 +233,9 @@ def inside(tool: Tool, container: str, *names: str) -> tuple[str, ...]:
     return tool.name, "exec", "--interactive", *passed, container
 
 
-def logs(tool: Tool, container: str, lines: int) -> tuple[str, ...]:
-    """The last lines of a container's output, its stdout and stderr on this program's own."""
-    return tool.name, "logs", "--tail", str(lines), container
-
-
-def inspect_image(tool: Tool, image: str) -> tuple[str, ...]:
-    """An image as a JSON list of one, with Id, RepoDigests and Architecture."""
-    return tool.name, "image", "inspect", reference(tool, image)
-
-
 def save(tool: Tool, image: str) -> tuple[str, ...]:
     """Write an image to stdout, for load() of either engine."""
-    return tool.name, *tool.save, reference(tool, image)
+    return tool.name, *tool.save, reference(tool.name, image)
 
 
 def load(tool: Tool) -> tuple[str, ...]:
@@ -287,9 +248,9 @@ def named(tool: Tool, image: str, name: str) -> tuple[tuple[str, ...], ...]:
 
     Archives have docker's short names, and podman 4.3 takes "vllm/x" for "localhost/vllm/x".
     """
-    full = reference(tool, name)
-    short = full.removeprefix(f"{tool.registry}/").removeprefix("library/")
-    if not tool.registry or short == full:
+    full = reference(tool.name, name)
+    short = full.removeprefix(f"{REGISTRY[tool.name]}/").removeprefix("library/")
+    if not REGISTRY[tool.name] or short == full:
         return ()
     return (tool.name, "tag", image, full), (tool.name, "untag", image, f"localhost/{short}")
 
@@ -297,11 +258,6 @@ def named(tool: Tool, image: str, name: str) -> tuple[tuple[str, ...], ...]:
 def store(tool: Tool) -> tuple[str, ...]:
     """The engine as a JSON object that has where it keeps images."""
     return tool.name, "info", "--format", "{{json .}}"
-
-
-def image_id(text: str) -> str:
-    """An image's Id in one form: docker writes "sha256:" before it, podman does not."""
-    return text if text.startswith("sha256:") else f"sha256:{text}"
 
 
 def same(one: Image, other: Image) -> bool:

@@ -18,6 +18,7 @@ from sparkctl.lab.containers import cgroups
 from sparkctl.lab.containers.engines import USER
 from sparkctl.lab.containers.image import NAME
 from sparkctl.lab.processes import first_pids
+from sparkctl.node import containertools
 from sparkctl.runtimes import container
 from sparkctl.runtimes.container import DOCKER, PODMAN, Container, Mount, Tool
 from tests.lab.cluster import BASE, Cluster
@@ -70,11 +71,11 @@ class Node:
         return self.cluster.on(self.name, shlex.join(argv), user=USERS[self.tool.name])
 
     def image(self) -> str:
-        (found,) = json.loads(self.run(container.inspect_image(self.tool, NAME)))
-        return container.image_id(found["Id"])
+        (found,) = json.loads(self.run(containertools.inspect_image(self.tool.name, NAME)))
+        return containertools.image_id(found["Id"])
 
     def state(self) -> Any:
-        (found,) = json.loads(self.run(container.inspect(self.tool, ["box"])))
+        (found,) = json.loads(self.run(containertools.inspect(self.tool.name, ["box"])))
         return found
 
 
@@ -104,7 +105,7 @@ def test_a_container_is_started_probed_and_stopped(
     made = box(f"toy/0/engine/{name}", mounts=(mount,), environment=environment, flags=flags)
     node.run(("env", "OUTER=of the client", *container.start(tool, made)))
     state = node.state()
-    assert node.run(container.find(tool)).split() == [state["Id"]]
+    assert node.run(containertools.find(tool.name)).split() == [state["Id"]]
     assert state["Config"]["Labels"].items() >= made.labels.items()
     assert "init" in boxes.on(name, f"cat /proc/{state['State']['Pid']}/comm"), "the node's pid"
     seen = node.run((*container.inside(tool, "box"), "sh", "-c", LOOK)).split()
@@ -114,13 +115,13 @@ def test_a_container_is_started_probed_and_stopped(
     look = ("sh", "-c", 'echo "$TAG"; echo "$OUTER"; echo "$GIVEN"; cat')
     said = node.run(("sh", "-c", f"echo stdin | GIVEN=now {shlex.join((*inside, *look))}"))
     assert said.splitlines() == ['{"a": "$b"} #', "of the client", "now", "stdin"]
-    node.run(container.stop(tool, "box", 20))
+    node.run((tool.name, "stop", "-t", "20", "box"))
     state = node.state()
     assert state["State"]["ExitCode"] == 128 + signal.SIGTERM
-    assert container.image_id(state["Image"]) == node.image()
-    node.run(container.remove(tool, "box"))
+    assert containertools.image_id(state["Image"]) == node.image()
+    node.run((tool.name, "rm", "--volumes", "box"))
     boxes.on(name, "test ! -e /dev/shm/left")
-    assert node.run(container.find(tool)) == ""
+    assert node.run(containertools.find(tool.name)) == ""
 
 
 @pytest.mark.parametrize(("one", "other"), [(DOCKER, PODMAN), (PODMAN, DOCKER)])

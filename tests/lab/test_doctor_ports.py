@@ -47,13 +47,18 @@ def doctor(path: Path, *options: str) -> tuple[int, dict[str, Any]]:
     return done.returncode, json.loads(done.stdout)
 
 
+def two_nodes(make_sshd: Callable[..., Sshd], folder: Path) -> Path:
+    """An inventory of two sshds of this machine, with the keys of both known."""
+    one, two = make_sshd("one"), make_sshd("two")
+    both = folder / "known_hosts"
+    both.write_text(one.known_hosts.read_text() + two.known_hosts.read_text())
+    return inventory(folder / "i.yaml", one, two, known_hosts=str(both))
+
+
 def test_two_nodes_on_one_host_are_distinguished_by_their_ports(
     make_sshd: Callable[..., Sshd], tmp_path: Path
 ) -> None:
-    one, two = make_sshd("one"), make_sshd("two")
-    both = tmp_path / "known_hosts"
-    both.write_text(one.known_hosts.read_text() + two.known_hosts.read_text())
-    path = inventory(tmp_path / "i.yaml", one, two, known_hosts=str(both))
+    path = two_nodes(make_sshd, tmp_path)
     code, document = doctor(path, "--passive", "--check", "reach.ssh", "--check", "host.platform")
     found = {(f["check"], f["severity"], f["node"]) for f in document["findings"]}
     of_each = (("reach.ssh", "OK"), ("host.platform", "INFO"))
@@ -84,10 +89,7 @@ def test_each_ports_key_is_checked_and_recorded_by_itself(
 def test_the_port_where_the_ranks_meet_is_looked_at(
     make_sshd: Callable[..., Sshd], tmp_path: Path
 ) -> None:
-    one, two = make_sshd("one"), make_sshd("two")
-    both = tmp_path / "known_hosts"
-    both.write_text(one.known_hosts.read_text() + two.known_hosts.read_text())
-    path = inventory(tmp_path / "i.yaml", one, two, known_hosts=str(both))
+    path = two_nodes(make_sshd, tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         settings = yaml.safe_load(path.read_text())

@@ -14,7 +14,7 @@ import yaml
 from sparkctl.cli.lab import cache_folder
 from sparkctl.lab import lab as labs
 from sparkctl.lab.containers.engines import USER
-from sparkctl.runtimes import container
+from sparkctl.node import containertools
 from tests.lab.cluster import BASE, Cluster, until
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def written(cluster: Cluster, folder: Path, value: dict[str, Any]) -> Cluster:
 
 def image(cluster: Cluster, node: str, tool: str = "docker") -> str:
     """The Id by the name."""
-    name = container.reference(container.TOOLS[tool], NAME)
+    name = containertools.reference(tool, NAME)
     found = cluster.on(node, f"{tool} image inspect -f '{{{{.Id}}}}' {name} || true")
     return found.strip().removeprefix("sha256:")
 

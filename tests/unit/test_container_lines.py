@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sparkctl.node import containertools
 from sparkctl.runtimes import container
 from sparkctl.runtimes.container import DOCKER, PODMAN, Container, Image, Mount
 
@@ -66,8 +67,8 @@ def test_of_flags_a_later_value_counts_lists_are_joined_and_null_drops_one() -> 
     ],
 )
 def test_podman_gets_the_images_full_name(image: str, full: str) -> None:
-    assert container.reference(PODMAN, image) == full
-    assert container.reference(DOCKER, image) == image
+    assert containertools.reference("podman", image) == full
+    assert containertools.reference("docker", image) == image
 
 
 def test_an_image_is_the_same_by_its_id_or_by_a_digest() -> None:
@@ -75,7 +76,3 @@ def test_an_image_is_the_same_by_its_id_or_by_a_digest() -> None:
     assert not container.same(Image("1"), Image("2"))
     pulled = frozenset({"vllm/x@sha256:9"})
     assert container.same(Image("1", pulled), Image("2", pulled | {"own/x@sha256:8"}))
-
-
-def test_a_stop_has_at_least_a_second_of_grace() -> None:
-    assert container.stop(DOCKER, "box", 0.2) == ("docker", "stop", "-t", "1", "box")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sparkctl.inventory.models import Argument, Inventory
 
 # For every model. SGLang's own choice for one GPU leaves the CPU, which shares the memory, little.
-# Without metrics a busy engine is not told from one that hangs.
+# Without metrics a busy engine and one that hangs look alike.
 BASE: dict[str, Argument] = {"mem-fraction-static": 0.85, "enable-metrics": True}
 # About what SGLang takes without the flag (0.5.23, read).
 SHARE = Share("mem-fraction-static", BASE, otherwise=0.9)

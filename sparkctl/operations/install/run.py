@@ -214,7 +214,7 @@ def _do(session: Session, asked: Asked, progress: Progress, run: str, planned: S
     aim, looked = planned.goal, planned.looked
     name, versions = aim.node.name, {**aim.versions}
     if planned.action == "keep":
-        if looked.left:  # beside the one that is whole
+        if looked.left:  # next to the one that is whole
             _take_back(session, aim.node)
         progress.end(name, "unchanged")
         there = {package: looked.versions[package] for package in versions}
