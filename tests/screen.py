@@ -21,7 +21,10 @@ BOUND = 30.0  # seconds for anything to appear
 
 
 class Terminal:
-    """A child whose streams are a terminal of this size; `streams` replaces some of them."""
+    """A child whose streams are a terminal of this size; `streams` replaces some of them.
+
+    With `beyond` the screen is wider than the child knows, so that a row over its width is seen.
+    """
 
     def __init__(
         self,
@@ -29,14 +32,15 @@ class Terminal:
         *,
         columns: int = 80,
         rows: int = 40,
+        beyond: int = 0,
         environment: Mapping[str, str] | None = None,
         **streams: int | IO[Any],
     ) -> None:
-        self._screen = pyte.Screen(columns, rows)
+        self._screen = pyte.Screen(columns + beyond, rows)
         self._feed = pyte.ByteStream(self._screen)
         self.written = b""
         self._master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        _set_size(slave, columns, rows)
         given = {**os.environ, "TERM": "xterm-256color", **(environment or {})}
         for name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR"):
             given.pop(name, None)
@@ -68,6 +72,18 @@ class Terminal:
         """Type these keys."""
         os.write(self._master, keys.encode())
 
+    def resize(self, columns: int, *, reflow: bool) -> None:
+        """Change its width, as its user does; the program gets SIGWINCH.
+
+        A terminal with `reflow` (VTE, kitty, iTerm2, tmux, Windows Terminal) breaks the rows that
+        are too long and keeps the cursor on its character; another (xterm, Linux's console) cuts
+        them off.
+        """
+        if reflow:
+            _reflow(self._screen, columns)
+        self._screen.resize(columns=columns)
+        _set_size(self._master, columns, self._screen.lines)
+
     def until(self, seen: Callable[[list[str]], object]) -> list[str]:
         """The lines as soon as `seen` is true of them."""
         deadline = time.monotonic() + BOUND
@@ -97,3 +113,31 @@ class Terminal:
         self.written += data
         self._feed.feed(data)
         return bool(data)
+
+
+def _set_size(terminal: int, columns: int, rows: int) -> None:
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+
+def _reflow(screen: pyte.Screen, columns: int) -> None:
+    """Break the rows that are longer than this, and scroll up what has no room."""
+    rows: list[dict[int, pyte.screens.Char]] = []
+    cursor = screen.cursor
+    at = y = 0
+    for number in range(screen.lines):
+        row = screen.buffer[number]
+        used = max((x + 1 for x, cell in row.items() if cell.data != " "), default=0)
+        if number == cursor.y:
+            at = len(rows) + cursor.x // columns
+        rows += [
+            {x - begin: row[x] for x in range(begin, min(begin + columns, used))}
+            for begin in range(0, max(used, 1), columns)
+        ]
+    while len(rows) > screen.lines and not rows[-1]:
+        rows.pop()
+    y = max(0, len(rows) - screen.lines)
+    screen.buffer.clear()
+    for number, cells in enumerate(rows[y:]):
+        screen.buffer[number].update(cells)
+    cursor.x, cursor.y = cursor.x % columns, max(0, at - y)
+    screen.dirty.update(range(screen.lines))
