@@ -63,6 +63,11 @@ class Terminal:
         """The screen's lines, without the empty ones at its end."""
         return "\n".join(line.rstrip() for line in self._screen.display).rstrip().split("\n")
 
+    @property
+    def cursor_hidden(self) -> bool:
+        """Whether the program has hidden the cursor."""
+        return bool(self._screen.cursor.hidden)
+
     def close(self) -> None:
         """Close it, as its window is: the program gets SIGHUP, and writes to it fail."""
         os.close(self._master)
