@@ -103,9 +103,13 @@ class Finding:
             "fix": self.fix.document() if self.fix else None,
         }
 
+    @property
+    def place(self) -> str:
+        """The check, and the node if it is about one: how a headline begins."""
+        return f"{self.check} {self.node}" if self.node else self.check
+
     def __str__(self) -> str:
-        where = f"{self.node}: " if self.node else ""
-        return f"{where}{self.check}: {self.summary}"
+        return f"{self.place}: {self.summary}"
 
 
 NONE: Data = {}

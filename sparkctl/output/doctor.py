@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from sparkctl.doctor.finding import ORDER, Severity
+from sparkctl.doctor.finding import ORDER, Severity, counted
 from sparkctl.doctor.runner import counts
 from sparkctl.node.units import STARTING
 from sparkctl.output.console import print_prose, wide_console
+from sparkctl.output.finding import NAMED, STYLES, print_detail, print_fix, print_headline
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,45 +20,46 @@ if TYPE_CHECKING:
 
     from sparkctl.doctor.finding import Evidence, Finding
 
-STYLES = {
-    Severity.CRASH: "bold magenta",
-    Severity.FAIL: "bold red",
-    Severity.WARN: "yellow",
-    Severity.UNKNOWN: "cyan",
-    Severity.INFO: "blue",
-    Severity.OK: "green",
-}
-
-
-NAMED = 4  # checks with one reason that are listed, and not counted
-# What a count is called.
+# What a count is called, in the order of the summary: with a noun it agrees with that.
 COUNTED = {
     Severity.CRASH: "crashed",
     Severity.FAIL: "failed",
-    Severity.WARN: "warnings",
+    Severity.WARN: "warning",
     Severity.UNKNOWN: "unknown",
-    Severity.INFO: "info",
     Severity.OK: "passed",
+    Severity.INFO: "note",
 }
+NOUNS = (Severity.WARN, Severity.INFO)
+QUIET = (Severity.OK, Severity.INFO)  # what only -v prints
 
 
 def print_findings(
     findings: Sequence[Finding], imitated: Sequence[str], *, verbose: bool = False
 ) -> None:
-    """Print them on stdout; unless `verbose`, what passed and infos are only counted, but for a
+    """Print them on stdout; unless `verbose`, what passed and notes are only counted, but for a
     start that is under way.
     """
     console = wide_console()
-    shown = ORDER if verbose else ORDER[: ORDER.index(Severity.INFO)]
-    for severity in shown:
-        chosen = [f for f in findings if f.severity is severity]
-        for finding in chosen if verbose else together(chosen):
-            _print(console, finding)
-    for finding in () if verbose else starts(findings):
+    shown = [f for s in ORDER for f in _shown(findings, s, verbose=verbose)]
+    for finding in shown:
         _print(console, finding)
-    print_prose(console, summary(findings), 4)
-    for what in imitated:
-        print_prose(console, f"imitated: {what}", 4)
+    if shown and not _detailed(shown[-1]):
+        console.print()
+    if imitated:
+        print_prose(console, f"imitated: {'; '.join(imitated)}", 4)
+    hidden = not verbose and any(f.severity in QUIET for f in findings)
+    line = Text(", ").join(Text(text, STYLES[severity]) for severity, text in _counts(findings))
+    print_prose(console, (line or Text(NOTHING)) + (" (-v shows them)" if hidden else ""), 4)
+
+
+def _shown(findings: Sequence[Finding], severity: Severity, *, verbose: bool) -> list[Finding]:
+    """What is printed of the findings of one severity."""
+    chosen = [f for f in findings if f.severity is severity]
+    if verbose:
+        return chosen
+    if severity is Severity.INFO:
+        return starts(chosen)
+    return [] if severity in QUIET else together(chosen)
 
 
 def together(findings: Sequence[Finding]) -> list[Finding]:
@@ -85,12 +87,21 @@ def _as_one(findings: Sequence[Finding]) -> Finding:
     return replace(findings[0], check=named)
 
 
+NOTHING = "no findings"
+
+
 def summary(findings: Sequence[Finding]) -> str:
     """One line: how many of each severity, those that occur."""
+    return ", ".join(text for _, text in _counts(findings)) or NOTHING
+
+
+def _counts(findings: Sequence[Finding]) -> list[tuple[Severity, str]]:
     number = counts(findings)
-    parts = ((number[s.value], words) for s, words in COUNTED.items() if number[s.value])
-    agreeing = (f"{n} {words.removesuffix('s') if n == 1 else words}" for n, words in parts)
-    return ", ".join(agreeing) or "no findings"
+    return [
+        (severity, counted(n, word) if severity in NOUNS else f"{n} {word}")
+        for severity, word in COUNTED.items()
+        if (n := number[severity.value])
+    ]
 
 
 def expectation(evidence: Evidence) -> str:
@@ -102,21 +113,24 @@ def print_undecided(nodes: Mapping[str, str]) -> None:
     """Print the nodes without a decided check, each with the reason."""
     console = wide_console()
     for name, reason in nodes.items():
-        console.print(Text(f"{name}: no check could be decided: {reason}", "bold red"))
+        line = Text(f"{name}: no check could be decided: {reason}", "bold red")
+        print_prose(console, line, 4)
+
+
+def _detailed(finding: Finding) -> bool:
+    return finding.severity not in QUIET and bool(finding.evidence or finding.fix)
 
 
 def _print(console: Console, finding: Finding) -> None:
-    head = Text()
-    head.append(f"{finding.severity.value:<8}", STYLES[finding.severity])
-    head.append(str(finding))
-    print_prose(console, head, 8)
-    if finding.severity in (Severity.OK, Severity.INFO):
+    print_headline(console, finding.severity, finding.place, finding.summary)
+    if not _detailed(finding):
         return
     for evidence in finding.evidence:
-        text = f"{expectation(evidence)} ({evidence.where})"
-        print_prose(console, Text(f"        {text}", "dim"), 10)
-    if finding.fix:
-        how = "  (doctor --fix applies it)" if finding.fix.actions else ""
-        print_prose(console, f"        {finding.fix.text}{how}", 8)
-        for command in finding.fix.to_paste:
-            console.print(Text(f"          {command}"))
+        print_detail(console, f"{expectation(evidence)} ({evidence.where})", "dim")
+    if fix := finding.fix:
+        how = " (`doctor --fix` applies it)" if fix.actions else ""
+        if fix.after:
+            print_detail(console, fix.text)
+        else:
+            print_fix(console, f"{fix.text}{how}", fix.to_paste)
+    console.print()

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from sparkctl.doctor.finding import counted
+from sparkctl.doctor.finding import Severity, counted
 from sparkctl.output.console import print_prose, wide_console
 from sparkctl.output.doctor import print_findings
+from sparkctl.output.finding import NAMED, print_detail, print_fix, print_headline
 from sparkctl.output.stdio import print_out
 from sparkctl.output.table import Column, filled, print_table
 
@@ -29,7 +30,7 @@ MEANING = {
     "unknown": "the log does not show which transport NCCL uses",
 }
 MOST_RANKS = 200  # that are printed; the rest are counted
-STYLE = {"FAIL": "red", "WARN": "yellow", "UNKNOWN": "yellow", "INFO": ""}
+ENGINES = ("vllm", "sglang")  # causes that have codes for what went wrong
 
 
 def print_verdict(verdict: LogVerdict) -> None:
@@ -73,15 +74,22 @@ def print_decided(findings: Sequence[NodeFinding], decisions: Sequence[Decision]
 
 
 def _print_finding(console: Console, finding: Finding) -> None:
-    severity = (finding.severity, STYLE[finding.severity])
-    print_prose(console, Text.assemble(severity, f" {finding.cause}: {finding.summary}"), 2)
-    for evidence in finding.evidence:  # a log's line, as it is there
-        console.print(Text(f"  {evidence.file}:{evidence.line}: {evidence.text}"))
+    print_headline(console, Severity(finding.severity), _place(finding), finding.summary)
+    for evidence in finding.evidence:
+        print_detail(console, f"{evidence.file}:{evidence.line}: {evidence.text}", "dim")
     for cause in finding.candidates:
-        print_prose(console, f"  or {cause.cause}: decided by {cause.decided_by}", 4)
-    print_prose(console, f"  fix: {finding.fix.text}", 4)
-    for command in finding.fix.commands:
-        console.print(Text(f"    {command}"))
+        print_detail(console, f"or {cause.cause}: decided by {cause.decided_by}")
+    print_fix(console, finding.fix.text, finding.fix.commands)
+
+
+def _place(finding: Finding) -> str:
+    """What is wrong in a word, and the hosts where it is."""
+    name: str = finding.cause
+    if name in ENGINES and finding.code != name:
+        name = f"{name}.{finding.code}"
+    hosts = list(dict.fromkeys(rank.rpartition(":")[0] for rank in finding.ranks))
+    where = ", ".join(hosts) if len(hosts) <= NAMED else counted(len(hosts), "host")
+    return f"{name} {where}" if where else name
 
 
 def _columns(ranks: Sequence[RankVerdict]) -> list[Column]:

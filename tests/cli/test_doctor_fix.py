@@ -142,7 +142,7 @@ def test_no_for_an_answer_prints_the_findings_and_changes_nothing(
 ) -> None:
     done = run(found=[small_mtu(TWO)], answer="n\n")
     assert done.return_value == 3
-    assert "FAIL    spark-2: fabric.mtu" in done.stdout
+    assert "FAIL    fabric.mtu spark-2:" in done.stdout
     assert nodes[TWO].ran == []
     document = run("--json", found=[small_mtu(TWO)], answer="n\n").stdout
     assert json.loads(document)["counts"]["FAIL"] == 1
@@ -154,7 +154,7 @@ def test_without_a_terminal_the_findings_are_printed_and_yes_is_required(
 ) -> None:
     done = run(found=[small_mtu(TWO)], terminal=False)
     assert done.return_value == 2
-    assert "FAIL    spark-2: fabric.mtu" in done.stdout
+    assert "FAIL    fabric.mtu spark-2:" in done.stdout
     assert "would: spark-2: " in done.stderr
     assert "stdin is not a terminal" in done.stderr
     assert "--yes" in done.stderr

@@ -92,7 +92,7 @@ def test_a_warning_is_no_failure(tmp_path: Path) -> None:
     path.write_text("".join(CASES["one-half-only, by the channels"][0].values()))
     done = sparkctl("doctor", "--log", str(path))
     assert done.returncode == 0
-    assert "WARN one-half-only" in done.stdout
+    assert "WARN    one-half-only" in done.stdout
 
 
 def test_of_several_starts_in_one_log_the_last_counts(tmp_path: Path) -> None:

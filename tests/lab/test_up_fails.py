@@ -51,7 +51,7 @@ def test_a_taken_port_is_named_with_its_owner(cluster: Cluster) -> None:
         cluster.on("spark-1", f"kill {pid}")
         holder.wait(10)
     # The owner is in the text of the finding, for the user.
-    assert f"spark-1: ports.free: port 6379 (ray.port) is taken by pid {pid}" in failed.stderr
+    assert f"ports.free spark-1: port 6379 (ray.port) is taken by pid {pid}" in failed.stderr
     assert_clean(cluster)
 
 

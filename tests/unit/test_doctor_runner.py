@@ -181,7 +181,7 @@ def test_preflight_refuses_with_every_failure_and_its_remedy() -> None:
     assert "fabric.mtu" in checks
     assert "fabric.halves" in checks
     assert "foreign-ray" not in checks, "a warning stops nothing"
-    for part in ("spark-2: fabric.mtu", "bring enP2p1s0f0np0 up"):  # where, and the remedy
+    for part in ("fabric.mtu spark-2", "bring enP2p1s0f0np0 up"):  # where, and the remedy
         assert part in str(caught.value)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shlex
+import subprocess
 from io import StringIO
 
 import pytest
@@ -18,6 +20,7 @@ from sparkctl.operations.status import NodeStatus, Running, Status
 from sparkctl.output import status as report
 from sparkctl.output.console import broken, print_prose
 from sparkctl.output.doctor import print_findings
+from sparkctl.output.shellcommand import continued
 from sparkctl.output.spans import age, duration, elapsed
 from sparkctl.output.table import Column, fit, print_table, render
 
@@ -161,12 +164,50 @@ def test_doctors_prose_fits_and_its_commands_stay_whole(monkeypatch: pytest.Monk
     text = StringIO()
     console = Console(file=text, width=80, force_terminal=True, color_system=None, soft_wrap=True)
     monkeypatch.setattr("sparkctl.output.doctor.wide_console", lambda: console)
-    print_findings([found], ["the GPU: " + "one of the lab's " * 8])
+    print_findings([found], ["the GPU: " + "one of the lab's " * 8, "RDMA"])
     lines = text.getvalue().splitlines()
-    assert f"          {COMMAND}" in lines
-    assert all(len(line) <= 80 for line in lines if COMMAND not in line)
-    head = [line for line in lines if not line.startswith(" ")]
-    assert [line.split()[0] for line in head] == ["FAIL", "1", "imitated:"]
+    assert all(len(line) <= 80 for line in lines)
+    begin = next(n for n, line in enumerate(lines) if "sudo ip link" in line)
+    pasted = "\n".join(lines[begin : begin + 2])
+    assert shlex.split(pasted.replace("\\\n", "")) == shlex.split(COMMAND)
+    head = [line for line in lines if line and not line.startswith(" ")]
+    assert [line.split()[0] for line in head] == ["FAIL", "imitated:", "1"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        COMMAND,
+        'sudo sh -c \'echo "a  b" > /etc/x\' && printf %s\\\\n "c  d" it\\\'s a\\ b',
+        "echo one two three four five six seven eight nine ten eleven twelve",
+    ],
+)
+def test_a_shell_reads_a_command_on_several_lines_as_the_same(command: str) -> None:
+    lines = continued(command, 30)
+    assert len(lines) > 1
+    assert all(line.endswith(" \\") for line in lines[:-1])
+    assert _arguments("\n".join(lines)) == _arguments(command)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        'echo "$(printf %s "a b c d e f g h")"',
+        "echo a b c d e f g h i j k # l m n",
+        "cat <<END a b c d e f g h i j k l",
+        "echo `echo a b c d e f g h i j k`",
+        "echo 'a b c d e f g h i j k l m n",
+        "echo  a b c d e f g h i j k l m n",
+    ],
+)
+def test_a_command_that_a_shell_might_read_differently_stays_whole(command: str) -> None:
+    assert continued(command, 20) == [command]
+
+
+def _arguments(command: str) -> str:
+    """What a shell makes of a command's arguments, one a line."""
+    script = "print() { printf '<%s>\\n' \"$@\"; }; print " + re.sub("[&>]+", "+", command)
+    return subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout
 
 
 def test_where_there_is_no_terminal_nothing_is_broken() -> None:
