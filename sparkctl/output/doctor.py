@@ -48,7 +48,7 @@ def print_findings(
     if imitated:
         print_prose(console, f"imitated: {'; '.join(imitated)}", 4)
     hidden = not verbose and any(f.severity in QUIET for f in findings)
-    line = Text(", ").join(Text(text, STYLES[severity]) for severity, text in _counts(findings))
+    line = Text(", ").join(Text(text, STYLES[severity]) for severity, text in amounts(findings))
     print_prose(console, (line or Text(NOTHING)) + (" (-v shows them)" if hidden else ""), 4)
 
 
@@ -92,10 +92,11 @@ NOTHING = "no findings"
 
 def summary(findings: Sequence[Finding]) -> str:
     """One line: how many of each severity, those that occur."""
-    return ", ".join(text for _, text in _counts(findings)) or NOTHING
+    return ", ".join(text for _, text in amounts(findings)) or NOTHING
 
 
-def _counts(findings: Sequence[Finding]) -> list[tuple[Severity, str]]:
+def amounts(findings: Sequence[Finding]) -> list[tuple[Severity, str]]:
+    """How many of each severity, in words, in the order of the summary."""
     number = counts(findings)
     return [
         (severity, counted(n, word) if severity in NOUNS else f"{n} {word}")

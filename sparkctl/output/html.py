@@ -3,29 +3,45 @@
 from __future__ import annotations
 
 import time
-from html import escape
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
 
 from sparkctl import __version__
-from sparkctl.doctor.finding import ORDER, Finding
-from sparkctl.output.doctor import expectation, summary, together
+from sparkctl.doctor.finding import Severity, counted
+from sparkctl.output.doctor import amounts, together
+from sparkctl.output.htmlfabric import fabric
+from sparkctl.output.nodecards import cards
 from sparkctl.output.pagefile import BEGINNING
-from sparkctl.output.withheld import accounts
+from sparkctl.output.templating import environment, masked, policy, style
+from sparkctl.output.verdict import verdict
+from sparkctl.output.withheld import accounts, note, unmaskable, withhold
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
+    from sparkctl.doctor.finding import Finding
     from sparkctl.doctor.masking import Masking
     from sparkctl.doctor.snapshot import Snapshot
-    from sparkctl.inventory.models import Inventory
 
-STYLE = """\
-body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
-table{border-collapse:collapse;width:100%}td{padding:.4rem .6rem;border-top:1px solid #ddd;
-vertical-align:top}code,pre{font:13px/1.4 ui-monospace,monospace}.found{color:#666}
-pre{background:#f5f5f5;padding:.5rem;overflow-x:auto;margin:.3rem 0}
-.FAIL,.CRASH{color:#b00020;font-weight:600}.WARN{color:#8a5a00;font-weight:600}
-.UNKNOWN{color:#006a8a}.INFO{color:#2a4d9b}.OK{color:#1b6e2d}"""
+SIGNS = {"good": "✓", "warned": "!", "unsure": "?", "bad": "✗"}
+# How the style sheet calls a severity.
+STATES = {
+    Severity.CRASH: "bad",
+    Severity.FAIL: "bad",
+    Severity.WARN: "warned",
+    Severity.UNKNOWN: "unsure",
+    Severity.OK: "good",
+    Severity.INFO: "noted",
+}
+
+# The sections of what is wrong: id, title, severities.
+PROBLEMS = (
+    ("failures", "Failures", (Severity.CRASH, Severity.FAIL)),
+    ("warnings", "Warnings", (Severity.WARN,)),
+    ("undecided", "Not decided", (Severity.UNKNOWN,)),
+)
 
 
 def people(snapshot: Snapshot) -> set[str]:
@@ -52,47 +68,63 @@ def hosts(snapshot: Snapshot) -> dict[str, set[str]]:
     return found
 
 
-def page(
-    inventory: Inventory,
-    findings: Sequence[Finding],
-    masking: Masking,
-    notes: Sequence[str] = (),
-) -> str:
-    """The page's HTML, with `notes` above the findings; every text is masked by `masking`."""
-
-    def safe(text: str) -> str:
-        return escape(masking.mask(text))
-
-    rows = [
-        _row(finding, safe)
-        for severity in ORDER
-        for finding in together([f for f in findings if f.severity is severity])
-    ]
-    when = time.strftime("%Y-%m-%d %H:%M %z")
-    return (
-        f"{BEGINNING}<title>sparkctl doctor: {safe(inventory.cluster)}</title>"
-        f"<style>{STYLE}</style>"
-        f"<h1>sparkctl doctor: {safe(inventory.cluster)}</h1>"
-        f"<p>{escape(summary(findings))}. {when}, sparkctl {__version__}. Secrets, user names, host"
-        " names and public addresses are masked.</p>"
-        f"{''.join(f'<p>{safe(note)}</p>' for note in notes)}"
-        f"{''.join(f'<p>imitated: {safe(what)}</p>' for what in inventory.imitated)}"
-        f"<table>{''.join(rows)}</table></html>\n"
+def page(snapshot: Snapshot, findings: Sequence[Finding], masking: Masking) -> str:
+    """The page's HTML; every text is masked by `masking`, and what holds unknown names left out."""
+    left_out = unmaskable(snapshot)
+    shown = withhold(findings, left_out)
+    said = verdict(snapshot, shown)
+    sheet = style("page.css")
+    template = environment(masking).get_template("page.html.j2")
+    return template.render(
+        beginning=Markup(BEGINNING),
+        policy=policy(sheet),
+        style=sheet,
+        cluster=snapshot.inventory.cluster,
+        state=said.state,
+        sign=SIGNS[said.state],
+        sentence=said.sentence,
+        counts=[{"text": text, "state": STATES[s]} for s, text in amounts(shown)],
+        notes=[note(name) for name in left_out],
+        imitated="; ".join(snapshot.inventory.imitated),
+        when=time.strftime("%Y-%m-%d %H:%M %z"),
+        version=__version__,
+        cards=cards(snapshot, shown, left_out),
+        **fabric(snapshot, left_out, partial(masked, masking=masking)),
+        **_sections(shown),
     )
 
 
-def _row(finding: Finding, safe: Callable[[str], str]) -> str:
-    name = finding.severity.value
-    parts = [f"<strong>{safe(finding.summary)}</strong>"]
-    parts += [
-        f'<div class="found">{safe(expectation(e))} (<code>{safe(e.where)}</code>)</div>'
-        for e in finding.evidence
-    ]
-    if finding.fix:
-        parts.append(f"<div>{safe(finding.fix.text)}</div>")
-        if commands := "\n".join(finding.fix.to_paste):
-            parts.append(f"<pre>{safe(commands)}</pre>")
-    return (
-        f'<tr><td class="{name}">{name}</td><td><code>{escape(finding.check)}</code><br>'
-        f"{safe(finding.node or '')}</td><td>{''.join(parts)}</td></tr>"
+def _sections(findings: Sequence[Finding]) -> dict[str, Any]:
+    """What is wrong, worst first; the notes and what passed."""
+
+    def fields(*severities: Severity) -> list[dict[str, Any]]:
+        found = ([f for f in findings if f.severity is s] for s in severities)
+        return [_fields(f) for some in found for f in together(some)]
+
+    problems = (
+        {"id": id_, "title": title, "findings": fields(*severities)}
+        for id_, title, severities in PROBLEMS
     )
+    notes, passed = fields(Severity.INFO), fields(Severity.OK)
+    return {
+        "problems": [section for section in problems if section["findings"]],
+        "infos": notes,
+        "infos_title": counted(len(notes), "note"),
+        "passed": passed,
+        "passed_title": f"{len(passed)} passed",
+    }
+
+
+def _fields(finding: Finding) -> dict[str, Any]:
+    """A finding as the templates print it."""
+    fix = finding.fix
+    return {
+        "severity": Markup(finding.severity.value),
+        "check": finding.check,
+        "node": finding.node or "",
+        "summary": finding.summary,
+        "evidence": finding.evidence,
+        "fix": fix.text if fix else "",
+        "after": bool(fix and fix.after),
+        "commands": "\n".join(fix.to_paste) if fix else "",
+    }

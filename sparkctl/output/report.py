@@ -10,7 +10,7 @@ from sparkctl.errors import SparkctlError
 from sparkctl.output.html import hosts, page, people
 from sparkctl.output.pagefile import write_page
 from sparkctl.output.stdio import print_err
-from sparkctl.output.withheld import note, unmaskable, withhold
+from sparkctl.output.withheld import note, unmaskable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,10 +25,8 @@ def write_report(path: Path, snapshot: Snapshot, findings: Sequence[Finding]) ->
 
     Raises UsageError where another file is there, SparkctlError where it cannot be written.
     """
-    withheld = unmaskable(snapshot)
     masks = masking({*people(snapshot), getpass.getuser()}, hosts(snapshot))
-    notes = [note(name) for name in withheld]
-    text = page(snapshot.inventory, withhold(findings, withheld), masks, notes)
+    text = page(snapshot, findings, masks)
     try:
         write_page(path, text)
     except OSError as error:
@@ -37,6 +35,6 @@ def write_report(path: Path, snapshot: Snapshot, findings: Sequence[Finding]) ->
             hint="name a file in a folder that you may write to",
             code="report-unwritable",
         ) from error
-    for line in notes:
-        print_err(line)
+    for name in unmaskable(snapshot):
+        print_err(note(name))
     print_err(f"wrote {path}")

@@ -16,7 +16,7 @@ from sparkctl.cli.main import COMMANDS
 from tests.unit.test_inventory import GOOD
 
 ROOT = Path(__file__).parents[2]
-HEAVY = ("paramiko", "pydantic", "yaml", "rich", "psutil", "ray", "vllm", "torch")
+HEAVY = ("paramiko", "pydantic", "yaml", "rich", "jinja2", "psutil", "ray", "vllm", "torch")
 
 
 def sparkctl(*args: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

@@ -108,7 +108,7 @@ def test_what_lacks_one_group_is_one_line_and_one_row(capsys: pytest.CaptureFixt
     checks = "reach.facts, host.gpu, host.driver, host.gpu-clocks"
     print_findings(found, [])
     assert f"UNKNOWN {checks} {TWO}: " in capsys.readouterr().out
-    html = page(answers.inventory, found, Masking())
+    html = page(answers.snapshot(), found, Masking())
     assert html.count('class="UNKNOWN"') == 1
     assert f"<code>{checks}</code>" in html
     print_findings(found, [], verbose=True)

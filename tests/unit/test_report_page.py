@@ -13,7 +13,7 @@ from sparkctl.doctor.masking import masking
 from sparkctl.errors import ConnectError, RemoteError, UsageError
 from sparkctl.output.html import hosts, page, people
 from sparkctl.output.pagefile import UNMARKED, check_target, write_page
-from sparkctl.output.withheld import note, unmaskable, withhold
+from sparkctl.output.withheld import unmaskable, withhold
 from tests.unit.answers import listener
 from tests.unit.doctorview import INVENTORY, examined, healthy
 
@@ -25,11 +25,7 @@ TWO = "spark-2"
 
 def written(answers: Answers) -> str:
     snapshot = answers.snapshot()
-    left_out = unmaskable(snapshot)
-    hidden = masking(people(snapshot), hosts(snapshot))
-    return page(
-        snapshot.inventory, withhold(examined(snapshot), left_out), hidden, [*map(note, left_out)]
-    )
+    return page(snapshot, examined(snapshot), masking(people(snapshot), hosts(snapshot)))
 
 
 def refused(path: Path) -> object:
