@@ -27,12 +27,12 @@ BOX = 300  # the width of a node's box
 PAD = 10  # inside it
 LINE = 17  # a line's height
 GAP = 16  # between two boxes
-LANE = 24  # between two lanes
+LANE = 20  # between two lanes
 MARK = 18  # before a half's names
 WIDE, SMALL = 36, 40  # characters of a line in each size
 MOST_HALVES = 16  # of a node that are drawn; a Spark has 4
 MOST_COLUMNS = 12  # lanes side by side
-NARROW = 5  # lanes side by side that a phone has room for
+NARROW = 6  # lanes side by side that a phone has room for
 
 
 @dataclass(frozen=True)
