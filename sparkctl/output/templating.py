@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from sparkctl.text import clean
 if TYPE_CHECKING:
     from sparkctl.doctor.masking import Masking
 
+CODE = re.compile(r"`([^`\n]+)`")
 LOADER = PackageLoader("sparkctl", "output/templates")
 
 
@@ -29,7 +31,7 @@ def environment(masking: Masking) -> Environment:
         plain = isinstance(value, str) and not isinstance(value, Markup)
         return masked(str(value), masking) if plain else value
 
-    return Environment(
+    found = Environment(
         loader=LOADER,
         autoescape=True,
         finalize=shown,
@@ -37,6 +39,15 @@ def environment(masking: Masking) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    found.filters["prose"] = lambda text: _prose(masked(text, masking))
+    return found
+
+
+def _prose(text: str) -> Markup:
+    """A masked text with what stands in backticks as code."""
+    parts = CODE.split(text)  # every second one was in backticks
+    code = Markup("<code>{}</code>")
+    return Markup("").join(code.format(p) if n % 2 else p for n, p in enumerate(parts))
 
 
 def style(name: str) -> Markup:

@@ -39,6 +39,7 @@ HOSTILE = (
     "{{ 7*7 }}{% raw %}",
     "</title></svg></style><b>",
     "&lt;b&gt;",
+    "`<b>x</b>`",
     "a\x00b\x1b[31m\u202ec",
 )
 
@@ -145,6 +146,14 @@ def test_a_hostile_text_stays_text(text: str) -> None:
     assert shown in found.texts["dd"], "as the kernel"
     drawn = "".join("".join(found.texts["text"]).split())
     assert "".join(shown.split()) in drawn, "in the drawing too"
+
+
+def test_what_stands_in_backticks_is_code_and_masked() -> None:
+    said = fail("run `ssh bob@box`", Evidence("a", "b", "c"), Remedy("as `bob <b>`"), code="x")
+    snapshot = healthy().snapshot()
+    html = page(snapshot, [said.of("x.y", "node", TWO)], Masking({"bob": "user"}))
+    assert "run <code>ssh user@box</code>" in html
+    assert "Fix: as <code>user &lt;b&gt;</code>" in html
 
 
 def test_a_name_is_masked_before_the_drawing_breaks_it() -> None:
