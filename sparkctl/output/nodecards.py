@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 GIB = 2**30
 ENGINES = ("vllm", "sglang", "ray", "torch")  # packages that matter
 NCCL = "nvidia_nccl"  # how NCCL's wheels are called, whatever CUDA they are for
+SHOWN = ("gpu", "system", "memory", "runtime")  # groups that have rows of their own
 WITHHELD = "withheld: the accounts could not be read"
 
 
@@ -90,6 +91,9 @@ def _rows(facts: NodeFacts) -> Iterator[tuple[str, str]]:
     yield "system", f"{facts.os}, {facts.machine}, Python {facts.python}"
     yield "memory", str(memory) if isinstance(memory, Unread) else _memory(memory)
     yield from _installed(facts)
+    gaps = [gap for gap in facts.gaps.values() if gap.what not in SHOWN and gap.kind != "unasked"]
+    if gaps:
+        yield "unread", "; ".join(map(str, gaps))
 
 
 def _memory(memory: Mapping[str, int]) -> str:

@@ -171,6 +171,8 @@ def test_a_name_is_masked_before_the_drawing_breaks_it() -> None:
 def test_what_could_not_be_read_is_said() -> None:
     found = parsed(several())
     assert "not reached: refused every key" in found.texts["p"]
+    unread = "the RDMA devices could not be read: missing from the answer"
+    assert unread in found.texts["dd"], "on the node's card"
     drawn = " ".join(found.texts["text"])
     assert "spark-7 not reached" in drawn
     assert "spark-6 the RDMA devices could not be read" in drawn
