@@ -8,6 +8,7 @@ import click
 
 from sparkctl.cli.options import break_lock_option, inventory_option, json_option
 from sparkctl.cli.terminal import confirm, interactive
+from sparkctl.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -141,7 +142,7 @@ def ask(replaced: Sequence[Step]) -> None:
     from sparkctl.errors import Interrupted, UsageError
 
     count = len(replaced)
-    what = "1 virtual environment" if count == 1 else f"{count} virtual environments"
+    what = counted(count, "virtual environment")
     lines = "\n".join(f"  {step}" for step in replaced)
     if not interactive():
         raise UsageError(
