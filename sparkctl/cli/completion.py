@@ -35,7 +35,13 @@ class Bash(BashComplete):
         return joined, incomplete
 
 
-SHELLS: dict[str, type[ShellComplete]] = {"bash": Bash, "zsh": ZshComplete, "fish": FishComplete}
+class Fish(FishComplete):
+    """As click's, whose script cuts a description at its first comma."""
+
+    source_template = FishComplete.source_template.replace("split ", "split --max 1 ")
+
+
+SHELLS: dict[str, type[ShellComplete]] = {"bash": Bash, "zsh": ZshComplete, "fish": Fish}
 
 
 @click.command()
