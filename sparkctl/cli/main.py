@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,8 @@ import click
 
 from sparkctl import __version__
 from sparkctl.cli.groups import WIDEST, Group, nearest
-from sparkctl.errors import SparkctlError, Terminated, UsageError
+from sparkctl.cli.signals import discard, raising
+from sparkctl.errors import OutputError, SparkctlError, UsageError
 from sparkctl.output import runlog
 from sparkctl.output.clean import cleaned
 
@@ -138,11 +138,10 @@ def run(argv: Sequence[str]) -> int:
         with cleaned(), runlog.recorded(argv):
             code = _run(argv)
             runlog.ended(code)
-            sys.stdout.flush()  # else what is buffered would be at the interpreter's end
             return code
     except BrokenPipeError:
         # The reader of our stdout (head, less) has had enough.
-        _discard(1, 2)
+        discard(1, 2)
         return 1
 
 
@@ -167,9 +166,10 @@ def _run(argv: Sequence[str]) -> int:
     debug = "--debug" in argv
     as_json = "--json" in argv
     logging.getLogger("paramiko").setLevel(logging.DEBUG if debug else logging.CRITICAL)
-    _handle_signals()
     try:
-        code = cli.main(args=list(argv), prog_name="sparkctl", standalone_mode=False)
+        with raising():
+            code = cli.main(args=list(argv), prog_name="sparkctl", standalone_mode=False)
+            sys.stdout.flush()  # else what is buffered would be at the interpreter's end
         return code if isinstance(code, int) else 0
     except click.exceptions.Exit as error:
         return error.exit_code
@@ -192,29 +192,10 @@ def _fail(error: BaseException, *, as_json: bool, debug: bool) -> int:
             hint = "--help lists the commands and options"
             failure.emit(UsageError(error.format_message(), hint=hint))
         return error.exit_code
+    if isinstance(error, OutputError):
+        discard(1)  # what is buffered would fail again
     if isinstance(error, SparkctlError):
         failure.show(error, as_json=as_json, debug=debug)
         return error.exit_code
     failure.show_internal(error, as_json=as_json)
     return 1
-
-
-def _discard(*streams: int) -> None:
-    """Send what is written to these file descriptors from now on to os.devnull."""
-    for stream in streams:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
-
-
-def _handle_signals() -> None:
-    """Handle SIGTERM and a closed terminal (SIGHUP) as Ctrl-C; nohup's ignored HUP stays so."""
-
-    def interrupt(number: int, _frame: object) -> None:
-        if number == signal.SIGHUP:  # from now on each write to the terminal fails
-            _discard(*terminals)
-        raise Terminated
-
-    terminals = [stream for stream in (1, 2) if os.isatty(stream)]
-
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, interrupt)
