@@ -37,7 +37,7 @@ def lab() -> None:
     """
 
 
-class Before(click.Command):
+class LeadingOptions(click.Command):
     """A command whose options end at the second argument: what follows is another program's."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -53,7 +53,11 @@ class Before(click.Command):
                 break
             if word.startswith("-") and word != "-":
                 own.append(word)
-                if self._takes_value(word) and words:
+                if self._takes_value(word):
+                    if not words:
+                        raise click.BadOptionUsage(
+                            word, f"Option {word} requires an argument.", ctx
+                        )
                     own.append(words.pop(0))
             elif node:
                 words.insert(0, word)
@@ -174,7 +178,7 @@ def down(folder: Path) -> None:
     print_removed(labs.down(folder))
 
 
-@lab.command(cls=Before)
+@lab.command(cls=LeadingOptions)
 @lab_option
 @click.argument("node")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
@@ -198,10 +202,16 @@ def ssh(folder: Path, node: str, command: tuple[str, ...]) -> None:
 
     found = labs.find(folder)
     address = {n.name: n.address for n in found.nodes}.get(node) if found else None
-    if found is None or address is None:
-        known = ", ".join(n.name for n in found.nodes) if found else "none: `sparkctl lab up`"
+    if found is None:
+        hint = f"run `sparkctl lab up --dir {folder}`; SPARKCTL_LAB_DIR or --dir names another lab"
+        raise UsageError(f"no lab is up in {folder}", hint=hint, code="lab-not-up")
+    if address is None:
+        known = ", ".join(n.name for n in found.nodes)
         raise UsageError(
-            f"the lab has no node {node}", hint=f"the lab has {known}; --dir names another lab"
+            f"the lab has no node {node}",
+            hint=f"the lab has {known}; --dir names another lab",
+            code="lab-node-unknown",
+            data={"node": node, "nodes": [n.name for n in found.nodes]},
         )
     settings = {
         "IdentityFile": found.base / "client_key",
