@@ -9,6 +9,8 @@ from sparkctl.interrupt import defer
 
 def main() -> None:
     """Run the command line and exit with its documented code."""
+    if sys.platform == "win32":  # no fcntl, no SIGHUP
+        sys.exit("error: sparkctl does not run on Windows; install and run it in WSL 2")
     defer()  # before the imports of a tenth of a second
     _exit(command())
 
