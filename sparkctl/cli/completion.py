@@ -48,10 +48,11 @@ SHELLS: dict[str, type[ShellComplete]] = {"bash": Bash, "zsh": ZshComplete, "fis
 @click.argument("shell", type=click.Choice([*SHELLS]))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    """Print the script that completes names in SHELL.
+    """Print the script that completes names in bash, zsh or fish.
 
     It completes commands, options, nodes, services, units, checks and the lab's faults. The names
-    are those of the inventory that -i names; no node is contacted. bash needs release 4.4 or newer.
+    are those of the inventory that -i or SPARKCTL_INVENTORY names, else of ./inventory.yaml; no
+    node is contacted. bash needs release 4.4 or newer.
 
     \b
     Examples:

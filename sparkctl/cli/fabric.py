@@ -110,7 +110,7 @@ def match(
       # A node's devices, under what up sets
       sparkctl fabric match --node spark-1
       # The same devices, under another value
-      sparkctl fabric match --node spark-1 --hca =mlx5_0
+      sparkctl fabric match --node spark-1 --hca mlx5_0:1
       # Without a node: would this value match?
       sparkctl fabric match --hca rocep --device rocep1s0f0
     """

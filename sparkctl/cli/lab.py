@@ -75,7 +75,9 @@ class LeadingOptions(click.Command):
 
 
 @lab.command()
-@click.option("--nodes", type=int, default=2, show_default=True, help="Make 1 to 16 nodes.")
+@click.option(
+    "--nodes", type=int, metavar="NUMBER", default=2, show_default=True, help="Make 1 to 16 nodes."
+)
 @lab_option
 @click.option(
     "--runtime",

@@ -18,7 +18,8 @@ import psutil  # noqa: F401  # its C module is the real platform's, as sysconfig
 NAMES = {
     os: """pidfd_open pipe2 sched_getaffinity sched_setaffinity memfd_create eventfd
         posix_fallocate posix_fadvise getrandom setns unshare splice copy_file_range
-        getxattr setxattr listxattr removexattr fdatasync getresuid getresgid setresuid setresgid waitid O_TMPFILE O_PATH
+        getxattr setxattr listxattr removexattr fdatasync getresuid getresgid setresuid setresgid
+        waitid O_TMPFILE O_PATH
         O_NOATIME O_DIRECT""",
     signal: "SIGRTMIN SIGRTMAX SIGPWR SIGPOLL SIGSTKFLT SIGCLD pidfd_send_signal sigtimedwait"
     " sigwaitinfo",
