@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from inspect import cleandoc
 from typing import TYPE_CHECKING, Any
 
@@ -78,10 +77,7 @@ class Group(click.Group):
         except click.NoSuchOption:
             raise
         except click.UsageError as error:
-            near = get_close_matches(args[0], self.list_commands(ctx), n=1)
-            if not near:
-                raise
-            text = f"{error.message} Did you mean {near[0]}?"
+            text = error.message + _suggestion(args[0], self.list_commands(ctx))
             raise click.UsageError(text, ctx=error.ctx) from error
 
     def lines(self, ctx: click.Context) -> dict[str, list[tuple[str, str]]]:
@@ -99,10 +95,16 @@ class Group(click.Group):
 def nearest(error: click.ClickException) -> click.ClickException:
     """The error for an unknown option that names the nearest one; another as it is."""
     if isinstance(error, click.NoSuchOption) and error.possibilities:
-        near = get_close_matches(error.option_name, error.possibilities, n=1)
-        text = f"No such option {error.option_name}."
-        return click.UsageError(text + "".join(f" Did you mean {n}?" for n in near), ctx=error.ctx)
+        near = _suggestion(error.option_name, error.possibilities)
+        return click.UsageError(f"No such option {error.option_name}.{near}", ctx=error.ctx)
     return error
+
+
+def _suggestion(name: str, known: Sequence[str]) -> str:
+    """The nearest known name as a question, after a space; nothing where none is near."""
+    from difflib import get_close_matches
+
+    return "".join(f" Did you mean {near}?" for near in get_close_matches(name, known, n=1))
 
 
 def sentence(command: click.Command | None) -> str:

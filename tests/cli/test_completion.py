@@ -67,11 +67,11 @@ def completed(folder: Path, line: str, **environment: str) -> list[str]:
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_a_real_shell_completes(shell: str, folder: Path) -> None:
+def test_a_real_shell_completes(shell: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     argv, setup = SHELLS[shell]
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     environment = {"PATH": path, "HOME": str(folder), "HISTFILE": "", "PS1": "", "TERM": "xterm"}
-    os.chdir(folder)
+    monkeypatch.chdir(folder)
     lines = {
         "sparkctl stat": "sparkctl status",
         "sparkctl status --de": "sparkctl status --deep",
