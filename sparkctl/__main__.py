@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import gc
-import os
 import sys
-from contextlib import suppress
+
+from sparkctl.interrupt import defer
 
 
 def main() -> None:
     """Run the command line and exit with its documented code."""
+    if sys.platform == "win32":  # no fcntl, no SIGHUP
+        sys.exit("error: sparkctl does not run on Windows; install and run it in WSL 2")
+    defer()  # before the imports of a tenth of a second
     _exit(command())
 
 
 def command() -> int:
     """Run the command line. Returns the exit code."""
+    import gc
+    import os
+
     # Imports make nothing that the collector could free, and it looks through all of it.
     gc.set_threshold(100_000, 50, 50)
     # A third of all imports, for nothing: paramiko wants invoke for `Match exec`, which ssh itself
@@ -32,7 +37,9 @@ def _exit(code: int) -> None:
     Where a thread still works, the interpreter waits for it as usual.
     """
     import logging
+    import os
     import threading
+    from contextlib import suppress
 
     if all(t.daemon or t is threading.main_thread() for t in threading.enumerate()):
         logging.shutdown()

@@ -14,6 +14,7 @@
     |-- LeaseLostError           exit 1  another command took the lease over
     |-- ForeignClusterError      exit 1  a node has another cluster of this name
     |-- ServingError             exit 1  Ray or vLLM did not come up, or died
+    |-- OutputError              exit 1  stdout cannot be written
     `-- Interrupted              exit 130  Ctrl-C
 
 Each has a message (what failed and why), a hint (what to do next), and for programs a code with
@@ -133,6 +134,12 @@ class PreflightError(SparkctlError):
 
     code = "preflight"
     exit_code = 3
+
+
+class OutputError(SparkctlError):
+    """stdout cannot be written, as on a full disk."""
+
+    code = "stdout-unwritable"
 
 
 class Interrupted(SparkctlError):

@@ -35,6 +35,16 @@ def keyed(text: str, key: str) -> str:
     return text.replace(KEY, key)
 
 
+def counted(number: int, noun: str) -> str:
+    """The number with its noun, such as `1 rank` and `2 processes`."""
+    return f"{number} {noun if number == 1 else plural(noun)}"
+
+
+def plural(noun: str) -> str:
+    """More than one of this noun."""
+    return noun + ("es" if noun.endswith(("s", "x", "ch", "sh")) else "s")
+
+
 def unfit(character: str) -> bool:
     """Whether this character would control a terminal, or be invisible."""
     return character not in KEPT and unicodedata.category(character) in UNFIT

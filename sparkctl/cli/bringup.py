@@ -36,6 +36,11 @@ OPTIONS = (
         help="Go on although this check fails.",
     ),
 )
+# How --help groups them.
+SECTIONS = {
+    "Starting": ("dry_run", "detach", "keep", "ignore"),
+    "Consent": ("yes", "break_lock", "accept_new"),
+}
 SHOWS = "; --dry-run shows what would change"
 
 

@@ -10,6 +10,7 @@ import click
 from click.core import ParameterSource
 
 from sparkctl.cli.examination import Examination
+from sparkctl.cli.groups import Command
 from sparkctl.cli.options import inventory_option, json_option
 
 if TYPE_CHECKING:
@@ -27,9 +28,15 @@ NODE_OPTIONS = {
     "fix": "--fix",
     "yes": "--yes",
 }
+# How --help groups the options.
+SECTIONS = {
+    "Which checks": ("only", "skip", "passive", "list_checks", "explain"),
+    "Logs": ("logs",),
+    "Fix and report": ("fix", "yes", "report"),
+}
 
 
-@click.command()
+@click.command(cls=Command, sections=SECTIONS)
 @click.argument("names", metavar="[NODE…]", nargs=-1)
 @inventory_option
 @json_option
@@ -84,6 +91,17 @@ def doctor(
     --log needs neither a cluster nor an inventory. It shows the transport of every rank, why NCCL
     chose it, and the fix, from the log of NCCL 2.8 or newer under NCCL_DEBUG=INFO. With -i, checks
     on the nodes decide between the causes that the log leaves open.
+
+    \b
+    Examples:
+      # Check all nodes
+      sparkctl doctor
+      # One family of checks, on one node and its peers
+      sparkctl doctor spark-2 --check fabric
+      # What a check looks at, and why
+      sparkctl doctor --explain fabric.mtu
+      # Why NCCL does not use RDMA; needs no cluster
+      sparkctl doctor --log vllm.log
     """
     source = context.get_parameter_source("inventory")
     default = source is ParameterSource.DEFAULT

@@ -22,6 +22,15 @@ def down(inventory: Path, as_json: bool, break_lock: bool, services: tuple[str, 
 
     It also stops what runs on nodes that are no longer in the inventory, with a SERVICE only where
     it runs. Exits 1 when a node could not be cleaned up.
+
+    \b
+    Examples:
+      # Stop all services
+      sparkctl down
+      # Stop one of them
+      sparkctl down chat
+      # The command that holds the lease hangs
+      sparkctl down --break-lock
     """
     from sparkctl.cli.context import check_services, open_session
     from sparkctl.engines.inventory import load

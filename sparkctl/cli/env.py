@@ -20,7 +20,15 @@ if TYPE_CHECKING:
 def env(inventory: Path, as_json: bool, node: str | None) -> None:
     """Print the effective environment of NODE (default: every node), with each value's layer.
 
-    Secrets are masked. A node without a service has none.
+    Connects to the nodes, as some values are theirs. Secrets are masked. A node without a service
+    has no environment.
+
+    \b
+    Examples:
+      # Every node
+      sparkctl env
+      # One node, for another program
+      sparkctl env spark-2 --json
     """
     from sparkctl.cli.context import named, open_session
     from sparkctl.engines.inventory import load

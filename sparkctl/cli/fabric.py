@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sparkctl.cli.groups import Group
 from sparkctl.cli.options import inventory_option, json_option
 
 if TYPE_CHECKING:
@@ -14,16 +15,23 @@ if TYPE_CHECKING:
     from sparkctl.doctor.snapshot import Snapshot
 
 
-@click.group()
+@click.group(cls=Group)
 def fabric() -> None:
     """Show the fabric, and which devices NCCL selects.
 
     A cage is a QSFP port of a Spark; each of its two halves is a PCIe function with a network
     interface and an RDMA device (HCA).
+
+    \b
+    Examples:
+      # Draw the cages and links of all nodes
+      sparkctl fabric show
+      # Which devices NCCL selects on a node
+      sparkctl fabric match --node spark-1
     """
 
 
-@fabric.command(short_help="Show cages, halves, GIDs and links.")
+@fabric.command()
 @inventory_option
 @json_option
 @click.argument("name", metavar="[NODE]", required=False)
@@ -31,6 +39,13 @@ def show(inventory: Path, as_json: bool, name: str | None) -> None:
     """Show each node's cages, their halves, and which halves of two nodes face each other.
 
     Exits 1 when a node's fabric could not be read.
+
+    \b
+    Examples:
+      # All nodes
+      sparkctl fabric show
+      # One node
+      sparkctl fabric show spark-2
     """
     from sparkctl.doctor.fabric import diagram, unread
 
@@ -49,7 +64,7 @@ def show(inventory: Path, as_json: bool, name: str | None) -> None:
         raise click.exceptions.Exit(1)
 
 
-@fabric.command(short_help="Show which devices NCCL selects for a value.")
+@fabric.command()
 @inventory_option
 @json_option
 @click.option("--hca", metavar="VALUE", help="Apply this value of NCCL_IB_HCA.")
@@ -89,6 +104,15 @@ def match(
 
     Without --hca or --ifname the variable is unset; with --node it has the value that `up` would
     set: then both variables are shown, with --json NCCL_IB_HCA alone.
+
+    \b
+    Examples:
+      # A node's devices, under what up sets
+      sparkctl fabric match --node spark-1
+      # The same devices, under another value
+      sparkctl fabric match --node spark-1 --hca mlx5_0:1
+      # Without a node: would this value match?
+      sparkctl fabric match --hca rocep --device rocep1s0f0
     """
     from sparkctl.cli import fabricvalues
     from sparkctl.fabric.hca import select_hcas

@@ -14,12 +14,22 @@ if TYPE_CHECKING:
 
 @click.command()
 @lab_option
-@click.option("--node", help="Inject into this node; `lab faults` lists the defaults.")
-@click.argument("name")
+@click.option(
+    "--node", metavar="NODE", help="Inject into this node; `lab faults` lists the defaults."
+)
+@click.argument("name", metavar="FAULT")
 def fault(folder: Path, node: str | None, name: str) -> None:
-    """Inject the fault NAME; it is in effect on return.
+    """Inject FAULT into a node; it is in effect on return.
 
-    Several may be active, as long as they do not change the same thing.
+    Several may be active, as long as they do not change the same thing. `sparkctl lab faults` lists
+    them.
+
+    \b
+    Examples:
+      # Into the default node of this fault
+      sparkctl lab fault mtu-1500
+      # Into another node
+      sparkctl lab fault mtu-1500 --node spark-1
     """
     from sparkctl.lab.faults import engine
     from sparkctl.output.lab import print_injected
@@ -30,9 +40,17 @@ def fault(folder: Path, node: str | None, name: str) -> None:
 
 @click.command()
 @lab_option
-@click.argument("name", required=False)
+@click.argument("name", metavar="[FAULT]", required=False)
 def heal(folder: Path, name: str | None) -> None:
-    """Undo the fault NAME, or all faults, exactly."""
+    """Undo FAULT, or all faults, exactly.
+
+    \b
+    Examples:
+      # One fault, on all nodes that have it
+      sparkctl lab heal mtu-1500
+      # All faults
+      sparkctl lab heal
+    """
     from sparkctl.lab.faults import engine
     from sparkctl.output.lab import print_healed
 
@@ -43,7 +61,15 @@ def heal(folder: Path, name: str | None) -> None:
 @lab_option
 @json_option
 def faults(folder: Path, as_json: bool) -> None:
-    """List the faults, the active ones marked with *."""
+    """List the faults, the active ones marked with *.
+
+    \b
+    Examples:
+      # What each fault does, and to which node
+      sparkctl lab faults
+      # For another program
+      sparkctl lab faults --json
+    """
     from sparkctl.lab.faults import engine
     from sparkctl.output.lab import print_faults
 

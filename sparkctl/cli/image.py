@@ -6,15 +6,24 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sparkctl.cli.groups import Group
 from sparkctl.cli.options import break_lock_option, inventory_option, json_option
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-@click.group()
+@click.group(cls=Group)
 def image() -> None:
-    """Copy container images between nodes, and show which each node has."""
+    """Copy container images between nodes, and show which each node has.
+
+    \b
+    Examples:
+      # Which node has which image
+      sparkctl image list
+      # Give all nodes of each service the same image
+      sparkctl image sync
+    """
 
 
 @image.command()
@@ -42,6 +51,13 @@ def sync(
     The image is that of most nodes, unless --from names one. Nothing passes through this computer,
     and no registry is asked. Images that a node has already stay, also those that lose their name.
     Exits 1 when a node did not get the image.
+
+    \b
+    Examples:
+      # Copy to every node that lacks it
+      sparkctl image sync
+      # One service, from the node that has the new image
+      sparkctl image sync chat --from spark-1
     """
     from sparkctl.cli.context import check_services, named, open_session
     from sparkctl.engines.inventory import load
@@ -75,6 +91,13 @@ def list_(inventory: Path, *, as_json: bool, services: tuple[str, ...]) -> None:
     """Show which image each node of each SERVICE has; change nothing.
 
     Exits 1 when that is not known of a node.
+
+    \b
+    Examples:
+      # Every service
+      sparkctl image list
+      # One service, for another program
+      sparkctl image list chat --json
     """
     from sparkctl.cli.context import check_services, open_session
     from sparkctl.engines.inventory import load

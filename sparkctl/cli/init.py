@@ -20,7 +20,18 @@ HINT = "name another folder, or move these away"
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path())
 def init(folder: Path) -> None:
-    """Write a commented starter inventory and env layers into FOLDER; overwrite nothing."""
+    """Write a commented starter inventory and env layers into FOLDER; overwrite nothing.
+
+    Makes FOLDER (default: the current one) with inventory.yaml and env/*.env. Edit the hosts, the
+    user and the model in inventory.yaml, then run `sparkctl validate --connect`.
+
+    \b
+    Examples:
+      # Make the folder sparks, and go there
+      sparkctl init sparks && cd sparks
+      # Write into the current folder
+      sparkctl init
+    """
     from importlib import resources
 
     from sparkctl.output.starter import print_written

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from sparkctl.cli.fault import fault, faults, heal
+from sparkctl.cli.groups import Group
 from sparkctl.cli.options import json_option, lab_option
 
 
@@ -16,13 +17,67 @@ def cache_folder() -> Path:
     return Path(os.environ.get("SPARKCTL_CACHE", "~/.cache/sparkctl")).expanduser()
 
 
-@click.group()
+@click.group(cls=Group)
 def lab() -> None:
-    """Run imitated Sparks on this Linux machine: real sshd, Ray and vLLM in network namespaces."""
+    """Run imitated Sparks on this Linux machine.
+
+    Real: sshd, Ray, vLLM, network namespaces. Imitated: the GPU, the RDMA devices and a small
+    model. Requires root.
+
+    \b
+    Examples:
+      # Two imitated Sparks, which serve a model
+      sparkctl lab up
+      cd /var/lib/sparkctl-lab && sparkctl up
+      # Break something, and let doctor find it
+      sparkctl lab fault mtu-1500
+      sparkctl doctor
+      # Remove them
+      sparkctl lab down
+    """
+
+
+class LeadingOptions(click.Command):
+    """A command whose options end at the second argument: what follows is another program's."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse its own options and its first argument; the rest stays as it is."""
+        own, words = [], list(args)
+        node: list[str] = []
+        while words:
+            word = words.pop(0)
+            if word == "--":
+                if not node:
+                    node, words = words[:1], words[1:]
+                    words = words[1:] if words[:1] == ["--"] else words
+                break
+            if word.startswith("-") and word != "-":
+                own.append(word)
+                if self._takes_value(word):
+                    if not words:
+                        raise click.BadOptionUsage(
+                            word, f"Option {word} requires an argument.", ctx
+                        )
+                    own.append(words.pop(0))
+            elif node:
+                words.insert(0, word)
+                break
+            else:
+                node.append(word)
+        return super().parse_args(ctx, [*own, "--", *node, *words])
+
+    def _takes_value(self, word: str) -> bool:
+        return any(
+            word in param.opts
+            for param in self.params
+            if isinstance(param, click.Option) and not param.is_flag
+        )
 
 
 @lab.command()
-@click.option("--nodes", type=int, default=2, show_default=True, help="Make 1 to 16 nodes.")
+@click.option(
+    "--nodes", type=int, metavar="NUMBER", default=2, show_default=True, help="Make 1 to 16 nodes."
+)
 @lab_option
 @click.option(
     "--runtime",
@@ -55,7 +110,19 @@ def up(
     containers: str | None,
     as_json: bool,
 ) -> None:
-    """Make the lab and write its inventory."""
+    """Make the lab and write its inventory.
+
+    A lab that runs already is kept. The inventory is inventory.yaml in its folder.
+
+    \b
+    Examples:
+      # Two nodes
+      sparkctl lab up
+      # Four nodes with docker
+      sparkctl lab up --nodes 4 --containers docker
+      # In another folder
+      sparkctl lab up --dir /lab
+    """
     from sparkctl.lab import lab as labs
     from sparkctl.output.lab import print_lab, print_made
 
@@ -80,7 +147,15 @@ def up(
 @lab_option
 @json_option
 def status(folder: Path, as_json: bool) -> None:
-    """Show the lab's nodes and what of them is imitated."""
+    """Show the lab's nodes and what of them is imitated.
+
+    \b
+    Examples:
+      # Nodes, addresses, active faults
+      sparkctl lab status
+      # For another program
+      sparkctl lab status --json
+    """
     from sparkctl.lab import lab as labs
     from sparkctl.output.lab import print_lab
 
@@ -90,28 +165,55 @@ def status(folder: Path, as_json: bool) -> None:
 @lab.command()
 @lab_option
 def down(folder: Path) -> None:
-    """Remove the lab, also what a crash left of one."""
+    """Remove the lab, also what a crash left of one.
+
+    \b
+    Examples:
+      # The default lab
+      sparkctl lab down
+      # The lab of another folder
+      sparkctl lab down --dir /lab
+    """
     from sparkctl.lab import lab as labs
     from sparkctl.output.lab import print_removed
 
     print_removed(labs.down(folder))
 
 
-@lab.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@lab.command(cls=LeadingOptions)
 @lab_option
 @click.argument("node")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def ssh(folder: Path, node: str, command: tuple[str, ...]) -> None:
-    """Open a shell on NODE, or run COMMAND there, as ssh(1) does."""
+    """Open a shell on NODE, or run COMMAND there, as ssh(1) does.
+
+    Options before COMMAND, also after NODE, are sparkctl's; all after its first word, or after --,
+    is the command.
+
+    \b
+    Examples:
+      # A shell
+      sparkctl lab ssh spark-1
+      # A command
+      sparkctl lab ssh spark-1 nvidia-smi -L
+      # A node of another lab
+      sparkctl lab ssh spark-1 --dir /lab -- ip -br addr
+    """
     from sparkctl.errors import UsageError
     from sparkctl.lab import lab as labs
 
     found = labs.find(folder)
     address = {n.name: n.address for n in found.nodes}.get(node) if found else None
-    if found is None or address is None:
-        known = ", ".join(n.name for n in found.nodes) if found else "none: `sparkctl lab up`"
+    if found is None:
+        hint = f"run `sparkctl lab up --dir {folder}`; SPARKCTL_LAB_DIR or --dir names another lab"
+        raise UsageError(f"no lab is up in {folder}", hint=hint, code="lab-not-up")
+    if address is None:
+        known = ", ".join(n.name for n in found.nodes)
         raise UsageError(
-            f"the lab has no node {node}", hint=f"the lab has {known}; --dir names another lab"
+            f"the lab has no node {node}",
+            hint=f"the lab has {known}; --dir names another lab",
+            code="lab-node-unknown",
+            data={"node": node, "nodes": [n.name for n in found.nodes]},
         )
     settings = {
         "IdentityFile": found.base / "client_key",
@@ -121,9 +223,8 @@ def ssh(folder: Path, node: str, command: tuple[str, ...]) -> None:
         "LogLevel": "ERROR",
     }
     options = [word for k, v in settings.items() for word in ("-o", f"{k}={v}")]
-    words = command[1:] if command[:1] == ("--",) else command
     # Without the user's own configuration, which may mean other machines.
-    os.execvp("ssh", ["ssh", "-F", "none", *options, "-l", "root", "--", address, *words])
+    os.execvp("ssh", ["ssh", "-F", "none", *options, "-l", "root", "--", address, *command])
 
 
 for command in (fault, heal, faults):

@@ -41,10 +41,16 @@ def logs(
     """Show the log of a UNIT: its id, a kind such as `ray` or `vllm`, or a service for its engine.
 
     Default: the engine's log on the head, or on NODE. `sparkctl status --json` lists the ids
-    of units.
+    of units. Leaves out colours and other escape sequences on a terminal; a file or pipe gets them.
 
-    `sparkctl logs vllm --all > vllm.log` gives a file for `sparkctl doctor --log`.
-    Leaves out colours and other escape sequences on a terminal; a file or pipe gets them.
+    \b
+    Examples:
+      # Follow the engine's log
+      sparkctl logs -f
+      # Ray's log on one node
+      sparkctl logs ray spark-2
+      # A whole log, for doctor --log
+      sparkctl logs vllm --all > vllm.log
     """
     from sparkctl.cli.context import named, open_session
     from sparkctl.engines.inventory import load

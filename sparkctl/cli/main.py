@@ -5,14 +5,15 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-import signal
 import sys
 from typing import TYPE_CHECKING
 
 import click
 
 from sparkctl import __version__
-from sparkctl.errors import SparkctlError, Terminated, UsageError
+from sparkctl.cli.groups import WIDEST, Group, nearest
+from sparkctl.cli.signals import discard, raising
+from sparkctl.errors import OutputError, SparkctlError, UsageError
 from sparkctl.output import runlog
 from sparkctl.output.clean import cleaned
 
@@ -26,7 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "env": ("sparkctl.cli.env:env", "Print each node's effective environment and its origins."),
     "node": ("sparkctl.cli.node:node", "Install vLLM and Ray, or SGLang, on the nodes."),
     "plan": ("sparkctl.cli.plan:plan", "Print the exact commands that up would use."),
-    "up": ("sparkctl.cli.up:up", "Start the engines, and wait for a real completion."),
+    "up": ("sparkctl.cli.up:up", "Start what is missing, and wait for a real completion."),
     "restart": ("sparkctl.cli.restart:restart", "Restart a service; touch no other."),
     "status": ("sparkctl.cli.status:status", "Show what runs where, and whether it serves."),
     "logs": ("sparkctl.cli.logs:logs", "Show the log of a unit, such as an engine."),
@@ -41,14 +42,27 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "down": ("sparkctl.cli.down:down", "Stop the cluster and remove its files."),
     "lab": ("sparkctl.cli.lab:lab", "Run imitated Sparks on this Linux machine."),
+    "completion": (
+        "sparkctl.cli.completion:completion",
+        "Print the script that completes names in bash, zsh or fish.",
+    ),
 }
+# How --help groups them; a command without a group is in the last.
+GROUPS: dict[str, tuple[str, ...]] = {
+    "Start here": ("init", "validate", "lab"),
+    "Cluster": ("plan", "up", "status", "logs", "restart", "down"),
+    "Diagnose": ("doctor", "fabric", "env"),
+    "Nodes and images": ("node", "image"),
+}
+REST = "Other"
+COMPLETING = "_SPARKCTL_COMPLETE"  # set where a shell asks what completes a line
 
 
-class LazyGroup(click.Group):
-    """A group whose commands are imported when they run: --help stays fast."""
+class Root(Group):
+    """The group whose commands are imported when they run: --help stays fast."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names, in the order of --help."""
+        """The names, in the order of the table."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -57,38 +71,59 @@ class LazyGroup(click.Group):
             return None
         module, _, name = COMMANDS[cmd_name][0].partition(":")
         command: click.Command = getattr(importlib.import_module(module), name)
+        if COMPLETING in os.environ:
+            from sparkctl.cli.names import complete_names
+
+            complete_names(command)
         return command
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command; an unknown name gets the nearest known one in its error."""
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            from difflib import get_close_matches
-
-            near = get_close_matches(args[0], COMMANDS, n=1)
-            if not near:
-                raise
-            text = f"{error.message} Did you mean {near[0]}?"
-            raise click.UsageError(text, ctx=error.ctx) from error
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+    def lines(self, ctx: click.Context) -> dict[str, list[tuple[str, str]]]:
+        """Each command with its line, by group; imports none of them."""
+        grouped = {name for names in GROUPS.values() for name in names}
+        groups = {**GROUPS, REST: tuple(name for name in COMMANDS if name not in grouped)}
+        width = max(map(len, COMMANDS))
+        return {
+            title: [(n.ljust(width), COMMANDS[n][1]) for n in names]
+            for title, names in groups.items()
+        }
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="sparkctl")
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": WIDEST}
+EPILOG = """\
+\b
+Exit codes:
+  0    done
+  1    the operation failed
+  2    the usage or the inventory is wrong
+  3    a check found a failure
+  130  interrupted
+
+The debug logs of the last ten runs that contacted a node, or failed, are in
+~/.local/state/sparkctl.
+"""
+
+
+@click.group(cls=Root, context_settings=SETTINGS, epilog=EPILOG)
+@click.version_option(__version__, prog_name="sparkctl", help="Print the version.")
 @click.option("--debug", is_flag=True, help="Print every remote command and tracebacks on stderr.")
 def cli(debug: bool) -> None:
     """Run large models across NVIDIA DGX Spark (GB10) nodes with vLLM or SGLang.
 
-    Exit codes: 0 done; 1 the operation failed; 2 usage or inventory; 3 a check found a failure;
-    130 interrupted. The debug logs of the last ten runs that contacted a node, or failed, are in
-    ~/.local/state/sparkctl.
+    \b
+    From nothing to a served model:
+      sparkctl init sparks && cd sparks
+      # edit inventory.yaml: hosts, user, model
+      sparkctl validate --connect
+      sparkctl node install
+      sparkctl up
+
+    \b
+    Without a Spark, on Linux as root:
+      sparkctl lab up
+      cd /var/lib/sparkctl-lab && sparkctl up
+
+    A Spark has two QSFP cages. A cage shows as two halves: two PCIe functions, each with a network
+    interface, an RDMA device (HCA) and half of the cable's 200 Gb/s.
     """
     if debug:
         runlog.show()
@@ -98,15 +133,23 @@ def run(argv: Sequence[str]) -> int:
     """Run one command; gives its exit code, one of those in --help."""
     _open_closed()
     try:
+        if COMPLETING in os.environ:
+            return _complete()
         with cleaned(), runlog.recorded(argv):
             code = _run(argv)
             runlog.ended(code)
-            sys.stdout.flush()  # else what is buffered would be at the interpreter's end
             return code
     except BrokenPipeError:
         # The reader of our stdout (head, less) has had enough.
-        _discard(1, 2)
+        discard(1, 2)
         return 1
+
+
+def _complete() -> int:
+    from sparkctl.cli.completion import answer
+
+    with cleaned():
+        return answer(cli)
 
 
 def _open_closed() -> None:
@@ -123,9 +166,10 @@ def _run(argv: Sequence[str]) -> int:
     debug = "--debug" in argv
     as_json = "--json" in argv
     logging.getLogger("paramiko").setLevel(logging.DEBUG if debug else logging.CRITICAL)
-    _handle_signals()
     try:
-        code = cli.main(args=list(argv), prog_name="sparkctl", standalone_mode=False)
+        with raising():
+            code = cli.main(args=list(argv), prog_name="sparkctl", standalone_mode=False)
+            sys.stdout.flush()  # else what is buffered would be at the interpreter's end
         return code if isinstance(code, int) else 0
     except click.exceptions.Exit as error:
         return error.exit_code
@@ -142,34 +186,16 @@ def _fail(error: BaseException, *, as_json: bool, debug: bool) -> int:
     if isinstance(error, (click.Abort, KeyboardInterrupt)):
         return failure.show_interrupted(as_json=as_json)
     if isinstance(error, click.ClickException):
+        error = nearest(error)
         error.show()
         if as_json:
             hint = "--help lists the commands and options"
             failure.emit(UsageError(error.format_message(), hint=hint))
         return error.exit_code
+    if isinstance(error, OutputError):
+        discard(1)  # what is buffered would fail again
     if isinstance(error, SparkctlError):
         failure.show(error, as_json=as_json, debug=debug)
         return error.exit_code
     failure.show_internal(error, as_json=as_json)
     return 1
-
-
-def _discard(*streams: int) -> None:
-    """Send what is written to these file descriptors from now on to os.devnull."""
-    for stream in streams:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
-
-
-def _handle_signals() -> None:
-    """Handle SIGTERM and a closed terminal (SIGHUP) as Ctrl-C; nohup's ignored HUP stays so."""
-
-    def interrupt(number: int, _frame: object) -> None:
-        if number == signal.SIGHUP:  # from now on each write to the terminal fails
-            _discard(*terminals)
-        raise Terminated
-
-    terminals = [stream for stream in (1, 2) if os.isatty(stream)]
-
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, interrupt)

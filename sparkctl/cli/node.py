@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sparkctl.cli.groups import Command, Group
 from sparkctl.cli.options import break_lock_option, inventory_option, json_option
 from sparkctl.cli.terminal import confirm, interactive
+from sparkctl.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,9 +20,23 @@ if TYPE_CHECKING:
 PACKAGES = ("vllm", "ray", "sglang", "torch")
 
 
-@click.group()
+# How --help groups the options.
+SECTIONS = {
+    "Versions": (*PACKAGES, "python"),
+    "Where packages come from": ("index_url", "extra_index_url", "find_links", "no_index"),
+    "Consent": ("yes", "break_lock", "accept_new"),
+}
+
+
+@click.group(cls=Group)
 def node() -> None:
-    """Prepare the nodes."""
+    """Install vLLM and Ray, or SGLang, on the nodes.
+
+    \b
+    Examples:
+      # The pinned versions, on all nodes
+      sparkctl node install
+    """
 
 
 def _version_options(command: Callable[..., object]) -> Callable[..., object]:
@@ -31,11 +47,15 @@ def _version_options(command: Callable[..., object]) -> Callable[..., object]:
     return command
 
 
-@node.command()
+@node.command(cls=Command, sections=SECTIONS)
 @inventory_option
 @json_option
 @click.option(
-    "--node", "names", multiple=True, metavar="NAME", help="Only on this node; may be repeated."
+    "--node",
+    "names",
+    multiple=True,
+    metavar="NODE",
+    help="Install on this node alone; may be repeated.",
 )
 @_version_options
 @click.option(
@@ -82,6 +102,16 @@ def install(
     required. It is built in a folder next to its path and moved there when all can be imported.
     Ctrl-C takes back what is not complete. What a lost connection or a killed command has left
     goes on; the next run continues it.
+
+    \b
+    Examples:
+      # The pinned versions, on all nodes
+      sparkctl node install
+      # One node, after it was replaced
+      sparkctl node install --node spark-2
+      # Another vLLM, from wheels that the nodes have
+      sparkctl node install --vllm 0.32.0 \\
+        --no-index --find-links /srv/wheels
     """
     from sparkctl.cli.context import chosen, open_session
     from sparkctl.engines.inventory import load
@@ -141,7 +171,7 @@ def ask(replaced: Sequence[Step]) -> None:
     from sparkctl.errors import Interrupted, UsageError
 
     count = len(replaced)
-    what = "1 virtual environment" if count == 1 else f"{count} virtual environments"
+    what = counted(count, "virtual environment")
     lines = "\n".join(f"  {step}" for step in replaced)
     if not interactive():
         raise UsageError(

@@ -19,20 +19,21 @@ def inventory_option(command: F) -> F:
         type=click.Path(path_type=Path),
         envvar="SPARKCTL_INVENTORY",
         default=Path("inventory.yaml"),
-        show_default="./inventory.yaml",
-        help="Read the cluster from this inventory (or SPARKCTL_INVENTORY).",
+        help="Read the cluster from this inventory (or SPARKCTL_INVENTORY; default:"
+        " ./inventory.yaml).",
     )(command)
 
 
 def lab_option(command: F) -> F:
-    """--dir FOLDER, where the lab is."""
+    """--dir FOLDER, where the lab is; SPARKCTL_LAB_DIR."""
     return click.option(
         "--dir",
         "folder",
         type=click.Path(path_type=Path),
+        envvar="SPARKCTL_LAB_DIR",
         default=Path("/var/lib/sparkctl-lab"),
         show_default=True,
-        help="Use the lab in this folder.",
+        help="Use the lab in this folder (or SPARKCTL_LAB_DIR).",
     )(command)
 
 

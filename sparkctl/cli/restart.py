@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sparkctl.cli.bringup import start_options
+from sparkctl.cli.bringup import SECTIONS, start_options
+from sparkctl.cli.groups import Command
 from sparkctl.cli.options import inventory_option, json_option
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-@click.command()
+@click.command(cls=Command, sections=SECTIONS)
 @inventory_option
 @json_option
 @start_options
@@ -23,6 +24,13 @@ def restart(inventory: Path, *, as_json: bool, services: tuple[str, ...], **opti
 
     Asks before it stops a model that is served; without a terminal --yes is required. A service
     that does not run is started.
+
+    \b
+    Examples:
+      # Restart a service, after asking
+      sparkctl restart chat
+      # In a script, and return before it is ready
+      sparkctl restart chat --yes --detach
     """
     from sparkctl.cli.bringup import bring_up
     from sparkctl.cli.context import check_services

@@ -23,6 +23,15 @@ def status(inventory: Path, *, as_json: bool, deep: bool, host: str | None) -> N
     Exits 0 when the cluster is healthy, 1 otherwise, also while it starts. With --host, a name or
     address as for ssh(1), shows the account's clusters there: who started them, their nodes and
     units; exits 0 when they could be read.
+
+    \b
+    Examples:
+      # Show units, ranks and the API
+      sparkctl status
+      # Also generate a few tokens
+      sparkctl status --deep
+      # Whose clusters are on this node
+      sparkctl status --host spark-1
     """
     if host is not None:
         _show_host(host, as_json=as_json, deep=deep)

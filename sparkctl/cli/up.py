@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sparkctl.cli.bringup import start_options
+from sparkctl.cli.bringup import SECTIONS, start_options
+from sparkctl.cli.groups import Command
 from sparkctl.cli.options import inventory_option, json_option
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-@click.command()
+@click.command(cls=Command, sections=SECTIONS)
 @inventory_option
 @json_option
 @click.option("--dry-run", is_flag=True, help="Show what would start or restart, and why.")
@@ -22,11 +23,25 @@ if TYPE_CHECKING:
 def up(inventory: Path, *, as_json: bool, dry_run: bool, **options: Any) -> None:
     """Start what is missing, and wait for a real completion.
 
-    Starts only what is missing; a second run changes nothing. A start that is under way is watched.
+    A second run changes nothing. A start that is under way is watched.
+
     Asks before it restarts a model that is served because a setting changed; without a terminal
     --yes is required. Ctrl-C asks whether the start is stopped or left running; without a terminal
-    it is stopped. A start that another command made always goes on. A service with a node that
-    cannot be reached or read is left alone and named; then it exits 1 when the others are up.
+    it is stopped. A start that another command made always goes on.
+
+    A service with a node that cannot be reached or read is left alone and named; then it exits 1
+    when the others are up.
+
+    \b
+    Examples:
+      # Start the cluster and wait for the model
+      sparkctl up
+      # Show what would start or restart, and why
+      sparkctl up --dry-run
+      # Return before the model is loaded
+      sparkctl up --detach
+      # Start although a check fails
+      sparkctl up --ignore-check fabric.mtu
     """
     from sparkctl.cli.bringup import bring_up
     from sparkctl.cli.partial import exit_where

@@ -26,6 +26,13 @@ def validate(inventory: Path, as_json: bool, connect: bool) -> None:
 
     Prints every problem at once, as file:line:column: path: text, and exits 2. With --connect,
     exits 1 when a node is unreachable.
+
+    \b
+    Examples:
+      # Check the file
+      sparkctl validate
+      # Also log in to every node
+      sparkctl validate --connect -i sparks/inventory.yaml
     """
     from sparkctl.engines.inventory import load
     from sparkctl.inventory.layers import load_layers

@@ -115,13 +115,6 @@ class Finding:
 NONE: Data = {}
 
 
-def counted(number: int, noun: str) -> str:
-    """The number with its noun, such as `1 rank` and `2 processes`."""
-    if number == 1:
-        return f"1 {noun}"
-    return f"{number} {noun}{'es' if noun.endswith('s') else 's'}"
-
-
 def ok(summary: str, *, node: str | None = None, code: str = "ok", data: Data = NONE) -> Finding:
     """What the check expects."""
     return Finding(Severity.OK, summary, node=node, code=code, data=data)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sparkctl.doctor.finding import UNDECIDED, Finding, Severity, counted
+from sparkctl.doctor.finding import UNDECIDED, Finding, Severity
 from sparkctl.doctor.snapshot import NoFacts
 from sparkctl.doctor.table import CHECKS
+from sparkctl.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -8,6 +8,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 from sparkctl.fabric.cabling import in_common, parsed
+from sparkctl.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -142,7 +143,7 @@ def _uneven(
         if len(names) != usual:
             like, others = next((n, c.hcas) for n, c in every.items() if len(c.hcas) == usual)
             text = (
-                f"it uses {len(names)} RDMA device{'s' if len(names) > 1 else ''}"
+                f"it uses {counted(len(names), 'RDMA device')}"
                 f" ({', '.join(names)}), but {like} uses {usual} ({', '.join(others)})"
             )
             yield Mismatch(node, "hca-count", text, {"hcas": names, "usual": usual, "like": like})

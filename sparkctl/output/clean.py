@@ -4,12 +4,55 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
+from errno import EDQUOT, ENOSPC
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
+from sparkctl.errors import OutputError
 from sparkctl.text import clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+
+class Checked:
+    """stdout or stderr, whose failures have an error of their own.
+
+    Raises OutputError where stdout cannot be written, and BrokenPipeError as it is. Where stderr
+    cannot be written nothing can be said: the command goes on.
+    """
+
+    def __init__(self, inner: TextIO, *, stderr: bool) -> None:
+        self._inner, self._stderr = inner, stderr
+
+    def write(self, text: str) -> int:
+        """As TextIO.write."""
+        with self._failures():
+            self._inner.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """As TextIO.flush."""
+        with self._failures():
+            self._inner.flush()
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            if self._stderr:
+                return
+            raise OutputError(
+                f"cannot write to stdout: {error.strerror}",
+                hint="free space on the disk of the file that stdout goes to"
+                if error.errno in (ENOSPC, EDQUOT)
+                else None,
+            ) from error
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
 
 
 class Cleaning:
@@ -18,7 +61,7 @@ class Cleaning:
     It has no `buffer`, which click would write to instead.
     """
 
-    def __init__(self, inner: TextIO) -> None:
+    def __init__(self, inner: Checked) -> None:
         self.inner = inner
 
     def write(self, text: str | bytes) -> int:
@@ -44,7 +87,8 @@ def cleaned() -> Iterator[None]:
     So no caller can forget it for a text of a node.
     """
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (cast("TextIO", Cleaning(raw(stream))) for stream in before)
+    sys.stdout = cast("TextIO", Cleaning(Checked(raw(sys.stdout), stderr=False)))
+    sys.stderr = cast("TextIO", Cleaning(Checked(raw(sys.stderr), stderr=True)))
     try:
         yield
     finally:
@@ -54,4 +98,4 @@ def cleaned() -> Iterator[None]:
 def raw(stream: TextIO) -> TextIO:
     """The stream itself, for text that is cleaned otherwise; also below rich's live display."""
     stream = getattr(stream, "rich_proxied_file", stream)
-    return stream.inner if isinstance(stream, Cleaning) else stream
+    return cast("TextIO", stream.inner) if isinstance(stream, Cleaning) else stream

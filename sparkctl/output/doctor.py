@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from sparkctl.doctor.finding import ORDER, Severity, counted
+from sparkctl.doctor.finding import ORDER, Severity
 from sparkctl.doctor.runner import counts
 from sparkctl.node.units import STARTING
 from sparkctl.output.console import print_prose, wide_console
 from sparkctl.output.finding import NAMED, STYLES, print_detail, print_fix, print_headline
+from sparkctl.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

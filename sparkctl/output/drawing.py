@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from rich.cells import chop_cells
 
-from sparkctl.doctor.finding import counted
 from sparkctl.fabric.hca import ACTIVE
 from sparkctl.output.subnets import cages, down, idle, speed
+from sparkctl.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

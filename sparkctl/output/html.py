@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from sparkctl import __version__
-from sparkctl.doctor.finding import Severity, counted
+from sparkctl.doctor.finding import Severity
 from sparkctl.output.doctor import amounts, together
 from sparkctl.output.htmlfabric import fabric
 from sparkctl.output.nodecards import cards
@@ -17,6 +17,7 @@ from sparkctl.output.pagefile import BEGINNING
 from sparkctl.output.templating import environment, masked, policy, style
 from sparkctl.output.verdict import verdict
 from sparkctl.output.withheld import accounts, note, unmaskable, withhold
+from sparkctl.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sparkctl.doctor.finding import counted
 from sparkctl.fabric.diagram import draw
 from sparkctl.fabric.hca import ACTIVE
 from sparkctl.facts.unread import Unread
 from sparkctl.output.drawing import BOX, PAD, drawing
 from sparkctl.output.nodecards import WITHHELD
 from sparkctl.output.subnets import cages, down, idle, subnets
+from sparkctl.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from sparkctl.doctor.finding import Severity, counted
+from sparkctl.doctor.finding import Severity
 from sparkctl.output.console import print_prose, wide_console
 from sparkctl.output.doctor import print_findings
 from sparkctl.output.finding import NAMED, print_detail, print_fix, print_headline
 from sparkctl.output.stdio import print_out
 from sparkctl.output.table import Column, filled, print_table
+from sparkctl.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

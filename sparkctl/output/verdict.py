@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from sparkctl.doctor.finding import Severity, counted
+from sparkctl.doctor.finding import Severity
 from sparkctl.output.finding import NAMED
+from sparkctl.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

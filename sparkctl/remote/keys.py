@@ -6,6 +6,7 @@ import base64
 import contextlib
 import os
 import socket
+import sys
 from typing import TYPE_CHECKING
 
 import paramiko
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
     from pathlib import Path
 
+# macOS's agent has a key of the keychain after this alone; Apple's ssh takes it there itself.
+ADD = "ssh-add --apple-use-keychain" if sys.platform == "darwin" else "ssh-add"
 MAGIC = b"openssh-key-v1\0"
 
 
@@ -78,7 +81,7 @@ def _from_file(path: Path, skipped: list[str]) -> Iterator[tuple[str, paramiko.P
     try:
         yield str(path), paramiko.PKey.from_path(str(path))
     except (paramiko.PasswordRequiredException, TypeError):  # TypeError: cryptography says so
-        skipped.append(f"{path} (needs a passphrase: run `ssh-add {path}`)")
+        skipped.append(f"{path} (needs a passphrase: run `{ADD} {path}`)")
     except (OSError, ValueError, paramiko.SSHException) as error:
         skipped.append(f"{path} (unreadable: {error})")
     except Exception as error:  # paramiko.UnknownKeyType does not share a base with the others

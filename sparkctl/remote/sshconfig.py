@@ -78,9 +78,12 @@ def resolve(host: str, ssh: Ssh) -> Target:
             data={"host": host, "seconds": RESOLVE_TIMEOUT},
         ) from None
     if done.returncode:
+        apple = "usekeychain" in done.stderr.lower()  # an option that only Apple's ssh knows
         raise ConnectError(
             f"`ssh -G {host}` failed: {done.stderr.strip()}",
-            hint="correct ~/.ssh/config or /etc/ssh/ssh_config",
+            hint="put `IgnoreUnknown UseKeychain` above UseKeychain in ~/.ssh/config"
+            if apple
+            else "correct ~/.ssh/config or /etc/ssh/ssh_config",
             code="ssh-config",
             data={"host": host, "stderr": done.stderr},
         )

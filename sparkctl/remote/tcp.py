@@ -1,6 +1,6 @@
 """A TCP connection without TCP's delays: each of them cost a round trip 40 ms (measured).
 
-tcp(7) describes the options; those that only Linux has are set where they exist.
+tcp(7) describes the options; those that only Linux has are set where the system takes them.
 """
 
 from __future__ import annotations
@@ -21,11 +21,14 @@ class PromptSocket(socket.socket):
     only after the data before is acknowledged, which a kernel delays by 40 ms.
     """
 
+    prompt = True  # until the system refuses the option
+    bounded = False  # whether the kernel ends it after DEAD_AFTER
+
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
         """As socket.recv; sets the option each time, because it lasts for a few packets only."""
         data = super().recv(bufsize, flags)
-        if hasattr(socket, "TCP_QUICKACK"):
-            self.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        if self.prompt:
+            self.prompt = _set(self, "TCP_QUICKACK", 1)
         return data
 
 
@@ -56,16 +59,24 @@ def connect(address: tuple[str, int], timeout: float) -> PromptSocket:
     raise failed
 
 
-def _set_options(connection: socket.socket) -> None:
+def _set_options(connection: PromptSocket) -> None:
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     # Detects a node that lost power, and a network that this computer has left.
-    if hasattr(socket, "TCP_USER_TIMEOUT"):
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_AFTER * 1000)
-    elif sys.platform == "darwin":
+    connection.bounded = _set(connection, "TCP_USER_TIMEOUT", DEAD_AFTER * 1000)
+    if sys.platform == "darwin":
         with contextlib.suppress(OSError):
             connection.setsockopt(socket.IPPROTO_TCP, TCP_RXT_CONNDROPTIME, DEAD_AFTER)
 
 
+def _set(connection: socket.socket, option: str, value: int) -> bool:
+    """Whether the system has this option of TCP: macOS has no such name, WSL 1 may refuse it."""
+    try:
+        connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+    except (AttributeError, OSError):
+        return False
+    return True
+
+
 def is_bounded(connection: object) -> bool:
     """Whether the kernel ends this connection after DEAD_AFTER."""
-    return isinstance(connection, PromptSocket) and hasattr(socket, "TCP_USER_TIMEOUT")
+    return isinstance(connection, PromptSocket) and connection.bounded

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import subprocess
+from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 
 from sparkctl.cli.lab import cache_folder
 from sparkctl.lab import lab as labs
+from sparkctl.lab.faults import engine
 from sparkctl.lab.spec import prefix
+from tests.cli.test_completion import completed
 from tests.lab.cluster import BASE, Cluster
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.lab
 
@@ -68,6 +74,19 @@ def test_env_names_each_values_layer(cluster: Cluster) -> None:
     lines = cluster.run("env", "spark-2").stdout.splitlines()
     assert any(x.startswith("VLLM_HOST_IP=192.168.100.12") and "# built-in" in x for x in lines)
     assert any(x.startswith("HF_HUB_OFFLINE=1") and "# inventory" in x for x in lines)
+
+
+def test_the_labs_nodes_and_active_faults_complete(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPARKCTL_LAB_DIR", str(BASE))
+    assert completed(tmp_path, "sparkctl lab ssh ") == ["spark-1", "spark-2"]
+    assert completed(tmp_path, "sparkctl lab heal ") == []
+    engine.inject(BASE, "memory-low")
+    try:
+        assert completed(tmp_path, "sparkctl lab heal ") == ["memory-low"]
+    finally:
+        engine.heal(BASE)
 
 
 def test_lab_down_after_a_crash_leaves_nothing(cluster: Cluster) -> None:

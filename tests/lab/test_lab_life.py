@@ -41,7 +41,7 @@ def up(base: Path, count: int = 2) -> labs.Lab:
 
 def on(base: Path, node: str, command: str) -> str:
     """What a command prints that `sparkctl lab ssh` runs on a node."""
-    argv = [sys.executable, "-m", "sparkctl", "lab", "ssh", "--dir", str(base), node, "--", command]
+    argv = [sys.executable, "-m", "sparkctl", "lab", "ssh", node, "--dir", str(base), "--", command]
     return subprocess.run(argv, capture_output=True, text=True, timeout=30, check=True).stdout
 
 

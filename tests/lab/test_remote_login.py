@@ -328,3 +328,12 @@ def test_what_a_failing_proxy_command_says_is_in_the_error(sshd: Sshd, ssh_confi
 def test_a_proxy_command_that_hangs_is_a_time_out(sshd: Sshd, ssh_config: Path) -> None:
     ssh_config.write_text("ProxyCommand sleep 100\n")
     assert failure(sshd.ssh(connect_timeout=1.0), "spark").code == "handshake-timeout"
+
+
+def test_an_option_that_only_apples_ssh_knows(sshd: Sshd, ssh_config: Path) -> None:
+    ssh_config.write_text("Host *\n  UseKeychain yes\n")
+    error = failure(sshd.ssh())
+    assert error.code == "ssh-config"
+    assert "IgnoreUnknown UseKeychain" in (error.hint or "")
+    ssh_config.write_text("IgnoreUnknown UseKeychain\nHost *\n  UseKeychain yes\n")
+    connect("n", HOST, sshd.ssh()).close()

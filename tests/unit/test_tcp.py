@@ -43,3 +43,27 @@ def test_the_next_address_is_tried_when_one_refuses(monkeypatch: pytest.MonkeyPa
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
         with tcp.connect(("spark.example", 22), 5) as connection:
             assert connection.getpeername()[1] == port
+
+
+def test_an_option_that_the_system_refuses_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As WSL 1 does; the connection is kept alive otherwise."""
+
+    def refuse(*_: Any) -> None:
+        raise OSError(92, "Protocol not available")
+
+    real = socket.socket.setsockopt
+    monkeypatch.setattr(
+        tcp.PromptSocket,
+        "setsockopt",
+        lambda self, level, name, value: (
+            real(self, level, name, value) if name == socket.TCP_NODELAY else refuse()
+        ),
+    )
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        with tcp.connect(server.getsockname(), 5) as connection, server.accept()[0] as peer:
+            peer.sendall(b"x")
+            assert connection.recv(1) == b"x"
+            assert not tcp.is_bounded(connection)
+        monkeypatch.undo()
+        with tcp.connect(server.getsockname(), 5) as connection:
+            assert tcp.is_bounded(connection)

@@ -16,7 +16,7 @@ from rich.text import Text
 import sparkctl
 from sparkctl.output.clean import Cleaning, cleaned, raw
 from sparkctl.output.console import CleanConsole
-from sparkctl.text import clean, plain, quoted, unfit
+from sparkctl.text import clean, counted, plain, quoted, unfit
 
 SHOWN = {
     "plain text, tabs\tand\nlines": "plain text, tabs\tand\nlines",
@@ -110,3 +110,9 @@ def test_every_console_is_made_in_one_place() -> None:
     package = Path(sparkctl.__file__).parent
     makers = {p.name for p in package.rglob("*.py") if " Console(" in p.read_text()}
     assert makers == set()
+
+
+def test_a_number_agrees_with_its_noun() -> None:
+    assert [counted(n, "rank") for n in (0, 1, 2)] == ["0 ranks", "1 rank", "2 ranks"]
+    assert counted(2, "process") == "2 processes"
+    assert counted(2, "switch") == "2 switches"

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from sparkctl.doctor.check import Check
 from sparkctl.doctor.checks.processes import strays
-from sparkctl.doctor.finding import Evidence, Finding, counted, fail, info, ok, unknown, warn
+from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
 from sparkctl.facts.unread import Unread
 from sparkctl.node.settings import watched
 from sparkctl.node.units import CONTAINER
 from sparkctl.secret.value import protected_text, public
-from sparkctl.text import quoted
+from sparkctl.text import counted, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from sparkctl.doctor.finding import Evidence, Finding, counted, info, ok, unknown, warn
+from sparkctl.doctor.finding import Evidence, Finding, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy
 from sparkctl.facts.unread import known
+from sparkctl.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 from sparkctl.doctor import applies
 from sparkctl.doctor.check import Check, per_node
-from sparkctl.doctor.finding import Evidence, Finding, counted, fail, info, ok, warn
+from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, warn
 from sparkctl.doctor.modelcopy import copy
 from sparkctl.doctor.remedy import Remedy, command
 from sparkctl.facts.hostgroups import Checkpoint, HubModel
 from sparkctl.facts.unread import Missing, known
 from sparkctl.operations.session import HUB_VARIABLES
+from sparkctl.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

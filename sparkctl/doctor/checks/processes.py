@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sparkctl.doctor.check import Check
-from sparkctl.doctor.finding import Evidence, Finding, counted, info, ok, unknown, warn
+from sparkctl.doctor.finding import Evidence, Finding, info, ok, unknown, warn
 from sparkctl.doctor.remedy import Remedy, Removal
 from sparkctl.facts.calls import REMOVE, STOP
 from sparkctl.facts.unread import Missing, known
@@ -16,6 +16,7 @@ from sparkctl.plan.paths import APPLIED, temp_dir
 from sparkctl.plan.record import records
 from sparkctl.plan.record import state as recorded
 from sparkctl.secret.text import command_line
+from sparkctl.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

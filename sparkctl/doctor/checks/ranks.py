@@ -9,7 +9,7 @@ from sparkctl.doctor.check import Check, Source
 from sparkctl.doctor.checks.gang import broken, gang
 from sparkctl.doctor.checks.memlock import CAP_IPC_LOCK, ENOUGH
 from sparkctl.doctor.checks.running import RAY, idle, starting
-from sparkctl.doctor.finding import Evidence, Finding, counted, fail, info, ok, unknown, warn
+from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, warn
 from sparkctl.doctor.limits import UNLIMITED
 from sparkctl.doctor.remedy import LOG, LOG_SHOWS, RESTART, Remedy
 from sparkctl.doctor.starting import is_over
@@ -18,6 +18,7 @@ from sparkctl.facts.unread import Missing, known
 from sparkctl.node.units import RayRanks
 from sparkctl.plan.record import records
 from sparkctl.secret.text import command_line
+from sparkctl.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparkctl.engines.inventory import load
-from sparkctl.engines.vllm.commandline import ray_worker_argv
 from sparkctl.lab.faults.scripts import sh
 from sparkctl.lab.faults.waiting import until
 from sparkctl.lab.spec import CABLED
@@ -26,6 +24,10 @@ def join(lab: Lab, node: RunningNode, mark: str, address: str) -> None:
 
     `mark` is the value of CLUSTER in the environment of what was started with it.
     """
+    # The table of faults, which a shell's completion reads, needs neither.
+    from sparkctl.engines.inventory import load
+    from sparkctl.engines.vllm.commandline import ray_worker_argv
+
     inventory, head = load(lab.inventory), lab.nodes[0]
     view = inventory.view_for(inventory.node(node.node.name))
     stop = {"cluster": inventory.cluster, "roles": ["ray"], "grace": GRACE}

@@ -12,6 +12,7 @@ from sparkctl.errors import SparkctlError
 from sparkctl.node.unitid import service_of
 from sparkctl.operations.install.pins import pinned, requirements
 from sparkctl.secret.text import command_line
+from sparkctl.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -186,7 +187,7 @@ def _require_possible(goal: Goal, looked: VenvLooked) -> None:
     if looked.users:
         first = looked.users[0]
         count = len(looked.users)
-        what = "1 process runs" if count == 1 else f"{count} processes run"
+        what = f"{counted(count, 'process')} {'runs' if count == 1 else 'run'}"
         clusters = sorted({user.cluster for user in looked.users if user.cluster})
         raise SparkctlError(
             f"{what} from {path}, such as pid {first.pid}: {command_line(first.command, 80)}",
