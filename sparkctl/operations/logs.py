@@ -1,4 +1,4 @@
-"""`logs`: which unit's log is meant, and the file that its program writes, read or followed."""
+"""`logs`: which units' logs are meant."""
 
 from __future__ import annotations
 
@@ -8,16 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.engines.table import engine_of
 from sparkctl.errors import SparkctlError, UsageError
-from sparkctl.facts.calls import FOLLOW
-from sparkctl.facts.decode import decode
 from sparkctl.node.unitid import is_unit, kind_of, node_of, service_of
 from sparkctl.operations.starting import stages_of
 from sparkctl.plan.observed import Seen
 from sparkctl.plan.outline import outline
-from sparkctl.remote import node_rpc
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from sparkctl.engines.engine import Engine
     from sparkctl.inventory.models import Inventory, Node, View
@@ -39,17 +36,72 @@ class Log(NamedTuple):
         return kind_of(self.unit)
 
 
-def chosen(inventory: Inventory, what: str | None, node: str | None) -> Log:
-    """The log of `what`: a unit's id, a service's name for its engine's, or a kind; on `node`.
+class Unknown(NamedTuple):
+    """A name that the inventory does not have, on a node if one is named: `error` is raised where
+    the nodes' records do not have it either.
+    """
 
-    Without `what` it is the engine's, without `node` the head's. Raises UsageError for an unknown
-    name, for a node that is not the service's, and where several services have such a unit.
+    what: str
+    node: str | None
+    error: UsageError
+
+
+def select(inventory: Inventory, names: Sequence[str]) -> list[Log | Unknown]:
+    """The logs of these names, in their order: of units (an id, a service's name for its engine's,
+    a kind) and of nodes, to which they are restricted.
+
+    Without names, the engine's of each service, on its head; of nodes alone, what `_of_node` gives.
+    A pair of a unit and a node that `up` does not start is left out where each of them has another.
+    A name of both is the unit's, and after a unit the node's. Raises UsageError for what neither
+    the inventory nor a record can have.
+    """
+    units, nodes = _sorted(inventory, names)
+    if not units and nodes:
+        return [_of_node(inventory, inventory.node(name)) for name in nodes]
+    pairs = [(what, node) for what in units or (None,) for node in nodes or (None,)]
+    found = {pair: _of(inventory, *pair) for pair in pairs}
+    known_units = {*known(inventory)}
+    started = {
+        pair
+        for pair, logs in found.items()
+        if any(isinstance(log, Log) and log.unit in known_units for log in logs)
+    }
+    has, had = {what for what, _ in started}, {node for _, node in started}
+    left = [
+        log
+        for (what, node), logs in found.items()
+        if (what, node) in started or not (what in has and node in had)
+        for log in logs
+    ]
+    for log in left:  # an id says where its unit runs: no record says otherwise
+        if isinstance(log, Unknown) and "/" in log.what and log.error.code == ELSEWHERE:
+            raise log.error
+    return left
+
+
+def resolved(session: Session, found: Iterable[Log | Unknown]) -> list[Log]:
+    """Each of these logs once; what the inventory does not have, as the nodes have recorded it.
+
+    Raises as `recorded`.
+    """
+    logs = (
+        recorded(session, log.what, log.node, log.error) if isinstance(log, Unknown) else log
+        for log in found
+    )
+    return [*{(log.node.name, log.unit): log for log in logs}.values()]
+
+
+def chosen(inventory: Inventory, what: str | None, node: str | None) -> list[Log]:
+    """The logs of `what`: a unit's id, a service's name for its engine's, or a kind; on `node`.
+
+    Without `what` it is the engine's; without `node` the head's, of each service that has one.
+    Raises UsageError for an unknown name, and for a node that is not the service's.
     """
     if what is not None and "/" in what:
-        return _of_id(inventory, what, node)
+        return [_of_id(inventory, what, node)]
     view = next((v for v in inventory.views if v.service == what), None)
     if view is not None and node is None:
-        return Log(view.head, _id(view, _engine(view).kind, view.head))
+        return [Log(view.head, _id(view, _engine(view).kind, view.head))]
     kinds = {kind_of(unit) for unit in known(inventory)}
     if what is not None and view is None and what not in kinds:
         raise _unknown(inventory, what)
@@ -58,16 +110,53 @@ def chosen(inventory: Inventory, what: str | None, node: str | None) -> Log:
         nodes = [n.name for n in view.nodes]
         raise _elsewhere(f"service {what} runs on {', '.join(nodes)}, not on {node}", what, node)
     if node is not None:
-        return _on(inventory, kind, inventory.node(node), view)
-    if len(inventory.views) > 1:
-        units = [u for u in known(inventory) if what is None or kind_of(u) == what]
-        raise UsageError(
-            f"{len(inventory.views)} services run {what or 'an engine'}",
-            hint=f"name a unit ({', '.join(units)}), or a service for its engine's log",
-            code="unit-ambiguous",
-            data={"units": units},
-        )
-    return _on(inventory, kind, inventory.head, inventory.views[0])
+        return [_on(inventory, kind, inventory.node(node), view)]
+    return [
+        _on(inventory, kind, view.head, view)
+        for view in inventory.views
+        if kind in (None, *map(kind_of, outline(view)))
+    ]
+
+
+def _sorted(inventory: Inventory, names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The names of units, and those of nodes."""
+    known_nodes = [n.name for n in inventory.nodes]
+    known_units = _names(known(inventory))
+    units: list[str] = []
+    nodes: list[str] = []
+    for name in names:
+        is_unit = "/" in name or name in known_units
+        if name in known_nodes and (units or not is_unit):
+            nodes.append(name)
+        elif is_unit or not units:  # the first may be of a record
+            units.append(name)
+        else:
+            near = get_close_matches(name, [*known_nodes, *known_units], n=1)
+            raise UsageError(
+                f"unknown node {name}" + (f'; did you mean "{near[0]}"?' if near else ""),
+                hint=f"the inventory's nodes are {', '.join(known_nodes)}",
+                code="node-unknown",
+                data={"node": name, "nodes": known_nodes},
+            )
+    return units, nodes
+
+
+def _of(inventory: Inventory, what: str | None, node: str | None) -> Sequence[Log | Unknown]:
+    try:
+        return chosen(inventory, what, node)
+    except UsageError as error:
+        if what is None:
+            raise
+        return [Unknown(what, node, error)]
+
+
+def _of_node(inventory: Inventory, node: Node) -> Log:
+    """The engine's log on a node; of one without an engine's the last unit's that starts there."""
+    view = inventory.view_of(node)
+    units = [u for u in outline(view) if node_of(u) == node.name] if view else []
+    engines = [u for u in units if view and kind_of(u) == _engine(view).kind]
+    found = [*engines, *reversed(units)]
+    return Log(node, found[0]) if found else _on(inventory, None, node, view)
 
 
 def recorded(session: Session, what: str, node: str | None, unknown: UsageError) -> Log:
@@ -164,8 +253,8 @@ def _unknown(
     errors: Mapping[str, SparkctlError] = MappingProxyType({}),
 ) -> UsageError:
     units = list(dict.fromkeys([*known(inventory), *records]))
-    names = [*units, *map(service_of, units), *map(kind_of, units)]
-    near = get_close_matches(what, dict.fromkeys(names), n=1)
+    names = [*_names(units), *(n.name for n in inventory.nodes)]
+    near = get_close_matches(what, names, n=1)
     return UsageError(
         f"unknown unit {what}" + (f'; did you mean "{near[0]}"?' if near else ""),
         hint=f"the units are {', '.join(units)}{_unasked(errors)}",
@@ -174,32 +263,14 @@ def _unknown(
     )
 
 
+def _names(units: Sequence[str]) -> list[str]:
+    """By which units are named: their ids, services and kinds."""
+    return [*dict.fromkeys([*units, *map(service_of, units), *map(kind_of, units)])]
+
+
 def _engine(view: View) -> Engine:
     return engine_of(view.vllm)
 
 
 def _id(view: View, kind: str, node: Node) -> str:
     return f"{view.service}/0/{kind}/{node.name}"
-
-
-def read_log(
-    session: Session, node: Node, unit: str, *, lines: int | None, follow: bool
-) -> Iterator[str]:
-    """Pieces of the log's text: its last `lines` lines, None for all that is kept of it, then, with
-    `follow`, what comes.
-    """
-    command = node_rpc.call(
-        FOLLOW.target,
-        {
-            "cluster": session.inventory.cluster,
-            "unit": unit,
-            **({"all": True} if lines is None else {"lines": lines}),
-            "follow": follow,
-        },
-        title=f"read the log of {unit}",
-    )
-    with session.pool.connections[node.name].stream(command) as stream:
-        for line in stream:
-            event = decode(FOLLOW, line.encode(), node.name, command.title) if line else None
-            if event and event.text:
-                yield event.text

@@ -231,15 +231,15 @@ def test_a_rank_on_a_node_that_cannot_be_read_is_not_called_dead() -> None:
     ],
 )
 def test_a_gang_has_a_log_on_each_node(what: str | None, node: str | None, unit: str) -> None:
-    found = chosen(toy().inventory, what, node)
+    (found,) = chosen(toy().inventory, what, node)
     assert (found.unit, found.node.name) == (unit, unit.rpartition("/")[2])
 
 
 def test_a_missing_log_names_where_the_engines_is() -> None:
     vllm = healthy().inventory
-    hint = missing(vllm, chosen(vllm, "vllm", TWO)).hint or ""
+    hint = missing(vllm, *chosen(vllm, "vllm", TWO)).hint or ""
     assert f"vLLM's log is on {ONE}" in hint
-    assert "vLLM" not in (missing(toy().inventory, chosen(toy().inventory, "toy", TWO)).hint or "")
+    assert "vLLM" not in (missing(toy().inventory, *chosen(toy().inventory, "toy", TWO)).hint or "")
 
 
 def departed(what: str, node: str | None = None, *lost: str) -> str:
