@@ -59,7 +59,8 @@ def logs(
     from sparkctl.cli.context import open_session
     from sparkctl.engines.inventory import load
     from sparkctl.operations.logread import Wanted, read_logs
-    from sparkctl.operations.logs import resolved, select
+    from sparkctl.operations.logrecords import resolved
+    from sparkctl.operations.logs import select
     from sparkctl.operations.since import since as parsed
     from sparkctl.output.logstream import LogPrinter
 

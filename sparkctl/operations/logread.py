@@ -117,7 +117,7 @@ def _pieces(session: Session, log: Log, wanted: Wanted) -> Iterator[Piece]:
             if event is None:
                 continue
             if event.untimed:
-                yield Piece(log, note="not known when its lines were written; showing all of them")
+                yield Piece(log, note="no times are recorded for this log; --since is ignored")
             if event.at is not None:
                 if path not in ("", event.at.path) and not ends:  # the next start's log
                     yield Piece(log, "\n")

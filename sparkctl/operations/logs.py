@@ -8,17 +8,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.engines.table import engine_of
 from sparkctl.errors import SparkctlError, UsageError
-from sparkctl.node.unitid import is_unit, kind_of, node_of, service_of
-from sparkctl.operations.starting import stages_of
-from sparkctl.plan.observed import Seen
+from sparkctl.node.unitid import kind_of, node_of, service_of
 from sparkctl.plan.outline import outline
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from sparkctl.engines.engine import Engine
     from sparkctl.inventory.models import Inventory, Node, View
-    from sparkctl.operations.session import Session
 
 
 ELSEWHERE = "unit-elsewhere"  # the code of the error for a unit that another node has
@@ -79,18 +76,6 @@ def select(inventory: Inventory, names: Sequence[str]) -> list[Log | Unknown]:
     return left
 
 
-def resolved(session: Session, found: Iterable[Log | Unknown]) -> list[Log]:
-    """Each of these logs once; what the inventory does not have, as the nodes have recorded it.
-
-    Raises as `recorded`.
-    """
-    logs = (
-        recorded(session, log.what, log.node, log.error) if isinstance(log, Unknown) else log
-        for log in found
-    )
-    return [*{(log.node.name, log.unit): log for log in logs}.values()]
-
-
 def chosen(inventory: Inventory, what: str | None, node: str | None) -> list[Log]:
     """The logs of `what`: a unit's id, a service's name for its engine's, or a kind; on `node`.
 
@@ -104,11 +89,11 @@ def chosen(inventory: Inventory, what: str | None, node: str | None) -> list[Log
         return [Log(view.head, _id(view, _engine(view).kind, view.head))]
     kinds = {kind_of(unit) for unit in known(inventory)}
     if what is not None and view is None and what not in kinds:
-        raise _unknown(inventory, what)
+        raise unknown(inventory, what)
     kind = what if what in kinds else None
     if view is not None and node not in (None, *(n.name for n in view.nodes)):
         nodes = [n.name for n in view.nodes]
-        raise _elsewhere(f"service {what} runs on {', '.join(nodes)}, not on {node}", what, node)
+        raise elsewhere(f"service {what} runs on {', '.join(nodes)}, not on {node}", what, node)
     if node is not None:
         return [_on(inventory, kind, inventory.node(node), view)]
     return [
@@ -159,36 +144,6 @@ def _of_node(inventory: Inventory, node: Node) -> Log:
     return Log(node, found[0]) if found else _on(inventory, None, node, view)
 
 
-def recorded(session: Session, what: str, node: str | None, unknown: UsageError) -> Log:
-    """The log of what only the nodes' records name, as a service that left the inventory: by a
-    unit's id, or by its service or kind, also of those on `node` alone.
-
-    Raises `unknown` where no record has it, UsageError where others of it are recorded; the
-    connection's error of a node that an id names, or that is asked for, and that could not be read.
-    """
-    inventory = session.inventory
-    nodes = [n for n in inventory.nodes if n.name in session.pool.connections]
-    errors = {**session.pool.errors, **session.probe(nodes).failed}
-    wanted = node or (node_of(what) if is_unit(what) else None)
-    if wanted in errors:
-        raise errors[wanted]
-    records = Seen(inventory, session.facts, errors).records
-    named = [u for u in records if what in (u, service_of(u), kind_of(u))]
-    at = {n.name: n for n in inventory.nodes}
-    found = [u for u in named if node_of(u) in at and node in (None, node_of(u))]
-    # A service's own log is that of the unit with stages, as the engine's.
-    first = sorted(found, key=lambda u: stages_of(records[u].unit) is None)
-    if first:
-        return Log(at[node_of(first[0])], first[0])
-    if unknown.code == ELSEWHERE or not (records or errors):
-        raise unknown
-    if named:
-        where = ", ".join(dict.fromkeys(map(node_of, named)))
-        lost = f"not on {node}" if node else "which is not in the inventory"
-        raise _elsewhere(f"{what} ran on {where}, {lost}", what, node, errors)
-    raise _unknown(inventory, what, [*records], errors)
-
-
 def missing(inventory: Inventory, log: Log) -> SparkctlError:
     """The error for a unit without a log."""
     view = inventory.view_of(log.node)
@@ -220,19 +175,20 @@ def _on(inventory: Inventory, kind: str | None, node: Node, service: View | None
 
 def _of_id(inventory: Inventory, what: str, node: str | None) -> Log:
     if what not in known(inventory):
-        raise _unknown(inventory, what)
+        raise unknown(inventory, what)
     name = node_of(what)
     if node not in (None, name):
-        raise _elsewhere(f"unit {what} runs on {name}, not on {node}", what, node)
+        raise elsewhere(f"unit {what} runs on {name}, not on {node}", what, node)
     return Log(inventory.node(name), what)
 
 
-def _elsewhere(
+def elsewhere(
     message: str,
     what: str | None,
     node: str | None,
     errors: Mapping[str, SparkctlError] = MappingProxyType({}),
 ) -> UsageError:
+    """The error for a unit that another node has; `errors` of nodes that could not be asked."""
     hint = "leave the node out, or name one of these" if node else "`status --host` shows a node"
     return UsageError(
         message,
@@ -246,12 +202,13 @@ def _unasked(errors: Mapping[str, SparkctlError]) -> str:
     return f"; {', '.join(errors)} could not be asked for others" if errors else ""
 
 
-def _unknown(
+def unknown(
     inventory: Inventory,
     what: str,
     records: Sequence[str] = (),
     errors: Mapping[str, SparkctlError] = MappingProxyType({}),
 ) -> UsageError:
+    """The error for a name that is no unit's, nor one of the `records`."""
     units = list(dict.fromkeys([*known(inventory), *records]))
     names = [*_names(units), *(n.name for n in inventory.nodes)]
     near = get_close_matches(what, names, n=1)

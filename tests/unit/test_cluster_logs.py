@@ -88,7 +88,7 @@ def test_some_lines_or_all_of_a_log(
     (request,) = cluster.requests
     if ago := asked.get("since"):
         assert request.pop("since") >= asked.pop("since") + ON_ITS_WAY, f"never less than {ago} s"
-        assert "vllm/0/vllm/spark-1: not known when its lines were written" in err
+        assert "vllm/0/vllm/spark-1: no times are recorded for this log" in err
     else:
         assert err == ""
     assert request == {"cluster": "lab", "unit": "vllm/0/vllm/spark-1", **asked}
