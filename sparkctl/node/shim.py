@@ -41,7 +41,11 @@ def bound_log():
         if os.stat(job["log"]).st_size > job["bytes"]:
             part = stem + (".before" if os.path.exists(stem + ".begin.log") else ".begin")
             remove(part + ".times")
-            shutil.copy(job["log"], part + ".log")
+            try:
+                shutil.copy(job["log"], part + ".log")
+            except OSError:  # a full disk: a part of it would come twice
+                remove(part + ".log")
+                raise
             if os.path.exists(stem + ".times"):
                 os.replace(stem + ".times", part + ".times")
             os.truncate(job["log"], 0)
