@@ -65,8 +65,7 @@ class Cluster:
 
 
 @pytest.fixture
-def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
-    monkeypatch.setenv("NO_COLOR", "1")
+def cluster(tmp_path: Path) -> Cluster:
     return Cluster(tmp_path)
 
 
