@@ -29,13 +29,14 @@ def same_screen(
     *,
     whole: Iterable[str] = (),
     environment: Mapping[str, str] | None = None,
+    wraps: bool = False,
 ) -> list[str]:
     """Run a program on a terminal of so many columns; gives the rows of its screen.
 
     No row is wider than the terminal, each of `whole` (names) is there uncut, and the screen is the
-    one that is expected.
+    one that is expected. With `wraps` the terminal may break rows, as those of a log.
     """
-    size = {"columns": columns, "rows": 200, "beyond": BEYOND}
+    size = {"columns": columns, "rows": 200, "beyond": 0 if wraps else BEYOND}
     with Terminal(argv, environment=environment, **size) as terminal:
         rows = terminal.ended()
     text = "\n".join(rows) + "\n"

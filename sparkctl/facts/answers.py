@@ -329,8 +329,11 @@ class TakenBack(Shape):
 
 
 class Followed(Shape):
-    """An event of a log that is followed; `at` is the position after its text."""
+    """An event of a log that is followed; `at` is the position after its text, `untimed` that
+    `since` could not be applied.
+    """
 
     text: str | None = Field(default=None)
     at: Position | None = None
+    untimed: bool = False
     exited: Pid | None = None

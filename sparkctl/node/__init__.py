@@ -16,6 +16,7 @@ Files that sparkctl writes on a node, below ~/.sparkctl/CLUSTER/ (files.py), wit
     applied.lock        none  the same, of applied.json; journal.lock of journal.json
     logs/RUN/KIND.log   none  output of programs, each start after a line logs.HEADER (logs.py)
     logs/RUN/KIND.exit  none  JSON: the program's pid, and how it ended (shim.py)
+    logs/RUN/KIND.times none  when the log had which size (shim.py, logtimes.py)
     lock/owner.json     none  read only: the lock of a sparkctl before there were leases
 
 In /var/lib/sparkctl/CLUSTER/, which only root may enter, is the journal of what root changed.

@@ -7,11 +7,12 @@ import json
 import os
 import select
 import sys
+import time
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sparkctl.node import logs, processes
+from sparkctl.node import logs, logtimes, processes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,10 +28,13 @@ def follow(request: Follow) -> Answer:
     """Print one JSON line for each event until stdin ends: {"text": …, "at": …}, {"exited": pid}.
 
     The log at `path`, or else the last of `unit`, is read from `offset`, or from its last `lines`
-    lines, or, with `all`, from its beginning and that of its parts that were set aside; a file that
-    appears later or replaces the log is read too. A request with the `at` of an event goes on after
-    its text, also in the parts that the log had become meanwhile, or in the unit's next log. With
-    `pid` and `started` the process is watched, and its end is printed after the end of the log.
+    lines, or, with `all`, from its beginning and that of its parts that were set aside, or from
+    `since` seconds before now, and then at most the last `lines` lines; a file that appears later
+    or replaces the log is read too. Of all but `offset` the first event is where it begins, with
+    `untimed` where `since` could not be applied, if there is a log, or to `follow`. A request with
+    the `at` of an event goes on after its text, also in the parts that the log had become
+    meanwhile, or in the unit's next log. With `pid` and `started` the process is watched, and its
+    end is printed after the end of the log.
     """
     pid, started = request.get("pid"), request.get("started", 0)
     log = _Log()
@@ -39,10 +43,10 @@ def follow(request: Follow) -> Answer:
         log.go_on(request["at"])
     elif "offset" in request:
         log.begin(path, request["offset"])
-    elif request.get("all"):
-        log.begin_with_parts(path)
     else:
-        log.begin(path, _tail(path, request["lines"]))
+        timed = _begin(log, path, request)
+        if request.get("follow", True) or path.is_file():
+            print(json.dumps({"at": log.at(), "untimed": not timed}), flush=True)
     while True:
         gone = pid is not None and not processes.alive(pid, started)
         for text, at in log.read(logs.named(request)):
@@ -51,6 +55,20 @@ def follow(request: Follow) -> Answer:
             return {"exited": pid}
         if not request.get("follow", True) or _hung_up():
             return {}
+
+
+def _begin(log: _Log, path: Path, request: Follow) -> bool:
+    """Begin where the request says; whether `since`, if it has one, could be applied."""
+    parts = logs.parts(path)
+    last, lines = len(parts) - 1, request.get("lines")
+    tail = None if lines is None else (last, _tail(path, lines))
+    if "since" not in request:
+        log.begin_in(parts, *(tail or (0, 0)))
+        return True
+    marked = logtimes.begin(parts, time.time() - request["since"])
+    part, offset = marked or (0, 0)
+    log.begin_in(parts, *max((part, _line(parts[part], offset)), tail or (0, 0)))
+    return marked is not None
 
 
 class _Log:
@@ -65,12 +83,12 @@ class _Log:
 
     def begin(self, path: Path, offset: int) -> None:
         """Read from this offset."""
-        self._path, self._offset, self._begins = path, offset, (0, 0)
+        self._path, self._offset, self._begins = path, offset, _begins(path)
 
-    def begin_with_parts(self, path: Path) -> None:
-        """Read from the begin of the first part that was set aside."""
-        self.begin(path, 0)
-        self._parts = logs.parts(path)[:-1]
+    def begin_in(self, parts: list[Path], number: int, offset: int) -> None:
+        """Read from this offset of that part of a log."""
+        self._path, self._offset, self._begins = parts[-1], offset, _begins(parts[number])
+        self._parts = parts[number:-1]
 
     def go_on(self, at: Position) -> None:
         """Read from a position that `read` gave."""
@@ -122,9 +140,10 @@ class _Log:
                     begins = os.pread(stream.fileno(), min(BEGIN, self._offset), 0)
                     self._begins = (len(begins), zlib.crc32(begins))
                 if text := self._decoder.decode(chunk):
-                    yield text, self._at()
+                    yield text, self.at()
 
-    def _at(self) -> Position:
+    def at(self) -> Position:
+        """The position."""
         length, checksum = self._begins
         cut = len(self._decoder.getstate()[0])  # bytes of a character whose end is still to come
         return {
@@ -134,10 +153,32 @@ class _Log:
         }
 
 
+def _begins(path: Path) -> tuple[int, int]:
+    """By which a log is recognized that is read from anywhere."""
+    try:
+        with path.open("rb") as stream:
+            begins = stream.read(BEGIN)
+    except OSError:
+        return 0, 0
+    return len(begins), zlib.crc32(begins)
+
+
 def _hung_up() -> bool:
     """Whether the controller has closed stdin; waits for INTERVAL if not."""
     readable, _, _ = select.select([sys.stdin], [], [], INTERVAL)
     return bool(readable) and not os.read(sys.stdin.fileno(), 4096)
+
+
+def _line(path: Path, offset: int) -> int:
+    """The offset where the line begins that has this one; as it is where the file is shorter."""
+    start = max(0, offset - CHUNK)
+    try:
+        with path.open("rb") as stream:
+            stream.seek(start)
+            block = stream.read(offset - start)
+    except OSError:
+        return offset
+    return start + block.rfind(b"\n") + 1 if len(block) == offset - start else offset
 
 
 def _tail(path: Path, lines: int) -> int:

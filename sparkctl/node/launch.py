@@ -163,7 +163,9 @@ def _spawn(request: Start, log: Path, offset: int) -> Spawned:
     under = files.environment(cluster) if inside else files.over_login(cluster)
     environment = {**under, **request["env"], **mark}
     folder, ends = str(files.state_dir(cluster)), str(logs.exit_path(log))
-    job = shim.Job(argv, environment, folder, str(log), ends, shim.BYTES, shim.EVERY, inside)
+    job = shim.Job(
+        argv, environment, folder, str(log), ends, shim.BYTES, shim.EVERY, inside, shim.MARKS
+    )
     try:
         with log.open("ab") as stream:
             begun = shim.begin(job, stream, {**os.environ, **mark, processes.ROLE: marks.LOG})

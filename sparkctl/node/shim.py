@@ -1,8 +1,9 @@
 """The process between a node and a unit's program: it stays when the login that started it goes.
 
 As containerd's shims do, it adopts the program's daemons, so that all that the program starts
-descends from a marked process; it bounds the log's size, and writes into a file what it started and
-how that ended: {"pid", "started", "status", "signal"}, the last two null while it runs.
+descends from a marked process; it bounds the log's size, marks when it had which size (for
+logtimes.py), and writes into a file what it started and how that ended: {"pid", "started",
+"status", "signal"}, the last two null while it runs.
 """
 
 from __future__ import annotations
@@ -19,24 +20,69 @@ if TYPE_CHECKING:
 
 BYTES = 32 * 2**20  # of a log until it is rotated; its first and its last part are kept
 EVERY = 10.0  # seconds between looks at its size
+MARKS = 2**16  # bytes of the marks of its size, until every second one of the older half goes
 # Gets a Job as a line on stdin and prints {"pid", "started"} or {"error"}; ends with its last
 # child. Programs have a log open for appending, so they go on at the beginning of the emptied file;
 # what they write between copy and truncate is lost, as with logrotate(8)'s copytruncate.
+# A mark is a line SECONDS SIZE: the size is read first and the seconds (epoch) are rounded up, so
+# that what is written after them is after the size. It begins with its line feed: one that a full
+# disk has cut has a smaller size, which loses no line, or none. The marks are moved to their part
+# before the log is emptied: marks of another text would lose lines.
 SHIM = """\
-import json, os, shutil, signal, subprocess, sys
+import json, os, shutil, signal, subprocess, sys, time
 
 job = json.loads(sys.stdin.readline())
 stem = job["log"][: -len(".log")]
+last = (0, -1)  # of the marks
 
 
 def bound_log():
     try:
         if os.stat(job["log"]).st_size > job["bytes"]:
-            begun = stem + ".begin.log"
-            shutil.copy(job["log"], stem + ".before.log" if os.path.exists(begun) else begun)
+            part = stem + (".before" if os.path.exists(stem + ".begin.log") else ".begin")
+            remove(part + ".times")
+            try:
+                shutil.copy(job["log"], part + ".log")
+            except OSError:  # a full disk: a part of it would come twice
+                remove(part + ".log")
+                raise
+            if os.path.exists(stem + ".times"):
+                os.replace(stem + ".times", part + ".times")
             os.truncate(job["log"], 0)
     except OSError:
         pass
+
+
+def mark(ended=False):
+    global last
+    try:
+        size, now = os.stat(job["log"]).st_size, int(time.time()) + 1
+        if not job["marks"] or size == last[1] or (now == last[0] and not ended):
+            return
+        fd = os.open(stem + ".times", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        with open(fd, "ab", 0) as stream:
+            stream.write(b"\\n%d %d" % (now, size))
+            full = stream.tell() > job["marks"]
+        last = now, size
+        if full:
+            thin()
+    except OSError:
+        pass
+
+
+def thin():
+    with open(stem + ".times", "rb") as stream:
+        lines = stream.read().split(b"\\n")[1:]
+    half = len(lines) // 2
+    fd = os.open(stem + ".times.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with open(fd, "wb") as stream:
+        stream.writelines(b"\\n" + line for line in lines[:half:2] + lines[half:])
+    os.replace(stem + ".times.new", stem + ".times")
+
+
+def remove(path):
+    if os.path.exists(path):
+        os.remove(path)
 
 
 def note(status, number):
@@ -56,6 +102,7 @@ try:  # adopt the program's orphans: PR_SET_CHILD_SUBREAPER of prctl(2)
     ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
 except (ImportError, OSError, AttributeError):
     pass
+mark()
 env = {**os.environ, **job["env"]} if job["inside"] else job["env"]
 try:
     with open(job["log"], "ab", 0) as log:
@@ -90,7 +137,9 @@ while True:
         note(os.WEXITSTATUS(status), None)
     elif pid == 0:
         bound_log()
+        mark()
         signal.sigtimedwait(awaited, job["every"])
+mark(ended=True)
 """
 
 
@@ -98,7 +147,7 @@ class Job(NamedTuple):
     """What a shim runs: `log` is where the output goes, `exit` the file that says how it ended.
 
     `inside`: the shim too runs in a container, by that command line, and `env` is over the
-    container's own.
+    container's own. `marks`: the bytes of marks to keep of the log's size; 0 for none.
     """
 
     argv: Sequence[str]
@@ -109,6 +158,7 @@ class Job(NamedTuple):
     bytes: int
     every: float
     inside: Sequence[str] = ()
+    marks: int = 0
 
 
 class Begun(NamedTuple):

@@ -57,6 +57,7 @@ class Follow(Log):
     offset: NotRequired[int]
     lines: NotRequired[int]
     all: NotRequired[bool]
+    since: NotRequired[float]
     follow: NotRequired[bool]
     pid: NotRequired[int]
     started: NotRequired[int]

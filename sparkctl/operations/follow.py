@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -36,13 +37,14 @@ def follow(
     once the lease is lost, RemoteError when the connection does not return or the call fails.
     Close it (contextlib.closing) to end it early.
     """
+    start = time.monotonic()
     patience = session.patience
     if patience is None and notice is not None and request.get("follow", True):
         patience = Patience(notice)
     asked = {"cluster": session.inventory.cluster, **request}
     while True:
         connection = session.connection(node)
-        command = node_rpc.call(FOLLOW.target, asked, title=title)
+        command = node_rpc.call(FOLLOW.target, _aged(asked, start), title=title)
         try:
             with connection.stream(command, timeout=silence) as lines:
                 for line in lines:
@@ -68,3 +70,10 @@ def follow(
         except KeyboardInterrupt:
             patience.over.set()  # for the thread that still tries
             raise
+
+
+def _aged(request: dict[str, Any], start: float) -> dict[str, Any]:
+    """The request of that time (monotonic), as it is made now: `since` is longer ago."""
+    if "since" not in request:
+        return request
+    return {**request, "since": request["since"] + time.monotonic() - start}

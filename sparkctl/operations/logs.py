@@ -1,4 +1,4 @@
-"""`logs`: which unit's log is meant, and the file that its program writes, read or followed."""
+"""`logs`: which units' logs are meant."""
 
 from __future__ import annotations
 
@@ -8,20 +8,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.engines.table import engine_of
 from sparkctl.errors import SparkctlError, UsageError
-from sparkctl.facts.calls import FOLLOW
-from sparkctl.facts.decode import decode
-from sparkctl.node.unitid import is_unit, kind_of, node_of, service_of
-from sparkctl.operations.starting import stages_of
-from sparkctl.plan.observed import Seen
+from sparkctl.node.unitid import kind_of, node_of, service_of
 from sparkctl.plan.outline import outline
-from sparkctl.remote import node_rpc
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from sparkctl.engines.engine import Engine
     from sparkctl.inventory.models import Inventory, Node, View
-    from sparkctl.operations.session import Session
 
 
 ELSEWHERE = "unit-elsewhere"  # the code of the error for a unit that another node has
@@ -39,65 +33,115 @@ class Log(NamedTuple):
         return kind_of(self.unit)
 
 
-def chosen(inventory: Inventory, what: str | None, node: str | None) -> Log:
-    """The log of `what`: a unit's id, a service's name for its engine's, or a kind; on `node`.
+class Unknown(NamedTuple):
+    """A name that the inventory does not have, on a node if one is named: `error` is raised where
+    the nodes' records do not have it either.
+    """
 
-    Without `what` it is the engine's, without `node` the head's. Raises UsageError for an unknown
-    name, for a node that is not the service's, and where several services have such a unit.
+    what: str
+    node: str | None
+    error: UsageError
+
+
+def select(inventory: Inventory, names: Sequence[str]) -> list[Log | Unknown]:
+    """The logs of these names, in their order: of units (an id, a service's name for its engine's,
+    a kind) and of nodes, to which they are restricted.
+
+    Without names, the engine's of each service, on its head; of nodes alone, what `_of_node` gives.
+    A pair of a unit and a node that `up` does not start is left out where each of them has another.
+    A name of both is the unit's, and after a unit the node's. Raises UsageError for what neither
+    the inventory nor a record can have.
+    """
+    units, nodes = _sorted(inventory, names)
+    if not units and nodes:
+        return [_of_node(inventory, inventory.node(name)) for name in nodes]
+    pairs = [(what, node) for what in units or (None,) for node in nodes or (None,)]
+    found = {pair: _of(inventory, *pair) for pair in pairs}
+    known_units = {*known(inventory)}
+    started = {
+        pair
+        for pair, logs in found.items()
+        if any(isinstance(log, Log) and log.unit in known_units for log in logs)
+    }
+    has, had = {what for what, _ in started}, {node for _, node in started}
+    left = [
+        log
+        for (what, node), logs in found.items()
+        if (what, node) in started or not (what in has and node in had)
+        for log in logs
+    ]
+    for log in left:  # an id says where its unit runs: no record says otherwise
+        if isinstance(log, Unknown) and "/" in log.what and log.error.code == ELSEWHERE:
+            raise log.error
+    return left
+
+
+def chosen(inventory: Inventory, what: str | None, node: str | None) -> list[Log]:
+    """The logs of `what`: a unit's id, a service's name for its engine's, or a kind; on `node`.
+
+    Without `what` it is the engine's; without `node` the head's, of each service that has one.
+    Raises UsageError for an unknown name, and for a node that is not the service's.
     """
     if what is not None and "/" in what:
-        return _of_id(inventory, what, node)
+        return [_of_id(inventory, what, node)]
     view = next((v for v in inventory.views if v.service == what), None)
     if view is not None and node is None:
-        return Log(view.head, _id(view, _engine(view).kind, view.head))
+        return [Log(view.head, _id(view, _engine(view).kind, view.head))]
     kinds = {kind_of(unit) for unit in known(inventory)}
     if what is not None and view is None and what not in kinds:
-        raise _unknown(inventory, what)
+        raise unknown(inventory, what)
     kind = what if what in kinds else None
     if view is not None and node not in (None, *(n.name for n in view.nodes)):
         nodes = [n.name for n in view.nodes]
-        raise _elsewhere(f"service {what} runs on {', '.join(nodes)}, not on {node}", what, node)
+        raise elsewhere(f"service {what} runs on {', '.join(nodes)}, not on {node}", what, node)
     if node is not None:
-        return _on(inventory, kind, inventory.node(node), view)
-    if len(inventory.views) > 1:
-        units = [u for u in known(inventory) if what is None or kind_of(u) == what]
-        raise UsageError(
-            f"{len(inventory.views)} services run {what or 'an engine'}",
-            hint=f"name a unit ({', '.join(units)}), or a service for its engine's log",
-            code="unit-ambiguous",
-            data={"units": units},
-        )
-    return _on(inventory, kind, inventory.head, inventory.views[0])
+        return [_on(inventory, kind, inventory.node(node), view)]
+    return [
+        _on(inventory, kind, view.head, view)
+        for view in inventory.views
+        if kind in (None, *map(kind_of, outline(view)))
+    ]
 
 
-def recorded(session: Session, what: str, node: str | None, unknown: UsageError) -> Log:
-    """The log of what only the nodes' records name, as a service that left the inventory: by a
-    unit's id, or by its service or kind, also of those on `node` alone.
+def _sorted(inventory: Inventory, names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The names of units, and those of nodes."""
+    known_nodes = [n.name for n in inventory.nodes]
+    known_units = _names(known(inventory))
+    units: list[str] = []
+    nodes: list[str] = []
+    for name in names:
+        is_unit = "/" in name or name in known_units
+        if name in known_nodes and (units or not is_unit):
+            nodes.append(name)
+        elif is_unit or not units:  # the first may be of a record
+            units.append(name)
+        else:
+            near = get_close_matches(name, [*known_nodes, *known_units], n=1)
+            raise UsageError(
+                f"unknown node {name}" + (f'; did you mean "{near[0]}"?' if near else ""),
+                hint=f"the inventory's nodes are {', '.join(known_nodes)}",
+                code="node-unknown",
+                data={"node": name, "nodes": known_nodes},
+            )
+    return units, nodes
 
-    Raises `unknown` where no record has it, UsageError where others of it are recorded; the
-    connection's error of a node that an id names, or that is asked for, and that could not be read.
-    """
-    inventory = session.inventory
-    nodes = [n for n in inventory.nodes if n.name in session.pool.connections]
-    errors = {**session.pool.errors, **session.probe(nodes).failed}
-    wanted = node or (node_of(what) if is_unit(what) else None)
-    if wanted in errors:
-        raise errors[wanted]
-    records = Seen(inventory, session.facts, errors).records
-    named = [u for u in records if what in (u, service_of(u), kind_of(u))]
-    at = {n.name: n for n in inventory.nodes}
-    found = [u for u in named if node_of(u) in at and node in (None, node_of(u))]
-    # A service's own log is that of the unit with stages, as the engine's.
-    first = sorted(found, key=lambda u: stages_of(records[u].unit) is None)
-    if first:
-        return Log(at[node_of(first[0])], first[0])
-    if unknown.code == ELSEWHERE or not (records or errors):
-        raise unknown
-    if named:
-        where = ", ".join(dict.fromkeys(map(node_of, named)))
-        lost = f"not on {node}" if node else "which is not in the inventory"
-        raise _elsewhere(f"{what} ran on {where}, {lost}", what, node, errors)
-    raise _unknown(inventory, what, [*records], errors)
+
+def _of(inventory: Inventory, what: str | None, node: str | None) -> Sequence[Log | Unknown]:
+    try:
+        return chosen(inventory, what, node)
+    except UsageError as error:
+        if what is None:
+            raise
+        return [Unknown(what, node, error)]
+
+
+def _of_node(inventory: Inventory, node: Node) -> Log:
+    """The engine's log on a node; of one without an engine's the last unit's that starts there."""
+    view = inventory.view_of(node)
+    units = [u for u in outline(view) if node_of(u) == node.name] if view else []
+    engines = [u for u in units if view and kind_of(u) == _engine(view).kind]
+    found = [*engines, *reversed(units)]
+    return Log(node, found[0]) if found else _on(inventory, None, node, view)
 
 
 def missing(inventory: Inventory, log: Log) -> SparkctlError:
@@ -131,19 +175,20 @@ def _on(inventory: Inventory, kind: str | None, node: Node, service: View | None
 
 def _of_id(inventory: Inventory, what: str, node: str | None) -> Log:
     if what not in known(inventory):
-        raise _unknown(inventory, what)
+        raise unknown(inventory, what)
     name = node_of(what)
     if node not in (None, name):
-        raise _elsewhere(f"unit {what} runs on {name}, not on {node}", what, node)
+        raise elsewhere(f"unit {what} runs on {name}, not on {node}", what, node)
     return Log(inventory.node(name), what)
 
 
-def _elsewhere(
+def elsewhere(
     message: str,
     what: str | None,
     node: str | None,
     errors: Mapping[str, SparkctlError] = MappingProxyType({}),
 ) -> UsageError:
+    """The error for a unit that another node has; `errors` of nodes that could not be asked."""
     hint = "leave the node out, or name one of these" if node else "`status --host` shows a node"
     return UsageError(
         message,
@@ -157,15 +202,16 @@ def _unasked(errors: Mapping[str, SparkctlError]) -> str:
     return f"; {', '.join(errors)} could not be asked for others" if errors else ""
 
 
-def _unknown(
+def unknown(
     inventory: Inventory,
     what: str,
     records: Sequence[str] = (),
     errors: Mapping[str, SparkctlError] = MappingProxyType({}),
 ) -> UsageError:
+    """The error for a name that is no unit's, nor one of the `records`."""
     units = list(dict.fromkeys([*known(inventory), *records]))
-    names = [*units, *map(service_of, units), *map(kind_of, units)]
-    near = get_close_matches(what, dict.fromkeys(names), n=1)
+    names = [*_names(units), *(n.name for n in inventory.nodes)]
+    near = get_close_matches(what, names, n=1)
     return UsageError(
         f"unknown unit {what}" + (f'; did you mean "{near[0]}"?' if near else ""),
         hint=f"the units are {', '.join(units)}{_unasked(errors)}",
@@ -174,32 +220,14 @@ def _unknown(
     )
 
 
+def _names(units: Sequence[str]) -> list[str]:
+    """By which units are named: their ids, services and kinds."""
+    return [*dict.fromkeys([*units, *map(service_of, units), *map(kind_of, units)])]
+
+
 def _engine(view: View) -> Engine:
     return engine_of(view.vllm)
 
 
 def _id(view: View, kind: str, node: Node) -> str:
     return f"{view.service}/0/{kind}/{node.name}"
-
-
-def read_log(
-    session: Session, node: Node, unit: str, *, lines: int | None, follow: bool
-) -> Iterator[str]:
-    """Pieces of the log's text: its last `lines` lines, None for all that is kept of it, then, with
-    `follow`, what comes.
-    """
-    command = node_rpc.call(
-        FOLLOW.target,
-        {
-            "cluster": session.inventory.cluster,
-            "unit": unit,
-            **({"all": True} if lines is None else {"lines": lines}),
-            "follow": follow,
-        },
-        title=f"read the log of {unit}",
-    )
-    with session.pool.connections[node.name].stream(command) as stream:
-        for line in stream:
-            event = decode(FOLLOW, line.encode(), node.name, command.title) if line else None
-            if event and event.text:
-                yield event.text

@@ -35,6 +35,14 @@ def show(error: SparkctlError, *, as_json: bool, debug: bool = False) -> None:
         emit(error)
 
 
+def show_one(error: SparkctlError) -> None:
+    """Log the error of one of several, and print it on stderr; the others go on."""
+    _log(error, always=False)
+    print_err(f"error: {error}")
+    if error.hint:
+        print_err(f"hint: {error.hint}")
+
+
 def show_left(left: Iterable[Left]) -> None:
     """Print on stderr which services were left alone, why and what to do."""
     for one in left:

@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import io
 import json
+import os
 import re
 import signal
 import sys
@@ -51,6 +52,7 @@ COMMANDS = (
     ("fabric", "show"),
     ("fabric", "match", "--node", "spark-1"),
     ("logs",),
+    ("logs", "spark-1", "spark-2", "--since", "1m"),
     ("validate", "--connect"),
     ("down",),
 )
@@ -68,7 +70,11 @@ def run(argv: list[str]) -> tuple[int, str, str]:
     out, err = Terminal() if argv[0] == "logs" else io.StringIO(), io.StringIO()
     handlers = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGHUP)}
     try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        with (
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+            mock.patch.dict(os.environ, {"NO_COLOR": "1"}),
+        ):
             code = cli.run(argv)
     finally:
         for number, handler in handlers.items():

@@ -16,6 +16,8 @@ from sparkctl.facts.calls import READ_FILES, RUN, TAKE_LEASE, WRITE_FILES
 from sparkctl.operations import lease as leases
 from sparkctl.operations.follow import follow
 from sparkctl.operations.lease import hold
+from sparkctl.operations.logread import Wanted, read_logs
+from sparkctl.operations.logs import Log
 from sparkctl.remote import keepalive, reconnect, tcp
 from sparkctl.remote.awake import Stopwatch
 from sparkctl.remote.command import Command
@@ -23,9 +25,10 @@ from sparkctl.remote.connection import connect
 from tests.lab.cutting import Node, Relay, numbered, scripted, seconds_left_out
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from sparkctl.operations.logread import Piece
     from sparkctl.operations.session import Session
     from tests.lab.conftest import Sshd
 
@@ -132,6 +135,30 @@ def test_a_log_goes_on_where_it_was(node: Node, tmp_path: Path) -> None:
                     break
     assert text == whole + "set aside\nbegun again\n"
     assert seconds_left_out(notices) == [LOST, BACK] * 2
+
+
+def test_ctrl_c_ends_logs_at_once_while_their_node_is_lost(node: Node, tmp_path: Path) -> None:
+    base, seen = tmp_path / ".sparkctl/sparks", list[str]()
+    base.mkdir(parents=True)
+    for kind in ("ray", "vllm"):
+        (base / f"{kind}.log").write_text(f"{kind}\n")
+
+    def show(pieces: Iterator[Piece]) -> None:
+        for piece in pieces:
+            seen.append(piece.text or piece.note)
+            if len(seen) == 2:
+                node.sshd.process.terminate()
+                node.sshd.process.wait()
+                os.kill(node.session_pid(), signal.SIGKILL)
+            if piece.note:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    with node.connected() as session:
+        logs = [Log(session.inventory.head, f"vllm/0/{kind}/spark-1") for kind in ("ray", "vllm")]
+        with pytest.raises(KeyboardInterrupt):
+            read_logs(session, logs, Wanted(1, follow=True), show)
+    assert sorted(seen[:2]) == ["ray\n", "vllm\n"]
+    assert seen[2:] == [LOST]
 
 
 def test_a_connection_that_cannot_be_written_to_is_lost_though_it_is_still_read(

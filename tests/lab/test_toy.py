@@ -9,6 +9,7 @@ import select
 import signal
 import socket
 import subprocess
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ import pytest
 import yaml
 
 from tests.lab.cluster import until
+from tests.lab.following import followed
 from tests.lab.toy import engine, runtime
 from tests.lab.toycluster import completed, port, ranks, toy_cluster
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from sparkctl.lab.lab import Lab
     from tests.lab.cluster import Cluster
+    from tests.lab.following import Following
 
 pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("toys")]
 HEAD, WORKER = "spark-1", "spark-2"
@@ -150,6 +153,11 @@ def has_logs(toy: Cluster, other: Path) -> None:
     assert "rank 0 serves" in without.run("logs", f"toy/0/rank/{HEAD}").stdout
     unknown = without.run("logs", f"old/0/rank/{HEAD}", code=2).stderr
     assert f'did you mean "toy/0/rank/{HEAD}"?' in unknown
+    both = toy.run("logs", WORKER, HEAD, "--since", "1h")
+    lines = [line.partition(" rank | ") for line in both.stdout.splitlines()]
+    assert [*dict.fromkeys(node for node, _, _ in lines)] == [WORKER, HEAD]
+    assert (WORKER, " rank | ", "rank 1 joined") in lines
+    assert both.stderr == "", "the shim has marked when lines were written"
 
 
 def names_the_lost_rank(toy: Cluster) -> None:
@@ -157,6 +165,28 @@ def names_the_lost_rank(toy: Cluster) -> None:
     out = toy.run("doctor", "--check", "running.ranks", "--json", code=3).stdout
     (lost,) = [f for f in json.loads(out)["findings"] if f["severity"] == "FAIL"]
     assert (lost["node"], lost["data"]["unit"]) == (WORKER, f"toy/0/rank/{WORKER}")
+
+
+def follows_over_a_lost_connection(following: Following) -> None:
+    """Both logs at once, of one node over a lost connection."""
+    following.until(f"{HEAD} rank | rank 0 serves", f"{WORKER} rank | rank 1 joined")
+    following.write("before")
+    following.cut(WORKER)
+    following.write("after")
+
+
+def goes_on_with_the_next_logs(following: Following) -> None:
+    """Those of the ranks that `up` has started in place of the others; every line came once."""
+    following.until(f"{HEAD} rank | rank 0 serves", f"{WORKER} rank | rank 1 joined")
+    err = following.interrupted().splitlines()
+    lines = following.lines
+    once = [f"{node} rank | {line}" for node in (HEAD, WORKER) for line in ("before", "after")]
+    assert [lines.count(line) for line in once] == [1] * 4
+    assert lines.count(f"{HEAD} rank | rank 0 serves") == 2
+    assert len([line for line in lines if line.startswith(f"{WORKER} rank | == sparkctl ")]) == 1
+    assert err[0] == f"connection to {WORKER} lost; reconnecting"
+    assert err[1].startswith(f"connection to {WORKER} restored after ")
+    assert [line for line in err[2:] if line] == ["interrupted"]
 
 
 @pytest.mark.parametrize("where", ["venv", "toy"])
@@ -178,12 +208,17 @@ def test_up_kill_a_rank_up_down(lab: Lab, tmp_path: Path, where: str) -> None:
             is_well(toy)
             has_logs(toy, tmp_path / "other.yaml")
 
-        toy.on(WORKER, f"kill -9 {before[WORKER][0]}")
-        if where == "venv":
-            names_the_lost_rank(toy)
-        assert json.loads(toy.run("status", "--json", code=1).stdout)["healthy"] is False
-        changes = json.loads(toy.up("--json").stdout)["changes"]
-        assert len(changes) == 2, "both ranks are replaced together"
+        with followed(toy) if where == "venv" else nullcontext() as following:
+            if following:
+                follows_over_a_lost_connection(following)
+            toy.on(WORKER, f"kill -9 {before[WORKER][0]}")
+            if where == "venv":
+                names_the_lost_rank(toy)
+            assert json.loads(toy.run("status", "--json", code=1).stdout)["healthy"] is False
+            changes = json.loads(toy.up("--json").stdout)["changes"]
+            assert len(changes) == 2, "both ranks are replaced together"
+            if following:
+                goes_on_with_the_next_logs(following)
         after = ranks(toy)
         assert [len(pids) for pids in after.values()] == [1, 1]
         assert not {*after[HEAD], *after[WORKER]} & {*before[HEAD], *before[WORKER]}

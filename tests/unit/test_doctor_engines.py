@@ -22,7 +22,8 @@ from sparkctl.engines.vllm.engine import VLLM
 from sparkctl.errors import ConnectError, UsageError
 from sparkctl.facts.calls import PROBE
 from sparkctl.node.units import LogStages
-from sparkctl.operations.logs import chosen, missing, recorded
+from sparkctl.operations.logrecords import recorded
+from sparkctl.operations.logs import chosen, missing
 from sparkctl.plan.desired import desire
 from sparkctl.plan.outline import outline
 from tests.lab.toy import engine
@@ -231,15 +232,15 @@ def test_a_rank_on_a_node_that_cannot_be_read_is_not_called_dead() -> None:
     ],
 )
 def test_a_gang_has_a_log_on_each_node(what: str | None, node: str | None, unit: str) -> None:
-    found = chosen(toy().inventory, what, node)
+    (found,) = chosen(toy().inventory, what, node)
     assert (found.unit, found.node.name) == (unit, unit.rpartition("/")[2])
 
 
 def test_a_missing_log_names_where_the_engines_is() -> None:
     vllm = healthy().inventory
-    hint = missing(vllm, chosen(vllm, "vllm", TWO)).hint or ""
+    hint = missing(vllm, *chosen(vllm, "vllm", TWO)).hint or ""
     assert f"vLLM's log is on {ONE}" in hint
-    assert "vLLM" not in (missing(toy().inventory, chosen(toy().inventory, "toy", TWO)).hint or "")
+    assert "vLLM" not in (missing(toy().inventory, *chosen(toy().inventory, "toy", TWO)).hint or "")
 
 
 def departed(what: str, node: str | None = None, *lost: str) -> str:

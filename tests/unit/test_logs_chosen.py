@@ -11,7 +11,7 @@ import pytest
 
 from sparkctl.engines.inventory import parse
 from sparkctl.errors import UsageError
-from sparkctl.operations.logs import chosen, known
+from sparkctl.operations.logs import Log, chosen, known, select
 from sparkctl.remote import pool
 from tests.bench.hostile import run
 from tests.bench.nodes import Answers, Node
@@ -47,7 +47,7 @@ nodes:
     ],
 )
 def test_a_unit_of_the_only_service(what: str | None, node: str | None, unit: str) -> None:
-    found = chosen(ONE, what, node)
+    (found,) = chosen(ONE, what, node)
     assert (found.unit, found.node.name) == (unit, unit.rpartition("/")[2])
 
 
@@ -62,19 +62,50 @@ def test_a_unit_of_the_only_service(what: str | None, node: str | None, unit: st
     ],
 )
 def test_a_unit_of_one_of_two_services(what: str, node: str | None, unit: str) -> None:
-    assert chosen(TWO, what, node).unit == unit
+    assert [log.unit for log in chosen(TWO, what, node)] == [unit]
+
+
+CHAT, CODE = ("chat/0/vllm/s1", "chat/0/ray/s1", "chat/0/ray/s2"), ("code/0/vllm/s4",)
 
 
 @pytest.mark.parametrize(
-    ("what", "units"),
-    [("ray", ["chat/0/ray/s1", "chat/0/ray/s2", "code/0/ray/s4", "code/0/ray/s3"]), (None, None)],
+    ("names", "units"),
+    [
+        ((), (CHAT[0], *CODE)),  # each service's engine
+        (("ray",), (CHAT[1], "code/0/ray/s4")),
+        (("ray", "s2", "s1"), (CHAT[2], CHAT[1])),
+        (("s2", "ray", "s1"), (CHAT[2], CHAT[1])),
+        (("s1", "s2", "s4"), (CHAT[0], CHAT[2], *CODE)),  # the worker's Ray
+        (("s5",), ("vllm",)),  # of no service
+        (("chat", "code", "s1", "s4"), (CHAT[0], *CODE)),
+        (("ray", "vllm", "s1", "s2"), (CHAT[1], CHAT[2], CHAT[0])),
+        (("vllm", "s1", "s2"), (CHAT[0], "chat/0/vllm/s2")),  # which may have an older one
+        (("chat", CHAT[0], "s1"), (CHAT[0], CHAT[0])),
+    ],
 )
-def test_which_service_has_to_be_named(what: str | None, units: list[str] | None) -> None:
+def test_the_logs_of_several_names(names: tuple[str, ...], units: tuple[str, ...]) -> None:
+    assert tuple(log.unit for log in select(TWO, names) if isinstance(log, Log)) == units
+
+
+@pytest.mark.parametrize(
+    ("names", "code"),
+    [(("ray", "s9"), "node-unknown"), ((CHAT[1], "s2"), "unit-elsewhere")],
+)
+def test_names_that_nothing_can_have(names: tuple[str, ...], code: str) -> None:
     with pytest.raises(UsageError) as caught:
-        chosen(TWO, what, None)
-    assert caught.value.code == "unit-ambiguous"
-    assert caught.value.data["units"] == (units or known(TWO))
-    assert "chat/0/ray/s1" in str(caught.value.hint)
+        select(TWO, names)
+    assert (caught.value.code, caught.value.exit_code) == (code, 2)
+
+
+def test_a_name_of_both_is_a_units_and_after_a_unit_a_nodes() -> None:
+    both = parse(
+        b"cluster: c\nnodes: [{name: ray, host: a}, {name: s2, host: b}]\nvllm: {model: /m}\n",
+        "i.yaml",
+    )
+    for names, unit in ((("ray",), "ray/ray"), (("ray", "ray"), "ray/ray"), (("s2",), "ray/s2")):
+        assert [log.unit for log in select(both, names) if isinstance(log, Log)] == [
+            f"vllm/0/{unit}"
+        ]
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import pytest
 
 from sparkctl.facts.calls import FOLLOW
 from sparkctl.facts.decode import decode
-from sparkctl.node import files, follow, logs
+from sparkctl.node import files, follow, logs, logtimes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -120,3 +121,74 @@ def test_a_position_is_data_of_a_stranger() -> None:
     for wrong in ({"path": "/a\n"}, {"offset": -1}, {"begins": "x"}, {"begins": "1:" + "f" * 9}):
         with pytest.raises(Exception, match="malformed"):
             decode(FOLLOW, json.dumps({"at": position | wrong}).encode(), "n", "log")
+
+
+def marked(log: Path, marks: str) -> None:
+    log.with_suffix(".times").write_text(marks)
+
+
+def test_lines_since_a_time_begin_at_the_last_mark_before_it(home: Path, read: Read) -> None:
+    log, now = home / "x.log", 10_000.0
+    begin, before = log.with_suffix(".begin.log"), log.with_suffix(".before.log")
+    begin.write_text("one\ntwo\n")
+    before.write_text("three\n")  # without marks, as of a full disk
+    log.write_text("four\nfive\nsix\n")
+    marked(begin, "\n9000 0\n9010 4")
+    marked(log, "\n9100 3\n9110 10\n9120 12")
+
+    def since(when: float, **more: Any) -> str:
+        with mock.patch("time.time", return_value=now):
+            text, at = read(path=str(log), since=now - when, **more)
+        assert read(path=str(log), at=at) == ("", None)
+        return text
+
+    whole = "one\ntwo\nthree\nfour\nfive\nsix\n"
+    assert since(8999) == since(9005) == whole
+    assert since(9010) == since(9099) == whole[4:]
+    assert since(9100) == "four\nfive\nsix\n", "the mark is within a line"
+    assert since(9115) == since(9130) == "six\n"
+    assert since(9010, lines=2) == "five\nsix\n"
+    assert since(9130, lines=2) == "six\n"
+
+
+def test_a_log_without_marks_is_shown_whole_and_said_to_be(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As that of an older sparkctl's start."""
+    log = home / "x.log"
+    request: Any = {"path": str(log), "since": 60.0, "follow": False}
+    follow.follow(request)
+    assert capsys.readouterr().out == "", "there is no log"
+    log.write_text("one\n")
+    follow.follow(request)
+    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (first["untimed"], second["text"]) == (True, "one\n")
+
+
+@pytest.mark.parametrize(
+    "marks",
+    [
+        "\n100 0\n200 4\n150 8\n300 12",  # a clock that was set back
+        "\n100 0\n200 4\nx\n\n300\n300 1x\n" + "9" * 99 + " 1\n300 12",
+        "\n100 0\n200 4\n300 12",
+    ],
+)
+def test_no_mark_loses_a_line(home: Path, marks: str) -> None:
+    log = home / "x.log"
+    log.write_text("any")
+    assert logtimes.begin([log], 199) is None
+    marked(log, marks)
+    assert [logtimes.begin([log], when) for when in (99, 199)] == [(0, 0)] * 2
+    assert logtimes.begin([log], 299) in ((0, 4), (0, 8))
+    assert logtimes.begin([log], 300) == (0, 12)
+
+
+def test_a_log_that_is_emptied_before_its_first_line_is_read_goes_on_in_its_part(
+    home: Path, read: Read
+) -> None:
+    log = home / "x.log"
+    log.write_text("one\n")
+    _, at = read(path=str(log), lines=0)
+    log.with_suffix(".begin.log").write_text("one\ntwo\n")
+    log.write_text("three, which is longer\n")
+    assert read(path=str(log), at=at)[0] == "two\nthree, which is longer\n"

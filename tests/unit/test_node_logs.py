@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sparkctl.node import files, launch, logs, nccllines, shim
+from sparkctl.node import files, follow, launch, logs, nccllines, shim
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,6 +85,49 @@ def test_a_log_that_grows_is_set_aside_while_its_program_lives(
     numbers = [number for number, _ in found["lines"]]
     assert numbers == sorted(set(numbers)), "the parts' lines are numbered on"
     assert found["path"] == str(log)
+
+
+def test_lines_since_a_time_are_all_there(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the marks of a real shim, which are thinned, of a log that is set aside meanwhile."""
+    monkeypatch.setattr(shim, "BYTES", 100_000)
+    monkeypatch.setattr(shim, "EVERY", 0.01)
+    monkeypatch.setattr(shim, "MARKS", 40)
+    log = home / ".sparkctl/c/logs/r1/vllm.log"
+    writer = (
+        "import os, sys, time\n"
+        "log, second = sys.argv[1], int(time.time())\n"
+        "while not (os.path.exists(log + '.before.log') and time.time() > second + 4):\n"
+        "    os.write(1, f'{time.time()} {90 * \"x\"}\\n'.encode())\n"
+        "    time.sleep(0.001)\n"
+    )
+    argv = [sys.executable, "-c", writer, str(log.with_suffix(""))]
+    request: Any = {"cluster": "c", "run": "r1", "unit": "vllm", "env": {}, "argv": argv}
+    assert launch.start(request | {"wait": 60})["status"] == 0
+
+    def since(when: float) -> list[float]:
+        ago = time.time() - when
+        asked: Any = {"cluster": "c", "unit": "vllm", "since": ago, "follow": False}
+        follow.follow(asked)
+        events = map(json.loads, capsys.readouterr().out.splitlines())
+        text = "".join(event.get("text", "") for event in events)
+        return [float(line.split()[0]) for line in text.splitlines() if "==" not in line]
+
+    whole = since(0)
+    assert whole == sorted(whole)
+    begins = []
+    for when in whole[:: len(whole) // 20]:
+        found = since(when)
+        assert found == whole[-len(found) :]
+        assert found[0] <= when, "no line is missing"
+        begins.append(found[0])
+    assert begins == sorted(begins)
+    assert len({*begins}) > 1, "not always all of it"
+    assert since(time.time() + 1) == []
+    marks = [path.stat().st_size for path in log.parent.glob("*.times")]
+    assert all(size < 60 for size in marks), marks
+    assert not [*log.parent.glob("*.new")]
 
 
 def test_a_start_writes_its_runs_log_and_no_secret_into_it(home: Path) -> None:
