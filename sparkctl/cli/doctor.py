@@ -10,12 +10,14 @@ import click
 from click.core import ParameterSource
 
 from sparkctl.cli.examination import Examination
-from sparkctl.cli.options import inventory_option, json_option
+from sparkctl.cli.options import form_option, inventory_option
+from sparkctl.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from sparkctl.errors import SparkctlError
+    from sparkctl.output.stdio import Form
 
 # What a log's verdict has no use for.
 NODE_OPTIONS = {
@@ -32,7 +34,7 @@ NODE_OPTIONS = {
 @click.command()
 @click.argument("names", metavar="[NODE…]", nargs=-1)
 @inventory_option
-@json_option
+@form_option
 @click.option("--check", "only", multiple=True, metavar="ID", help="Run only this check or family.")
 @click.option("--skip", multiple=True, metavar="ID", help="Skip this check or family.")
 @click.option(
@@ -64,7 +66,7 @@ def doctor(
     *,
     names: tuple[str, ...],
     inventory: Path,
-    as_json: bool,
+    form: Form,
     only: tuple[str, ...],
     skip: tuple[str, ...],
     passive: bool,
@@ -85,6 +87,9 @@ def doctor(
     chose it, and the fix, from the log of NCCL 2.8 or newer under NCCL_DEBUG=INFO. With -i, checks
     on the nodes decide between the causes that the log leaves open.
     """
+    as_json = form == "json"
+    if not list_checks and form in ("wide", "name"):
+        raise UsageError(f"-o {form} requires --list-checks", hint="print the findings without -o")
     source = context.get_parameter_source("inventory")
     default = source is ParameterSource.DEFAULT
     examination = Examination(inventory, default, names, only, skip, passive)
@@ -95,7 +100,7 @@ def doctor(
     elif list_checks:
         from sparkctl.output.checks import print_checks
 
-        print_checks(examination.checks(), as_json=as_json)
+        print_checks(examination.checks(), form)
     elif logs:
         from sparkctl.cli.doctorlog import diagnose
 
@@ -171,8 +176,6 @@ def _exit_code(error: SparkctlError | None, *, bad: bool) -> int:
 
 
 def _refuse(options: Collection[str]) -> None:
-    from sparkctl.errors import UsageError
-
     if options:
         raise UsageError(
             f"--log conflicts with {', '.join(options)}",

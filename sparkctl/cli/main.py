@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sparkctl import __version__
+from sparkctl.cli.options import asks_json
 from sparkctl.errors import SparkctlError, Terminated, UsageError
 from sparkctl.output import runlog
 from sparkctl.output.clean import cleaned
@@ -121,7 +122,6 @@ def _open_closed() -> None:
 
 def _run(argv: Sequence[str]) -> int:
     debug = "--debug" in argv
-    as_json = "--json" in argv
     logging.getLogger("paramiko").setLevel(logging.DEBUG if debug else logging.CRITICAL)
     _handle_signals()
     try:
@@ -132,7 +132,7 @@ def _run(argv: Sequence[str]) -> int:
     except BrokenPipeError:
         raise
     except (Exception, KeyboardInterrupt) as error:
-        return _fail(error, as_json=as_json, debug=debug)
+        return _fail(error, as_json=asks_json(cli, argv), debug=debug)
 
 
 def _fail(error: BaseException, *, as_json: bool, debug: bool) -> int:

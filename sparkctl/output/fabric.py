@@ -10,6 +10,7 @@ from rich.text import Text
 from sparkctl.fabric.grammar import IB_HCA, SOCKET_IFNAME
 from sparkctl.fabric.hca import ACTIVE
 from sparkctl.output.console import print_prose, wide_console
+from sparkctl.output.imitated import imitated_line
 from sparkctl.text import quoted
 
 if TYPE_CHECKING:
@@ -63,8 +64,8 @@ def print_selections(selections: Sequence[Selection], imitated: Sequence[str]) -
 
 def _print_imitated(console: Console, imitated: Sequence[str]) -> None:
     """What of a lab is imitated; nothing for real nodes."""
-    for what in imitated:
-        print_prose(console, f"imitated: {what}", 4)
+    if imitated:
+        print_prose(console, imitated_line(imitated), 4)
 
 
 def _print_port(console: Console, found: Port) -> None:
