@@ -23,6 +23,7 @@ GAP = 2  # spaces between columns
 INDENT = 4  # spaces before what goes on in the next line
 PROSE = 24  # columns below which words are not wrapped
 LEAST = 2  # columns that always stay: a name alone says nothing
+NONE = "-"  # the cell of a value that is not there
 KEPT = math.inf  # the rank of a column that is never dropped
 
 
@@ -62,7 +63,7 @@ class Column:
 
 def filled(values: Iterable[T | None], shown: Callable[[T], str] = str) -> list[str]:
     """The cells of these values; a dash where there is none."""
-    return ["-" if value is None else shown(value) for value in values]
+    return [NONE if value is None else shown(value) for value in values]
 
 
 def width_of(console: Console) -> int:
@@ -111,7 +112,8 @@ def render(columns: Sequence[Column], width: int, *, wide: bool = False) -> list
     for row in range(len(columns[0].cells)):
         lines += _line([column.text(row) for column in line], line, 0, width)
         for column in below:
-            lines += _labelled(column, row, width)
+            if column.cells[row] != NONE:
+                lines += _labelled(column, row, width)
     return lines
 
 

@@ -1,4 +1,4 @@
-"""Prints a status of fixed data at a fixed time: `python -m tests.unit.statusscreen NAME [wide]`."""
+"""Prints a status of fixed data at a fixed time: `python -m tests.unit.statusscreen NAME`."""
 
 from __future__ import annotations
 

@@ -119,9 +119,10 @@ def test_a_long_name_hides_no_column(
     found = planned({"docker": there(A)}, {"docker": there(None)}, {}, name=name)
     screen = partial(Console, width=80, force_terminal=True, color_system=None)
     monkeypatch.setattr("sparkctl.output.console.console", screen)
-    assert not print_listed([found], as_json=False)
+    assert not print_listed([found], "table")
     assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == [
-        f"{name} of vllm",
+        name,
+        "    of vllm",
         "NODE     ENGINE  ID            SIZE",
         "spark-1  docker  aaaaaaaaaaaa  0 MB",
         "spark-2  docker  missing       -",
