@@ -48,7 +48,7 @@ def unit(name: str, title: str, **values: Any) -> UnitStatus:
 
 def served(name: str = "vllm", host: str = "192.0.2.11", **values: Any) -> ServiceStatus:
     """A service whose API answers."""
-    answer = Completion(version="0.15.1", models=[values.get("model", "/models/m2")])
+    answer = Completion(version="0.15.1", models=(values.get("model", "/models/m2"),))
     api = ApiAnswer(answer, since=NOW - 680)
     given = {"model": "/models/m2", "state": "ready", "api": api, "engine": "vLLM", **values}
     return ServiceStatus(name, endpoint=f"http://{host}:30000/v1", **given)
