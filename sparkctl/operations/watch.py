@@ -32,6 +32,7 @@ class Watch:
         self._patience = Patience(notice=log.debug)
         self._lock = threading.Lock()
         self._trying: set[str] = set()
+        self._ended: set[str] = set()  # of these, since the last look
         self._back: dict[str, Connection] = {}  # not admitted yet
         self._reasons: dict[str, SparkctlError] = {}  # of the last attempts
         self._changed = threading.Event()
@@ -76,6 +77,8 @@ class Watch:
         with self._lock:
             back, self._back = self._back, {}
             reasons, self._reasons = self._reasons, {}
+            self._trying -= self._ended
+            self._ended.clear()
         for name, error in reasons.items():
             self._pool.errors[name] = error
         for name, connection in back.items():
@@ -96,16 +99,15 @@ class Watch:
                     self._reasons[name] = error
                 raise
 
+        back: Connection | None = None
         try:
-            connection = reconnect(name, attempt, self._patience)
+            back = reconnect(name, attempt, self._patience)
         except SparkctlError as error:
             log.debug("%s: given up: %s", name, error)
-        else:
-            with self._lock:
-                over = self._patience.over.is_set()
-                if not over:
-                    self._back[name] = connection
-            if over:
-                connection.close()
-        self._trying.discard(name)
+        with self._lock:
+            self._ended.add(name)
+            if back and not self._patience.over.is_set():
+                self._back[name], back = back, None
+        if back:
+            back.close()
         self._changed.set()
