@@ -39,7 +39,7 @@ def print_lab(found: Status | None, form: Form) -> None:
 
 def _print_lab(found: Status, *, wide: bool) -> None:
     from sparkctl.output.console import print_prose, wide_console
-    from sparkctl.output.imitated import imitated_line
+    from sparkctl.output.imitated import imitated_lines
     from sparkctl.output.table import print_table
 
     console = wide_console()
@@ -49,7 +49,8 @@ def _print_lab(found: Status, *, wide: bool) -> None:
     if found["image"]:
         engines = " and ".join(found["containers"])
         print_prose(console, f"containers: {engines} with image {found['image']}", 4)
-    print_prose(console, imitated_line(found["imitated"]), 4)
+    for line in imitated_lines(found["imitated"]):
+        print_prose(console, line, 8)
 
 
 def _columns(nodes: Sequence[NodeStatus]) -> list[Column]:

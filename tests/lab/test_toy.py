@@ -19,6 +19,7 @@ import yaml
 from tests.lab.cluster import until
 from tests.lab.toy import engine, runtime
 from tests.lab.toycluster import completed, port, ranks, toy_cluster
+from tests.screen import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("toys")]
 HEAD, WORKER = "spark-1", "spark-2"
+LOST = f"on {WORKER}: not running"
 FABRIC = "192.168.100.11"
 
 
@@ -134,10 +136,17 @@ def is_well(toy: Cluster) -> None:
     assert whole == {HEAD, WORKER}
     served = {f["check"] for f in found if f["severity"] == "OK"}
     assert {"running.api", "running.generation"} <= served
-    header, *_ = rows = toy.run("status").stdout.splitlines()[1:]
-    ray = header.index("RAY")
-    assert [row[ray:].split()[:2] for row in rows[1:3]] == [["-", "-"]] * 2
-    assert rows[3].startswith("toy: toy 1 serves toy at ")
+    status = toy.run("status").stdout.splitlines()
+    assert status[0].endswith(": healthy")
+    assert "RAY" not in status[2]
+    assert [row.split()[:3] for row in status[3:5]] == [
+        [HEAD, "ready", "head"],
+        [WORKER, "ready", "worker"],
+    ]
+    assert status[7].split()[:2] == ["toy", "ready"]
+    assert toy.run("status", "-o", "name").stdout.split() == [
+        f"toy/0/rank/{name}" for name in (HEAD, WORKER)
+    ]
     nodes = json.loads(toy.run("status", "--json").stdout)["nodes"]
     assert [node["ranks"] for node in nodes] == [None, None], "its ranks have no title"
 
@@ -159,6 +168,26 @@ def names_the_lost_rank(toy: Cluster) -> None:
     assert (lost["node"], lost["data"]["unit"]) == (WORKER, f"toy/0/rank/{WORKER}")
 
 
+def on_terminal(toy: Cluster, columns: int, *words: str) -> Terminal:
+    """`sparkctl status` on a terminal that sees rows over its width."""
+    variables = {**toy.variables, "SPARKCTL_INVENTORY": str(toy.inventory)}
+    argv = [*toy.program, "status", *words]
+    return Terminal(argv, columns=columns, beyond=0 if words else 100, environment=variables)
+
+
+def fits(toy: Cluster, columns: int) -> None:
+    """The status fits this terminal and has each name."""
+    with on_terminal(toy, columns) as terminal:
+        lines = terminal.ended()
+    text = "\n".join(lines)
+    assert all(len(line) <= columns for line in lines), text
+    address = toy.lab.nodes[0].address
+    assert [
+        each for each in (HEAD, WORKER, f"http://{address}:{port(0)}") if each not in text
+    ] == []
+    assert text.count("imitated: ") == 1
+
+
 @pytest.mark.parametrize("where", ["venv", "toy"])
 def test_up_kill_a_rank_up_down(lab: Lab, tmp_path: Path, where: str) -> None:
     toy = toy_cluster(lab, tmp_path, runtime=where)
@@ -176,11 +205,22 @@ def test_up_kill_a_rank_up_down(lab: Lab, tmp_path: Path, where: str) -> None:
 
         if where == "venv":
             is_well(toy)
+            fits(toy, 60)
+            fits(toy, 120)
             has_logs(toy, tmp_path / "other.yaml")
 
-        toy.on(WORKER, f"kill -9 {before[WORKER][0]}")
         if where == "venv":
+            with on_terminal(toy, 60, "--watch", "--interval", "0.5") as watch:
+                watch.until(lambda lines: any(line.endswith(": healthy") for line in lines))
+                toy.on(WORKER, f"kill -9 {before[WORKER][0]}")
+                watch.until(lambda lines: any(LOST in line for line in lines))
+                watch.process.send_signal(signal.SIGINT)
+                lines = watch.ended()
+                assert any(line.startswith(f"{WORKER}  absent") for line in lines), "it stays"
+                assert (lines[-1], watch.process.returncode) == ("interrupted", 130)
             names_the_lost_rank(toy)
+        else:
+            toy.on(WORKER, f"kill -9 {before[WORKER][0]}")
         assert json.loads(toy.run("status", "--json", code=1).stdout)["healthy"] is False
         changes = json.loads(toy.up("--json").stdout)["changes"]
         assert len(changes) == 2, "both ranks are replaced together"

@@ -66,7 +66,11 @@ def pair(service: ServiceStatus, *nodes: NodeStatus, **values: Any) -> Status:
 def healthy() -> Status:
     """Two nodes that serve."""
     found = pair(served(), node(1), node(2))
-    found.imitated = ["the nodes, as network namespaces", "the ConnectX-7, by files in /sys"]
+    found.imitated = [
+        "the nodes: network, mount, pid, uts and ipc namespaces of one Linux machine",
+        "the ConnectX-7: its sysfs and uverbs devices; its cable is a veth pair",
+        "nvidia-smi and the GPU: vLLM's CPU build runs on one logical GPU per node",
+    ]
     return found
 
 
