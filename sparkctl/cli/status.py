@@ -40,8 +40,9 @@ def status(
 ) -> None:
     """Show what runs where since when, Ray's view, and whether the engine serves.
 
-    Exits 0 when the cluster is healthy, 1 otherwise, also while it starts. -o wide shows the units
-    as well, -o name prints their ids, which `sparkctl logs` takes.
+    Exits 0 when the cluster is healthy, 1 otherwise, also while it starts.
+
+    -o wide shows the units as well, -o name prints their ids, which `sparkctl logs` takes.
 
     With --host, a name or address as for ssh(1), shows the account's clusters there: who started
     them, their nodes and units; exits 0 when they could be read.

@@ -69,9 +69,8 @@ class _Screen:
         """A line of what is done now, and the status."""
         took = time.monotonic() - self._began
         if self._looks and took > LATE:
-            line = Text(
-                f"waiting for {elapsed(took)}: {described(self._watch.waiting())}", "yellow"
-            )
+            waits = described(self._watch.waiting())
+            line = Text(f"{waits} ({elapsed(took)})", "yellow")
         else:
             line = Text(f"every {self._interval:g} s, until Ctrl-C", "dim")
         yield from broken(line, width, HANG)

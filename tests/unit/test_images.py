@@ -130,6 +130,14 @@ def test_a_long_name_hides_no_column(
     ]
 
 
+def test_wide_has_whole_ids_and_names_are_the_images(capsys: pytest.CaptureFixture[str]) -> None:
+    found = planned({"docker": there(A)}, {"docker": there(A)}, {"docker": there(A)})
+    assert print_listed([found, found], "name")
+    assert capsys.readouterr().out == f"{found.name}\n"
+    assert print_listed([found], "wide")
+    assert capsys.readouterr().out.count(A) == 3
+
+
 def test_the_progress_is_that_of_the_slowest() -> None:
     first, second = (
         Arrival(bytes=8_000_000_000, began=90.0),

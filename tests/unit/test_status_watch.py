@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from typing import TYPE_CHECKING, Any
 from unittest import mock
@@ -12,9 +13,12 @@ from sparkctl.engines.inventory import load
 from sparkctl.errors import AuthError, ConnectError
 from sparkctl.operations.connect import session
 from sparkctl.operations.watch import Watch
+from sparkctl.output import statuswatch
 from sparkctl.remote import pool
+from tests.bench.hostile import run
 from tests.bench.nodes import Node
 from tests.unit.started import ONE, TWO, started
+from tests.unit.statusscreen import healthy
 from tests.unit.test_status_units import Given
 
 if TYPE_CHECKING:
@@ -127,3 +131,45 @@ def test_a_login_that_is_refused_is_not_made_again(network: Network, watch: Watc
     before = network.asked._value
     watch.look()
     assert network.asked._value == before
+
+
+def test_off_a_terminal_each_status_follows_its_time(network: Network, tmp_path: Path) -> None:
+    path = tmp_path / "inventory.yaml"
+    path.write_text(Node.INVENTORY)
+    waits = iter([None, KeyboardInterrupt])
+    seconds: list[float] = []
+
+    def wait(_: Watch, given: float) -> None:
+        seconds.append(given)
+        if ends := next(waits):
+            raise ends
+
+    with mock.patch.object(Watch, "wait", wait):
+        code, out, err = run(["status", "-w", "--interval", "7", "-i", str(path)])
+    assert (code, seconds) == (130, [7.0, 7.0])
+    time = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}"
+    assert len(re.findall(rf"^{time}\ncluster lab: healthy$", out, re.M)) == 2
+    assert "\x1b" not in out
+    assert err == "interrupted\n"
+
+
+def test_a_look_that_is_late_says_what_it_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    looking = mock.Mock(waiting=lambda: [("read the node's facts", TWO)])
+    screen = statuswatch._Screen(looking, 2.0, wide=False)
+    shown: list[str] = []
+
+    def look() -> Status:
+        nonlocal now
+        now += 12
+        shown.extend(line.plain for line in screen.rows(80))
+        return healthy()
+
+    looking.look = look
+    screen.look()
+    screen.look()
+    after = [line.plain for line in screen.rows(80)]
+    late = f"read the node's facts: {TWO} (12 s)"
+    assert shown == [late, late, *after[1:]], "the last status stays"
+    assert after[:2] == ["every 2 s, until Ctrl-C", "cluster lab: healthy"]
