@@ -150,7 +150,7 @@ def test_off_a_terminal_each_status_follows_its_time(network: Network, tmp_path:
     time = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}"
     assert len(re.findall(rf"^{time}\ncluster lab: healthy$", out, re.M)) == 2
     assert "\x1b" not in out
-    assert err == "interrupted\n"
+    assert err.strip() == "interrupted"
 
 
 def test_a_look_that_is_late_says_what_it_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
