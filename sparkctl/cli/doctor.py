@@ -11,12 +11,14 @@ from click.core import ParameterSource
 
 from sparkctl.cli.examination import Examination
 from sparkctl.cli.groups import Command
-from sparkctl.cli.options import inventory_option, json_option
+from sparkctl.cli.options import form_option, inventory_option
+from sparkctl.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from sparkctl.errors import SparkctlError
+    from sparkctl.output.stdio import Form
 
 # What a log's verdict has no use for.
 NODE_OPTIONS = {
@@ -39,7 +41,7 @@ SECTIONS = {
 @click.command(cls=Command, sections=SECTIONS)
 @click.argument("names", metavar="[NODE…]", nargs=-1)
 @inventory_option
-@json_option
+@form_option
 @click.option("--check", "only", multiple=True, metavar="ID", help="Run only this check or family.")
 @click.option("--skip", multiple=True, metavar="ID", help="Skip this check or family.")
 @click.option(
@@ -71,7 +73,7 @@ def doctor(
     *,
     names: tuple[str, ...],
     inventory: Path,
-    as_json: bool,
+    form: Form,
     only: tuple[str, ...],
     skip: tuple[str, ...],
     passive: bool,
@@ -103,6 +105,9 @@ def doctor(
       # Why NCCL does not use RDMA; needs no cluster
       sparkctl doctor --log vllm.log
     """
+    as_json = form == "json"
+    if not list_checks and form in ("wide", "name"):
+        raise UsageError(f"-o {form} requires --list-checks", hint="print the findings without -o")
     source = context.get_parameter_source("inventory")
     default = source is ParameterSource.DEFAULT
     examination = Examination(inventory, default, names, only, skip, passive)
@@ -113,7 +118,7 @@ def doctor(
     elif list_checks:
         from sparkctl.output.checks import print_checks
 
-        print_checks(examination.checks(), as_json=as_json)
+        print_checks(examination.checks(), form)
     elif logs:
         from sparkctl.cli.doctorlog import diagnose
 
@@ -189,8 +194,6 @@ def _exit_code(error: SparkctlError | None, *, bad: bool) -> int:
 
 
 def _refuse(options: Collection[str]) -> None:
-    from sparkctl.errors import UsageError
-
     if options:
         raise UsageError(
             f"--log conflicts with {', '.join(options)}",

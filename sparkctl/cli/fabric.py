@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import click
 
 from sparkctl.cli.groups import Group
-from sparkctl.cli.options import inventory_option, json_option
+from sparkctl.cli.options import form_option, inventory_option, json_option
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from sparkctl.doctor.snapshot import Snapshot
+    from sparkctl.output.stdio import Form
 
 
 @click.group(cls=Group)
@@ -33,12 +34,13 @@ def fabric() -> None:
 
 @fabric.command()
 @inventory_option
-@json_option
+@form_option
 @click.argument("name", metavar="[NODE]", required=False)
-def show(inventory: Path, as_json: bool, name: str | None) -> None:
+def show(inventory: Path, form: Form, name: str | None) -> None:
     """Show each node's cages, their halves, and which halves of two nodes face each other.
 
-    Exits 1 when a node's fabric could not be read.
+    -o wide prints one table of all halves, -o name the HCAs, each once, as `fabric match --device`
+    takes them. Exits 1 when a node's fabric could not be read.
 
     \b
     Examples:
@@ -46,20 +48,26 @@ def show(inventory: Path, as_json: bool, name: str | None) -> None:
       sparkctl fabric show
       # One node
       sparkctl fabric show spark-2
+      # All halves in one table
+      sparkctl fabric show -o wide
     """
     from sparkctl.doctor.fabric import diagram, unread
 
     snapshot = _collect(inventory, name)
     drawn, errors = diagram(snapshot), unread(snapshot)
-    if as_json:
+    if form == "json":
         from sparkctl.output.documents import of_fabric
         from sparkctl.output.stdio import print_json
 
         print_json(of_fabric(snapshot.inventory, drawn, errors))
+    elif form == "name":
+        from sparkctl.output.fabric import print_hcas
+
+        print_hcas(drawn)
     else:
         from sparkctl.output.fabric import print_diagram
 
-        print_diagram(drawn, errors, snapshot.inventory.imitated)
+        print_diagram(drawn, errors, snapshot.inventory.imitated, wide=form == "wide")
     if errors:
         raise click.exceptions.Exit(1)
 

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sparkctl.cli.options import json_option, lab_option
+from sparkctl.cli.options import form_option, lab_option
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from sparkctl.output.stdio import Form
 
 
 @click.command()
@@ -59,18 +61,18 @@ def heal(folder: Path, name: str | None) -> None:
 
 @click.command()
 @lab_option
-@json_option
-def faults(folder: Path, as_json: bool) -> None:
-    """List the faults, the active ones marked with *.
+@form_option
+def faults(folder: Path, form: Form) -> None:
+    """List the faults, and on which nodes they are active.
 
     \b
     Examples:
       # What each fault does, and to which node
       sparkctl lab faults
       # For another program
-      sparkctl lab faults --json
+      sparkctl lab faults -o json
     """
     from sparkctl.lab.faults import engine
     from sparkctl.output.lab import print_faults
 
-    print_faults(engine.overview(folder), as_json=as_json)
+    print_faults(engine.overview(folder), form)

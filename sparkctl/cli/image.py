@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 import click
 
 from sparkctl.cli.groups import Group
-from sparkctl.cli.options import break_lock_option, inventory_option, json_option
+from sparkctl.cli.options import break_lock_option, form_option, inventory_option, json_option
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from sparkctl.output.stdio import Form
 
 
 @click.group(cls=Group)
@@ -85,19 +87,19 @@ def sync(
 
 @image.command(name="list")
 @inventory_option
-@json_option
+@form_option
 @click.argument("services", nargs=-1, metavar="[SERVICE]...")
-def list_(inventory: Path, *, as_json: bool, services: tuple[str, ...]) -> None:
+def list_(inventory: Path, *, form: Form, services: tuple[str, ...]) -> None:
     """Show which image each node of each SERVICE has; change nothing.
 
-    Exits 1 when that is not known of a node.
+    -o name prints the images' names. Exits 1 when that is not known of a node.
 
     \b
     Examples:
       # Every service
       sparkctl image list
       # One service, for another program
-      sparkctl image list chat --json
+      sparkctl image list chat -o json
     """
     from sparkctl.cli.context import check_services, open_session
     from sparkctl.engines.inventory import load
@@ -110,5 +112,5 @@ def list_(inventory: Path, *, as_json: bool, services: tuple[str, ...]) -> None:
     with open_session(inventory, partial=True, read_only=True) as session:
         errors = {**session.pool.errors, **session.unread}
         found = wanted(session.inventory, services, session.facts, errors)
-    if not print_listed(found, as_json=as_json):
+    if not print_listed(found, form):
         raise click.exceptions.Exit(1)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from sparkctl.cli.fault import fault, faults, heal
 from sparkctl.cli.groups import Group
-from sparkctl.cli.options import json_option, lab_option
+from sparkctl.cli.options import form_option, json_option, lab_option
+
+if TYPE_CHECKING:
+    from sparkctl.output.stdio import Form
 
 
 def cache_folder() -> Path:
@@ -138,15 +142,15 @@ def up(
         containers=containers,
     )
     if as_json:
-        print_lab(labs.status(made.base), as_json=True)
+        print_lab(labs.status(made.base), "json")
     else:
         print_made(made)
 
 
 @lab.command()
 @lab_option
-@json_option
-def status(folder: Path, as_json: bool) -> None:
+@form_option
+def status(folder: Path, form: Form) -> None:
     """Show the lab's nodes and what of them is imitated.
 
     \b
@@ -154,12 +158,12 @@ def status(folder: Path, as_json: bool) -> None:
       # Nodes, addresses, active faults
       sparkctl lab status
       # For another program
-      sparkctl lab status --json
+      sparkctl lab status -o json
     """
     from sparkctl.lab import lab as labs
     from sparkctl.output.lab import print_lab
 
-    print_lab(labs.status(folder), as_json=as_json)
+    print_lab(labs.status(folder), form)
 
 
 @lab.command()

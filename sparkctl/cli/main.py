@@ -12,6 +12,7 @@ import click
 
 from sparkctl import __version__
 from sparkctl.cli.groups import WIDEST, Group, nearest
+from sparkctl.cli.options import asks_json
 from sparkctl.cli.signals import discard, raising
 from sparkctl.errors import OutputError, SparkctlError, UsageError
 from sparkctl.output import runlog
@@ -164,7 +165,6 @@ def _open_closed() -> None:
 
 def _run(argv: Sequence[str]) -> int:
     debug = "--debug" in argv
-    as_json = "--json" in argv
     logging.getLogger("paramiko").setLevel(logging.DEBUG if debug else logging.CRITICAL)
     try:
         with raising():
@@ -176,7 +176,7 @@ def _run(argv: Sequence[str]) -> int:
     except BrokenPipeError:
         raise
     except (Exception, KeyboardInterrupt) as error:
-        return _fail(error, as_json=as_json, debug=debug)
+        return _fail(error, as_json=asks_json(cli, argv), debug=debug)
 
 
 def _fail(error: BaseException, *, as_json: bool, debug: bool) -> int:

@@ -97,7 +97,7 @@ def service_status(
         name=view.service,
         model=at.ready.model,
         endpoint=f"{recorded.outside(at.ready.base, node.host)}/v1",
-        state=_worst(own),
+        state=worst(own),
         start=next((u for u in (*serving, *own) if u.state == "starting"), None),
         uses_ray=_has(recorded_units or outline(view), RayNodes),
         engine=engine.title,
@@ -124,8 +124,10 @@ def _has(units: Mapping[str, Unit], kind: type) -> bool:
     return any(isinstance(ready, kind) for unit in units.values() for ready in unit.ready)
 
 
-def _worst(units: Sequence[UnitStatus]) -> UnitState:
-    states = {unit.state for unit in units} or {"absent"}
+def worst(units: Sequence[UnitStatus]) -> UnitState:
+    """The state of these units together; those that are pending count where no other is."""
+    started = [unit for unit in units if not unit.pending]
+    states = {unit.state for unit in started} or {"absent"}
     if "absent" in states and "ready" in states and "starting" not in states:
         return "failed"
     order: tuple[UnitState, ...] = ("failed", "unread", "starting", "absent")

@@ -68,6 +68,12 @@ class Session:
     def __post_init__(self) -> None:
         self.scope = Scope(self.inventory)
 
+    def again(self) -> Session:
+        """This session before it has read a fact: for another look over the same connections."""
+        fresh = copy(self)
+        fresh.facts, fresh.unread, fresh.asked = {}, {}, {}
+        return fresh
+
     def begin(self, services: Collection[str] = ()) -> None:
         """Work on these services, all without one, as far as their nodes were reached.
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 # Part of the contract that scripts rely on.
 RayState = Literal["unknown", "not running", "started", "alive", "not in Ray's table"]
+LOST: Literal["not in Ray's table"] = "not in Ray's table"
 RECORD = "record"  # what is unread of a node whose record cannot be understood
 # The groups of a node's facts that make its row, and its record.
 SHOWN = ("ours", "gpu", "memory", "state", RECORD)
@@ -102,15 +103,24 @@ class Status:
         """Whether the node's service uses Ray; of a node without a service, whether any does."""
         return any(s.uses_ray for s in self.services.values() if node.service in ("", s.name))
 
+    def units_of(self, node: NodeStatus) -> list[UnitStatus]:
+        """The node's units, of services that the inventory has."""
+        return [u for u in self.units if u.node == node.name and u.service in self.services]
+
+    def pending(self, node: NodeStatus) -> bool:
+        """Whether the inventory has the node since the last `up`, and it runs nothing yet."""
+        units = self.units_of(node)
+        return bool(units) and all(unit.pending for unit in units)
+
     @property
     def healthy(self) -> bool:
-        """Every node reached and read, and alive in Ray where its service uses it; every service
-        ready.
+        """Every node reached and read, and alive in Ray where its service uses it, unless it is
+        pending; every service ready.
         """
         nodes = all(
             n.error is None
             and not n.gaps
-            and (n.ray == "alive" or not n.service or not self.uses_ray(n))
+            and (n.ray == "alive" or not n.service or not self.uses_ray(n) or self.pending(n))
             for n in self.nodes
         )
         return nodes and all(s.state == "ready" for s in self.services.values())
@@ -208,4 +218,4 @@ def _match(
             if node.fabric_address in alive:
                 node.ray = "alive"
             elif node.ray == "started" and found.services[view.service].start is None:
-                node.ray = "not in Ray's table"
+                node.ray = LOST

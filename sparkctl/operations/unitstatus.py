@@ -28,12 +28,17 @@ if TYPE_CHECKING:
 UnitState = Literal["starting", "ready", "failed", "absent", "unread"]
 
 
+PENDING = "not started; run `sparkctl up`"
+
+
 @dataclass(frozen=True)
 class UnitStatus:
     """A unit: `since` is in seconds since the epoch, `pids` and `ranks` are its own processes'.
 
     `why` it failed, is absent or unread; `cause` is a known failure's code. `stage` is an id,
-    `doing` what people read of it. `image` is what a container was started from.
+    `doing` what people read of it. `image` is what a container was started from. `pending`: it is
+    absent because the inventory has it since the last `up`. `follows`: the unit of its group for
+    which it has failed.
     """
 
     id: str
@@ -53,6 +58,8 @@ class UnitStatus:
     percent: int | None = None
     doing: str = ""
     image: str | None = None
+    pending: bool = False
+    follows: str = ""
 
 
 def statuses(seen: Seen, look: Look, locked: Collection[str] = ()) -> list[UnitStatus]:
@@ -81,7 +88,8 @@ def missing(
     inventory: Inventory, seen: Seen, found: Collection[UnitStatus], locked: Collection[str] = ()
 ) -> list[UnitStatus]:
     """The inventory's units that are not `found`: unread where their node could not be read, absent
-    where others of their service run. On `locked` nodes another command may be about to start them.
+    where others of their service run, or pending. On `locked` nodes another command may be about to
+    start them.
     """
     known, running = {u.id for u in found}, {u.service for u in found if u.pids}
     units = [unit for view in inventory.views for unit in outline(view).values()]
@@ -92,8 +100,17 @@ def missing(
         if isinstance(one, Unread):
             lost.append(replace(base, why=one.reason))
         elif base.service in running and unit.node not in locked:
-            lost.append(replace(base, why="not running"))
+            pending = _is_pending(seen, base)
+            why = PENDING if pending else "not running"
+            lost.append(replace(base, why=why, pending=pending))
     return lost
+
+
+def _is_pending(seen: Seen, unit: UnitStatus) -> bool:
+    """Whether no `up` has known its node, or one had another service there: no node has two."""
+    recorded = {name for state in seen.states.values() for name in state.nodes}
+    there = {service_of(other) for other in seen.states[unit.node].units}
+    return bool(recorded) and (unit.node not in recorded or bool(there - {unit.service}))
 
 
 def _not_observed(seen: Seen, node: str) -> Observed:
@@ -197,6 +214,7 @@ def _with_groups(found: list[UnitStatus], units: Mapping[str, Unit]) -> list[Uni
         other = lost.get(units[status.id].group) if status.id in units else None
         if other is None or status.state != "ready":
             return status
-        return replace(status, state="failed", why=f"{other.title} on {other.node}: {other.why}")
+        why = f"{other.title} on {other.node}: {other.why}"
+        return replace(status, state="failed", why=why, follows=other.id)
 
     return [of(status) for status in found]

@@ -6,22 +6,33 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from sparkctl.doctor.explain import entries
-from sparkctl.output.stdio import print_json, print_out
+from sparkctl.output.stdio import print_json, print_names, print_out
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sparkctl.doctor.check import Check
-    from sparkctl.output.stdio import Fields
+    from sparkctl.output.stdio import Fields, Form
 
 
-def print_checks(checks: Sequence[Check], *, as_json: bool) -> None:
+def print_checks(checks: Sequence[Check], form: Form) -> None:
     """Print each check's id, scope and subject."""
-    if as_json:
+    if form == "json":
         print_json([_document(check) for check in checks])
         return
-    for check in checks:
-        print_out(f"{check.id:<22} {check.scope:<8} {entries()[check.id].what}")
+    if form == "name":
+        print_names(check.id for check in checks)
+        return
+    from sparkctl.output.console import wide_console
+    from sparkctl.output.table import KEPT, Column, print_table
+
+    columns = [
+        Column("CHECK", [check.id for check in checks], KEPT),
+        Column("SCOPE", [check.scope for check in checks], 0),
+        Column("BEFORE UP", ["yes" if check.preflight else "no" for check in checks], 0, True),
+        Column("EXAMINES", [entries()[check.id].what for check in checks], KEPT, prose=True),
+    ]
+    print_table(wide_console(), columns, wide=form == "wide")
 
 
 def print_entries(checks: Sequence[Check], *, as_json: bool) -> None:
@@ -29,10 +40,13 @@ def print_entries(checks: Sequence[Check], *, as_json: bool) -> None:
     if as_json:
         print_json([_document(check) for check in checks])
         return
+    from sparkctl.output.console import print_prose, wide_console
+
+    console = wide_console()
     for check in checks:
         print_out(check.id)
         for title, text in asdict(entries()[check.id]).items():
-            print_out(f"  {title:<7} {text}")
+            print_prose(console, f"  {title:<7} {text}", 10)
 
 
 def _document(check: Check) -> Fields:

@@ -72,8 +72,8 @@ def of_host(found: HostStatus) -> Fields:
 
 
 def of_unit(unit: UnitStatus) -> Fields:
-    """The document of a unit; `doing` is for people alone."""
-    return {k: v for k, v in asdict(unit).items() if k != "doing"}
+    """The document of a unit; `doing` and `follows` are for people alone."""
+    return {k: v for k, v in asdict(unit).items() if k not in ("doing", "follows")}
 
 
 def _service(service: ServiceStatus) -> Fields:

@@ -10,6 +10,9 @@ from rich.text import Text
 from sparkctl.fabric.grammar import IB_HCA, SOCKET_IFNAME
 from sparkctl.fabric.hca import ACTIVE
 from sparkctl.output.console import print_prose, wide_console
+from sparkctl.output.imitated import imitated_line
+from sparkctl.output.stdio import print_names
+from sparkctl.output.table import KEPT, Column, filled, print_table
 from sparkctl.text import quoted
 
 if TYPE_CHECKING:
@@ -29,11 +32,20 @@ TAKEN = "  <- NCCL takes it"
 
 
 def print_diagram(
-    diagram: Diagram, errors: Mapping[str, SparkctlError], imitated: Sequence[str]
+    diagram: Diagram,
+    errors: Mapping[str, SparkctlError],
+    imitated: Sequence[str],
+    *,
+    wide: bool = False,
 ) -> None:
-    """Print each node's cages and halves, the links by subnet, and why a node was not read."""
+    """Print each node's cages and halves, the links by subnet, and why a node was not read.
+
+    With `wide` the halves are one table, without their GIDs but for the one that NCCL takes.
+    """
     console = wide_console()
-    for node in diagram.nodes:
+    if wide:
+        print_table(console, _columns(diagram), wide=True)
+    for node in () if wide else diagram.nodes:
         console.print(Text(node.name, "bold"))
         for cage, ports in groupby(node.ports, key=lambda port: port.half.cage):
             console.print(Text(f"  cage {cage}"))
@@ -53,6 +65,38 @@ def print_diagram(
     _print_imitated(console, imitated)
 
 
+def print_hcas(diagram: Diagram) -> None:
+    """Print the RDMA devices that have an interface, as `fabric match --device` takes them."""
+    print_names(port.half.hca for node in diagram.nodes for port in node.ports)
+
+
+def _columns(diagram: Diagram) -> list[Column]:
+    found = [(node.name, port) for node in diagram.nodes for port in node.ports]
+    ports = [port for _, port in found]
+    return [
+        Column("NODE", [name for name, _ in found], KEPT),
+        Column("CAGE", [str(p.half.cage) for p in ports], 1),
+        Column("HCA", [p.half.hca for p in ports], KEPT),
+        Column("INTERFACE", [p.half.interface for p in ports], 6),
+        Column("STATE", filled(p.port.state for p in ports), 7, styles={ACTIVE: "green"}),
+        Column("MTU", filled(p.half.mtu for p in ports), 5),
+        Column("RATE", filled(p.port.rate for p in ports), 3),
+        Column("PCIE", filled(_pcie(p) for p in ports), 2),
+        Column("GID", [str(p.gid_index) for p in ports], 4),
+        Column(
+            "ADDRESSES",
+            [" ".join((*p.half.ipv4, *p.net.ipv6)) or "-" for p in ports],
+            KEPT,
+            prose=True,
+        ),
+    ]
+
+
+def _pcie(port: Port) -> str | None:
+    pcie = port.pcie
+    return f"x{pcie.pcie_width} {pcie.pcie_speed}" if pcie.pcie_width else None
+
+
 def print_selections(selections: Sequence[Selection], imitated: Sequence[str]) -> None:
     """Print what is selected, each device's reason, and likely mistakes."""
     console = wide_console()
@@ -63,19 +107,19 @@ def print_selections(selections: Sequence[Selection], imitated: Sequence[str]) -
 
 def _print_imitated(console: Console, imitated: Sequence[str]) -> None:
     """What of a lab is imitated; nothing for real nodes."""
-    for what in imitated:
-        print_prose(console, f"imitated: {what}", 4)
+    if imitated:
+        print_prose(console, imitated_line(imitated), 4)
 
 
 def _print_port(console: Console, found: Port) -> None:
-    half, port, pcie, speed = found.half, found.port, found.pcie, found.net.speed or -1
+    half, port, speed = found.half, found.port, found.net.speed or -1
     line = Text(f"    {half.hca:<14} {half.interface:<16} ")
     line.append(f"{port.state}", "green" if port.state == ACTIVE else "red")
     line.append(f" ({port.phys_state}), {port.rate}, MTU {half.mtu}")
     if speed > 0:
         line.append(f", {speed / 1000:g} Gb/s")
-    if pcie.pcie_width:
-        line.append(f", PCIe x{pcie.pcie_width} {pcie.pcie_speed}")
+    if shown := _pcie(found):
+        line.append(f", PCIe {shown}")
     print_prose(console, line, 6)
     addresses = ", ".join((*half.ipv4, *found.net.ipv6)) or "none"
     print_prose(console, f"      addresses {addresses}", 16)

@@ -7,60 +7,60 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from sparkctl.operations.lease import described
 from sparkctl.output.console import print_prose, wide_console
-from sparkctl.output.status import moment, starting
-from sparkctl.output.table import Column, filled, print_table
+from sparkctl.output.spans import ago
+from sparkctl.output.status import described
+from sparkctl.output.statustable import unit_columns
+from sparkctl.output.stdio import print_names
+from sparkctl.output.table import print_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from sparkctl.facts.answers import OtherCluster
     from sparkctl.operations.host import ClusterThere, HostStatus
-    from sparkctl.operations.unitstatus import UnitStatus
 
 
-def print_host(found: HostStatus) -> None:
-    """Print it on stdout; plain where stdout is not a terminal."""
+def print_host(found: HostStatus, *, wide: bool = False, now: float | None = None) -> None:
+    """Print it on stdout; plain where stdout is not a terminal.
+
+    `now` is in seconds since the epoch, the present by default.
+    """
     console = wide_console()
-    console.print(Text(f"host {found.host}", "italic"))
+    now = time.time() if now is None else now
+    console.print(Text.assemble("host ", (found.host, "bold")), soft_wrap=True)
     for cluster in found.clusters:
-        print_prose(console, _title(cluster), 4)
+        console.print()
+        print_prose(console, _title(cluster, now), 4)
         if cluster.units:
-            print_table(console, _columns(cluster.units))
-        for line in _lines(cluster):
+            print_table(console, unit_columns(cluster.units, now), wide=wide)
+        for line in _lines(cluster, now):
             print_prose(console, line, 4)
     for line in _rest(found):
         print_prose(console, line, 4)
 
 
-def _title(cluster: ClusterThere) -> str:
+def print_host_names(found: HostStatus) -> None:
+    """Print the ids of the units, one a line."""
+    print_names(unit.id for cluster in found.clusters for unit in cluster.units)
+
+
+def _title(cluster: ClusterThere, now: float) -> str:
     text = f"cluster {cluster.name}"
     if cluster.who:
-        text += f", started by {cluster.who} at {cluster.when}"
+        text += f", started by {cluster.who} {ago(cluster.when, now)}"
     nodes = [f"{name} ({host})" for name, host in cluster.nodes.items()]
     return text + (f", on {', '.join(nodes)}" if nodes else "")
 
 
-def _columns(units: Sequence[UnitStatus]) -> list[Column]:
-    return [
-        Column("UNIT", [u.id for u in units], 3),
-        Column("STATE", [u.state for u in units], 2),
-        Column("RANKS", [str(u.ranks) for u in units], 0),
-        Column("SINCE", filled((u.since for u in units), moment), 1),
-    ]
-
-
-def _lines(cluster: ClusterThere) -> Iterator[str]:
+def _lines(cluster: ClusterThere, now: float) -> Iterator[str]:
     if cluster.error:
         yield f"what was started could not be read: {cluster.error}"
     for unit in cluster.units:
-        if unit.state == "starting":
-            yield f"{unit.title}: {starting(unit, time.time())}"
-        elif unit.why and not cluster.error:
+        if unit.why and not cluster.error:
             yield f"{unit.title}: {unit.why}"
     if cluster.lease:
-        yield f"locked by {described(cluster.lease)}"
+        yield f"locked by {described(cluster.lease, now)}"
     if not cluster.units and not cluster.error:
         yield "no unit of it runs on this node or is recorded there"
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sparkctl.operations.imagestream import gigabytes
 from sparkctl.output.failure import show_log
 from sparkctl.output.spans import duration
-from sparkctl.output.stdio import print_err, print_json, print_out
+from sparkctl.output.stdio import print_err, print_json, print_names, print_out
 from sparkctl.plan.images import short
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from sparkctl.errors import SparkctlError
     from sparkctl.operations.imagesync import Synced
-    from sparkctl.output.stdio import Fields
+    from sparkctl.output.stdio import Fields, Form
     from sparkctl.plan.images import Holding, Wanted
 
 
@@ -55,41 +55,43 @@ def _synced(one: Synced) -> Fields:
     }
 
 
-def print_listed(found: Sequence[Wanted], *, as_json: bool) -> bool:
+def print_listed(found: Sequence[Wanted], form: Form) -> bool:
     """Print each image above its nodes and what they have, and on stderr where that is not known;
-    gives whether it is known of all.
+    gives whether it is known of all. The names are the images'.
     """
-    if as_json:
+    if form == "json":
         print_json({"images": [_listed(image) for image in found]})
+    elif form == "name":
+        print_names(image.name for image in found)
     else:
-        _print_table(found)
+        _print_table(found, wide=form == "wide")
     return _print_errors(error for image in found for error in image.errors.values())
 
 
-def _print_table(found: Sequence[Wanted]) -> None:
-    from sparkctl.output.console import console
+def _print_table(found: Sequence[Wanted], *, wide: bool) -> None:
+    from sparkctl.output.console import console, print_prose
     from sparkctl.output.table import Column, print_table
 
-    titles = ("NODE", "ENGINE", "ID", "SIZE")
-    ranks = (3, 1, 2, 0)
+    titles = ("NODE", "ENGINE", "ID", "SIZE", "FULL ID")
+    ranks = (3, 1, 2, 0, 0)
+    screen = console()
     for image in found:
-        print_out(f"{image.name} of {', '.join(image.services)}")  # a name may fill the line alone
+        print_prose(screen, f"{image.name} of {', '.join(image.services)}", 4)
         rows = [_row(n, image.used(n)) for n in image.nodes]
-        print_table(
-            console(),
-            [
-                Column(title, [row[i] for row in rows], rank)
-                for i, (title, rank) in enumerate(zip(titles, ranks, strict=True))
-            ],
-        )
+        columns = [
+            Column(title, [row[i] for row in rows], rank, hidden=title == "FULL ID")
+            for i, (title, rank) in enumerate(zip(titles, ranks, strict=True))
+        ]
+        print_table(screen, columns, wide=wide)
 
 
-def _row(node: str, holding: Holding | None) -> tuple[str, str, str, str]:
+def _row(node: str, holding: Holding | None) -> tuple[str, str, str, str, str]:
     if holding is None:
-        return node, "-", "unknown", "-"
+        return node, "-", "unknown", "-", "-"
     if holding.image is None:
-        return node, holding.tool.name, "missing", "-"
-    return node, holding.tool.name, short(holding), gigabytes(holding.image.size)
+        return node, holding.tool.name, "missing", "-", "-"
+    size = gigabytes(holding.image.size)
+    return node, holding.tool.name, short(holding), size, holding.image.id
 
 
 def _listed(image: Wanted) -> Fields:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparkctl.output.stdio import print_json, print_out
+from sparkctl.output.stdio import print_json, print_names, print_out
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from sparkctl.lab.existing import Lab, NodeStatus, Status
     from sparkctl.lab.faults.engine import Overview
     from sparkctl.lab.faults.journal import Active
+    from sparkctl.output.stdio import Form
+    from sparkctl.output.table import Column
 
 
 def print_made(lab: Lab) -> None:
@@ -23,33 +25,52 @@ def print_made(lab: Lab) -> None:
     print_out(f"next: sparkctl up -i {lab.inventory}")
 
 
-def print_lab(found: Status | None, *, as_json: bool) -> None:
-    """Print a lab's status, None for no lab."""
-    if as_json:
+def print_lab(found: Status | None, form: Form) -> None:
+    """Print a lab's status, None for no lab. The names are the nodes'."""
+    if form == "json":
         print_json(found or {"nodes": []})
-        return
-    if found is None:
+    elif form == "name":
+        print_names(node["name"] for node in (found["nodes"] if found else ()))
+    elif found is None:
         print_out("no lab is up")
-        return
-    for node in found["nodes"]:
-        print_out(_node(node))
+    else:
+        _print_lab(found, wide=form == "wide")
+
+
+def _print_lab(found: Status, *, wide: bool) -> None:
+    from sparkctl.output.console import print_prose, wide_console
+    from sparkctl.output.imitated import imitated_lines
+    from sparkctl.output.table import print_table
+
+    console = wide_console()
+    print_table(console, _columns(found["nodes"]), wide=wide)
     for active in found["faults"]:
-        print_out(f"fault: {active['name']} on {active['node']}")
+        print_prose(console, f"fault: {active['name']} on {active['node']}", 4)
     if found["image"]:
-        print_out(f"containers: {' and '.join(found['containers'])} with image {found['image']}")
-    for what in found["imitated"]:
-        print_out(f"imitated: {what}")
+        engines = " and ".join(found["containers"])
+        print_prose(console, f"containers: {engines} with image {found['image']}", 4)
+    for line in imitated_lines(found["imitated"]):
+        print_prose(console, line, 8)
 
 
-def _node(node: NodeStatus) -> str:
-    parts = (
-        f"{node['name']}: {node['address']}",
-        f"fabric {' '.join(node['fabric'].values()) or 'none'}",
-        f"pid {node['pid']}" if node["pid"] else "not running",
-        "ssh answers" if node["ssh"] else "ssh does not answer",
-        f"netns {node['netns']}",
-    )
-    return ", ".join(parts)
+def _columns(nodes: Sequence[NodeStatus]) -> list[Column]:
+    from sparkctl.output.table import KEPT, Column, filled
+
+    states = {"running": "green", "not running": "red", "answers": "green", "no answer": "red"}
+    pids = [node["pid"] for node in nodes]
+    return [
+        Column("NODE", [node["name"] for node in nodes], KEPT),
+        Column("STATE", ["running" if pid else "not running" for pid in pids], 4, styles=states),
+        Column("SSH", [_ssh(node) for node in nodes], 3, styles=states),
+        Column("ADDRESS", [node["address"] for node in nodes], KEPT),
+        Column("FABRIC", [" ".join(node["fabric"].values()) or "-" for node in nodes], 2),
+        Column("PID", filled(pids), 0, hidden=True),
+        Column("NETNS", [node["netns"] for node in nodes], 0, hidden=True),
+    ]
+
+
+def _ssh(node: NodeStatus) -> str:
+    return "answers" if node["ssh"] else "no answer"
 
 
 def print_removed(removed: Sequence[str]) -> None:
@@ -70,14 +91,28 @@ def print_healed(healed: Sequence[Active]) -> None:
         print_out("nothing to heal")
 
 
-def print_faults(faults: Sequence[Overview], *, as_json: bool) -> None:
-    """Print all faults, the active ones marked with *."""
-    if as_json:
+def print_faults(faults: Sequence[Overview], form: Form) -> None:
+    """Print all faults, with the nodes where they are active."""
+    if form == "json":
         print_json({"faults": faults})
         return
-    for fault in faults:
-        mark = "*" if fault["active"] else " "
-        where = ", ".join(fault["active"]) or fault["node"]
-        needs = "" if fault["needs"] == "nothing" else f" (needs: {fault['needs']})"
-        reason = f" (impossible: {fault['impossible']})" if fault["impossible"] else ""
-        print_out(f"{mark} {fault['name']:20} {where:9} {fault['happens']}{needs}{reason}")
+    if form == "name":
+        print_names(fault["name"] for fault in faults)
+        return
+    from sparkctl.output.console import wide_console
+    from sparkctl.output.table import KEPT, Column, filled, print_table
+
+    active = [", ".join(fault["active"]) or None for fault in faults]
+    columns = [
+        Column("FAULT", [fault["name"] for fault in faults], KEPT),
+        Column("ACTIVE ON", filled(active), 1, styles={on: "yellow" for on in active if on}),
+        Column("DEFAULT NODE", [fault["node"] for fault in faults], 0),
+        Column("EFFECT", [_effect(fault) for fault in faults], KEPT, prose=True),
+    ]
+    print_table(wide_console(), columns, wide=form == "wide")
+
+
+def _effect(fault: Overview) -> str:
+    needs = "" if fault["needs"] == "nothing" else f" (needs: {fault['needs']})"
+    reason = f" (impossible: {fault['impossible']})" if fault["impossible"] else ""
+    return f"{fault['happens']}{needs}{reason}"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from io import TextIOWrapper
 
+MOST = 64 * 2**20  # bytes of one run's log: `status --watch` may run for days
 EVERY = 1.0  # seconds between two flushes
 LOGGERS = ("sparkctl", "paramiko")  # paramiko's level is up to the caller
 
@@ -62,7 +63,7 @@ class RunLog(logging.FileHandler):
         self.setFormatter(SafeFormatter())
         self._argv = argv
         self._flushed = 0.0
-        self._failed = False
+        self._failed = self._full = False
 
     def named(self) -> Path | None:
         """The file, with all that was logged; None where there is none or it lacks a part."""
@@ -74,8 +75,8 @@ class RunLog(logging.FileHandler):
         return None if self._failed or self.stream is None else Path(self.baseFilename)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the record, as long as the file can be written."""
-        if not self._failed:
+        """Write the record, as long as the file can be written and is not full."""
+        if not self._failed and not self._full:
             try:
                 super().emit(record)
             except OSError:
@@ -86,6 +87,7 @@ class RunLog(logging.FileHandler):
         if time.monotonic() - self._flushed >= EVERY:
             self._flushed = time.monotonic()
             super().flush()
+            self._full = self.stream is not None and self.stream.tell() > MOST
 
     def close(self) -> None:
         """Write what is buffered and close the file."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 MINUTE, HOUR, DAY = 60, 3600, 86_400
+RECORDED = "%Y-%m-%d %H:%M:%S %z"  # how nodes' records and leases have a moment
 
 
 def elapsed(seconds: float) -> str:
@@ -27,3 +30,14 @@ def age(seconds: float) -> str:
         if whole >= length:
             return f"{whole // length} {unit}"
     return f"{whole} s"
+
+
+def ago(when: str, now: float) -> str:
+    """How long before `now` a recorded moment was, such as `12 min ago`; what is no moment as it
+    is.
+    """
+    try:
+        moment = datetime.strptime(when, RECORDED)
+    except ValueError:
+        return when
+    return f"{age(now - moment.timestamp())} ago"

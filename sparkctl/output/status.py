@@ -1,4 +1,4 @@
-"""The status of a cluster: a table of its nodes, then what is wrong, then what vLLM serves."""
+"""The status of a cluster: its nodes, what each service serves, then what is wrong."""
 
 from __future__ import annotations
 
@@ -7,49 +7,78 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from sparkctl.operations.lease import described
-from sparkctl.operations.starting import clock
-from sparkctl.operations.status import RECORD
-from sparkctl.output.console import print_prose, wide_console
-from sparkctl.output.spans import age
-from sparkctl.output.table import Column, filled, print_table
+from sparkctl.operations.status import LOST, RECORD
+from sparkctl.output.console import broken, wide_console
+from sparkctl.output.imitated import imitated_line
+from sparkctl.output.spans import ago
+from sparkctl.output.statustable import node_columns, service_columns, unit_columns
+from sparkctl.output.table import render, width_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from sparkctl.facts.answers import Completion
+    from sparkctl.facts.groups import Holder
     from sparkctl.operations.servicestatus import ServiceStatus
     from sparkctl.operations.status import NodeStatus, Status
     from sparkctl.operations.unitstatus import UnitStatus
 
-BEGIN = "starting"  # the stage before an engine's first one
+HANG = 4  # spaces before what goes on in the next line
 
 
-def print_status(status: Status) -> None:
-    """Print it on stdout; plain where stdout is not a terminal."""
+def print_status(status: Status, *, wide: bool = False, now: float | None = None) -> None:
+    """Print it on stdout; plain where stdout is not a terminal.
+
+    `now` is in seconds since the epoch, the present by default.
+    """
     console = wide_console()
-    console.print(Text(f"cluster {status.cluster}", "italic"))
-    rayless = {n.name for n in status.nodes if not status.uses_ray(n)}
-    print_table(console, _columns(status.nodes, time.time(), rayless))
-    for line in _lines(status):
-        print_prose(console, line, 4)
+    now = time.time() if now is None else now
+    for line in rows(status, now, width_of(console), wide=wide):
+        console.print(line, soft_wrap=True)
 
 
-def _lines(status: Status) -> Iterator[str]:
+def rows(status: Status, now: float, width: int, *, wide: bool = False) -> Iterator[Text]:
+    """The lines, none of which is wider than `width` columns; with `wide` also the units."""
+    title = Text.assemble("cluster ", (status.cluster, "bold"), f": {_state(status)}")
+    yield from broken(title, width, HANG)
+    tables = [node_columns(status, now), service_columns(status.services.values(), now)]
+    if wide:
+        tables.append(unit_columns(status.units, now))
+    for table in tables:
+        if table[0].cells:
+            yield Text()
+            yield from render(table, width, wide=wide)
+    for number, line in enumerate(_lines(status, now)):
+        if not number:
+            yield Text()
+        yield from broken(Text(line), width, HANG)
+
+
+def described(holder: Holder, now: float) -> str:
+    """Who has the lease, since when, and for which command."""
+    return f"{holder.who} {ago(holder.when, now)} ({holder.why})"
+
+
+def _state(status: Status) -> str:
+    """Of the whole cluster, in a word."""
+    if status.healthy:
+        return "healthy"
+    states = {service.state for service in status.services.values()}
+    if states == {"absent"}:
+        return "not running"
+    return "starting" if states <= {"starting", "ready"} and "starting" in states else "not healthy"
+
+
+def _lines(status: Status, now: float) -> Iterator[str]:
     for node in status.nodes:
-        if node.error:
-            yield f"{node.name}: {node.error.message}"
-        for group, why in node.gaps.items():
-            what = f"the {RECORD}" if group == RECORD else group
-            yield f"{node.name}: {what} could not be read: {why}"
+        yield from _node(node, status)
     if status.lease:
-        yield f"locked by {described(status.lease)}"
+        yield f"locked by {described(status.lease, now)}"
     for service in status.services.values():
-        prefix = f"{service.name}: " if len(status.services) > 1 else ""
-        if service.ray.error and not service.start:
-            yield f"{prefix}ray: {service.ray.error}"
-        yield f"{service.name}: {_service(service, _wrong(status, service))}"
-    yield from _units(status)
+        yield from _service(service, _wrong(status, service), several=len(status.services) > 1)
+    gone = {*status.departed_services, *status.services}
+    for unit in (unit for unit in status.units if unit.service not in gone):
+        lost = f"service {unit.service}, which is not in the inventory"
+        yield f"{unit.title} on {unit.node}: {unit.state}, of {lost}"
     for name, nodes in status.departed_services.items():
         yield (
             f"service {name} still runs on {', '.join(nodes)}, and is no longer in the inventory;"
@@ -60,110 +89,64 @@ def _lines(status: Status) -> Iterator[str]:
             f"{name} ({host}) is no longer in the inventory, and what was started there was not"
             " ended: run `sparkctl up` or `sparkctl down` to end it"
         )
-    for what in status.imitated:
-        yield f"imitated: {what}"
+    if status.imitated:
+        yield imitated_line(status.imitated)
 
 
-def _units(status: Status) -> Iterator[str]:
-    """What is wrong with units, where their service's line does not say it."""
-    for service in status.services.values():
-        prefix = f"{service.name}: " if len(status.services) > 1 else ""
-        wrong = _wrong(status, service)
-        for unit in wrong[1:] if _is_failed(service) else wrong:
-            yield prefix + _problem(unit)
-    gone = {*status.departed_services, *status.services}
-    for unit in (unit for unit in status.units if unit.service not in gone):
-        lost = f"service {unit.service}, which is not in the inventory"
-        yield f"{unit.title} on {unit.node}: {unit.state}, of {lost}"
+def _node(node: NodeStatus, status: Status) -> Iterator[str]:
+    if node.error:
+        yield f"{node.name}: {node.error.message}"
+    for group, why in node.gaps.items():
+        what = f"the {RECORD}" if group == RECORD else group
+        yield f"{node.name}: {what} could not be read: {why}"
+    if node.ray == LOST:
+        yield f"{node.name}: {LOST}"
+    if status.pending(node):
+        yield f"{node.name}: {status.units_of(node)[0].why}"
+
+
+def _service(
+    service: ServiceStatus, wrong: Sequence[UnitStatus], *, several: bool
+) -> Iterator[str]:
+    """Why it does not serve, and what is wrong with its units where that does not say it."""
+    prefix = f"{service.name}: " if several else ""
+    if service.ray.error and not service.start:
+        yield f"{prefix}ray: {service.ray.error}"
+    failed = service.state == "failed" and service.api is not None and not service.api.error
+    if failed:
+        why = _problem(wrong[0]) if wrong else "its API lists no model"
+        yield f"{service.name}: failed: {why}"
+        wrong = wrong[1:]
+    elif text := _said(service):
+        yield f"{service.name}: {text}"
+    for unit in wrong:
+        yield prefix + _problem(unit)
+
+
+def _said(service: ServiceStatus) -> str:
+    """What the table does not say: why its API does not answer, or what it has generated."""
+    api = service.api
+    if service.start and (api is None or api.code == "starting"):
+        return service.start.why
+    if service.state == "absent":
+        return "not running; `sparkctl up` starts it"
+    if api is None or api.error or api.answer is None:
+        return (api.error or "") if api else ""
+    if api.answer.tokens is not None:
+        return f"generated {api.answer.tokens} tokens in {api.answer.seconds or 0:.2f} s"
+    return str(api.answer.health or "")
 
 
 def _wrong(status: Status, service: ServiceStatus) -> list[UnitStatus]:
-    return [u for u in status.units if u.service == service.name and _is_wrong(u, service)]
+    """The service's units that need a line."""
+
+    def is_wrong(unit: UnitStatus) -> bool:
+        said = service.api is not None and unit.why == service.api.error
+        absent = unit.state == "absent" and service.state != "absent" and not unit.pending
+        return not said and not unit.follows and (unit.state == "failed" or absent)
+
+    return [u for u in status.units if u.service == service.name and is_wrong(u)]
 
 
 def _problem(unit: UnitStatus) -> str:
     return f"{unit.title} on {unit.node}: {unit.why}"
-
-
-def _is_wrong(unit: UnitStatus, service: ServiceStatus) -> bool:
-    said = service.api is not None and unit.why == service.api.error
-    absent = unit.state == "absent" and service.state != "absent"
-    return not said and (unit.state == "failed" or absent)
-
-
-def _is_failed(service: ServiceStatus) -> bool:
-    """Whether it has failed although its API answers."""
-    return service.state == "failed" and service.api is not None and not service.api.error
-
-
-def _service(service: ServiceStatus, wrong: Sequence[UnitStatus]) -> str:
-    """What it serves, how far its start is, or why it does neither; `wrong` are its units that say
-    why it has failed.
-    """
-    if service.start and (service.api is None or service.api.code == "starting"):
-        return starting(service.start, time.time())
-    if service.api is None:
-        return service.state
-    if service.api.error or service.api.answer is None:
-        return service.api.error or service.state
-    if _is_failed(service):
-        return f"failed: {_problem(wrong[0]) if wrong else 'its API lists no model'}"
-    return _serves(service, service.api.answer, service.api.since)
-
-
-def _serves(service: ServiceStatus, answer: Completion, since: float | None) -> str:
-    program = f"{service.engine} {answer.version or ''}".strip()  # SGLang's API has no version
-    models = ", ".join(answer.models or ())
-    text = f"{program} serves {models} at {service.endpoint}"
-    if answer.tokens is not None:
-        text += f"; generated {answer.tokens} tokens in {answer.seconds or 0:.2f} s"
-    elif answer.health is not None:
-        text += f"; {answer.health}"
-    return text + (f", since {moment(since)}" if since else "")
-
-
-def starting(unit: UnitStatus, now: float) -> str:
-    """How far a start is, such as `starting, by u@laptop (pid 1) since 02:10`."""
-    by = f", by {unit.who}" if unit.who else ""
-    since = f" since {clock(unit.since, now)}" if unit.since else ""
-    doing = unit.doing if unit.stage not in (None, BEGIN) else unit.why
-    return f"starting{by}{since}" + (f", {doing}" if doing else "")
-
-
-def _columns(
-    nodes: Sequence[NodeStatus], now: float, rayless: Collection[str] = ()
-) -> list[Column]:
-    """The table's columns, for nodes of which the `rayless` use no Ray; those of the lowest rank go
-    first where not all have room.
-    """
-    since = [min((p.since for p in node.processes), default=None) for node in nodes]
-    ages = Column("AGE", filled(since, lambda moment: age(now - moment)), 4)
-    services = [n.service for n in nodes]
-    several = [Column("SERVICE", filled(s or None for s in services), 5)]
-    return [
-        Column("NODE", [n.name for n in nodes], 8),
-        *(several if len({*services}) > 1 else ()),
-        Column("ROLE", [n.role for n in nodes], 6),
-        Column("HOST", [n.host for n in nodes], 1),
-        Column("FABRIC", filled(n.fabric_address for n in nodes), 2),
-        Column("RAY", filled(_ray(n, uses=n.name not in rayless) for n in nodes), 7),
-        Column("RANKS", filled(n.ranks for n in nodes), 5),
-        Column("GPU", filled(n.gpu for n in nodes), 0),
-        Column("MEMORY FREE", filled((n.memory_available for n in nodes), _memory), 3),
-        Column("SINCE", filled(since, moment), 4, short=ages),
-    ]
-
-
-def _ray(node: NodeStatus, *, uses: bool) -> str | None:
-    if node.error is None:
-        return node.ray if uses else None
-    return "unreadable" if node.reached else "unreachable"
-
-
-def _memory(size: int) -> str:
-    return f"{size / 2**30:.1f} GiB"
-
-
-def moment(seconds: float) -> str:
-    """Seconds since the epoch, in the reader's own time zone."""
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))

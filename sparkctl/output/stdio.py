@@ -7,7 +7,10 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Literal
+
+    Form = Literal["table", "wide", "json", "name"]  # what -o and --json choose
 
     Fields = Mapping[str, object]  # an object of a JSON document
     Document = Fields | Sequence[Fields]
@@ -21,6 +24,12 @@ def print_out(text: str) -> None:
 def print_err(text: str) -> None:
     """Print a line on stderr."""
     print(text, file=sys.stderr, flush=True)
+
+
+def print_names(names: Iterable[str]) -> None:
+    """Print the names once each, one a line."""
+    for name in dict.fromkeys(names):
+        print_out(name)
 
 
 def print_json(document: Document) -> None:

@@ -1,4 +1,4 @@
-"""The terminal of stderr; needs no rich, whose import is slow."""
+"""The terminal of stderr and stdout; needs no rich, whose import is slow."""
 
 from __future__ import annotations
 
@@ -10,7 +10,16 @@ USUAL = 80  # columns of a terminal that reports none
 
 def live_stderr() -> bool:
     """Whether stderr is a terminal that can redraw a line."""
-    return sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+    return sys.stderr.isatty() and _redraws()
+
+
+def live_stdout() -> bool:
+    """The same of stdout."""
+    return sys.stdout.isatty() and _redraws()
+
+
+def _redraws() -> bool:
+    return os.environ.get("TERM") not in ("dumb", "unknown")
 
 
 def stderr_columns() -> int:

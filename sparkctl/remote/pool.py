@@ -128,6 +128,20 @@ class Pool:
         lost.close()
         return fresh
 
+    def login(self, name: str) -> Connection:
+        """A new connection to a node, which is the caller's until `admit`. Raises as connect."""
+        return self._connect(self._nodes[name])
+
+    def admit(self, name: str, connection: Connection) -> None:
+        """Take a connection to a node that has none. Raises ConnectError in a closed pool."""
+        self._replace(name, connection)
+        self.errors.pop(name, None)
+
+    def lose(self, name: str, error: SparkctlError) -> None:
+        """Leave out a node whose connection is lost, for this reason."""
+        self.connections.pop(name).close()
+        self.errors[name] = error
+
     def _replace(self, name: str, fresh: Connection) -> None:
         """Raises ConnectError when the session has ended meanwhile."""
         with self._ending:

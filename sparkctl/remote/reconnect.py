@@ -15,6 +15,7 @@ from sparkctl.remote.interruptible import aside
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sparkctl.errors import SparkctlError
     from sparkctl.remote.connection import Connection
     from sparkctl.remote.pool import Pool
 
@@ -93,7 +94,7 @@ def reconnect(node: str, connect: Callable[[], Connection], patience: Patience) 
         try:
             connection = connect()
         except (ConnectError, AuthError) as error:
-            if not _passes(error):
+            if not passes(error):
                 raise
             reason = error
         else:
@@ -117,8 +118,8 @@ def _since(start: float) -> str:
     return f"{time.monotonic() - start:.0f} s"
 
 
-def _passes(error: ConnectError | AuthError) -> bool:
+def passes(error: SparkctlError) -> bool:
     """Whether another attempt may succeed: a login that the network cut is no refused one."""
     if isinstance(error, AuthError):
         return error.data.get("closed") is True
-    return error.code not in FINAL
+    return isinstance(error, ConnectError) and error.code not in FINAL

@@ -28,15 +28,19 @@ if TYPE_CHECKING:
 
 
 def test_the_checks_are_listed_and_explained() -> None:
-    listed = sparkctl("doctor", "--list-checks").stdout
-    assert [line.split()[0] for line in listed.splitlines()] == [c.id for c in CHECKS]
+    listed = sparkctl("doctor", "--list-checks").stdout.splitlines()
+    assert [line.split()[0] for line in listed] == ["CHECK", *(c.id for c in CHECKS)]
+    names = sparkctl("doctor", "--list-checks", "-o", "name").stdout
+    assert names.split() == [c.id for c in CHECKS]
     documents = json.loads(sparkctl("doctor", "--list-checks", "--json").stdout)
     assert {"check", "scope", "preflight", "what", "why", "how", "remedy", "source"} == {
         *documents[0]
     }
     explained = sparkctl("doctor", "--explain", "fabric.hca").stdout
     assert explained.startswith("fabric.hca\n  what    NCCL_IB_HCA")
-    assert sparkctl("doctor", "--list-checks", "--check", "host").stdout.startswith("host.")
+    only = sparkctl("doctor", "--list-checks", "--check", "host", "-o", "name").stdout
+    assert only.startswith("host.")
+    assert "-o name requires --list-checks" in sparkctl("doctor", "-o", "name").stderr
 
 
 @pytest.mark.parametrize("options", [("--check", "x.y"), ("--skip", "x.y"), ("--explain", "x.y")])

@@ -21,6 +21,7 @@ from tests.lab.cluster import until
 from tests.lab.following import followed
 from tests.lab.toy import engine, runtime
 from tests.lab.toycluster import completed, port, ranks, toy_cluster
+from tests.screen import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("toys")]
 HEAD, WORKER = "spark-1", "spark-2"
+LOST = f"on {WORKER}: not running"
 FABRIC = "192.168.100.11"
 
 
@@ -137,10 +139,17 @@ def is_well(toy: Cluster) -> None:
     assert whole == {HEAD, WORKER}
     served = {f["check"] for f in found if f["severity"] == "OK"}
     assert {"running.api", "running.generation"} <= served
-    header, *_ = rows = toy.run("status").stdout.splitlines()[1:]
-    ray = header.index("RAY")
-    assert [row[ray:].split()[:2] for row in rows[1:3]] == [["-", "-"]] * 2
-    assert rows[3].startswith("toy: toy 1 serves toy at ")
+    status = toy.run("status").stdout.splitlines()
+    assert status[0].endswith(": healthy")
+    assert "RAY" not in status[2]
+    assert [row.split()[:3] for row in status[3:5]] == [
+        [HEAD, "ready", "head"],
+        [WORKER, "ready", "worker"],
+    ]
+    assert status[7].split()[:2] == ["toy", "ready"]
+    assert toy.run("status", "-o", "name").stdout.split() == [
+        f"toy/0/rank/{name}" for name in (HEAD, WORKER)
+    ]
     nodes = json.loads(toy.run("status", "--json").stdout)["nodes"]
     assert [node["ranks"] for node in nodes] == [None, None], "its ranks have no title"
 
@@ -189,6 +198,38 @@ def goes_on_with_the_next_logs(following: Following) -> None:
     assert [line for line in err[2:] if line] == ["interrupted"]
 
 
+def on_terminal(toy: Cluster, columns: int, *words: str) -> Terminal:
+    """`sparkctl status` on a terminal that sees rows over its width."""
+    variables = {**toy.variables, "SPARKCTL_INVENTORY": str(toy.inventory)}
+    argv = [*toy.program, "status", *words]
+    return Terminal(argv, columns=columns, beyond=0 if words else 100, environment=variables)
+
+
+def fits(toy: Cluster, columns: int) -> None:
+    """The status fits this terminal and has each name."""
+    with on_terminal(toy, columns) as terminal:
+        lines = terminal.ended()
+    text = "\n".join(lines)
+    assert all(len(line) <= columns for line in lines), text
+    address = toy.lab.nodes[0].address
+    assert [
+        each for each in (HEAD, WORKER, f"http://{address}:{port(0)}") if each not in text
+    ] == []
+    assert text.count("imitated: ") == 1
+
+
+def watches_a_loss(toy: Cluster, pid: str) -> None:
+    """A rank that is killed shows in what is watched, and stays on the screen after Ctrl-C."""
+    with on_terminal(toy, 60, "--watch", "--interval", "0.5") as watch:
+        watch.until(lambda lines: any(line.endswith(": healthy") for line in lines))
+        toy.on(WORKER, f"kill -9 {pid}")
+        watch.until(lambda lines: any(LOST in line for line in lines))
+        watch.process.send_signal(signal.SIGINT)
+        lines = watch.ended()
+        assert any(line.startswith(f"{WORKER}  absent") for line in lines), "it stays"
+        assert (lines[-1], watch.process.returncode) == ("interrupted", 130)
+
+
 @pytest.mark.parametrize("where", ["venv", "toy"])
 def test_up_kill_a_rank_up_down(lab: Lab, tmp_path: Path, where: str) -> None:
     toy = toy_cluster(lab, tmp_path, runtime=where)
@@ -206,14 +247,17 @@ def test_up_kill_a_rank_up_down(lab: Lab, tmp_path: Path, where: str) -> None:
 
         if where == "venv":
             is_well(toy)
+            fits(toy, 60)
+            fits(toy, 120)
             has_logs(toy, tmp_path / "other.yaml")
 
         with followed(toy) if where == "venv" else nullcontext() as following:
             if following:
                 follows_over_a_lost_connection(following)
-            toy.on(WORKER, f"kill -9 {before[WORKER][0]}")
-            if where == "venv":
+                watches_a_loss(toy, before[WORKER][0])
                 names_the_lost_rank(toy)
+            else:
+                toy.on(WORKER, f"kill -9 {before[WORKER][0]}")
             assert json.loads(toy.run("status", "--json", code=1).stdout)["healthy"] is False
             changes = json.loads(toy.up("--json").stdout)["changes"]
             assert len(changes) == 2, "both ranks are replaced together"

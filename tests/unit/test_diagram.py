@@ -10,7 +10,7 @@ from sparkctl.errors import ConnectError
 from sparkctl.fabric.cabling import facing, links
 from sparkctl.fabric.diagram import Diagram, GidRule, draw
 from sparkctl.fabric.topology import Half
-from sparkctl.output.fabric import print_diagram
+from sparkctl.output.fabric import print_diagram, print_hcas
 from tests.unit.answers import all_facts
 from tests.unit.doctorview import captured
 
@@ -152,6 +152,20 @@ def drawn(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
         return capsys.readouterr().out
 
     return printed
+
+
+def test_wide_is_one_table_and_names_are_the_hcas(
+    pair: Facts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_diagram(diagram(pair), {}, ["the cable"], wide=True)
+    title, *rows = capsys.readouterr().out.splitlines()
+    halves = [(node.name, port.half.hca) for node in diagram(pair).nodes for port in node.ports]
+    found = [row.split() for row in rows[: len(halves)]]
+    assert [(name, hca) for name, _, hca, *_ in found] == halves
+    assert "192.168.100.11/24" in found[0]
+    assert title.split()[-1] == "ADDRESSES"
+    print_hcas(diagram(pair))
+    assert capsys.readouterr().out.split() == [*dict.fromkeys(hca for _, hca in halves)]
 
 
 def test_a_pair_is_drawn(pair: Facts, drawn: Callable[..., str]) -> None:

@@ -119,14 +119,23 @@ def test_a_long_name_hides_no_column(
     found = planned({"docker": there(A)}, {"docker": there(None)}, {}, name=name)
     screen = partial(Console, width=80, force_terminal=True, color_system=None)
     monkeypatch.setattr("sparkctl.output.console.console", screen)
-    assert not print_listed([found], as_json=False)
+    assert not print_listed([found], "table")
     assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == [
-        f"{name} of vllm",
+        name,
+        "    of vllm",
         "NODE     ENGINE  ID            SIZE",
         "spark-1  docker  aaaaaaaaaaaa  0 MB",
         "spark-2  docker  missing       -",
         "spark-3  -       unknown       -",
     ]
+
+
+def test_wide_has_whole_ids_and_names_are_the_images(capsys: pytest.CaptureFixture[str]) -> None:
+    found = planned({"docker": there(A)}, {"docker": there(A)}, {"docker": there(A)})
+    assert print_listed([found, found], "name")
+    assert capsys.readouterr().out == f"{found.name}\n"
+    assert print_listed([found], "wide")
+    assert capsys.readouterr().out.count(A) == 3
 
 
 def test_the_progress_is_that_of_the_slowest() -> None:

@@ -1,4 +1,4 @@
-"""Tables and prose within a terminal's width: what is shown is whole."""
+"""Prose within a terminal's width: what is shown is whole."""
 
 from __future__ import annotations
 
@@ -8,123 +8,15 @@ import subprocess
 from io import StringIO
 
 import pytest
-from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
 from sparkctl.doctor.finding import Evidence, Finding, Severity
 from sparkctl.doctor.remedy import Remedy
-from sparkctl.errors import AuthError
-from sparkctl.operations.servicestatus import ApiAnswer, ServiceStatus
-from sparkctl.operations.status import NodeStatus, Running, Status
-from sparkctl.output import status as report
 from sparkctl.output.console import broken, print_prose
 from sparkctl.output.doctor import print_findings
 from sparkctl.output.shellcommand import continued
-from sparkctl.output.spans import age, duration, elapsed
-from sparkctl.output.table import Column, fit, print_table, render
-
-LONG = "spark-" + "x" * 25 + "9"  # the longest name that an inventory may have
-SINCE = 1_700_000_000.0
-
-
-def nodes(*names: str) -> list[NodeStatus]:
-    return [
-        NodeStatus(
-            name,
-            "worker",
-            f"{name}.example.com",
-            fabric_address="10.100.200.123",
-            ray="not in Ray's table",
-            ranks=1,
-            gpu="NVIDIA GB10",
-            memory_available=100 * 2**30,
-            processes=[Running(1, "ray", SINCE, "r", "raylet")],
-        )
-        for name in names
-    ]
-
-
-def shown(names: list[str], width: int) -> list[str]:
-    columns = report._columns(nodes(*names), SINCE + 3 * 3600)
-    return [line.plain for line in render(columns, width)]
-
-
-@pytest.mark.parametrize("width", [40, 60, 80, 100, 120])
-@pytest.mark.parametrize("names", [["spark-1", "spark-2"], ["spark-1", LONG]])
-def test_no_name_is_cut_and_no_row_is_wider_than_the_terminal(names: list[str], width: int) -> None:
-    title, *rows = shown(names, width)
-    assert title.startswith("NODE")
-    assert [row.split()[0] for row in rows] == names
-    assert all(len(line) <= width for line in (title, *rows))
-    assert not any("…" in row for row in rows)
-
-
-def test_what_is_least_important_goes_first() -> None:
-    names = ["spark-1", "spark-2"]
-    by_width = {w: re.split(r"  +", shown(names, w)[0]) for w in (40, 60, 80, 100, 200)}
-    assert by_width[200] == [
-        "NODE",
-        "ROLE",
-        "HOST",
-        "FABRIC",
-        "RAY",
-        "RANKS",
-        "GPU",
-        "MEMORY FREE",
-        "SINCE",
-    ]
-    assert by_width[100] == [
-        "NODE",
-        "ROLE",
-        "HOST",
-        "FABRIC",
-        "RAY",
-        "RANKS",
-        "MEMORY FREE",
-        "AGE",
-    ]
-    assert by_width[80] == ["NODE", "ROLE", "FABRIC", "RAY", "RANKS", "MEMORY FREE", "AGE"]
-    assert by_width[60] == ["NODE", "ROLE", "RAY", "RANKS", "MEMORY FREE", "AGE"]
-    assert by_width[40] == ["NODE", "ROLE", "RAY"]
-    assert "3 h" in shown(names, 80)[1]
-
-
-def test_columns_align_by_what_the_terminal_needs_for_a_character() -> None:
-    columns = [Column("NODE", ["節点", "b"], 1), Column("X", ["1", "2"], 0)]
-    lines = [line.plain for line in render(columns, 40)]
-    assert lines == ["NODE  X", "節点  1", "b     2"]
-    assert [c.title for c in fit(columns, 6)] == ["NODE"]
-
-
-def test_a_name_wider_than_the_terminal_goes_on_in_the_next_line() -> None:
-    lines = [line.plain for line in render([Column("N", ["節点" * 5], 0)], 6)]
-    assert all(cell_len(line) <= 6 for line in lines)
-    assert "".join(lines[1:]) == "節点" * 5
-
-
-def test_the_whole_status_fits(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = Status("[red]lab[/]", nodes("spark-1", LONG), ["the GPU, by a nvidia-smi of the lab"])
-    failed = "SSH authentication failed; tried " + "the key " * 12
-    found.nodes[1].error = AuthError(failed, node=LONG)
-    error = "the head cannot be asked: " + "for it is busy " * 8
-    found.services["vllm"] = ServiceStatus(
-        "vllm", "m", "http://h:1/v1", "failed", api=ApiAnswer(error=error)
-    )
-    for width in (40, 60, 80, 100, 120):
-        text = StringIO()
-        console = Console(file=text, width=width, force_terminal=True, color_system=None)
-        monkeypatch.setattr(report, "wide_console", lambda console=console: console)
-        report.print_status(found)
-        assert all(cell_len(line) <= width for line in text.getvalue().splitlines()), width
-        assert text.getvalue().startswith("cluster [red]lab[/]\n")
-
-
-def test_where_there_is_no_terminal_the_table_is_whole() -> None:
-    text = StringIO()
-    columns = [Column("NODE", ["x" * 300], 0), Column("ROLE", ["head"], 1)]
-    print_table(Console(file=text, width=80), columns)
-    assert text.getvalue() == f"NODE{' ' * 298}ROLE\n{'x' * 300}  head\n"
+from sparkctl.output.spans import age, ago, duration, elapsed
 
 
 def test_prose_is_broken_between_words_and_hangs() -> None:
@@ -228,3 +120,8 @@ def test_where_there_is_no_terminal_nothing_is_broken() -> None:
 )
 def test_spans(seconds: float, texts: tuple[str, ...]) -> None:
     assert (elapsed(seconds), duration(seconds), age(seconds)) == texts
+
+
+def test_how_long_ago_a_recorded_moment_was() -> None:
+    assert ago("2026-11-22 03:00:00 +0100", 1_795_312_920.0) == "2 min ago"
+    assert ago("yesterday", 0.0) == "yesterday"

@@ -87,7 +87,7 @@ def test_ranks_on_nodes_that_were_not_asked_are_not_called_dead() -> None:
 def test_the_text_has_the_same() -> None:
     code, out, _ = asked(Host(cluster(started(vllm="starting")), others=(OTHER,)))
     assert code == 0
-    assert out.startswith(f"host {ADDRESS}\ncluster lab, started by {WHO} at 2026-11-22 02:00:00")
+    assert out.startswith(f"host {ADDRESS}\n\ncluster lab, started by {WHO} ")
     assert f"on {ONE} (10.77.0.11), {TWO} (10.77.0.12)" in out
     assert "loading the model 42 %" in out
     assert "cluster chat of account bob: 3 processes" in out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -182,6 +183,25 @@ def test_a_unit_without_a_record_is_missed_where_others_of_its_service_run(tmp_p
     assert WORKER not in states(as_json(tmp_path, Given(facts))[1]), "it may be about to start"
 
 
+def test_a_node_that_no_up_has_known_yet_is_not_started_and_nothing_has_failed(
+    tmp_path: Path,
+) -> None:
+    facts = started()
+    cleared(facts[TWO])
+    record = json.loads(facts[ONE]["state"]["files"]["applied.json"])
+    del record["nodes"][TWO]
+    record["units"][SERVE]["unit"] |= {"needs": [], "members": []}
+    facts[ONE]["state"]["files"]["applied.json"] = json.dumps(record)
+    code, document = as_json(tmp_path, Given(facts))
+    assert (code, document["healthy"], document["services"]["vllm"]["state"]) == (0, True, "ready")
+    (added,) = [u for u in document["units"] if u["pending"]]
+    assert (added["id"], added["state"]) == (WORKER, "absent")
+    _, out = status(tmp_path, Given(facts))
+    assert re.search(rf"^{TWO} +absent ", out, re.M)
+    assert f"{TWO}: not started; run `sparkctl up`" in out
+    assert status(tmp_path, Given(facts), "-o", "name")[1].split() == [*states(document)]
+
+
 @pytest.mark.parametrize("runs", [True, False])
 def test_a_node_whose_record_is_damaged_is_named(tmp_path: Path, runs: bool) -> None:
     facts = started()
@@ -214,8 +234,10 @@ def test_a_start_is_said_with_who_when_and_its_stage(tmp_path: Path) -> None:
     )
     assert "completion.ask" not in {target for _, target, _ in given.asked}
     _, out = status(tmp_path, Given(facts, LOADING))
-    at = time.strftime("%H:%M", time.localtime(now))
-    assert f"vllm: starting, by {WHO} since {at}, loading the model 42 %" in out
+    row = next(line for line in out.splitlines() if line.startswith("vllm "))
+    cells = re.split(r"  +", row)
+    assert cells[:3] == ["vllm", "starting", "loading the model 42 %"]
+    assert cells[-1] == WHO
 
 
 def test_the_log_of_that_start_is_read_where_it_is_recorded(tmp_path: Path) -> None:
