@@ -21,7 +21,8 @@ BOUND = 30.0  # seconds for anything to appear
 
 
 class Terminal:
-    """A child whose streams are a terminal of this size; `streams` replaces some of them.
+    """A child whose streams are a terminal of this size; `given` replaces some of them, or says
+    how its process is made, as for Popen.
 
     With `beyond` the screen is wider than the child knows, so that a row over its width is seen.
     """
@@ -34,18 +35,19 @@ class Terminal:
         rows: int = 40,
         beyond: int = 0,
         environment: Mapping[str, str] | None = None,
-        **streams: int | IO[Any],
+        **given: int | IO[Any],
     ) -> None:
         self._screen = pyte.Screen(columns + beyond, rows)
         self._feed = pyte.ByteStream(self._screen)
         self.written = b""
         self._master, slave = pty.openpty()
         _set_size(slave, columns, rows)
-        given = {**os.environ, "TERM": "xterm-256color", **(environment or {})}
+        variables = {**os.environ, "TERM": "xterm-256color", **(environment or {})}
         for name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR"):
-            given.pop(name, None)
-        ends: dict[str, Any] = {"stdin": slave, "stdout": slave, "stderr": slave, **streams}
-        self.process = subprocess.Popen(argv, env=given, start_new_session=True, **ends)
+            variables.pop(name, None)
+        ends = {"stdin": slave, "stdout": slave, "stderr": slave}
+        options: dict[str, Any] = {**ends, "start_new_session": True, **given}
+        self.process = subprocess.Popen(argv, env=variables, **options)
         os.close(slave)
 
     def __enter__(self) -> Terminal:

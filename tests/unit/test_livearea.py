@@ -6,13 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from functools import partial
 from operator import eq
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.screen import Terminal
+from tests.screen import BOUND, Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,16 +92,33 @@ def test_rows_may_stay_at_the_end(child: Terminal) -> None:
     assert child.ended() == [*ABOVE, row("one", 40), "below"]
 
 
-def test_the_cursor_is_there_again_at_the_end_and_while_suspended(child: Terminal) -> None:
-    child.until(lambda lines: lines[-1] == row("one", 40))
-    assert child.cursor_hidden
-    child.process.send_signal(signal.SIGTSTP)
-    os.waitid(os.P_PID, child.process.pid, os.WSTOPPED | os.WEXITED)
-    child.until(lambda lines: lines == ABOVE)
-    assert not child.cursor_hidden
-    child.process.send_signal(signal.SIGCONT)
-    child.until(lambda lines: lines[-1] == row("one", 40))
-    assert child.process.stdin
-    child.process.stdin.close()
-    child.ended()
-    assert not child.cursor_hidden
+def test_the_cursor_is_there_again_at_the_end_and_while_suspended() -> None:
+    # A shell's job: the kernel suspends no process that only another session could resume.
+    argv = [sys.executable, "-c", CHILD]
+    with Terminal(
+        argv,
+        columns=40,
+        rows=ROWS,
+        stdin=subprocess.PIPE,
+        start_new_session=False,
+        process_group=0,
+    ) as child:
+        child.until(lambda lines: lines[-1] == row("one", 40))
+        assert child.cursor_hidden
+        child.process.send_signal(signal.SIGTSTP)
+        child.until(lambda lines: lines == ABOVE)
+        until_stopped(child.process.pid)
+        assert not child.cursor_hidden
+        child.process.send_signal(signal.SIGCONT)
+        child.until(lambda lines: lines[-1] == row("one", 40))
+        assert child.process.stdin
+        child.process.stdin.close()
+        child.ended()
+        assert not child.cursor_hidden
+
+
+def until_stopped(pid: int) -> None:
+    deadline = time.monotonic() + BOUND
+    while os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOHANG) is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
