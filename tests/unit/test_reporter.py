@@ -25,6 +25,25 @@ with reporting() as r:
         exec(line)
 """
 
+# A run as a command of sparkctl, which ends as its argument says.
+ENDING = """
+import os, signal, sys
+from sparkctl.cli import main
+from sparkctl.output.reporter import reporting
+end = sys.argv[1]
+sys.argv = ["sparkctl"]
+def command(args, **_):
+    with reporting() as r:
+        r.step("start vLLM")
+        sys.stdin.read()
+        if end == "exception":
+            raise RuntimeError("a bug")
+        os.kill(os.getpid(), getattr(signal, end))
+        signal.pause()
+main.cli.main = command
+sys.exit(main.run([]))
+"""
+
 
 class Child:
     """A run on a terminal, told what to do next."""
@@ -108,21 +127,70 @@ def test_between_two_steps_the_terminal_is_free_for_a_question(child: Child) -> 
 
 
 @pytest.mark.parametrize("child", [40, 80], indirect=True)
-def test_a_long_title_takes_one_line_while_it_runs(child: Child) -> None:
+def test_a_long_title_is_broken_and_never_cut(child: Child) -> None:
     child.do(f"r.step('stop Ray on {'spark-' * 20}')")
-    (line,) = child.terminal.until(clock)
-    assert "…" in line
-    assert "spark-" * 20 in "".join(child.ended()).replace(" ", "")
+    for lines in (child.terminal.until(clock), child.ended()):
+        assert "spark-" * 20 in "".join(lines).replace(" ", "")
 
 
-def test_a_long_title_leaves_room_for_the_figures(child: Child) -> None:
-    """Those of `image sync`, on 80 columns."""
-    child.do(
-        f"r.step('copy registry.example/{'team/' * 9}vllm:v1 from spark-1 to spark-2 (18 GB)')"
-    )
-    child.do("r.stage('0.9 GB/s, 17 s left, 3.2 of 18.4 GB', 17)")
-    (line,) = child.terminal.until(lambda lines: "GB/s" in lines[-1] and clock(lines) is not None)
-    assert re.search(r"copy reg.*…: 0\.9 GB/s, 17 s left, 3\.2 of 18\.4 GB .* 17% \d+ s$", line)
+LONG = "start Ray on spark-1, spark-2, spark-3, spark-4 and spark-5 at once"
+
+
+@pytest.mark.parametrize("reflow", [True, False])
+@pytest.mark.parametrize("columns", [40, 100])
+def test_a_resize_in_mid_bar_leaves_nothing_behind(
+    child: Child, columns: int, *, reflow: bool
+) -> None:
+    child.do("r.step('connect to the nodes')")
+    child.do(f"r.step({LONG!r})")
+    child.do("r.stage('loading the model', 40, 'first boot 10 to 40 min')")
+    child.do("r.part('spark-1', 'connecting')")
+
+    def drawn(lines: list[str]) -> bool:
+        return "spark-1  connecting" in lines[-1] and "loading the model" in " ".join(lines)
+
+    child.terminal.until(drawn)
+    for width in (columns, 80):
+        child.terminal.resize(width, reflow=reflow)
+        child.do("r.part('spark-1', 'connecting again')")
+        lines = child.terminal.until(lambda lines: "connecting again" in lines[-1])
+        assert re.fullmatch(r"✓ connect to the nodes \d\.\d s", lines[0])
+        text = " ".join(" ".join(lines[1:]).split())
+        assert re.fullmatch(
+            rf"\S {LONG}:? (\d s )?loading the model ━+─+ 40%( \d s)? first boot 10 to 40 min"
+            r" spark-1 connecting again \d s",
+            text,
+        )
+        child.do("r.part('spark-1', 'connecting')")
+        child.terminal.until(drawn)
+    lines = child.ended()
+    assert lines[0].startswith("✓ connect to the nodes")
+    assert " ".join(lines[1:]).startswith(f"✓ {LONG}")
+    assert len(lines) == 2
+
+
+@pytest.mark.parametrize("busy", ["time.sleep(60)", "while True: pass", "threading.Lock()"])
+def test_the_clock_goes_on_whatever_the_main_thread_does(child: Child, busy: str) -> None:
+    child.do("import threading, time")
+    child.do("lock = threading.Lock(); lock.acquire()")
+    child.do("r.step('start vLLM')")
+    child.do("lock.acquire()" if "Lock" in busy else busy)
+    first = clock(child.terminal.until(clock))
+    child.terminal.until(lambda lines: clock(lines) not in (None, first))
+
+
+@pytest.mark.parametrize("end", ["SIGTERM", "SIGINT", "exception"])
+def test_whatever_ends_the_run_the_rows_go_and_the_cursor_comes_back(end: str) -> None:
+    """As sparkctl runs: Ctrl-C, a signal, a bug."""
+    with Terminal([sys.executable, "-c", ENDING, end], stdin=subprocess.PIPE) as terminal:
+        terminal.until(clock)
+        assert terminal.cursor_hidden
+        assert terminal.process.stdin
+        terminal.process.stdin.close()
+        lines = terminal.ended()
+        assert not terminal.cursor_hidden
+    assert re.fullmatch(r"✗ start vLLM \d\.\d s (failed|interrupted)", lines[0])
+    assert clock(lines) is None
 
 
 def test_plain_lines_tell_the_end_of_the_last_step_and_what_failed(
@@ -138,6 +206,7 @@ def test_plain_lines_tell_the_end_of_the_last_step_and_what_failed(
     lines = re.sub(r"\d+\.\d", "1.2", capsys.readouterr().err).splitlines()
     assert [line.partition("] ")[2] for line in lines] == [
         "connect",
+        "done: connect (1.2 s)",
         "start vLLM",
         "failed: start vLLM (1.2 s)",
         "undo: stop Ray",

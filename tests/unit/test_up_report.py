@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 
 import pytest
 
@@ -46,9 +47,9 @@ def test_a_restart_says_nothing_of_services_that_it_did_not_look_at(
     assert [*report(run, detach=False).services] == both
     only = report(run, detach=False, restart=both[1:])
     assert [*only.services] == both[1:]
-    print_report(only, as_json=False)
+    print_report(only, Path("inventory.yaml"), as_json=False)
     assert "/m/code of code is served at " in capsys.readouterr().out
-    print_report(only, as_json=True)
+    print_report(only, Path("inventory.yaml"), as_json=True)
     assert "several" not in json.loads(capsys.readouterr().out)
 
 
