@@ -5,7 +5,6 @@ A scene that ends in the middle of a step leaves its rows on the screen.
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -107,9 +106,9 @@ def image(run: Run) -> None:
 
 
 def left(run: Run) -> None:
-    """End as a program that is killed, with its rows on the screen."""
-    run.reporter.draw()
-    os._exit(0)
+    """Leave its rows on the screen."""
+    assert run.reporter._area
+    run.reporter._area.stop(keep=True)
 
 
 SCENES: dict[str, Callable[[Run], None]] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from threading import RLock
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -35,7 +35,7 @@ class TerminalReporter:
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._console = console(stderr=True)
-        self._lock = RLock()
+        self._lock = Lock()
         self._area: LiveArea | None = None
         self._title = ""
         self._doing = Doing("", 0.0)
@@ -88,18 +88,17 @@ class TerminalReporter:
         """Print the step with its mark and time, and draw nothing more."""
         if self._area is None:
             return
-        area, self._area = self._area, None
-        area.stop()
+        self._area.stop()  # again, where Ctrl-C has interrupted it
+        self._area = None
         self._print(self._line(self._title, self._doing.since, outcome))
 
-    def rows(self, width: int, height: int) -> list[Text]:
-        """What is drawn now on so many columns and rows."""
+    def rows(self, width: int) -> list[Text]:
+        """What is drawn now on so many columns."""
         now = self._now()
         with self._lock:
             title, doing, parts = self._title, self._doing, {**self._parts}
-        rows = step_rows(title, doing, now, width)
         below = [*parts.items(), *waited(self._waits(), now, but=parts)]
-        return [*rows, *named_rows(below, now, width, height - len(rows))]
+        return [*step_rows(title, doing, now, width), *named_rows(below, now, width)]
 
     def _line(self, title: str, since: float, outcome: Outcome) -> Text:
         line = Text.assemble(MARKS[outcome], f" {title} ", (duration(self._now() - since), "dim"))
@@ -111,10 +110,4 @@ class TerminalReporter:
         if self._area is None:
             print_prose(self._console, line, hang=2)
         else:
-            with self._area.erased():
-                print_prose(self._console, line, hang=2)
-
-    def draw(self) -> None:
-        """Draw the rows now."""
-        if self._area is not None:
-            self._area.draw()
+            self._area.print(line)

@@ -65,21 +65,10 @@ def step_rows(title: str, doing: Doing, now: float, width: int) -> list[Text]:
     return [*_wrapped(_joined(head, clock), width), *below_head]
 
 
-def named_rows(
-    doings: Sequence[tuple[str, Doing]], now: float, width: int, room: int
-) -> list[Text]:
-    """Rows of what goes on by name, such as `  spark-2  connecting  4 s`; the last of `room` rows
-    counts those without one.
-    """
+def named_rows(doings: Sequence[tuple[str, Doing]], now: float, width: int) -> list[Text]:
+    """Rows of what goes on by name, such as `  spark-2  connecting  4 s`."""
     column = max((cell_len(name) for name, _ in doings), default=0)
-    rows: list[Text] = []
-    for index, (name, doing) in enumerate(doings):
-        own = _named(name, doing, now, width, column)
-        left = len(doings) - index
-        if len(rows) + len(own) > room - (left > 1):
-            return [*rows, Text(f"{' ' * INDENT}… and {left} more", "dim")][: max(0, room)]
-        rows += own
-    return rows
+    return [row for name, doing in doings for row in _named(name, doing, now, width, column)]
 
 
 def waited(waits: Iterable[Wait], now: float, but: Iterable[str] = ()) -> list[tuple[str, Doing]]:

@@ -61,10 +61,10 @@ class WaitRows:
         if self._area is not None:
             self._area.stop()
 
-    def rows(self, width: int, height: int) -> list[Text]:
+    def rows(self, width: int) -> list[Text]:
         """What is drawn now; `working` where no node is waited for longer than a moment."""
         from sparkctl.output.liverows import Doing, named_rows, waited
 
         now = self._now()
         found = waited(self._waits(), now) or [("working", Doing("", self._start))]
-        return named_rows(found, now, width, height)
+        return named_rows(found, now, width)

@@ -37,7 +37,7 @@ def test_a_node_has_one_row_with_all_that_it_is_waited_for_and_the_longest_time(
         Wait("importing torch", "spark-1", 99.0),
         Wait("read the node's facts", "spark-20", 99.5),  # has not lasted long enough
     ]
-    rows = named_rows(waited(waits, NOW), NOW, 60, 10)
+    rows = named_rows(waited(waits, NOW), NOW, 60)
     assert shown(rows, 60) == [
         "  spark-3  connecting  4 s",
         "  spark-1  importing torch, trying the peers  1 min 05 s",
@@ -45,24 +45,16 @@ def test_a_node_has_one_row_with_all_that_it_is_waited_for_and_the_longest_time(
     assert waited(waits, NOW, but=["spark-1", "spark-3"]) == []
 
 
-def test_the_last_row_counts_the_nodes_that_have_none() -> None:
-    doings = [(f"spark-{n}", Doing("connecting", 96.0)) for n in range(1, 9)]
-    rows = shown(named_rows(doings, NOW, 60, 3), 60)
-    assert rows[1:] == ["  spark-2  connecting  4 s", "  … and 6 more"]
-    assert len(named_rows(doings, NOW, 60, 8)) == 8
-    assert named_rows(doings, NOW, 60, 0) == []
-
-
 def test_a_name_is_never_cut() -> None:
     name = "node-" * 9 + "1"
     wide = "read the facts of this node and of all that run there"
     doing = Doing(wide, 96.0, detail="Collecting nvidia-cuda-runtime")
     for width in (30, 50, 60, 80, 120):
-        rows = shown(named_rows([("a", Doing("x", 0.0)), (name, doing)], NOW, width, 20), width)
+        rows = shown(named_rows([("a", Doing("x", 0.0)), (name, doing)], NOW, width), width)
         assert name in "".join(row.strip() for row in rows)
         assert " ".join(" ".join(rows[1:]).split()).count("4 s") == 1
     assert rows[1] == f"  {name}  {wide}  4 s"
-    alone = shown(named_rows([("spark-1", doing)], NOW, 84, 20), 84)
+    alone = shown(named_rows([("spark-1", doing)], NOW, 84), 84)
     assert alone == [f"  spark-1  {wide}  4 s  Collecting n…"]
 
 
