@@ -63,12 +63,14 @@ class PlainReporter:
         detail: str = "",
         usual: str = "",
     ) -> None:
-        """Print it, a percentage every now and then; what holds for a moment is not printed."""
-        del detail
+        """Print it, a percentage every now and then, with its figures."""
         self._parts.setdefault(name, self._now())
-        self._progress(name, title, percent and percent - percent % EVERY, usual)
+        rounded = percent and percent - percent % EVERY
+        self._progress(name, title, rounded, usual, "" if percent is None else detail)
 
-    def _progress(self, name: str, title: str, percent: int | None, usual: str) -> None:
+    def _progress(
+        self, name: str, title: str, percent: int | None, usual: str, detail: str = ""
+    ) -> None:
         before = self._last.get(name)
         if before == (title, percent):
             return
@@ -76,7 +78,8 @@ class PlainReporter:
         known = before is not None and before[0] == title
         text = f"{name}: {title}" if name else title
         text += "" if percent is None else f" {percent}%"
-        self._line(f"  {text} ({usual})" if usual and not known else f"  {text}")
+        more = detail or ("" if known else usual)
+        self._line(f"  {text} ({more})" if more else f"  {text}")
 
     def ended(self, name: str, text: str, outcome: Outcome = "done") -> None:
         """Print the part's result and time."""

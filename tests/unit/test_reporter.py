@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sparkctl.output.reporter import PlainReporter
-from tests.screen import Terminal
+from tests.screen import BOUND, Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -193,7 +194,20 @@ def test_whatever_ends_the_run_the_rows_go_and_the_cursor_comes_back(end: str) -
     assert clock(lines) is None
 
 
-def test_plain_lines_tell_the_end_of_the_last_step_and_what_failed(
+def test_a_closed_terminal_ends_the_run_as_ctrl_c_does() -> None:
+    with Terminal([sys.executable, "-c", ENDING, "SIGUSR1"], stdin=subprocess.PIPE) as terminal:
+        terminal.until(clock)
+        terminal.close()
+        terminal.process.send_signal(signal.SIGHUP)  # as from the kernel, were it its terminal
+        assert terminal.process.wait(BOUND) == 130
+
+
+def plain(text: str) -> list[str]:
+    """Plain lines without what is before them, each time as 1.2."""
+    return [line.partition("] ")[2] for line in re.sub(r"\d+\.\d s\b", "1.2 s", text).splitlines()]
+
+
+def test_plain_lines_have_the_end_of_each_step_and_what_failed(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     reporter = PlainReporter()
@@ -203,12 +217,37 @@ def test_plain_lines_tell_the_end_of_the_last_step_and_what_failed(
     reporter.end()
     reporter.step("undo: stop Ray")
     reporter.end()
-    lines = re.sub(r"\d+\.\d", "1.2", capsys.readouterr().err).splitlines()
-    assert [line.partition("] ")[2] for line in lines] == [
+    assert plain(capsys.readouterr().err) == [
         "connect",
         "done: connect (1.2 s)",
         "start vLLM",
         "failed: start vLLM (1.2 s)",
         "undo: stop Ray",
         "done: undo: stop Ray (1.2 s)",
+    ]
+
+
+def test_plain_lines_say_once_what_is_usual_and_a_part_now_and_then(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    reporter = PlainReporter()
+    reporter.step("start")
+    reporter.stage("loading", None, "some 5 min")
+    for percent in (1, 1, 2):
+        reporter.stage("loading", percent, "some 5 min")
+    for percent in (41, 42, 50):
+        reporter.part("spark-2", "copying", percent, detail=f"{percent} of 100 MB")
+    for line in ("Collecting a", "Collecting b"):
+        reporter.part("spark-3", "downloading", detail=line)
+    reporter.ended("spark-2", "copied 100 MB")
+    reporter.ended("spark-3", "no room", "failed")
+    assert plain(capsys.readouterr().err)[1:] == [
+        "  loading (some 5 min)",
+        "  loading 1%",
+        "  loading 2%",
+        "  spark-2: copying 40% (41 of 100 MB)",
+        "  spark-2: copying 50% (50 of 100 MB)",
+        "  spark-3: downloading",
+        "  done: spark-2: copied 100 MB (1.2 s)",
+        "  failed: spark-3: no room (1.2 s)",
     ]
