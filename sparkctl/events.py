@@ -2,21 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from sparkctl.errors import Interrupted
 
 Outcome = Literal["done", "failed", "interrupted"]
 
 
+class Wait(NamedTuple):
+    """What a node is waited for, and since when (time.monotonic)."""
+
+    what: str
+    node: str
+    since: float
+
+
 class Reporter(Protocol):
-    """Takes the progress of a long operation."""
+    """Takes the progress of a long operation.
+
+    A step may have parts, of a node or a service each, which go on at once.
+    """
 
     def step(self, title: str) -> None:
         """A step begins; the one before is done, unless it has ended."""
 
-    def stage(self, title: str, percent: int | None) -> None:
-        """Progress within the step."""
+    def stage(self, title: str, percent: int | None, usual: str = "") -> None:
+        """Progress within the step; `usual`: how long that takes as a rule, for people."""
+
+    def part(
+        self,
+        name: str,
+        title: str,
+        percent: int | None = None,
+        *,
+        detail: str = "",
+        usual: str = "",
+    ) -> None:
+        """Progress of a part, from now on; `detail` holds for this moment."""
+
+    def ended(self, name: str, text: str, outcome: Outcome = "done") -> None:
+        """A part has ended, with this result."""
 
     def note(self, text: str) -> None:
         """A line that stays."""

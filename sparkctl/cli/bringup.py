@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, TypeVar
 
@@ -80,6 +82,7 @@ def bring_up(
 
         refuse(preflight(session, ignore=ignore))
 
+    begin = time.monotonic()
     with reporting() as progress:
         progress.step("connect to the nodes")
         opened = open_session(
@@ -88,12 +91,12 @@ def bring_up(
             accept_new=accept_new,
             facts=False,
             meanwhile=_load,
-            waits="hidden",
+            reporter=progress,
         )
         with opened as session:
             from sparkctl.operations.up import up
 
-            return up(
+            report = up(
                 session,
                 progress,
                 preflight=check,
@@ -105,6 +108,7 @@ def bring_up(
                 leave=lambda: leave(progress),
                 restart=restart,
             )
+            return replace(report, total=time.monotonic() - begin)
 
 
 def _load() -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from sparkctl.inventory.models import Inventory, Node
     from sparkctl.operations.session import Session
+    from sparkctl.output.reporter import SafeReporter
 
 
 @contextmanager
@@ -24,24 +25,25 @@ def open_session(
     accept_new: bool = False,
     facts: bool = True,
     meanwhile: Callable[[], object] | None = None,
-    waits: Literal["shown", "until opened", "hidden"] = "shown",
+    waits: Literal["shown", "until opened"] = "shown",
+    reporter: SafeReporter | None = None,
 ) -> Iterator[Session]:
     """Load the inventory, connect to its nodes, all at once, and read their `facts`.
 
     `meanwhile` is called while they are waited for. What is waited for is shown on a terminal's
-    stderr: `until opened` is for a command that prints within the block, `hidden` for one that
-    shows its own progress. Raises InventoryError, or RemoteError unless `partial`.
+    stderr, below the steps of a `reporter` if there is one: `until opened` is for a command that
+    prints within the block. Raises InventoryError, or RemoteError unless `partial`.
     """
     from sparkctl.engines.inventory import load
     from sparkctl.operations.connect import session
-    from sparkctl.output.waits import WaitLine
+    from sparkctl.output.waits import WaitRows
 
     loaded = load(inventory)
     if accept_new:
         ssh = loaded.ssh.model_copy(update={"host_keys": "accept-new"})
         loaded = loaded.model_copy(update={"ssh": ssh})
     with (
-        WaitLine() as line,
+        WaitRows() as rows,
         session(
             loaded,
             inventory.parent,
@@ -49,11 +51,11 @@ def open_session(
             partial=partial,
             facts=facts,
             meanwhile=meanwhile,
-            watch=None if waits == "hidden" else line.watch,
+            watch=reporter.watch if reporter else rows.watch,
         ) as opened,
     ):
         if waits == "until opened":
-            line.stop()
+            rows.stop()
         yield opened
 
 

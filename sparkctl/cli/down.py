@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import click
@@ -40,12 +41,14 @@ def down(inventory: Path, as_json: bool, break_lock: bool, services: tuple[str, 
 
     if services:
         check_services(load(inventory), services)
+    begin = time.monotonic()
     with reporting() as progress:
         progress.step("connect to the nodes")
-        with open_session(inventory, partial=True, facts=False, waits="hidden") as session:
+        with open_session(inventory, partial=True, facts=False, reporter=progress) as session:
             if session.pool.errors:
                 progress.end("failed")
             report = take_down(session, progress, services=services, break_lock=break_lock)
+    report.total = time.monotonic() - begin
     print_report(report, as_json=as_json)
     if report.failed:
         raise click.exceptions.Exit(1)

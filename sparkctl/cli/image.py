@@ -76,7 +76,7 @@ def sync(
     with reporting() as progress:
         progress.step("connect to the nodes")
         with open_session(
-            inventory, partial=True, accept_new=accept_new, facts=False, waits="hidden"
+            inventory, partial=True, accept_new=accept_new, facts=False, reporter=progress
         ) as session:
             found = copy(
                 session, progress, services, source=source, only=nodes, break_lock=break_lock

@@ -116,24 +116,24 @@ def install(
     from sparkctl.cli.context import chosen, open_session
     from sparkctl.engines.inventory import load
     from sparkctl.operations.install.run import install as carry_out
-    from sparkctl.output.install import print_report, progress
+    from sparkctl.output.install import print_report
+    from sparkctl.output.reporter import reporting
 
     asked = _asked(options)
     chosen(load(inventory), names)  # a typo fails before any node is reached
-    with (
-        open_session(
-            inventory, partial=True, accept_new=accept_new, facts=False, waits="until opened"
-        ) as session,
-        progress() as lines,
-    ):
-        report = carry_out(
-            session,
-            chosen(session.inventory, names),
-            asked,
-            lines,
-            consent=(lambda _: None) if yes else ask,
-            force=break_lock,
-        )
+    with reporting() as progress:
+        progress.step("connect to the nodes")
+        with open_session(
+            inventory, partial=True, accept_new=accept_new, facts=False, reporter=progress
+        ) as session:
+            report = carry_out(
+                session,
+                chosen(session.inventory, names),
+                asked,
+                progress,
+                consent=(lambda _: None) if yes else ask,
+                force=break_lock,
+            )
     print_report(report, as_json=as_json)
 
 

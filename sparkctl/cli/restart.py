@@ -40,5 +40,5 @@ def restart(inventory: Path, *, as_json: bool, services: tuple[str, ...], **opti
 
     check_services(load(inventory), services)
     report = bring_up(inventory, **options, restart=services)
-    print_report(report, as_json=as_json)
+    print_report(report, inventory, as_json=as_json)
     exit_where(report.left_alone)

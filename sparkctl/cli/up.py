@@ -51,7 +51,7 @@ def up(inventory: Path, *, as_json: bool, dry_run: bool, **options: Any) -> None
         _show(inventory, as_json=as_json, options=options)
         return
     report = bring_up(inventory, **options)
-    print_report(report, as_json=as_json)
+    print_report(report, inventory, as_json=as_json)
     exit_where(report.left_alone)
 
 
@@ -74,7 +74,7 @@ def _show(inventory: Path, *, as_json: bool, options: dict[str, Any]) -> None:
             facts=False,
             read_only=True,
             partial=True,
-            waits="hidden",
+            reporter=progress,
         )
         with opened as session:
             session.begin()

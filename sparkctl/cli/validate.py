@@ -43,10 +43,10 @@ def validate(inventory: Path, as_json: bool, connect: bool) -> None:
     reached: dict[str, SparkctlError | None] = {}
     if connect:
         from sparkctl.operations.connect import reach
-        from sparkctl.output.waits import WaitLine
+        from sparkctl.output.waits import WaitRows
 
-        with WaitLine() as line:
-            reached = reach(loaded, line.watch)
+        with WaitRows() as rows:
+            reached = reach(loaded, rows.watch)
     print_valid(inventory, loaded, doubts, reached, as_json=as_json)
     if any(reached.values()):
         raise click.exceptions.Exit(1)

@@ -90,6 +90,10 @@ class Progress(Protocol):
         """The stage's title, for people."""
 
     @property
+    def usual(self) -> str:
+        """How long the stage takes as a rule, for people; empty where that is not known."""
+
+    @property
     def ready(self) -> bool:
         """Whether the log says that it is up; a request may still fail."""
 
@@ -128,7 +132,7 @@ class Silent:
     news = 0
     stage_id = title = "starting"
     ready = joined = failed = False
-    described = source = ""
+    described = source = usual = ""
 
     def __init__(self) -> None:
         self.lines: list[str] = []

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sparkctl.plan.desired import Desired
 
 WHY = "up"  # what the lease of an `up` says
+FREE = "wait for the lease"
 CALL = 20.0  # seconds of one call that waits for the lease: it outlives a controller so long
 LOOK = 1.0  # seconds between looks for a log while none is recorded
 
@@ -162,7 +163,7 @@ def _follow_all(session: Session, reporter: Reporter, over: threading.Event) -> 
 
 
 def _is_held(session: Session, at: Node) -> bool:
-    answer = session.ask(at, FREE_LEASE, {"timeout": CALL}, timeout=CALL + 15)
+    answer = session.ask(at, FREE_LEASE, {"timeout": CALL}, timeout=CALL + 15, title=FREE)
     return answer.holder is not None
 
 
@@ -172,7 +173,7 @@ def _is_renewed(session: Session, at: Node) -> bool:
     Else that `up` may be dead: it is watched, and what it has not started is started after it.
     """
     timeout = 1.3 * lease.INTERVAL
-    answer = session.ask(at, FREE_LEASE, {"timeout": timeout}, timeout=timeout + 15)
+    answer = session.ask(at, FREE_LEASE, {"timeout": timeout}, timeout=timeout + 15, title=FREE)
     left = answer.holder.expires_in if answer.holder else None
     return left is not None and left > lease.SECONDS - timeout
 
@@ -206,6 +207,6 @@ def _follow(
     ):
         for event in events:
             if event and progress.feed(event.text or ""):
-                reporter.stage(progress.title, progress.percent)
+                reporter.stage(progress.title, progress.percent, progress.usual)
             if over.is_set() or progress.ready or progress.failed:
                 return

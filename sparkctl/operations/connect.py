@@ -11,13 +11,15 @@ from sparkctl.errors import combined
 from sparkctl.remote.pool import Pool
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from sparkctl.errors import SparkctlError
+    from sparkctl.events import Wait
     from sparkctl.inventory.models import Inventory
     from sparkctl.operations.session import Session
 
-Watch = Callable[[Callable[[], list[tuple[str, str]]]], object]
+Watch = Callable[["Callable[[], Sequence[Wait]]"], object]
 
 
 @contextmanager

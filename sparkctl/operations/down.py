@@ -32,12 +32,15 @@ if TYPE_CHECKING:
 
 @dataclass
 class DownReport:
-    """What was stopped and removed on each node, and the errors by node."""
+    """What was stopped and removed on each node, and the errors by node; `total`: the command's own
+    seconds, from its begin.
+    """
 
     cluster: str
     stopped: dict[str, list[str]] = field(default_factory=dict)
     removed: dict[str, list[str]] = field(default_factory=dict)
     failed: dict[str, SparkctlError] = field(default_factory=dict)
+    total: float = 0.0
 
     @property
     def nothing(self) -> bool:

@@ -74,7 +74,8 @@ def drain(run: Run, units: Sequence[str], seconds: float) -> None:
         asked = {"base": bases[name], "timeout": seconds}
         place = next(iter(run.outlook.seen.places(name)), every[name].node)
         node = run.session.node(place)
-        return run.session.ask(node, IDLE, asked, timeout=seconds + ALLOWANCE)
+        title = "wait for the requests"
+        return run.session.ask(node, IDLE, asked, timeout=seconds + ALLOWANCE, title=title)
 
     check_all(each([*bases], wait, key=str))
 

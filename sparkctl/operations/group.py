@@ -90,7 +90,21 @@ class _Notes:
     def step(self, title: str) -> None:
         pass
 
-    def stage(self, title: str, percent: int | None) -> None:
+    def stage(self, title: str, percent: int | None, usual: str = "") -> None:
+        pass
+
+    def part(
+        self,
+        name: str,
+        title: str,
+        percent: int | None = None,
+        *,
+        detail: str = "",
+        usual: str = "",
+    ) -> None:
+        pass
+
+    def ended(self, name: str, text: str, outcome: Outcome = "done") -> None:
         pass
 
     def note(self, text: str) -> None:

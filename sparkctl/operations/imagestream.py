@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from sparkctl.plan.images import Holding
 
 LOOK = 0.5  # seconds between two looks at the progress
-STEP = 2  # percent between two lines of progress
 GB = 10**9
 SETTLED = 1.0  # seconds until a rate means something
 AGAIN = "run this command again"
@@ -48,6 +47,7 @@ class Arrival:
     loading: bool = False
     began: float = 0.0
     ended: bool = False
+    copied: bool = False
 
 
 @dataclass
@@ -94,7 +94,9 @@ class Transfer:
         """One end of the transfer: a target's, or the source's for ""."""
         try:
             if node:
-                return self._receive(node)
+                copied = self._receive(node)
+                self._arrivals[node].copied = True
+                return copied
             self._send()
         except SparkctlError as error:
             if not node:
@@ -236,39 +238,38 @@ class Transfer:
         )
 
     def _watch(self, reporter: Reporter) -> None:
-        """Report how far all are, until all have ended."""
+        """Report how far each node is, until all have ended."""
         total = max(1, self.source.image.size if self.source.image else 1)
-        last: object = None
-        while not self._done.wait(LOOK):
-            going = {n: a for n, a in self._arrivals.items() if not a.ended}
-            least = min((a.bytes for a in going.values()), default=total)
-            percent = min(99, least * 100 // total) if least else None
-            now = (percent and percent // STEP, *((n, a.loading) for n, a in going.items()))
-            if now != last:
-                last = now
-                reporter.stage(described(going, total, time.monotonic()), percent)
+        going = [*self._arrivals]
+        while going:
+            self._done.wait(LOOK)
+            for node in [*going]:
+                arrival = self._arrivals[node]
+                if arrival.ended:
+                    going.remove(node)
+                    text = f"copied {gigabytes(arrival.bytes)}" if arrival.copied else "copy"
+                    reporter.ended(node, text, "done" if arrival.copied else "failed")
+                else:
+                    title, percent, detail = how_far(arrival, total, time.monotonic())
+                    reporter.part(node, title, percent, detail=detail)
 
 
 def _scratch(room: Room) -> str:
     return room.archive.path if room.scratch else ""
 
 
-def described(arrivals: Mapping[str, Arrival], total: int, now: float) -> str:
-    """How far the slowest node is, such as `0.9 GB/s, 17 s left, 3.2 of 18.4 GB`, and of several
-    nodes how far each: the end of a long line is cut on a terminal.
+def how_far(arrival: Arrival, total: int, now: float) -> tuple[str, int | None, str]:
+    """What a node is doing, its percentage, and figures such as `0.9 GB/s, 3.2 of 18.4 GB, 17 s
+    left`.
     """
-    if not any(arrival.bytes for arrival in arrivals.values()):
-        return "waiting for the first bytes"
-    going = {node: a for node, a in arrivals.items() if not a.loading}
-    loading = [node for node in arrivals if node not in going]
-    parts = [f"loading on {', '.join(loading)}"] if loading else []
-    if going:
-        slowest = min(going.values(), key=lambda a: a.bytes)
-        done = f"{_part(slowest.bytes, total)} of {gigabytes(total)}"
-        parts.insert(0, ", ".join([*_pace(slowest, total, now), done]))
-        if len(going) > 1:
-            parts.append(", ".join(f"{n} {gigabytes(a.bytes)}" for n, a in going.items()))
-    return "; ".join(parts)
+    if arrival.loading:
+        return "loading", None, ""
+    if not arrival.bytes:
+        return "waiting for the first bytes", None, ""
+    done = f"{_part(arrival.bytes, total)} of {gigabytes(total)}"
+    percent = min(99, arrival.bytes * 100 // total)
+    rate, *left = _pace(arrival, total, now) or [done]
+    return "copying", percent, ", ".join([rate, done, *left] if left else [done])
 
 
 def _pace(arrival: Arrival, total: int, now: float) -> list[str]:

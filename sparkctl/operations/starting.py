@@ -40,7 +40,7 @@ def clock(seconds: float, now: float) -> str:
 @dataclass(frozen=True)
 class Startup:
     """How far a start has come: at a stage of the engine, with percent of it where the log has
-    that; `ready` where nobody has noted it yet.
+    that; `ready` where nobody has noted it yet. `usual`: how long the stage takes as a rule.
 
     `why` and `known`, the known failure that it is, are of a failed start. `unread`: why the stage
     is unknown.
@@ -53,6 +53,7 @@ class Startup:
     why: str = ""
     known: Explanation | None = None
     unread: str = ""
+    usual: str = ""
 
     @property
     def cause(self) -> str | None:
@@ -60,8 +61,9 @@ class Startup:
         return self.known.code if self.known else None
 
     def __str__(self) -> str:
-        """The stage for people, such as `loading the model 42 %`."""
-        return self.title if self.percent is None else f"{self.title} {self.percent} %"
+        """The stage for people, such as `loading the model 42 %`, and what is usual."""
+        shown = self.title if self.percent is None else f"{self.title} {self.percent} %"
+        return f"{shown} ({self.usual})" if self.usual else shown
 
 
 def stages_of(unit: Unit | None) -> LogStages | None:
@@ -134,7 +136,9 @@ def _died(session: Session, engine: Engine, record: Record, unit: Unit, *, lives
 def _judged(engine: Engine, progress: Progress, title: str, *, lives: bool) -> Startup:
     if lives and (progress.ready or not progress.failed):
         state: Literal["starting", "ready"] = "ready" if progress.ready else "starting"
-        return Startup(state, progress.stage_id, progress.title, progress.percent)
+        return Startup(
+            state, progress.stage_id, progress.title, progress.percent, usual=progress.usual
+        )
     what = f"{title} failed to start" if lives else f"{title} exited during startup"
     if lives is False and progress.ready:
         what = f"{title} exited"

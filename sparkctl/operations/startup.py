@@ -122,7 +122,7 @@ class Start:
         if event.exited is not None:
             raise self.failure(self.engine.codes.exited, f"{title} exited during startup")
         if progress.feed(event.text or ""):
-            self.run.reporter.stage(progress.title, progress.percent)
+            self.run.reporter.stage(progress.title, progress.percent, progress.usual)
         if progress.failed and not progress.ready:
             self.read_on(events)  # the trace, with the cause at its end
             raise self.failure(self.engine.codes.failed, f"{title} failed to start")

@@ -37,7 +37,7 @@ def together(run: Run, waits: Mapping[str, Callable[[Run], None]]) -> None:
 
 
 class Part:
-    """Reports stages of a step that several share, each with its name, until that is over."""
+    """Reports the progress of a part of a step that several share, until that is over."""
 
     def __init__(
         self, name: str, inner: Reporter, over: threading.Event, lock: threading.Lock
@@ -45,15 +45,41 @@ class Part:
         self._name, self._inner, self._over, self._lock = name, inner, over, lock
 
     def step(self, title: str) -> None:
-        """A step of this part is a stage of the whole."""
+        """A step of this part is a stage of it."""
         self.stage(title, None)
 
-    def stage(self, title: str, percent: int | None) -> None:
-        """The stage with the part's name, if it has one."""
+    def stage(self, title: str, percent: int | None, usual: str = "") -> None:
+        """The part's stage, the step's where it has no name."""
+        with self._lock:
+            if self._over.is_set():
+                return
+            if self._name:
+                self._inner.part(self._name, title, percent, usual=usual)
+            else:
+                self._inner.stage(title, percent, usual)
+
+    def part(
+        self,
+        name: str,
+        title: str,
+        percent: int | None = None,
+        *,
+        detail: str = "",
+        usual: str = "",
+    ) -> None:
+        """A part of this one."""
         with self._lock:
             if not self._over.is_set():
-                named = f"{self._name}: {title}" if self._name else title
-                self._inner.stage(named, percent)
+                self._inner.part(self._named(name), title, percent, detail=detail, usual=usual)
+
+    def ended(self, name: str, text: str, outcome: Outcome = "done") -> None:
+        """A part of this one has ended."""
+        with self._lock:
+            if not self._over.is_set():
+                self._inner.ended(self._named(name), text, outcome)
+
+    def _named(self, name: str) -> str:
+        return f"{self._name}: {name}" if self._name else name
 
     def note(self, text: str) -> None:
         """As it is."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from sparkctl.engines.vllm.secretarguments import API_KEY
 from sparkctl.errors import RemoteError, combined
 from sparkctl.node.unitid import node_of, service_of
 from sparkctl.node.units import Unread
@@ -33,10 +34,13 @@ UNSEEN = "`sparkctl doctor` shows why; a unit is never started or replaced unsee
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a service is reached, and the name of its model there."""
+    """Where a service is reached, and the name of its model there; `key` is the environment
+    variable that holds its API key, if it has one.
+    """
 
     url: str
     model: str
+    key: str | None = None
 
 
 @dataclass(frozen=True)
@@ -44,8 +48,8 @@ class UpReport:
     """What `up` did: the changes, none where nothing differed, and each step's seconds.
 
     `several`: there are several services. `starting`: units that were started and not waited for.
-    `left_alone`: the services that were
-    not changed because a node of theirs could not be reached or read, and such nodes without one.
+    `left_alone`: the services that were not changed because a node of theirs could not be reached
+    or read, and such nodes without one. `total`: the command's own seconds, from its begin.
     """
 
     cluster: str
@@ -56,6 +60,7 @@ class UpReport:
     starting: tuple[str, ...] = ()
     left_alone: tuple[Left, ...] = ()
     several: bool = False
+    total: float = 0.0
 
 
 def up(
@@ -204,6 +209,7 @@ def endpoints(desired: Sequence[Desired]) -> dict[str, Endpoint]:
         d.inventory.service: Endpoint(
             f"{d.engine.base(d.inventory, d.inventory.head.host)}/v1",
             d.engine.model(d.inventory, d.head.home),
+            API_KEY if d.values(d.head.node.name).get(API_KEY) else None,
         )
         for d in desired
     }

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sparkctl.output.failure import show_log
-from sparkctl.output.stdio import print_err, print_json, print_out
+from sparkctl.output.spans import duration
+from sparkctl.output.stdio import print_err, print_json, print_out, print_wrapped
 
 if TYPE_CHECKING:
     from sparkctl.operations.down import DownReport
@@ -33,11 +34,13 @@ def print_report(report: DownReport, *, as_json: bool) -> None:
 def _print(report: DownReport) -> None:
     for name, ended in report.stopped.items():
         count = f"{len(ended)} process{'es' if len(ended) > 1 else ''}"
-        print_out(f"{name}: {count} ended")
+        print_wrapped(f"{name}: {count} ended")
     for name, paths in report.removed.items():
-        print_out(f"{name}: removed {', '.join(paths)}")
+        print_wrapped(f"{name}: removed {', '.join(paths)}")
     if report.nothing:
         print_out("nothing to do")
+    else:
+        print_out(f"total time: {duration(report.total)}")
 
 
 def _document(report: DownReport) -> Fields:
@@ -47,5 +50,6 @@ def _document(report: DownReport) -> Fields:
         "stopped": report.stopped,
         "removed": report.removed,
         "failed": {name: str(error) for name, error in report.failed.items()},
+        "total_seconds": round(report.total, 1),
         "codes": {name: error.code for name, error in report.failed.items()},
     }

@@ -1,27 +1,23 @@
-"""A run's progress on a terminal: a live line while a step runs, a line that stays at its end."""
+"""A run's progress on a terminal: live rows while a step runs, a line that stays at its end."""
 
 from __future__ import annotations
 
 import time
+from threading import Lock
 from typing import TYPE_CHECKING
 
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.spinner import Spinner
-from rich.table import Table
 from rich.text import Text
 
 from sparkctl.output.console import console, print_prose
-from sparkctl.output.spans import duration, elapsed
+from sparkctl.output.livearea import LiveArea
+from sparkctl.output.liverows import Doing, named_rows, step_rows, waited
+from sparkctl.output.spans import duration
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from collections.abc import Callable, Sequence
 
-    from sparkctl.events import Outcome
+    from sparkctl.events import Outcome, Wait
 
-BAR = 16  # columns
-TITLE = 4  # a long title keeps one part in so many of the line; its stage, which changes, the rest
-NARROW = 60  # columns below which there is no room for a bar
 MARKS: dict[Outcome, Text] = {
     "done": Text("✓", "green"),
     "failed": Text("✗", "bold red"),
@@ -30,76 +26,88 @@ MARKS: dict[Outcome, Text] = {
 
 
 class TerminalReporter:
-    """A spinner, the step and its stage, a bar and the step's own time.
+    """A spinner, the step, its stage and its time; below it a row for each part that goes on, and
+    for each node that is waited for.
 
     Nothing is drawn between two steps: after `end` the terminal is free, also for a question.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
         self._console = console(stderr=True)
-        self._spinner = Spinner("dots", style="progress.spinner")
-        self._live: Live | None = None
-        self._start = 0.0
-        self._title = self._stage = ""
-        self._percent: int | None = None
+        self._lock = Lock()
+        self._area: LiveArea | None = None
+        self._title = ""
+        self._doing = Doing("", 0.0)
+        self._parts: dict[str, Doing] = {}
+        self._waits: Callable[[], Sequence[Wait]] = list
+
+    def watch(self, waits: Callable[[], Sequence[Wait]]) -> None:
+        """Show the nodes that this gives, from now on, while a step runs."""
+        self._waits = waits
 
     def step(self, title: str) -> None:
         """Begin to draw it; the step before is done."""
         self.end()
-        self._title, self._start = title, time.monotonic()
-        self.stage("", None)
-        self._live = Live(
-            get_renderable=self._draw,
-            console=self._console,
-            refresh_per_second=10,
-            transient=True,
-            redirect_stdout=False,  # which may be a file
-        )
-        self._live.start(refresh=True)
+        with self._lock:
+            self._title, self._doing, self._parts = title, Doing("", self._now()), {}
+        self._area = LiveArea(self.rows)
+        self._area.start()
 
-    def stage(self, title: str, percent: int | None) -> None:
+    def stage(self, title: str, percent: int | None, usual: str = "") -> None:
         """Draw it from now on."""
-        self._stage, self._percent = title, percent
+        with self._lock:
+            self._doing = Doing(title, self._doing.since, percent, usual=usual)
+
+    def part(
+        self,
+        name: str,
+        title: str,
+        percent: int | None = None,
+        *,
+        detail: str = "",
+        usual: str = "",
+    ) -> None:
+        """Draw it from now on; its clock begins with its first stage."""
+        with self._lock:
+            before = self._parts.get(name)
+            since = before.since if before else self._now()
+            self._parts[name] = Doing(title, since, percent, detail, usual)
+
+    def ended(self, name: str, text: str, outcome: Outcome = "done") -> None:
+        """Print the part's result with its mark and time above the rows."""
+        with self._lock:
+            part = self._parts.pop(name, self._doing)
+        self._print(self._line(f"{name}: {text}", part.since, outcome))
 
     def note(self, text: str) -> None:
-        """Print it above the live line."""
-        print_prose(self._console, text, hang=2)
+        """Print it above the rows."""
+        self._print(Text(text))
 
     def end(self, outcome: Outcome = "done") -> None:
         """Print the step with its mark and time, and draw nothing more."""
-        if self._live is None:
+        if self._area is None:
             return
-        live, self._live = self._live, None
-        live.stop()
-        took = duration(time.monotonic() - self._start)
-        line = Text.assemble(MARKS[outcome], f" {self._title} ", (took, "dim"))
+        self._area.stop()  # again, where Ctrl-C has interrupted it
+        self._area = None
+        self._print(self._line(self._title, self._doing.since, outcome))
+
+    def rows(self, width: int) -> list[Text]:
+        """What is drawn now on so many columns."""
+        now = self._now()
+        with self._lock:
+            title, doing, parts = self._title, self._doing, {**self._parts}
+        below = [*parts.items(), *waited(self._waits(), now, but=parts)]
+        return [*step_rows(title, doing, now, width), *named_rows(below, now, width)]
+
+    def _line(self, title: str, since: float, outcome: Outcome) -> Text:
+        line = Text.assemble(MARKS[outcome], f" {title} ", (duration(self._now() - since), "dim"))
         if outcome != "done":
             line.append(f" {outcome}", MARKS[outcome].style)
-        print_prose(self._console, line, hang=2)
-
-    def _draw(self) -> Table:
-        """One line; the clock is the step's and goes on whatever the bar says."""
-        bar = self._console.width >= NARROW
-        clock = elapsed(time.monotonic() - self._start)
-        percent = "" if self._percent is None else f"{self._percent}%"
-        room = self._console.width - len(clock) - 4 - (BAR + 1 if bar else 0)
-        room -= len(percent) + 1 if percent else 0
-        cells: list[RenderableType] = [self._spinner, _titled(self._title, self._stage, room)]
-        if bar:
-            total = None if self._percent is None else 100.0
-            cells.append(ProgressBar(total, self._percent or 0, width=BAR))
-        if percent:
-            cells.append(Text(percent))
-        line = Table.grid(padding=(0, 1))
-        line.add_row(*cells, Text(clock, "progress.elapsed"))
         return line
 
-
-def _titled(title: str, stage: str, room: int) -> Text:
-    """A step and its stage in so many columns; the title is cut first."""
-    line, rest = Text(title), Text(f": {stage}" if stage else "")
-    short = max(room - rest.cell_len, room // TITLE) if stage else room
-    line.truncate(max(1, short), overflow="ellipsis")
-    line.append_text(rest)
-    line.truncate(max(1, room), overflow="ellipsis")
-    return line
+    def _print(self, line: Text) -> None:
+        if self._area is None:
+            print_prose(self._console, line, hang=2)
+        else:
+            self._area.print(line)

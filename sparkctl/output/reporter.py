@@ -5,42 +5,86 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from sparkctl.events import Outcome, Reporter, outcome_of
+from sparkctl.events import Outcome, Reporter, Wait, outcome_of
 from sparkctl.output.spans import duration
 from sparkctl.output.stdio import print_err
 from sparkctl.output.terminal import live_stderr
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 
 log = logging.getLogger(__name__)
+EVERY = 10  # percent between two plain lines of a part
+
+
+class Screen(Reporter, Protocol):
+    """A reporter that can show what nodes are waited for."""
+
+    def watch(self, waits: Callable[[], Sequence[Wait]]) -> None:
+        """Show below the steps from now on what this gives."""
 
 
 class PlainReporter:
     """One line an event, with the seconds since the start."""
 
-    def __init__(self) -> None:
-        self._start = self._began = time.monotonic()
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._start = self._began = now()
         self._title = ""
-        self._last = ""
+        self._last: dict[str, tuple[str, int | None]] = {}  # by part, the step's own by ""
+        self._parts: dict[str, float] = {}  # when they began
 
     def _line(self, text: str) -> None:
-        print_err(f"[{time.monotonic() - self._start:6.1f}s] {text}")
+        print_err(f"[{self._now() - self._start:6.1f}s] {text}")
+
+    def watch(self, waits: Callable[[], Sequence[Wait]]) -> None:
+        """Nothing is shown of it."""
 
     def step(self, title: str) -> None:
-        """Print its title."""
-        self._title, self._began, self._last = title, time.monotonic(), ""
+        """Print its title, and before it the end of the step before."""
+        self.end()
+        self._title, self._began = title, self._now()
+        self._last, self._parts = {}, {}
         self._line(title)
 
-    def stage(self, title: str, percent: int | None) -> None:
-        """Print it, unless it is the one before."""
-        text = f"  {title}" + (f" {percent}%" if percent is not None else "")
-        if text != self._last:
-            self._last = text
-            self._line(text)
+    def stage(self, title: str, percent: int | None, usual: str = "") -> None:
+        """Print it, unless it is the one before, and what is usual once."""
+        self._progress("", title, percent, usual)
+
+    def part(
+        self,
+        name: str,
+        title: str,
+        percent: int | None = None,
+        *,
+        detail: str = "",
+        usual: str = "",
+    ) -> None:
+        """Print it, a percentage every now and then, with its figures."""
+        self._parts.setdefault(name, self._now())
+        rounded = percent and percent - percent % EVERY
+        self._progress(name, title, rounded, usual, "" if percent is None else detail)
+
+    def _progress(
+        self, name: str, title: str, percent: int | None, usual: str, detail: str = ""
+    ) -> None:
+        before = self._last.get(name)
+        if before == (title, percent):
+            return
+        self._last[name] = (title, percent)
+        known = before is not None and before[0] == title
+        text = f"{name}: {title}" if name else title
+        text += "" if percent is None else f" {percent}%"
+        more = detail or ("" if known else usual)
+        self._line(f"  {text} ({more})" if more else f"  {text}")
+
+    def ended(self, name: str, text: str, outcome: Outcome = "done") -> None:
+        """Print the part's result and time."""
+        took = duration(self._now() - self._parts.get(name, self._began))
+        self._line(f"  {outcome}: {name}: {text} ({took})")
 
     def note(self, text: str) -> None:
         """Print it."""
@@ -49,32 +93,57 @@ class PlainReporter:
     def end(self, outcome: Outcome = "done") -> None:
         """Print how the step ended, and its time."""
         if self._title:
-            self._line(f"{outcome}: {self._title} ({duration(time.monotonic() - self._began)})")
+            self._line(f"{outcome}: {self._title} ({duration(self._now() - self._began)})")
             self._title = ""
 
 
 class SafeReporter:
     """Another reporter, and the log; errors of the terminal are dropped: a rollback must go on."""
 
-    def __init__(self, inner: Reporter) -> None:
+    def __init__(self, inner: Screen) -> None:
         self._inner = inner
-        self._stage = ""
+        self._stages: dict[str, str] = {}
 
     def _report(self, call: Callable[[], None]) -> None:
         with suppress(OSError, SystemExit):  # rich leaves the program on a broken pipe
             call()
+
+    def _log(self, name: str, title: str) -> None:
+        if self._stages.get(name) != title:
+            self._stages[name] = title
+            log.debug("stage: %s", f"{name}: {title}" if name else title)
+
+    def watch(self, waits: Callable[[], Sequence[Wait]]) -> None:
+        """Report them."""
+        self._report(lambda: self._inner.watch(waits))
 
     def step(self, title: str) -> None:
         """Log and report it."""
         log.debug("step: %s", title)
         self._report(lambda: self._inner.step(title))
 
-    def stage(self, title: str, percent: int | None) -> None:
+    def stage(self, title: str, percent: int | None, usual: str = "") -> None:
         """Log its title once, report it."""
-        if title != self._stage:
-            self._stage = title
-            log.debug("stage: %s", title)
-        self._report(lambda: self._inner.stage(title, percent))
+        self._log("", title)
+        self._report(lambda: self._inner.stage(title, percent, usual))
+
+    def part(
+        self,
+        name: str,
+        title: str,
+        percent: int | None = None,
+        *,
+        detail: str = "",
+        usual: str = "",
+    ) -> None:
+        """Log its title once, report it."""
+        self._log(name, title)
+        self._report(lambda: self._inner.part(name, title, percent, detail=detail, usual=usual))
+
+    def ended(self, name: str, text: str, outcome: Outcome = "done") -> None:
+        """Log and report it."""
+        log.debug("%s: %s: %s", outcome, name, text)
+        self._report(lambda: self._inner.ended(name, text, outcome))
 
     def note(self, text: str) -> None:
         """Log and report it."""
@@ -88,10 +157,13 @@ class SafeReporter:
 
 
 @contextmanager
-def reporting() -> Iterator[Reporter]:
-    """The reporter that fits stderr; the step that runs at the block's end ends as the block."""
-    inner: Reporter
-    if live_stderr():
+def reporting() -> Iterator[SafeReporter]:
+    """The reporter that fits stderr; the step that runs at the block's end ends as the block.
+
+    With --debug stderr is a log, which redrawn rows would tear.
+    """
+    inner: Screen
+    if live_stderr() and not logging.getLogger().isEnabledFor(logging.DEBUG):
         from sparkctl.output.live import TerminalReporter
 
         inner = TerminalReporter()

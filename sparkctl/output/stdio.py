@@ -21,6 +21,16 @@ def print_out(text: str) -> None:
     print(text, flush=True)
 
 
+def print_wrapped(text: str) -> None:
+    """Print a line on stdout, on a terminal broken between words."""
+    if sys.stdout.isatty():
+        from sparkctl.output.console import console, print_prose
+
+        print_prose(console(), text, hang=2)
+    else:
+        print_out(text)
+
+
 def print_err(text: str) -> None:
     """Print a line on stderr."""
     print(text, file=sys.stderr, flush=True)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict, replace
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
-from sparkctl.output.stdio import print_json, print_out
+from sparkctl.node.unitid import service_of
+from sparkctl.output.spans import duration
+from sparkctl.output.stdio import print_json, print_out, print_wrapped
+from sparkctl.output.tryout import curl, curl_lines, next_commands
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sparkctl.node.difference import Blocked, Change
     from sparkctl.operations.outlook import Outlook
     from sparkctl.operations.up import UpReport
@@ -15,16 +22,25 @@ if TYPE_CHECKING:
 
 
 RESTART = "restart"  # what a change does
+PRIVATE = "A certificate that this computer does not trust needs `--cacert FILE`."
 STARTS = "it will be served at {url}; `sparkctl up` watches it, `sparkctl status` shows its stage"
 
 
-def print_report(report: UpReport, *, as_json: bool) -> None:
-    """Print where each model is served, and whether anything was changed."""
+def print_report(report: UpReport, inventory: Path, *, as_json: bool) -> None:
+    """Print where each model is served, and whether anything was changed; for what was started also
+    the time, a request to try and the next commands for this inventory.
+    """
     if as_json:
         first = next(iter(report.services.values()))
+        fields = asdict(replace(report, left_alone=(), services={}))
         document = {
             "changed": bool(report.changes),
-            **{k: v for k, v in asdict(replace(report, left_alone=())).items() if k != "several"},
+            **{k: v for k, v in fields.items() if k not in ("several", "total")},
+            "total_seconds": round(report.total, 1),
+            "services": {
+                name: {"url": service.url, "model": service.model, "curl": curl(service)}
+                for name, service in report.services.items()
+            },
             "doubts": [doubt.document() for doubt in report.doubts],
             "endpoint": first.url,
             "model": first.model,
@@ -37,9 +53,29 @@ def print_report(report: UpReport, *, as_json: bool) -> None:
     for name, service in report.services.items():
         model = f"{service.model} of {name}" if report.several else service.model
         if any(unit.startswith(f"{name}/") for unit in report.starting):
-            print_out(f"{model} is starting; {STARTS.format(url=service.url)}")
+            print_wrapped(f"{model} is starting; {STARTS.format(url=service.url)}")
         else:
-            print_out(f"{unchanged}{model} is served at {service.url}")
+            print_wrapped(f"{unchanged}{model} is served at {service.url}")
+    if not unchanged:
+        print_out(f"total time: {duration(report.total)}")
+        _print_next(report, inventory)
+
+
+def _print_next(report: UpReport, inventory: Path) -> None:
+    """Print a request to each service that serves, and what to run next."""
+    width = get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
+    waited = {service_of(unit) for unit in report.starting}
+    served = {name: s for name, s in report.services.items() if name not in waited}
+    if served:
+        print_out("\nTry it:")
+    for service in served.values():
+        for line in curl_lines(service, width):
+            print_out(line)
+    if any(service.url.startswith("https:") for service in served.values()):
+        print_wrapped(PRIVATE)
+    print_out("\nNext:")
+    for command in next_commands(inventory):
+        print_out(f"  {command}")
 
 
 def print_outlook(outlook: Outlook, *, as_json: bool) -> None:
@@ -61,14 +97,14 @@ def print_outlook(outlook: Outlook, *, as_json: bool) -> None:
         print_json(document)
         return
     for change in plan.changes:
-        print_out(f"would {change}")
+        print_wrapped(f"would {change}")
     for blocked in plan.blocked:
-        print_out(f"cannot {blocked.change}: {blocked.by} could not be read: {blocked.reason}")
+        print_wrapped(f"cannot {blocked.change}: {blocked.by} could not be read: {blocked.reason}")
     restarts = any(change.action == RESTART for change in plan.changes)
     for model in outlook.served:
-        print_out(f"would stop {'and restart ' if restarts else ''}{model}, which is served")
+        print_wrapped(f"would stop {'and restart ' if restarts else ''}{model}, which is served")
     for unit in outlook.waits:
-        print_out(f"would wait for {unit}, which is starting")
+        print_wrapped(f"would wait for {unit}, which is starting")
     if not plan and not outlook.waits:
         print_out("no changes")
 

@@ -1,78 +1,70 @@
-"""What a command waits for: one line on a terminal's stderr, erased before other output."""
+"""What a command waits for: a row a node on a terminal's stderr, erased before other output."""
 
 from __future__ import annotations
 
 import logging
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from typing import TYPE_CHECKING
 
-from sparkctl.output.clean import raw
-from sparkctl.output.spans import elapsed
-from sparkctl.output.terminal import live_stderr, stderr_columns
-from sparkctl.text import clean
+from sparkctl.output.terminal import live_stderr
 
-PATIENCE = 1.0  # seconds: what is faster shows nothing
-EVERY = 0.25  # seconds between two looks
-CLEAR = "\r\x1b[K"  # to the line's begin, then erase to its end (ECMA-48)
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
-Waits = Iterable[tuple[str, str]]  # what is waited for, and on which node
+    from rich.text import Text
+
+    from sparkctl.events import Wait
+    from sparkctl.output.livearea import LiveArea
+
+PATIENCE = 1.0  # seconds: a command that is faster shows nothing
 
 
-class WaitLine:
-    """A line such as `connecting: spark-2 (4 s)` from `watch` until `stop` or the block's end."""
+class WaitRows:
+    """Rows such as `  spark-2  connecting  4 s` from `watch` until `stop` or the block's end."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._start = now()
+        self._waits: Callable[[], Sequence[Wait]] = list
+        self._area: LiveArea | None = None
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def __enter__(self) -> WaitLine:
+    def __enter__(self) -> WaitRows:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def watch(self, waits: Callable[[], Waits]) -> None:
+    def watch(self, waits: Callable[[], Sequence[Wait]]) -> None:
         """Show what `waits` gives, as it changes; nothing unless stderr is a terminal."""
-        # With --debug stderr is a log, which a redrawn line would tear.
+        # With --debug stderr is a log, which redrawn rows would tear.
         if live_stderr() and not logging.getLogger().isEnabledFor(logging.DEBUG):
-            self._thread = threading.Thread(target=self._show, args=(waits,), daemon=True)
+            self._waits, self._start = waits, self._now()
+            self._thread = threading.Thread(target=self._begin, daemon=True)
             self._thread.start()
 
+    def _begin(self) -> None:
+        if self._over.wait(PATIENCE):  # so that a fast command does not import rich for it
+            return
+        from sparkctl.output.livearea import LiveArea
+
+        self._area = LiveArea(self.rows)
+        self._area.start()
+
     def stop(self) -> None:
-        """Erase the line for good."""
+        """Erase the rows for good."""
         self._over.set()
-        if self._thread:
+        if self._thread is not None:
             self._thread.join()
+        if self._area is not None:
+            self._area.stop()
 
-    def _show(self, waits: Callable[[], Waits]) -> None:
-        start = time.monotonic()
-        pause = PATIENCE
-        with suppress(OSError, ValueError):  # a broken pipe, or stderr is closed
-            while not self._over.wait(pause):
-                pause = EVERY
-                text = fitted(described(waits()), time.monotonic() - start, stderr_columns())
-                print(CLEAR + clean(text), end="", file=raw(sys.stderr), flush=True)
-            if pause == EVERY:  # something was drawn
-                print(CLEAR, end="", file=raw(sys.stderr), flush=True)
+    def rows(self, width: int) -> list[Text]:
+        """What is drawn now; `working` where no node is waited for longer than a moment."""
+        from sparkctl.output.liverows import Doing, named_rows, waited
 
-
-def described(waits: Waits) -> str:
-    """Such as `connecting: spark-2; importing torch: spark-1, spark-3`.
-
-    `working` when no node is waited for.
-    """
-    nodes: dict[str, list[str]] = {}
-    for what, node in waits:
-        nodes.setdefault(what, []).append(node)
-    parts = [f"{what}: {', '.join(dict.fromkeys(names))}" for what, names in nodes.items()]
-    return "; ".join(parts) or "working"
-
-
-def fitted(text: str, seconds: float, columns: int) -> str:
-    """The text and the time in one line, short of the last column, where terminals wrap."""
-    time_shown = f" ({elapsed(seconds)})"
-    room = max(1, columns - 1 - len(time_shown))
-    return (text if len(text) <= room else f"{text[: room - 1]}…") + time_shown
+        now = self._now()
+        found = waited(self._waits(), now) or [("working", Doing("", self._start))]
+        return named_rows(found, now, width)

@@ -61,7 +61,7 @@ class Connection:
         self._transports = transports
         self._sessions = Sessions(node, transports[-1], start_timeout)
         self._read_only = read_only
-        self._waited: list[str] = []  # the names of the commands that `run` waits for
+        self._waited: list[tuple[str, float]] = []  # see `waiting`
 
     def __enter__(self) -> Connection:
         return self
@@ -92,8 +92,8 @@ class Connection:
         """An event for each running command that mutates, set when it has ended."""
         return list(self._sessions.changing)
 
-    def waiting(self) -> list[str]:
-        """The names of the commands that `run` waits for."""
+    def waiting(self) -> list[tuple[str, float]]:
+        """The names of the commands that `run` waits for, and since when (time.monotonic)."""
         return list(self._waited)
 
     def run(self, command: Command) -> Result:
@@ -104,11 +104,12 @@ class Connection:
         lost, the node stopped answering or the login shell did not start the command.
         """
         self._refuse_changes(command)
-        self._waited.append(command.name)
+        waited = (command.name, time.monotonic())
+        self._waited.append(waited)
         try:
             return aside(lambda: self._run(command))
         finally:
-            self._waited.remove(command.name)
+            self._waited.remove(waited)
 
     def _run(self, command: Command) -> Result:
         with self._logged(command), self._sessions.session(command) as channel:

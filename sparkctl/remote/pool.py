@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from sparkctl.errors import ConnectError, SparkctlError
+from sparkctl.events import Wait
 from sparkctl.remote.connection import Connection, connect
 from sparkctl.remote.fanout import GroupResult, each
 from sparkctl.remote.reconnect import reconnect
@@ -42,7 +43,7 @@ class Pool:
         self.connections: dict[str, Connection] = {}
         self.errors: dict[str, SparkctlError] = {}
         self.seconds: dict[str, float] = {}  # from the first packet to the login
-        self._connecting: set[str] = set()
+        self._connecting: dict[str, float] = {}  # since when
         self._reconnecting = {node.name: threading.Lock() for node in inventory.nodes}
         self._given_up: dict[str, SparkctlError] = {}
         self._ending = threading.Lock()
@@ -70,14 +71,14 @@ class Pool:
             try:
                 connection = self._connect(node)
             finally:
-                self._connecting.discard(node.name)
+                self._connecting.pop(node.name, None)
             self.seconds[node.name] = time.monotonic() - start
             self.connections[node.name] = connection
             if then:
                 then(node)
             return connection
 
-        self._connecting.update(node.name for node in nodes)
+        self._connecting.update(dict.fromkeys((n.name for n in nodes), time.monotonic()))
         return each(
             nodes,
             log_in,
@@ -115,7 +116,7 @@ class Pool:
             if name in self._given_up:
                 raise self._given_up[name]
             node = self._nodes[name]
-            self._connecting.add(name)
+            self._connecting[name] = time.monotonic()
             try:
                 fresh = reconnect(name, lambda: self._connect(node), patience)
             except SparkctlError as error:
@@ -123,7 +124,7 @@ class Pool:
                     self._given_up[name] = error
                 raise
             finally:
-                self._connecting.discard(name)
+                self._connecting.pop(name, None)
             self._replace(name, fresh)
         lost.close()
         return fresh
@@ -155,13 +156,15 @@ class Pool:
         """An event for each running command that mutates a node, set when it has ended."""
         return [event for c in self.connections.values() for event in c.changing()]
 
-    def waiting(self) -> list[tuple[str, str]]:
-        """What is waited for now, with its node, in the inventory's order."""
-        names = list(self._nodes)
-        found = [("connecting", name) for name in names if name in self._connecting]
-        for name in names:
+    def waiting(self) -> list[Wait]:
+        """What is waited for now, the nodes in the inventory's order."""
+        found = []
+        connecting = {**self._connecting}
+        for name in list(self._nodes):
+            if name in connecting:
+                found.append(Wait("connecting", name, connecting[name]))
             if connection := self.connections.get(name):
-                found += [(what, name) for what in connection.waiting()]
+                found += [Wait(what, name, since) for what, since in connection.waiting()]
         return found
 
 

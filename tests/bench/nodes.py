@@ -168,7 +168,7 @@ class Node:
         stderr = self._answers.failure(self.node)
         return Result(self.node, command, 1 if stderr else 0, stdout, stderr, 0.1)
 
-    def waiting(self) -> list[str]:
+    def waiting(self) -> list[tuple[str, float]]:
         """Nothing is waited for."""
         return []
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-CONNECTING = "connecting: spark-1 ("
+CONNECTING = re.compile(r"  spark-1  connecting  \d+ s")
 COMMANDS = (
     ("status",),
     ("doctor",),
@@ -63,7 +63,7 @@ def sparkctl(*args: str) -> list[str]:
 
 
 def waited(lines: list[str]) -> bool:
-    return any(CONNECTING in line for line in lines)
+    return any(CONNECTING.fullmatch(line) for line in lines)
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
@@ -74,7 +74,7 @@ def test_a_node_that_is_waited_for_is_named_until_it_has_answered(
     write(tmp_path, silent.port, 60)
     with Terminal(sparkctl(*command)) as terminal:
         lines = terminal.until(waited)
-        assert "spark-2" not in lines[-1]  # it was refused, nobody waits for it
+        assert lines[-1:] == lines  # spark-2 was refused, nobody waits for it
         first = lines[-1]
         terminal.until(lambda lines: waited(lines) and lines[-1] != first)
         silent.release()
@@ -97,7 +97,7 @@ def test_a_json_document_is_all_that_stdout_gets(
     assert [node["name"] for node in document["nodes"]] == ["spark-1", "spark-2"]
 
 
-def test_ctrl_c_takes_the_line_away(
+def test_ctrl_c_takes_the_rows_away(
     silent: Silent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -110,16 +110,18 @@ def test_ctrl_c_takes_the_line_away(
 
 
 @pytest.mark.parametrize("command", ["up", "down"])
-def test_a_command_with_progress_of_its_own_draws_one_line(
+def test_a_command_with_steps_has_the_nodes_below_them(
     command: str, silent: Silent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write(tmp_path, silent.port, 60)
     with Terminal(sparkctl(command)) as terminal:
-        terminal.until(lambda lines: "connect to the nodes" in lines[-1] and "3 s" in lines[-1])
+        lines = terminal.until(waited)
+        assert re.fullmatch(r"\S connect to the nodes  \d+ s", lines[0])
+        assert len(lines) == 2
         silent.release()
         lines = terminal.ended()
-    assert b"connecting:" not in terminal.written
+    assert not waited(lines)
     assert re.fullmatch(r"✗ connect to the nodes \d+\.\d s failed", lines[0])
 
 
@@ -135,4 +137,4 @@ def test_where_no_line_can_be_drawn_again_nothing_is(
         if terminal.process.stderr:
             assert terminal.process.stderr.read() == b""
         assert any("unreachable" in line for line in terminal.ended())
-        assert b"connecting:" not in terminal.written
+        assert b"connecting" not in terminal.written

@@ -5,6 +5,7 @@ tests/lab/toy alone make sparkctl run them.
 from __future__ import annotations
 
 import json
+import re
 import select
 import signal
 import socket
@@ -20,7 +21,7 @@ import yaml
 from tests.lab.cluster import until
 from tests.lab.following import followed
 from tests.lab.toy import engine, runtime
-from tests.lab.toycluster import completed, port, ranks, toy_cluster
+from tests.lab.toycluster import completed, hold, let_go, port, ranks, toy_cluster
 from tests.screen import Terminal
 
 if TYPE_CHECKING:
@@ -154,6 +155,34 @@ def is_well(toy: Cluster) -> None:
     assert [node["ranks"] for node in nodes] == [None, None], "its ranks have no title"
 
 
+def starts_on_a_terminal(toy: Cluster) -> None:
+    """`up` fits the terminal, each step has its time, and the curl command asks for a reply."""
+    variables = {**toy.variables, "SPARKCTL_INVENTORY": str(toy.inventory)}
+    argv = [*toy.program, "up"]
+    hold(toy)
+    with Terminal(argv, columns=80, rows=60, beyond=80, environment=variables) as terminal:
+        terminal.until(lambda lines: "wait for toy rank 0: loading toys" in lines[-1])
+        let_go(toy)
+        rows = terminal.ended()
+        assert terminal.process.returncode == 0, rows
+    assert [row for row in rows if len(row) > 80] == []
+    end = rows.index(f"toy is served at http://{toy.lab.nodes[0].address}:{port(0)}/v1")
+    steps = [re.fullmatch(r"✓ (.+) \d+\.\d s", row) for row in rows[:end] if row[0] == "✓"]
+    titles = [step[1] for step in steps if step]
+    assert len(titles) == len(steps)
+    assert (titles[0], titles[-2:]) == (
+        "connect to the nodes",
+        ["wait for toy rank 0", "note what runs"],
+    )
+    assert rows[end + 1].startswith("total time: ")
+    first, last = rows.index("Try it:") + 1, rows.index("Next:")
+    reply = subprocess.check_output(["sh", "-c", "\n".join(rows[first:last])], text=True)
+    assert json.loads(reply)["usage"]["completion_tokens"] == 50
+    assert rows[last + 1 :] == [
+        f"  sparkctl {name}" for name in ("status", "logs -f", "doctor", "down")
+    ]
+
+
 def has_logs(toy: Cluster, other: Path) -> None:
     """Each rank has its log: by its service, and by its id where that left the inventory."""
     assert "rank 1 joined" in toy.run("logs", "toy", WORKER).stdout
@@ -234,7 +263,10 @@ def watches_a_loss(toy: Cluster, pid: str) -> None:
 def test_up_kill_a_rank_up_down(lab: Lab, tmp_path: Path, where: str) -> None:
     toy = toy_cluster(lab, tmp_path, runtime=where)
     try:
-        toy.up()
+        if where == "venv":
+            starts_on_a_terminal(toy)
+        else:
+            toy.up()
         before = ranks(toy)
         assert [len(pids) for pids in before.values()] == [1, 1]
         assert completed(lab) == 2

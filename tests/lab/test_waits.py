@@ -20,8 +20,8 @@ pytestmark = pytest.mark.lab
 @pytest.mark.parametrize(
     ("command", "wait", "waited"),
     [
-        (("status",), "probe", "read the node's facts: spark-1 ("),
-        (("doctor",), "import", "importing torch, ray and vllm: spark-1 ("),
+        (("status",), "probe", "  spark-1  read the node's facts  "),
+        (("doctor",), "import", "  spark-1  importing torch, ray and vllm  "),
     ],
 )
 def test_a_slow_command_names_its_node(

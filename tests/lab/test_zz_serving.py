@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import shlex
 import signal
+import subprocess
 import threading
-import urllib.request
 from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 
-from sparkctl.node.completion import unverified
 from tests.lab.cluster import Cluster, failure
 from tests.lab.examine import examine, generation
 from tests.lab.guarded import KEY, pids, status
@@ -56,23 +56,15 @@ def test_up_from_nothing_ends_with_a_completion(guarded: Cluster) -> None:
     report = json.loads(guarded.up("--json").stdout)
     assert report["changed"] is True
     assert len(report["changes"]) == 3
-    request = urllib.request.Request(
-        report["endpoint"] + "/chat/completions",
-        json.dumps(
-            {
-                "model": report["model"],
-                "messages": [{"role": "user", "content": "Hello"}],
-                "max_tokens": 8,
-            }
-        ).encode(),
-        {"Content-Type": "application/json", "Authorization": f"Bearer {KEY}"},
-    )
     assert report["endpoint"].startswith("https://")
-    opener = urllib.request.build_opener(
-        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=unverified())
+    (service,) = report["services"].values()
+    reply = subprocess.run(
+        ["sh", "-c", f"{service['curl']} --insecure --silent --noproxy '*' --max-time 120"],
+        env={**os.environ, "VLLM_API_KEY": KEY},
+        stdout=subprocess.PIPE,
+        check=True,
     )
-    with opener.open(request, timeout=120) as reply:
-        assert json.load(reply)["usage"]["completion_tokens"] >= 1
+    assert json.loads(reply.stdout)["usage"]["completion_tokens"] >= 1
 
 
 def test_the_two_ranks_sit_on_two_nodes_as_ray_has_it(served: Cluster) -> None:

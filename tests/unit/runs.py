@@ -22,8 +22,25 @@ class Told:
     def step(self, title: str) -> None:
         self.said.append(title)
 
-    def stage(self, title: str, percent: int | None) -> None:
+    def stage(self, title: str, percent: int | None, usual: str = "") -> None:
         self.said.append(title)
+
+    def part(
+        self,
+        name: str,
+        title: str,
+        percent: int | None = None,
+        *,
+        detail: str = "",
+        usual: str = "",
+    ) -> None:
+        self.said.append(f"{name}: {title}")
+
+    def ended(self, name: str, text: str, outcome: Outcome = "done") -> None:
+        self.said.append(f"{name}: {text} ({outcome})")
+
+    def watch(self, waits: object) -> None:
+        pass
 
     note = step
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from sparkctl.engines.inventory import parse
 from sparkctl.errors import SparkctlError
-from sparkctl.operations.imagestream import Arrival, described
+from sparkctl.operations.imagestream import Arrival, how_far
 from sparkctl.output.image import print_listed
 from sparkctl.plan.images import Wanted, same, source, views, wanted
 from tests.refused import refused
@@ -138,18 +138,16 @@ def test_wide_has_whole_ids_and_names_are_the_images(capsys: pytest.CaptureFixtu
     assert capsys.readouterr().out.count(A) == 3
 
 
-def test_the_progress_is_that_of_the_slowest() -> None:
-    first, second = (
-        Arrival(bytes=8_000_000_000, began=90.0),
-        Arrival(bytes=5_000_000_000, began=90.0),
+def test_the_progress_of_a_node_has_its_bytes_and_rate() -> None:
+    total = 20_000_000_000
+    arrival = Arrival()
+    assert how_far(arrival, total, 90.0) == ("waiting for the first bytes", None, "")
+    arrival.bytes, arrival.began = 5_000_000_000, 90.0
+    assert how_far(arrival, total, 90.5) == ("copying", 25, "5.0 of 20.0 GB")
+    assert how_far(arrival, total, 100.0) == (
+        "copying",
+        25,
+        "500 MB/s, 5.0 of 20.0 GB, 30 s left",
     )
-    assert described({"a": first, "b": second}, 20_000_000_000, 100.0) == (
-        "500 MB/s, 30 s left, 5.0 of 20.0 GB; a 8.0 GB, b 5.0 GB"
-    )
-    first.loading = True
-    assert described({"a": first, "b": second}, 20_000_000_000, 100.0) == (
-        "500 MB/s, 30 s left, 5.0 of 20.0 GB; loading on a"
-    )
-    first.loading = second.loading = True
-    assert described({"a": first, "b": second}, 20_000_000_000, 100.0) == "loading on a, b"
-    assert described({"a": Arrival()}, 20, 1.0) == "waiting for the first bytes"
+    arrival.loading = True
+    assert how_far(arrival, total, 100.0) == ("loading", None, "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sparkctl.output.reporter import PlainReporter
-from tests.screen import Terminal
+from tests.screen import BOUND, Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +24,25 @@ from sparkctl.errors import SparkctlError
 with reporting() as r:
     for line in sys.stdin:
         exec(line)
+"""
+
+# A run as a command of sparkctl, which ends as its argument says.
+ENDING = """
+import os, signal, sys
+from sparkctl.cli import main
+from sparkctl.output.reporter import reporting
+end = sys.argv[1]
+sys.argv = ["sparkctl"]
+def command(args, **_):
+    with reporting() as r:
+        r.step("start vLLM")
+        sys.stdin.read()
+        if end == "exception":
+            raise RuntimeError("a bug")
+        os.kill(os.getpid(), getattr(signal, end))
+        signal.pause()
+main.cli.main = command
+sys.exit(main.run([]))
 """
 
 
@@ -108,24 +128,86 @@ def test_between_two_steps_the_terminal_is_free_for_a_question(child: Child) -> 
 
 
 @pytest.mark.parametrize("child", [40, 80], indirect=True)
-def test_a_long_title_takes_one_line_while_it_runs(child: Child) -> None:
+def test_a_long_title_is_broken_and_never_cut(child: Child) -> None:
     child.do(f"r.step('stop Ray on {'spark-' * 20}')")
-    (line,) = child.terminal.until(clock)
-    assert "…" in line
-    assert "spark-" * 20 in "".join(child.ended()).replace(" ", "")
+    for lines in (child.terminal.until(clock), child.ended()):
+        assert "spark-" * 20 in "".join(lines).replace(" ", "")
 
 
-def test_a_long_title_leaves_room_for_the_figures(child: Child) -> None:
-    """Those of `image sync`, on 80 columns."""
-    child.do(
-        f"r.step('copy registry.example/{'team/' * 9}vllm:v1 from spark-1 to spark-2 (18 GB)')"
-    )
-    child.do("r.stage('0.9 GB/s, 17 s left, 3.2 of 18.4 GB', 17)")
-    (line,) = child.terminal.until(lambda lines: "GB/s" in lines[-1] and clock(lines) is not None)
-    assert re.search(r"copy reg.*…: 0\.9 GB/s, 17 s left, 3\.2 of 18\.4 GB .* 17% \d+ s$", line)
+LONG = "start Ray on spark-1, spark-2, spark-3, spark-4 and spark-5 at once"
 
 
-def test_plain_lines_tell_the_end_of_the_last_step_and_what_failed(
+@pytest.mark.parametrize("reflow", [True, False])
+@pytest.mark.parametrize("columns", [40, 100])
+def test_a_resize_in_mid_bar_leaves_nothing_behind(
+    child: Child, columns: int, *, reflow: bool
+) -> None:
+    child.do("r.step('connect to the nodes')")
+    child.do(f"r.step({LONG!r})")
+    child.do("r.stage('loading the model', 40, 'first boot 10 to 40 min')")
+    child.do("r.part('spark-1', 'connecting')")
+
+    def drawn(lines: list[str]) -> bool:
+        return "spark-1  connecting" in lines[-1] and "loading the model" in " ".join(lines)
+
+    child.terminal.until(drawn)
+    for width in (columns, 80):
+        child.terminal.resize(width, reflow=reflow)
+        child.do("r.part('spark-1', 'connecting again')")
+        lines = child.terminal.until(lambda lines: "connecting again" in lines[-1])
+        assert re.fullmatch(r"✓ connect to the nodes \d\.\d s", lines[0])
+        text = " ".join(" ".join(lines[1:]).split())
+        assert re.fullmatch(
+            rf"\S {LONG}:? (\d s )?loading the model ━+─+ 40%( \d s)? first boot 10 to 40 min"
+            r" spark-1 connecting again \d s",
+            text,
+        )
+        child.do("r.part('spark-1', 'connecting')")
+        child.terminal.until(drawn)
+    lines = child.ended()
+    assert lines[0].startswith("✓ connect to the nodes")
+    assert " ".join(lines[1:]).startswith(f"✓ {LONG}")
+    assert len(lines) == 2
+
+
+@pytest.mark.parametrize("busy", ["time.sleep(60)", "while True: pass", "threading.Lock()"])
+def test_the_clock_goes_on_whatever_the_main_thread_does(child: Child, busy: str) -> None:
+    child.do("import threading, time")
+    child.do("lock = threading.Lock(); lock.acquire()")
+    child.do("r.step('start vLLM')")
+    child.do("lock.acquire()" if "Lock" in busy else busy)
+    first = clock(child.terminal.until(clock))
+    child.terminal.until(lambda lines: clock(lines) not in (None, first))
+
+
+@pytest.mark.parametrize("end", ["SIGTERM", "SIGINT", "exception"])
+def test_whatever_ends_the_run_the_rows_go_and_the_cursor_comes_back(end: str) -> None:
+    """As sparkctl runs: Ctrl-C, a signal, a bug."""
+    with Terminal([sys.executable, "-c", ENDING, end], stdin=subprocess.PIPE) as terminal:
+        terminal.until(clock)
+        assert terminal.cursor_hidden
+        assert terminal.process.stdin
+        terminal.process.stdin.close()
+        lines = terminal.ended()
+        assert not terminal.cursor_hidden
+    assert re.fullmatch(r"✗ start vLLM \d\.\d s (failed|interrupted)", lines[0])
+    assert clock(lines) is None
+
+
+def test_a_closed_terminal_ends_the_run_as_ctrl_c_does() -> None:
+    with Terminal([sys.executable, "-c", ENDING, "SIGUSR1"], stdin=subprocess.PIPE) as terminal:
+        terminal.until(clock)
+        terminal.close()
+        terminal.process.send_signal(signal.SIGHUP)  # as from the kernel, were it its terminal
+        assert terminal.process.wait(BOUND) == 130
+
+
+def plain(text: str) -> list[str]:
+    """Plain lines without what is before them, each time as 1.2."""
+    return [line.partition("] ")[2] for line in re.sub(r"\d+\.\d s\b", "1.2 s", text).splitlines()]
+
+
+def test_plain_lines_have_the_end_of_each_step_and_what_failed(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     reporter = PlainReporter()
@@ -135,11 +217,37 @@ def test_plain_lines_tell_the_end_of_the_last_step_and_what_failed(
     reporter.end()
     reporter.step("undo: stop Ray")
     reporter.end()
-    lines = re.sub(r"\d+\.\d", "1.2", capsys.readouterr().err).splitlines()
-    assert [line.partition("] ")[2] for line in lines] == [
+    assert plain(capsys.readouterr().err) == [
         "connect",
+        "done: connect (1.2 s)",
         "start vLLM",
         "failed: start vLLM (1.2 s)",
         "undo: stop Ray",
         "done: undo: stop Ray (1.2 s)",
+    ]
+
+
+def test_plain_lines_say_once_what_is_usual_and_a_part_now_and_then(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    reporter = PlainReporter()
+    reporter.step("start")
+    reporter.stage("loading", None, "some 5 min")
+    for percent in (1, 1, 2):
+        reporter.stage("loading", percent, "some 5 min")
+    for percent in (41, 42, 50):
+        reporter.part("spark-2", "copying", percent, detail=f"{percent} of 100 MB")
+    for line in ("Collecting a", "Collecting b"):
+        reporter.part("spark-3", "downloading", detail=line)
+    reporter.ended("spark-2", "copied 100 MB")
+    reporter.ended("spark-3", "no room", "failed")
+    assert plain(capsys.readouterr().err)[1:] == [
+        "  loading (some 5 min)",
+        "  loading 1%",
+        "  loading 2%",
+        "  spark-2: copying 40% (41 of 100 MB)",
+        "  spark-2: copying 50% (50 of 100 MB)",
+        "  spark-3: downloading",
+        "  done: spark-2: copied 100 MB (1.2 s)",
+        "  failed: spark-3: no room (1.2 s)",
     ]

@@ -70,6 +70,11 @@ class Progress:
         return self.stages[self.stage].title if self.stage >= 0 else "starting"
 
     @property
+    def usual(self) -> str:
+        """How long the stage takes as a rule; empty where that is not known."""
+        return self.stages[self.stage].usual if self.stage >= 0 else ""
+
+    @property
     def ready(self) -> bool:
         """Whether the API reports that it is up; a completion may still fail."""
         return self.stage == len(self.stages) - 1

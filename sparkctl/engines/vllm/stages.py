@@ -10,11 +10,15 @@ from typing import NamedTuple
 
 
 class Stage(NamedTuple):
-    """A part of a start: a stable id, a title for people, and what vLLM logs when it begins."""
+    """A part of a start: a stable id, a title for people, and what vLLM logs when it begins.
+
+    `usual`: how long it takes as a rule, for people; empty where no source has a figure.
+    """
 
     id: str
     title: str
     begins: re.Pattern[str]
+    usual: str = ""
 
 
 API_SERVER = re.compile(r"\(APIServer pid=|vLLM API server version|api_server\.py")
@@ -27,6 +31,10 @@ WARM_UP = re.compile(r"[GC]PU KV cache size:|Capturing CUDA graphs")
 LOADING = re.compile(r"Starting to load model|Loading safetensors checkpoint")
 SERVER = re.compile(r"init engine \(.*took|Starting vLLM server on")
 READY = "Application startup complete."
+# Of a Spark: kernels are compiled (JIT) in the profile run and tuned in the warm-up, which together
+# take 10 to 40 minutes the first time; later starts find them in ~/.cache (reports of users: a
+# "hang" on first boot).
+FIRST_BOOT = "first boot 10 to 40 min"
 # In the order in which vLLM passes them.
 STAGES = (
     Stage("api-server", "starting the API server", API_SERVER),
@@ -34,9 +42,9 @@ STAGES = (
     Stage("ranks", "joining the ranks", re.compile(r"world_size=\d+ rank=\d+")),
     Stage("loading", "loading the model", LOADING),
     Stage("preparing", "preparing the model", re.compile(r"Loading weights took")),
-    Stage("compiling", "compiling", COMPILING),
+    Stage("compiling", "compiling", COMPILING, FIRST_BOOT),
     Stage("kv-cache", "sizing the KV cache", KV_CACHE),
-    Stage("warm-up", "warming up", WARM_UP),
+    Stage("warm-up", "warming up", WARM_UP, FIRST_BOOT),
     Stage("api", "opening the API", SERVER),
     Stage("ready", "ready", re.compile(re.escape(READY))),
 )

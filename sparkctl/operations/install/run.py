@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 import secrets
+import threading
 import time
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 from sparkctl.engines.table import engine_of
 from sparkctl.errors import (
@@ -34,6 +35,7 @@ from sparkctl.operations.follow import follow
 from sparkctl.operations.install.failures import failure
 from sparkctl.operations.install.plan import doubts, goal, same_python, step
 from sparkctl.operations.lease import hold, settle
+from sparkctl.operations.together import Part
 from sparkctl.remote.fanout import check_all, each
 from sparkctl.secret.text import command_line
 from sparkctl.text import plain
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from sparkctl.doubts import Doubt
+    from sparkctl.events import Reporter
     from sparkctl.facts.installanswers import Begun
     from sparkctl.inventory.models import Node
     from sparkctl.operations.install.plan import Asked, Goal, Step
@@ -57,22 +60,6 @@ STAGES = (
     (re.compile(r"Installing collected|Prepared \d|Installed \d"), "installing"),
     (re.compile(r"Collecting |Downloading |Resolved \d|Processing "), "downloading"),
 )
-
-
-class Progress(Protocol):
-    """Takes the progress of each node; output/ prints it."""
-
-    def show(self, node: str, stage: str, detail: str = "") -> None:
-        """How far a node is; the detail is the last line of its log."""
-
-    def end(self, node: str, text: str, *, failed: bool = False) -> None:
-        """A node is done, or has failed."""
-
-    def pause(self) -> None:
-        """Free the terminal for a question."""
-
-    def note(self, text: str) -> None:
-        """A line that stays."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +86,7 @@ def install(
     session: Session,
     nodes: Sequence[Node],
     asked: Asked,
-    progress: Progress,
+    reporter: Reporter,
     *,
     consent: Callable[[Sequence[Step]], None],
     force: bool = False,
@@ -119,16 +106,17 @@ def install(
         )
     if errors := {n.name: e for n in nodes if (e := session.pool.errors.get(n.name))}:
         raise combined(errors, "cannot be reached")
-    with hold(session, progress.note, WHY, [g.node for g in goals], force=force):
-        looks = each(goals, partial(_examine, session, asked, progress), key=lambda g: g.node.name)
+    with hold(session, reporter.note, WHY, [g.node for g in goals], force=force):
+        reporter.step("look at what is installed")
+        looks = each(goals, partial(_examine, session, asked, reporter), key=lambda g: g.node.name)
         steps = same_python([*check_all(looks).values()])
         if replaced := [s for s in steps if s.action == "replace"]:
-            progress.pause()
+            reporter.end()
             consent(replaced)
         found = doubts(steps)
         for doubt in found:
-            progress.note(f"warning: {doubt}")
-        done = _carry_out(session, steps, asked, progress)
+            reporter.note(f"warning: {doubt}")
+        done = _carry_out(session, steps, asked, reporter)
         return Report(session.inventory.cluster, done, found)
 
 
@@ -140,7 +128,7 @@ def _goal(session: Session, node: Node, asked: Asked) -> Goal | None:
     return goal(node, unit, view.runtime.venv, engine_of(view.vllm).judged, asked)
 
 
-def _examine(session: Session, asked: Asked, progress: Progress, aim: Goal) -> Step:
+def _examine(session: Session, asked: Asked, reporter: Reporter, aim: Goal) -> Step:
     request = {
         "venv": aim.venv,
         "program": asked.program,
@@ -150,7 +138,7 @@ def _examine(session: Session, asked: Asked, progress: Progress, aim: Goal) -> S
     found = step(aim, looked, asked, {})
     if found.action != "keep":
         return found
-    progress.show(aim.node.name, f"importing {', '.join(aim.modules)}")
+    reporter.part(aim.node.name, f"importing {', '.join(aim.modules)}")
     return step(aim, looked, asked, _broken(session, aim, f"{looked.path}/bin/python"))
 
 
@@ -168,36 +156,48 @@ def _broken(session: Session, aim: Goal, python: str) -> dict[str, str]:
 
 
 def _carry_out(
-    session: Session, steps: Sequence[Step], asked: Asked, progress: Progress
+    session: Session, steps: Sequence[Step], asked: Asked, reporter: Reporter
 ) -> dict[str, Done]:
     run = time.strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(2)
-    work = partial(_do, session, asked, progress, run)
+    over, lock = threading.Event(), threading.Lock()
+    part = Part("", reporter, over, lock)
+    work = partial(_do, session, asked, part, run)
+    if any(s.action != "keep" for s in steps):
+        reporter.step("install the packages")
     try:
         return check_all(each(steps, work, key=lambda s: s.goal.node.name))
     except KeyboardInterrupt:
+        with lock:
+            over.set()  # what goes on in the threads is no part of the rollback
+        reporter.end("interrupted")
         session.hurry()
         changed = [s.goal.node for s in steps if s.action != "keep"]
-        _roll_back(session, changed, progress)
+        _roll_back(session, changed, reporter)
         raise
 
 
-def _roll_back(session: Session, nodes: Sequence[Node], progress: Progress) -> None:
+def _roll_back(session: Session, nodes: Sequence[Node], reporter: Reporter) -> None:
     late = session.pool.changing()
+    reporter.step("roll back")
     try:
         # What Ctrl-C interrupted on its way to a node may arrive after the first time.
         for again in (False, True):
             if not again or settle(late):
-                _all_taken_back(session, nodes, progress)
+                _all_taken_back(session, nodes, reporter)
     except KeyboardInterrupt:
-        progress.note(f"Rollback interrupted. To clean up, {AGAIN}.")
+        reporter.end("interrupted")
+        reporter.note(f"Rollback interrupted. To clean up, {AGAIN}.")
         raise
-    progress.note("Rolled back.")
+    reporter.end()
+    reporter.note("Rolled back.")
 
 
-def _all_taken_back(session: Session, nodes: Sequence[Node], progress: Progress) -> None:
+def _all_taken_back(session: Session, nodes: Sequence[Node], reporter: Reporter) -> None:
     found = each(nodes, partial(_take_back, session), key=lambda node: node.name)
+    if found.failed:
+        reporter.end("failed")
     for name, error in found.failed.items():
-        progress.note(f"rollback failed: {name}: {error.message}; {AGAIN}")
+        reporter.note(f"rollback failed: {name}: {error.message}; {AGAIN}")
 
 
 def _take_back(session: Session, node: Node) -> None:
@@ -210,34 +210,34 @@ def _take_back(session: Session, node: Node) -> None:
         )
 
 
-def _do(session: Session, asked: Asked, progress: Progress, run: str, planned: Step) -> Done:
+def _do(session: Session, asked: Asked, reporter: Reporter, run: str, planned: Step) -> Done:
     aim, looked = planned.goal, planned.looked
     name, versions = aim.node.name, {**aim.versions}
     if planned.action == "keep":
         if looked.left:  # next to the one that is whole
             _take_back(session, aim.node)
-        progress.end(name, "unchanged")
+        reporter.ended(name, "unchanged")
         there = {package: looked.versions[package] for package in versions}
         return Done("unchanged", looked.path, looked.python or "", there)
     try:
-        log = _build(session, asked, progress, run, planned)
+        log = _build(session, asked, reporter, run, planned)
     except SparkctlError as error:
-        progress.end(name, error.message, failed=True)
+        reporter.ended(name, error.message, "failed")
         raise
     action: Literal["replaced", "installed"] = (
         "replaced" if planned.action == "replace" else "installed"
     )
-    progress.end(name, action)
+    reporter.ended(name, action)
     return Done(action, looked.path, looked.base_python or "", versions, log)
 
 
-def _build(session: Session, asked: Asked, progress: Progress, run: str, planned: Step) -> str:
+def _build(session: Session, asked: Asked, reporter: Reporter, run: str, planned: Step) -> str:
     """Build it on a node and move it to its path. Returns the path of its log.
 
     Raises RemoteError; what was built is taken back, unless the node is no longer reached.
     """
     aim = planned.goal
-    progress.show(aim.node.name, "creating the virtual environment")
+    reporter.part(aim.node.name, "creating the virtual environment")
     request = aim.request(asked, planned.looked, run)
     begun = session.ask(aim.node, INSTALL_BEGIN, request, title="begin the installation")
     if begun.other is not None:
@@ -249,9 +249,9 @@ def _build(session: Session, asked: Asked, progress: Progress, run: str, planned
             data={"cluster": begun.other, "path": planned.looked.path},
         )
     try:
-        _watch(session, aim.node, begun, progress)
+        _watch(session, aim.node, begun, reporter)
         where = {"venv": planned.looked.path, "run": begun.run}
-        _require_built(session, aim, begun, where, progress)
+        _require_built(session, aim, begun, where, reporter)
         return session.ask(aim.node, INSTALL_FINISH, where, title="move it to its path").log
     except (ConnectError, RemoteTimeout) as error:
         error.hint = f"{error.hint}; {AGAIN}" if error.hint else AGAIN
@@ -262,11 +262,11 @@ def _build(session: Session, asked: Asked, progress: Progress, run: str, planned
         try:
             _take_back(session, aim.node)
         except SparkctlError as second:
-            progress.note(f"rollback failed: {second}; {AGAIN}")
+            reporter.note(f"rollback failed: {second}; {AGAIN}")
         raise error from None
 
 
-def _watch(session: Session, node: Node, begun: Begun, progress: Progress) -> None:
+def _watch(session: Session, node: Node, begun: Begun, reporter: Reporter) -> None:
     """Show the log until what writes it has ended."""
     if begun.pid is None:
         return
@@ -282,18 +282,18 @@ def _watch(session: Session, node: Node, begun: Begun, progress: Progress) -> No
             for line in filter(None, map(str.strip, lines)):
                 found = (s for pattern, s in STAGES if pattern.search(line))
                 stage = next(found, stage)
-                progress.show(node.name, stage, command_line(line, LINE))
+                reporter.part(node.name, stage, detail=command_line(line, LINE))
 
 
 def _require_built(
-    session: Session, aim: Goal, begun: Begun, where: dict[str, str], progress: Progress
+    session: Session, aim: Goal, begun: Begun, where: dict[str, str], reporter: Reporter
 ) -> None:
     """Raise RemoteError unless it was built, and its modules can be imported."""
     name = aim.node.name
     built = session.ask(aim.node, INSTALL_ENDED, where, title="look how the installation ended")
     if built.status != 0:
         raise failure(name, begun.log, built)
-    progress.show(name, f"importing {', '.join(aim.modules)}")
+    reporter.part(name, f"importing {', '.join(aim.modules)}")
     for module, error in _broken(session, aim, f"{begun.new}/bin/python").items():
         raise RemoteError(
             f"{module} was installed and cannot be imported: {error}",

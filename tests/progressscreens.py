@@ -1,0 +1,119 @@
+"""`python -m tests.progressscreens SCENE`: the real progress over fixed data, by a fixed clock.
+
+A scene that ends in the middle of a step leaves its rows on the screen.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sparkctl.events import Wait
+from sparkctl.operations.up import Endpoint, UpReport
+from sparkctl.output.live import TerminalReporter
+from sparkctl.output.up import print_report
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MODEL = "MiniMaxAI/MiniMax-M2"
+URL = "http://192.168.1.11:30000/v1"
+IMAGE = "ghcr.example/spark/vllm-openai-nvfp4:v0.32.0-cu130"
+
+
+class Run:
+    """A reporter and its clock, whose first second is 100."""
+
+    def __init__(self) -> None:
+        self.at = 100.0
+        self.reporter = TerminalReporter(lambda: self.at)
+        self.waits: list[Wait] = []
+        self.reporter.watch(lambda: self.waits)
+
+    def step(self, title: str, seconds: float = 0.0) -> None:
+        self.reporter.step(title)
+        self.at += seconds
+
+    def begun(self) -> None:
+        """What each start begins with."""
+        self.step("connect to the nodes", 0.4)
+        self.step("read the nodes' facts", 1.2)
+        self.step("check the nodes", 3.1)
+        self.step("write the environment", 0.3)
+        self.step("start Ray head, Ray workers", 6.8)
+        self.step("wait for Ray's node table", 2.0)
+        self.step("start vLLM", 0.7)
+
+
+def up(run: Run) -> None:
+    """A start that serves."""
+    run.begun()
+    run.step("wait for vLLM", 800.0)
+    run.reporter.note("warning: Ray does not show on which nodes the ranks run")
+    run.step("note what runs", 0.2)
+    run.reporter.end()
+    services = {"vllm": Endpoint(URL, MODEL, "VLLM_API_KEY")}
+    report = UpReport("sparks", services, ("start vLLM on spark-1",), total=run.at - 100.0)
+    print_report(report, Path("clusters/spark pair.yaml"), as_json=False)
+
+
+def failed(run: Run) -> None:
+    """A start that fails and is rolled back."""
+    run.begun()
+    run.step("wait for vLLM", 75.0)
+    run.reporter.end("failed")
+    run.reporter.note(
+        "vLLM's log is kept in ~/.local/state/sparkctl/sparks-1122.spark-1.vllm.log;"
+        " read it with `sparkctl doctor --log`"
+    )
+    run.step("roll back: stop vLLM on spark-1", 4.0)
+    run.step("roll back: stop Ray on spark-2", 2.5)
+    run.reporter.end("interrupted")
+    run.reporter.note("Rollback interrupted. Run `sparkctl down` to clean up.")
+
+
+def compiling(run: Run) -> None:
+    """The first boot of vLLM."""
+    run.begun()
+    run.step("wait for vLLM", 724.0)
+    run.reporter.stage("compiling", None, "first boot 10 to 40 min")
+    left(run)
+
+
+def services(run: Run) -> None:
+    """Two services that start, and a node that is lost meanwhile."""
+    run.step("connect to the nodes", 0.4)
+    run.step("wait for vLLM of large; vLLM of embeddings")
+    run.reporter.part("large", "loading the model", 42)
+    run.at += 65.0
+    run.reporter.part("embeddings", "compiling", usual="first boot 10 to 40 min")
+    run.at += 9.0
+    run.waits = [Wait("connecting", "spark-3", run.at - 4)]
+    left(run)
+
+
+def image(run: Run) -> None:
+    """A copy of an image to two nodes."""
+    run.step(f"copy {IMAGE} from spark-1 to spark-2, spark-3, spark-with-a-long-name-4 (18 GB)")
+    run.reporter.part("spark-2", "copying")
+    run.reporter.part("spark-with-a-long-name-4", "copying")
+    run.at += 17.0
+    run.reporter.part("spark-2", "copying", 17, detail="190 MB/s, 3.2 of 18.4 GB, 80 s left")
+    run.reporter.part("spark-with-a-long-name-4", "loading")
+    run.reporter.ended("spark-3", "copied 18.4 GB")
+    left(run)
+
+
+def left(run: Run) -> None:
+    """Leave its rows on the screen."""
+    assert run.reporter._area
+    run.reporter._area.stop(keep=True)
+
+
+SCENES: dict[str, Callable[[Run], None]] = {
+    each.__name__: each for each in (up, failed, compiling, services, image)
+}
+
+if __name__ == "__main__":
+    SCENES[sys.argv[1]](Run())
