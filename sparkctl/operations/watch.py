@@ -13,6 +13,7 @@ from sparkctl.remote.reconnect import Patience, passes, reconnect
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from sparkctl.events import Wait
     from sparkctl.operations.session import Session
     from sparkctl.remote.connection import Connection
 
@@ -63,7 +64,7 @@ class Watch:
         self._try_again()
         return status(session, deep=self._deep)
 
-    def waiting(self) -> list[tuple[str, str]]:
+    def waiting(self) -> list[Wait]:
         """What the present look waits for, with its node."""
         return self._pool.waiting()
 

@@ -9,11 +9,10 @@ from rich.text import Text
 
 from sparkctl.output.console import broken
 from sparkctl.output.livearea import LiveArea
-from sparkctl.output.spans import elapsed
+from sparkctl.output.liverows import named_rows, waited
 from sparkctl.output.status import HANG, print_status, rows
 from sparkctl.output.stdio import print_out
 from sparkctl.output.terminal import live_stdout
-from sparkctl.output.waits import described
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,12 +66,12 @@ class _Screen:
 
     def rows(self, width: int) -> Iterator[Text]:
         """A line of what is done now, and the status."""
-        took = time.monotonic() - self._began
-        if self._looks and took > LATE:
-            waits = described(self._watch.waiting())
-            line = Text(f"{waits} ({elapsed(took)})", "yellow")
+        now = time.monotonic()
+        late = self._looks and now - self._began > LATE
+        if waits := waited(self._watch.waiting(), now) if late else []:
+            yield from named_rows(waits, now, width)
         else:
             line = Text(f"every {self._interval:g} s, until Ctrl-C", "dim")
-        yield from broken(line, width, HANG)
+            yield from broken(line, width, HANG)
         if self._status:
             yield from rows(self._status, time.time(), width, wide=self._wide)
