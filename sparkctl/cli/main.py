@@ -52,7 +52,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 GROUPS: dict[str, tuple[str, ...]] = {
     "Start here": ("init", "validate", "lab"),
     "Cluster": ("plan", "up", "status", "logs", "restart", "down"),
-    "Diagnose": ("doctor", "fabric", "env"),
+    "Diagnose": ("doctor", "fabric", "env", "support-bundle"),
     "Nodes and images": ("node", "image"),
 }
 REST = "Other"
@@ -84,7 +84,7 @@ class Root(Group):
         groups = {**GROUPS, REST: tuple(name for name in COMMANDS if name not in grouped)}
         width = max(map(len, COMMANDS))
         return {
-            title: [(n.ljust(width), COMMANDS[n][1]) for n in names]
+            title: [(n.ljust(width), COMMANDS[n][1]) for n in names if n in COMMANDS]
             for title, names in groups.items()
         }
 
@@ -168,15 +168,25 @@ def _run(argv: Sequence[str]) -> int:
     logging.getLogger("paramiko").setLevel(logging.DEBUG if debug else logging.CRITICAL)
     try:
         with raising():
-            code = cli.main(args=list(argv), prog_name="sparkctl", standalone_mode=False)
-            sys.stdout.flush()  # else what is buffered would be at the interpreter's end
-        return code if isinstance(code, int) else 0
-    except click.exceptions.Exit as error:
-        return error.exit_code
+            return _called(argv)
     except BrokenPipeError:
         raise
     except (Exception, KeyboardInterrupt) as error:
-        return _fail(error, as_json=asks_json(cli, argv), debug=debug)
+        as_json = asks_json(cli, argv)
+        try:
+            return _fail(error, as_json=as_json, debug=debug)
+        except OutputError as unwritable:
+            return _fail(unwritable, as_json=as_json, debug=debug)
+
+
+def _called(argv: Sequence[str]) -> int:
+    """The exit code of the command, whose output has all been written."""
+    try:
+        code = cli.main(args=list(argv), prog_name="sparkctl", standalone_mode=False)
+    except click.exceptions.Exit as error:
+        code = error.exit_code
+    sys.stdout.flush()  # else what is buffered would be at the interpreter's end
+    return code if isinstance(code, int) else 0
 
 
 def _fail(error: BaseException, *, as_json: bool, debug: bool) -> int:

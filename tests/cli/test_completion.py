@@ -109,7 +109,7 @@ def _line(whole: str) -> Callable[[list[str]], bool]:
         ("sparkctl node install --node spark-", ["spark-1", "spark-2"]),
         ("sparkctl restart ", ["vllm"]),
         ("sparkctl logs r", ["ray"]),
-        ("sparkctl logs ray ", ["spark-1", "spark-2"]),
+        ("sparkctl logs ray sp", ["spark-1", "spark-2"]),
         ("sparkctl logs -i two.yaml con", ["container"]),
         (
             "sparkctl logs -i two.yaml chat/",
