@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sparkctl.errors import UsageError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -77,7 +79,8 @@ class Group(click.Group):
         except click.NoSuchOption:
             raise
         except click.UsageError as error:
-            text = error.message + _suggestion(args[0], self.list_commands(ctx))
+            near = _suggestion(args[0], self.list_commands(ctx))
+            text = error.message.removesuffix(".") + near
             raise click.UsageError(text, ctx=error.ctx) from error
 
     def lines(self, ctx: click.Context) -> dict[str, list[tuple[str, str]]]:
@@ -92,19 +95,23 @@ class Group(click.Group):
                 formatter.write_dl(rows)
 
 
-def nearest(error: click.ClickException) -> click.ClickException:
-    """The error for an unknown option that names the nearest one; another as it is."""
-    if isinstance(error, click.NoSuchOption) and error.possibilities:
-        near = _suggestion(error.option_name, error.possibilities)
-        return click.UsageError(f"No such option {error.option_name}.{near}", ctx=error.ctx)
-    return error
+def usage_error(error: click.ClickException) -> UsageError:
+    """The error as sparkctl's own, in one line; for an unknown option it names the nearest."""
+    text = " ".join(error.format_message().split())
+    if isinstance(error, click.NoSuchOption):
+        near = _suggestion(error.option_name, error.possibilities or ())
+        text = f"no such option {error.option_name}{near}"
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    path = context.command_path if context else "sparkctl"
+    text = text[:1].lower() + text[1:].removesuffix(".")
+    return UsageError(text, hint=f"`{path} --help` shows its usage")
 
 
 def _suggestion(name: str, known: Sequence[str]) -> str:
-    """The nearest known name as a question, after a space; nothing where none is near."""
+    """The nearest known name as a question after what is wrong; nothing where none is near."""
     from difflib import get_close_matches
 
-    return "".join(f" Did you mean {near}?" for near in get_close_matches(name, known, n=1))
+    return "".join(f"; did you mean {near}?" for near in get_close_matches(name, known, n=1))
 
 
 def sentence(command: click.Command | None) -> str:

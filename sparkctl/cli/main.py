@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import click
 
 from sparkctl import __version__
-from sparkctl.cli.groups import WIDEST, Group, nearest
+from sparkctl.cli.groups import WIDEST, Group, usage_error
 from sparkctl.cli.options import asks_json
 from sparkctl.cli.signals import discard, raising
-from sparkctl.errors import OutputError, SparkctlError, UsageError
+from sparkctl.errors import OutputError, SparkctlError
 from sparkctl.output import runlog
 from sparkctl.output.clean import cleaned
 
@@ -56,6 +56,10 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Nodes and images": ("node", "image"),
 }
 REST = "Other"
+# Shows --help; older releases of click have none, and exit 0.
+NO_ARGUMENTS: tuple[type[click.ClickException], ...] = (
+    *filter(None, [getattr(click.exceptions, "NoArgsIsHelpError", None)]),
+)
 COMPLETING = "_SPARKCTL_COMPLETE"  # set where a shell asks what completes a line
 
 
@@ -195,13 +199,11 @@ def _fail(error: BaseException, *, as_json: bool, debug: bool) -> int:
 
     if isinstance(error, (click.Abort, KeyboardInterrupt)):
         return failure.show_interrupted(as_json=as_json)
-    if isinstance(error, click.ClickException):
-        error = nearest(error)
+    if isinstance(error, NO_ARGUMENTS):
         error.show()
-        if as_json:
-            hint = "--help lists the commands and options"
-            failure.emit(UsageError(error.format_message(), hint=hint))
         return error.exit_code
+    if isinstance(error, click.ClickException):
+        error = usage_error(error)
     if isinstance(error, OutputError):
         discard(1)  # what is buffered would fail again
     if isinstance(error, SparkctlError):

@@ -78,8 +78,8 @@ def test_every_command_has_help(name: str) -> None:
 def test_a_command_that_is_almost_right_is_named() -> None:
     done = sparkctl("docter")
     assert done.returncode == 2
-    assert "Did you mean doctor?" in done.stderr
-    assert "Did you mean" not in sparkctl("quux").stderr
+    assert "did you mean doctor?" in done.stderr
+    assert "did you mean" not in sparkctl("quux").stderr
 
 
 def test_every_command_and_check_stands_in_the_readme() -> None:
@@ -123,9 +123,9 @@ def test_json_errors_are_one_document(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        ("doctor --chek x --json", "No such option"),
-        ("fabric match --bogus --json", "No such option"),
-        ("nonsense --json", "No such command"),
+        ("doctor --chek x --json", "no such option"),
+        ("fabric match --bogus --json", "no such option"),
+        ("nonsense --json", "no such command"),
         ("doctor --json --explain", "requires an argument"),
         ("node install --no-index --json", "--no-index requires --find-links"),
         ("node install --find-links wheels --json", "a path that begins with / or ~/"),

@@ -126,5 +126,5 @@ def test_without_a_command_help_is_shown() -> None:
 def test_a_typo_names_the_nearest(typed: str, meant: str) -> None:
     done = sparkctl(*typed.split())
     assert done.returncode == 2
-    assert re.search(rf"Did you mean {meant}\?", done.stderr), done.stderr
-    assert "Did you mean" not in sparkctl("quux").stderr
+    assert re.search(rf"did you mean {meant}\?", done.stderr), done.stderr
+    assert "did you mean" not in sparkctl("quux").stderr
