@@ -59,7 +59,9 @@ class Masking:
     def _pattern(self) -> re.Pattern[str]:
         """All names at once, the longest first, so that no word that stands for one is masked."""
         names = sorted({*self.names, *self.kept}, key=len, reverse=True)
-        either = "|".join(rf"(?i:{re.escape(n)})" if n in self.hosts else re.escape(n) for n in names)
+        either = "|".join(
+            rf"(?i:{re.escape(n)})" if n in self.hosts else re.escape(n) for n in names
+        )
         return re.compile(rf"(?<![A-Za-z0-9])(?:{either})(?![A-Za-z0-9])")
 
     def _word(self, found: re.Match[str]) -> str:

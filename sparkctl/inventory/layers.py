@@ -101,7 +101,8 @@ def _unquoted(value: str) -> str:
 def load_layers(inventory: Inventory, base: Path) -> list[Layer]:
     """The layers in their order; relative paths start at `base`, the inventory's folder.
 
-    A name that has a password, as a URL by mistake, is shown without it. Raises InventoryError with every problem of every file.
+    A name that has a password, as a URL by mistake, is shown without it. Raises InventoryError with
+    every problem of every file.
     """
     layers: list[Layer] = []
     problems: list[FileProblem] = []

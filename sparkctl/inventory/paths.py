@@ -30,8 +30,8 @@ class Problem(NamedTuple):
 
 
 def dotted(path: Path) -> str:
-    """nodes[1].role; the path of the whole document is empty. A key that is recognizable as a secret
-    is masked.
+    """nodes[1].role; the path of the whole document is empty. A key that is recognizable as
+    a secret is masked.
     """
     text = "".join(f"[{p}]" if isinstance(p, int) else f".{short(unsecret(p))}" for p in path)
     return text.removeprefix(".")

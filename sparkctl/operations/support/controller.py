@@ -1,0 +1,58 @@
+"""What this machine has for a support bundle: the logs of the last runs, and versions."""
+
+from __future__ import annotations
+
+import locale
+import platform
+import sys
+import time
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+from sparkctl import __version__, kept
+from sparkctl.operations.support.excerpt import of_file
+
+if TYPE_CHECKING:
+    from sparkctl.operations.support.excerpt import Excerpt
+
+KINDS = ("*.run.log", "*.traceback")  # output/runlog.py, output/failure.py
+PACKAGES = ("click", "cryptography", "jinja2", "paramiko", "pydantic", "PyYAML", "rich")
+
+
+def run_logs() -> tuple[dict[str, Excerpt], dict[str, str]]:
+    """The logs of the last runs and tracebacks by name, the oldest first; and those that could not
+    be read, with the reason.
+    """
+    found: dict[str, Excerpt] = {}
+    errors: dict[str, str] = {}
+    try:
+        where = kept.folder()
+        paths = [path for kind in KINDS for path in sorted(where.glob(kind))[-kept.LAST :]]
+    except OSError as error:
+        return {}, {"*": error.strerror or str(error)}
+    for path in paths:
+        try:
+            found[path.name] = of_file(path)
+        except OSError as error:
+            errors[path.name] = error.strerror or str(error)
+    return found, errors
+
+
+def versions() -> dict[str, object]:
+    """Of sparkctl, Python, the system and the packages that sparkctl uses; no name of the host."""
+    return {
+        "sparkctl": __version__,
+        "python": sys.version,
+        "system": platform.platform(),
+        "machine": platform.machine(),
+        "encoding": locale.getpreferredencoding(do_setlocale=False),
+        "utc_offset": time.strftime("%z"),
+        "packages": {name: _version(name) for name in PACKAGES},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
