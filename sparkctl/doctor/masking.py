@@ -1,4 +1,4 @@
-"""Masks what a report must not show: secrets, users, hosts, public addresses; pure."""
+"""Masks what a report must not show: secrets, users, hosts, public addresses."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from sparkctl.doctor.addresses import without_public_addresses
 from sparkctl.secret.names import MASK
 from sparkctl.secret.text import EQUALS, VALUE, secretless
+from sparkctl.secret.value import concealed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -45,8 +46,10 @@ class Masking:
     hosts: frozenset[str] = frozenset()
 
     def mask(self, text: str) -> str:
-        """The text with secrets, user names, hosts and public addresses masked."""
-        return self.anonymous(secretless(text))
+        """The text with secrets, user names, hosts and public addresses masked; also a secret of
+        the inventory that stands under no name.
+        """
+        return self.anonymous(secretless(concealed(text)))
 
     def anonymous(self, text: str) -> str:
         """The same for a text that has no secret any more."""

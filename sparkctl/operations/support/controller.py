@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING
 
 from sparkctl import __version__, kept
 from sparkctl.operations.support.excerpt import of_file
+from sparkctl.remote.fanout import each
+from sparkctl.remote.sshconfig import resolve
 
 if TYPE_CHECKING:
+    from sparkctl.inventory.models import Inventory
     from sparkctl.operations.support.excerpt import Excerpt
 
 KINDS = ("*.run.log", "*.traceback")  # output/runlog.py, output/failure.py
@@ -56,3 +59,21 @@ def _version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
+
+
+def routes(inventory: Inventory) -> dict[str, tuple[str, set[str]]]:
+    """The user and the hosts by which SSH reaches each node, as ~/.ssh/config has them; none of a
+    node where ssh refuses it.
+    """
+    found = each(
+        inventory.nodes, lambda n: resolve(n.host, inventory.ssh_of(n)), key=lambda n: n.name
+    )
+    return {
+        name: (target.user, {target.host, *(_hop_host(hop) for hop in target.proxy_jump)})
+        for name, target in found.ok.items()
+    }
+
+
+def _hop_host(hop: str) -> str:
+    """The host of user@host:port."""
+    return hop.rpartition("@")[2].rsplit(":", 1)[0].strip("[]")

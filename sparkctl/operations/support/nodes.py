@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sparkctl.operations.support.excerpt import Excerpt
     from sparkctl.remote.fanout import GroupResult
 
+ROOT = "root's journal"
 MOST = 16  # logs of a node
 LIMIT = 32 * 2**20  # bytes of an answer: so many logs that cannot be compressed
 
@@ -68,17 +69,20 @@ def _read(session: Session, node: Node, units: Sequence[str]) -> NodeSide:
                 found.paths[log.unit] = log.path
             except SparkctlError as error:
                 found.errors[log.unit] = error.message
-    if answer.root:
+    sudo = session.facts[node.name].sudo if node.name in session.facts else None
+    if answer.root and sudo is True:
         _read_root(session, node, found)
+    elif answer.root:
+        found.errors[ROOT] = "sudo needs a password"
     return found
 
 
 def _read_root(session: Session, node: Node, found: NodeSide) -> None:
-    """Add what root undoes, where the login may read it without a password."""
+    """Add what root undoes, which the login may read without a password."""
     try:
         answer = session.ask(
             node, READ_JOURNAL, {"root": True}, title="read root's journal", root=True
         )
         found.of_root = answer.entries
     except SparkctlError as error:
-        found.errors["root's journal"] = error.message
+        found.errors[ROOT] = error.message

@@ -1,0 +1,102 @@
+"""Texts and values of a support bundle, without secrets and names; a log line by line."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields, is_dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, TypeAlias
+
+from sparkctl.secret.names import MASK, PRIVATE_KEY, is_secret
+from sparkctl.secret.text import LOOKED_AT, SUSPECT, TO_BE_CONTINUED, secretless
+from sparkctl.secret.value import Secret, concealed
+from sparkctl.text import SEQUENCE, clean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from sparkctl.doctor.masking import Masking
+
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+KEY_END = re.compile(r"-----END (?:[A-Z0-9]+ )*PRIVATE KEY-----")
+LINE_END = re.compile(r"\r\n|\r")
+OPENING = frozenset(":=[{(,\"'\\")  # ends of a line whose value is on the next ones
+CLOSING = {"[": "]", "{": "}", "(": ")"}
+MOST_HIDDEN = 100  # lines of one value
+LINES = 4096  # that are remembered: most lines of a log come several times
+
+
+def _continued(line: str) -> re.Match[str] | None:
+    """The name of a secret at the line's end; most lines have none by their last character."""
+    if line[-1:] in OPENING or line.rpartition(" ")[2].startswith("-"):
+        return TO_BE_CONTINUED.search(line)
+    return None
+
+
+class Seal:
+    """Masks every text alike: secrets, users, hosts, homes and public addresses."""
+
+    def __init__(self, masks: Masking) -> None:
+        self.masks = masks
+        self._line = lru_cache(LINES)(self._masked)
+
+    def text(self, text: str) -> str:
+        """The text masked, without escape sequences; of a very long line the beginning alone.
+
+        A progress bar's carriage returns end lines.
+        """
+        text = LINE_END.sub("\n", SEQUENCE.sub("", concealed(text)))
+        text = PRIVATE_KEY.sub(MASK, concealed(text))
+        if ends := [*KEY_END.finditer(text)]:  # of a key whose beginning is not here
+            text = MASK + text[ends[-1].end() :]
+        return "\n".join(self._lines(text.split("\n")))
+
+    def _lines(self, lines: Sequence[str]) -> Iterator[str]:
+        """The lines masked; those of a value whose name ends the line before as a whole."""
+        hidden, closing = 0, ""
+        for line in lines:
+            if hidden and line.strip():
+                hidden = 0 if not closing or closing in line else hidden - 1
+                yield MASK
+                continue
+            yield self._line(line)
+            if found := _continued(line.rstrip()[-LOOKED_AT:]):
+                closing = CLOSING.get(found[1] or "", "")
+                hidden = MOST_HIDDEN if closing else 1
+
+    def _masked(self, line: str) -> str:
+        more = ""
+        if len(line) > LOOKED_AT:
+            # Up to a space: a secret that is cut is not recognized.
+            kept = line[:LOOKED_AT].rpartition(" ")[0]
+            line, more = kept, f"… ({len(line) - len(kept)} more characters)"
+        line = clean(line)
+        return self.masks.anonymous(secretless(line) if SUSPECT.search(line) else line) + more
+
+    def value(self, value: object, name: str = "") -> Json:
+        """The value as JSON has it, each key and text masked, and what its name says is secret."""
+        if value is None or isinstance(value, bool):
+            return value
+        if hasattr(value, "model_dump"):
+            value = value.model_dump(by_alias=True)
+        elif is_dataclass(value) and not isinstance(value, type):
+            value = {field.name: getattr(value, field.name) for field in fields(value)}
+        if isinstance(value, dict):
+            return {
+                self.text(str(k)): self.value(v, name if is_secret(name) else str(k))
+                for k, v in value.items()
+            }
+        if isinstance(value, (list, tuple, set, frozenset)):
+            return [*self._items([*value], name)]
+        if is_secret(name, value):
+            return MASK
+        return value if isinstance(value, (int, float)) else self.text(str(value))
+
+    def _items(self, items: Sequence[object], name: str) -> Iterator[Json]:
+        """A list's; in an argv the word after a secret's flag is one."""
+        before: object = ""
+        for item in items:
+            is_flag = isinstance(before, str) and before.startswith("-")
+            hidden = is_flag and is_secret(str(before).strip("-")) and not isinstance(item, Secret)
+            yield MASK if hidden else self.value(item, name)
+            before = item
