@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from sparkctl.events import Reporter
     from sparkctl.operations.session import Session
+    from sparkctl.operations.status import Status
     from sparkctl.output.bundle import Gathered
 
 T = TypeVar("T")
@@ -91,10 +92,12 @@ def _gathered(session: Session, progress: Reporter, *, passive: bool) -> Gathere
 
     left_out: dict[str, str] = {}
     nodes = session.inventory.nodes
-    progress.step("read the logs and journals")
-    sides = read(session)
-    progress.step("look at what runs")
-    shown = _tried("status.json", lambda: status(session), left_out)
+    shown: list[Status | None] = []
+    progress.step("read the logs, the journals and what runs")
+    sides = read(
+        session,
+        lambda: shown.append(_tried("status.json", lambda: status(session), left_out)),
+    )
     progress.step("check the nodes")
     checks = choose_checks()
     taken = _tried(
@@ -110,7 +113,7 @@ def _gathered(session: Session, progress: Reporter, *, passive: bool) -> Gathere
         snapshot=snapshot,
         findings=findings,
         undecided=undecided(snapshot, checks, findings),
-        status=shown,
+        status=shown[0],
         forecast=planned,
         sides=sides.ok,
         failed={**session.pool.errors, **sides.failed, **session.unread},
@@ -126,7 +129,7 @@ def _tried(what: str, work: Callable[[], T], left_out: dict[str, str]) -> T | No
         return work()
     except SparkctlError as error:
         log.debug("%s is left out", what, exc_info=error)
-        left_out[what] = str(error)
+        left_out[what] = str(error).split("\n")[0].rstrip(":")  # the nodes' errors are named
     except Exception as error:
         log.debug("a bug: %s is left out", what, exc_info=error)
         left_out[what] = f"a bug in sparkctl ({type(error).__name__}); its log is in controller/"

@@ -38,8 +38,13 @@ if TYPE_CHECKING:
     from sparkctl.operations.support.nodes import NodeSide
     from sparkctl.output.bundlefile import Archive
 
-LARGEST = 4 * 2**20  # characters of a JSON file before it is masked
+LARGEST = 2**20  # characters of a JSON file before it is masked
+LOGS = 32 * 2**20  # characters of all logs
+SECONDS = 120  # for masking them: it takes 2 s a MB, of a hostile one 10
+UNNAMED = "the accounts could not be read, so their names cannot be masked"
 UNSALTED = frozenset({"salt", "digest"})  # of a record: by them a short secret can be guessed
+UNFIT = re.compile(r"[^A-Za-z0-9._-]")  # in a file's name: a unit may be of a node's record
+LONGEST = 100  # characters of one
 WHO = re.compile(r"([^@\s]+)@([^\s@()]+)")  # of a lease, and of what was started
 
 
@@ -72,7 +77,7 @@ def write_bundle(path: Path, found: Gathered, now: float) -> None:
     """
     seal = Seal(_masks(found))
     with archive(path, seal.text(named(found.snapshot.inventory.cluster, now)), now) as into:
-        for name, text in _files(found, seal):
+        for name, text in Contents(found, seal).files():
             _add(into, seal.text(name), text, found)
         _add(into, "README.txt", readme(found, seal, now), found)
 
@@ -107,70 +112,111 @@ def _whos(facts: NodeFacts) -> str:
     return f"{facts.state.lease.who if facts.state.lease else ''}\n{record}".replace('"', " ")
 
 
-def _files(found: Gathered, seal: Seal) -> Iterator[tuple[str, str]]:
-    """The files by name, but for the README; a node's whose accounts are unknown are left out."""
-    snapshot = found.snapshot
-    unnamed = unmaskable(snapshot)
-    findings = withhold(found.findings, unnamed)
-    if unnamed:
-        found.left_out |= {f"facts, journal and logs of {n}": note(n) for n in unnamed}
-        found.left_out |= dict.fromkeys(("plan", "status.json"), note(unnamed[0]))
-    yield "doctor.html", page(snapshot.inventory, findings, seal.masks, [*map(note, unnamed)])
-    listed = documents.of_findings(snapshot.inventory, findings, found.undecided, None, 0)
-    yield from _json("doctor.json", listed, found, seal)
-    if found.forecast and not unnamed:
-        yield "plan.txt", seal.text(forecast_text(found.forecast))
-        yield from _json("plan.json", forecast_document(found.forecast), found, seal)
-    if found.status and not unnamed:
-        yield from _json("status.json", documents.of_status(found.status), found, seal)
-    layers = [{"name": layer.name, "values": layer.values} for layer in snapshot.layers]
-    loaded = {"inventory": snapshot.inventory, "layers": layers}
-    yield from _json("inventory.json", loaded, found, seal)
-    for node in snapshot.inventory.nodes:
-        if node.name not in unnamed:
-            yield from _of_node(node.name, found, seal)
-    yield from _json("controller/versions.json", versions(), found, seal)
-    runlog.path()  # writes what is buffered of this run's
-    logs, errors = run_logs()
-    found.left_out |= {f"controller/{name}": why for name, why in errors.items()}
-    for name, log in logs.items():
-        yield f"controller/{name}", _excerpt(log, seal)
+class Contents:
+    """The files of a bundle by name, but for the README; what is left out is noted in `found`."""
 
+    def __init__(self, found: Gathered, seal: Seal) -> None:
+        self._found, self._seal = found, seal
+        self._left, self._snapshot = found.left_out, found.snapshot
+        self._room, self._until = LOGS, time.monotonic() + SECONDS
 
-def _of_node(node: str, found: Gathered, seal: Seal) -> Iterator[tuple[str, str]]:
-    facts, side = found.snapshot.all_facts.get(node), found.sides.get(node)
-    if facts:
-        there = facts.model_dump(by_alias=True)
+    def files(self) -> Iterator[tuple[str, str]]:
+        """Every file, masked; a node's whose accounts are unknown are left out."""
+        found, snapshot, seal = self._found, self._snapshot, self._seal
+        unnamed = unmaskable(snapshot)
+        findings = withhold(found.findings, unnamed)
+        for name in unnamed:
+            self._left |= {f"facts, journal and logs of {name}": UNNAMED}
+            self._left |= dict.fromkeys(("plan", "status.json"), f"{name}: {UNNAMED}")
+        yield "doctor.html", page(snapshot.inventory, findings, seal.masks, [*map(note, unnamed)])
+        listed = documents.of_findings(snapshot.inventory, findings, found.undecided, None, 0)
+        yield from self._json("doctor.json", listed)
+        if found.forecast and not unnamed:
+            yield "plan.txt", seal.text(forecast_text(found.forecast))
+            yield from self._json("plan.json", forecast_document(found.forecast))
+        if found.status and not unnamed:
+            yield from self._json("status.json", documents.of_status(found.status))
+        loaded = {"inventory": snapshot.inventory, "layers": snapshot.layers}
+        yield from self._json("inventory.json", loaded)
+        yield from self._controller()
+        for node in snapshot.inventory.nodes:
+            if node.name not in unnamed:
+                yield from self._node(node.name)
+
+    def _controller(self) -> Iterator[tuple[str, str]]:
+        yield from self._json("controller/versions.json", versions())
+        runlog.path()  # writes what is buffered of this run's
+        logs, errors = run_logs()
+        self._left |= {f"controller/{name}": why for name, why in errors.items()}
+        for name, log in logs.items():
+            yield from self._log(f"controller/{name}", log)
+
+    def _node(self, node: str) -> Iterator[tuple[str, str]]:
+        facts, side = self._snapshot.all_facts.get(node), self._found.sides.get(node)
         record = None
-        if not isinstance(facts.state, Unread):
-            there["state"] = facts.state.model_dump(exclude={"files"})
-            record = _record(facts.state.files.get(APPLIED), node, found)
-        yield from _json(f"facts/{node}.json", there, found, seal)
-        if not isinstance(facts.kernel_log, Unread):
-            rows = facts.kernel_log.lines
-            lines = "".join(f"{row.at:.0f} {row.text} (x{row.count})\n" for row in rows)
-            yield f"logs/{node}/kernel.log", seal.text(lines)
-    if side:
-        journal = {
-            "entries": side.journal,
-            "root": side.of_root,
-            "record": record if facts else None,
-            "logs": side.paths,
-        }
-        yield from _json(f"journal/{node}.json", journal, found, seal)
-        for unit, log in side.logs.items():
-            service = unit.rpartition("/")[0].replace("/", "-")
-            yield f"logs/{node}/{service}.log", _excerpt(log, seal)
-        found.left_out |= {f"{what} of {node}": seal.text(why) for what, why in side.errors.items()}
+        if facts:
+            there = facts.model_dump(by_alias=True)
+            if not isinstance(facts.state, Unread):
+                there["state"] = facts.state.model_dump(exclude={"files"})
+                record = self._record(facts.state.files.get(APPLIED), node)
+            yield from self._json(f"facts/{node}.json", there)
+            yield f"logs/{node}/kernel.log", self._seal.text(_kernel(facts))
+        if side:
+            journal: dict[str, object] = {"entries": side.journal, "root": side.of_root}
+            journal |= {"record": record, "logs": side.paths}
+            yield from self._json(f"journal/{node}.json", journal)
+            for unit, log in side.logs.items():
+                name = UNFIT.sub("-", unit.rpartition("/")[0])[:LONGEST]
+                yield from self._log(f"logs/{node}/{name}.log", log)
+            self._left |= {f"{what} of {node}": why for what, why in side.errors.items()}
+
+    def _record(self, text: str | None, node: str) -> object:
+        """What the node has recorded, without what a secret can be guessed by."""
+        try:
+            return _unsalted(json.loads(text or "null"))
+        except (ValueError, RecursionError):
+            self._left[f"record of {node}"] = "it is damaged"
+            return None
+
+    def _log(self, name: str, log: Excerpt) -> Iterator[tuple[str, str]]:
+        """A log, as long as there is room and time."""
+        self._room -= len(log.begin) + len(log.end)
+        if self._room < 0:
+            self._left[name] = f"the bundle has {LOGS // 2**20} MB of logs already"
+        elif time.monotonic() > self._until:
+            self._left[name] = f"the logs took over {SECONDS} s already"
+        else:
+            text = self._seal.text(log.begin)
+            if log.left_out:
+                text += f"\n[… {log.left_out} bytes are left out here …]\n\n"
+                text += self._seal.text(log.end)
+            yield name, text
+
+    def _json(self, name: str, value: object) -> Iterator[tuple[str, str]]:
+        """A JSON file, unless it is too large."""
+        try:
+            if len(json.dumps(value, default=_measured)) > LARGEST:
+                self._left[name] = f"it has over {LARGEST // 2**20} MB"
+                return
+            yield name, json.dumps(self._seal.value(value), indent=1, ensure_ascii=False) + "\n"
+        except RecursionError:
+            self._left[name] = "it is nested too deeply"
 
 
-def _record(text: str | None, node: str, found: Gathered) -> object:
-    """What the node has recorded, without what a secret can be guessed by."""
-    try:
-        return _unsalted(json.loads(text or "null"))
-    except (ValueError, RecursionError):
-        found.left_out[f"record of {node}"] = "it is damaged"
-        return None
+def _measured(value: object) -> object:
+    """A value as JSON has it, to know how long it is."""
+    return value.model_dump() if hasattr(value, "model_dump") else str(value)
+
+
+def _kernel(facts: NodeFacts) -> str:
+    """The errors of the GPU's driver in the kernel's log, or why that is not known."""
+    log = facts.kernel_log
+    if isinstance(log, Unread) or log.error:
+        return f"{log if isinstance(log, Unread) else log.error}\n"
+    since = "since boot" if log.complete else "not back to boot"
+    head = f"{log.source}, {since}: {log.count} lines of the GPU's driver, errors by kind:\n"
+    rows = (f"{row.at:.0f} {row.text} (x{row.count})\n" for row in log.lines)
+    return head + ("".join(rows) or "none\n")
 
 
 def _unsalted(value: object) -> object:
@@ -179,25 +225,3 @@ def _unsalted(value: object) -> object:
     if isinstance(value, list):
         return [_unsalted(item) for item in value]
     return "****" if isinstance(value, str) and HASHED in value else value
-
-
-def _excerpt(log: Excerpt, seal: Seal) -> str:
-    begin = seal.text(log.begin)
-    if not log.left_out:
-        return begin
-    return f"{begin}\n[… {log.left_out} bytes are left out here …]\n\n{seal.text(log.end)}"
-
-
-def _json(name: str, value: object, found: Gathered, seal: Seal) -> Iterator[tuple[str, str]]:
-    """A JSON file, unless it is too large."""
-    try:
-        if len(json.dumps(value, default=vars_of)) > LARGEST:
-            raise OverflowError
-        yield name, json.dumps(seal.value(value), indent=1, ensure_ascii=False) + "\n"
-    except (OverflowError, RecursionError):
-        found.left_out[name] = "it is too large"
-
-
-def vars_of(value: object) -> object:
-    """A value as JSON has it, only to measure it."""
-    return value.model_dump() if hasattr(value, "model_dump") else str(value)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sparkctl.output.sealed import Seal
 
 WIDTH = 80
+HANG = " " * 6
 READ_IT = "Read it before you send it: a secret that has no known name or form is not recognized."
 FILES = {
     "doctor.html, doctor.json": "what `sparkctl doctor` finds; open the page in a browser",
@@ -41,39 +42,41 @@ MASKED = (
 
 
 def readme(found: Gathered, seal: Seal, now: float) -> str:
-    """The text; every line is masked."""
-    return seal.text("\n".join(_lines(found, now)) + "\n")
+    """The text; what is not its own is masked."""
+    return "\n".join(_lines(found, seal, now)) + "\n"
 
 
-def _lines(found: Gathered, now: float) -> Iterator[str]:
-    inventory = found.snapshot.inventory
+def _lines(found: Gathered, seal: Seal, now: float) -> Iterator[str]:
+    inventory, unreadable = found.snapshot.inventory, found.snapshot.unreadable
     when = time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(now))
-    yield f"Support bundle of cluster {inventory.cluster}, {when}, sparkctl {__version__}"
+    cluster = seal.text(inventory.cluster)
+    yield f"Support bundle of cluster {cluster}, {when}, sparkctl {__version__}"
     yield ""
-    yield from _wrapped(READ_IT + " Then attach the zip file to your message.")
+    yield from textwrap.wrap(f"{READ_IT} Then attach the zip file to your message.", WIDTH)
     yield ""
     yield "Inside"
     for name, what in FILES.items():
-        yield f"  {name}"
-        yield from textwrap.wrap(what, WIDTH, initial_indent="      ", subsequent_indent="      ")
+        yield from _item(name, what)
     yield ""
-    yield from _wrapped(MASKED)
+    yield from textwrap.wrap(MASKED, WIDTH, break_on_hyphens=False)
     yield ""
     yield "Nodes"
     for node in inventory.nodes:
         error = found.failed.get(node.name)
-        yield f"  {node.name}: {f'not read ({error.code})' if error else 'read'}"
-        if error and node.name not in found.snapshot.unreadable:  # else it quotes the answer
-            yield from textwrap.wrap(
-                error.message, WIDTH, initial_indent="      ", subsequent_indent="      "
-            )
-    yield from (f"imitated: {what}" for what in inventory.imitated)
+        state = f"not read ({error.code})" if error else "read"
+        # A node that answered otherwise than expected is quoted in the error.
+        why = seal.text(error.message) if error and node.name not in unreadable else ""
+        yield from _item(f"{node.name}: {state}", why)
+    for what in inventory.imitated:
+        yield from _item("imitated", seal.text(what))
     yield ""
     yield "Left out" if found.left_out else "Nothing else is left out."
     for what, why in found.left_out.items():
-        yield f"  {what}"
-        yield from textwrap.wrap(why, WIDTH, initial_indent="      ", subsequent_indent="      ")
+        yield from _item(seal.text(what), seal.text(why))
 
 
-def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH)
+def _item(name: str, text: str) -> Iterator[str]:
+    yield f"  {name}"
+    yield from textwrap.wrap(
+        text, WIDTH, initial_indent=HANG, subsequent_indent=HANG, break_on_hyphens=False
+    )

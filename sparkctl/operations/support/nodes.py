@@ -14,7 +14,7 @@ from sparkctl.plan.observed import Seen
 from sparkctl.remote.fanout import each
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from sparkctl.facts.answers import JournalEntry
     from sparkctl.inventory.models import Node
@@ -40,11 +40,19 @@ class NodeSide:
     errors: dict[str, str] = field(default_factory=dict)
 
 
-def read(session: Session) -> GroupResult[NodeSide]:
-    """What the reached nodes have, all asked at once; nothing that one lacks hides the rest."""
+def read(session: Session, meanwhile: Callable[[], object]) -> GroupResult[NodeSide]:
+    """What the reached nodes have, all asked at once; nothing that one lacks hides the rest.
+
+    `meanwhile` is called while they are waited for.
+    """
     units = _units(session)
     nodes = [n for n in session.inventory.nodes if n.name in session.pool.connections]
-    return each(nodes, lambda n: _read(session, n, units[n.name]), key=lambda n: n.name)
+    return each(
+        nodes,
+        lambda n: _read(session, n, units[n.name]),
+        key=lambda n: n.name,
+        meanwhile=meanwhile,
+    )
 
 
 def _units(session: Session) -> Mapping[str, Sequence[str]]:

@@ -1,0 +1,49 @@
+"""support-bundle where nothing works: there is a bundle all the same, or a clear error."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from typing import TYPE_CHECKING
+
+from tests.cli.test_cli import sparkctl
+from tests.unit.doctorview import INVENTORY
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_without_a_node_it_has_this_machines_side(tmp_path: Path) -> None:
+    away = INVENTORY.replace("10.77.0.1", "127.0.0.") + "ssh: {port: 1}\n"
+    (tmp_path / "inventory.yaml").write_text(away)
+    done = sparkctl("support-bundle", "--json", cwd=tmp_path)
+    assert done.returncode == 1, done.stderr
+    document = json.loads(done.stdout)
+    assert {*document} == {"path", "bytes", "nodes", "failed", "left_out"}
+    assert document["nodes"] == []
+    codes = {one["node"]: one["code"] for one in document["failed"]}
+    assert codes == dict.fromkeys(("spark-1", "spark-2"), "connect-refused")
+    (path,) = tmp_path.glob("sparkctl-support-lab-*-*.zip")
+    assert (str(path.name), path.stat().st_size) == (document["path"], document["bytes"])
+    with zipfile.ZipFile(path) as inner:
+        names = {name.partition("/")[2] for name in inner.namelist()}
+        (readme,) = [inner.read(n).decode() for n in inner.namelist() if "README" in n]
+    assert {"doctor.html", "doctor.json", "inventory.json", "controller/versions.json"} <= names
+    assert any(name.endswith(".run.log") for name in names), "this run's too"
+    assert "spark-1: not read (connect-refused)" in readme
+    assert max(map(len, readme.splitlines())) <= 80
+
+    done = sparkctl("support-bundle", path.name, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "it exists" in done.stderr
+
+
+def test_an_invalid_inventory_or_layer_is_to_be_corrected_first(tmp_path: Path) -> None:
+    for text in ("cluster: 1\n", INVENTORY + "env: {layers: [none.env]}\n"):
+        (tmp_path / "inventory.yaml").write_text(text)
+        done = sparkctl("support-bundle", "--json", cwd=tmp_path)
+        assert done.returncode == 2
+        error = json.loads(done.stdout)["error"]
+        assert error["code"] == "inventory"
+        assert "`sparkctl validate`" in error["hint"]
+    assert [path.name for path in tmp_path.iterdir()] == ["inventory.yaml"]
