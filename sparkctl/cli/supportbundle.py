@@ -36,11 +36,18 @@ log = logging.getLogger(__name__)
 def support_bundle(file: Path | None, inventory: Path, *, as_json: bool, passive: bool) -> None:
     """Collect logs, facts, plan, journals and doctor's findings in one file to send.
 
-    Writes FILE, a zip file of text files, or sparkctl-support-CLUSTER-DATE-TIME.zip in this folder;
-    never replaces a file. Changes nothing on the nodes. Secrets, user names, host names and public
-    addresses are masked; read it before you send it.
+    Writes FILE, a zip file of text files; without FILE one with the cluster's name and the time, in
+    this folder. Never replaces a file. Changes nothing on the nodes. Secrets, user names, host
+    names and public addresses are masked; read it before you send it.
 
     Exits 1 when a node could not be read; the bundle is written all the same and names it.
+
+    \b
+    Examples:
+      # Write the bundle into this folder
+      sparkctl support-bundle
+      # Send no ping and generate no token
+      sparkctl support-bundle --passive trouble.zip
     """
     from sparkctl.cli.context import open_session
     from sparkctl.output.bundle import named, write_bundle

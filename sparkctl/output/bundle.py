@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sparkctl.doctor.masking import masking
+from sparkctl.errors import SparkctlError
 from sparkctl.facts.unread import Unread
 from sparkctl.operations.support.controller import routes, run_logs, versions
 from sparkctl.output import documents, runlog
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from sparkctl.doctor.forecast import Forecast
     from sparkctl.doctor.masking import Masking
     from sparkctl.doctor.snapshot import Snapshot
-    from sparkctl.errors import SparkctlError
     from sparkctl.facts.node import NodeFacts
     from sparkctl.operations.status import Status
     from sparkctl.operations.support.excerpt import Excerpt
@@ -99,9 +99,10 @@ def _masks(found: Gathered) -> Masking:
     for node, (user, names) in routes(snapshot.inventory).items():
         users.add(user)
         called.setdefault(node, set()).update(names)
-    here = {"controller": {socket.gethostname()}}
+    gone = {host for node, host in _recorded(snapshot) if node not in called}
+    words = {"another-machine": others, "controller": {socket.gethostname()}, "departed-node": gone}
     homes = [str(Path.home()), *(facts.home for facts in snapshot.all_facts.values())]
-    return masking(users, {"another-machine": others, **here, **called}, homes)
+    return masking(users, words | called, homes)
 
 
 def _whos(facts: NodeFacts) -> str:
@@ -110,6 +111,15 @@ def _whos(facts: NodeFacts) -> str:
         return ""
     record = facts.state.files.get(APPLIED) or ""
     return f"{facts.state.lease.who if facts.state.lease else ''}\n{record}".replace('"', " ")
+
+
+def _recorded(snapshot: Snapshot) -> set[tuple[str, str]]:
+    """The cluster's nodes with their hosts, as the nodes have recorded them."""
+    try:
+        nodes = (one for there in snapshot.observed.states.values() for one in there.nodes.items())
+        return {(name, str(node.get("host", ""))) for name, node in nodes}
+    except SparkctlError:  # of a newer sparkctl
+        return set()
 
 
 class Contents:
@@ -146,7 +156,8 @@ class Contents:
     def _controller(self) -> Iterator[tuple[str, str]]:
         yield from self._json("controller/versions.json", versions())
         runlog.path()  # writes what is buffered of this run's
-        logs, errors = run_logs()
+        known = {(node.name, node.host) for node in self._snapshot.inventory.nodes}
+        logs, errors = run_logs(known | _recorded(self._snapshot))
         self._left |= {f"controller/{name}": why for name, why in errors.items()}
         for name, log in logs.items():
             yield from self._log(f"controller/{name}", log)

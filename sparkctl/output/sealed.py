@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 KEY_END = re.compile(r"-----END (?:[A-Z0-9]+ )*PRIVATE KEY-----")
 LINE_END = re.compile(r"\r\n|\r")
-OPENING = frozenset(":=[{(,\"'\\")  # ends of a line whose value is on the next ones
+OPENING = frozenset(":=[{(,|>\"'\\")  # ends of a line whose value is on the next ones
 CLOSING = {"[": "]", "{": "}", "(": ")"}
 MOST_HIDDEN = 100  # lines of one value
 LINES = 4096  # that are remembered: most lines of a log come several times
@@ -31,6 +31,10 @@ def _continued(line: str) -> re.Match[str] | None:
     if line[-1:] in OPENING or line.rpartition(" ")[2].startswith("-"):
         return TO_BE_CONTINUED.search(line)
     return None
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
 
 
 class Seal:
@@ -52,17 +56,21 @@ class Seal:
         return "\n".join(self._lines(text.split("\n")))
 
     def _lines(self, lines: Sequence[str]) -> Iterator[str]:
-        """The lines masked; those of a value whose name ends the line before as a whole."""
-        hidden, closing = 0, ""
+        """The lines masked; those of a value whose name ends the line before as a whole: up to its
+        bracket's end, or the next one and those indented below it.
+        """
+        hidden, closing, indent = 0, "", 0
         for line in lines:
-            if hidden and line.strip():
-                hidden = 0 if not closing or closing in line else hidden - 1
+            below = not hidden or closing or hidden == MOST_HIDDEN or _indent(line) > indent
+            if hidden and line.strip() and below:
+                hidden = 0 if closing and closing in line else hidden - 1
                 yield MASK
                 continue
             yield self._line(line)
-            if found := _continued(line.rstrip()[-LOOKED_AT:]):
-                closing = CLOSING.get(found[1] or "", "")
-                hidden = MOST_HIDDEN if closing else 1
+            if line.strip():
+                found = _continued(line.rstrip()[-LOOKED_AT:])
+                hidden, indent = MOST_HIDDEN if found else 0, _indent(line)
+                closing = CLOSING.get(found[1] or "", "") if found else ""
 
     def _masked(self, line: str) -> str:
         more = ""

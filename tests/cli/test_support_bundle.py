@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 def test_without_a_node_it_has_this_machines_side(tmp_path: Path) -> None:
     away = INVENTORY.replace("10.77.0.1", "127.0.0.") + "ssh: {port: 1}\n"
     (tmp_path / "inventory.yaml").write_text(away)
+    other = away.replace("spark-", "secret-project-").replace("127.0.0.1", "127.0.0.9")
+    (tmp_path / "other.yaml").write_text(other)
+    assert sparkctl("status", "-i", "other.yaml", cwd=tmp_path).returncode == 1
+
     done = sparkctl("support-bundle", "--json", cwd=tmp_path)
     assert done.returncode == 1, done.stderr
     document = json.loads(done.stdout)
@@ -27,10 +31,12 @@ def test_without_a_node_it_has_this_machines_side(tmp_path: Path) -> None:
     assert (str(path.name), path.stat().st_size) == (document["path"], document["bytes"])
     with zipfile.ZipFile(path) as inner:
         names = {name.partition("/")[2] for name in inner.namelist()}
-        (readme,) = [inner.read(n).decode() for n in inner.namelist() if "README" in n]
+        texts = [inner.read(n).decode() for n in inner.namelist()]
+    (readme,) = [text for text in texts if text.startswith("Support bundle")]
     assert {"doctor.html", "doctor.json", "inventory.json", "controller/versions.json"} <= names
     assert any(name.endswith(".run.log") for name in names), "this run's too"
     assert "spark-1: not read (connect-refused)" in readme
+    assert not [text for text in texts if "secret-project" in text], "a run of another inventory"
     assert max(map(len, readme.splitlines())) <= 80
 
     done = sparkctl("support-bundle", path.name, cwd=tmp_path)

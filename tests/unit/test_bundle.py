@@ -265,4 +265,18 @@ def test_a_hostile_log_is_bounded() -> None:
     assert seal.text(f"end of a key\n-----END PRIVATE KEY-----\nbob {'a ' * 2000}").startswith(
         "****\nuser a a"
     )
-    assert SECRET not in seal.text(f"token:\n\n   {SECRET}\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "token:\n\n   {}\nafter: 1\n",
+        "api_key: |\n  {}\n  {}\nafter: 1\n",
+        "serve --api-key \\\n  {}\nafter: 1\n",
+        '"hf_token": [\n"x",\n"{}"\n]\nafter: 1\n',
+    ],
+)
+def test_a_value_on_the_next_lines_is_hidden(text: str) -> None:
+    shown = Seal(masking([], {})).text(text.replace("{}", SECRET))
+    assert SECRET not in shown
+    assert "after: 1" in shown

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import locale
 import platform
+import re
 import sys
 import time
 from importlib import metadata
@@ -15,16 +16,23 @@ from sparkctl.remote.fanout import each
 from sparkctl.remote.sshconfig import resolve
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from sparkctl.inventory.models import Inventory
     from sparkctl.operations.support.excerpt import Excerpt
 
+# What Connection logs first of a node (remote/connection.py), after the time.
+CONNECTING = re.compile(
+    r"^\S+ \S+ (\S+): connecting: (?!(?:ended|failed) after )(.+)$", re.MULTILINE
+)
 KINDS = ("*.run.log", "*.traceback")  # output/runlog.py, output/failure.py
 PACKAGES = ("click", "cryptography", "jinja2", "paramiko", "pydantic", "PyYAML", "rich")
 
 
-def run_logs() -> tuple[dict[str, Excerpt], dict[str, str]]:
+def run_logs(known: Collection[tuple[str, str]]) -> tuple[dict[str, Excerpt], dict[str, str]]:
     """The logs of the last runs and tracebacks by name, the oldest first; and those that could not
-    be read, with the reason.
+    be read, with the reason. A run that connected to other nodes than those `known`, by name and
+    host, is left out too: it was about another inventory, whose names cannot be masked.
     """
     found: dict[str, Excerpt] = {}
     errors: dict[str, str] = {}
@@ -35,9 +43,14 @@ def run_logs() -> tuple[dict[str, Excerpt], dict[str, str]]:
         return {}, {"*": error.strerror or str(error)}
     for path in paths:
         try:
-            found[path.name] = of_file(path)
+            log = of_file(path)
         except OSError as error:
             errors[path.name] = error.strerror or str(error)
+            continue
+        if {*CONNECTING.findall(f"{log.begin}\n{log.end}")} <= {*known}:
+            found[path.name] = log
+        else:
+            errors[path.name] = "it is of another inventory"
     return found, errors
 
 
