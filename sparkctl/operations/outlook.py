@@ -236,11 +236,12 @@ def only(found: Plan, services: Collection[str]) -> Plan:
 def refusals(session: Session, found: Outlook) -> list[SparkctlError]:
     """What `outlook` would raise where it reads as here: another cluster, a node that is taken."""
     left = _left(session, found.seen.observed(found.units))
-    errors: list[SparkctlError] = []
-    for require in (
+    requirements: tuple[Callable[[], None], ...] = (
         lambda: identity.require(session, found.seen),
         lambda: _require_free(session, found.plan, found.units, left),
-    ):
+    )
+    errors = []
+    for require in requirements:
         try:
             require()
         except SparkctlError as error:

@@ -166,9 +166,10 @@ class Contents:
         facts, side = self._snapshot.all_facts.get(node), self._found.sides.get(node)
         record = None
         if facts:
-            there = facts.model_dump(by_alias=True)
+            there = facts
             if not isinstance(facts.state, Unread):
-                there["state"] = facts.state.model_dump(exclude={"files"})
+                without = facts.state.model_copy(update={"files": {}})
+                there = facts.model_copy(update={"state": without})
                 record = self._record(facts.state.files.get(APPLIED), node)
             yield from self._json(f"facts/{node}.json", there)
             yield f"logs/{node}/kernel.log", self._seal.text(_kernel(facts))

@@ -67,16 +67,19 @@ def _lines(found: Gathered, seal: Seal, now: float) -> Iterator[str]:
         # A node that answered otherwise than expected is quoted in the error.
         why = seal.text(error.message) if error and node.name not in unreadable else ""
         yield from _item(f"{node.name}: {state}", why)
-    for what in inventory.imitated:
-        yield from _item("imitated", seal.text(what))
     yield ""
+    if inventory.imitated:
+        yield "Imitated"
+        for what in inventory.imitated:
+            yield from _item(seal.text(what))
+        yield ""
     yield "Left out" if found.left_out else "Nothing else is left out."
     for what, why in found.left_out.items():
         yield from _item(seal.text(what), seal.text(why))
 
 
-def _item(name: str, text: str) -> Iterator[str]:
-    yield f"  {name}"
-    yield from textwrap.wrap(
-        text, WIDTH, initial_indent=HANG, subsequent_indent=HANG, break_on_hyphens=False
-    )
+def _item(name: str, text: str = "") -> Iterator[str]:
+    for words, first, others in ((name, HANG[:2], HANG), (text, HANG, HANG)):
+        yield from textwrap.wrap(
+            words, WIDTH, initial_indent=first, subsequent_indent=others, break_on_hyphens=False
+        )

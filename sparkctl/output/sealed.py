@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import fields, is_dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sparkctl.secret.names import MASK, PRIVATE_KEY, is_secret
 from sparkctl.secret.text import LOOKED_AT, SUSPECT, TO_BE_CONTINUED, secretless
@@ -49,7 +49,7 @@ class Seal:
 
         A progress bar's carriage returns end lines.
         """
-        text = LINE_END.sub("\n", SEQUENCE.sub("", concealed(text)))
+        text = LINE_END.sub("\n", SEQUENCE.sub("", text))
         text = PRIVATE_KEY.sub(MASK, concealed(text))
         if ends := [*KEY_END.finditer(text)]:  # of a key whose beginning is not here
             text = MASK + text[ends[-1].end() :]
@@ -70,7 +70,8 @@ class Seal:
             if line.strip():
                 found = _continued(line.rstrip()[-LOOKED_AT:])
                 hidden, indent = MOST_HIDDEN if found else 0, _indent(line)
-                closing = CLOSING.get(found[1] or "", "") if found else ""
+                bracket = (found["value"] or found["values"] or "") if found else ""
+                closing = CLOSING.get(bracket, "")
 
     def _masked(self, line: str) -> str:
         more = ""
@@ -86,8 +87,8 @@ class Seal:
         if value is None or isinstance(value, bool):
             return value
         if hasattr(value, "model_dump"):
-            value = value.model_dump(by_alias=True)
-        elif is_dataclass(value) and not isinstance(value, type):
+            return self._fields(value)
+        if is_dataclass(value) and not isinstance(value, type):
             value = {field.name: getattr(value, field.name) for field in fields(value)}
         if isinstance(value, dict):
             return {
@@ -99,6 +100,11 @@ class Seal:
         if is_secret(name, value):
             return MASK
         return value if isinstance(value, (int, float)) else self.text(str(value))
+
+    def _fields(self, shape: Any) -> Json:
+        """An object of a known shape: its fields' names are those of no secret (host_keys)."""
+        known = type(shape).model_fields.items()
+        return {field.alias or name: self.value(getattr(shape, name)) for name, field in known}
 
     def _items(self, items: Sequence[object], name: str) -> Iterator[Json]:
         """A list's; in an argv the word after a secret's flag is one."""

@@ -57,7 +57,8 @@ SUSPECT = re.compile(
 )
 # A line that ends in a secret's name: its value is on the next ones.
 TO_BE_CONTINUED = re.compile(
-    rf"""(?i)(?<![\w.-]){OTHER}(?:(?:-+(?:{NAME})["']?,?)|(?:{NAME})\\*["']?\]?\s*[:=]\s*([\[{{(|>]?))\s*\\?$"""
+    rf"""(?i)(?<![\w.-]){OTHER}(?:-+{NAME}["']?,?|{NAME}\\*["']?\]?\s*[:=]\s*(?P<value>[\[{{(|>]?)"""
+    rf"""|{COUNTED}\\*["']?\]?\s*[:=]\s*(?P<values>[\[{{(]))\s*\\?$"""
 )
 
 LOOKED_AT = 2048  # characters of a command line that are read; fewer are shown

@@ -37,28 +37,29 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SECRET = "Pw-Of-Theirs-Zq7"
+FREE = "Pw-Nobody-Knows"  # of no inventory
 TOKEN = "hf_Zq7abc0123456789"
 KEY = f"-----BEGIN OPENSSH PRIVATE KEY-----\nMII{MARK}\n{MARK}\n-----END OPENSSH PRIVATE KEY-----"
 LOG = f"""\
 HF_TOKEN={TOKEN} vllm serve
-Authorization: Bearer {SECRET}
-curl https://bob:{SECRET}@example.org/ -H 'X-Api-Key: {SECRET}'
+Authorization: Bearer {FREE}
+curl https://bob:{FREE}@example.org/ -H 'X-Api-Key: {FREE}'
 argv: [
   "--api-key",
-  "{SECRET}",
+  "{FREE}",
   "--port", "8000"
 ]
  tokens: {{
-  "a": "{SECRET}"
+  "a": "{FREE}"
 }}
 plain {SECRET}-of-the-inventory in no form
 the key is sk-{MARK}123456789 and
 (rank 1) {KEY}
 \x1b[31m/home/anna/x by bob on alices-laptop at dgx-a1.corp.example.com DGX-A1 8.8.8.8\x1b[0m
-10%\r20% HF_TOKEN={SECRET}\r30%
+10%\r20% HF_TOKEN={FREE}\r30%
 serving tokens: 12
 """
-NAMES = ("bob", "anna", "alice", "dgx-a1", "corp.example", "4711", "8.8.8.8")
+NAMES = (FREE, "bob", "anna", "alice", "dgx-a1", "corp.example", "4711", "5822", "8.8.8.8")
 PLANTED = INVENTORY.replace("10.77.0.11", "dgx-a1.corp.example.com, ssh: {user: anna}").replace(
     "gpu-memory-utilization: 0.2",
     f"gpu-memory-utilization: 0.2, api-key: {SECRET}, hf-overrides: {{token: {SECRET}}}",
@@ -74,7 +75,15 @@ RECORD = {
     "by": {"who": "alice@alices-laptop (pid 1)", "when": "now"},
     "nodes": {},
     "units": {},
-    "older": {"ray": {"salt": "abc", "digest": "d", "run": "r", "argv": [f"sha256:{MARK}"]}},
+    "older": {
+        "ray": {
+            "salt": "abc",
+            "digest": "d",
+            "run": "r",
+            "argv": [f"sha256:{MARK}"],
+            "env": {"MY_PIN_TOKEN": FREE},
+        }
+    },
 }
 
 
@@ -131,11 +140,13 @@ def unzipped(path: Path) -> dict[str, str]:
 def run_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run's log on this machine."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setenv("HOME", "/srv/people/4711")
+    monkeypatch.setenv("HOME", "/srv/laptops/5822")
     kept.folder().mkdir(parents=True)
-    path = kept.folder() / "1.run.log"
-    path.write_text(f"{LOG} {socket.gethostname()} {getuser()}")
-    (kept.folder() / "2.run.log").symlink_to("/etc/passwd")
+    path = kept.folder() / "20260101-000000-7-ab.run.log"
+    path.write_text(f"{LOG} /srv/laptops/5822 {socket.gethostname()} {getuser()}")
+    (kept.folder() / "20260101-000001-8-ab.run.log").symlink_to("/etc/passwd")
+    for pid in (7, 9):
+        (kept.folder() / f"20260101-000002-{pid}.traceback").write_text(f"bug of {pid}")
     return path
 
 
@@ -158,7 +169,7 @@ def test_nothing_that_was_planted_is_in_the_bytes(run_log: Path, tmp_path: Path)
         f"logs/{ONE}/vllm-0-ray.log",
         f"logs/{ONE}/user-0-vllm.log",
         "controller/versions.json",
-        "controller/1.run.log",
+        "controller/20260101-000000-7-ab.run.log",
     }
     for name, text in files.items():
         whole = f"{name}\n{text}".lower()
@@ -173,9 +184,19 @@ def test_nothing_that_was_planted_is_in_the_bytes(run_log: Path, tmp_path: Path)
     assert "/home/user/x by user on host-of-another-machine at host-of-spark-1 host" in log
     assert "serving tokens: 12" in log
     assert "5 bytes are left out" in files[f"logs/{ONE}/user-0-vllm.log"]
+    bugs = [text for name, text in files.items() if name.endswith(".traceback")]
+    assert bugs == ["bug of 7"], "of 9 nobody knows which inventory it was about"
+    assert '"host_keys": "strict"' in files["inventory.json"]
     assert '"NCCL_DEBUG": "INFO"' in files["inventory.json"]
-    assert "controller/2.run.log" in files["README.txt"], "a link is not followed"
-    assert files["controller/1.run.log"].endswith(" host-of-controller root\n"[:-1])
+    assert not {"salt", "digest"} & {
+        *json.loads(files[f"journal/{ONE}.json"])["record"]["older"]["ray"]
+    }
+    assert "controller/20260101-000001-8-ab.run.log" in files["README.txt"], (
+        "a link is not followed"
+    )
+    assert files["controller/20260101-000000-7-ab.run.log"].endswith(
+        " /home/user host-of-controller root"
+    )
 
 
 def test_what_was_not_read_is_named_and_what_cannot_be_masked_is_left_out(
@@ -222,6 +243,22 @@ def test_no_file_is_replaced_and_none_is_left_of_a_bundle_that_fails(tmp_path: P
     with refused("bundle-refused"):
         check_new(tmp_path / "none" / "b.zip")
     assert [*tmp_path.iterdir()] == [path]
+
+
+def test_a_file_system_without_links_has_the_same_rules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, os.strerror(1))
+
+    monkeypatch.setattr(os, "link", refuse)
+    path = tmp_path / "b.zip"
+    with archive(path, "f", 1e9) as into:
+        into.add("a", "x")
+    assert unzipped(path) == {"a": "x"}
+    with refused("bundle-refused"), archive(path, "f", 1e9):
+        pass
+    assert unzipped(path) == {"a": "x"}
 
 
 def test_a_disk_that_takes_no_more_is_a_clean_error(tmp_path: Path) -> None:
@@ -277,6 +314,6 @@ def test_a_hostile_log_is_bounded() -> None:
     ],
 )
 def test_a_value_on_the_next_lines_is_hidden(text: str) -> None:
-    shown = Seal(masking([], {})).text(text.replace("{}", SECRET))
-    assert SECRET not in shown
+    shown = Seal(masking([], {})).text(text.replace("{}", FREE))
+    assert FREE not in shown
     assert "after: 1" in shown

@@ -17,6 +17,7 @@ from sparkctl.remote.sshconfig import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from pathlib import Path
 
     from sparkctl.inventory.models import Inventory
     from sparkctl.operations.support.excerpt import Excerpt
@@ -25,33 +26,58 @@ if TYPE_CHECKING:
 CONNECTING = re.compile(
     r"^\S+ \S+ (\S+): connecting: (?!(?:ended|failed) after )(.+)$", re.MULTILINE
 )
-KINDS = ("*.run.log", "*.traceback")  # output/runlog.py, output/failure.py
+NAMED = re.compile(r"(\d{8})-\d{6}-(\d+)[.-]")
+RUN, TRACEBACK = ".run.log", ".traceback"  # output/runlog.py, output/failure.py
 PACKAGES = ("click", "cryptography", "jinja2", "paramiko", "pydantic", "PyYAML", "rich")
 
 
 def run_logs(known: Collection[tuple[str, str]]) -> tuple[dict[str, Excerpt], dict[str, str]]:
-    """The logs of the last runs and tracebacks by name, the oldest first; and those that could not
-    be read, with the reason. A run that connected to other nodes than those `known`, by name and
-    host, is left out too: it was about another inventory, whose names cannot be masked.
+    """The logs of the last runs and their tracebacks by name, the oldest first; and what is left
+    out, with the reason.
+
+    Runs that connected to other nodes than those `known`, by name and host, were about another
+    inventory, whose names cannot be masked.
     """
     found: dict[str, Excerpt] = {}
-    errors: dict[str, str] = {}
-    try:
-        where = kept.folder()
-        paths = [path for kind in KINDS for path in sorted(where.glob(kind))[-kept.LAST :]]
-    except OSError as error:
-        return {}, {"*": error.strerror or str(error)}
-    for path in paths:
+    left_out: dict[str, str] = {}
+    runs: set[str] = set()
+    others = 0
+    for path in _paths(left_out):
         try:
             log = of_file(path)
         except OSError as error:
-            errors[path.name] = error.strerror or str(error)
+            left_out[path.name] = error.strerror or str(error)
             continue
-        if {*CONNECTING.findall(f"{log.begin}\n{log.end}")} <= {*known}:
+        run = _process(path)
+        if path.name.endswith(TRACEBACK):
+            if run and run in runs:
+                found[path.name] = log
+        elif {*CONNECTING.findall(f"{log.begin}\n{log.end}")} <= {*known}:
             found[path.name] = log
+            runs.add(run)
         else:
-            errors[path.name] = "it is of another inventory"
-    return found, errors
+            others += 1
+    if others:
+        left_out["*" + RUN] = f"{others} of them are about other inventories"
+    return found, left_out
+
+
+def _paths(left_out: dict[str, str]) -> list[Path]:
+    """The files, the runs' logs first; what hinders is added to `left_out`."""
+    try:
+        where = kept.folder()
+        return [
+            p for kind in (RUN, TRACEBACK) for p in sorted(where.glob("*" + kind))[-kept.LAST :]
+        ]
+    except OSError as error:
+        left_out["*"] = error.strerror or str(error)
+        return []
+
+
+def _process(path: Path) -> str:
+    """The day and pid in the name of a run's file, DAY-TIME-PID…; empty for another's."""
+    match = NAMED.match(path.name)
+    return f"{match[1]} {match[2]}" if match else ""
 
 
 def versions() -> dict[str, object]:
