@@ -20,7 +20,25 @@ HOME = re.compile(r"/(home|Users)/[^/\s:'\"]+")
 ACCOUNT = re.compile(r"(?<!\S)(-u|--user)[= ](?!root\b)[A-Za-z_][\w-]*(:\S+)?(?!\S)")
 OWNER = re.compile(rf"""(\b(?:USER|LOGNAME|USERNAME|SUDO_USER)(?:{EQUALS}))(?!root\b){VALUE}""")
 AT_HOST = re.compile(r"(?<![\w.@/*-])(?!root@)[A-Za-z_][\w.-]*@(?=[\w\[])")
-SHARED = frozenset({"", "localhost", "root"})  # names that name nobody
+# Names that name nobody, and are words of programs and paths.
+SHARED = frozenset(
+    {
+        "",
+        "admin",
+        "dgx",
+        "docker",
+        "localhost",
+        "nvidia",
+        "podman",
+        "ray",
+        "root",
+        "sglang",
+        "spark",
+        "ubuntu",
+        "user",
+        "vllm",
+    }
+)
 DOMAIN = "domain"  # stands for what the hosts' names end with
 LABEL = 2  # characters of a host's first label; fewer occur by chance
 
@@ -77,8 +95,8 @@ def masking(
 ) -> Masking:
     """A masking for these users, for each node's hosts (addresses or names), and these homes.
 
-    A host is masked by its first label too, and the domain of all hosts wherever it stands. `root`
-    stays, as it names nobody; so do the nodes' names and private addresses.
+    A host is masked by its first label too, and the domain of all hosts wherever it stands. What
+    is SHARED stays, such as `root`; so do the nodes' names and private addresses.
     """
     names = {user: "user" for user in users if user not in SHARED}
     names |= {home.rstrip("/"): "/home/user" for home in homes if home.strip("/") not in SHARED}

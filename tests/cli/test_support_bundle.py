@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import socket
+import subprocess
+import sys
 import zipfile
 from typing import TYPE_CHECKING
 
@@ -52,4 +56,20 @@ def test_an_invalid_inventory_or_layer_is_to_be_corrected_first(tmp_path: Path) 
         error = json.loads(done.stdout)["error"]
         assert error["code"] == "inventory"
         assert "`sparkctl validate`" in error["hint"]
+    assert [path.name for path in tmp_path.iterdir()] == ["inventory.yaml"]
+
+
+def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        away = INVENTORY.replace("10.77.0.1", "127.0.0.") + f"ssh: {{port: {port}}}\n"
+        (tmp_path / "inventory.yaml").write_text(away)
+        command = [sys.executable, "-m", "sparkctl", "support-bundle"]
+        with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as started:
+            assert started.stderr is not None
+            assert "connect to the nodes" in started.stderr.readline()
+            silent.accept()
+            started.send_signal(signal.SIGINT)
+            assert "interrupted" in started.stderr.read()
+        assert started.returncode == 130
     assert [path.name for path in tmp_path.iterdir()] == ["inventory.yaml"]
