@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import socket
 import zipfile
@@ -317,3 +318,14 @@ def test_a_value_on_the_next_lines_is_hidden(text: str) -> None:
     shown = Seal(masking([], {})).text(text.replace("{}", FREE))
     assert FREE not in shown
     assert "after: 1" in shown
+
+
+AROUND = st.text("ab1 /.-_@:=~\n'\"\\u8-{[,", max_size=12)
+HIDDEN = Seal(masking(["zoe"], {ONE: ["zed.corp.example.com"]}, ["/srv/zip"]))
+FOUND = re.compile(r"(?i)(?<![a-z0-9])(?:zoe|zed|corp\.example\.com|/srv/zip)(?![a-z0-9])")
+
+
+@given(AROUND, st.sampled_from(["zoe", "ZED", "zed.corp.example.com", "/srv/zip"]), AROUND)
+def test_no_surrounding_shows_a_name(before: str, name: str, after: str) -> None:
+    assert not FOUND.search(HIDDEN.text(f"{before}{name}{after}"))
+    assert not FOUND.search(json.dumps(HIDDEN.value({f"{before}{name}": [f"{name}{after}"]})))
