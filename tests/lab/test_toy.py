@@ -9,7 +9,6 @@ import select
 import signal
 import socket
 import subprocess
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,9 +16,10 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+from tests.lab.bundled import bundle_is_sent
 from tests.lab.cluster import until
 from tests.lab.toy import engine, runtime
-from tests.lab.toycluster import completed, port, ranks, toy_cluster, unreachable
+from tests.lab.toycluster import completed, port, ranks, toy_cluster
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -153,30 +153,6 @@ def has_logs(toy: Cluster, other: Path) -> None:
     assert f'did you mean "toy/0/rank/{HEAD}"?' in unknown
 
 
-def bundle_is_sent(toy: Cluster, folder: Path) -> None:
-    """A support bundle has the nodes' logs without a secret; a node that is away is named."""
-    secret, path = "hf_Zq7abc0123456789", folder / "bundle.zip"
-    log = "~/.sparkctl/toy0/logs/*/rank.log"
-    toy.on(HEAD, f"for log in {log}; do echo 'HF_TOKEN={secret} x' >> $log; done")
-    with unreachable(toy, WORKER):
-        done = toy.run("support-bundle", str(path), "--passive", "--json", code=1)
-    document = json.loads(done.stdout)
-    assert (document["nodes"], document["bytes"]) == ([HEAD], path.stat().st_size)
-    assert [(f["node"], f["code"]) for f in document["failed"]] == [(WORKER, "connect-refused")]
-    with zipfile.ZipFile(path) as inner:
-        files = {n.partition("/")[2]: inner.read(n).decode() for n in inner.namelist()}
-    assert not [name for name, text in files.items() if secret in text]
-    rank = files[f"logs/{HEAD}/toy-0-rank.log"]
-    assert "rank 0 serves" in rank
-    assert "HF_TOKEN=**** x" in rank
-    assert f"toy/0/rank/{HEAD}" in files[f"journal/{HEAD}.json"]
-    assert f"{WORKER}: not read (connect-refused)" in files["README.txt"]
-    assert {f"facts/{HEAD}.json", "doctor.html", "status.json"} <= {*files}
-    assert f"facts/{WORKER}.json" not in files
-    again = toy.error("support-bundle", str(path), code=2)
-    assert again["code"] == "bundle-refused"
-
-
 def names_the_lost_rank(toy: Cluster) -> None:
     """`doctor` says which unit of the gang has ended."""
     out = toy.run("doctor", "--check", "running.ranks", "--json", code=3).stdout
@@ -202,7 +178,6 @@ def test_up_kill_a_rank_up_down(lab: Lab, tmp_path: Path, where: str) -> None:
         if where == "venv":
             is_well(toy)
             has_logs(toy, tmp_path / "other.yaml")
-            bundle_is_sent(toy, tmp_path)
 
         toy.on(WORKER, f"kill -9 {before[WORKER][0]}")
         if where == "venv":
@@ -214,6 +189,8 @@ def test_up_kill_a_rank_up_down(lab: Lab, tmp_path: Path, where: str) -> None:
         assert [len(pids) for pids in after.values()] == [1, 1]
         assert not {*after[HEAD], *after[WORKER]} & {*before[HEAD], *before[WORKER]}
         assert completed(lab) == 2
+        if where == "venv":
+            bundle_is_sent(toy, tmp_path)
     finally:
         toy.run("down", "--break-lock")
     assert ranks(toy) == {HEAD: [], WORKER: []}
