@@ -16,13 +16,20 @@ if TYPE_CHECKING:
 @inventory_option
 @json_option
 def plan(inventory: Path, as_json: bool) -> None:
-    """Print, for each node, the exact environment and commands that up would use.
+    """Print the exact environment and commands that up would use on each node.
 
     Reads the nodes' facts and changes nothing. Secrets are masked. Runs the checks of up that need
     no traffic between the nodes.
 
     Exits 3 when a check would stop up; else 1 when up would fail before it checks, or when a
     service is left out because a node could not be reached or read.
+
+    \b
+    Examples:
+      # Show what up would run, and where
+      sparkctl plan
+      # Compare two inventories
+      sparkctl plan -i new.yaml > new.txt
     """
     from sparkctl.cli.context import open_session
     from sparkctl.doctor.forecast import forecast
