@@ -36,6 +36,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "sparkctl.cli.doctor:doctor",
         "Find why the fabric is slow or a start fails: cause, evidence, fix.",
     ),
+    "support-bundle": (
+        "sparkctl.cli.supportbundle:support_bundle",
+        "Collect logs, facts and findings, masked, in one file to send.",
+    ),
     "fabric": ("sparkctl.cli.fabric:fabric", "Show the fabric, and which devices NCCL selects."),
     "image": (
         "sparkctl.cli.image:image",

@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 def plan(inventory: Path, as_json: bool) -> None:
     """Print the exact environment and commands that up would use on each node.
 
-    Reads the nodes' facts and changes nothing. Secrets are masked. Exits 1 when a service is left
-    out because a node could not be reached or read.
+    Reads the nodes' facts and changes nothing. Secrets are masked. Runs the checks of up that need
+    no traffic between the nodes.
+
+    Exits 3 when a check would stop up; else 1 when up would fail before it checks, or when a
+    service is left out because a node could not be reached or read.
 
     \b
     Examples:
@@ -29,22 +32,14 @@ def plan(inventory: Path, as_json: bool) -> None:
       sparkctl plan -i new.yaml > new.txt
     """
     from sparkctl.cli.context import open_session
-    from sparkctl.cli.partial import exit_where
-    from sparkctl.doctor.preflight import preflight
-    from sparkctl.operations.departed import look
-    from sparkctl.operations.outlook import Outlook, doubtful, observe, parts, read
-    from sparkctl.operations.outlook import plan as planned
-    from sparkctl.operations.up import left_alone
+    from sparkctl.doctor.forecast import forecast
+    from sparkctl.output.failure import show_left
     from sparkctl.output.plan import print_plan
 
     with open_session(inventory, read_only=True, partial=True) as session:
-        session.begin()
-        desired, seen = read(session)
-        seen = look(session, seen)
-        observed = observe(session, desired, seen)
-        changes = planned(desired, seen, observed=observed)
-        left = left_alone(session, Outlook(tuple(desired), seen, changes, observed=observed))
-        doubts = [*doubtful(desired), *session.departed.doubts()]
-        failures = [f for part in parts(session) for f in preflight(part, passive=True)]
-    print_plan(desired, changes, failures, doubts, left, as_json=as_json)
-    exit_where(left)
+        found = forecast(session)
+    print_plan(found, as_json=as_json)
+    if found.left:
+        show_left(found.left)
+    if found.exit_code:
+        raise click.exceptions.Exit(found.exit_code)

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 @click.command(cls=Command, sections=SECTIONS)
 @inventory_option
 @json_option
-@click.option("--dry-run", is_flag=True, help="Show what would start or restart, and why.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Show what would start or restart, and why, without the checks, which plan runs.",
+)
 @start_options
 def up(inventory: Path, *, as_json: bool, dry_run: bool, **options: Any) -> None:
     """Start what is missing, and wait for a real completion.

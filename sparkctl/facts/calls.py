@@ -16,6 +16,7 @@ from sparkctl.facts import (
     imageanswers,
     installanswers,
     peeranswers,
+    supportanswers,
 )
 from sparkctl.facts.node import Claimed, NodeFacts
 from sparkctl.facts.shape import Name
@@ -81,6 +82,7 @@ RAY_IMPORTED: Call[answers.Failed | answers.RayTable] = Call(
 RECOVER: Call[answers.TakenBack] = Call("settle.recover", answers.TakenBack)
 SGLANG_LINE: Call[answers.Parsed] = Call("sglangline.parse", answers.Parsed)
 SETTLE: Call[answers.Changed] = Call("settle.settle", answers.Changed)
+SUPPORT: Call[supportanswers.Support] = Call("support.read", supportanswers.Support)
 REMOVE_BOX: Call[answers.Nothing] = Call("transient.remove", answers.Nothing)
 COUNTERS: Call[groups.Counters] = Call("verbs.counters", groups.Counters)
 
@@ -131,6 +133,7 @@ CALLS = (
     RECOVER,
     SETTLE,
     SGLANG_LINE,
+    SUPPORT,
     REMOVE_BOX,
     COUNTERS,
 )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, get_args, get_origin
 from pydantic import BaseModel
 
 from sparkctl.inventory.models import Inventory
-from sparkctl.inventory.paths import Path, Problem, dotted, quoted, short, shown
+from sparkctl.inventory.paths import Path, Problem, dotted, quoted, short, shown, unsecret
 from sparkctl.secret.names import MASK, is_secret
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def _bad_flag(path: Path) -> Problem:
     if "." in name:
         # The dotted group wins and the JSON is lost, without a warning (run on vLLM 0.32).
         group = name.lstrip("-").partition(".")[0].replace("_", "-")
-        group = {"cc": "compilation-config"}.get(group, group)
+        group = {"cc": "compilation-config"}.get(group, group) if unsecret(name) == name else MASK
         text = (
             f"vLLM drops a group's JSON when a dotted flag sets one of its fields;"
             f" write a mapping under {quoted(group)}"
@@ -150,7 +150,8 @@ def _misnamed(path: Path, expected: str, pattern: str) -> Problem:
     """A flag's name that is written otherwise, with the right form if that can be known."""
     name = str(path[-1])
     plain = name.lstrip("-").lower().replace("_", "-")
-    hint = f"; write {short(plain)}" if re.fullmatch(pattern, plain) else ""
+    is_known = unsecret(name) == name and re.fullmatch(pattern, plain)
+    hint = f"; write {short(plain)}" if is_known else ""
     text = f"expected {expected}, got {quoted(name)}{hint}"
     return Problem(path, text, at_key=True, code="bad-flag")
 

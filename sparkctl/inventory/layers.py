@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from sparkctl.errors import FileProblem, InventoryError
 from sparkctl.inventory.paths import quoted
+from sparkctl.secret.text import secretless
 from sparkctl.secret.value import Secret, masked, protected_text, revealed
 
 if TYPE_CHECKING:
@@ -100,13 +101,14 @@ def _unquoted(value: str) -> str:
 def load_layers(inventory: Inventory, base: Path) -> list[Layer]:
     """The layers in their order; relative paths start at `base`, the inventory's folder.
 
-    Raises InventoryError with every problem of every file.
+    A name that has a password, as a URL by mistake, is shown without it. Raises InventoryError with
+    every problem of every file.
     """
     layers: list[Layer] = []
     problems: list[FileProblem] = []
     for name in inventory.env.layers:
         try:
-            layers.append(parse_layer(name, _read(base, name)))
+            layers.append(parse_layer(secretless(name), _read(base, name)))
         except InventoryError as error:
             problems += error.details
     if problems:
@@ -116,23 +118,31 @@ def load_layers(inventory: Inventory, base: Path) -> list[Layer]:
 
 
 def _read(base: Path, name: str) -> str:
-    path = base / name
+    shown = _shown(base / name, name)
     try:
         path = base / Path(name).expanduser()
+        shown = _shown(path, name)
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
-            raise _unreadable("too-large", f"it is larger than {MAX_BYTES} bytes", path)
+            raise _unreadable("too-large", f"it is larger than {MAX_BYTES} bytes", shown)
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
-        raise _unreadable("not-utf-8", "it is not UTF-8", path, line) from None
+        raise _unreadable("not-utf-8", "it is not UTF-8", shown, line) from None
     except FileNotFoundError:
-        raise _unreadable("file-not-found", "no such file", path) from None
+        raise _unreadable("file-not-found", "no such file", shown) from None
     except (OSError, ValueError, RuntimeError) as error:  # also a null byte, or no such ~user
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise _unreadable("unreadable-file", reason, path) from None
+        raise _unreadable("unreadable-file", reason, shown) from None
 
 
-def _unreadable(code: str, why: str, path: Path, line: int | None = None) -> InventoryError:
-    return InventoryError([FileProblem(code, f"cannot read the env layer: {why}", str(path), line)])
+def _shown(path: Path, name: str) -> str:
+    """The path; of a name with a secret that alone, masked: a Path has one slash of a URL's two, by
+    which its password is recognized.
+    """
+    return str(path) if secretless(name) == name else secretless(name)
+
+
+def _unreadable(code: str, why: str, file: str, line: int | None = None) -> InventoryError:
+    return InventoryError([FileProblem(code, f"cannot read the env layer: {why}", file, line)])

@@ -30,8 +30,10 @@ class Problem(NamedTuple):
 
 
 def dotted(path: Path) -> str:
-    """nodes[1].role; the path of the whole document is empty."""
-    text = "".join(f"[{p}]" if isinstance(p, int) else f".{short(p)}" for p in path)
+    """nodes[1].role; the path of the whole document is empty. A key that is recognizable as
+    a secret is masked.
+    """
+    text = "".join(f"[{p}]" if isinstance(p, int) else f".{short(unsecret(p))}" for p in path)
     return text.removeprefix(".")
 
 
@@ -41,8 +43,11 @@ def short(text: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """Text in double quotes, short and on one line, what is not printable as an escape."""
-    return f'"{short("".join(c if c.isprintable() else ascii(c)[1:-1] for c in text))}"'
+    """Text in double quotes, short and on one line, what is not printable as an escape, without
+    secrets that are recognizable.
+    """
+    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in unsecret(text))
+    return f'"{short(line)}"'
 
 
 def shown(value: object) -> str:
@@ -55,7 +60,7 @@ def shown(value: object) -> str:
         return "a mapping" if value else "an empty mapping"
     if isinstance(value, list):
         return "a list" if value else "an empty list"
-    return quoted(unsecret(value)) if isinstance(value, str) else short(str(value))
+    return quoted(value) if isinstance(value, str) else short(str(value))
 
 
 def unsecret(text: str) -> str:

@@ -77,6 +77,7 @@ CALLS = {
     "stop.clear": REPEATS,
     "stop.remove": REPEATS,
     "stop.stop": Bounds(mutates=True, timeout=60.0, maximum=3600.0, repeats=True),
+    "support.read": READS,
     "transient.remove": READS,  # what a call that reads has started
     "verbs.counters": READS,
     "waits.until": Bounds(mutates=False, timeout=60.0, maximum=2 * DAY),

@@ -124,6 +124,12 @@ class Prepare(Cluster):
     tool: NotRequired[str]
 
 
+class Support(Cluster):
+    """The units whose logs are asked for, by id."""
+
+    units: Sequence[str]
+
+
 class Settle(Cluster):
     """Units that are ready, each with the run that started it."""
 

@@ -233,6 +233,22 @@ def only(found: Plan, services: Collection[str]) -> Plan:
     )
 
 
+def refusals(session: Session, found: Outlook) -> list[SparkctlError]:
+    """What `outlook` would raise where it reads as here: another cluster, a node that is taken."""
+    left = _left(session, found.seen.observed(found.units))
+    requirements: tuple[Callable[[], None], ...] = (
+        lambda: identity.require(session, found.seen),
+        lambda: _require_free(session, found.plan, found.units, left),
+    )
+    errors = []
+    for require in requirements:
+        try:
+            require()
+        except SparkctlError as error:
+            errors.append(error)
+    return errors
+
+
 def _left(session: Session, observed: Mapping[str, Observed]) -> dict[str, Observed]:
     """The units of services that are left alone."""
     services = session.scope.left_services

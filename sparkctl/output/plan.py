@@ -13,54 +13,76 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
     from sparkctl.doctor.finding import Finding
-    from sparkctl.doubts import Doubt
+    from sparkctl.doctor.forecast import Forecast
     from sparkctl.engines.engine import Part
+    from sparkctl.errors import SparkctlError
     from sparkctl.node.difference import Plan
-    from sparkctl.operations.scope import Left
     from sparkctl.output.stdio import Fields
     from sparkctl.plan.desired import Desired
 
 
-def print_plan(
-    desired: Sequence[Desired],
-    plan: Plan,
-    failures: Sequence[Finding],
-    doubts: Sequence[Doubt],
-    left: Sequence[Left],
-    *,
-    as_json: bool,
-) -> None:
+def print_plan(found: Forecast, *, as_json: bool) -> None:
     """Print each node's environment and commands, what would change, and what would stop `up`."""
-    changes = [str(change) for change in plan.changes]
-    blocked = [f"blocked by {b.by}, which could not be read: {b.change}" for b in plan.blocked]
-    recipes = {d.inventory.service: {"name": d.recipe.name, "why": d.recipe.why} for d in desired}
     if as_json:
-        document = {
-            "cluster": desired[0].inventory.cluster,
-            "nodes": plan_document(desired),
-            "units": [_unit(d, name) for d in desired for name in d.units],
-            "changes": changes,
-            "blocked": blocked,
-            "blocked_changes": [blocked_change(b) for b in plan.blocked],
-            "left_alone": [one.document() for one in left],
-            "recipe": next(iter(recipes.values())),
-            "recipes": recipes,
-            "problems": [_problem(failure) for failure in failures],
-            "warnings": [str(doubt) for doubt in doubts],
-            "doubts": [doubt.document() for doubt in doubts],
-        }
-        print_json(document)
+        print_json(forecast_document(found))
         return
     from sparkctl.output.console import print_prose, wide_console
 
-    for line in plan_lines(desired):
+    for line in plan_lines(found.desired):
         print_out(line)
-    warnings = [f"warning: {doubt}" for doubt in doubts]
-    found = [str(d.recipe) for d in desired]
-    for text in (*found, *warnings, *(changes or ["no changes"]), *blocked):
+    for text in _remarks(found):
         print_prose(wide_console(), text, hang=4, margin="# ")
-    for failure in failures:
-        print_err(f"# would stop up: {failure}")
+    for text in _stops(found):
+        print_err(f"# {text}")
+
+
+def forecast_text(found: Forecast) -> str:
+    """What `print_plan` prints, in one text."""
+    remarks = (f"# {text}" for text in (*_remarks(found), *_stops(found)))
+    return "\n".join([*plan_lines(found.desired), *remarks]) + "\n"
+
+
+def forecast_document(found: Forecast) -> Fields:
+    """The document of `plan`."""
+    desired, plan = found.desired, found.plan
+    recipes = {d.inventory.service: {"name": d.recipe.name, "why": d.recipe.why} for d in desired}
+    return {
+        "cluster": desired[0].inventory.cluster,
+        "nodes": plan_document(desired),
+        "units": [_unit(d, name) for d in desired for name in d.units],
+        "changes": [str(change) for change in plan.changes],
+        "blocked": _blocked(plan),
+        "blocked_changes": [blocked_change(b) for b in plan.blocked],
+        "left_alone": [one.document() for one in found.left],
+        "recipe": next(iter(recipes.values())),
+        "recipes": recipes,
+        "problems": [_problem(failure) for failure in found.failures],
+        "refusals": [_refusal(error) for error in found.refusals],
+        "warnings": [str(doubt) for doubt in found.doubts],
+        "doubts": [doubt.document() for doubt in found.doubts],
+        "exit_code": found.exit_code,
+    }
+
+
+def _remarks(found: Forecast) -> Iterator[str]:
+    yield from (str(d.recipe) for d in found.desired)
+    yield from (f"warning: {doubt}" for doubt in found.doubts)
+    yield from map(str, found.plan.changes or ("no changes",))
+    yield from _blocked(found.plan)
+
+
+def _stops(found: Forecast) -> Iterator[str]:
+    yield from (f"would stop up: {error}" for error in found.refusals)
+    what = "would stop up" if found.starts else "would stop a start, and up has nothing to start"
+    yield from (f"{what}: {failure}" for failure in found.failures)
+
+
+def _blocked(plan: Plan) -> list[str]:
+    return [f"blocked by {b.by}, which could not be read: {b.change}" for b in plan.blocked]
+
+
+def _refusal(error: SparkctlError) -> Fields:
+    return {"code": error.code, "node": error.node, "summary": error.message, "data": error.data}
 
 
 def _unit(desired: Desired, name: str) -> Fields:

@@ -25,7 +25,8 @@ def write_report(path: Path, snapshot: Snapshot, findings: Sequence[Finding]) ->
 
     Raises UsageError where another file is there, SparkctlError where it cannot be written.
     """
-    masks = masking({*people(snapshot), getpass.getuser()}, hosts(snapshot))
+    homes = [facts.home for facts in snapshot.all_facts.values()]
+    masks = masking({*people(snapshot), getpass.getuser()}, hosts(snapshot), homes)
     text = page(snapshot, findings, masks)
     try:
         write_page(path, text)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+from tests.lab.bundled import bundle_is_sent
 from tests.lab.cluster import until
 from tests.lab.following import followed
 from tests.lab.toy import engine, runtime
@@ -299,6 +300,8 @@ def test_up_kill_a_rank_up_down(lab: Lab, tmp_path: Path, where: str) -> None:
         assert [len(pids) for pids in after.values()] == [1, 1]
         assert not {*after[HEAD], *after[WORKER]} & {*before[HEAD], *before[WORKER]}
         assert completed(lab) == 2
+        if where == "venv":
+            bundle_is_sent(toy, tmp_path)
     finally:
         toy.run("down", "--break-lock")
     assert ranks(toy) == {HEAD: [], WORKER: []}

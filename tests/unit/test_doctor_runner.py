@@ -221,7 +221,7 @@ def test_a_report_hides_secrets_people_and_places() -> None:
     )
     assert text == (
         "user on host-of-spark-1 (****, 192.168.100.11, ****, fe80::1)"
-        " VLLM_API_KEY=**** NCCL_IB_HCA=x /home/user/.ssh anna-x root spark-1 host-of-spark-2"
+        " VLLM_API_KEY=**** NCCL_IB_HCA=x /home/user/.ssh user-x root spark-1 host-of-spark-2"
     )
 
 

@@ -158,3 +158,22 @@ def test_a_missing_file_and_a_directory(tmp_path: Path) -> None:
         (found,) = caught.value.details
         assert (found.code, found.file, found.line) == (code, str(path), None)
         assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        GOOD + "{}: 1\n",
+        GOOD + "env: {{set: {{{}: [1]}}}}\n",
+        GOOD + "  arguments: {{{}: 1}}\n",
+        GOOD + "  arguments: {{{}.x: 1}}\n",
+        GOOD + "ray: {{{}: 1, {}: 2}}\n",
+        GOOD + "runtime: {{image: x/y:1, flags: {{{}: 1}}}}\n",
+    ],
+)
+def test_a_key_that_looks_like_a_token_is_masked(text: str) -> None:
+    token = "hf_" + "Zq7" * 5
+    found = details(text.replace("{}", token).replace("{{", "{").replace("}}", "}"))
+    shown = "\n".join(f"{one} {one.document()}" for one in found).lower()
+    assert "****" in shown
+    assert "zq7" not in shown

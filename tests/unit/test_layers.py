@@ -138,3 +138,16 @@ def test_the_shipped_layers_and_the_built_in_values_agree() -> None:
     layers = load_layers(loaded, path.parent)
     values = {k: s.value for k, s in merge(loaded, loaded.head, layers).items()}
     assert values == BUILT_IN
+
+
+def test_a_layer_named_as_a_url_is_shown_without_its_password(tmp_path: Path) -> None:
+    url = "https://bob:Pw-Of-Theirs@host/x.env"
+    with pytest.raises(InventoryError) as caught:
+        load_layers(wanting(url), tmp_path)
+    assert "Pw-Of-Theirs" not in str(caught.value)
+    assert "https://****@host/x.env" in str(caught.value)
+    path = tmp_path / url
+    path.parent.mkdir(parents=True)
+    path.write_text("A=1\n")
+    (layer,) = load_layers(wanting(url), tmp_path)
+    assert layer.name == "https://****@host/x.env"

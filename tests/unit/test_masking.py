@@ -145,3 +145,17 @@ def test_a_line_of_nccl_without_its_public_addresses() -> None:
 )
 def test_what_looks_like_a_public_address_and_is_none_stays(text: str) -> None:
     assert masking([], {}).mask(text) == text
+
+
+def test_names_are_masked_alike_wherever_they_stand_and_nodes_stay() -> None:
+    hosts = {"spark-1": ["dgx-a1.corp.example.com", "BOX"], "spark-2": ["spark-2", "localhost"]}
+    hidden = masking(["bob", "root", "nvidia"], hosts, ["/srv/people/4711", "/root"])
+    for text, shown in [
+        ("dgx-a1 DGX-A1.corp.example.com:22", "host-of-spark-1 host-of-spark-1:22"),
+        ("nas.corp.example.com", "nas.domain"),
+        ("box up; spark-1 spark-2 localhost", "host-of-spark-1 up; spark-1 spark-2 localhost"),
+        ("/data/bob_models/x-bob, bobs bob2", "/data/user_models/x-user, bobs bob2"),
+        ("nvidia-smi of nvidia in /home/nvidia", "nvidia-smi of nvidia in /home/user"),
+        ("/srv/people/4711/x /root/x", "/home/user/x /root/x"),
+    ]:
+        assert hidden.mask(text) == shown

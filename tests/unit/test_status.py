@@ -169,7 +169,7 @@ def test_what_would_stop_up_has_a_code_in_the_plan(tmp_path: Path) -> None:
     changed = {("spark-2", "probe.probe"): json.dumps(facts).encode()}
     code, out, _ = asked(tmp_path, ["plan", "--json"], changed)
     problems = [p for p in json.loads(out)["problems"] if p["check"] == "fabric.mtu"]
-    assert code == 0
+    assert code == 3
     assert {*problems[0]} == {"check", "code", "node", "summary", "data"}
     assert (problems[0]["node"], problems[0]["code"]) == ("spark-2", "mtu-mismatch")
     assert problems[0]["data"]["interface"] == "enp1s0f0np0"
@@ -182,7 +182,10 @@ def test_what_is_blocked_has_one_form_in_plan_and_in_a_dry_run(tmp_path: Path) -
         ("spark-2", "probe.probe"): json.dumps(worker).encode(),
     }
     words = (["plan", "--json"], ["up", "--dry-run", "--json"])
-    plan, dry = (json.loads(asked(tmp_path, w, changed)[1]) for w in words)
+    (code, plan, _), (_, dry, _) = (asked(tmp_path, w, changed) for w in words)
+    plan, dry = json.loads(plan), json.loads(dry)
+    assert code == 1, "up would not go on"
+    assert [found["code"] for found in plan["refusals"]] == ["unit-unread"]
     assert plan["blocked_changes"] == dry["blocked_changes"] == dry["blocked"] != []
     assert plan["blocked"][0].startswith("blocked by vllm/0/ray/spark-1, which could not be read: ")
     assert plan["left_alone"] == dry["left_alone"] == []

@@ -1,0 +1,4 @@
+"""What a support bundle has besides facts, findings, plan and status: logs, journals, versions.
+
+It is collected here as it is; output/bundle.py masks and packs it.
+"""
