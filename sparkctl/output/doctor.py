@@ -12,6 +12,7 @@ from sparkctl.doctor.runner import counts
 from sparkctl.node.units import STARTING
 from sparkctl.output.console import print_prose, wide_console
 from sparkctl.output.finding import NAMED, STYLES, print_detail, print_fix, print_headline
+from sparkctl.output.imitated import imitated_line
 from sparkctl.text import counted
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def print_findings(
     if shown and not _detailed(shown[-1]):
         console.print()
     if imitated:
-        print_prose(console, f"imitated: {'; '.join(imitated)}", 4)
+        print_prose(console, imitated_line(imitated), 4)
     hidden = not verbose and any(f.severity in QUIET for f in findings)
     line = Text(", ").join(Text(text, STYLES[severity]) for severity, text in amounts(findings))
     print_prose(console, (line or Text(NOTHING)) + (" (-v shows them)" if hidden else ""), 4)

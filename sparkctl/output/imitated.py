@@ -11,9 +11,10 @@ if TYPE_CHECKING:
 def imitated_line(imitated: Sequence[str]) -> str:
     """One line that names all of it, without how; empty for real nodes.
 
-    A part is `WHAT: how` (lab/spec.py); the JSON document and `lab status` have it whole.
+    A part is `WHAT: how` or `WHAT, when: how` (lab/spec.py); the JSON document and `lab status`
+    have it whole.
     """
-    names = ", ".join(what.partition(":")[0] for what in imitated)
+    names = ", ".join(what.partition(":")[0].partition(",")[0] for what in imitated)
     return f"imitated: {names}" if names else ""
 
 
