@@ -73,6 +73,19 @@ def failed(run: Run) -> None:
     run.reporter.note("Rollback interrupted. Run `sparkctl down` to clean up.")
 
 
+def loading(run: Run) -> None:
+    """A start on four nodes, of which two are slow."""
+    run.step("connect to the nodes", 0.4)
+    run.step("wait for SGLang rank 0, SGLang rank 1, SGLang rank 2, SGLang rank 3", 65.0)
+    run.reporter.stage("loading the model", 42, "MiniMax-M2 on two nodes 5 min")
+    run.waits = [
+        Wait("start SGLang rank 3", "spark-4", run.at - 12),
+        Wait("read the node's facts", "spark-2", run.at - 3),
+        Wait("read the node's facts", "spark-3", run.at - 0.5),
+    ]
+    left(run)
+
+
 def compiling(run: Run) -> None:
     """The first boot of vLLM."""
     run.begun()
@@ -112,7 +125,7 @@ def left(run: Run) -> None:
 
 
 SCENES: dict[str, Callable[[Run], None]] = {
-    each.__name__: each for each in (up, failed, compiling, services, image)
+    each.__name__: each for each in (up, failed, loading, compiling, services, image)
 }
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from sparkctl.output.console import console, print_prose
 from sparkctl.output.livearea import LiveArea
-from sparkctl.output.liverows import Doing, named_rows, step_rows, waited
+from sparkctl.output.liverows import Doing, named_rows, step_rows, tailed, waited
 from sparkctl.output.spans import duration
 
 if TYPE_CHECKING:
@@ -101,10 +101,11 @@ class TerminalReporter:
         return [*step_rows(title, doing, now, width), *named_rows(below, now, width)]
 
     def _line(self, title: str, since: float, outcome: Outcome) -> Text:
-        line = Text.assemble(MARKS[outcome], f" {title} ", (duration(self._now() - since), "dim"))
+        tail = Text(duration(self._now() - since), "dim")
         if outcome != "done":
-            line.append(f" {outcome}", MARKS[outcome].style)
-        return line
+            tail = Text.assemble(tail, (f" {outcome}", MARKS[outcome].style))
+        head = Text.assemble(MARKS[outcome], f" {title}")
+        return Text("\n").join(tailed(head, tail, self._console.width, " "))
 
     def _print(self, line: Text) -> None:
         if self._area is None:

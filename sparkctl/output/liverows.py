@@ -47,7 +47,7 @@ def step_rows(title: str, doing: Doing, now: float, width: int) -> list[Text]:
     clock = Text(elapsed(now - doing.since), "dim")
     head = Text.assemble((FRAMES[int(now * PACE) % len(FRAMES)], "cyan"), f" {title}")
     if not doing.title:
-        return _wrapped(_joined(head, clock), width)
+        return tailed(head, clock, width)
     usual = Text(doing.usual, "dim")
     staged = Text.assemble(head, f": {doing.title}")
     for line, below in (
@@ -62,7 +62,16 @@ def step_rows(title: str, doing: Doing, now: float, width: int) -> list[Text]:
     else:
         rows = [stage]
     below_head = [row for each in rows for row in _indented(each, width)]
-    return [*_wrapped(_joined(head, clock), width), *below_head]
+    return [*tailed(head, clock, width), *below_head]
+
+
+def tailed(head: Text, tail: Text, width: int, gap: str = GAP) -> list[Text]:
+    """The head in rows of so many columns; the tail, a time, stays whole at the end of the last."""
+    *rows, last = _wrapped(head, width)
+    line = Text.assemble(last, gap, tail)
+    if line.cell_len <= width:
+        return [*rows, line]
+    return [*rows, last, Text(" " * INDENT) + tail]
 
 
 def named_rows(doings: Sequence[tuple[str, Doing]], now: float, width: int) -> list[Text]:

@@ -107,6 +107,7 @@ def test_ctrl_c_takes_the_rows_away(
         terminal.process.send_signal(signal.SIGINT)
         assert terminal.ended() == ["", "interrupted"]  # click ends the line of the ^C
         assert terminal.process.returncode == 130
+        assert not terminal.cursor_hidden
 
 
 @pytest.mark.parametrize("command", ["up", "down"])
