@@ -12,6 +12,10 @@ from sparkctl.interrupt import Deferred
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import FrameType
+
+SOON = 0.01  # seconds
+IMPORTS = ("importlib._bootstrap", "_frozen_importlib")  # its name before and after its import
 
 
 @contextmanager
@@ -24,7 +28,9 @@ def raising() -> Iterator[None]:
     if not isinstance(deferred, Deferred):
         yield
         return
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    interrupt = _Interrupt()
+    signal.signal(signal.SIGALRM, interrupt)
+    signal.signal(signal.SIGINT, interrupt)
     try:
         if deferred.pending:
             raise KeyboardInterrupt
@@ -32,6 +38,35 @@ def raising() -> Iterator[None]:
     finally:
         deferred.pending = False
         signal.signal(signal.SIGINT, deferred)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+class _Interrupt:
+    """A handler that raises KeyboardInterrupt, not within an import or pydantic: then soon after.
+
+    pydantic's core takes an exception there for an answer of its own, or crashes (measured), and a
+    module that is imported in part would break what cleans up. A second Ctrl-C does not wait.
+    """
+
+    def __init__(self) -> None:
+        self._waiting = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        again = number == signal.SIGINT and self._waiting
+        self._waiting = not again and _fragile(frame)
+        if not self._waiting:
+            raise KeyboardInterrupt
+        signal.setitimer(signal.ITIMER_REAL, SOON)
+
+
+def _fragile(frame: FrameType | None) -> bool:
+    """Whether an import or pydantic has called this frame."""
+    while frame is not None:
+        name = frame.f_globals.get("__name__", "")
+        if name in IMPORTS or name.partition(".")[0] == "pydantic":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def discard(*streams: int) -> None:
