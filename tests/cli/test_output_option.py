@@ -41,7 +41,7 @@ def test_json_is_asked_for_by_an_option_alone(line: str, asks: bool) -> None:
         ("status --json -o name", "options-conflict", "--json conflicts with -o name"),
         ("status -o json --watch", "options-conflict", "--watch conflicts with --json"),
         ("status -o json --interval 3", "usage", "--interval requires --watch"),
-        ("lab faults -o json --bogus", "usage", "No such option"),
+        ("lab faults -o json --bogus", "usage", "no such option"),
         ("status -o json -i /nope", "inventory", ""),
     ],
 )

@@ -11,6 +11,7 @@ import pytest
 
 from sparkctl.engines.inventory import load
 from sparkctl.errors import AuthError, ConnectError
+from sparkctl.events import Wait
 from sparkctl.operations.connect import session
 from sparkctl.operations.watch import Watch
 from sparkctl.output import statuswatch
@@ -156,7 +157,7 @@ def test_off_a_terminal_each_status_follows_its_time(network: Network, tmp_path:
 def test_a_look_that_is_late_says_what_it_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr("time.monotonic", lambda: now)
-    looking = mock.Mock(waiting=lambda: [("read the node's facts", TWO)])
+    looking = mock.Mock(waiting=lambda: [Wait("read the node's facts", TWO, now - 12)])
     screen = statuswatch._Screen(looking, 2.0, wide=False)
     shown: list[str] = []
 
@@ -170,6 +171,6 @@ def test_a_look_that_is_late_says_what_it_waits_for(monkeypatch: pytest.MonkeyPa
     screen.look()
     screen.look()
     after = [line.plain for line in screen.rows(80)]
-    late = f"read the node's facts: {TWO} (12 s)"
+    late = f"  {TWO}  read the node's facts  12 s"
     assert shown == [late, late, *after[1:]], "the last status stays"
     assert after[:2] == ["every 2 s, until Ctrl-C", "cluster lab: healthy"]
