@@ -84,7 +84,6 @@ def bring_up(
 
     begin = time.monotonic()
     with reporting() as progress:
-        progress.step("connect to the nodes")
         opened = open_session(
             inventory,
             partial=True,

@@ -31,8 +31,8 @@ def open_session(
     """Load the inventory, connect to its nodes, all at once, and read their `facts`.
 
     `meanwhile` is called while they are waited for. What is waited for is shown on a terminal's
-    stderr, below the steps of a `reporter` if there is one: `until opened` is for a command that
-    prints within the block. Raises InventoryError, or RemoteError unless `partial`.
+    stderr, as a step of a `reporter` if there is one: `until opened` is for a command that prints
+    within the block. Raises InventoryError, or RemoteError unless `partial`.
     """
     from sparkctl.engines.inventory import load
     from sparkctl.operations.connect import session
@@ -42,6 +42,8 @@ def open_session(
     if accept_new:
         ssh = loaded.ssh.model_copy(update={"host_keys": "accept-new"})
         loaded = loaded.model_copy(update={"ssh": ssh})
+    if reporter:
+        reporter.step("connect to the nodes")
     with (
         WaitRows() as rows,
         session(

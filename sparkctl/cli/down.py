@@ -42,12 +42,13 @@ def down(inventory: Path, as_json: bool, break_lock: bool, services: tuple[str, 
     if services:
         check_services(load(inventory), services)
     begin = time.monotonic()
-    with reporting() as progress:
-        progress.step("connect to the nodes")
-        with open_session(inventory, partial=True, facts=False, reporter=progress) as session:
-            if session.pool.errors:
-                progress.end("failed")
-            report = take_down(session, progress, services=services, break_lock=break_lock)
+    with (
+        reporting() as progress,
+        open_session(inventory, partial=True, facts=False, reporter=progress) as session,
+    ):
+        if session.pool.errors:
+            progress.end("failed")
+        report = take_down(session, progress, services=services, break_lock=break_lock)
     report.total = time.monotonic() - begin
     print_report(report, as_json=as_json)
     if report.failed:

@@ -73,14 +73,13 @@ def sync(
     for name in (source, *nodes):
         named(loaded, name)
     views(loaded, services)
-    with reporting() as progress:
-        progress.step("connect to the nodes")
-        with open_session(
+    with (
+        reporting() as progress,
+        open_session(
             inventory, partial=True, accept_new=accept_new, facts=False, reporter=progress
-        ) as session:
-            found = copy(
-                session, progress, services, source=source, only=nodes, break_lock=break_lock
-            )
+        ) as session,
+    ):
+        found = copy(session, progress, services, source=source, only=nodes, break_lock=break_lock)
     if not print_synced(found, as_json=as_json):
         raise click.exceptions.Exit(1)
 

@@ -121,19 +121,20 @@ def install(
 
     asked = _asked(options)
     chosen(load(inventory), names)  # a typo fails before any node is reached
-    with reporting() as progress:
-        progress.step("connect to the nodes")
-        with open_session(
+    with (
+        reporting() as progress,
+        open_session(
             inventory, partial=True, accept_new=accept_new, facts=False, reporter=progress
-        ) as session:
-            report = carry_out(
-                session,
-                chosen(session.inventory, names),
-                asked,
-                progress,
-                consent=(lambda _: None) if yes else ask,
-                force=break_lock,
-            )
+        ) as session,
+    ):
+        report = carry_out(
+            session,
+            chosen(session.inventory, names),
+            asked,
+            progress,
+            consent=(lambda _: None) if yes else ask,
+            force=break_lock,
+        )
     print_report(report, as_json=as_json)
 
 

@@ -59,7 +59,6 @@ def support_bundle(file: Path | None, inventory: Path, *, as_json: bool, passive
     path = file or Path(f"{named(_cluster(inventory), now)}.zip")
     check_new(path)
     with reporting() as progress:
-        progress.step("connect to the nodes")
         opened = open_session(inventory, read_only=True, partial=True, reporter=progress)
         with opened as session:
             found = _gathered(session, progress, passive=passive)

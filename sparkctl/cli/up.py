@@ -71,7 +71,6 @@ def _show(inventory: Path, *, as_json: bool, options: dict[str, Any]) -> None:
 
     choose_checks(skip=options["ignore"])  # a typo fails before any node is reached
     with reporting() as progress:
-        progress.step("connect to the nodes")
         opened = open_session(
             inventory,
             accept_new=options["accept_new"],

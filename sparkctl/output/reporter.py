@@ -102,6 +102,7 @@ class SafeReporter:
 
     def __init__(self, inner: Screen) -> None:
         self._inner = inner
+        self._runs = False
         self._stages: dict[str, str] = {}
 
     def _report(self, call: Callable[[], None]) -> None:
@@ -119,6 +120,7 @@ class SafeReporter:
 
     def step(self, title: str) -> None:
         """Log and report it."""
+        self._runs = True
         log.debug("step: %s", title)
         self._report(lambda: self._inner.step(title))
 
@@ -151,8 +153,10 @@ class SafeReporter:
         self._report(lambda: self._inner.note(text))
 
     def end(self, outcome: Outcome = "done") -> None:
-        """Log and report it."""
-        log.debug("end of the step: %s", outcome)
+        """Log and report it; a run without a step, as with a wrong inventory, makes no log."""
+        if self._runs:
+            log.debug("end of the step: %s", outcome)
+        self._runs = False
         self._report(lambda: self._inner.end(outcome))
 
 

@@ -78,6 +78,7 @@ def test_a_command_that_goes_on_without_nodes_keeps_its_log(folder: Path) -> Non
         "validate",
         "plan --nonsense",
         "plan -i none.yaml",
+        "up -i none.yaml",
         "doctor --list-checks",
         "fabric match --device x",
     ],
@@ -86,6 +87,7 @@ def test_what_reads_nothing_remote_leaves_no_log(words: str, folder: Path) -> No
     done = sparkctl(*words.split())
     assert not (folder / "state").exists()
     assert "log: " not in done.stderr
+    assert "connect" not in done.stderr
 
 
 def test_completion_leaves_no_log(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
