@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from sparkctl.events import Wait
 from sparkctl.operations.up import Endpoint, UpReport
-from sparkctl.output.live import TerminalReporter
+from sparkctl.output.progress.live import TerminalReporter
 from sparkctl.output.up import print_report
 
 if TYPE_CHECKING:

@@ -69,7 +69,7 @@ def bring_up(
     Raises what operations.up raises, UsageError for an unknown check, Interrupted for a no.
     """
     from sparkctl.cli.context import open_session
-    from sparkctl.output.reporter import reporting
+    from sparkctl.output.progress.reporter import reporting
 
     if ignore:
         from sparkctl.doctor.runner import choose_checks

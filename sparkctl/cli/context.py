@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from sparkctl.inventory.models import Inventory, Node
     from sparkctl.operations.session import Session
-    from sparkctl.output.reporter import SafeReporter
+    from sparkctl.output.progress.reporter import SafeReporter
 
 
 @contextmanager
@@ -36,7 +36,7 @@ def open_session(
     """
     from sparkctl.engines.inventory import load
     from sparkctl.operations.connect import session
-    from sparkctl.output.waits import WaitRows
+    from sparkctl.output.progress.waits import WaitRows
 
     loaded = load(inventory)
     if accept_new:

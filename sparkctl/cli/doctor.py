@@ -144,7 +144,7 @@ def _examine(
 ) -> int:
     """Check the nodes, apply --fix, write --report, print the findings; gives the exit code."""
     if report:
-        from sparkctl.output.pagefile import check_target
+        from sparkctl.output.report.pagefile import check_target
 
         check_target(report)
     error = None
@@ -166,7 +166,7 @@ def _examine(
     code = _exit_code(error, bad=bool(failed(findings) or open_nodes))
     findings = gathered(findings)
     if report:
-        from sparkctl.output.report import write_report
+        from sparkctl.output.report.write import write_report
 
         write_report(report, snapshot, findings)
     if as_json:

@@ -37,7 +37,7 @@ def down(inventory: Path, as_json: bool, break_lock: bool, services: tuple[str, 
     from sparkctl.engines.inventory import load
     from sparkctl.operations.down import down as take_down
     from sparkctl.output.down import print_report
-    from sparkctl.output.reporter import reporting
+    from sparkctl.output.progress.reporter import reporting
 
     if services:
         check_services(load(inventory), services)

@@ -65,7 +65,7 @@ def sync(
     from sparkctl.engines.inventory import load
     from sparkctl.operations.imagesync import sync as copy
     from sparkctl.output.image import print_synced
-    from sparkctl.output.reporter import reporting
+    from sparkctl.output.progress.reporter import reporting
     from sparkctl.plan.images import views
 
     loaded = load(inventory)

@@ -117,7 +117,7 @@ def install(
     from sparkctl.engines.inventory import load
     from sparkctl.operations.install.run import install as carry_out
     from sparkctl.output.install import print_report
-    from sparkctl.output.reporter import reporting
+    from sparkctl.output.progress.reporter import reporting
 
     asked = _asked(options)
     chosen(load(inventory), names)  # a typo fails before any node is reached

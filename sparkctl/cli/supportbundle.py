@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sparkctl.events import Reporter
     from sparkctl.operations.session import Session
     from sparkctl.operations.status import Status
-    from sparkctl.output.bundle import Gathered
+    from sparkctl.output.bundle.contents import Gathered
 
 T = TypeVar("T")
 
@@ -50,10 +50,10 @@ def support_bundle(file: Path | None, inventory: Path, *, as_json: bool, passive
       sparkctl support-bundle --passive trouble.zip
     """
     from sparkctl.cli.context import open_session
-    from sparkctl.output.bundle import named, write_bundle
-    from sparkctl.output.bundled import print_bundle
-    from sparkctl.output.bundlefile import check_new
-    from sparkctl.output.reporter import reporting
+    from sparkctl.output.bundle.contents import named, write_bundle
+    from sparkctl.output.bundle.file import check_new
+    from sparkctl.output.bundle.printed import print_bundle
+    from sparkctl.output.progress.reporter import reporting
 
     now = time.time()
     path = file or Path(f"{named(_cluster(inventory), now)}.zip")
@@ -94,7 +94,7 @@ def _gathered(session: Session, progress: Reporter, *, passive: bool) -> Gathere
     from sparkctl.doctor.unreached import gathered
     from sparkctl.operations.status import status
     from sparkctl.operations.support.nodes import read
-    from sparkctl.output.bundle import Gathered
+    from sparkctl.output.bundle.contents import Gathered
 
     left_out: dict[str, str] = {}
     nodes = session.inventory.nodes

@@ -66,7 +66,7 @@ def _show(inventory: Path, *, as_json: bool, options: dict[str, Any]) -> None:
     from sparkctl.doctor.runner import choose_checks
     from sparkctl.operations.outlook import outlook
     from sparkctl.operations.up import left_alone
-    from sparkctl.output.reporter import reporting
+    from sparkctl.output.progress.reporter import reporting
     from sparkctl.output.up import print_outlook
 
     choose_checks(skip=options["ignore"])  # a typo fails before any node is reached

@@ -43,7 +43,7 @@ def validate(inventory: Path, as_json: bool, connect: bool) -> None:
     reached: dict[str, SparkctlError | None] = {}
     if connect:
         from sparkctl.operations.connect import reach
-        from sparkctl.output.waits import WaitRows
+        from sparkctl.output.progress.waits import WaitRows
 
         with WaitRows() as rows:
             reached = reach(loaded, rows.watch)

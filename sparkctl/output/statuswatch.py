@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from sparkctl.output.console import broken
-from sparkctl.output.livearea import LiveArea
-from sparkctl.output.liverows import named_rows, waited
+from sparkctl.output.progress.area import LiveArea
+from sparkctl.output.progress.rows import named_rows, waited
 from sparkctl.output.status import HANG, print_status, rows
 from sparkctl.output.stdio import print_out
 from sparkctl.output.terminal import live_stdout

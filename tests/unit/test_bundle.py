@@ -24,9 +24,9 @@ from sparkctl.inventory.layers import parse_layer
 from sparkctl.operations.status import status
 from sparkctl.operations.support.excerpt import Excerpt, excerpt
 from sparkctl.operations.support.nodes import NodeSide
-from sparkctl.output.bundle import Gathered, write_bundle
-from sparkctl.output.bundlefile import archive, check_new
-from sparkctl.output.sealed import Seal
+from sparkctl.output.bundle.contents import Gathered, write_bundle
+from sparkctl.output.bundle.file import archive, check_new
+from sparkctl.output.bundle.seal import Seal
 from sparkctl.secret.text import SUSPECT, secretless
 from tests.refused import refused
 from tests.unit.answers import all_facts

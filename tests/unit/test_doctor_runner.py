@@ -18,7 +18,7 @@ from sparkctl.errors import PreflightError, SparkctlError, UsageError
 from sparkctl.facts.calls import CHANGE, PROBE, REMOVE, STOP
 from sparkctl.operations.session import Session
 from sparkctl.output.doctor import print_findings, summary
-from sparkctl.output.html import hosts, page, people
+from sparkctl.output.report.page import hosts, page, people
 from sparkctl.secret.text import command_line, secretless
 from tests.unit.answers import WHO, all_facts, decoded, listener, process
 from tests.unit.doctorview import INVENTORY, examined, healthy

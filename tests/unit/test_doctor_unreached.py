@@ -12,7 +12,7 @@ from sparkctl.doctor.table import CHECKS
 from sparkctl.doctor.unreached import gathered
 from sparkctl.errors import AuthError, RemoteTimeout
 from sparkctl.output.doctor import print_findings
-from sparkctl.output.html import page
+from sparkctl.output.report.page import page
 from tests.unit.doctorview import examined, healthy
 from tests.unit.test_doctor_unknown import three, without
 

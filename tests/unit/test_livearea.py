@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 CHILD = """
 import sys
 from rich.text import Text
-from sparkctl.output.livearea import LiveArea
+from sparkctl.output.progress.area import LiveArea
 texts = ["one"]
 def rows(columns):
     return [Text((text * 100)[: columns - 1]) for text in texts]

@@ -16,10 +16,10 @@ from sparkctl.doctor.remedy import Remedy
 from sparkctl.doctor.unreached import gathered
 from sparkctl.errors import AuthError
 from sparkctl.fabric.diagram import draw
-from sparkctl.output.drawing import drawing
-from sparkctl.output.html import page
-from sparkctl.output.subnets import subnets
-from sparkctl.output.verdict import verdict
+from sparkctl.output.report.drawing import drawing
+from sparkctl.output.report.page import page
+from sparkctl.output.report.subnets import subnets
+from sparkctl.output.report.verdict import verdict
 from tests.unit.answers import all_facts
 from tests.unit.doctorview import examined, healthy
 from tests.unit.fabrics import port, ring, switched

@@ -11,9 +11,9 @@ import pytest
 from sparkctl.doctor.finding import ok
 from sparkctl.doctor.masking import masking
 from sparkctl.errors import ConnectError, RemoteError, UsageError
-from sparkctl.output.html import hosts, page, people
-from sparkctl.output.pagefile import UNMARKED, check_target, write_page
-from sparkctl.output.withheld import unmaskable, withhold
+from sparkctl.output.report.page import hosts, page, people
+from sparkctl.output.report.pagefile import UNMARKED, check_target, write_page
+from sparkctl.output.report.withheld import unmaskable, withhold
 from tests.unit.answers import listener
 from tests.unit.doctorview import INVENTORY, examined, healthy
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sparkctl.output.reporter import PlainReporter
+from sparkctl.output.progress.reporter import PlainReporter
 from tests.screen import BOUND, Terminal
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # A run in a child: each line on its stdin is one statement of it.
 CHILD = """
 import sys
-from sparkctl.output.reporter import reporting
+from sparkctl.output.progress.reporter import reporting
 from sparkctl.errors import SparkctlError
 with reporting() as r:
     for line in sys.stdin:
@@ -30,7 +30,7 @@ with reporting() as r:
 ENDING = """
 import os, signal, sys
 from sparkctl.cli import main
-from sparkctl.output.reporter import reporting
+from sparkctl.output.progress.reporter import reporting
 end = sys.argv[1]
 sys.argv = ["sparkctl"]
 def command(args, **_):

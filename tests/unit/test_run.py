@@ -15,7 +15,7 @@ from sparkctl.facts.calls import BELONGINGS, STOP, TAKE_LEASE
 from sparkctl.operations.down import down
 from sparkctl.operations.lease import hold
 from sparkctl.operations.run import GOES_ON, LEFT, Step, perform, undo
-from sparkctl.output.reporter import SafeReporter
+from sparkctl.output.progress.reporter import SafeReporter
 from sparkctl.plan.departed import Departed
 from sparkctl.remote.fanout import GroupResult
 from tests.unit.answers import decoded, process

@@ -7,8 +7,8 @@ from io import StringIO
 from typing import TYPE_CHECKING
 
 from sparkctl.events import Wait
-from sparkctl.output.liverows import Doing, named_rows, step_rows, waited
-from sparkctl.output.waits import WaitRows
+from sparkctl.output.progress.rows import Doing, named_rows, step_rows, waited
+from sparkctl.output.progress.waits import WaitRows
 
 if TYPE_CHECKING:
     import pytest
@@ -77,7 +77,7 @@ def test_what_is_fast_writes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     stderr = Tty()
     monkeypatch.setattr(sys, "stderr", stderr)
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr("sparkctl.output.waits.PATIENCE", 60.0)
+    monkeypatch.setattr("sparkctl.output.progress.waits.PATIENCE", 60.0)
     with WaitRows() as rows:
         rows.watch(lambda: [Wait("connecting", "spark-1", 0.0)])
     assert stderr.getvalue() == ""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from rich.cells import chop_cells
 
 from sparkctl.fabric.hca import ACTIVE
-from sparkctl.output.subnets import cages, down, idle, speed
+from sparkctl.output.report.subnets import cages, down, idle, speed
 from sparkctl.text import counted
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from sparkctl.fabric.diagram import Diagram, Port
     from sparkctl.fabric.diagram import Node as Drawn
-    from sparkctl.output.subnets import Subnet
+    from sparkctl.output.report.subnets import Subnet
 
 BOX = 300  # the width of a node's box
 PAD = 10  # inside it

@@ -11,8 +11,8 @@ from sparkctl import __version__
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sparkctl.output.bundle import Gathered
-    from sparkctl.output.sealed import Seal
+    from sparkctl.output.bundle.contents import Gathered
+    from sparkctl.output.bundle.seal import Seal
 
 WIDTH = 80
 HANG = " " * 6

@@ -11,12 +11,12 @@ from markupsafe import Markup
 from sparkctl import __version__
 from sparkctl.doctor.finding import Severity
 from sparkctl.output.doctor import amounts, together
-from sparkctl.output.htmlfabric import fabric
-from sparkctl.output.nodecards import cards
-from sparkctl.output.pagefile import BEGINNING
-from sparkctl.output.templating import environment, masked, policy, style
-from sparkctl.output.verdict import verdict
-from sparkctl.output.withheld import accounts, note, unmaskable, withhold
+from sparkctl.output.report.fabric import fabric
+from sparkctl.output.report.nodecards import cards
+from sparkctl.output.report.pagefile import BEGINNING
+from sparkctl.output.report.templating import environment, masked, policy, style
+from sparkctl.output.report.verdict import verdict
+from sparkctl.output.report.withheld import accounts, note, unmaskable, withhold
 from sparkctl.text import counted
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from sparkctl.events import Wait
-    from sparkctl.output.livearea import LiveArea
+    from sparkctl.output.progress.area import LiveArea
 
 PATIENCE = 1.0  # seconds: a command that is faster shows nothing
 
@@ -48,7 +48,7 @@ class WaitRows:
     def _begin(self) -> None:
         if self._over.wait(PATIENCE):  # so that a fast command does not import rich for it
             return
-        from sparkctl.output.livearea import LiveArea
+        from sparkctl.output.progress.area import LiveArea
 
         self._area = LiveArea(self.rows)
         self._area.start()
@@ -63,7 +63,7 @@ class WaitRows:
 
     def rows(self, width: int) -> list[Text]:
         """What is drawn now; `working` where no node is waited for longer than a moment."""
-        from sparkctl.output.liverows import Doing, named_rows, waited
+        from sparkctl.output.progress.rows import Doing, named_rows, waited
 
         now = self._now()
         found = waited(self._waits(), now) or [("working", Doing("", self._start))]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sparkctl.facts.unread import Unread
-from sparkctl.output.verdict import BAD
+from sparkctl.output.report.verdict import BAD
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence

@@ -16,12 +16,12 @@ from sparkctl.errors import SparkctlError
 from sparkctl.facts.unread import Unread
 from sparkctl.operations.support.controller import routes, run_logs, versions
 from sparkctl.output import documents, runlog
-from sparkctl.output.bundlefile import archive
-from sparkctl.output.bundlenote import readme
-from sparkctl.output.html import hosts, page, people
+from sparkctl.output.bundle.file import archive
+from sparkctl.output.bundle.readme import readme
+from sparkctl.output.bundle.seal import Seal
 from sparkctl.output.plan import forecast_document, forecast_text
-from sparkctl.output.sealed import Seal
-from sparkctl.output.withheld import unmaskable, withhold
+from sparkctl.output.report.page import hosts, page, people
+from sparkctl.output.report.withheld import unmaskable, withhold
 from sparkctl.plan.paths import APPLIED
 from sparkctl.secret.value import HASHED
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from sparkctl.operations.status import Status
     from sparkctl.operations.support.excerpt import Excerpt
     from sparkctl.operations.support.nodes import NodeSide
-    from sparkctl.output.bundlefile import Archive
+    from sparkctl.output.bundle.file import Archive
 
 LARGEST = 2**20  # characters of a JSON file before it is masked
 LOGS = 32 * 2**20  # characters of all logs

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from sparkctl.fabric.diagram import draw
 from sparkctl.fabric.hca import ACTIVE
 from sparkctl.facts.unread import Unread
-from sparkctl.output.drawing import BOX, PAD, drawing
-from sparkctl.output.nodecards import WITHHELD
-from sparkctl.output.subnets import cages, down, idle, subnets
+from sparkctl.output.report.drawing import BOX, PAD, drawing
+from sparkctl.output.report.nodecards import WITHHELD
+from sparkctl.output.report.subnets import cages, down, idle, subnets
 from sparkctl.text import counted
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from sparkctl.doctor.snapshot import Snapshot
     from sparkctl.fabric.diagram import Diagram
-    from sparkctl.output.subnets import Subnet
+    from sparkctl.output.report.subnets import Subnet
 
 MOST_LISTED = 64  # subnets in the list
 

@@ -168,7 +168,7 @@ def reporting() -> Iterator[SafeReporter]:
     """
     inner: Screen
     if live_stderr() and not logging.getLogger().isEnabledFor(logging.DEBUG):
-        from sparkctl.output.live import TerminalReporter
+        from sparkctl.output.progress.live import TerminalReporter
 
         inner = TerminalReporter()
     else:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparkctl.output.bundlenote import READ_IT
+from sparkctl.output.bundle.readme import READ_IT
 from sparkctl.output.stdio import print_err, print_json, print_out
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sparkctl.output.bundle import Gathered
+    from sparkctl.output.bundle.contents import Gathered
 
 
 def print_bundle(path: Path, found: Gathered, *, as_json: bool) -> None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from sparkctl.output.console import console, print_prose
-from sparkctl.output.livearea import LiveArea
-from sparkctl.output.liverows import Doing, named_rows, step_rows, tailed, waited
+from sparkctl.output.progress.area import LiveArea
+from sparkctl.output.progress.rows import Doing, named_rows, step_rows, tailed, waited
 from sparkctl.output.spans import duration
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sparkctl.doctor.masking import Masking
 
 CODE = re.compile(r"`([^`\n]+)`")
-LOADER = PackageLoader("sparkctl", "output/templates")
+LOADER = PackageLoader("sparkctl", "output/report/templates")
 
 
 def masked(text: str, masking: Masking) -> str:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from sparkctl.doctor.masking import masking
 from sparkctl.errors import SparkctlError
-from sparkctl.output.html import hosts, page, people
-from sparkctl.output.pagefile import write_page
+from sparkctl.output.report.page import hosts, page, people
+from sparkctl.output.report.pagefile import write_page
+from sparkctl.output.report.withheld import note, unmaskable
 from sparkctl.output.stdio import print_err
-from sparkctl.output.withheld import note, unmaskable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
