@@ -64,10 +64,10 @@ def logs(
     """
     from sparkctl.cli.context import open_session
     from sparkctl.engines.inventory import load
-    from sparkctl.operations.logread import Wanted, read_logs
-    from sparkctl.operations.logrecords import resolved
-    from sparkctl.operations.logs import select
-    from sparkctl.operations.since import since as parsed
+    from sparkctl.operations.logs.read import Wanted, read_logs
+    from sparkctl.operations.logs.records import resolved
+    from sparkctl.operations.logs.selection import select
+    from sparkctl.operations.logs.since import since as parsed
     from sparkctl.output.logstream import LogPrinter
 
     limited = context.get_parameter_source("lines") is not ParameterSource.DEFAULT

@@ -17,8 +17,8 @@ from sparkctl.text import plain
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sparkctl.operations.logread import Piece
-    from sparkctl.operations.logs import Log
+    from sparkctl.operations.logs.read import Piece
+    from sparkctl.operations.logs.selection import Log
 
 LONGEST = 2**18  # characters of a line, which goes on in another one after them
 END = re.compile(

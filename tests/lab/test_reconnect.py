@@ -16,8 +16,8 @@ from sparkctl.facts.calls import READ_FILES, RUN, TAKE_LEASE, WRITE_FILES
 from sparkctl.operations import lease as leases
 from sparkctl.operations.follow import follow
 from sparkctl.operations.lease import hold
-from sparkctl.operations.logread import Wanted, read_logs
-from sparkctl.operations.logs import Log
+from sparkctl.operations.logs.read import Wanted, read_logs
+from sparkctl.operations.logs.selection import Log
 from sparkctl.remote import keepalive, reconnect, tcp
 from sparkctl.remote.awake import Stopwatch
 from sparkctl.remote.command import Command
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from sparkctl.operations.logread import Piece
+    from sparkctl.operations.logs.read import Piece
     from sparkctl.operations.session import Session
     from tests.lab.conftest import Sshd
 

@@ -12,7 +12,7 @@ from unittest import mock
 import pytest
 
 from sparkctl.errors import ConnectError, UsageError
-from sparkctl.operations.since import ON_ITS_WAY, since
+from sparkctl.operations.logs.since import ON_ITS_WAY, since
 from sparkctl.remote import pool
 from tests.bench.hostile import run
 from tests.bench.nodes import Answers, Node, healthy

@@ -22,8 +22,8 @@ from sparkctl.engines.vllm.engine import VLLM
 from sparkctl.errors import ConnectError, UsageError
 from sparkctl.facts.calls import PROBE
 from sparkctl.node.units import LogStages
-from sparkctl.operations.logrecords import recorded
-from sparkctl.operations.logs import chosen, missing
+from sparkctl.operations.logs.records import recorded
+from sparkctl.operations.logs.selection import chosen, missing
 from sparkctl.plan.desired import desire
 from sparkctl.plan.outline import outline
 from tests.lab.toy import engine

@@ -11,7 +11,7 @@ import pytest
 
 from sparkctl.engines.inventory import parse
 from sparkctl.errors import UsageError
-from sparkctl.operations.logs import Log, chosen, known, select
+from sparkctl.operations.logs.selection import Log, chosen, known, select
 from sparkctl.remote import pool
 from tests.bench.hostile import run
 from tests.bench.nodes import Answers, Node

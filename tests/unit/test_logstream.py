@@ -19,8 +19,8 @@ LONG = (
 # The pieces of three logs, as they came from two nodes, through the real printer.
 CHILD = f"""
 from types import SimpleNamespace
-from sparkctl.operations.logread import Piece
-from sparkctl.operations.logs import Log
+from sparkctl.operations.logs.read import Piece
+from sparkctl.operations.logs.selection import Log
 from sparkctl.output.clean import cleaned
 from sparkctl.output.logstream import LogPrinter
 def log(node, kind):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sparkctl.errors import SparkctlError
 from sparkctl.facts.calls import READ_JOURNAL, SUPPORT
 from sparkctl.node.unitid import node_of
-from sparkctl.operations.logs import known
+from sparkctl.operations.logs.selection import known
 from sparkctl.operations.support.excerpt import unpacked
 from sparkctl.plan.observed import Seen
 from sparkctl.remote.fanout import each

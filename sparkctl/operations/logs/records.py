@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sparkctl.node.unitid import is_unit, kind_of, node_of, service_of
-from sparkctl.operations.logs import ELSEWHERE, Log, Unknown, elsewhere, unknown
+from sparkctl.operations.logs.selection import ELSEWHERE, Log, Unknown, elsewhere, unknown
 from sparkctl.operations.starting import stages_of
 from sparkctl.plan.observed import Seen
 

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sparkctl.errors import SparkctlError
 from sparkctl.operations.follow import follow
-from sparkctl.operations.logs import missing
+from sparkctl.operations.logs.selection import missing
 from sparkctl.remote.fanout import each
 from sparkctl.remote.reconnect import Patience
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from sparkctl.operations.logs import Log
+    from sparkctl.operations.logs.selection import Log
+    from sparkctl.operations.logs.since import Since
     from sparkctl.operations.session import Session
-    from sparkctl.operations.since import Since
 
 AHEAD = 16  # pieces of at most 64 KiB that are read ahead of what is shown
 

@@ -1,0 +1,1 @@
+"""`logs`: which logs are meant, and reading several at once."""
