@@ -17,6 +17,17 @@ class Wait(NamedTuple):
     since: float
 
 
+class Doing(NamedTuple):
+    """What a step or a part of it does, and how much of it is done; for people also a `detail` of
+    this moment, and how long it takes as a rule.
+    """
+
+    title: str
+    percent: int | None = None
+    detail: str = ""
+    usual: str = ""
+
+
 class Reporter(Protocol):
     """Takes the progress of a long operation.
 
@@ -26,19 +37,11 @@ class Reporter(Protocol):
     def step(self, title: str) -> None:
         """A step begins; the one before is done, unless it has ended."""
 
-    def stage(self, title: str, percent: int | None, usual: str = "") -> None:
-        """Progress within the step; `usual`: how long that takes as a rule, for people."""
+    def stage(self, doing: Doing) -> None:
+        """Progress within the step."""
 
-    def part(
-        self,
-        name: str,
-        title: str,
-        percent: int | None = None,
-        *,
-        detail: str = "",
-        usual: str = "",
-    ) -> None:
-        """Progress of a part, from now on; `detail` holds for this moment."""
+    def part(self, name: str, doing: Doing) -> None:
+        """Progress of a part, from now on."""
 
     def ended(self, name: str, text: str, outcome: Outcome = "done") -> None:
         """A part has ended, with this result."""

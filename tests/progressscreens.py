@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sparkctl.events import Wait
+from sparkctl.events import Doing, Wait
 from sparkctl.operations.up import Endpoint, UpReport
 from sparkctl.output.progress.live import TerminalReporter
 from sparkctl.output.up import print_report
@@ -77,7 +77,7 @@ def loading(run: Run) -> None:
     """A start on four nodes, of which two are slow."""
     run.step("connect to the nodes", 0.4)
     run.step("wait for SGLang rank 0, SGLang rank 1, SGLang rank 2, SGLang rank 3", 65.0)
-    run.reporter.stage("loading the model", 42, "MiniMax-M2 on two nodes 5 min")
+    run.reporter.stage(Doing("loading the model", 42, usual="MiniMax-M2 on two nodes 5 min"))
     run.waits = [
         Wait("start SGLang rank 3", "spark-4", run.at - 12),
         Wait("read the node's facts", "spark-2", run.at - 3),
@@ -90,7 +90,7 @@ def compiling(run: Run) -> None:
     """The first boot of vLLM."""
     run.begun()
     run.step("wait for vLLM", 724.0)
-    run.reporter.stage("compiling", None, "first boot 10 to 40 min")
+    run.reporter.stage(Doing("compiling", usual="first boot 10 to 40 min"))
     left(run)
 
 
@@ -98,9 +98,9 @@ def services(run: Run) -> None:
     """Two services that start, and a node that is lost meanwhile."""
     run.step("connect to the nodes", 0.4)
     run.step("wait for vLLM of large; vLLM of embeddings")
-    run.reporter.part("large", "loading the model", 42)
+    run.reporter.part("large", Doing("loading the model", 42))
     run.at += 65.0
-    run.reporter.part("embeddings", "compiling", usual="first boot 10 to 40 min")
+    run.reporter.part("embeddings", Doing("compiling", usual="first boot 10 to 40 min"))
     run.at += 9.0
     run.waits = [Wait("connecting", "spark-3", run.at - 4)]
     left(run)
@@ -109,11 +109,11 @@ def services(run: Run) -> None:
 def image(run: Run) -> None:
     """A copy of an image to two nodes."""
     run.step(f"copy {IMAGE} from spark-1 to spark-2, spark-3, spark-with-a-long-name-4 (18 GB)")
-    run.reporter.part("spark-2", "copying")
-    run.reporter.part("spark-with-a-long-name-4", "copying")
+    run.reporter.part("spark-2", Doing("copying"))
+    run.reporter.part("spark-with-a-long-name-4", Doing("copying"))
     run.at += 17.0
-    run.reporter.part("spark-2", "copying", 17, detail="190 MB/s, 3.2 of 18.4 GB, 80 s left")
-    run.reporter.part("spark-with-a-long-name-4", "loading")
+    run.reporter.part("spark-2", Doing("copying", 17, detail="190 MB/s, 3.2 of 18.4 GB, 80 s left"))
+    run.reporter.part("spark-with-a-long-name-4", Doing("loading"))
     run.reporter.ended("spark-3", "copied 18.4 GB")
     left(run)
 

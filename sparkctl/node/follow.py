@@ -17,7 +17,8 @@ from sparkctl.node import logs, logtimes, processes
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sparkctl.node.wire import Answer, Follow, Position
+    from sparkctl.node.logwire import Follow, Position
+    from sparkctl.node.wire import Answer
 
 INTERVAL = 0.2  # seconds between looks at the file
 CHUNK = 65536  # bytes of an event's text

@@ -17,7 +17,7 @@ from sparkctl.node.unitid import kind_of
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from sparkctl.node.wire import Log
+    from sparkctl.node.logwire import Log
 
 RUNS = 10  # whose logs are kept
 TAIL = 2**18  # bytes at the end of a log in which its last lines are looked for

@@ -10,7 +10,8 @@ from sparkctl.node import errorlines, logs
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sparkctl.node.wire import Answer, Log
+    from sparkctl.node.logwire import Log
+    from sparkctl.node.wire import Answer
 
 NEEDLES = (b"NCCL", b"Unable to find address for")  # the second is Gloo's
 START = errorlines.START

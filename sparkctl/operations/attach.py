@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sparkctl.engines.table import ENGINES
 from sparkctl.errors import LockedError, RemoteError, SparkctlError
+from sparkctl.events import Doing
 from sparkctl.facts.calls import FREE_LEASE, READ_FILES
 from sparkctl.node.unitid import service_of
 from sparkctl.node.units import READY, STARTING, Running, Unread
@@ -207,6 +208,6 @@ def _follow(
     ):
         for event in events:
             if event and progress.feed(event.text or ""):
-                reporter.stage(progress.title, progress.percent, progress.usual)
+                reporter.stage(Doing(progress.title, progress.percent, usual=progress.usual))
             if over.is_set() or progress.ready or progress.failed:
                 return

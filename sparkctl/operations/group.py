@@ -13,7 +13,7 @@ from sparkctl.operations import startup
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sparkctl.events import Outcome, Reporter
+    from sparkctl.events import Doing, Outcome, Reporter
     from sparkctl.node.units import Unit
     from sparkctl.operations.run import Run
 
@@ -90,18 +90,10 @@ class _Notes:
     def step(self, title: str) -> None:
         pass
 
-    def stage(self, title: str, percent: int | None, usual: str = "") -> None:
+    def stage(self, doing: Doing) -> None:
         pass
 
-    def part(
-        self,
-        name: str,
-        title: str,
-        percent: int | None = None,
-        *,
-        detail: str = "",
-        usual: str = "",
-    ) -> None:
+    def part(self, name: str, doing: Doing) -> None:
         pass
 
     def ended(self, name: str, text: str, outcome: Outcome = "done") -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sparkctl.errors import CommandError, SparkctlError
+from sparkctl.events import Doing
 from sparkctl.facts.calls import RECEIVE_IMAGE, SEND_IMAGE
 from sparkctl.facts.decode import decode
 from sparkctl.node import containertools
@@ -251,7 +252,7 @@ class Transfer:
                     reporter.ended(node, text, "done" if arrival.copied else "failed")
                 else:
                     title, percent, detail = how_far(arrival, total, time.monotonic())
-                    reporter.part(node, title, percent, detail=detail)
+                    reporter.part(node, Doing(title, percent, detail))
 
 
 def _scratch(room: Room) -> str:

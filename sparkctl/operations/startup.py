@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl import kept
 from sparkctl.errors import RemoteError, ServingError
+from sparkctl.events import Doing
 from sparkctl.facts.unread import known
 from sparkctl.node.units import Generates, LogStages
 from sparkctl.operations import health
@@ -49,7 +50,7 @@ def watch(run: Run, unit: Unit, *, placed: Callable[[], bool] | None = None) -> 
         if stages:
             start.until_ready(events, placed, stages.stall)
         if generates:
-            run.reporter.stage("ask for a completion", None)
+            run.reporter.stage(Doing("ask for a completion"))
             answer, engine = health.first(start.session, start.watched)
             run.check()
             if answer.error is not None:
@@ -122,7 +123,7 @@ class Start:
         if event.exited is not None:
             raise self.failure(self.engine.codes.exited, f"{title} exited during startup")
         if progress.feed(event.text or ""):
-            self.run.reporter.stage(progress.title, progress.percent, progress.usual)
+            self.run.reporter.stage(Doing(progress.title, progress.percent, usual=progress.usual))
         if progress.failed and not progress.ready:
             self.read_on(events)  # the trace, with the cause at its end
             raise self.failure(self.engine.codes.failed, f"{title} failed to start")

@@ -6,6 +6,7 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from sparkctl.events import Doing
 from sparkctl.remote.fanout import each
 
 if TYPE_CHECKING:
@@ -46,31 +47,23 @@ class Part:
 
     def step(self, title: str) -> None:
         """A step of this part is a stage of it."""
-        self.stage(title, None)
+        self.stage(Doing(title))
 
-    def stage(self, title: str, percent: int | None, usual: str = "") -> None:
+    def stage(self, doing: Doing) -> None:
         """The part's stage, the step's where it has no name."""
         with self._lock:
             if self._over.is_set():
                 return
             if self._name:
-                self._inner.part(self._name, title, percent, usual=usual)
+                self._inner.part(self._name, doing)
             else:
-                self._inner.stage(title, percent, usual)
+                self._inner.stage(doing)
 
-    def part(
-        self,
-        name: str,
-        title: str,
-        percent: int | None = None,
-        *,
-        detail: str = "",
-        usual: str = "",
-    ) -> None:
+    def part(self, name: str, doing: Doing) -> None:
         """A part of this one."""
         with self._lock:
             if not self._over.is_set():
-                self._inner.part(self._named(name), title, percent, detail=detail, usual=usual)
+                self._inner.part(self._named(name), doing)
 
     def ended(self, name: str, text: str, outcome: Outcome = "done") -> None:
         """A part of this one has ended."""

@@ -10,7 +10,7 @@ from sparkctl.operations.run import Run, Step
 if TYPE_CHECKING:
     import threading
 
-    from sparkctl.events import Outcome
+    from sparkctl.events import Doing, Outcome
 
 
 class Told:
@@ -22,19 +22,11 @@ class Told:
     def step(self, title: str) -> None:
         self.said.append(title)
 
-    def stage(self, title: str, percent: int | None, usual: str = "") -> None:
-        self.said.append(title)
+    def stage(self, doing: Doing) -> None:
+        self.said.append(doing.title)
 
-    def part(
-        self,
-        name: str,
-        title: str,
-        percent: int | None = None,
-        *,
-        detail: str = "",
-        usual: str = "",
-    ) -> None:
-        self.said.append(f"{name}: {title}")
+    def part(self, name: str, doing: Doing) -> None:
+        self.said.append(f"{name}: {doing.title}")
 
     def ended(self, name: str, text: str, outcome: Outcome = "done") -> None:
         self.said.append(f"{name}: {text} ({outcome})")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sparkctl.events import Doing
 from sparkctl.output.progress.reporter import PlainReporter
 from tests.screen import BOUND, Terminal
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 # A run in a child: each line on its stdin is one statement of it.
 CHILD = """
 import sys
+from sparkctl.events import Doing
 from sparkctl.output.progress.reporter import reporting
 from sparkctl.errors import SparkctlError
 with reporting() as r:
@@ -78,7 +80,7 @@ def clock(lines: list[str]) -> str | None:
 
 def test_the_clock_goes_on_when_the_stage_is_complete(child: Child) -> None:
     child.do("r.step('start vLLM')")
-    child.do("r.stage('loading', 100)")
+    child.do("r.stage(Doing('loading', 100))")
     lines = child.terminal.until(lambda lines: "start vLLM: loading" in lines[-1])
     first = clock(lines)
     assert first
@@ -88,7 +90,7 @@ def test_the_clock_goes_on_when_the_stage_is_complete(child: Child) -> None:
 
 def test_the_spinner_goes_on_when_the_stage_is_complete(child: Child) -> None:
     child.do("r.step('start vLLM')")
-    child.do("r.stage('loading', 100)")
+    child.do("r.stage(Doing('loading', 100))")
     spinner = child.terminal.until(lambda lines: "loading" in lines[-1])[-1][0]
     child.terminal.until(lambda lines: lines[-1][:1] not in ("", spinner))
 
@@ -144,8 +146,8 @@ def test_a_resize_in_mid_bar_leaves_nothing_behind(
 ) -> None:
     child.do("r.step('connect to the nodes')")
     child.do(f"r.step({LONG!r})")
-    child.do("r.stage('loading the model', 40, 'first boot 10 to 40 min')")
-    child.do("r.part('spark-1', 'connecting')")
+    child.do("r.stage(Doing('loading the model', 40, usual='first boot 10 to 40 min'))")
+    child.do("r.part('spark-1', Doing('connecting'))")
 
     def drawn(lines: list[str]) -> bool:
         return "spark-1  connecting" in lines[-1] and "loading the model" in " ".join(lines)
@@ -153,7 +155,7 @@ def test_a_resize_in_mid_bar_leaves_nothing_behind(
     child.terminal.until(drawn)
     for width in (columns, 80):
         child.terminal.resize(width, reflow=reflow)
-        child.do("r.part('spark-1', 'connecting again')")
+        child.do("r.part('spark-1', Doing('connecting again'))")
         lines = child.terminal.until(lambda lines: "connecting again" in lines[-1])
         assert re.fullmatch(r"✓ connect to the nodes \d\.\d s", lines[0])
         text = " ".join(" ".join(lines[1:]).split())
@@ -162,7 +164,7 @@ def test_a_resize_in_mid_bar_leaves_nothing_behind(
             r" spark-1 connecting again \d s",
             text,
         )
-        child.do("r.part('spark-1', 'connecting')")
+        child.do("r.part('spark-1', Doing('connecting'))")
         child.terminal.until(drawn)
     lines = child.ended()
     assert lines[0].startswith("✓ connect to the nodes")
@@ -232,13 +234,13 @@ def test_plain_lines_say_once_what_is_usual_and_a_part_now_and_then(
 ) -> None:
     reporter = PlainReporter()
     reporter.step("start")
-    reporter.stage("loading", None, "some 5 min")
+    reporter.stage(Doing("loading", usual="some 5 min"))
     for percent in (1, 1, 2):
-        reporter.stage("loading", percent, "some 5 min")
+        reporter.stage(Doing("loading", percent, usual="some 5 min"))
     for percent in (41, 42, 50):
-        reporter.part("spark-2", "copying", percent, detail=f"{percent} of 100 MB")
+        reporter.part("spark-2", Doing("copying", percent, detail=f"{percent} of 100 MB"))
     for line in ("Collecting a", "Collecting b"):
-        reporter.part("spark-3", "downloading", detail=line)
+        reporter.part("spark-3", Doing("downloading", detail=line))
     reporter.ended("spark-2", "copied 100 MB")
     reporter.ended("spark-3", "no room", "failed")
     assert plain(capsys.readouterr().err)[1:] == [

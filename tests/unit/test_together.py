@@ -9,6 +9,7 @@ import pytest
 
 from sparkctl.engines.inventory import parse
 from sparkctl.errors import ServingError
+from sparkctl.events import Doing
 from sparkctl.facts.answers import Started
 from sparkctl.operations import apply, ready, startup
 from sparkctl.operations.outlook import Outlook, plan
@@ -58,7 +59,7 @@ def test_both_are_waited_for_at_once_and_named(monkeypatch: pytest.MonkeyPatch) 
 
     def watch(run: Run, _: Unit, **__: Any) -> None:
         both.wait()
-        run.reporter.stage("loading", 40)
+        run.reporter.stage(Doing("loading", 40))
 
     monkeypatch.setattr(startup, "watch", watch)
     run, told = made()
@@ -100,7 +101,7 @@ def test_the_first_failure_ends_the_wait_of_the_others(monkeypatch: pytest.Monke
             raise ServingError("no toys left", node=unit.node)
         waits.set()
         assert failed.wait(LIMIT)
-        run.reporter.stage("still loading", None)
+        run.reporter.stage(Doing("still loading"))
         run.reporter.note("still here")
         with pytest.raises(KeyboardInterrupt):
             run.check()

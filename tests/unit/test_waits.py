@@ -7,7 +7,7 @@ from io import StringIO
 from typing import TYPE_CHECKING
 
 from sparkctl.events import Wait
-from sparkctl.output.progress.rows import Doing, named_rows, step_rows, waited
+from sparkctl.output.progress.rows import Clocked, named_rows, step_rows, waited
 from sparkctl.output.progress.waits import WaitRows
 
 if TYPE_CHECKING:
@@ -48,9 +48,9 @@ def test_a_node_has_one_row_with_all_that_it_is_waited_for_and_the_longest_time(
 def test_a_name_is_never_cut() -> None:
     name = "node-" * 9 + "1"
     wide = "read the facts of this node and of all that run there"
-    doing = Doing(wide, 96.0, detail="Collecting nvidia-cuda-runtime")
+    doing = Clocked(96.0, wide, detail="Collecting nvidia-cuda-runtime")
     for width in (30, 50, 60, 80, 120):
-        rows = shown(named_rows([("a", Doing("x", 0.0)), (name, doing)], NOW, width), width)
+        rows = shown(named_rows([("a", Clocked(0.0, "x")), (name, doing)], NOW, width), width)
         assert name in "".join(row.strip() for row in rows)
         assert " ".join(" ".join(rows[1:]).split()).count("4 s") == 1
     assert rows[1] == f"  {name}  {wide}  4 s"
@@ -59,7 +59,7 @@ def test_a_name_is_never_cut() -> None:
 
 
 def test_a_step_goes_on_below_where_its_row_has_no_room() -> None:
-    doing = Doing("compiling", 40.0, 42, usual="first boot 10 to 40 min")
+    doing = Clocked(40.0, "compiling", 42, usual="first boot 10 to 40 min")
     bar = "━" * 6 + "─" * 10
     assert shown(step_rows("wait for vLLM", doing, NOW, 120), 120)[0][1:] == (
         f" wait for vLLM: compiling  {bar}  42%  1 min 00 s  first boot 10 to 40 min"

@@ -23,6 +23,7 @@ from sparkctl.errors import (
     SparkctlError,
     combined,
 )
+from sparkctl.events import Doing
 from sparkctl.facts.calls import (
     IMPORTS,
     INSTALL_BEGIN,
@@ -138,7 +139,7 @@ def _examine(session: Session, asked: Asked, reporter: Reporter, aim: Goal) -> S
     found = step(aim, looked, asked, {})
     if found.action != "keep":
         return found
-    reporter.part(aim.node.name, f"importing {', '.join(aim.modules)}")
+    reporter.part(aim.node.name, Doing(f"importing {', '.join(aim.modules)}"))
     return step(aim, looked, asked, _broken(session, aim, f"{looked.path}/bin/python"))
 
 
@@ -237,7 +238,7 @@ def _build(session: Session, asked: Asked, reporter: Reporter, run: str, planned
     Raises RemoteError; what was built is taken back, unless the node is no longer reached.
     """
     aim = planned.goal
-    reporter.part(aim.node.name, "creating the virtual environment")
+    reporter.part(aim.node.name, Doing("creating the virtual environment"))
     request = aim.request(asked, planned.looked, run)
     begun = session.ask(aim.node, INSTALL_BEGIN, request, title="begin the installation")
     if begun.other is not None:
@@ -282,7 +283,7 @@ def _watch(session: Session, node: Node, begun: Begun, reporter: Reporter) -> No
             for line in filter(None, map(str.strip, lines)):
                 found = (s for pattern, s in STAGES if pattern.search(line))
                 stage = next(found, stage)
-                reporter.part(node.name, stage, detail=command_line(line, LINE))
+                reporter.part(node.name, Doing(stage, detail=command_line(line, LINE)))
 
 
 def _require_built(
@@ -293,7 +294,7 @@ def _require_built(
     built = session.ask(aim.node, INSTALL_ENDED, where, title="look how the installation ended")
     if built.status != 0:
         raise failure(name, begun.log, built)
-    reporter.part(name, f"importing {', '.join(aim.modules)}")
+    reporter.part(name, Doing(f"importing {', '.join(aim.modules)}"))
     for module, error in _broken(session, aim, f"{begun.new}/bin/python").items():
         raise RemoteError(
             f"{module} was installed and cannot be imported: {error}",

@@ -10,13 +10,13 @@ from rich.text import Text
 
 from sparkctl.output.console import console, print_prose
 from sparkctl.output.progress.area import LiveArea
-from sparkctl.output.progress.rows import Doing, named_rows, step_rows, tailed, waited
+from sparkctl.output.progress.rows import Clocked, named_rows, step_rows, tailed, waited
 from sparkctl.output.spans import duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sparkctl.events import Outcome, Wait
+    from sparkctl.events import Doing, Outcome, Wait
 
 MARKS: dict[Outcome, Text] = {
     "done": Text("✓", "green"),
@@ -38,8 +38,8 @@ class TerminalReporter:
         self._lock = Lock()
         self._area: LiveArea | None = None
         self._title = ""
-        self._doing = Doing("", 0.0)
-        self._parts: dict[str, Doing] = {}
+        self._doing = Clocked(0.0)
+        self._parts: dict[str, Clocked] = {}
         self._waits: Callable[[], Sequence[Wait]] = list
 
     def watch(self, waits: Callable[[], Sequence[Wait]]) -> None:
@@ -50,29 +50,21 @@ class TerminalReporter:
         """Begin to draw it; the step before is done."""
         self.end()
         with self._lock:
-            self._title, self._doing, self._parts = title, Doing("", self._now()), {}
+            self._title, self._doing, self._parts = title, Clocked(self._now()), {}
         self._area = LiveArea(self.rows)
         self._area.start()
 
-    def stage(self, title: str, percent: int | None, usual: str = "") -> None:
+    def stage(self, doing: Doing) -> None:
         """Draw it from now on."""
         with self._lock:
-            self._doing = Doing(title, self._doing.since, percent, usual=usual)
+            self._doing = Clocked(self._doing.since, *doing)
 
-    def part(
-        self,
-        name: str,
-        title: str,
-        percent: int | None = None,
-        *,
-        detail: str = "",
-        usual: str = "",
-    ) -> None:
+    def part(self, name: str, doing: Doing) -> None:
         """Draw it from now on; its clock begins with its first stage."""
         with self._lock:
             before = self._parts.get(name)
             since = before.since if before else self._now()
-            self._parts[name] = Doing(title, since, percent, detail, usual)
+            self._parts[name] = Clocked(since, *doing)
 
     def ended(self, name: str, text: str, outcome: Outcome = "done") -> None:
         """Print the part's result with its mark and time above the rows."""

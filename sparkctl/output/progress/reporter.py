@@ -7,7 +7,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Protocol
 
-from sparkctl.events import Outcome, Reporter, Wait, outcome_of
+from sparkctl.events import Doing, Outcome, Reporter, Wait, outcome_of
 from sparkctl.output.spans import duration
 from sparkctl.output.stdio import print_err
 from sparkctl.output.terminal import live_stderr
@@ -34,7 +34,7 @@ class PlainReporter:
         self._now = now
         self._start = self._began = now()
         self._title = ""
-        self._last: dict[str, tuple[str, int | None]] = {}  # by part, the step's own by ""
+        self._last: dict[str, Doing] = {}  # by part, the step's own by ""
         self._parts: dict[str, float] = {}  # when they began
 
     def _line(self, text: str) -> None:
@@ -50,35 +50,29 @@ class PlainReporter:
         self._last, self._parts = {}, {}
         self._line(title)
 
-    def stage(self, title: str, percent: int | None, usual: str = "") -> None:
+    def stage(self, doing: Doing) -> None:
         """Print it, unless it is the one before, and what is usual once."""
-        self._progress("", title, percent, usual)
+        self._progress("", doing)
 
-    def part(
-        self,
-        name: str,
-        title: str,
-        percent: int | None = None,
-        *,
-        detail: str = "",
-        usual: str = "",
-    ) -> None:
+    def part(self, name: str, doing: Doing) -> None:
         """Print it, a percentage every now and then, with its figures."""
         self._parts.setdefault(name, self._now())
-        rounded = percent and percent - percent % EVERY
-        self._progress(name, title, rounded, usual, "" if percent is None else detail)
+        percent = doing.percent
+        if percent is None:  # a line of a log, not figures
+            doing = doing._replace(detail="")
+        else:
+            doing = doing._replace(percent=percent - percent % EVERY)
+        self._progress(name, doing)
 
-    def _progress(
-        self, name: str, title: str, percent: int | None, usual: str, detail: str = ""
-    ) -> None:
+    def _progress(self, name: str, doing: Doing) -> None:
         before = self._last.get(name)
-        if before == (title, percent):
+        self._last[name] = doing
+        known = before is not None and before.title == doing.title
+        if known and before is not None and before.percent == doing.percent:
             return
-        self._last[name] = (title, percent)
-        known = before is not None and before[0] == title
-        text = f"{name}: {title}" if name else title
-        text += "" if percent is None else f" {percent}%"
-        more = detail or ("" if known else usual)
+        text = f"{name}: {doing.title}" if name else doing.title
+        text += "" if doing.percent is None else f" {doing.percent}%"
+        more = doing.detail or ("" if known else doing.usual)
         self._line(f"  {text} ({more})" if more else f"  {text}")
 
     def ended(self, name: str, text: str, outcome: Outcome = "done") -> None:
@@ -124,23 +118,15 @@ class SafeReporter:
         log.debug("step: %s", title)
         self._report(lambda: self._inner.step(title))
 
-    def stage(self, title: str, percent: int | None, usual: str = "") -> None:
+    def stage(self, doing: Doing) -> None:
         """Log its title once, report it."""
-        self._log("", title)
-        self._report(lambda: self._inner.stage(title, percent, usual))
+        self._log("", doing.title)
+        self._report(lambda: self._inner.stage(doing))
 
-    def part(
-        self,
-        name: str,
-        title: str,
-        percent: int | None = None,
-        *,
-        detail: str = "",
-        usual: str = "",
-    ) -> None:
+    def part(self, name: str, doing: Doing) -> None:
         """Log its title once, report it."""
-        self._log(name, title)
-        self._report(lambda: self._inner.part(name, title, percent, detail=detail, usual=usual))
+        self._log(name, doing.title)
+        self._report(lambda: self._inner.part(name, doing))
 
     def ended(self, name: str, text: str, outcome: Outcome = "done") -> None:
         """Log and report it."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from rich.cells import cell_len
 from rich.text import Text
@@ -26,20 +25,17 @@ SOME = 12  # columns below which a part of a log's line says nothing
 PATIENCE = 1.0  # seconds: what a node answers faster is not shown
 
 
-@dataclass(frozen=True)
-class Doing:
-    """What goes on since a moment (time.monotonic): `percent` of it, with figures in `detail`, and
-    how long it takes as a rule.
-    """
+class Clocked(NamedTuple):
+    """What goes on since a moment (time.monotonic), with the fields of events.Doing."""
 
-    title: str
     since: float
+    title: str = ""
     percent: int | None = None
     detail: str = ""
     usual: str = ""
 
 
-def step_rows(title: str, doing: Doing, now: float, width: int) -> list[Text]:
+def step_rows(title: str, doing: Clocked, now: float, width: int) -> list[Text]:
     """A step and its stage in rows of so many columns, with everything that there is.
 
     In one row if that has the room, else the stage and what is usual have rows of their own.
@@ -74,13 +70,13 @@ def tailed(head: Text, tail: Text, width: int, gap: str = GAP) -> list[Text]:
     return [*rows, last, Text(" " * INDENT) + tail]
 
 
-def named_rows(doings: Sequence[tuple[str, Doing]], now: float, width: int) -> list[Text]:
+def named_rows(doings: Sequence[tuple[str, Clocked]], now: float, width: int) -> list[Text]:
     """Rows of what goes on by name, such as `  spark-2  connecting  4 s`."""
     column = max((cell_len(name) for name, _ in doings), default=0)
     return [row for name, doing in doings for row in _named(name, doing, now, width, column)]
 
 
-def waited(waits: Iterable[Wait], now: float, but: Iterable[str] = ()) -> list[tuple[str, Doing]]:
+def waited(waits: Iterable[Wait], now: float, but: Iterable[str] = ()) -> list[tuple[str, Clocked]]:
     """What nodes are waited for longer than PATIENCE, what has lasted longest first; `but` these
     nodes.
     """
@@ -91,11 +87,11 @@ def waited(waits: Iterable[Wait], now: float, but: Iterable[str] = ()) -> list[t
     return [(node, _waited(sorted(each, key=lambda w: w.since))) for node, each in found.items()]
 
 
-def _waited(waits: Sequence[Wait]) -> Doing:
-    return Doing(", ".join(dict.fromkeys(wait.what for wait in waits)), waits[0].since)
+def _waited(waits: Sequence[Wait]) -> Clocked:
+    return Clocked(waits[0].since, ", ".join(dict.fromkeys(wait.what for wait in waits)))
 
 
-def _named(name: str, doing: Doing, now: float, width: int, column: int) -> list[Text]:
+def _named(name: str, doing: Clocked, now: float, width: int, column: int) -> list[Text]:
     margin = " " * INDENT
     clock = Text(elapsed(now - doing.since), "dim")
     label = f"{margin}{name}{' ' * (column - cell_len(name))}"
@@ -130,7 +126,7 @@ def _cut(detail: str, room: int) -> str:
     return text.plain if room >= SOME else ""
 
 
-def _figures(doing: Doing, *, bar: bool = True) -> tuple[Text, ...]:
+def _figures(doing: Clocked, *, bar: bool = True) -> tuple[Text, ...]:
     """The bar and the percentage, if there is one."""
     if doing.percent is None:
         return ()

@@ -63,8 +63,8 @@ class WaitRows:
 
     def rows(self, width: int) -> list[Text]:
         """What is drawn now; `working` where no node is waited for longer than a moment."""
-        from sparkctl.output.progress.rows import Doing, named_rows, waited
+        from sparkctl.output.progress.rows import Clocked, named_rows, waited
 
         now = self._now()
-        found = waited(self._waits(), now) or [("working", Doing("", self._start))]
+        found = waited(self._waits(), now) or [("working", Clocked(self._start))]
         return named_rows(found, now, width)
