@@ -15,7 +15,7 @@ import sparkctl.node
 
 HOUSE = Path(sparkctl.node.__file__).parent
 MODULES = sorted(HOUSE.glob("*.py"))
-TYPES = "wire"  # imported for the type checker alone
+TYPES = ("wire", "logwire")  # imported for the type checker alone
 OLDEST = (3, 9)
 # Keywords that came later: PEP 618 (3.10), and dataclass() in 3.10.
 NEWER = {"zip": {"strict"}, "dataclass": {"slots", "kw_only", "match_args"}}
@@ -63,7 +63,7 @@ def lone(folder: Path) -> Path:
 
 def test_every_module_is_imported_by_it(tmp_path: Path) -> None:
     program = python()
-    names = [f"sparkctl.node.{p.stem}" for p in MODULES if p.stem not in ("__init__", TYPES)]
+    names = [f"sparkctl.node.{p.stem}" for p in MODULES if p.stem not in ("__init__", *TYPES)]
     code = f"import importlib, sys; sys.path.insert(0, {str(lone(tmp_path))!r})\n" + "\n".join(
         f"importlib.import_module({name!r})" for name in names
     )

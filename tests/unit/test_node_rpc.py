@@ -40,7 +40,7 @@ def test_another_python_compiles_the_sources() -> None:
 
 @pytest.mark.parametrize("module", ["probe", "completion", "stop", "raytable", "peers"])
 def test_what_only_the_type_checker_reads_is_not_sent(module: str) -> None:
-    assert not {"wire", "peerwire", "boxwire"} & {*dict(sources(module))}
+    assert not {"wire", "peerwire", "boxwire", "logwire"} & {*dict(sources(module))}
 
 
 @pytest.mark.parametrize("magic", ["", None])
