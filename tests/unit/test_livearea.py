@@ -117,6 +117,13 @@ def test_the_cursor_is_there_again_at_the_end_and_while_suspended() -> None:
         assert not child.cursor_hidden
 
 
+def test_the_cursor_stays_where_ctrl_z_cannot_be_caught(child: Terminal) -> None:
+    do(child, "import threading; area.stop(); area = LiveArea(rows); texts[:] = ['two']")
+    do(child, "t = threading.Thread(target=area.start); t.start(); t.join()")
+    child.until(lambda lines: lines[-1] == row("two", 40))
+    assert not child.cursor_hidden
+
+
 def until_stopped(pid: int) -> None:
     deadline = time.monotonic() + BOUND
     while os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOHANG) is None:

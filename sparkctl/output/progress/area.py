@@ -89,7 +89,8 @@ class LiveArea:
     def _drawn(self) -> str:
         rows = self._frame()
         up = f"\x1b[{len(rows) - 1}A" if rows[1:] else ""
-        return f"{HIDE}{CUT}" + "\n".join(rows) + f"{WRAP}{up}\r"
+        hide = HIDE if self._catches else ""  # else nobody would show it again on Ctrl-Z
+        return f"{hide}{CUT}" + "\n".join(rows) + f"{WRAP}{up}\r"
 
     def _frame(self) -> list[str]:
         """The rows that the terminal has room for now, in its colours."""
