@@ -1,4 +1,4 @@
-"""What `up` would do and what would stop it, as far as reading tells: `plan` shows it."""
+"""What `up` would do and what would stop it, as far as reading shows it; for `plan`."""
 
 from __future__ import annotations
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sparkctl.node.wire import Answer
 
 INTERVAL = 0.2  # seconds between looks at the file
+ALIVE = 30.0  # seconds of silence until an empty event
 CHUNK = 65536  # bytes of an event's text
 BEGIN = 256  # bytes by which a log is recognized: one that is emptied keeps its inode
 
@@ -35,7 +36,8 @@ def follow(request: Follow) -> Answer:
     `untimed` where `since` could not be applied, if there is a log, or to `follow`. A request with
     the `at` of an event goes on after its text, also in the parts that the log had become
     meanwhile, or in the unit's next log. With `pid` and `started` the process is watched, and its
-    end is printed after the end of the log.
+    end is printed after the end of the log. An empty event now and then is for sshd, which learns
+    only from what it sends that a controller has vanished, and then closes stdin.
     """
     pid, started = request.get("pid"), request.get("started", 0)
     log = _Log()
@@ -48,10 +50,15 @@ def follow(request: Follow) -> Answer:
         timed = _begin(log, path, request)
         if request.get("follow", True) or path.is_file():
             print(json.dumps({"at": log.at(), "untimed": not timed}), flush=True)
+    spoke = time.monotonic()
     while True:
         gone = pid is not None and not processes.alive(pid, started)
         for text, at in log.read(logs.named(request)):
             print(json.dumps({"text": text, "at": at}), flush=True)
+            spoke = time.monotonic()
+        if time.monotonic() - spoke > ALIVE:
+            print("{}", flush=True)
+            spoke = time.monotonic()
         if gone:
             return {"exited": pid}
         if not request.get("follow", True) or _hung_up():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from tests.lab.cluster import Cluster
 
 READER = r"pgrep -f '[l]oad\[.modules.\]'"  # what reads a log on a node, and any other call there
+BOUND = (
+    90.0  # seconds for what reads to end: where a TCP reset is lost, it ends with its next event
+)
 CUT = f"""\
 pid=$({READER} | head -n 1)
 until case $(cat /proc/$pid/comm) in sshd*) true;; *) false;; esac; do
@@ -59,9 +63,10 @@ class Following:
         out, err = self.process.communicate(timeout=30)
         self.lines += out.splitlines()
         assert self.process.returncode == 130, err
+        deadline = time.monotonic() + BOUND
         for node in self.nodes:
-            while self.cluster.on(node, f"{READER}; true").split():
-                pass
+            while left := self.cluster.on(node, f"{READER}; true").split():
+                assert time.monotonic() < deadline, f"readers left on {node}: {left}"
         return err
 
 

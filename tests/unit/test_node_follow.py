@@ -192,3 +192,14 @@ def test_a_log_that_is_emptied_before_its_first_line_is_read_goes_on_in_its_part
     log.with_suffix(".begin.log").write_text("one\ntwo\n")
     log.write_text("three, which is longer\n")
     assert read(path=str(log), at=at)[0] == "two\nthree, which is longer\n"
+
+
+def test_a_silent_log_has_empty_events(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else sshd would not notice for hours that the controller has vanished."""
+    monkeypatch.setattr(follow, "ALIVE", 0.0)
+    looks = iter([False, False, True])
+    monkeypatch.setattr(follow, "_hung_up", lambda: next(looks))
+    assert follow.follow({"path": str(home / "x.log"), "offset": 0}) == {}
+    assert capsys.readouterr().out == "{}\n" * 3
