@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 READER = r"pgrep -f '[l]oad\[.modules.\]'"  # what reads a log on a node, and any other call there
 BOUND = (
-    90.0  # seconds for what reads to end: where a TCP reset is lost, it ends with its next event
+    90.0  # seconds; a reader whose TCP reset was lost ends with its next event
 )
 CUT = f"""\
 pid=$({READER} | head -n 1)
