@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from tests.lab.cluster import Cluster
 
 READER = r"pgrep -f '[l]oad\[.modules.\]'"  # what reads a log on a node, and any other call there
-BOUND = (
-    90.0  # seconds; a reader whose TCP reset was lost ends with its next event
-)
+BOUND = 90.0  # seconds; a reader whose TCP reset was lost ends with its next event
 CUT = f"""\
 pid=$({READER} | head -n 1)
 until case $(cat /proc/$pid/comm) in sshd*) true;; *) false;; esac; do
