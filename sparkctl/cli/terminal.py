@@ -6,6 +6,8 @@ import sys
 
 import click
 
+from sparkctl.output.stdio import print_err
+
 
 def interactive() -> bool:
     """Whether stdin is a terminal; Python has None for one that is closed."""
@@ -14,4 +16,8 @@ def interactive() -> bool:
 
 def confirm(question: str) -> bool:
     """Ask on stderr; no by default. Raises click.Abort on Ctrl-C."""
-    return click.confirm(question, err=True)
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort:
+        print_err("")  # what comes next would be behind the question
+        raise

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.lab
 
 QWEN = "Qwen/Qwen3-0.6B"
 CACHE = "/root/recipes"
+SMALL = {"gpu-memory-utilization": 0.01}  # other tests take memory meanwhile: plan's checks see it
 RECIPE_FLAGS = (
     "--trust-remote-code",
     "--tool-call-parser",
@@ -36,7 +37,7 @@ def hub(cluster: Cluster, tmp_path: Path) -> Iterator[Cluster]:
     """The lab with a model on the hub, and a hub cache in another folder on each node."""
     yield cluster.changed(
         tmp_path / "i.yaml",
-        vllm={"model": QWEN, "arguments": {}},
+        vllm={"model": QWEN, "arguments": SMALL},
         env={"set": {"HF_HOME": f"{CACHE}/${{NODE}}"}},
     )
     cluster.on("spark-1", f"rm -rf {CACHE}")

@@ -60,7 +60,7 @@ def test_a_missing_model_is_reported_for_each_node(cluster: Cluster, tmp_path: P
     failed = other.run("up", code=3)
     assert "no recipe: /models/absent/config.json does not exist; set vllm.recipe" in failed.stderr
     for node in ("spark-1", "spark-2"):
-        assert f"{node}: model.present: " in failed.stderr
+        assert f"model.present {node}: " in failed.stderr
     assert_clean(cluster)
 
 
