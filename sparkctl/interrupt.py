@@ -1,4 +1,7 @@
-"""Ctrl-C before the command begins and after it has ended; imports nothing, so that it is early."""
+"""Ctrl-C before the command begins, after it has ended, and where it would break something.
+
+Imports nothing, so that it is early.
+"""
 
 from __future__ import annotations
 
@@ -28,3 +31,19 @@ def defer() -> None:
     """Defer Ctrl-C from now on; one that is ignored, as by nohup, stays so."""
     if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
         _signal.signal(_signal.SIGINT, Deferred())
+
+
+class Postponed:
+    """A Ctrl-C that came where an exception would break something, until it is raised."""
+
+    here = False
+
+    @classmethod
+    def check(cls) -> None:
+        """Raise it as KeyboardInterrupt, in the main thread alone."""
+        if cls.here:
+            import threading
+
+            if threading.current_thread() is threading.main_thread():
+                cls.here = False
+                raise KeyboardInterrupt

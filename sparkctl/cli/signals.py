@@ -7,14 +7,18 @@ import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from sparkctl.errors import Terminated
-from sparkctl.interrupt import Deferred
+import click
+
+from sparkctl.errors import SparkctlError, Terminated
+from sparkctl.interrupt import Deferred, Postponed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
 SOON = 0.01  # seconds
+# Any other error that follows KeyboardInterrupt was made of it, as by marshal: "unmarshallable".
+EXPECTED = (SparkctlError, OSError, click.ClickException, click.exceptions.Exit, click.Abort)
 IMPORTS = ("importlib._bootstrap", "_frozen_importlib")  # its name before and after its import
 
 
@@ -35,8 +39,12 @@ def raising() -> Iterator[None]:
         if deferred.pending:
             raise KeyboardInterrupt
         yield
+    except Exception as error:
+        if interrupt.raised and not isinstance(error, EXPECTED):
+            raise KeyboardInterrupt from error
+        raise
     finally:
-        deferred.pending = False
+        deferred.pending = Postponed.here = False
         signal.signal(signal.SIGINT, deferred)
         signal.setitimer(signal.ITIMER_REAL, 0)
 
@@ -49,12 +57,15 @@ class _Interrupt:
     """
 
     def __init__(self) -> None:
-        self._waiting = False
+        self.raised = False
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        again = number == signal.SIGINT and self._waiting
-        self._waiting = not again and _fragile(frame)
-        if not self._waiting:
+        if number == signal.SIGALRM and not Postponed.here:
+            return
+        again = number == signal.SIGINT and Postponed.here
+        Postponed.here = not again and _fragile(frame)
+        if not Postponed.here:
+            self.raised = True
             raise KeyboardInterrupt
         signal.setitimer(signal.ITIMER_REAL, SOON)
 

@@ -6,6 +6,8 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
+from sparkctl.interrupt import Postponed
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from typing import Literal
@@ -43,5 +45,6 @@ def print_names(names: Iterable[str]) -> None:
 
 
 def print_json(document: Document) -> None:
-    """Print the one JSON document of a command on stdout."""
+    """Print the one JSON document of a command on stdout, unless Ctrl-C came during an import."""
+    Postponed.check()
     print_out(json.dumps(document, indent=2, default=str))

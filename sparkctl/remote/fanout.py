@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from sparkctl.errors import SparkctlError, combined
+from sparkctl.interrupt import Postponed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -86,6 +87,7 @@ def each(
             threading.Thread(target=run, args=(index, item), name=key(item), daemon=True).start()
         if meanwhile:
             meanwhile()
+        Postponed.check()  # one that came during the imports of `meanwhile`
         while len(outcomes) < len(items):
             index, outcome = done.get()
             outcomes[index] = outcome

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+from sparkctl.cli.signals import raising
+from sparkctl.errors import UsageError
+from sparkctl.interrupt import Deferred
 from tests.unit.test_inventory import GOOD
 
 if TYPE_CHECKING:
@@ -100,3 +104,19 @@ def test_a_full_disk_is_named(words: tuple[str, ...], folder: Path) -> None:
     assert "\nerror: cannot write to stdout: No space left on device\n" in f"\n{done.stderr}"
     assert "Traceback" not in done.stderr
     assert "bug" not in done.stderr
+
+
+def test_an_error_that_c_code_makes_of_ctrl_c_is_ctrl_c() -> None:
+    """As marshal and pydantic do."""
+    before = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, Deferred())
+    try:
+        with pytest.raises(KeyboardInterrupt), raising():  # noqa: PT012  # both errors matter
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+            except KeyboardInterrupt:
+                raise ValueError("unmarshallable object") from None
+        with pytest.raises(UsageError), raising():
+            raise UsageError("theirs")
+    finally:
+        signal.signal(signal.SIGINT, before)
