@@ -13,12 +13,15 @@ VALUE = (
 )
 START = rf"(?i)(?<![\w.-]){OTHER}"
 NO_COUNT = rf"""(?!["']?{COUNT}(?![\w.-]))"""
-EQUALS = r"""=(?=\S)|\s+=\s+|\\*["']\]?\s*[:=]\s*"""
+EQUALS = r"""=(?=\S)|\s+=\s+|\\*["']\]?\s*(?:=>|[:=])\s*"""
 ASSIGNMENTS = (
     re.compile(rf"{START}({NAME})({EQUALS}){VALUE}"),
     re.compile(rf"{START}({COUNTED})({EQUALS}){NO_COUNT}{VALUE}"),
     # A header or a line of YAML; but a bare `key:` also occurs in sparkctl's own messages.
-    re.compile(rf"{START}(?!keys?:)({NAME})(:\s*)(?!//|:){VALUE}"),
+    re.compile(rf"{START}(?!keys?\s?:)({NAME})(\s?:\s*)(?!//|:){VALUE}"),
+    re.compile(rf"(?i)(<{OTHER}{NAME})(>)[^<]+"),
+    # ~/.docker/config.json
+    re.compile(r"""(?i)(["']auth["'])(\s*:\s*)["'][^"']{6,}["']?"""),
     # A flag whose last word is a secret's: --hf-token X, -token X; not --max-batched-tokens 8.
     re.compile(rf"{START}(?=-)({NAME})(\s+)(?!-){VALUE}"),
     re.compile(rf"{START}(?=-)([\w.-]*tokens)(\s+)(?!-){NO_COUNT}{VALUE}"),
@@ -27,6 +30,10 @@ ASSIGNMENTS = (
 )
 # vLLM's takes several, up to the next flag (vLLM 0.32, vllm/entrypoints/launchers/cli_args.py).
 API_KEYS = re.compile(r"(?i)(?<![\w-])(--api[-_]keys?)[= ]\s*(?!-)\S+(?:\s+(?!-)\S+)*")
+# As Python and JSON show an argv; what follows the first value may be more of vLLM's keys.
+LISTED = re.compile(
+    rf"""{START}(?=-)((?:{NAME}|[\w.-]*tokens)\\*["'])(?:\s*,\s*\\*["'](?!-)(?:\\.|[^"'\\])*\\*["']?)+"""
+)
 # With a scheme of one word, or two words: the form of other schemes is unknown.
 AUTHORIZATION = re.compile(
     r"""(?i)\b(authorization\\*["']?\s*[:=]\s*\\*["']?(?:(?:basic|bearer|token|apikey)\s+)?)"""
@@ -57,8 +64,10 @@ SUSPECT = re.compile(
 )
 # A line that ends in a secret's name: its value is on the next ones.
 TO_BE_CONTINUED = re.compile(
-    rf"""(?i)(?<![\w.-]){OTHER}(?:-+{NAME}["']?,?|{NAME}\\*["']?\]?\s*[:=]\s*(?P<value>[\[{{(|>]?)"""
-    rf"""|{COUNTED}\\*["']?\]?\s*[:=]\s*(?P<values>[\[{{(]))\s*\\?$"""
+    rf"""(?i)(?<![\w.-]){OTHER}(?:-+{NAME}["']?,?|{NAME}\\*["']?\]?\s*[:=]\s*"""
+    r"""(?P<value>[\[{(](?=[^\]})]*$)|[|>][-+0-9]*|"{3}|'{3}|)"""
+    rf"""|{COUNTED}\\*["']?\]?\s*[:=]\s*(?P<values>[\[{{(](?=[^\]}})]*$)))"""
+    r"""(?:(?<=[\[{(])[^\]})]*)?\s*\\?$"""
 )
 
 LOOKED_AT = 2048  # characters of a command line that are read; fewer are shown
@@ -68,6 +77,7 @@ def secretless(text: str) -> str:
     """The text, usually a command line, without passwords, keys and tokens."""
     text = PRIVATE_KEY.sub(MASK, text)
     text = API_KEYS.sub(rf"\1 {MASK}", text)
+    text = LISTED.sub(rf"\1, '{MASK}'", text)
     for pattern in (AUTHORIZATION, COOKIE):
         text = pattern.sub(rf"\1{MASK}", text)
     text = BEARER.sub(rf"\1 {MASK}", text)

@@ -52,6 +52,8 @@ FORMS = [
     "csh -c setenv HF_TOKEN {}",
     "fish -c set -gx HF_TOKEN {}",
     "curl http://h/x?sig={}",
+    "api_key : {}",
+    "<password>{}</password>",
 ]
 QUOTED = [
     'vllm serve m --hf-overrides={{"token":"{}"}} --port 1',
@@ -62,6 +64,10 @@ QUOTED = [
     'env HF_TOKEN="{}" vllm',
     'python -c os.environ["HF_TOKEN"]="{}"',
     'curl -d \'{{"password": "{}"}}\' http://h',
+    "Command '['vllm', 'serve', '--api-key', 'a', '{}', '--port', '1']' returned non-zero",
+    'argv=["--hf-token", "{}"]',
+    "'password' => '{}'",
+    '{{"auths": {{"nvcr.io": {{"auth": "{}"}}}}}}',
 ]
 HEADERS = ["curl -H 'X-Api-Key: {}' http://h", '"Authorization": "Bearer {}", "x": 1']
 MARK = "Zq7"  # in no form; at both ends, so that no part of a secret may be left

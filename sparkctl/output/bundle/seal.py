@@ -21,14 +21,14 @@ Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json
 KEY_END = re.compile(r"-----END (?:[A-Z0-9]+ )*PRIVATE KEY-----")
 LINE_END = re.compile(r"\r\n|\r")
 OPENING = frozenset(":=[{(,|>\"'\\")  # ends of a line whose value is on the next ones
-CLOSING = {"[": "]", "{": "}", "(": ")"}
+CLOSING = {"[": "]", "{": "}", "(": ")", '"' * 3: '"' * 3, "'" * 3: "'" * 3}
 MOST_HIDDEN = 100  # lines of one value
 LINES = 4096  # that are remembered: most lines of a log come several times
 
 
 def _continued(line: str) -> re.Match[str] | None:
     """The name of a secret at the line's end; most lines have none by their last character."""
-    if line[-1:] in OPENING or line.rpartition(" ")[2].startswith("-"):
+    if line[-1:] in OPENING or line.rpartition(" ")[2].startswith(("-", "|", ">")):
         return TO_BE_CONTINUED.search(line)
     return None
 
