@@ -37,7 +37,7 @@ class Names(click.types.StringParamType):
         for source in self._sources:
             found |= source(ctx)
         return [
-            CompletionItem(name, help=text)
+            CompletionItem(name, help=" ".join(text.split()))
             for name, text in found.items()
             if name.startswith(incomplete) and name not in given
         ]
@@ -64,7 +64,10 @@ def _inventory(ctx: click.Context) -> Inventory:
     """The inventory that the line names; raises SparkctlError."""
     from sparkctl.engines.inventory import load
 
-    return load(ctx.params["inventory"])
+    path = ctx.params["inventory"]
+    if not path.is_file():  # a pipe would keep the shell waiting
+        raise FileNotFoundError(path)
+    return load(path)
 
 
 def _nodes(ctx: click.Context) -> dict[str, str]:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+LARGEST = 2**62  # bytes: more is no file's size
+
 
 def begin(parts: Sequence[Path], when: float) -> tuple[int, int] | None:
     """The part of a log, by its index, and the offset in it where that begins which was written
@@ -31,10 +33,12 @@ def begin(parts: Sequence[Path], when: float) -> tuple[int, int] | None:
 def _marks(part: Path) -> Iterator[tuple[int, int]]:
     """The marks of a part in the order of their writing."""
     try:
-        lines = part.with_suffix(".times").read_bytes().split(b"\n")
+        path = part.with_suffix(".times")
+        lines = path.read_bytes().split(b"\n") if path.is_file() else []
     except OSError:
         return
     for line in lines:
         seconds, _, size = line.partition(b" ")
-        if seconds.isdigit() and size.isdigit() and len(line) < 40:
+        whole = seconds.isdigit() and size.isdigit() and len(line) < 40
+        if whole and int(size) < LARGEST:
             yield int(seconds), int(size)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import contextmanager
 from errno import EDQUOT, ENOSPC
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from sparkctl.errors import OutputError
@@ -87,6 +88,8 @@ def cleaned() -> Iterator[None]:
     So no caller can forget it for a text of a node.
     """
     before = sys.stdout, sys.stderr
+    if isinstance(stream := raw(sys.stdout), TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")  # as Python has it for stderr
     sys.stdout = cast("TextIO", Cleaning(Checked(raw(sys.stdout), stderr=False)))
     sys.stderr = cast("TextIO", Cleaning(Checked(raw(sys.stderr), stderr=True)))
     try:

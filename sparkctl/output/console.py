@@ -11,6 +11,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.text import Text
 
 from sparkctl.output.clean import raw
+from sparkctl.output.terminal import USUAL
 from sparkctl.text import clean
 
 if TYPE_CHECKING:
@@ -36,7 +37,10 @@ class CleanConsole(Console):
 def console(*, stderr: bool = False, **options: Any) -> Console:
     """A console on stdout or stderr; every console is made here."""
     stream = raw(sys.stderr if stderr else sys.stdout)
-    return CleanConsole(file=stream, highlight=False, **options)
+    made = CleanConsole(file=stream, highlight=False, **options)
+    if not made.width:  # rich takes COLUMNS=0 as it is, and would show nothing
+        made.width = USUAL
+    return made
 
 
 def wide_console() -> Console:

@@ -66,6 +66,14 @@ def completed(folder: Path, line: str, **environment: str) -> list[str]:
     return [item.partition(",")[2] for item in done.stdout.split()]
 
 
+def test_a_pipe_for_an_inventory_completes_to_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.mkfifo(folder / "pipe")
+    monkeypatch.chdir(folder)
+    assert completed(folder, "sparkctl env -i pipe ") == []
+
+
 @pytest.mark.parametrize("shell", SHELLS)
 def test_a_real_shell_completes(shell: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     argv, setup = SHELLS[shell]

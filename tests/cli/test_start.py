@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -104,6 +105,28 @@ def test_a_full_disk_is_named(words: tuple[str, ...], folder: Path) -> None:
     assert "\nerror: cannot write to stdout: No space left on device\n" in f"\n{done.stderr}"
     assert "Traceback" not in done.stderr
     assert "bug" not in done.stderr
+
+
+def test_a_terminal_without_columns_and_a_narrow_encoding_lose_nothing(folder: Path) -> None:
+    text = (folder / "inventory.yaml").read_text()
+    model = "model: /models/日本"
+    (folder / "inventory.yaml").write_text(re.sub("model: .*", model, text, count=1))
+    done = subprocess.run(
+        [sys.executable, "-m", "sparkctl", "validate"],
+        capture_output=True,
+        check=False,
+        cwd=folder,
+        env={**os.environ, "PYTHONIOENCODING": "latin-1", "COLUMNS": "0"},
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert rb"\u65e5\u672c" in done.stdout
+    shown = subprocess.run(
+        [sys.executable, "-m", "sparkctl", "lab", "faults"],
+        capture_output=True,
+        check=True,
+        env={**os.environ, "COLUMNS": "0"},
+    )
+    assert b"mtu-1500" in shown.stdout
 
 
 def test_an_error_that_c_code_makes_of_ctrl_c_is_ctrl_c() -> None:

@@ -312,7 +312,7 @@ def test_a_hostile_log_is_bounded() -> None:
         "api_key: |\n  {}\n  {}\nafter: 1\n",
         "secret: >-\n  {}\n  {}\nafter: 1\n",
         "secret: |2\n  {}\n  {}\nafter: 1\n",
-        "token=\"\"\"\n{}\n{}\n\"\"\"\nafter: 1\n",
+        'token="""\n{}\n{}\n"""\nafter: 1\n',
         "api_key=['a',\n '{}', '{}']\nafter: 1\n",
         "serve --api-key \\\n  {}\nafter: 1\n",
         '"hf_token": [\n"x",\n"{}"\n]\nafter: 1\n',

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from unittest import mock
@@ -203,3 +204,13 @@ def test_a_silent_log_has_empty_events(
     monkeypatch.setattr(follow, "_hung_up", lambda: next(looks))
     assert follow.follow({"path": str(home / "x.log"), "offset": 0}) == {}
     assert capsys.readouterr().out == "{}\n" * 3
+
+
+def test_marks_that_are_no_files_harm_nothing(home: Path, read: Read) -> None:
+    log = home / "x.log"
+    log.write_text("one\n")
+    marked(log, "1 " + "9" * 23)
+    assert read(path=str(log), since=60.0)[0] == "one\n"
+    log.with_suffix(".times").unlink()
+    os.mkfifo(log.with_suffix(".times"))
+    assert read(path=str(log), since=60.0)[0] == "one\n"

@@ -6,12 +6,13 @@ import sys
 from io import StringIO
 from typing import TYPE_CHECKING
 
+import pytest
+
 from sparkctl.events import Wait
 from sparkctl.output.progress.rows import Clocked, named_rows, step_rows, waited
 from sparkctl.output.progress.waits import WaitRows
 
 if TYPE_CHECKING:
-    import pytest
     from rich.text import Text
 
 NOW = 100.0
@@ -56,6 +57,14 @@ def test_a_name_is_never_cut() -> None:
     assert rows[1] == f"  {name}  {wide}  4 s"
     alone = shown(named_rows([("spark-1", doing)], NOW, 84), 84)
     assert alone == [f"  spark-1  {wide}  4 s  Collecting n…"]
+
+
+@pytest.mark.parametrize("width", [-1, 0, 1, 2, 5])
+def test_there_is_always_room_for_a_row(width: int) -> None:
+    """Also where a terminal has no columns: the drawing must not go on for ever."""
+    doing = Clocked(40.0, "compiling", 42, "a detail", "first boot 10 to 40 min")
+    assert step_rows("wait for vLLM", doing, NOW, width)
+    assert named_rows([("spark-1", doing)], NOW, width)
 
 
 def test_a_step_goes_on_below_where_its_row_has_no_room() -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MOST = 64 * 2**20  # bytes of all texts
+EARLIEST = (1980, 1, 1, 0, 0, 0)  # that zip can say, of a clock without a battery
 # Of file systems without hard links.
 UNLINKED = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EACCES)
 
@@ -60,7 +61,7 @@ class Archive:
             name = f"{stem}-{number}{dot}{suffix}"
         self._names.add(name)
         self.size += len(data)
-        member = zipfile.ZipInfo(f"{self._folder}/{name}", self._now[:6])
+        member = zipfile.ZipInfo(f"{self._folder}/{name}", max(self._now[:6], EARLIEST))
         member.compress_type = zipfile.ZIP_DEFLATED
         member.external_attr = 0o600 << 16
         self._inner.writestr(member, data)

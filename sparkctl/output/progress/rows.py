@@ -145,7 +145,8 @@ def _indented(text: Text, width: int) -> list[Text]:
 
 
 def _wrapped(text: Text, width: int) -> list[Text]:
-    """Rows of so many columns, broken between words, and within what is wider."""
+    """Rows of so many columns, at least one, broken between words, and within what is wider."""
+    width = max(1, width)
     return [row for line in broken(text, width, INDENT) for row in _chopped(line, width)]
 
 
