@@ -32,7 +32,8 @@ ASSIGNMENTS = (
 API_KEYS = re.compile(r"(?i)(?<![\w-])(--api[-_]keys?)[= ]\s*(?!-)\S+(?:\s+(?!-)\S+)*")
 # As Python and JSON show an argv; what follows the first value may be more of vLLM's keys.
 LISTED = re.compile(
-    rf"""{START}(?=-)((?:{NAME}|[\w.-]*tokens)\\*["'])(?:\s*,\s*\\*["'](?!-)(?:\\.|[^"'\\])*\\*["']?)+"""
+    rf"""{START}(?=-)((?:{NAME}|[\w.-]*tokens(?!\\*["']\s*,\s*\\*["']{COUNT}["'\\]))\\*["'])"""
+    r"""(?:\s*,\s*\\*["'](?!-)(?:\\.|[^"'\\])*\\*["']?)+"""
 )
 # With a scheme of one word, or two words: the form of other schemes is unknown.
 AUTHORIZATION = re.compile(

@@ -105,6 +105,7 @@ def test_what_stands_beside_a_secret_stays() -> None:
         "docker run -u 1000:1000 -p 8000:8000 -e HF_TOKEN img",
         "mysqld --port 3306 --datadir=/x",
         "the host key: SHA256:abc is not known",
+        "['--max-num-batched-tokens', '8192', '--tokenizer', 'x']",
     ],
 )
 def test_what_is_harmless_stays(text: str) -> None:
