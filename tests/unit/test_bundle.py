@@ -21,6 +21,7 @@ from sparkctl.doctor.masking import masking
 from sparkctl.errors import ConnectError
 from sparkctl.facts.answers import JournalEntry
 from sparkctl.inventory.layers import parse_layer
+from sparkctl.operations.logs.kept import keep
 from sparkctl.operations.status import status
 from sparkctl.operations.support.excerpt import Excerpt, excerpt
 from sparkctl.operations.support.nodes import NodeSide
@@ -137,6 +138,9 @@ def unzipped(path: Path) -> dict[str, str]:
         return {n.partition("/")[2]: inner.read(n).decode() for n in inner.namelist()}
 
 
+KEPT = f"lab-20260102-000000-00ab.{TWO}.vllm.log"
+
+
 @pytest.fixture
 def run_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run's log on this machine."""
@@ -146,6 +150,11 @@ def run_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = kept.folder() / "20260101-000000-7-ab.run.log"
     path.write_text(f"{LOG} /srv/laptops/5822 {socket.gethostname()} {getuser()}")
     (kept.folder() / "20260101-000001-8-ab.run.log").symlink_to("/etc/passwd")
+    for run in ("20260101-000000-00ab", "20260102-000000-00ab"):
+        keep("lab", run, TWO, "vllm", [*LOG.splitlines(), run])
+        keep("lab-2", run, TWO, "vllm", ["of another cluster"])
+    keep("lab", run, "spark-9", "vllm", ["of another inventory"])
+    (kept.folder() / KEPT.replace(TWO, ONE)).symlink_to("/etc/passwd")
     for pid in (7, 9):
         (kept.folder() / f"20260101-000002-{pid}.traceback").write_text(f"bug of {pid}")
     return path
@@ -171,7 +180,13 @@ def test_nothing_that_was_planted_is_in_the_bytes(run_log: Path, tmp_path: Path)
         f"logs/{ONE}/user-0-vllm.log",
         "controller/versions.json",
         "controller/20260101-000000-7-ab.run.log",
+        f"logs/{TWO}/{KEPT}",
     }
+    kept_here = [n.rpartition("/")[2] for n in files if n.endswith(".vllm.log")]
+    assert kept_here == [KEPT, KEPT.replace("0102", "0101")], "the newest first, of this cluster"
+    assert "/home/user/x by user" in files[f"logs/{TWO}/{KEPT}"]
+    assert "logs/NODE/CLUSTER-RUN.NODE.KIND.log" in files["README.txt"]
+    assert KEPT.replace(TWO, ONE) in files["README.txt"], "a link is not followed"
     for name, text in files.items():
         whole = f"{name}\n{text}".lower()
         planted_there = [w for w in (SECRET, MARK, *NAMES) if w.lower() in whole]
@@ -217,6 +232,7 @@ def test_what_was_not_read_is_named_and_what_cannot_be_masked_is_left_out(
     answers.facts[ONE]["unread"] = {"people": {"reason": "a directory hangs", "kind": "timeout"}}
     write_bundle(tmp_path / "b.zip", found := gathered(answers, run_log.parent), 1e9)
     files = unzipped(tmp_path / "b.zip")
+    assert f"logs/{TWO}/{KEPT}" in files
     assert not [n for n in files if ONE in n or n.startswith(("plan", "status"))]
     assert f"facts, journal and logs of {ONE}" in files["README.txt"]
     assert f"facts/{TWO}.json" in files

@@ -11,6 +11,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 
 from sparkctl import __version__, kept
+from sparkctl.operations.logs.kept import kept_logs
 from sparkctl.operations.support.excerpt import of_file
 from sparkctl.remote.fanout import each
 from sparkctl.remote.sshconfig import resolve
@@ -59,6 +60,26 @@ def run_logs(known: Collection[tuple[str, str]]) -> tuple[dict[str, Excerpt], di
             others += 1
     if others:
         left_out["*" + RUN] = f"{others} of them are about other inventories"
+    return found, left_out
+
+
+def start_logs(inventory: Inventory) -> tuple[dict[tuple[str, str], Excerpt], dict[str, str]]:
+    """The kept logs of failed starts by node and file name, the newest first; and what is left
+    out, with the reason. They are of a cluster of this name, and of its nodes alone.
+    """
+    found: dict[tuple[str, str], Excerpt] = {}
+    left_out: dict[str, str] = {}
+    try:
+        logs = kept_logs(inventory.cluster)
+    except OSError as error:
+        return {}, {"kept logs": error.strerror or str(error)}
+    nodes = {node.name for node in inventory.nodes}
+    for log in logs:
+        if log.node in nodes:
+            try:
+                found[log.node, log.path.name] = of_file(log.path)
+            except OSError as error:
+                left_out[log.path.name] = error.strerror or str(error)
     return found, left_out
 
 

@@ -27,6 +27,8 @@ FILES = {
     " started",
     "logs/NODE/SERVICE-REPLICA-KIND.log": "the last log of each unit: its first 256 KB and its last"
     " 768 KB",
+    "logs/NODE/CLUSTER-RUN.NODE.KIND.log": "the first and last lines of a failed start's log, which"
+    " this machine kept: the rollback removed it on the node",
     "logs/NODE/kernel.log": "the GPU driver's errors in the kernel's log, with their times (Unix)",
     "controller/": "versions, and the logs of the last runs of sparkctl on this machine",
 }
