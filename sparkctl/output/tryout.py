@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sparkctl.operations.up import Endpoint
 
 NEXT = ("status", "logs -f", "doctor", "down")
-USUAL = Path("inventory.yaml")  # which needs no -i, as what this variable names
+USUAL = Path("inventory.yaml")
 VARIABLE = "SPARKCTL_INVENTORY"
 MARGIN = "  "
 INDENT = 2 * MARGIN  # of lines that continue
@@ -40,9 +40,13 @@ def curl_lines(endpoint: Endpoint, width: int) -> list[str]:
 
 def next_commands(inventory: Path) -> list[str]:
     """sparkctl's commands for this inventory, in the same folder and environment."""
-    known = inventory == USUAL or str(inventory) == os.environ.get(VARIABLE)
-    option = "" if known else f" -i {shlex.quote(str(inventory))}"
+    option = "" if is_implied(inventory) else f" -i {shlex.quote(str(inventory))}"
     return [f"sparkctl {name}{option}" for name in NEXT]
+
+
+def is_implied(inventory: Path) -> bool:
+    """Whether a command finds this inventory without -i, in the same folder and environment."""
+    return inventory == Path(os.environ.get(VARIABLE) or USUAL)
 
 
 def _words(endpoint: Endpoint) -> list[str]:

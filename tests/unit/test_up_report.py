@@ -112,14 +112,26 @@ def test_the_curl_command_can_be_pasted_at_any_width(width: int, model: str) -> 
     assert len(lines) == 1 or width < 1000
 
 
-def test_the_next_commands_name_an_inventory_that_is_not_found_without(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("variable", "inventory", "option"),
+    [
+        (None, "./inventory.yaml", ""),
+        ("", "inventory.yaml", ""),
+        ("/etc/sparks.yaml", "/etc/sparks.yaml", ""),
+        ("./sparks.yaml", "sparks.yaml", ""),
+        ("/etc/sparks.yaml", "inventory.yaml", " -i inventory.yaml"),
+        ("/etc/sparks.yaml", "./inventory.yaml", " -i inventory.yaml"),
+        (None, "my pair.yaml", " -i 'my pair.yaml'"),
+    ],
+)
+def test_a_pasted_command_acts_on_the_inventory_of_the_command_that_named_it(
+    variable: str | None, inventory: str, option: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SPARKCTL_INVENTORY", "/etc/sparks.yaml")
-    plain = ["sparkctl status", "sparkctl logs -f", "sparkctl doctor", "sparkctl down"]
-    for path in ("inventory.yaml", "/etc/sparks.yaml"):
-        assert next_commands(Path(path)) == plain
-    assert next_commands(Path("my pair.yaml"))[1] == "sparkctl logs -f -i 'my pair.yaml'"
+    monkeypatch.delenv("SPARKCTL_INVENTORY", raising=False)
+    if variable is not None:
+        monkeypatch.setenv("SPARKCTL_INVENTORY", variable)
+    names = ("status", "logs -f", "doctor", "down")
+    assert next_commands(Path(inventory)) == [f"sparkctl {name}{option}" for name in names]
 
 
 def test_a_start_ends_with_the_time_and_commands_and_no_change_with_a_line(
