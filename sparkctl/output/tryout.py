@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sparkctl.operations.up import Endpoint
+    from sparkctl.operations.up import ApiKey, Endpoint
 
 NEXT = ("status", "logs -f", "doctor", "down")
 USUAL = Path("inventory.yaml")
@@ -38,6 +38,12 @@ def curl_lines(endpoint: Endpoint, width: int) -> list[str]:
     return [*lines, *f"{INDENT}-d {shlex.quote(within.join(body))}".split("\n")]
 
 
+def key_line(key: ApiKey, inventory: Path) -> str:
+    """Where the user finds the key's value, which the user's shell does not have."""
+    place = f"{key.place} of {inventory}" if key.place else f"the env layer {key.layer}"
+    return f"${key.variable} is the key in {place}; export it in your shell first."
+
+
 def next_commands(inventory: Path) -> list[str]:
     """sparkctl's commands for this inventory, in the same folder and environment."""
     option = "" if is_implied(inventory) else f" -i {shlex.quote(str(inventory))}"
@@ -54,7 +60,7 @@ def _words(endpoint: Endpoint) -> list[str]:
     words = ["curl " + shlex.quote(f"{endpoint.url}/chat/completions")]
     words.append("-H 'Content-Type: application/json'")
     if endpoint.key:
-        words.append(f'-H "Authorization: Bearer ${endpoint.key}"')
+        words.append(f'-H "Authorization: Bearer ${endpoint.key.variable}"')
     return words
 
 

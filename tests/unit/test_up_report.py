@@ -14,7 +14,7 @@ from sparkctl.engines.inventory import parse
 from sparkctl.node.difference import Change, Part, Plan
 from sparkctl.operations.outlook import Outlook
 from sparkctl.operations.run import Step, perform
-from sparkctl.operations.up import Endpoint, UpReport, report
+from sparkctl.operations.up import ApiKey, Endpoint, UpReport, report
 from sparkctl.output.tryout import curl, curl_lines, next_commands
 from sparkctl.output.up import print_outlook, print_report
 from sparkctl.plan.desired import desire
@@ -91,7 +91,7 @@ CURL = 'curl() { for each in "$@"; do printf "%s\\0" "$each"; done; }\n'
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 120, 1000])
 @pytest.mark.parametrize("model", ["/m/code", 'it\'s $HOME "`x`" \\', "model-" * 20])
 def test_the_curl_command_can_be_pasted_at_any_width(width: int, model: str) -> None:
-    service = Endpoint("https://spark-1:30000/v1", model, "KEY")
+    service = Endpoint("https://spark-1:30000/v1", model, ApiKey("KEY", "env.set"))
     for text in (curl(service), "\n".join(curl_lines(service, width))):
         argv = ["sh", "-c", CURL + text]
         printed = subprocess.check_output(argv, env={"KEY": "k e y"}, text=True)
