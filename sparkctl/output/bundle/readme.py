@@ -38,9 +38,11 @@ MASKED = (
     " and public addresses. User names are `user`, host names `host-of-NODE`, `host-of-controller`"
     " and `host-of-another-machine`, their domain is `domain`, home folders `/home/user`. Names of"
     " the inventory's nodes, private addresses and accounts that name nobody, such as root, ubuntu"
-    " and nvidia, stay. Hashes by which a short secret could be guessed are left out, and so is the"
-    " rest of a line after 2048 characters. Of a node whose accounts could not be read user names"
-    " are recognized by their form alone, as in /home/NAME."
+    " and nvidia, stay. What identifies a machine stays too: GUIDs and MAC addresses, also within"
+    " IPv6 addresses, the boot id, and the kernel's command line without its secrets. Hashes by"
+    " which a short secret could be guessed are left out, and so is the rest of a line after 2048"
+    " characters. Of a node whose accounts could not be read user names are recognized by their"
+    " form alone, as in /home/NAME."
 )
 
 
