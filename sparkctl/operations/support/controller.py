@@ -28,7 +28,7 @@ CONNECTING = re.compile(
     r"^\S+ \S+ (\S+): connecting: (?!(?:ended|failed) after )(.+)$", re.MULTILINE
 )
 NAMED = re.compile(r"(\d{8})-\d{6}-(\d+)[.-]")
-RUN, TRACEBACK = ".run.log", ".traceback"  # output/runlog.py, output/failure.py
+RUNS, TRACEBACK = (".change.log", ".run.log"), ".traceback"  # output/runlog.py, output/failure.py
 PACKAGES = ("click", "cryptography", "jinja2", "paramiko", "pydantic", "PyYAML", "rich")
 
 
@@ -59,7 +59,7 @@ def run_logs(known: Collection[tuple[str, str]]) -> tuple[dict[str, Excerpt], di
         else:
             others += 1
     if others:
-        left_out["*" + RUN] = f"{others} of them are about other inventories"
+        left_out["*.log"] = f"{others} of them are about other inventories"
     return found, left_out
 
 
@@ -88,7 +88,7 @@ def _paths(left_out: dict[str, str]) -> list[Path]:
     try:
         where = kept.folder()
         return [
-            p for kind in (RUN, TRACEBACK) for p in sorted(where.glob("*" + kind))[-kept.LAST :]
+            p for kind in (*RUNS, TRACEBACK) for p in sorted(where.glob("*" + kind))[-kept.LAST :]
         ]
     except OSError as error:
         left_out["*"] = error.strerror or str(error)
