@@ -84,11 +84,14 @@ def test_a_run_that_begins_to_change_nodes_is_kept_with_those_that_do(folder: Pa
         runlog.changes()
         runlog.changes()
         logging.getLogger("sparkctl.x").debug("it changes")
-        path = runlog.path()
-    assert path
-    assert path.read_text().splitlines()[-1].endswith(" it changes")
-    assert " it reads\n" in path.read_text()
-    assert path in logs(folder)
+        now = runlog.path()
+    assert now is not None
+    assert now in logs(folder)
+    assert now.name.endswith(".change.log")
+    assert [line.split(" ", 2)[2] for line in now.read_text().splitlines()[-2:]] == [
+        "it reads",
+        "it changes",
+    ]
     assert len(logs(folder)) == kept.LAST, "the oldest is gone, and no log of a run that reads"
 
 
