@@ -33,8 +33,8 @@ PACKAGES = ("click", "cryptography", "jinja2", "paramiko", "pydantic", "PyYAML",
 
 
 def run_logs(known: Collection[tuple[str, str]]) -> tuple[dict[str, Excerpt], dict[str, str]]:
-    """The logs of the last runs and their tracebacks by name, the oldest first; and what is left
-    out, with the reason.
+    """The logs of the last runs by name, first of those that may change nodes, each the oldest
+    first, and their tracebacks; and what is left out, with the reason.
 
     Runs that connected to other nodes than those `known`, by name and host, were about another
     inventory, whose names cannot be masked.
