@@ -39,12 +39,23 @@ def create(name: str) -> TextIOWrapper:
     file = os.fdopen(fd, "w", encoding="utf-8", errors="backslashreplace")
     with suppress(OSError):  # a file system without locks
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    kind = "".join(Path(name).suffixes)
+    _prune(name)
+    return file
+
+
+def rename(name: str, new: str) -> None:
+    """Give a file another name, of another kind, and remove the oldest of that. Raises OSError."""
+    (folder() / name).rename(folder() / new)
+    _prune(new)
+
+
+def _prune(name: str) -> None:
+    """Remove the oldest files of this one's kind."""
+    where, kind = folder(), "".join(Path(name).suffixes)
     for old in sorted(where.glob(f"*{kind}"), key=_modified)[:-LAST]:
         if not _in_use(old):
             with suppress(OSError):  # another run removed it
                 old.unlink()
-    return file
 
 
 def write(name: str, text: str) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sparkctl.events import Doing, Wait
-from sparkctl.operations.up import Endpoint, UpReport
+from sparkctl.operations.up import ApiKey, Endpoint, UpReport
 from sparkctl.output.progress.live import TerminalReporter
 from sparkctl.output.up import print_report
 
@@ -53,7 +53,7 @@ def up(run: Run) -> None:
     run.reporter.note("warning: Ray does not show on which nodes the ranks run")
     run.step("note what runs", 0.2)
     run.reporter.end()
-    services = {"vllm": Endpoint(URL, MODEL, "VLLM_API_KEY")}
+    services = {"vllm": Endpoint(URL, MODEL, ApiKey("VLLM_API_KEY", "env.set"))}
     report = UpReport("sparks", services, ("start vLLM on spark-1",), total=run.at - 100.0)
     print_report(report, Path("clusters/spark pair.yaml"), as_json=False)
 

@@ -36,12 +36,15 @@ def open_session(
     """
     from sparkctl.engines.inventory import load
     from sparkctl.operations.connect import session
+    from sparkctl.output import runlog
     from sparkctl.output.progress.waits import WaitRows
 
     loaded = load(inventory)
     if accept_new:
         ssh = loaded.ssh.model_copy(update={"host_keys": "accept-new"})
         loaded = loaded.model_copy(update={"ssh": ssh})
+    if not read_only:
+        runlog.changes()
     if reporter:
         reporter.step("connect to the nodes")
     with (

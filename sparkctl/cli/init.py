@@ -35,6 +35,7 @@ def init(folder: Path) -> None:
     from importlib import resources
 
     from sparkctl.output.starter import print_written
+    from sparkctl.output.tryout import is_implied
 
     starter = resources.files("sparkctl.inventory") / "starter"
     texts = {
@@ -51,7 +52,7 @@ def init(folder: Path) -> None:
             data={"files": there},
         )
     _write({path: item.read_bytes() for path, item in texts.items()})
-    print_written(texts, folder / INVENTORY, default=folder == Path())
+    print_written(texts, folder / INVENTORY, default=is_implied(folder / INVENTORY))
 
 
 def _write(files: Mapping[Path, bytes]) -> None:

@@ -107,8 +107,8 @@ Exit codes:
   3    a check found a failure
   130  interrupted
 
-The debug logs of the last ten runs that contacted a node, or failed, are in
-~/.local/state/sparkctl.
+The debug logs of the last ten runs that may have changed a node, and of the
+last ten others that contacted one, or failed, are in ~/.local/state/sparkctl.
 """
 
 

@@ -6,13 +6,13 @@ import time
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from sparkctl import kept
 from sparkctl.errors import RemoteError, ServingError
 from sparkctl.events import Doing
 from sparkctl.facts.unread import known
 from sparkctl.node.units import Generates, LogStages
 from sparkctl.operations import health
 from sparkctl.operations.follow import follow
+from sparkctl.operations.logs.kept import keep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -161,8 +161,7 @@ class Start:
         if known(run.session.facts[self.unit.node].state).exists:
             return
         with suppress(OSError):
-            name = f"{run.cluster}-{run.id}.{self.unit.node}.{self.unit.kind}.log"
-            path = kept.write(name, "\n".join([*self.progress.lines, ""]))
+            path = keep(run.cluster, run.id, self.unit.node, self.unit.kind, self.progress.lines)
             run.reporter.note(
                 f"{self.title}'s log is kept in {path}; read it with `sparkctl doctor --log`"
             )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from sparkctl.engines.vllm.secretarguments import API_KEY
+from sparkctl.engines.vllm.secretarguments import API_KEY, variables
 from sparkctl.errors import RemoteError, combined
 from sparkctl.node.unitid import node_of, service_of
 from sparkctl.node.units import Unread
@@ -32,15 +32,23 @@ if TYPE_CHECKING:
 UNSEEN = "`sparkctl doctor` shows why; a unit is never started or replaced unseen"
 
 
+class ApiKey(NamedTuple):
+    """Where a service has its API key: in this `variable` of its environment, by the inventory's
+    key `place`, or (None) by the env layer `layer`.
+    """
+
+    variable: str
+    place: str | None
+    layer: str = ""
+
+
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a service is reached, and the name of its model there; `key` is the environment
-    variable that holds its API key, if it has one.
-    """
+    """Where a service is reached, and the name of its model there; `key`: if it has one."""
 
     url: str
     model: str
-    key: str | None = None
+    key: ApiKey | None = None
 
 
 @dataclass(frozen=True)
@@ -209,10 +217,27 @@ def endpoints(desired: Sequence[Desired]) -> dict[str, Endpoint]:
         d.inventory.service: Endpoint(
             f"{d.engine.base(d.inventory, d.inventory.head.host)}/v1",
             d.engine.model(d.inventory, d.head.home),
-            API_KEY if d.values(d.head.node.name).get(API_KEY) else None,
+            _api_key(d),
         )
         for d in desired
     }
+
+
+def _api_key(desired: Desired) -> ApiKey | None:
+    """Where the head has it from: the last place that sets it, as in engines/vllm/environment.py;
+    None without one.
+    """
+    view, head = desired.inventory, desired.head
+    setting = head.environment.get(API_KEY)
+    if setting is None or not setting.value:
+        return None
+    if API_KEY in variables(view.vllm.arguments):
+        return ApiKey(API_KEY, f"{view.key}.arguments.api-key")
+    if API_KEY in head.node.env:
+        return ApiKey(API_KEY, f"nodes.{head.node.name}.env")
+    if API_KEY in view.env.set:
+        return ApiKey(API_KEY, "env.set")
+    return ApiKey(API_KEY, None, setting.layer)
 
 
 def report(run: Run, *, detach: bool, restart: Sequence[str] = ()) -> UpReport:

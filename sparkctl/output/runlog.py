@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 MOST = 64 * 2**20  # bytes of one run's log: `status --watch` may run for days
 EVERY = 1.0  # seconds between two flushes
+READS = ".run.log"  # ends the names of the logs
+CHANGES = ".change.log"  # of runs that may change nodes: `status` does not push them out
 LOGGERS = ("sparkctl", "paramiko")  # paramiko's level is up to the caller
 
 log = logging.getLogger(__name__)
@@ -58,7 +60,7 @@ class RunLog(logging.FileHandler):
     """
 
     def __init__(self, argv: Sequence[str]) -> None:
-        name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{os.urandom(2).hex()}.run.log"
+        name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{os.urandom(2).hex()}{READS}"
         super().__init__(kept.folder() / name, "w", delay=True)
         self.setFormatter(SafeFormatter())
         self._argv = argv
@@ -73,6 +75,18 @@ class RunLog(logging.FileHandler):
             except OSError:
                 self._failed = True
         return None if self._failed or self.stream is None else Path(self.baseFilename)
+
+    def changes(self) -> None:
+        """Keep this log with those of the runs that may change nodes."""
+        path = Path(self.baseFilename)
+        new = path.with_name(path.name.removesuffix(READS) + CHANGES)
+        if path.name.endswith(READS):
+            if self.stream is not None:
+                try:
+                    kept.rename(path.name, new.name)
+                except OSError:
+                    return
+            self.baseFilename = str(new)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record, as long as the file can be written and is not full."""
@@ -133,8 +147,17 @@ def recorded(argv: Sequence[str]) -> Iterator[None]:
 
 def path() -> Path | None:
     """The log of this run, None where there is none."""
-    handlers = logging.getLogger("sparkctl").handlers
-    return next((h.named() for h in handlers if isinstance(h, RunLog)), None)
+    return next((handler.named() for handler in _handlers()), None)
+
+
+def changes() -> None:
+    """Note that this run may change nodes."""
+    for handler in _handlers():
+        handler.changes()
+
+
+def _handlers() -> list[RunLog]:
+    return [h for h in logging.getLogger("sparkctl").handlers if isinstance(h, RunLog)]
 
 
 def ended(code: int) -> None:

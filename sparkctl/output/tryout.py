@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sparkctl.operations.up import Endpoint
+    from sparkctl.operations.up import ApiKey, Endpoint
 
 NEXT = ("status", "logs -f", "doctor", "down")
-USUAL = Path("inventory.yaml")  # which needs no -i, as what this variable names
+USUAL = Path("inventory.yaml")
 VARIABLE = "SPARKCTL_INVENTORY"
 MARGIN = "  "
 INDENT = 2 * MARGIN  # of lines that continue
@@ -38,11 +38,21 @@ def curl_lines(endpoint: Endpoint, width: int) -> list[str]:
     return [*lines, *f"{INDENT}-d {shlex.quote(within.join(body))}".split("\n")]
 
 
+def key_line(key: ApiKey, inventory: Path) -> str:
+    """Where the user finds the key's value, which the user's shell does not have."""
+    place = f"{key.place} of {inventory}" if key.place else f"the env layer {key.layer}"
+    return f"${key.variable} is the key in {place}; export it in your shell first."
+
+
 def next_commands(inventory: Path) -> list[str]:
     """sparkctl's commands for this inventory, in the same folder and environment."""
-    known = inventory == USUAL or str(inventory) == os.environ.get(VARIABLE)
-    option = "" if known else f" -i {shlex.quote(str(inventory))}"
+    option = "" if is_implied(inventory) else f" -i {shlex.quote(str(inventory))}"
     return [f"sparkctl {name}{option}" for name in NEXT]
+
+
+def is_implied(inventory: Path) -> bool:
+    """Whether a command finds this inventory without -i, in the same folder and environment."""
+    return inventory == Path(os.environ.get(VARIABLE) or USUAL)
 
 
 def _words(endpoint: Endpoint) -> list[str]:
@@ -50,7 +60,7 @@ def _words(endpoint: Endpoint) -> list[str]:
     words = ["curl " + shlex.quote(f"{endpoint.url}/chat/completions")]
     words.append("-H 'Content-Type: application/json'")
     if endpoint.key:
-        words.append(f'-H "Authorization: Bearer ${endpoint.key}"')
+        words.append(f'-H "Authorization: Bearer ${endpoint.key.variable}"')
     return words
 
 

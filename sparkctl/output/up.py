@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sparkctl.node.unitid import service_of
 from sparkctl.output.spans import duration
 from sparkctl.output.stdio import print_json, print_out, print_wrapped
-from sparkctl.output.tryout import curl, curl_lines, next_commands
+from sparkctl.output.tryout import curl, curl_lines, key_line, next_commands
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,6 +71,8 @@ def _print_next(report: UpReport, inventory: Path) -> None:
     for service in served.values():
         for line in curl_lines(service, width):
             print_out(line)
+    for key in dict.fromkeys(service.key for service in served.values() if service.key):
+        print_wrapped(key_line(key, inventory))
     if any(service.url.startswith("https:") for service in served.values()):
         print_wrapped(PRIVATE)
     print_out("\nNext:")

@@ -28,6 +28,14 @@ def test_it_writes_into_this_folder_and_says_what_is_next(tmp_path: Path) -> Non
     assert sparkctl("validate", cwd=tmp_path).returncode == 0
 
 
+def test_what_is_next_names_the_inventory_where_the_variable_names_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPARKCTL_INVENTORY", "/x/other.yaml")
+    done = sparkctl("init", cwd=tmp_path)
+    assert "`sparkctl validate --connect -i inventory.yaml`" in done.stdout
+
+
 def test_another_folder_is_made_and_named_in_what_is_next(tmp_path: Path) -> None:
     done = sparkctl("init", "a/b", cwd=tmp_path)
     assert done.returncode == 0

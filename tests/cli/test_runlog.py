@@ -45,7 +45,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def logs(folder: Path) -> list[Path]:
-    return sorted((folder / "state/sparkctl").glob("*.run.log"))
+    where = folder / "state/sparkctl"
+    return sorted(p for kind in ("run", "change") for p in where.glob(f"*.{kind}.log"))
 
 
 def test_a_command_that_fails_names_its_log_last(folder: Path) -> None:
@@ -67,6 +68,31 @@ def test_a_command_that_goes_on_without_nodes_keeps_its_log(folder: Path) -> Non
     (path,) = logs(folder)
     assert done.stderr.splitlines()[-1] == f"log: {path}"
     assert "failed after" in path.read_text()
+    for number in range(2 * kept.LAST):
+        kept.write(f"9{number:02}.run.log", "")
+    assert logs(folder)[0] == path, "runs that only read push out none that may change nodes"
+    assert len(logs(folder)) == 1 + kept.LAST
+
+
+def test_a_run_that_begins_to_change_nodes_is_kept_with_those_that_do(folder: Path) -> None:
+    for number in range(kept.LAST):
+        path = folder / "state/sparkctl" / kept.write(f"{number}.change.log", "").name
+        os.utime(path, (number, number))
+    with runlog.recorded(["doctor", "--fix"]):
+        logging.getLogger("sparkctl.x").debug("it reads")
+        assert [p.suffixes for p in logs(folder)].count([".run", ".log"]) == 1
+        runlog.changes()
+        runlog.changes()
+        logging.getLogger("sparkctl.x").debug("it changes")
+        now = runlog.path()
+    assert now is not None
+    assert now in logs(folder)
+    assert now.name.endswith(".change.log")
+    assert [line.split(" ", 2)[2] for line in now.read_text().splitlines()[-2:]] == [
+        "it reads",
+        "it changes",
+    ]
+    assert len(logs(folder)) == kept.LAST, "the oldest is gone, and no log of a run that reads"
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import sys
 import zipfile
 from typing import TYPE_CHECKING
 
+from sparkctl import kept
 from tests.cli.test_cli import sparkctl
 from tests.unit.doctorview import INVENTORY
 
@@ -23,6 +24,9 @@ def test_without_a_node_it_has_this_machines_side(tmp_path: Path) -> None:
     other = away.replace("spark-", "secret-project-").replace("127.0.0.1", "127.0.0.9")
     (tmp_path / "other.yaml").write_text(other)
     assert sparkctl("status", "-i", "other.yaml", cwd=tmp_path).returncode == 1
+    assert sparkctl("down", cwd=tmp_path).returncode == 1
+    for number in range(kept.LAST):  # runs of `status`
+        kept.write(f"{number}.run.log", "")
 
     done = sparkctl("support-bundle", "--json", cwd=tmp_path)
     assert done.returncode == 1, done.stderr
@@ -39,6 +43,7 @@ def test_without_a_node_it_has_this_machines_side(tmp_path: Path) -> None:
     (readme,) = [text for text in texts if text.startswith("Support bundle")]
     assert {"doctor.html", "doctor.json", "inventory.json", "controller/versions.json"} <= names
     assert any(name.endswith(".run.log") for name in names), "this run's too"
+    assert any(name.endswith(".change.log") for name in names), "the last that changes nodes"
     assert "spark-1: not read (connect-refused)" in readme
     assert not [text for text in texts if "secret-project" in text], "a run of another inventory"
     assert max(map(len, readme.splitlines())) <= 80

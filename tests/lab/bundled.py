@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.lab.toycluster import unreachable
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.lab.cluster import Cluster
 
 HEAD, WORKER = "spark-1", "spark-2"
+
+
+def unzipped(path: Path) -> dict[str, str]:
+    """The files of a bundle by name, without its folder."""
+    with zipfile.ZipFile(path) as inner:
+        return {n.partition("/")[2]: inner.read(n).decode() for n in inner.namelist()}
 
 
 def bundle_is_sent(toy: Cluster, folder: Path) -> None:
@@ -26,8 +32,7 @@ def bundle_is_sent(toy: Cluster, folder: Path) -> None:
     document = json.loads(done.stdout)
     assert (document["nodes"], document["bytes"]) == ([HEAD], path.stat().st_size)
     assert [(f["node"], f["code"]) for f in document["failed"]] == [(WORKER, "connect-refused")]
-    with zipfile.ZipFile(path) as inner:
-        files = {n.partition("/")[2]: inner.read(n).decode() for n in inner.namelist()}
+    files = unzipped(path)
     assert not [name for name, text in files.items() if secret in text]
     rank = files[f"logs/{HEAD}/toy-0-rank.log"]
     assert "rank 0 serves" in rank
@@ -38,3 +43,18 @@ def bundle_is_sent(toy: Cluster, folder: Path) -> None:
     assert f"facts/{WORKER}.json" not in files
     again = toy.error("support-bundle", str(path), code=2)
     assert again["code"] == "bundle-refused"
+
+
+def kept_log_is_sent(toy: Cluster, node: str, path: Path) -> None:
+    """After a first start of service a that was rolled back, `logs` names the log that this machine
+    kept of it, and the bundle has it.
+    """
+    done = toy.run("logs", "a", code=1)
+    (kept,) = re.findall(r"`sparkctl doctor --log (.+?)`", done.stderr)
+    text = Path(kept).read_text()
+    assert text.endswith("rank 0 fatal: no toys left\n")
+    toy.run("support-bundle", str(path), "--passive")
+    files = unzipped(path)
+    assert files[f"logs/{node}/{Path(kept).name}"] == text
+    runs = [text for name, text in files.items() if name.endswith(".change.log")]
+    assert "rank 0 of a failed to start" in runs[-1], "the log of `up`"

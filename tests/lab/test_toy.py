@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from tests.lab.bundled import bundle_is_sent
+from tests.lab.bundled import bundle_is_sent, kept_log_is_sent
 from tests.lab.cluster import until
 from tests.lab.following import followed
 from tests.lab.toy import engine, runtime
@@ -331,6 +331,7 @@ def test_of_two_services_the_first_failure_ends_the_wait_for_both(lab: Lab, tmp_
         assert "b: loading toys 40%" in seen + err
         assert "Rolled back." in err
         assert ranks(toy) == {HEAD: [], WORKER: []}
+        kept_log_is_sent(toy, HEAD, tmp_path / "after.zip")
         toy.on(WORKER, f"rm {hold}")
         assert len(json.loads(toy.up("--json").stdout)["changes"]) == 2
     finally:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import resource
 import socket
 import zipfile
 from getpass import getuser
@@ -21,14 +19,13 @@ from sparkctl.doctor.masking import masking
 from sparkctl.errors import ConnectError
 from sparkctl.facts.answers import JournalEntry
 from sparkctl.inventory.layers import parse_layer
+from sparkctl.operations.logs.kept import keep
 from sparkctl.operations.status import status
 from sparkctl.operations.support.excerpt import Excerpt, excerpt
 from sparkctl.operations.support.nodes import NodeSide
 from sparkctl.output.bundle.contents import Gathered, write_bundle
-from sparkctl.output.bundle.file import archive, check_new
 from sparkctl.output.bundle.seal import Seal
 from sparkctl.secret.text import SUSPECT, secretless
-from tests.refused import refused
 from tests.unit.answers import all_facts
 from tests.unit.doctorview import INVENTORY, Answers, examined, healthy
 from tests.unit.test_doctor_collect import ONE, TWO, Asked
@@ -69,13 +66,19 @@ PLANTED = INVENTORY.replace("10.77.0.11", "dgx-a1.corp.example.com, ssh: {user: 
     f" {{DB_PASS: {SECRET}-of-the-inventory, HTTP_PROXY: 'http://bob:{SECRET}@proxy'}}\n"
 )
 LAYER = f"AUTH_BEARER={SECRET}\nNCCL_DEBUG=INFO\n"
+STAYS = {
+    "GUIDs": "4cbb:4703:0000:0100",
+    "MAC addresses": "02:00:5e:10:00:01",
+    "boot id": "0b0075a1-0000",
+    "kernel's command line": "BOOT=x api_token=****",
+}
 RECORD = {
     "schema": 2,
     "id": "a",
     "cluster": "lab",
     "by": {"who": "alice@alices-laptop (pid 1)", "when": "now"},
     "nodes": {},
-    "units": {},
+    "units": {"a/0/vllm/spark-1": {"boot_id": "0b0075a1-0000"}},
     "older": {
         "ray": {
             "salt": "abc",
@@ -97,6 +100,7 @@ def planted() -> Answers:
         facts |= {"people": ["bob", "anna"], "user": "anna", "home": "/srv/people/4711"}
         facts["os"] = f"Ubuntu, {SECRET}-of-the-inventory"
         facts["state"]["files"]["applied.json"] = json.dumps(RECORD)
+        facts["system"]["cmdline"] = f"BOOT=x api_token={FREE} mac=02:00:5e:10:00:01"
     answers.facts[ONE]["hostname"] = "dgx-a1"
     return answers
 
@@ -137,6 +141,9 @@ def unzipped(path: Path) -> dict[str, str]:
         return {n.partition("/")[2]: inner.read(n).decode() for n in inner.namelist()}
 
 
+KEPT = f"lab-20260102-000000-00ab.{TWO}.vllm.log"
+
+
 @pytest.fixture
 def run_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run's log on this machine."""
@@ -146,6 +153,11 @@ def run_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = kept.folder() / "20260101-000000-7-ab.run.log"
     path.write_text(f"{LOG} /srv/laptops/5822 {socket.gethostname()} {getuser()}")
     (kept.folder() / "20260101-000001-8-ab.run.log").symlink_to("/etc/passwd")
+    for run in ("20260101-000000-00ab", "20260102-000000-00ab"):
+        keep("lab", run, TWO, "vllm", [*LOG.splitlines(), run])
+        keep("lab-2", run, TWO, "vllm", ["of another cluster"])
+    keep("lab", run, "spark-9", "vllm", ["of another inventory"])
+    (kept.folder() / KEPT.replace(TWO, ONE)).symlink_to("/etc/passwd")
     for pid in (7, 9):
         (kept.folder() / f"20260101-000002-{pid}.traceback").write_text(f"bug of {pid}")
     return path
@@ -171,7 +183,17 @@ def test_nothing_that_was_planted_is_in_the_bytes(run_log: Path, tmp_path: Path)
         f"logs/{ONE}/user-0-vllm.log",
         "controller/versions.json",
         "controller/20260101-000000-7-ab.run.log",
+        f"logs/{TWO}/{KEPT}",
     }
+    kept_here = [n.rpartition("/")[2] for n in files if n.endswith(".vllm.log")]
+    assert kept_here == [KEPT, KEPT.replace("0102", "0101")], "the newest first, of this cluster"
+    assert "/home/user/x by user" in files[f"logs/{TWO}/{KEPT}"]
+    identity = files[f"facts/{ONE}.json"] + files[f"journal/{ONE}.json"]
+    for what, value in STAYS.items():
+        assert value in identity
+        assert what in " ".join(files["README.txt"].split()), "what identifies a machine is named"
+    assert "logs/NODE/CLUSTER-RUN.NODE.KIND.log" in files["README.txt"]
+    assert KEPT.replace(TWO, ONE) in files["README.txt"], "a link is not followed"
     for name, text in files.items():
         whole = f"{name}\n{text}".lower()
         planted_there = [w for w in (SECRET, MARK, *NAMES) if w.lower() in whole]
@@ -217,60 +239,10 @@ def test_what_was_not_read_is_named_and_what_cannot_be_masked_is_left_out(
     answers.facts[ONE]["unread"] = {"people": {"reason": "a directory hangs", "kind": "timeout"}}
     write_bundle(tmp_path / "b.zip", found := gathered(answers, run_log.parent), 1e9)
     files = unzipped(tmp_path / "b.zip")
+    assert f"logs/{TWO}/{KEPT}" in files
     assert not [n for n in files if ONE in n or n.startswith(("plan", "status"))]
     assert f"facts, journal and logs of {ONE}" in files["README.txt"]
     assert f"facts/{TWO}.json" in files
-
-
-def fails(path: Path, error: BaseException) -> None:
-    """Write a bundle until this error."""
-    with archive(path, "f", 1e9) as into:
-        into.add("a", "x")
-        raise error
-
-
-def test_no_file_is_replaced_and_none_is_left_of_a_bundle_that_fails(tmp_path: Path) -> None:
-    path = tmp_path / "b.zip"
-    with pytest.raises(KeyboardInterrupt):
-        fails(path, KeyboardInterrupt())
-    with refused("bundle-unwritable"):
-        fails(path, OSError(28, os.strerror(28)))
-    assert [*tmp_path.iterdir()] == []
-    path.symlink_to("nothing")
-    with refused("bundle-refused"):
-        check_new(path)
-    with refused("bundle-refused"), archive(path, "f", 1e9):
-        pass
-    with refused("bundle-refused"):
-        check_new(tmp_path / "none" / "b.zip")
-    assert [*tmp_path.iterdir()] == [path]
-
-
-def test_a_file_system_without_links_has_the_same_rules(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: object) -> None:
-        raise PermissionError(1, os.strerror(1))
-
-    monkeypatch.setattr(os, "link", refuse)
-    path = tmp_path / "b.zip"
-    with archive(path, "f", 1e9) as into:
-        into.add("a", "x")
-    assert unzipped(path) == {"a": "x"}
-    with refused("bundle-refused"), archive(path, "f", 1e9):
-        pass
-    assert unzipped(path) == {"a": "x"}
-
-
-def test_a_disk_that_takes_no_more_is_a_clean_error(tmp_path: Path) -> None:
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
-    try:
-        with refused("bundle-unwritable"), archive(tmp_path / "b.zip", "f", 1e9) as into:
-            into.add("a", os.urandom(10**5).hex())
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert [*tmp_path.iterdir()] == []
 
 
 @given(st.binary(max_size=60), st.binary(max_size=60), st.integers(0, 999))

@@ -12,6 +12,7 @@ from unittest import mock
 import pytest
 
 from sparkctl.errors import ConnectError, UsageError
+from sparkctl.operations.logs.kept import keep
 from sparkctl.operations.logs.since import ON_ITS_WAY, since
 from sparkctl.remote import pool
 from tests.bench.hostile import run
@@ -28,15 +29,18 @@ GONE = ConnectError("no route", node="spark-2", hint="plug it in")
 
 
 class Logs(Node):
-    """A node of which each log has two lines."""
+    """A node of which each log has two lines; one that takes no requests has no log."""
 
-    def __init__(self, name: str, requests: list[dict[str, Any]]) -> None:
+    def __init__(self, name: str, requests: list[dict[str, Any]] | None) -> None:
         super().__init__(name, Answers(Random(0), healthy(serving=False), harmed=()), [])
         self._requests = requests
 
     @contextmanager
     def stream(self, command: Command, *, timeout: float = 1.0) -> Iterator[Iterator[str | None]]:
         request = json.loads(command.stdin)["request"]
+        if self._requests is None:
+            yield iter([None])
+            return
         self._requests.append(request)
         untimed = [BEGIN | {"untimed": True}] if "since" in request else []
         texts = {"text": f"{self.node} o"}, {"text": "ne\ntw"}, {"text": "o\x1b[0m"}
@@ -51,6 +55,7 @@ class Cluster:
         self.inventory.write_text(Node.INVENTORY)
         self.requests: list[dict[str, Any]] = []
         self.lost = ""
+        self.has_logs = True
 
     def logs(self, *words: str) -> tuple[int, str, str]:
         """The exit code, stdout and stderr of `logs`."""
@@ -58,7 +63,7 @@ class Cluster:
         def connect(name: str, *_: Any, **__: Any) -> Node:
             if name == self.lost:
                 raise GONE
-            return Logs(name, self.requests)
+            return Logs(name, self.requests if self.has_logs else None)
 
         with mock.patch.object(pool, "connect", connect):
             return run(["logs", "-i", str(self.inventory), *words])
@@ -125,3 +130,19 @@ def test_a_time_that_says_nothing_is_refused(text: str) -> None:
     with pytest.raises(UsageError) as caught:
         since(text)
     assert caught.value.code == "since-invalid"
+
+
+def test_a_unit_without_a_log_names_the_one_that_was_kept_of_its_failed_start(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "my state"))
+    cluster.has_logs = False
+    code, _, err = cluster.logs()
+    assert (code, "doctor --log" in err) == (1, False)
+    for run_id in ("20260102-000000-00ab", "20260101-000000-00cd"):
+        path = keep("lab", run_id, "spark-1", "vllm", ["ValueError: why"])
+    newest = str(path).replace("20260101-000000-00cd", "20260102-000000-00ab")
+    code, _, err = cluster.logs("vllm")
+    assert (code, f"`sparkctl doctor --log '{newest}'`" in err) == (1, True), err
+    assert "doctor --log" not in cluster.logs("ray")[2], "of another kind"
+    assert "doctor --log" not in cluster.logs("vllm", "spark-2")[2], "of another node"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +16,8 @@ from sparkctl.engines.vllm.recipe import BACKEND
 from sparkctl.engines.vllm.rules import warnings
 from sparkctl.errors import InventoryError
 from sparkctl.inventory.layers import parse_layer
+from sparkctl.operations.up import UpReport, endpoints
+from sparkctl.output.up import print_report
 from sparkctl.plan.record import make
 from sparkctl.secret.value import Secret, revealed
 from tests.unit import clusterpair
@@ -78,6 +82,28 @@ def test_an_argument_wins_over_its_variable_as_in_vllm() -> None:
     assert made.head.environment["VLLM_API_KEY"].layer == "vllm.arguments"
     assert revealed(head(made))["VLLM_API_KEY"] == PW
     assert revealed(head(made))["HF_TOKEN"] == "of-layer"
+
+
+@pytest.mark.parametrize(
+    ("extra", "place"),
+    [
+        (f"  arguments: {{api-key: {PW}}}\n", "vllm.arguments.api-key of my.yaml"),
+        (f"env: {{set: {{VLLM_API_KEY: {PW}}}}}\n", "env.set of my.yaml"),
+        ("", "the env layer x.env"),
+    ],
+)
+def test_up_says_where_the_key_of_the_curl_command_is(
+    extra: str, place: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = desired(extra, parse_layer("x.env", f"VLLM_API_KEY={PW}"))
+    done = UpReport("lab", endpoints([made]), ("start vLLM",), {})
+    print_report(done, Path("my.yaml"), as_json=False)
+    shown = capsys.readouterr().out
+    assert f"$VLLM_API_KEY is the key in {place}; export it in your shell first.\n" in shown
+    assert '"Authorization: Bearer $VLLM_API_KEY"' in shown
+    assert PW not in shown
+    print_report(replace(done, services=endpoints([desired("")])), Path("x"), as_json=False)
+    assert "KEY" not in capsys.readouterr().out
 
 
 def test_without_the_argument_the_variable_stays_and_a_bare_flag_is_a_flag() -> None:

@@ -18,7 +18,10 @@ from sparkctl.errors import ServingError
 from sparkctl.facts.answers import Started
 from sparkctl.facts.calls import COMPLETION
 from sparkctl.operations import startup
+from sparkctl.operations.logs.kept import newest
 from sparkctl.operations.session import Session
+from sparkctl.operations.support.controller import start_logs
+from sparkctl.operations.support.excerpt import Excerpt
 from tests.unit.answers import decoded, node_facts
 from tests.unit.clusterpair import SERVE, desired
 from tests.unit.runs import Told, make
@@ -257,3 +260,7 @@ def test_the_log_of_a_failed_first_start_is_kept_here_for_the_undo_removes_it(
     path = Path(told.said[-1].removeprefix("vLLM's log is kept in ").partition(";")[0])
     assert path.read_text().splitlines() == [f"line {n}" for n in range(100)]
     assert path.stat().st_mode & 0o777 == 0o600
+    assert newest(run.cluster, "spark-1", "vllm") == path
+    logs, left_out = start_logs(run.session.inventory)
+    assert (len(logs), left_out) == (10, {})
+    assert logs["spark-1", path.name] == Excerpt(path.read_text())

@@ -14,7 +14,7 @@ from sparkctl.engines.inventory import parse
 from sparkctl.node.difference import Change, Part, Plan
 from sparkctl.operations.outlook import Outlook
 from sparkctl.operations.run import Step, perform
-from sparkctl.operations.up import Endpoint, UpReport, report
+from sparkctl.operations.up import ApiKey, Endpoint, UpReport, report
 from sparkctl.output.tryout import curl, curl_lines, next_commands
 from sparkctl.output.up import print_outlook, print_report
 from sparkctl.plan.desired import desire
@@ -91,7 +91,7 @@ CURL = 'curl() { for each in "$@"; do printf "%s\\0" "$each"; done; }\n'
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 120, 1000])
 @pytest.mark.parametrize("model", ["/m/code", 'it\'s $HOME "`x`" \\', "model-" * 20])
 def test_the_curl_command_can_be_pasted_at_any_width(width: int, model: str) -> None:
-    service = Endpoint("https://spark-1:30000/v1", model, "KEY")
+    service = Endpoint("https://spark-1:30000/v1", model, ApiKey("KEY", "env.set"))
     for text in (curl(service), "\n".join(curl_lines(service, width))):
         argv = ["sh", "-c", CURL + text]
         printed = subprocess.check_output(argv, env={"KEY": "k e y"}, text=True)
@@ -112,14 +112,26 @@ def test_the_curl_command_can_be_pasted_at_any_width(width: int, model: str) -> 
     assert len(lines) == 1 or width < 1000
 
 
-def test_the_next_commands_name_an_inventory_that_is_not_found_without(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("variable", "inventory", "option"),
+    [
+        (None, "./inventory.yaml", ""),
+        ("", "inventory.yaml", ""),
+        ("/etc/sparks.yaml", "/etc/sparks.yaml", ""),
+        ("./sparks.yaml", "sparks.yaml", ""),
+        ("/etc/sparks.yaml", "inventory.yaml", " -i inventory.yaml"),
+        ("/etc/sparks.yaml", "./inventory.yaml", " -i inventory.yaml"),
+        (None, "my pair.yaml", " -i 'my pair.yaml'"),
+    ],
+)
+def test_a_pasted_command_acts_on_the_inventory_of_the_command_that_named_it(
+    variable: str | None, inventory: str, option: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SPARKCTL_INVENTORY", "/etc/sparks.yaml")
-    plain = ["sparkctl status", "sparkctl logs -f", "sparkctl doctor", "sparkctl down"]
-    for path in ("inventory.yaml", "/etc/sparks.yaml"):
-        assert next_commands(Path(path)) == plain
-    assert next_commands(Path("my pair.yaml"))[1] == "sparkctl logs -f -i 'my pair.yaml'"
+    monkeypatch.delenv("SPARKCTL_INVENTORY", raising=False)
+    if variable is not None:
+        monkeypatch.setenv("SPARKCTL_INVENTORY", variable)
+    names = ("status", "logs -f", "doctor", "down")
+    assert next_commands(Path(inventory)) == [f"sparkctl {name}{option}" for name in names]
 
 
 def test_a_start_ends_with_the_time_and_commands_and_no_change_with_a_line(

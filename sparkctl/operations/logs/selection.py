@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from difflib import get_close_matches
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sparkctl.engines.table import engine_of
 from sparkctl.errors import SparkctlError, UsageError
 from sparkctl.node.unitid import kind_of, node_of, service_of
+from sparkctl.operations.logs.kept import newest
 from sparkctl.plan.outline import outline
 
 if TYPE_CHECKING:
@@ -145,7 +147,7 @@ def _of_node(inventory: Inventory, node: Node) -> Log:
 
 
 def missing(inventory: Inventory, log: Log) -> SparkctlError:
-    """The error for a unit without a log."""
+    """The error for a unit without a log; it names the newest that is kept on this machine."""
     view = inventory.view_of(log.node)
     hint = "`sparkctl status` shows what runs"
     if view is not None:
@@ -153,12 +155,16 @@ def missing(inventory: Inventory, log: Log) -> SparkctlError:
         nodes = [node_of(unit) for unit in units if kind_of(unit) == kind]
         if log.unit not in units and nodes:
             hint += f"; {_engine(view).title}'s log is on {', '.join(nodes)}"
+    path = newest(inventory.cluster, log.node.name, log.kind)
+    if path:
+        read = f"`sparkctl doctor --log {shlex.quote(str(path))}`"
+        hint += f"; {read} reads the last failed start's log, which this machine kept"
     return SparkctlError(
         f"no {log.kind} log of cluster {inventory.cluster}",
         node=log.node.name,
         hint=hint,
         code="log-missing",
-        data={"log": log.kind, "unit": log.unit},
+        data={"log": log.kind, "unit": log.unit, "kept": str(path) if path else None},
     )
 
 

@@ -11,6 +11,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 
 from sparkctl import __version__, kept
+from sparkctl.operations.logs.kept import kept_logs
 from sparkctl.operations.support.excerpt import of_file
 from sparkctl.remote.fanout import each
 from sparkctl.remote.sshconfig import resolve
@@ -27,13 +28,13 @@ CONNECTING = re.compile(
     r"^\S+ \S+ (\S+): connecting: (?!(?:ended|failed) after )(.+)$", re.MULTILINE
 )
 NAMED = re.compile(r"(\d{8})-\d{6}-(\d+)[.-]")
-RUN, TRACEBACK = ".run.log", ".traceback"  # output/runlog.py, output/failure.py
+RUNS, TRACEBACK = (".change.log", ".run.log"), ".traceback"  # output/runlog.py, output/failure.py
 PACKAGES = ("click", "cryptography", "jinja2", "paramiko", "pydantic", "PyYAML", "rich")
 
 
 def run_logs(known: Collection[tuple[str, str]]) -> tuple[dict[str, Excerpt], dict[str, str]]:
-    """The logs of the last runs and their tracebacks by name, the oldest first; and what is left
-    out, with the reason.
+    """The logs of the last runs by name, first of those that may change nodes, each the oldest
+    first, and their tracebacks; and what is left out, with the reason.
 
     Runs that connected to other nodes than those `known`, by name and host, were about another
     inventory, whose names cannot be masked.
@@ -58,7 +59,27 @@ def run_logs(known: Collection[tuple[str, str]]) -> tuple[dict[str, Excerpt], di
         else:
             others += 1
     if others:
-        left_out["*" + RUN] = f"{others} of them are about other inventories"
+        left_out["*.log"] = f"{others} of them are about other inventories"
+    return found, left_out
+
+
+def start_logs(inventory: Inventory) -> tuple[dict[tuple[str, str], Excerpt], dict[str, str]]:
+    """The kept logs of failed starts by node and file name, the newest first; and what is left
+    out, with the reason. They are of a cluster of this name, and of its nodes alone.
+    """
+    found: dict[tuple[str, str], Excerpt] = {}
+    left_out: dict[str, str] = {}
+    try:
+        logs = kept_logs(inventory.cluster)
+    except OSError as error:
+        return {}, {"kept logs": error.strerror or str(error)}
+    nodes = {node.name for node in inventory.nodes}
+    for log in logs:
+        if log.node in nodes:
+            try:
+                found[log.node, log.path.name] = of_file(log.path)
+            except OSError as error:
+                left_out[log.path.name] = error.strerror or str(error)
     return found, left_out
 
 
@@ -67,7 +88,7 @@ def _paths(left_out: dict[str, str]) -> list[Path]:
     try:
         where = kept.folder()
         return [
-            p for kind in (RUN, TRACEBACK) for p in sorted(where.glob("*" + kind))[-kept.LAST :]
+            p for kind in (*RUNS, TRACEBACK) for p in sorted(where.glob("*" + kind))[-kept.LAST :]
         ]
     except OSError as error:
         left_out["*"] = error.strerror or str(error)

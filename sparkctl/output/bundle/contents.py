@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from sparkctl.doctor.masking import masking
 from sparkctl.errors import SparkctlError
 from sparkctl.facts.unread import Unread
-from sparkctl.operations.support.controller import routes, run_logs, versions
+from sparkctl.operations.support.controller import routes, run_logs, start_logs, versions
 from sparkctl.output import documents, runlog
 from sparkctl.output.bundle.file import archive
 from sparkctl.output.bundle.readme import readme
@@ -26,7 +26,7 @@ from sparkctl.plan.paths import APPLIED
 from sparkctl.secret.value import HASHED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from sparkctl.doctor.finding import Finding
     from sparkctl.doctor.forecast import Forecast
@@ -152,6 +152,7 @@ class Contents:
         for node in snapshot.inventory.nodes:
             if node.name not in unnamed:
                 yield from self._node(node.name)
+        yield from self._of_starts(unnamed)
 
     def _controller(self) -> Iterator[tuple[str, str]]:
         yield from self._json("controller/versions.json", versions())
@@ -161,6 +162,14 @@ class Contents:
         self._left |= {f"controller/{name}": why for name, why in errors.items()}
         for name, log in logs.items():
             yield from self._log(f"controller/{name}", log)
+
+    def _of_starts(self, unnamed: Collection[str]) -> Iterator[tuple[str, str]]:
+        """The logs of failed starts that this machine kept; last, as there may be many."""
+        logs, errors = start_logs(self._snapshot.inventory)
+        self._left |= errors
+        for (node, name), log in logs.items():
+            if node not in unnamed:
+                yield from self._log(f"logs/{node}/{name}", log)
 
     def _node(self, node: str) -> Iterator[tuple[str, str]]:
         facts, side = self._snapshot.all_facts.get(node), self._found.sides.get(node)

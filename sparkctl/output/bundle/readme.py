@@ -27,6 +27,8 @@ FILES = {
     " started",
     "logs/NODE/SERVICE-REPLICA-KIND.log": "the last log of each unit: its first 256 KB and its last"
     " 768 KB",
+    "logs/NODE/CLUSTER-RUN.NODE.KIND.log": "the first and last lines of a failed start's log, which"
+    " this machine kept: the rollback removed it on the node",
     "logs/NODE/kernel.log": "the GPU driver's errors in the kernel's log, with their times (Unix)",
     "controller/": "versions, and the logs of the last runs of sparkctl on this machine",
 }
@@ -36,9 +38,11 @@ MASKED = (
     " and public addresses. User names are `user`, host names `host-of-NODE`, `host-of-controller`"
     " and `host-of-another-machine`, their domain is `domain`, home folders `/home/user`. Names of"
     " the inventory's nodes, private addresses and accounts that name nobody, such as root, ubuntu"
-    " and nvidia, stay. Hashes by which a short secret could be guessed are left out, and so is the"
-    " rest of a line after 2048 characters. Of a node whose accounts could not be read user names"
-    " are recognized by their form alone, as in /home/NAME."
+    " and nvidia, stay. What identifies a machine stays too: GUIDs and MAC addresses, also within"
+    " IPv6 addresses, the boot id, and the kernel's command line without its secrets. Hashes by"
+    " which a short secret could be guessed are left out, and so is the rest of a line after 2048"
+    " characters. Of a node whose accounts could not be read user names are recognized by their"
+    " form alone, as in /home/NAME."
 )
 
 
