@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sparkctl.engines.sglang.stages import STAGES as SGLANG
+from sparkctl.engines.vllm.stages import STAGES as VLLM
 from sparkctl.events import Doing, Wait
 from sparkctl.operations.up import Endpoint, UpReport
 from sparkctl.output.progress.live import TerminalReporter
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 MODEL = "MiniMaxAI/MiniMax-M2"
 URL = "http://192.168.1.11:30000/v1"
 IMAGE = "ghcr.example/spark/vllm-openai-nvfp4:v0.32.0-cu130"
+
+STAGES = {"vllm": VLLM, "sglang": SGLANG}
 
 
 class Run:
@@ -44,6 +48,12 @@ class Run:
         self.step("start Ray head, Ray workers", 6.8)
         self.step("wait for Ray's node table", 2.0)
         self.step("start vLLM", 0.7)
+
+
+def stage(engine: str, name: str, percent: int | None = None) -> Doing:
+    """A stage with the words of the engine's own table."""
+    found = next(each for each in STAGES[engine] if each.id == name)
+    return Doing(found.title, percent, usual=found.usual)
 
 
 def up(run: Run) -> None:
@@ -77,7 +87,7 @@ def loading(run: Run) -> None:
     """A start on four nodes, of which two are slow."""
     run.step("connect to the nodes", 0.4)
     run.step("wait for SGLang rank 0, SGLang rank 1, SGLang rank 2, SGLang rank 3", 65.0)
-    run.reporter.stage(Doing("loading the model", 42, usual="MiniMax-M2 on two nodes 5 min"))
+    run.reporter.stage(stage("sglang", "loading", 42))
     run.waits = [
         Wait("start SGLang rank 3", "spark-4", run.at - 12),
         Wait("read the node's facts", "spark-2", run.at - 3),
@@ -90,7 +100,7 @@ def compiling(run: Run) -> None:
     """The first boot of vLLM."""
     run.begun()
     run.step("wait for vLLM", 724.0)
-    run.reporter.stage(Doing("compiling", usual="first boot 10 to 40 min"))
+    run.reporter.stage(stage("vllm", "compiling"))
     left(run)
 
 
@@ -98,9 +108,9 @@ def services(run: Run) -> None:
     """Two services that start, and a node that is lost meanwhile."""
     run.step("connect to the nodes", 0.4)
     run.step("wait for vLLM of large; vLLM of embeddings")
-    run.reporter.part("large", Doing("loading the model", 42))
+    run.reporter.part("large", stage("vllm", "loading", 42))
     run.at += 65.0
-    run.reporter.part("embeddings", Doing("compiling", usual="first boot 10 to 40 min"))
+    run.reporter.part("embeddings", stage("vllm", "compiling"))
     run.at += 9.0
     run.waits = [Wait("connecting", "spark-3", run.at - 4)]
     left(run)
