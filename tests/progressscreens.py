@@ -9,10 +9,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sparkctl.doctor.finding import Evidence, fail
+from sparkctl.doctor.preflight import refuse
+from sparkctl.doctor.remedy import Remedy
 from sparkctl.engines.sglang.stages import STAGES as SGLANG
 from sparkctl.engines.vllm.stages import STAGES as VLLM
+from sparkctl.errors import PreflightError, ServingError
 from sparkctl.events import Doing, Wait
 from sparkctl.operations.up import Endpoint, UpReport
+from sparkctl.output.failure import show
 from sparkctl.output.progress.live import TerminalReporter
 from sparkctl.output.up import print_report
 
@@ -21,6 +26,8 @@ if TYPE_CHECKING:
 
 MODEL = "MiniMaxAI/MiniMax-M2"
 URL = "http://192.168.1.11:30000/v1"
+INVENTORY = "clusters/the second rack/spark pair.yaml"
+READ = "sparkctl doctor --log sparks-1122.spark-1.vllm.log"
 IMAGE = "ghcr.example/spark/vllm-openai-nvfp4:v0.32.0-cu130"
 
 STAGES = {"vllm": VLLM, "sglang": SGLANG}
@@ -65,7 +72,7 @@ def up(run: Run) -> None:
     run.reporter.end()
     services = {"vllm": Endpoint(URL, MODEL, "VLLM_API_KEY")}
     report = UpReport("sparks", services, ("start vLLM on spark-1",), total=run.at - 100.0)
-    print_report(report, Path("clusters/spark pair.yaml"), as_json=False)
+    print_report(report, Path(INVENTORY), as_json=False)
 
 
 def failed(run: Run) -> None:
@@ -81,6 +88,39 @@ def failed(run: Run) -> None:
     run.step("roll back: stop Ray on spark-2", 2.5)
     run.reporter.end("interrupted")
     run.reporter.note("Rollback interrupted. Run `sparkctl down` to clean up.")
+    show(
+        ServingError(
+            "vLLM exited with status 1 while loading the model: torch.cuda.OutOfMemoryError: CUDA"
+            " out of memory, 117.2 of 119.7 GiB are in use",
+            node="spark-1",
+            hint=f"lower vllm.gpu_memory_utilization, or see the whole log: `{READ}`",
+            log_tail=["INFO Starting to load model /m", "ERROR OutOfMemoryError"],
+        ),
+        as_json=False,
+    )
+
+
+def refused(run: Run) -> None:
+    """A start that a check refuses; its remedies are below what they are for."""
+    run.step("check the nodes", 3.1)
+    run.reporter.end("failed")
+    failures = [
+        fail(
+            f"{port} has MTU 1500, and its peer on spark-1 takes packets of 9000 bytes",
+            Evidence("9000", "1500", "ip link"),
+            Remedy(f"set fabric.mtu, or run `{command}` on the node"),
+            node=node,
+            code="mtu-differs",
+        ).of("fabric.mtu", "node", node)
+        for node, port, command in (
+            ("spark-2", "enp1s0f0np0", "sudo ip link set enp1s0f0np0 mtu 9000"),
+            ("spark-in-the-second-rack-node-3", "enP2p1s0f0np0", "sudo netplan apply"),
+        )
+    ]
+    try:
+        refuse(failures)
+    except PreflightError as error:
+        show(error, as_json=False)
 
 
 def loading(run: Run) -> None:
@@ -135,7 +175,7 @@ def left(run: Run) -> None:
 
 
 SCENES: dict[str, Callable[[Run], None]] = {
-    each.__name__: each for each in (up, failed, loading, compiling, services, image)
+    each.__name__: each for each in (up, failed, refused, loading, compiling, services, image)
 }
 
 if __name__ == "__main__":

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import TextIO
 
 USUAL = 80  # columns of a terminal that reports none
 
@@ -20,6 +25,15 @@ def live_stdout() -> bool:
 
 def _redraws() -> bool:
     return os.environ.get("TERM") not in ("dumb", "unknown")
+
+
+def columns(stream: TextIO) -> int | None:
+    """How many columns the terminal of this stream has now; None where it is none."""
+    if not stream.isatty():
+        return None
+    with suppress(OSError):
+        return os.get_terminal_size(stream.fileno()).columns or USUAL
+    return USUAL
 
 
 def stderr_columns() -> int:

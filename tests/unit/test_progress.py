@@ -77,7 +77,8 @@ def test_a_real_start_shows_each_stage_that_its_log_has() -> None:
 
 def test_the_usual_time_is_shown_from_the_weights_until_the_engine_is_made() -> None:
     """The profile run and the warm-up, which take it, lie in between."""
-    progress, usual = Progress(), []
+    progress = Progress()
+    usual: list[str] = []
     for line in (LOGS / "gpu-served-then-hung.log").read_text().splitlines(keepends=True):
         progress.feed(line)
         if progress.stage_id == "api":
