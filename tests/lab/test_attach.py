@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from functools import partial
 from typing import TYPE_CHECKING
@@ -79,8 +80,8 @@ def test_another_ups_start_is_watched_until_it_serves(toy: Cluster) -> None:
     first, _ = loading(toy)
     pids = gang(toy)
     second, seen = loading(toy)
-    assert f"(pid {first.pid})" in seen
-    assert "watch the start by" in seen
+    assert re.search(rf"\(pid {first.pid}\) began the start \d+ (s|min) ago\n", seen)
+    assert re.search(rf"watch the start by \S+ \(pid {first.pid}\)\n", seen)
     third, _ = loading(toy)
     third.send_signal(signal.SIGINT)
     assert "goes on" in ended(third, 130)[1]
