@@ -1,4 +1,4 @@
-"""Colours, and the terminals and users that want none."""
+"""Colours, the users that want none, and terminals that have fewer characters."""
 
 from __future__ import annotations
 
@@ -33,3 +33,26 @@ def test_no_color_and_a_dumb_terminal_have_none(name: str) -> None:
     assert max(looks(name)) >= COLOUR
     assert max(looks(name, NO_COLOR="1"), default=0) < COLOUR
     assert looks(name, TERM="dumb") == set()
+
+
+FAILS = """
+import sys
+from sparkctl.output.clean import cleaned
+from tests.progressscreens import SCENES, Run
+with cleaned():
+    SCENES[sys.argv[1]](Run())
+"""
+
+
+def test_a_terminal_without_unicode_gets_marks_and_bars_in_ascii() -> None:
+    def lines(scene: str) -> list[str]:
+        argv = [sys.executable, "-c", FAILS, scene]
+        with Terminal(argv, environment={"PYTHONIOENCODING": "ascii"}) as terminal:
+            return terminal.ended()
+
+    failed = lines("failed")
+    assert failed[0] == "+ connect to the nodes 0.4 s"
+    assert "x wait for vLLM 1 min 15 s failed" in failed
+    loading = "\n".join(lines("loading"))
+    assert f"{'=' * 6}{'-' * 10}  42%" in loading
+    assert "\\u" not in "\n".join(failed) + loading
