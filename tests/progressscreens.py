@@ -9,8 +9,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sparkctl.doctor.finding import Evidence, fail
+from sparkctl.doctor.preflight import refuse
+from sparkctl.doctor.remedy import Remedy
+from sparkctl.engines.sglang.stages import STAGES as SGLANG
+from sparkctl.engines.vllm.stages import STAGES as VLLM
+from sparkctl.errors import PreflightError, ServingError
 from sparkctl.events import Doing, Wait
 from sparkctl.operations.up import ApiKey, Endpoint, UpReport
+from sparkctl.output.failure import show
 from sparkctl.output.progress.live import TerminalReporter
 from sparkctl.output.up import print_report
 
@@ -19,7 +26,11 @@ if TYPE_CHECKING:
 
 MODEL = "MiniMaxAI/MiniMax-M2"
 URL = "http://192.168.1.11:30000/v1"
+INVENTORY = "clusters/the second rack/spark pair.yaml"
+READ = "sparkctl doctor --log sparks-1122.spark-1.vllm.log"
 IMAGE = "ghcr.example/spark/vllm-openai-nvfp4:v0.32.0-cu130"
+
+STAGES = {"vllm": VLLM, "sglang": SGLANG}
 
 
 class Run:
@@ -46,6 +57,12 @@ class Run:
         self.step("start vLLM", 0.7)
 
 
+def stage(engine: str, name: str, percent: int | None = None) -> Doing:
+    """A stage with the words of the engine's own table."""
+    found = next(each for each in STAGES[engine] if each.id == name)
+    return Doing(found.title, percent, usual=found.usual)
+
+
 def up(run: Run) -> None:
     """A start that serves."""
     run.begun()
@@ -55,7 +72,7 @@ def up(run: Run) -> None:
     run.reporter.end()
     services = {"vllm": Endpoint(URL, MODEL, ApiKey("VLLM_API_KEY", "env.set"))}
     report = UpReport("sparks", services, ("start vLLM on spark-1",), total=run.at - 100.0)
-    print_report(report, Path("clusters/spark pair.yaml"), as_json=False)
+    print_report(report, Path(INVENTORY), as_json=False)
 
 
 def failed(run: Run) -> None:
@@ -71,13 +88,46 @@ def failed(run: Run) -> None:
     run.step("roll back: stop Ray on spark-2", 2.5)
     run.reporter.end("interrupted")
     run.reporter.note("Rollback interrupted. Run `sparkctl down` to clean up.")
+    show(
+        ServingError(
+            "vLLM exited with status 1 while loading the model: torch.cuda.OutOfMemoryError: CUDA"
+            " out of memory, 117.2 of 119.7 GiB are in use",
+            node="spark-1",
+            hint=f"lower vllm.gpu_memory_utilization, or see the whole log: `{READ}`",
+            log_tail=["INFO Starting to load model /m", "ERROR OutOfMemoryError"],
+        ),
+        as_json=False,
+    )
+
+
+def refused(run: Run) -> None:
+    """A start that a check refuses; its remedies are below what they are for."""
+    run.step("check the nodes", 3.1)
+    run.reporter.end("failed")
+    failures = [
+        fail(
+            f"{port} has MTU 1500, and its peer on spark-1 takes packets of 9000 bytes",
+            Evidence("9000", "1500", "ip link"),
+            Remedy(f"set fabric.mtu, or run `{command}` on the node"),
+            node=node,
+            code="mtu-differs",
+        ).of("fabric.mtu", "node", node)
+        for node, port, command in (
+            ("spark-2", "enp1s0f0np0", "sudo ip link set enp1s0f0np0 mtu 9000"),
+            ("spark-in-the-second-rack-node-3", "enP2p1s0f0np0", "sudo netplan apply"),
+        )
+    ]
+    try:
+        refuse(failures)
+    except PreflightError as error:
+        show(error, as_json=False)
 
 
 def loading(run: Run) -> None:
     """A start on four nodes, of which two are slow."""
     run.step("connect to the nodes", 0.4)
     run.step("wait for SGLang rank 0, SGLang rank 1, SGLang rank 2, SGLang rank 3", 65.0)
-    run.reporter.stage(Doing("loading the model", 42, usual="MiniMax-M2 on two nodes 5 min"))
+    run.reporter.stage(stage("sglang", "loading", 42))
     run.waits = [
         Wait("start SGLang rank 3", "spark-4", run.at - 12),
         Wait("read the node's facts", "spark-2", run.at - 3),
@@ -90,7 +140,7 @@ def compiling(run: Run) -> None:
     """The first boot of vLLM."""
     run.begun()
     run.step("wait for vLLM", 724.0)
-    run.reporter.stage(Doing("compiling", usual="first boot 10 to 40 min"))
+    run.reporter.stage(stage("vllm", "compiling"))
     left(run)
 
 
@@ -98,9 +148,9 @@ def services(run: Run) -> None:
     """Two services that start, and a node that is lost meanwhile."""
     run.step("connect to the nodes", 0.4)
     run.step("wait for vLLM of large; vLLM of embeddings")
-    run.reporter.part("large", Doing("loading the model", 42))
+    run.reporter.part("large", stage("vllm", "loading", 42))
     run.at += 65.0
-    run.reporter.part("embeddings", Doing("compiling", usual="first boot 10 to 40 min"))
+    run.reporter.part("embeddings", stage("vllm", "compiling"))
     run.at += 9.0
     run.waits = [Wait("connecting", "spark-3", run.at - 4)]
     left(run)
@@ -125,7 +175,7 @@ def left(run: Run) -> None:
 
 
 SCENES: dict[str, Callable[[Run], None]] = {
-    each.__name__: each for each in (up, failed, loading, compiling, services, image)
+    each.__name__: each for each in (up, failed, refused, loading, compiling, services, image)
 }
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 BOUND = 30.0  # seconds for anything to appear
+OWN = ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR")  # of the terminal that runs the tests
 
 
 class Terminal:
@@ -42,9 +43,8 @@ class Terminal:
         self.written = b""
         self._master, slave = pty.openpty()
         _set_size(slave, columns, rows)
-        variables = {**os.environ, "TERM": "xterm-256color", **(environment or {})}
-        for name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR"):
-            variables.pop(name, None)
+        kept = {k: v for k, v in os.environ.items() if k not in OWN}
+        variables = {**kept, "TERM": "xterm-256color", **(environment or {})}
         ends = {"stdin": slave, "stdout": slave, "stderr": slave}
         options: dict[str, Any] = {**ends, "start_new_session": True, **given}
         self.process = subprocess.Popen(argv, env=variables, **options)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sparkctl.ages import ago
 from sparkctl.engines.table import ENGINES
 from sparkctl.errors import LockedError, RemoteError, SparkctlError
 from sparkctl.events import Doing
@@ -72,13 +74,14 @@ def after_others(
             except LockedError as error:
                 if error.node is None or not _is_start(error):
                     raise
-                at, who = session.node(error.node), f"{error.data['who']} since"
-                who += f" {error.data['when']}"
+                at, who = session.node(error.node), str(error.data["who"])
+                began = f"{who} began the start {ago(str(error.data['when']), time.time())}"
             found = _underway(session) if detach else None
             if found and (found.launched or _is_renewed(session, at)):
-                reporter.note(f"started by {who}")
+                reporter.note(began)
                 yield found
                 return
+            reporter.note(began)
             _watch(session, reporter, at, who)
             forget(session)
         yield None

@@ -15,6 +15,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from sparkctl.ages import ago
 from sparkctl.errors import (
     ConnectError,
     LeaseLostError,
@@ -136,7 +137,7 @@ class Lease:
         """The error to raise when a node reports another holder; `check` raises it from now on."""
         self._lost = self._lost or LeaseLostError(
             f"lost the lease on cluster {self._session.inventory.cluster}"
-            + (f" to {described(holder)}" if holder else " to another run"),
+            + (f" to {described(holder, time.time())}" if holder else " to another run"),
             node=node,
             hint="nothing was changed since; `sparkctl status` shows what runs",
         )
@@ -325,16 +326,16 @@ def locked(cluster: str, node: str, holder: Holder) -> LockedError:
         " (--break-lock takes it over now)"
     )
     return LockedError(
-        f"cluster {cluster} is locked by {described(holder)}",
+        f"cluster {cluster} is locked by {described(holder, time.time())}",
         node=node,
         hint=until,
         data={"who": holder.who, "when": holder.when, "why": holder.why, "expires_in": left},
     )
 
 
-def described(holder: Holder) -> str:
-    """Who holds a lease, since when, and for which command."""
-    return f"{holder.who} since {holder.when} ({holder.why})"
+def described(holder: Holder, now: float) -> str:
+    """Who holds a lease, how long ago they took it, and for which command."""
+    return f"{holder.who} {ago(holder.when, now)} ({holder.why})"
 
 
 def settle(calls: Sequence[threading.Event]) -> bool:

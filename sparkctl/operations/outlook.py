@@ -122,7 +122,7 @@ def outlook(
     restart: Sequence[str] = (),
     asks: bool = True,
 ) -> Outlook:
-    """What `up` would do now, and why; only reads. Changes and doubts are reported as notes.
+    """What `up` would do now, and why; only reads. Doubts are reported as notes.
 
     The services of `restart` are replaced whatever they are like, and nothing else is looked at or
     changed. A start that nobody waits for and that has failed is replaced. Without `asks` no model
@@ -164,8 +164,6 @@ def outlook(
     stops = serving.stopped(desired, seen, found_plan)
     asked = stops if asks else {}
     ends = {s: m for s, m in asked.items() if _may_serve(session, desired, seen, s, served.get(s))}
-    for change in found_plan.changes:
-        reporter.note(str(change))
     return Outlook(
         tuple(desired),
         seen,

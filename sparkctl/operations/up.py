@@ -117,6 +117,8 @@ def up(
                 several=len(inventory.views) > 1,
             )
         found = outlook(session, reporter, preflight=preflight, restart=restart, asks=asks)
+        for change in found.plan.changes:
+            reporter.note(str(change))
         found = unblocked(session, found, reporter)
         if found.ends:
             reporter.end()

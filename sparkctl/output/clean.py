@@ -9,6 +9,7 @@ from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from sparkctl.errors import OutputError
+from sparkctl.output.terminal import drawn, lacking
 from sparkctl.text import clean
 
 if TYPE_CHECKING:
@@ -24,11 +25,12 @@ class Checked:
 
     def __init__(self, inner: TextIO, *, stderr: bool) -> None:
         self._inner, self._stderr = inner, stderr
+        self._lacks = lacking(inner)
 
     def write(self, text: str) -> int:
-        """As TextIO.write."""
+        """As TextIO.write; a terminal gets what its encoding has."""
         with self._failures():
-            self._inner.write(text)
+            self._inner.write(drawn(text, self._lacks) if self._lacks else text)
         return len(text)
 
     def flush(self) -> None:

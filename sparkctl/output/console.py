@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.text import Text
 
 from sparkctl.output.clean import raw
+from sparkctl.output.prose import breaks
 from sparkctl.output.terminal import USUAL
 from sparkctl.text import clean
 
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from rich.segment import Segment
-
-# A command in backticks is one word, so that it can be copied; a stray backtick binds no paragraph.
-WORD = re.compile(r"\s*(?:`[^`]{1,60}`|\S)+")
 
 
 class CleanConsole(Console):
@@ -61,20 +58,8 @@ def print_prose(console: Console, text: Text | str, hang: int = 0, *, margin: st
 
 
 def broken(text: Text, width: int, hang: int = 0) -> list[Text]:
-    """The lines of one line: at most `width` columns each, all but the first after `hang` spaces.
-
-    It is broken between words only, so that a path and a command in backticks stay whole.
-    """
-    offsets: list[int] = []
-    used = 0
-    for word in WORD.finditer(text.plain):
-        length = cell_len(word[0])
-        if used and used + length > width:
-            start = word.end() - len(word[0].lstrip())
-            offsets.append(start)
-            used, length = hang, cell_len(text.plain[start : word.end()])
-        used += length
-    first, *rest = text.divide(offsets)
+    """The lines of one line as `breaks` has them, without spaces at their ends."""
+    first, *rest = text.divide(breaks(text.plain, width, hang))
     lines = [first, *(Text(" " * hang) + line for line in rest)]
     for line in lines:
         line.rstrip()

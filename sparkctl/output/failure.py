@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sparkctl import kept
 from sparkctl.errors import Interrupted, InventoryError, ServingError, SparkctlError, UsageError
 from sparkctl.output import runlog
-from sparkctl.output.stdio import print_err, print_json
+from sparkctl.output.stdio import print_as_is, print_err, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,7 +25,7 @@ def show(error: SparkctlError, *, as_json: bool, debug: bool = False) -> None:
     _log(error, always=debug)
     if isinstance(error, ServingError) and error.log_tail:
         print_err(f"--- the log's last lines{f' on {error.node}' if error.node else ''}")
-        print_err("\n".join([*error.log_tail, "---"]))
+        print_as_is("\n".join([*error.log_tail, "---"]))
     print_err(str(error) if isinstance(error, InventoryError) else f"error: {error}")
     if error.hint:
         print_err(f"hint: {error.hint}")

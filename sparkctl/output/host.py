@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from sparkctl.ages import ago
+from sparkctl.operations.lease import described
 from sparkctl.output.console import print_prose, wide_console
-from sparkctl.output.spans import ago
-from sparkctl.output.status import described
 from sparkctl.output.statustable import unit_columns
 from sparkctl.output.stdio import print_names
 from sparkctl.output.table import print_table

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sparkctl.operations.imagestream import gigabytes
 from sparkctl.output.failure import show_log
 from sparkctl.output.spans import duration
-from sparkctl.output.stdio import print_err, print_json, print_names, print_out
+from sparkctl.output.stdio import print_err, print_json, print_names, print_wrapped
 from sparkctl.plan.images import short
 
 if TYPE_CHECKING:
@@ -34,11 +34,11 @@ def _print_synced(one: Synced) -> None:
     for node, copied in one.copied.items():
         size, took = gigabytes(copied.bytes), duration(copied.seconds)
         where = one.source.node if one.source else "-"
-        print_out(f"{node}: copied {one.image.name} from {where} ({size} in {took})")
+        print_wrapped(f"{node}: copied {one.image.name} from {where} ({size} in {took})")
     if one.source and not one.copied and not one.failed:
         nodes = ", ".join(one.same)
         verb = "has" if len(one.same) == 1 else "have"
-        print_out(f"nothing to do: {nodes} {verb} {one.image.name} ({short(one.source)})")
+        print_wrapped(f"nothing to do: {nodes} {verb} {one.image.name} ({short(one.source)})")
 
 
 def _synced(one: Synced) -> Fields:

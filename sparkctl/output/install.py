@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparkctl.output.stdio import print_json, print_out
+from sparkctl.output.stdio import print_json, print_wrapped
 
 if TYPE_CHECKING:
     from sparkctl.operations.install.run import Done, Report
@@ -24,7 +24,7 @@ def print_report(report: Report, *, as_json: bool) -> None:
         return
     for name, done in report.nodes.items():
         versions = ", ".join(f"{package} {version}" for package, version in done.versions.items())
-        print_out(f"{name}: {done.action}: {done.venv} has Python {done.python}, {versions}")
+        print_wrapped(f"{name}: {done.action}: {done.venv} has Python {done.python}, {versions}")
 
 
 def _document(done: Done) -> dict[str, object]:

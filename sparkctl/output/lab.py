@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparkctl.output.stdio import print_json, print_names, print_out
+from sparkctl.output.stdio import print_json, print_names, print_out, print_wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 def print_made(lab: Lab) -> None:
     """Print the nodes of a lab that is up, and the next command."""
     if lab.existing:
-        print_out(f"the lab in {lab.base} is up already")
+        print_wrapped(f"the lab in {lab.base} is up already")
     for node in lab.nodes:
         print_out(f"{node.name}: {node.address}")
-    print_out(f"next: sparkctl up -i {lab.inventory}")
+    print_wrapped(f"next: sparkctl up -i {lab.inventory}")
 
 
 def print_lab(found: Status | None, form: Form) -> None:
@@ -75,12 +75,12 @@ def _ssh(node: NodeStatus) -> str:
 
 def print_removed(removed: Sequence[str]) -> None:
     """Print what `lab down` removed."""
-    print_out(f"removed {', '.join(removed)}" if removed else "nothing to do")
+    print_wrapped(f"removed {', '.join(removed)}" if removed else "nothing to do")
 
 
 def print_injected(active: Active, happens: str) -> None:
     """Print what a fault does, and where."""
-    print_out(f"{active.node}: {happens}")
+    print_wrapped(f"{active.node}: {happens}")
 
 
 def print_healed(healed: Sequence[Active]) -> None:

@@ -89,7 +89,7 @@ def _lines(logs: Sequence[Log], out: TextIO) -> dict[tuple[str, str], Lines]:
     count = Counter(short)
     names = [s if count[s] == 1 else log.unit for s, log in zip(short, logs, strict=True)]
     width = max(map(len, names))
-    bar = "\u2502" if out.isatty() and _has_lines(out) else "|"
+    bar = "\u2502" if out.isatty() else "|"
     colours = cycle(COLOURS if _coloured(out) else (0,))
     return {
         _key(log): Lines(_painted(f"{name:{width}} {bar}", colour) + " ")
@@ -108,8 +108,3 @@ def _painted(text: str, colour: int) -> str:
 def _coloured(out: TextIO) -> bool:
     dumb = os.environ.get("TERM") in ("dumb", "unknown")
     return out.isatty() and not dumb and not os.environ.get("NO_COLOR")
-
-
-def _has_lines(out: TextIO) -> bool:
-    """Whether its encoding has the box-drawing characters."""
-    return (out.encoding or "").lower().replace("-", "").startswith("utf")

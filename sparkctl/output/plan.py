@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from sparkctl.output.stdio import print_err, print_json, print_out
+from sparkctl.output.stdio import print_err, print_json, print_out, print_wrapped
 from sparkctl.output.up import blocked_change
 from sparkctl.text import SEPARATE
 
@@ -26,14 +26,12 @@ def print_plan(found: Forecast, *, as_json: bool) -> None:
     if as_json:
         print_json(forecast_document(found))
         return
-    from sparkctl.output.console import print_prose, wide_console
-
     for line in plan_lines(found.desired):
         print_out(line)
     for text in _remarks(found):
-        print_prose(wide_console(), text, hang=4, margin="# ")
+        print_wrapped(text, margin="# ")
     for text in _stops(found):
-        print_err(f"# {text}")
+        print_err(text, margin="# ")
 
 
 def forecast_text(found: Forecast) -> str:

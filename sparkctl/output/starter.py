@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparkctl.output.stdio import print_out
+from sparkctl.output.stdio import print_wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -14,6 +14,6 @@ if TYPE_CHECKING:
 def print_written(files: Iterable[Path], inventory: Path, *, default: bool) -> None:
     """Print each file and the next command; `default`: it finds the inventory without -i."""
     for path in files:
-        print_out(f"wrote {path}")
+        print_wrapped(f"wrote {path}")
     option = "" if default else f" -i {inventory}"
-    print_out(f"next: edit {inventory}, then `sparkctl validate --connect{option}`")
+    print_wrapped(f"next: edit {inventory}, then `sparkctl validate --connect{option}`")

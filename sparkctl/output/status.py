@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from sparkctl.operations.lease import described
 from sparkctl.operations.status import LOST, RECORD
 from sparkctl.output.console import broken, wide_console
 from sparkctl.output.imitated import imitated_line
-from sparkctl.output.spans import ago
 from sparkctl.output.statustable import node_columns, service_columns, unit_columns
 from sparkctl.output.table import render, width_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sparkctl.facts.groups import Holder
     from sparkctl.operations.servicestatus import ServiceStatus
     from sparkctl.operations.status import NodeStatus, Status
     from sparkctl.operations.unitstatus import UnitStatus
@@ -51,11 +50,6 @@ def rows(status: Status, now: float, width: int, *, wide: bool = False) -> Itera
         if not number:
             yield Text()
         yield from broken(Text(line), width, HANG)
-
-
-def described(holder: Holder, now: float) -> str:
-    """Who has the lease, since when, and for which command."""
-    return f"{holder.who} {ago(holder.when, now)} ({holder.why})"
 
 
 def _state(status: Status) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sparkctl.ages import age
 from sparkctl.operations.servicestatus import worst
-from sparkctl.output.spans import age
 from sparkctl.output.table import KEPT, Column, filled
 
 if TYPE_CHECKING:

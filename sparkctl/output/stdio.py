@@ -7,10 +7,11 @@ import sys
 from typing import TYPE_CHECKING
 
 from sparkctl.interrupt import Postponed
+from sparkctl.output.terminal import columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from typing import Literal
+    from typing import Literal, TextIO
 
     Form = Literal["table", "wide", "json", "name"]  # what -o and --json choose
 
@@ -23,19 +24,31 @@ def print_out(text: str) -> None:
     print(text, flush=True)
 
 
-def print_wrapped(text: str) -> None:
-    """Print a line on stdout, on a terminal broken between words."""
-    if sys.stdout.isatty():
-        from sparkctl.output.console import console, print_prose
+def print_wrapped(text: str, *, margin: str = "", hang: int | None = None) -> None:
+    """Print prose on stdout, on a terminal broken between words, each line after the margin.
 
-        print_prose(console(), text, hang=2)
-    else:
-        print_out(text)
+    `hang`: the spaces before what goes on of a line, where its begin does not give them.
+    """
+    print_out(_prose(text, sys.stdout, margin, hang))
 
 
-def print_err(text: str) -> None:
-    """Print a line on stderr."""
+def print_err(text: str, *, margin: str = "") -> None:
+    """The same on stderr."""
+    print_as_is(_prose(text, sys.stderr, margin))
+
+
+def print_as_is(text: str) -> None:
+    """Print the lines of a log on stderr: the terminal breaks them."""
     print(text, file=sys.stderr, flush=True)
+
+
+def _prose(text: str, stream: TextIO, margin: str, hang: int | None = None) -> str:
+    lines = text.split("\n")
+    if width := columns(stream):
+        from sparkctl.output.prose import wrapped
+
+        lines = wrapped(text, width - len(margin), hang)
+    return "\n".join(f"{margin}{line}" for line in lines)
 
 
 def print_names(names: Iterable[str]) -> None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 from rich.cells import cell_len, chop_cells
 from rich.text import Text
 
-from sparkctl.output.console import WORD, broken
+from sparkctl.output.console import broken
+from sparkctl.output.prose import WORD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

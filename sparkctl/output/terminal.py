@@ -4,8 +4,31 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import TextIO
 
 USUAL = 80  # columns of a terminal that reports none
+# What is drawn, in ASCII; each in one column, as before.
+DRAWN = str.maketrans(
+    "\u2713\u2717\u2501\u2500\u2502\u2026"
+    "\u280b\u2819\u2839\u2838\u283c\u2834\u2826\u2827\u2807\u280f",
+    r"+x=-|~" r"|/-\|/-\|/",
+)
+
+
+def lacking(stream: TextIO) -> str | None:
+    """The encoding of a terminal that lacks most characters, such as ASCII; else None."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    known = encoding.lower().replace("-", "").startswith("utf")
+    return None if known or not stream.isatty() else encoding
+
+
+def drawn(text: str, encoding: str) -> str:
+    """The text in what this encoding has; what has no likeness in ASCII is escaped."""
+    return text.translate(DRAWN).encode(encoding, "backslashreplace").decode(encoding)
 
 
 def live_stderr() -> bool:
@@ -20,6 +43,15 @@ def live_stdout() -> bool:
 
 def _redraws() -> bool:
     return os.environ.get("TERM") not in ("dumb", "unknown")
+
+
+def columns(stream: TextIO) -> int | None:
+    """How many columns the terminal of this stream has now; None where it is none."""
+    if not stream.isatty():
+        return None
+    with suppress(OSError):
+        return os.get_terminal_size(stream.fileno()).columns or USUAL
+    return USUAL
 
 
 def stderr_columns() -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sparkctl.node.unitid import service_of
 from sparkctl.output.spans import duration
 from sparkctl.output.stdio import print_json, print_out, print_wrapped
-from sparkctl.output.tryout import curl, curl_lines, key_line, next_commands
+from sparkctl.output.tryout import MARGIN, curl, curl_lines, key_line, next_commands
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,6 +63,8 @@ def print_report(report: UpReport, inventory: Path, *, as_json: bool) -> None:
 
 def _print_next(report: UpReport, inventory: Path) -> None:
     """Print a request to each service that serves, and what to run next."""
+    from sparkctl.output.shellcommand import continued
+
     width = get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
     waited = {service_of(unit) for unit in report.starting}
     served = {name: s for name, s in report.services.items() if name not in waited}
@@ -77,7 +79,8 @@ def _print_next(report: UpReport, inventory: Path) -> None:
         print_wrapped(PRIVATE)
     print_out("\nNext:")
     for command in next_commands(inventory):
-        print_out(f"  {command}")
+        for line in continued(command, width - len(MARGIN)):
+            print_out(MARGIN + line)
 
 
 def print_outlook(outlook: Outlook, *, as_json: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparkctl.output.stdio import print_err, print_json, print_out
+from sparkctl.output.stdio import print_err, print_json, print_wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,23 +25,21 @@ def print_valid(
     if as_json:
         print_json(_document(inventory, doubts, reached))
         return
-    print_out(f"{path} is valid")
-    print_out(f"  cluster  {inventory.cluster}")
-    print_out(
-        "  nodes    " + ", ".join(f"{n.name} ({n.role or 'no service'})" for n in inventory.nodes)
-    )
-    print_out(f"  env      {', '.join(inventory.env.layers) or 'no layers'}")
+    print_wrapped(f"{path} is valid")
+    _print_row("cluster", inventory.cluster)
+    _print_row("nodes", ", ".join(f"{n.name} ({n.role or 'no service'})" for n in inventory.nodes))
+    _print_row("env", ", ".join(inventory.env.layers) or "no layers")
     for view in inventory.views:
         vllm = view.vllm
         served = f"{vllm.model} on port {vllm.port}, TP {vllm.tensor_parallel_size}"
         if inventory.services:
             names = ", ".join(n.name for n in view.nodes)
-            print_out(f"  service  {view.service}: {served}, on {names}")
+            _print_row("service", f"{view.service}: {served}, on {names}")
         else:
-            print_out(f"  model    {served}")
+            _print_row("model", served)
     _print_runtimes(inventory.views)
     for name, error in reached.items():
-        print_out(f"{name}: unreachable: {_reason(error)}" if error else f"{name}: reached")
+        print_wrapped(f"{name}: unreachable: {_reason(error)}" if error else f"{name}: reached")
     for doubt in doubts:
         print_err(f"warning: {doubt}")
 
@@ -53,7 +51,11 @@ def _print_runtimes(views: Sequence[View]) -> None:
         places.setdefault(_place(view.runtime), []).append(view.service)
     for place, services in places.items():
         named = f"{', '.join(services)}: " if len(places) > 1 else ""
-        print_out(f"  runtime  {named}{place}")
+        _print_row("runtime", f"{named}{place}")
+
+
+def _print_row(title: str, text: str) -> None:
+    print_wrapped(f"  {title:<7}  {text}", hang=11)
 
 
 def _place(runtime: Runtime) -> str:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import socket
-from typing import TYPE_CHECKING
+import sys
+from pathlib import Path
 
 import pytest
 
 from tests.cli.test_cli import sparkctl
+from tests.golden import WIDTHS, same_screen
 from tests.unit.test_inventory import GOOD
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -177,3 +176,20 @@ def test_what_depends_on_the_architecture_needs_a_node_or_a_recipe(
     done = sparkctl("validate", cwd=folder)
     assert done.returncode == 0
     assert done.stderr.count("deadlocks") == count
+
+
+PROBLEMS = """\
+cluster: Sparks of the second rack
+nodes: [{name: spark-1, host: s1, rol: head}, {name: spark-2, host: s2, fabric: {cage: left}}]
+vllm: {model: /models/m, port: 99999999, tensor_parallel_size: 2}
+"""
+
+
+@pytest.mark.parametrize("columns", WIDTHS)
+def test_problems_fit_the_terminal(folder: Path, columns: int) -> None:
+    (folder / "inventory.yaml").write_text(PROBLEMS)
+    script = f"cd '{folder}' && exec '{sys.executable}' -m sparkctl validate"
+    root = str(Path(__file__).parents[2])
+    same_screen(
+        "validate-problems", ["sh", "-c", script], columns, environment={"PYTHONPATH": root}
+    )

@@ -54,10 +54,12 @@ def test_only_a_terminal_gets_colours_and_lines() -> None:
     with Terminal(ARGV) as terminal:
         terminal.ended()
         assert b"\x1b[36mspark-1 ray " in terminal.written
-    for setting in ("NO_COLOR=1", "TERM=dumb"):
-        with Terminal(["env", setting, *ARGV]) as terminal:
+    for name, value in (("NO_COLOR", "1"), ("TERM", "dumb")):
+        with Terminal(ARGV, environment={name: value}) as terminal:
             terminal.ended()
             assert b"\x1b" not in terminal.written
+    with Terminal(ARGV, environment={"PYTHONIOENCODING": "latin-1"}) as terminal:
+        assert any(line.startswith("spark-1 vllm | ") for line in terminal.ended())
     done = subprocess.run(ARGV, capture_output=True, text=True, check=True)
     assert "\x1b" not in done.stdout
     assert {line[:15] for line in done.stdout.splitlines()} == {

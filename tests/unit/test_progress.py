@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparkctl.engines.vllm.progress import Progress
-from sparkctl.engines.vllm.stages import STAGES
+from sparkctl.engines.vllm.stages import FIRST_BOOT, STAGES
 
 GOOD = """\
 (APIServer pid=1) INFO 11-21 [api_server.py:1] vLLM API server version 0.32.0
@@ -73,6 +73,20 @@ def test_a_real_start_shows_each_stage_that_its_log_has() -> None:
     # The CPU build does not log the cache's size, and Ray prints too late that the ranks join.
     unseen = ("ranks", "kv-cache")
     assert list(dict.fromkeys(seen)) == [s.id for s in STAGES if s.id not in unseen]
+
+
+def test_the_usual_time_is_shown_from_the_weights_until_the_engine_is_made() -> None:
+    """The profile run and the warm-up, which take it, lie in between."""
+    progress = Progress()
+    usual: list[str] = []
+    for line in (LOGS / "gpu-served-then-hung.log").read_text().splitlines(keepends=True):
+        progress.feed(line)
+        if progress.stage_id == "api":
+            break
+        if usual or "Loading weights took" in line:
+            usual.append(progress.usual)
+    assert len(usual) > 30
+    assert {*usual} == {FIRST_BOOT}
 
 
 def test_the_cause_of_a_real_failed_start_is_the_first_error() -> None:

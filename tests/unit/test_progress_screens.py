@@ -7,11 +7,12 @@ import sys
 import pytest
 
 from tests.golden import WIDTHS, same_screen
-from tests.progressscreens import IMAGE, SCENES
+from tests.progressscreens import IMAGE, INVENTORY, READ, SCENES
 
 NAMES = {
-    "up": ("-i 'clusters/spark pair.yaml'",),
-    "failed": ("sparks-1122.spark-1.vllm.log", "`sparkctl down`"),
+    "up": (f"'{INVENTORY}'",),
+    "failed": ("sparks-1122.spark-1.vllm.log", "`sparkctl down`", READ),
+    "refused": ("spark-in-the-second-rack-node-3", "`sudo ip link set enp1s0f0np0 mtu 9000`"),
     "services": ("  large ", "  embeddings  ", "  spark-3 "),
     "image": (IMAGE, "spark-with-a-long-name-4", "spark-2 "),
 }

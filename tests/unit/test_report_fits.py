@@ -11,12 +11,13 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
+from sparkctl.ages import age, ago
 from sparkctl.doctor.finding import Evidence, Finding, Severity
 from sparkctl.doctor.remedy import Remedy
 from sparkctl.output.console import broken, print_prose
 from sparkctl.output.doctor import print_findings
 from sparkctl.output.shellcommand import continued
-from sparkctl.output.spans import age, ago, duration, elapsed
+from sparkctl.output.spans import duration, elapsed
 
 
 def test_prose_is_broken_between_words_and_hangs() -> None:

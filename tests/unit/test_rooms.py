@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HOUSE = Path(sparkctl.__file__).parent
-BASE = {"doubts", "errors", "events", "interrupt", "kept", "secret", "text"}
+BASE = {"ages", "doubts", "errors", "events", "interrupt", "kept", "secret", "text"}
 # A room, and the rooms below it that it may use. There is no way back, so there are no cycles.
 USES: dict[str, set[str]] = {
     "node": set(),
@@ -34,7 +34,7 @@ USES["lab"] = BASE | {"engines", "facts", "node", "remote"}
 USES["output"] = USES["doctor"] | {"doctor", "lab"}
 USES["cli"] = BASE | {*USES}
 USES |= {"secret": {"text"}, "errors": {"text"}, "events": {"errors"}, "text": set(), "kept": set()}
-USES["interrupt"] = set()
+USES |= {"ages": set(), "interrupt": set()}
 USES["doubts"] = {"errors"}
 # A library that only these rooms may use.
 OWNED = {

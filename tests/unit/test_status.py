@@ -191,6 +191,18 @@ def test_what_is_blocked_has_one_form_in_plan_and_in_a_dry_run(tmp_path: Path) -
     assert plan["left_alone"] == dry["left_alone"] == []
 
 
+def test_a_dry_run_says_each_change_once(tmp_path: Path) -> None:
+    changed = {
+        (node, "probe.probe"): json.dumps(facts).encode()
+        for node, facts in healthy(serving=False).items()
+    }
+    _, out, err = asked(tmp_path, ["up", "--dry-run"], changed)
+    changes = [line.removeprefix("would ") for line in out.splitlines()]
+    assert len(changes) > 2
+    assert all(change.startswith("start ") for change in changes)
+    assert [change for change in changes if change in err] == []
+
+
 @pytest.mark.parametrize(
     ("group", "reason"), [("", "bad-answer"), ("net", "unread"), ("state", "unit-unread")]
 )

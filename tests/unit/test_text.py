@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import subprocess
 import sys
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import sparkctl
 from sparkctl.output.clean import Cleaning, cleaned, raw
 from sparkctl.output.console import CleanConsole
 from sparkctl.text import clean, counted, plain, quoted, unfit
+from tests.screen import Terminal
 
 SHOWN = {
     "plain text, tabs\tand\nlines": "plain text, tabs\tand\nlines",
@@ -116,3 +118,23 @@ def test_a_number_agrees_with_its_noun() -> None:
     assert [counted(n, "rank") for n in (0, 1, 2)] == ["0 ranks", "1 rank", "2 ranks"]
     assert counted(2, "process") == "2 processes"
     assert counted(2, "switch") == "2 switches"
+
+
+def test_an_error_is_broken_between_words_at_the_width_of_stderr_without_richs_console() -> None:
+    words = "would stop up: fabric.mtu spark-2: set it to 9000 with `ip link set dev enp1s0f0np0`"
+    child = f"""
+import sys
+from sparkctl.output.stdio import print_err
+print_err({words!r} + chr(27), margin="# ")
+print_err("rich.console" in sys.modules and "slow" or "quick")
+"""
+    argv = [sys.executable, "-c", child]
+    with Terminal(argv, columns=40, beyond=100, stdout=subprocess.DEVNULL) as terminal:
+        assert terminal.ended() == [
+            "# would stop up: fabric.mtu spark-2: set",
+            "#   it to 9000 with",
+            "#   `ip link set dev enp1s0f0np0`\\x1b",
+            "quick",
+        ]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    assert done.stderr == f"# {words}\x1b\nquick\n"

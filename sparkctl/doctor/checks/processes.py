@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from sparkctl.doctor.check import Check
@@ -83,7 +84,8 @@ def leftovers(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     state = known(snapshot.facts(name).state)
     if holder := known(snapshot.facts(snapshot.inventory.head.name).state).lease:
         yield info(
-            f"the cluster is locked by {described(holder)}; what runs may belong to that command",
+            f"the cluster is locked by {described(holder, time.time())};"
+            " what runs may belong to that command",
             code="locked",
             data={"holder": holder.who, "why": holder.why},
         )

@@ -33,7 +33,8 @@ SERVER = re.compile(r"init engine \(.*took|Starting vLLM server on")
 READY = "Application startup complete."
 # Of a Spark: kernels are compiled (JIT) in the profile run and tuned in the warm-up, which together
 # take 10 to 40 minutes the first time; later starts find them in ~/.cache (reports of users: a
-# "hang" on first boot).
+# "hang" on first boot). The profile run follows "torch.compile took", and Ray holds back the lines
+# of its workers that begin the compilation: so all stages from the weights to the warm-up have it.
 FIRST_BOOT = "first boot 10 to 40 min"
 # In the order in which vLLM passes them.
 STAGES = (
@@ -41,9 +42,9 @@ STAGES = (
     Stage("engine", "starting the engine", re.compile(r"Initializing a V1 LLM engine")),
     Stage("ranks", "joining the ranks", re.compile(r"world_size=\d+ rank=\d+")),
     Stage("loading", "loading the model", LOADING),
-    Stage("preparing", "preparing the model", re.compile(r"Loading weights took")),
+    Stage("preparing", "preparing the model", re.compile(r"Loading weights took"), FIRST_BOOT),
     Stage("compiling", "compiling", COMPILING, FIRST_BOOT),
-    Stage("kv-cache", "sizing the KV cache", KV_CACHE),
+    Stage("kv-cache", "sizing the KV cache", KV_CACHE, FIRST_BOOT),
     Stage("warm-up", "warming up", WARM_UP, FIRST_BOOT),
     Stage("api", "opening the API", SERVER),
     Stage("ready", "ready", re.compile(re.escape(READY))),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sparkctl.output.bundle.readme import READ_IT
-from sparkctl.output.stdio import print_err, print_json, print_out
+from sparkctl.output.stdio import print_err, print_json, print_wrapped
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,8 +34,8 @@ def print_bundle(path: Path, found: Gathered, *, as_json: bool) -> None:
             }
         )
         return
-    print_out(f"wrote {path} ({_size(size)})")
-    print_out(READ_IT)
+    print_wrapped(f"wrote {path} ({_size(size)})")
+    print_wrapped(READ_IT)
 
 
 def _size(count: int) -> str:
