@@ -197,6 +197,11 @@ def test_a_terminal_sees_failures_first_and_what_passed_as_a_count(
     assert "imitated: the GPU" in printed
     print_findings(findings, [], verbose=True)
     assert "OK  " in capsys.readouterr().out
+    assert printed.rstrip().endswith("11 notes (-v shows them)")
+    print_findings(findings, [], verbose=True)
+    (boxed,) = re.findall(r"INFO +.*does not run in a container.*", capsys.readouterr().out)
+    assert "10 checks spark-1, spark-2: vLLM does not" in boxed
+    assert "container.rdma" in boxed
     assert summary([]) == "no findings"
     one = Finding(Severity.WARN, "w")
     assert summary([one]) == "1 warning"
