@@ -18,9 +18,10 @@ MANAGEMENT = "enP7s7"
 IMITATED = (
     "nodes: network, mount, pid, uts and ipc namespaces of one Linux machine",
     "/dev/kmsg: a file of the node's own, without this machine's log",
-    "nvidia-smi, GPU: vLLM's CPU build runs on one logical GPU per node",
+    "nvidia-smi: a script that answers as with a GB10",
+    "GPU: vLLM's CPU build runs on one logical GPU per node",
     "model: MiniMaxM2ForCausalLM in miniature, with random weights",
-    "SGLang: no kernels, and the model's norm of q and k by torch",
+    "SGLang, where it is installed: no kernels, and the model's norm of q and k by torch",
 )
 
 

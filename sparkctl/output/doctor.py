@@ -12,7 +12,7 @@ from sparkctl.doctor.runner import counts
 from sparkctl.node.units import STARTING
 from sparkctl.output.console import print_prose, wide_console
 from sparkctl.output.finding import NAMED, STYLES, print_detail, print_fix, print_headline
-from sparkctl.output.imitated import imitated_line
+from sparkctl.output.imitated import imitated_line, imitated_lines
 from sparkctl.text import counted
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def print_findings(
     findings: Sequence[Finding], imitated: Sequence[str], *, verbose: bool = False
 ) -> None:
     """Print them on stdout; unless `verbose`, what passed and notes are only counted, but for a
-    start that is under way.
+    start that is under way, and what is imitated is named without how.
     """
     console = wide_console()
     shown = [f for s in ORDER for f in _shown(findings, s, verbose=verbose)]
@@ -49,8 +49,10 @@ def print_findings(
         _print(console, finding)
     if shown and not _detailed(shown[-1]):
         console.print()
-    if imitated:
+    if imitated and not verbose:
         print_prose(console, imitated_line(imitated), 4)
+    for line in imitated_lines(imitated) if verbose else []:
+        print_prose(console, line, 8)
     hidden = not verbose and any(f.severity in QUIET for f in findings)
     line = Text(", ").join(Text(text, STYLES[severity]) for severity, text in amounts(findings))
     print_prose(console, (line or Text(NOTHING)) + (" (-v shows them)" if hidden else ""), 4)
