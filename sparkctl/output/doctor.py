@@ -51,8 +51,8 @@ def print_findings(
         console.print()
     if imitated and not verbose:
         print_prose(console, imitated_line(imitated), 4)
-    for line in imitated_lines(imitated) if verbose else []:
-        print_prose(console, line, 8)
+    for part in imitated_lines(imitated) if verbose else []:
+        print_prose(console, part, 8)
     hidden = not verbose and any(f.severity in QUIET for f in findings)
     line = Text(", ").join(Text(text, STYLES[severity]) for severity, text in amounts(findings))
     print_prose(console, (line or Text(NOTHING)) + (" (-v shows them)" if hidden else ""), 4)
