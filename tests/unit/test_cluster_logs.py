@@ -28,11 +28,11 @@ GONE = ConnectError("no route", node="spark-2", hint="plug it in")
 
 
 class Logs(Node):
-    """A node of which each log has two lines."""
+    """A node of which each log has two lines, or none."""
 
-    def __init__(self, name: str, requests: list[dict[str, Any]]) -> None:
+    def __init__(self, name: str, requests: list[dict[str, Any]], *, silent: bool) -> None:
         super().__init__(name, Answers(Random(0), healthy(serving=False), harmed=()), [])
-        self._requests = requests
+        self._requests, self._silent = requests, silent
 
     @contextmanager
     def stream(self, command: Command, *, timeout: float = 1.0) -> Iterator[Iterator[str | None]]:
@@ -40,7 +40,8 @@ class Logs(Node):
         self._requests.append(request)
         untimed = [BEGIN | {"untimed": True}] if "since" in request else []
         texts = {"text": f"{self.node} o"}, {"text": "ne\ntw"}, {"text": "o\x1b[0m"}
-        yield iter([None, *map(json.dumps, [*untimed, *texts])])
+        lines = [BEGIN] if self._silent else [*untimed, *texts]
+        yield iter([None, *map(json.dumps, lines)])
 
 
 class Cluster:
@@ -51,6 +52,7 @@ class Cluster:
         self.inventory.write_text(Node.INVENTORY)
         self.requests: list[dict[str, Any]] = []
         self.lost = ""
+        self.silent = False
 
     def logs(self, *words: str) -> tuple[int, str, str]:
         """The exit code, stdout and stderr of `logs`."""
@@ -58,7 +60,7 @@ class Cluster:
         def connect(name: str, *_: Any, **__: Any) -> Node:
             if name == self.lost:
                 raise GONE
-            return Logs(name, self.requests)
+            return Logs(name, self.requests, silent=self.silent)
 
         with mock.patch.object(pool, "connect", connect):
             return run(["logs", "-i", str(self.inventory), *words])
@@ -112,6 +114,22 @@ def test_the_only_log_that_fails_is_the_commands_error(cluster: Cluster) -> None
     code, out, err = cluster.logs("spark-2")
     assert (code, out) == (1, "")
     assert err.count("error: spark-2: no route") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "note"),
+    [
+        (("--since", "1m"), "no lines since then"),
+        ((), "the log is empty"),
+        (("-n", "0"), ""),
+        (("-f", "--since", "1m"), ""),
+    ],
+)
+def test_a_log_without_lines_says_so(cluster: Cluster, words: tuple[str, ...], note: str) -> None:
+    cluster.silent = True
+    code, out, err = cluster.logs("vllm", *words)
+    assert (code, out) == (0, "")
+    assert err == (f"vllm/0/vllm/spark-1: {note}\n" if note else "")
 
 
 def test_a_time_of_a_clock_is_one_of_this_machine() -> None:
