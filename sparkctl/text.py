@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 # Control and format characters (which move the cursor or change the writing direction),
 # surrogates, private-use characters, and line or paragraph separators other than a line feed.
@@ -26,6 +30,8 @@ UNPRINTABLE = re.compile(
     r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 
+LONGEST_NAME = 256  # characters that are compared with known names
+
 # In a text that is written before a service is known: where the inventory has its settings.
 KEY = "{key}"
 
@@ -33,6 +39,14 @@ KEY = "{key}"
 def keyed(text: str, key: str) -> str:
     """The text for a service whose settings the inventory has at `key`, such as services.chat."""
     return text.replace(KEY, key)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """What follows an unknown name in an error: `; did you mean "x"?`; empty where none is near."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(name[:LONGEST_NAME], list(known), n=1)
+    return f'; did you mean "{near[0]}"?' if near else ""
 
 
 def counted(number: int, noun: str) -> str:

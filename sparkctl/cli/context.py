@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 from sparkctl.errors import UsageError
+from sparkctl.text import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -75,7 +76,7 @@ def named(inventory: Inventory, name: str | None) -> list[Node]:
     if not chosen:
         names = [n.name for n in inventory.nodes]
         raise UsageError(
-            f"unknown node {name}",
+            f'unknown node "{name}"{nearest(name, names)}',
             hint=f"the inventory's nodes are {', '.join(names)}",
             code="node-unknown",
             data={"node": name, "nodes": names},
@@ -85,16 +86,12 @@ def named(inventory: Inventory, name: str | None) -> list[Node]:
 
 def check_services(inventory: Inventory, names: Sequence[str]) -> None:
     """Raise UsageError when the inventory has no service of one of these names."""
-    from difflib import get_close_matches
-
     known = [view.service for view in inventory.views]
     for name in names:
         if name not in known:
-            near = get_close_matches(name, known, n=1)
-            services = f"the inventory's services are {', '.join(known)}"
             raise UsageError(
-                f"unknown service {name}",
-                hint=f"did you mean {near[0]}?" if near else services,
+                f'unknown service "{name}"{nearest(name, known)}',
+                hint=f"the inventory's services are {', '.join(known)}",
                 code="service-unknown",
                 data={"service": name, "services": known},
             )

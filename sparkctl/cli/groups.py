@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from inspect import cleandoc
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from sparkctl.errors import UsageError
+from sparkctl.text import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 # In place of each hyphen while lines are broken: an option or a file's name stays whole.
 UNBROKEN = "\N{NON-BREAKING HYPHEN}"
+QUOTED = re.compile(r"\B'([^']*)'\B")  # a name in click's messages
 WIDEST = 100  # columns of --help on a wider terminal
 
 
@@ -79,9 +82,19 @@ class Group(click.Group):
         except click.NoSuchOption:
             raise
         except click.UsageError as error:
-            near = _suggestion(args[0], self.list_commands(ctx))
-            text = error.message.removesuffix(".") + near
-            raise click.UsageError(text, ctx=error.ctx) from error
+            near = nearest(args[0], self.list_commands(ctx))
+            raise click.UsageError(f'no such command "{args[0]}"{near}', ctx=error.ctx) from error
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; its parser's errors say of no command whose they are."""
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            name = ctx.invoked_subcommand
+            command = self.get_command(ctx, name) if name and error.ctx is None else None
+            if command:
+                error.ctx = click.Context(command, parent=ctx, info_name=name)
+            raise
 
     def lines(self, ctx: click.Context) -> dict[str, list[tuple[str, str]]]:
         """Each command with its sentence, by title."""
@@ -97,21 +110,17 @@ class Group(click.Group):
 
 def usage_error(error: click.ClickException) -> UsageError:
     """The error as sparkctl's own, in one line; for an unknown option it names the nearest."""
-    text = " ".join(error.format_message().split())
+    text = QUOTED.sub(r'"\1"', " ".join(error.format_message().split()))
     if isinstance(error, click.NoSuchOption):
-        near = _suggestion(error.option_name, error.possibilities or ())
-        text = f"no such option {error.option_name}{near}"
+        name = error.option_name
+        # The hyphens, which all options have in common, make none alike.
+        near = nearest(name.lstrip("-"), [o.lstrip("-") for o in error.possibilities or ()])
+        near = near.replace('"', f'"{"-" * (len(name) - len(name.lstrip("-")))}', 1)
+        text = f'no such option "{name}"{near}'
     context = error.ctx if isinstance(error, click.UsageError) else None
     path = context.command_path if context else "sparkctl"
     text = text[:1].lower() + text[1:].removesuffix(".")
     return UsageError(text, hint=f"`{path} --help` shows its usage")
-
-
-def _suggestion(name: str, known: Sequence[str]) -> str:
-    """The nearest known name as a question after what is wrong; nothing where none is near."""
-    from difflib import get_close_matches
-
-    return "".join(f"; did you mean {near}?" for near in get_close_matches(name, known, n=1))
 
 
 def sentence(command: click.Command | None) -> str:

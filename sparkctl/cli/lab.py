@@ -205,6 +205,7 @@ def ssh(folder: Path, node: str, command: tuple[str, ...]) -> None:
     """
     from sparkctl.errors import UsageError
     from sparkctl.lab import lab as labs
+    from sparkctl.text import nearest
 
     found = labs.find(folder)
     address = {n.name: n.address for n in found.nodes}.get(node) if found else None
@@ -212,12 +213,12 @@ def ssh(folder: Path, node: str, command: tuple[str, ...]) -> None:
         hint = f"run `sparkctl lab up --dir {folder}`; SPARKCTL_LAB_DIR or --dir names another lab"
         raise UsageError(f"no lab is up in {folder}", hint=hint, code="lab-not-up")
     if address is None:
-        known = ", ".join(n.name for n in found.nodes)
+        known = [n.name for n in found.nodes]
         raise UsageError(
-            f"the lab has no node {node}",
-            hint=f"the lab has {known}; --dir names another lab",
+            f'unknown node "{node}"{nearest(node, known)}',
+            hint=f"the lab's nodes are {', '.join(known)}; --dir names another lab",
             code="lab-node-unknown",
-            data={"node": node, "nodes": [n.name for n in found.nodes]},
+            data={"node": node, "nodes": known},
         )
     settings = {
         "IdentityFile": found.base / "client_key",

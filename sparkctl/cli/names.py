@@ -6,6 +6,7 @@ They are read from files; no node is contacted.
 from __future__ import annotations
 
 import re
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 import click
@@ -86,9 +87,18 @@ def _units(ctx: click.Context) -> dict[str, str]:
 
     views = _inventory(ctx).views
     units = {key: unit for view in views for key, unit in outline(view).items()}
-    kinds = {unit.kind: f"kind, {unit.title}" for unit in units.values()}
+    titles: dict[str, list[str]] = {}
+    for unit in units.values():
+        titles.setdefault(unit.kind, []).append(unit.title)
+    kinds = {kind: f"kind, {_in_common(each) or kind}" for kind, each in titles.items()}
     services = {view.service: "service, its engine" for view in views}
     return {**services, **kinds, **{key: unit.title for key, unit in units.items()}}
+
+
+def _in_common(titles: list[str]) -> str:
+    """The first words of all of them, such as Ray of `Ray head` and `Ray worker`."""
+    columns = zip(*(title.split() for title in titles), strict=False)
+    return " ".join(words[0] for words in takewhile(lambda w: len({*w}) == 1, columns))
 
 
 def _checks(_: click.Context) -> dict[str, str]:

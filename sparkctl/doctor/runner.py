@@ -13,6 +13,7 @@ from sparkctl.doctor.snapshot import NoFacts, Snapshot
 from sparkctl.doctor.table import CHECKS
 from sparkctl.errors import UsageError
 from sparkctl.facts.unread import Missing
+from sparkctl.text import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -32,7 +33,9 @@ def choose_checks(only: Collection[str] = (), skip: Collection[str] = ()) -> lis
         if not any(_matches(check, name) for check in CHECKS):
             hint = "run `sparkctl doctor --list-checks` to see the ids"
             data = {"check": name}
-            raise UsageError(f"unknown check {name}", hint=hint, code="unknown-check", data=data)
+            known = dict.fromkeys(part for c in CHECKS for part in (c.id, c.id.partition(".")[0]))
+            text = f'unknown check "{name}"{nearest(name, known)}'
+            raise UsageError(text, hint=hint, code="unknown-check", data=data)
     chosen = [c for c in CHECKS if not only or any(_matches(c, name) for name in only)]
     return [c for c in chosen if not any(_matches(c, name) for name in skip)]
 

@@ -54,6 +54,8 @@ class Mismatch:
     node: str
     code: str
     text: str
+    expected: str
+    got: str
     data: Data = field(default_factory=dict, hash=False)
 
 
@@ -83,11 +85,14 @@ def _alone(node: str, choice: FabricChoice) -> Iterator[Mismatch]:
     for (one, a), (two, b) in combinations(addressed, 2):
         if a.network.overlaps(b.network):
             text = f"both halves are in one subnet: {one} has {a}, {two} has {b}"
-            yield Mismatch(node, "halves-share-subnet", text, {"interfaces": [one, two]})
+            yield Mismatch(
+                node, "halves-share-subnet", text, "2 subnets", "1", {"interfaces": [one, two]}
+            )
     if not choice.hcas:
         interfaces = ", ".join(choice.interfaces)
         text = f"no RDMA device belongs to {interfaces}; NCCL would use TCP at a tenth of the speed"
-        yield Mismatch(node, "no-rdma-device", text, {"interfaces": choice.interfaces})
+        data = {"interfaces": choice.interfaces}
+        yield Mismatch(node, "no-rdma-device", text, "an RDMA device", "none", data)
 
 
 def _duplicates(first: str, one: FabricChoice, node: str, two: FabricChoice) -> Iterator[Mismatch]:
@@ -96,7 +101,8 @@ def _duplicates(first: str, one: FabricChoice, node: str, two: FabricChoice) -> 
         if ip in taken:
             text = f"duplicate address {ip} of {interface}, also assigned to {taken[ip]} on {first}"
             data: Data = {"address": str(ip), "interface": interface, "other": first}
-            yield Mismatch(node, "duplicate-address", text, {**data, "other_interface": taken[ip]})
+            data = {**data, "other_interface": taken[ip]}
+            yield Mismatch(node, "duplicate-address", text, f"{ip} on 1 interface", "on 2", data)
 
 
 def _share(one: FabricChoice, two: FabricChoice) -> bool:
@@ -128,7 +134,7 @@ def _apart(one: str, two: str, every: Mapping[str, FabricChoice]) -> Mismatch:
         "other_address": b,
         "certain": shared[odd] < shared[other] or strange[odd] > strange[other],
     }
-    return Mismatch(odd, "socket-subnet", text, data)
+    return Mismatch(odd, "socket-subnet", text, f"an address in the subnet of {b}", a, data)
 
 
 def _uneven(
@@ -146,4 +152,6 @@ def _uneven(
                 f"it uses {counted(len(names), 'RDMA device')}"
                 f" ({', '.join(names)}), but {like} uses {usual} ({', '.join(others)})"
             )
-            yield Mismatch(node, "hca-count", text, {"hcas": names, "usual": usual, "like": like})
+            data: Data = {"hcas": names, "usual": usual, "like": like}
+            expected = counted(usual, "RDMA device")
+            yield Mismatch(node, "hca-count", text, expected, str(len(names)), data)

@@ -53,7 +53,7 @@ def _in(folder: str, *names: str) -> tuple[str, ...]:
 _LOST = ("packet_seq_err", "out_of_sequence", "roce_adp_retrans", "req_transport_retries_exceeded")
 CONNECTX_7 = Hardware(
     name="connectx-7",
-    imitated="the ConnectX-7: its sysfs (infiniband, PCI links, speed) and uverbs devices; its"
+    imitated="ConnectX-7: its sysfs (infiniband, PCI links, speed) and uverbs devices; its"
     " cable is a veth pair",
     pci=True,
     gid_slots=256,

@@ -16,10 +16,11 @@ MTU = 9000
 MAX_NODES = 16
 MANAGEMENT = "enP7s7"
 IMITATED = (
-    "the nodes: network, mount, pid, uts and ipc namespaces of one Linux machine",
+    "nodes: network, mount, pid, uts and ipc namespaces of one Linux machine",
     "/dev/kmsg: a file of the node's own, without this machine's log",
-    "nvidia-smi and the GPU: vLLM's CPU build runs on one logical GPU per node",
-    "the model: MiniMaxM2ForCausalLM in miniature, with random weights",
+    "nvidia-smi: a script that answers as with a GB10",
+    "GPU: vLLM's CPU build runs on one logical GPU per node",
+    "model: MiniMaxM2ForCausalLM in miniature, with random weights",
     "SGLang, where it is installed: no kernels, and the model's norm of q and k by torch",
 )
 

@@ -11,6 +11,7 @@ from sparkctl import kept
 from sparkctl.errors import Interrupted, InventoryError, ServingError, SparkctlError, UsageError
 from sparkctl.output import runlog
 from sparkctl.output.stdio import print_as_is, print_err, print_json
+from sparkctl.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,13 +27,23 @@ def show(error: SparkctlError, *, as_json: bool, debug: bool = False) -> None:
     if isinstance(error, ServingError) and error.log_tail:
         print_err(f"--- the log's last lines{f' on {error.node}' if error.node else ''}")
         print_as_is("\n".join([*error.log_tail, "---"]))
-    print_err(str(error) if isinstance(error, InventoryError) else f"error: {error}")
+    print_err(_problems(error) if isinstance(error, InventoryError) else f"error: {error}")
     if error.hint:
         print_err(f"hint: {error.hint}")
     if not isinstance(error, Interrupted):
         show_log()
     if as_json:
         emit(error)
+
+
+def _problems(error: InventoryError) -> str:
+    """Its problems, one a line, and how many these are; one of a whole file is the error itself."""
+    if [detail.line for detail in error.details] == [None]:
+        return f"error: {error}"
+    files = list(dict.fromkeys(detail.file for detail in error.details))
+    where = files[0] if len(files) == 1 else f"{len(files)} files"
+    has = "has" if len(files) == 1 else "have"
+    return f"{error}\nerror: {where} {has} {counted(len(error.details), 'problem')}"
 
 
 def show_one(error: SparkctlError) -> None:

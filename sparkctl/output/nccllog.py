@@ -78,8 +78,9 @@ def _print_finding(console: Console, finding: Finding) -> None:
     print_headline(console, Severity(finding.severity), _place(finding), finding.summary)
     for evidence in finding.evidence:
         print_detail(console, f"{evidence.file}:{evidence.line}: {evidence.text}", "dim")
-    for cause in finding.candidates:
-        print_detail(console, f"or {cause.cause}: decided by {cause.decided_by}")
+    for cause in sorted(finding.candidates, key=lambda c: c.cause != finding.cause):
+        other = f"or {cause.cause}: " if cause.cause != finding.cause else ""
+        print_detail(console, f"{other}decided by {cause.decided_by}")
     print_fix(console, finding.fix.text, finding.fix.commands)
 
 

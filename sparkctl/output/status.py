@@ -68,7 +68,7 @@ def _lines(status: Status, now: float) -> Iterator[str]:
     if status.lease:
         yield f"locked by {described(status.lease, now)}"
     for service in status.services.values():
-        yield from _service(service, _wrong(status, service), several=len(status.services) > 1)
+        yield from _service(status, service)
     gone = {*status.departed_services, *status.services}
     for unit in (unit for unit in status.units if unit.service not in gone):
         lost = f"service {unit.service}, which is not in the inventory"
@@ -99,11 +99,10 @@ def _node(node: NodeStatus, status: Status) -> Iterator[str]:
         yield f"{node.name}: {status.units_of(node)[0].why}"
 
 
-def _service(
-    service: ServiceStatus, wrong: Sequence[UnitStatus], *, several: bool
-) -> Iterator[str]:
+def _service(status: Status, service: ServiceStatus) -> Iterator[str]:
     """Why it does not serve, and what is wrong with its units where that does not say it."""
-    prefix = f"{service.name}: " if several else ""
+    wrong = _wrong(status, service)
+    prefix = f"{service.name}: " if len(status.services) > 1 else ""
     if service.ray.error and not service.start:
         yield f"{prefix}ray: {service.ray.error}"
     failed = service.state == "failed" and service.api is not None and not service.api.error
@@ -111,19 +110,29 @@ def _service(
         why = _problem(wrong[0]) if wrong else "its API lists no model"
         yield f"{service.name}: failed: {why}"
         wrong = wrong[1:]
-    elif text := _said(service):
+    elif text := _said(service, _unread(status, service)):
         yield f"{service.name}: {text}"
     for unit in wrong:
         yield prefix + _problem(unit)
 
 
-def _said(service: ServiceStatus) -> str:
-    """What the table does not say: why its API does not answer, or what it has generated."""
+def _unread(status: Status, service: ServiceStatus) -> list[str]:
+    """The nodes whose units of the service could not be read."""
+    own = (u for u in status.units if u.service == service.name and u.state == "unread")
+    return list(dict.fromkeys(unit.node for unit in own))
+
+
+def _said(service: ServiceStatus, unread: Sequence[str]) -> str:
+    """What the table does not say: why its API does not answer, or what it has generated; `unread`
+    are nodes of which it is not known what runs there.
+    """
     api = service.api
     if service.start and (api is None or api.code == "starting"):
         return service.start.why
     if service.state == "absent":
         return "not running; `sparkctl up` starts it"
+    if service.state == "unread" and api and api.code == "not-running" and unread:
+        return f"its API is not running; what runs on {', '.join(unread)} is unknown"
     if api is None or api.error or api.answer is None:
         return (api.error or "") if api else ""
     if api.answer.tokens is not None:

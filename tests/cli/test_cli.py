@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -78,7 +79,7 @@ def test_every_command_has_help(name: str) -> None:
 def test_a_command_that_is_almost_right_is_named() -> None:
     done = sparkctl("docter")
     assert done.returncode == 2
-    assert "did you mean doctor?" in done.stderr
+    assert 'did you mean "doctor"?' in done.stderr
     assert "did you mean" not in sparkctl("quux").stderr
 
 
@@ -109,6 +110,7 @@ def test_a_typo_ends_with_2_and_its_place(tmp_path: Path) -> None:
         done = sparkctl(command, cwd=tmp_path)
         assert done.returncode == 2, done.stderr
         assert 'did you mean "nodes"?' in done.stderr
+        assert re.search(r"^error: inventory.yaml has \d problems?$", done.stderr, re.M)
         assert "Traceback" not in done.stderr
 
 

@@ -141,6 +141,14 @@ def test_what_completes(line: str, expected: list[str], folder: Path) -> None:
     assert completed(folder, line) == expected
 
 
+def test_a_kind_is_called_what_its_units_have_in_common(folder: Path) -> None:
+    context = click.Context(click.Command("logs"))
+    context.params["inventory"] = folder / "inventory.yaml"
+    found = COMMON["UNIT"](context)
+    assert found["ray"] == "kind, Ray"
+    assert found["vllm/0/ray/spark-2"] == "Ray worker"
+
+
 def test_the_environment_names_the_inventory(folder: Path) -> None:
     named = {"SPARKCTL_INVENTORY": "two.yaml"}
     assert completed(folder, "sparkctl down ", **named) == ["chat", "code"]

@@ -10,7 +10,7 @@ import click
 import pytest
 
 from sparkctl.cli.main import COMMANDS, cli
-from tests.cli.test_cli import sparkctl
+from tests.cli.test_cli import ROOT, sparkctl
 from tests.golden import WIDTHS
 
 if TYPE_CHECKING:
@@ -110,6 +110,9 @@ def test_without_a_command_help_is_shown() -> None:
     assert done.returncode in (0, 2)  # click's, by its release
 
 
+PAIR = ROOT / "inventories" / "two-node.yaml"
+
+
 @pytest.mark.parametrize(
     ("typed", "meant"),
     [
@@ -121,10 +124,21 @@ def test_without_a_command_help_is_shown() -> None:
         ("doctor --chek x", "--check"),
         ("lab up --contaners docker", "--containers"),
         ("lab ssh spark-1 --dri x", "--dir"),
+        ("doctor --check fabric.mtuu", "fabric.mtu"),
+        (f"doctor spark-9 -i {PAIR}", "spark-2"),
+        (f"status --watch --intervl 2 -i {PAIR}", "--interval"),
     ],
 )
 def test_a_typo_names_the_nearest(typed: str, meant: str) -> None:
     done = sparkctl(*typed.split())
     assert done.returncode == 2
-    assert re.search(rf"did you mean {meant}\?", done.stderr), done.stderr
-    assert "did you mean" not in sparkctl("quux").stderr
+    assert f'"; did you mean "{meant}"?\n' in done.stderr
+    for words in ("quux", "logs --json", "--json"):
+        assert "did you mean" not in sparkctl(*words.split()).stderr
+
+
+def test_an_option_without_its_value_names_its_command() -> None:
+    assert sparkctl("status", "--host").stderr.splitlines() == [
+        'error: option "--host" requires an argument',
+        "hint: `sparkctl status --help` shows its usage",
+    ]

@@ -55,4 +55,4 @@ def test_errors_are_the_same_document_with_o_json(line: str, code: str, said: st
 def test_an_unknown_output_is_a_usage_error() -> None:
     done = sparkctl("status", "-o", "yaml")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "'yaml' is not one of 'wide', 'json', 'name'" in done.stderr
+    assert '"yaml" is not one of "wide", "json", "name"' in done.stderr

@@ -44,7 +44,7 @@ def test_show_draws_both_nodes_and_their_links(cluster: Cluster) -> None:
     text = cluster.run("fabric", "show", "spark-2").stdout
     assert "GID 3: 192.168.100.12 (RoCE v2, enp1s0f0np0)  <- NCCL takes it" in text
     assert "spark-1" not in text
-    assert "imitated: the nodes, the ConnectX-7, " in text
+    assert "imitated: nodes, ConnectX-7, " in text
 
 
 def test_show_uses_the_pinned_gid(cluster: Cluster, tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_match_uses_the_nodes_devices_and_planned_values(cluster: Cluster) -> No
     text = cluster.run("fabric", "match", "--node", "spark-1").stdout
     assert "NCCL_IB_HCA = rocep1s0f0,roceP2p1s0f0" in text
     assert "NCCL_SOCKET_IFNAME = enp1s0f0np0" in text
-    assert "imitated: the nodes, the ConnectX-7, " in text
+    assert "imitated: nodes, ConnectX-7, " in text
 
 
 def test_match_tries_a_value_on_the_nodes_devices(cluster: Cluster) -> None:

@@ -84,7 +84,7 @@ def test_status_generates_and_names_what_is_imitated(served: Cluster) -> None:
     assert found["healthy"] is True
     assert found["vllm"]["tokens"] >= 1
     printed = served.run("status").stdout
-    assert "imitated: the nodes, the ConnectX-7, " in printed
+    assert "imitated: nodes, ConnectX-7, " in printed
     assert "spark-2" in printed
 
 

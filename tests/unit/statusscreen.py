@@ -67,9 +67,9 @@ def healthy() -> Status:
     """Two nodes that serve."""
     found = pair(served(), node(1), node(2))
     found.imitated = [
-        "the nodes: network, mount, pid, uts and ipc namespaces of one Linux machine",
-        "the ConnectX-7: its sysfs and uverbs devices; its cable is a veth pair",
-        "nvidia-smi and the GPU: vLLM's CPU build runs on one logical GPU per node",
+        "nodes: network, mount, pid, uts and ipc namespaces of one Linux machine",
+        "ConnectX-7: its sysfs and uverbs devices; its cable is a veth pair",
+        "GPU: vLLM's CPU build runs on one logical GPU per node",
     ]
     return found
 

@@ -29,11 +29,13 @@ GONE = ConnectError("no route", node="spark-2", hint="plug it in")
 
 
 class Logs(Node):
-    """A node of which each log has two lines; one that takes no requests has no log."""
+    """A node of which each log has two lines, or none if `silent`; one without `requests` has no
+    log.
+    """
 
-    def __init__(self, name: str, requests: list[dict[str, Any]] | None) -> None:
+    def __init__(self, name: str, requests: list[dict[str, Any]] | None, *, silent: bool) -> None:
         super().__init__(name, Answers(Random(0), healthy(serving=False), harmed=()), [])
-        self._requests = requests
+        self._requests, self._silent = requests, silent
 
     @contextmanager
     def stream(self, command: Command, *, timeout: float = 1.0) -> Iterator[Iterator[str | None]]:
@@ -44,7 +46,8 @@ class Logs(Node):
         self._requests.append(request)
         untimed = [BEGIN | {"untimed": True}] if "since" in request else []
         texts = {"text": f"{self.node} o"}, {"text": "ne\ntw"}, {"text": "o\x1b[0m"}
-        yield iter([None, *map(json.dumps, [*untimed, *texts])])
+        lines = [BEGIN] if self._silent else [*untimed, *texts]
+        yield iter([None, *map(json.dumps, lines)])
 
 
 class Cluster:
@@ -55,7 +58,7 @@ class Cluster:
         self.inventory.write_text(Node.INVENTORY)
         self.requests: list[dict[str, Any]] = []
         self.lost = ""
-        self.has_logs = True
+        self.has_logs, self.silent = True, False
 
     def logs(self, *words: str) -> tuple[int, str, str]:
         """The exit code, stdout and stderr of `logs`."""
@@ -63,7 +66,8 @@ class Cluster:
         def connect(name: str, *_: Any, **__: Any) -> Node:
             if name == self.lost:
                 raise GONE
-            return Logs(name, self.requests if self.has_logs else None)
+            requests = self.requests if self.has_logs else None
+            return Logs(name, requests, silent=self.silent)
 
         with mock.patch.object(pool, "connect", connect):
             return run(["logs", "-i", str(self.inventory), *words])
@@ -100,7 +104,7 @@ def test_some_lines_or_all_of_a_log(
 
 def test_several_logs_come_one_after_the_other_with_prefixes(cluster: Cluster) -> None:
     shown = cluster.logs("ray", "spark-2", "spark-1")
-    lines = [f"spark-{n} ray | {line}\n" for n in (2, 1) for line in (f"spark-{n} one", "two")]
+    lines = [f"spark-{n} ray │ {line}\n" for n in (2, 1) for line in (f"spark-{n} one", "two")]
     assert shown == (0, "".join(lines), "")
 
 
@@ -108,7 +112,7 @@ def test_several_logs_come_one_after_the_other_with_prefixes(cluster: Cluster) -
 def test_a_node_that_fails_leaves_the_others(cluster: Cluster, follows: tuple[str, ...]) -> None:
     cluster.lost = "spark-2"
     code, out, err = cluster.logs("spark-2", "spark-1", *follows)
-    assert (code, out) == (1, "spark-1 vllm | spark-1 one\nspark-1 vllm | two\n")
+    assert (code, out) == (1, "spark-1 vllm │ spark-1 one\nspark-1 vllm │ two\n")
     assert err.startswith("error: spark-2: no route\nhint: plug it in\n")
 
 
@@ -117,6 +121,22 @@ def test_the_only_log_that_fails_is_the_commands_error(cluster: Cluster) -> None
     code, out, err = cluster.logs("spark-2")
     assert (code, out) == (1, "")
     assert err.count("error: spark-2: no route") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "note"),
+    [
+        (("--since", "1m"), "no lines since then"),
+        ((), "the log is empty"),
+        (("-n", "0"), ""),
+        (("-f", "--since", "1m"), ""),
+    ],
+)
+def test_a_log_without_lines_says_so(cluster: Cluster, words: tuple[str, ...], note: str) -> None:
+    cluster.silent = True
+    code, out, err = cluster.logs("vllm", *words)
+    assert (code, out) == (0, "")
+    assert err == (f"vllm/0/vllm/spark-1: {note}\n" if note else "")
 
 
 def test_a_time_of_a_clock_is_one_of_this_machine() -> None:

@@ -201,6 +201,7 @@ def test_each_fault_is_found_on_its_node(
     assert (finding.node, finding.code) == (TWO, code)
     assert finding.evidence
     assert all(e.expected and e.got and e.where for e in finding.evidence)
+    assert finding.summary not in {e.got for e in finding.evidence}, "a value"
     assert finding.fix is not None
     assert finding.fix.text
     assert "CRASH" not in {s for _, _, s in wrong(answers)}

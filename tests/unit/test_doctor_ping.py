@@ -73,6 +73,7 @@ def test_no_answer_at_all_keeps_its_own_code() -> None:
     (lost,) = found(lossy(0))
     assert (lost.code, lost.severity.value) == ("packets-lost", "FAIL")
     assert (lost.data["sent"], lost.data["received"]) == (50, 0)
+    assert (lost.evidence[0].expected, lost.evidence[0].got) == ("50 answers", "none")
 
 
 def test_a_healthy_pair_says_how_many_pings_arrived() -> None:

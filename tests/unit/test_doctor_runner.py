@@ -189,14 +189,21 @@ def test_a_terminal_sees_failures_first_and_what_passed_as_a_count(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     findings = examined(faulty())
-    print_findings(findings, ["the GPU"])
+    print_findings(findings, ["GPU, where one is: by a script"])
     printed = capsys.readouterr().out
     assert printed.index("FAIL") < printed.index("WARN") < printed.index(" passed")
     assert "OK  " not in printed
     assert "sudo ip link set enP2p1s0f0np0 up" in printed
-    assert "imitated: the GPU" in printed
+    assert "imitated: GPU\n" in printed
     print_findings(findings, [], verbose=True)
     assert "OK  " in capsys.readouterr().out
+    assert printed.rstrip().endswith("11 notes (-v shows them)")
+    print_findings(findings, ["GPU: by a script"], verbose=True)
+    printed = capsys.readouterr().out
+    assert "imitated:\n    GPU: by a script\n" in printed
+    (boxed,) = re.findall(r"INFO +.*does not run in a container.*", printed)
+    assert "10 checks spark-1, spark-2: vLLM does not" in boxed
+    assert "container.rdma" in boxed
     assert summary([]) == "no findings"
     one = Finding(Severity.WARN, "w")
     assert summary([one]) == "1 warning"

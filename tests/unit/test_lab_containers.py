@@ -104,5 +104,5 @@ def test_the_inventory_names_what_of_the_containers_is_imitated() -> None:
     nodes = [NodeSpec(1, Path("/lab"), "10.77.0")]
     text = inventory.text(nodes, base=Path("/lab"), runtime=Path("/v"), containers=("docker",))
     named = parse(text.encode(), "inventory.yaml").imitated
-    assert len(named) == 8
+    assert len(named) == 9
     assert any("limits are clamped" in what for what in named)

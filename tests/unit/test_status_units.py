@@ -156,6 +156,10 @@ def test_a_rank_on_a_node_that_cannot_be_read_is_not_called_dead(tmp_path: Path)
     assert code == 1
     assert states(document) == {RAY: "ready", SERVE: "ready", WORKER: "unread"}
     assert document["services"]["vllm"]["state"] == "unread"
+    cleared(facts[ONE])
+    _, out = status(tmp_path, Given(facts))
+    assert re.search(r"^vllm +unread ", out, re.M)
+    assert f"vllm: its API is not running; what runs on {TWO} is unknown\n" in out
 
 
 def test_a_unit_that_ended_is_absent_and_its_service_has_failed(tmp_path: Path) -> None:

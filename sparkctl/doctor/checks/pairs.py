@@ -43,7 +43,7 @@ def pairing(snapshot: Snapshot, one: str, two: str) -> Iterator[Finding]:
     for mismatch in mismatches:
         yield fail(
             mismatch.text,
-            Evidence("the same halves in the same subnets", mismatch.text, f"{one} and {two}"),
+            Evidence(mismatch.expected, mismatch.got, f"{one} and {two}"),
             Remedy(REMEDIES.get(mismatch.code, SUBNETS)),
             node=mismatch.node,
             code=mismatch.code,

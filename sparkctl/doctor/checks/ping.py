@@ -10,6 +10,7 @@ from sparkctl.doctor.finding import Evidence, Finding, fail, info, ok, unknown, 
 from sparkctl.doctor.remedy import Remedy, command
 from sparkctl.doctor.routes import no_way_back
 from sparkctl.fabric.cabling import reachable
+from sparkctl.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -146,9 +147,10 @@ def _no_way_back(source: str, tried: Ping, address: str) -> Finding:
 
 def _lost(source: str, tried: Ping) -> Finding:
     address, interface, size = tried.address, tried.interface, tried.size
+    expected = counted(tried.sent, "answer") if tried.sent else "an answer"
     return fail(
         f"packets of {size + HEADERS} bytes do not pass from {interface} to {tried.to} ({address})",
-        Evidence("an answer", tried.error or "", _command(tried)),
+        Evidence(expected, "none", _command(tried)),
         Remedy(
             f"if `ping {address}` works, an MTU on the path is smaller: make it the same at both"
             " ends (and on the switch); else check the cable, the address and the firewall"

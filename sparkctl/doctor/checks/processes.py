@@ -156,7 +156,7 @@ def _leftover_files(path: str, temporary: str) -> Finding:
     return warn(
         f"{path} exists, but nothing of its run is running; the node was rebooted, or the run"
         " was killed",
-        Evidence("nothing, or a running cluster", "files alone", path),
+        Evidence("a running process of its run", "none", path),
         Remedy(
             "`sparkctl up` starts a new run, `sparkctl down` removes the files", actions=(remove,)
         ),

@@ -26,7 +26,7 @@ def ssh(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     if error := snapshot.errors.get(name):
         yield fail(
             f"unreachable: {error.message}",
-            Evidence("a login by SSH", error.message, f"ssh to {host}"),
+            Evidence("a login", "none", f"ssh {host}"),
             Remedy(error.hint or f"run `ssh {host}` to see why"),
             code="unreachable",
             data={"host": host, "error": error.code},
@@ -55,9 +55,7 @@ def facts(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     if error := snapshot.unreadable.get(name):
         yield fail(
             f"SSH works, but the node's facts could not be read: {error.message}",
-            Evidence(
-                "the node's facts", error.message, f"python3 over SSH on {snapshot.node(name).host}"
-            ),
+            Evidence("facts", "none", f"python3 over SSH on {snapshot.node(name).host}"),
             Remedy(
                 error.hint
                 or "install python3 3.9 or newer; if it is there, look for what hangs, and for a"
@@ -80,7 +78,7 @@ def _gap(gap: Unread) -> Finding:
         return unknown(str(gap), data={"what": gap.what, "kind": gap.kind})
     return warn(
         f"reading {gap.what} timed out: {gap.reason}",
-        Evidence("an answer in time", gap.reason, f"the node's facts, {gap.what}"),
+        Evidence("an answer in time", "none", f"the node's facts, {gap.what}"),
         Remedy(
             "find what hangs: a mount whose server is gone, a wedged driver",
             (HANGING, "sudo dmesg | tail"),

@@ -21,10 +21,10 @@ HOOK = Path("/usr/local/sbin") / GPU_HOOK  # on the node
 # Where each keeps images and containers, on the node. Its overlays need a real file system below.
 DATA = {"docker": Path("/var/lib/docker"), "podman": Path("/var/lib/containers")}
 IMITATED = {
-    "both": "the containers' runtime: limits are clamped to this machine's, /sys is the node's, and"
+    "both": "container runtime: limits are clamped to this machine's, /sys is the node's, and"
     " the files of the lab's image are mounted from this machine",
-    "docker": "docker --gpus: the container gets the imitated nvidia-smi",
-    "podman": "nvidia.com/gpu (CDI): the container gets the imitated nvidia-smi",
+    "docker": "docker --gpus: each container gets the imitated nvidia-smi",
+    "podman": "nvidia.com/gpu (CDI): each container gets the imitated nvidia-smi",
 }
 
 

@@ -18,6 +18,7 @@ from sparkctl.lab.faults.undo import undo
 from sparkctl.lab.lock import exclusive
 from sparkctl.lab.processes import first_pids
 from sparkctl.lab.running import RunningNode
+from sparkctl.text import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -50,7 +51,7 @@ def inject(base: Path, name: str, node: str | None = None) -> Active:
         where = node or fault.node
         if where not in (names := [n.name for n in lab.nodes]):
             raise UsageError(
-                f"unknown node {where}",
+                f'unknown node "{where}"{nearest(where, names)}',
                 hint=f"the lab's nodes are {', '.join(names)}",
                 code="lab-node-unknown",
                 data={"node": where, "nodes": names},
@@ -117,9 +118,11 @@ def named(name: str) -> Fault:
     """The fault of that name; raises UsageError."""
     if name not in FAULTS:
         near = difflib.get_close_matches(name, FAULTS, n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else "`sparkctl lab faults` lists them"
         raise UsageError(
-            f"unknown fault {name}", hint=hint, code="fault-unknown", data={"similar": near}
+            f'unknown fault "{name}"{nearest(name, FAULTS)}',
+            hint="`sparkctl lab faults` lists them",
+            code="fault-unknown",
+            data={"similar": near},
         )
     return FAULTS[name]
 

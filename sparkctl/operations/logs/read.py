@@ -111,7 +111,7 @@ def read_logs(
 def _pieces(session: Session, log: Log, wanted: Wanted) -> Iterator[Piece]:
     """Raises the error of a log that is missing, or that could not be read."""
     request = {"unit": log.unit, **wanted.request()}
-    path, ends, exists = "", True, False
+    path, ends, exists, shown = "", True, False, False
     with closing(follow(session, log.node, request, title=f"read the log of {log.unit}")) as events:
         for event in events:
             if event is None:
@@ -124,10 +124,13 @@ def _pieces(session: Session, log: Log, wanted: Wanted) -> Iterator[Piece]:
                 path = event.at.path
             exists = exists or event.at is not None or bool(event.text)
             if event.text:
+                shown = True
                 yield Piece(log, event.text)
                 ends = event.text.endswith("\n")
     if not exists and not wanted.follow:
         raise missing(session.inventory, log)
+    if not shown and not wanted.follow and wanted.lines != 0:
+        yield Piece(log, note="no lines since then" if wanted.since else "the log is empty")
 
 
 def _empty(queue: Queue[Piece]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from difflib import get_close_matches
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,6 +11,7 @@ from sparkctl.errors import SparkctlError, UsageError
 from sparkctl.node.unitid import kind_of, node_of, service_of
 from sparkctl.operations.logs.kept import newest
 from sparkctl.plan.outline import outline
+from sparkctl.text import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -118,9 +118,8 @@ def _sorted(inventory: Inventory, names: Sequence[str]) -> tuple[list[str], list
         elif is_unit or not units:  # the first may be of a record
             units.append(name)
         else:
-            near = get_close_matches(name, [*known_nodes, *known_units], n=1)
             raise UsageError(
-                f"unknown node {name}" + (f'; did you mean "{near[0]}"?' if near else ""),
+                f'unknown node "{name}"{nearest(name, [*known_nodes, *known_units])}',
                 hint=f"the inventory's nodes are {', '.join(known_nodes)}",
                 code="node-unknown",
                 data={"node": name, "nodes": known_nodes},
@@ -217,9 +216,8 @@ def unknown(
     """The error for a name that is no unit's, nor one of the `records`."""
     units = list(dict.fromkeys([*known(inventory), *records]))
     names = [*_names(units), *(n.name for n in inventory.nodes)]
-    near = get_close_matches(what, names, n=1)
     return UsageError(
-        f"unknown unit {what}" + (f'; did you mean "{near[0]}"?' if near else ""),
+        f'unknown unit "{what}"{nearest(what, names)}',
         hint=f"the units are {', '.join(units)}{_unasked(errors)}",
         code="unit-unknown",
         data={"unit": what, "units": units},
