@@ -172,7 +172,8 @@ def _validated(path: Path, what: str) -> Iterator[str]:
     if code not in (0, 2):
         yield f"{what}: exit code {code}"
     for line in err.splitlines() if code else ():
-        if not line.startswith((f"{path.parent}/", "hint: ", "a.env:")) and ": wanted " not in line:
+        problem = line.removeprefix("error: ")  # the last line, or one of a whole file
+        if not problem.startswith((f"{path.parent}/", "hint: ", "a.env")):
             yield f"{what}: a line that names no file: {line!r}"
 
 
