@@ -95,7 +95,7 @@ def test_some_lines_or_all_of_a_log(
 
 def test_several_logs_come_one_after_the_other_with_prefixes(cluster: Cluster) -> None:
     shown = cluster.logs("ray", "spark-2", "spark-1")
-    lines = [f"spark-{n} ray | {line}\n" for n in (2, 1) for line in (f"spark-{n} one", "two")]
+    lines = [f"spark-{n} ray │ {line}\n" for n in (2, 1) for line in (f"spark-{n} one", "two")]
     assert shown == (0, "".join(lines), "")
 
 
@@ -103,7 +103,7 @@ def test_several_logs_come_one_after_the_other_with_prefixes(cluster: Cluster) -
 def test_a_node_that_fails_leaves_the_others(cluster: Cluster, follows: tuple[str, ...]) -> None:
     cluster.lost = "spark-2"
     code, out, err = cluster.logs("spark-2", "spark-1", *follows)
-    assert (code, out) == (1, "spark-1 vllm | spark-1 one\nspark-1 vllm | two\n")
+    assert (code, out) == (1, "spark-1 vllm │ spark-1 one\nspark-1 vllm │ two\n")
     assert err.startswith("error: spark-2: no route\nhint: plug it in\n")
 
 
