@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -261,9 +260,10 @@ def test_the_log_of_a_failed_first_start_is_kept_here_for_the_undo_removes_it(
     path = Path(told.said[-1].removeprefix("vLLM's log is kept in ").partition(";")[0])
     assert path.read_text().splitlines() == [f"line {n}" for n in range(100)]
     assert path.stat().st_mode & 0o777 == 0o600
-    later = path.stat().st_mtime + 1  # the kernel's clock for files ticks in milliseconds
-    os.utime(path, (later, later))
-    assert newest(run.cluster, "spark-1", "vllm") == path
+    found = newest(run.cluster, "spark-1", "vllm")
+    assert found is not None
+    second = slice(len("sparks-20261122-140220"))  # of several in one, any is the newest
+    assert found.name[second] == path.name[second]
     logs, left_out = start_logs(run.session.inventory)
     assert (len(logs), left_out) == (10, {})
     assert logs["spark-1", path.name] == Excerpt(path.read_text())
