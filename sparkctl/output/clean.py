@@ -9,7 +9,7 @@ from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from sparkctl.errors import OutputError
-from sparkctl.output.terminal import drawn, lacking
+from sparkctl.output.terminal import drawn, lacks
 from sparkctl.text import clean
 
 if TYPE_CHECKING:
@@ -25,12 +25,12 @@ class Checked:
 
     def __init__(self, inner: TextIO, *, stderr: bool) -> None:
         self._inner, self._stderr = inner, stderr
-        self._lacks = lacking(inner)
+        self._lacks = lacks(inner)
 
     def write(self, text: str) -> int:
         """As TextIO.write; a terminal gets what its encoding has."""
         with self._failures():
-            self._inner.write(drawn(text, self._lacks) if self._lacks else text)
+            self._inner.write(drawn(text) if self._lacks else text)
         return len(text)
 
     def flush(self) -> None:
@@ -101,6 +101,5 @@ def cleaned() -> Iterator[None]:
 
 
 def raw(stream: TextIO) -> TextIO:
-    """The stream itself, for text that is cleaned otherwise; also below rich's live display."""
-    stream = getattr(stream, "rich_proxied_file", stream)
+    """The stream itself, for text that is cleaned otherwise."""
     return cast("TextIO", stream.inner) if isinstance(stream, Cleaning) else stream

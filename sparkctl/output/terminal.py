@@ -19,16 +19,15 @@ DRAWN = str.maketrans(
 )
 
 
-def lacking(stream: TextIO) -> str | None:
-    """The encoding of a terminal that lacks most characters, such as ASCII; else None."""
+def lacks(stream: TextIO) -> bool:
+    """Whether it is a terminal whose encoding lacks most characters, as ASCII does."""
     encoding = getattr(stream, "encoding", None) or "utf-8"
-    known = encoding.lower().replace("-", "").startswith("utf")
-    return None if known or not stream.isatty() else encoding
+    return stream.isatty() and not encoding.lower().replace("-", "").startswith("utf")
 
 
-def drawn(text: str, encoding: str) -> str:
-    """The text in what this encoding has; what has no likeness in ASCII is escaped."""
-    return text.translate(DRAWN).encode(encoding, "backslashreplace").decode(encoding)
+def drawn(text: str) -> str:
+    """The text with what is drawn in ASCII; the stream escapes what else it lacks."""
+    return text.translate(DRAWN)
 
 
 def live_stderr() -> bool:
@@ -52,8 +51,3 @@ def columns(stream: TextIO) -> int | None:
     with suppress(OSError):
         return os.get_terminal_size(stream.fileno()).columns or USUAL
     return USUAL
-
-
-def stderr_columns() -> int:
-    """How many columns that terminal has now. Raises OSError where there is none."""
-    return os.get_terminal_size(sys.stderr.fileno()).columns or USUAL

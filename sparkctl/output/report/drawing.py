@@ -1,7 +1,7 @@
 """Where a drawing of the fabric has what: a box for each node, a lane for each subnet; pure.
 
 The boxes stand one below the other, so that the drawing is as narrow as a phone; the lanes run
-beside them and join the halves that share a subnet, be it a cable or a switch.
+next to them and join the halves that share a subnet, be it a cable or a switch.
 """
 
 from __future__ import annotations
